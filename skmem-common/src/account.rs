@@ -1,0 +1,484 @@
+//! From hooks to bookings: which function is at work on a socket, and what it
+//! has done to `sk_wmem_queued` since the last hook.
+//!
+//! All of it runs under the ownership of the socket (`lock_sock`, or softirq
+//! with the lock not owned), so one socket's hooks never run at the same time.
+//! The open calls form a stack. The lock is given up inside a call only in
+//! `sk_stream_wait_memory` and `sk_stream_wait_connect`: there the sleeping
+//! thread takes its open call with it ([`Account::wait_begin`]).
+
+use crate::{
+    cause::{Cause, LimitCause, Tier},
+    hook::Hook,
+    ledger::Ledger,
+    record::{Before, Ident, OP_ADMIT, OP_BOOK, OP_LIMIT, OPS, Op, View},
+};
+
+/// Most calls nested in one another; the deepest seen is 5.
+pub const FRAMES: usize = 8;
+
+/// [`Frame::flags`]: `MSG_ZEROCOPY`.
+pub const FRAME_ZEROCOPY: u8 = 1;
+/// [`Frame::flags`]: `MSG_SPLICE_PAGES`, or a sendpage function.
+pub const FRAME_SPLICE: u8 = 2;
+/// [`Frame::flags`]: `icsk_mtup.probe_size` was not 0.
+pub const FRAME_PROBING: u8 = 4;
+
+/// [`Blocked`]: `sk_wmem_queued` had reached `sk_sndbuf`.
+pub const WAIT_LIMIT: u32 = 0;
+/// [`Blocked`]: under the limit, but memory was refused.
+pub const WAIT_MEMORY: u32 = 1;
+/// [`Blocked`]: under the limit, but unsent bytes had reached
+/// `TCP_NOTSENT_LOWAT`.
+pub const WAIT_LOWAT: u32 = 2;
+
+/// The fields a hook reads to tell what happened since the one before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Seen {
+    /// `sk_wmem_queued`, in bytes.
+    pub w: i32,
+    /// `sk_sndbuf`, in bytes.
+    pub sndbuf: i32,
+    /// `sk_forward_alloc`, in bytes.
+    pub forward_alloc: i32,
+    /// `write_seq`.
+    pub write_seq: u32,
+    /// `snd_una`.
+    pub snd_una: u32,
+    /// 1 where `SOCK_SNDBUF_LOCK` is set; looked at where `sndbuf` changed.
+    pub locked: u8,
+    /// 1 where `icsk_mtup.probe_size` is not 0; looked at in `tcp_write_xmit`.
+    pub probing: u8,
+    /// `skc_state`; looked at where no call is open.
+    pub state: u8,
+    /// Always 0.
+    pub reserved: u8,
+    /// Address of the last skb of the write queue; only ever compared.
+    pub tail: u64,
+}
+
+/// An open call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Frame {
+    /// The function, a [`Hook`].
+    pub hook: u8,
+    /// `FRAME_…`.
+    pub flags: u8,
+    /// skbs allocated in it.
+    pub allocs: u8,
+    /// [`Account::op_count`] at its entry.
+    pub ops_before: u8,
+    /// Its size argument.
+    pub arg: i32,
+    /// The fields at its entry.
+    pub before: Before,
+}
+
+/// How the sender has been held up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Blocked {
+    /// Sleeps that have ended.
+    pub waits: u64,
+    /// Times that a non-blocking sender was told `EAGAIN` instead.
+    pub refusals: u64,
+    /// Sum of the ended sleeps of all threads, in ns.
+    pub total_ns: u64,
+    /// Longest of them, in ns.
+    pub longest_ns: u64,
+    /// Start of the sleep that is on now, in ns of `CLOCK_MONOTONIC`; 0: none.
+    pub since_ns: u64,
+    /// Sleeps and refusals by reason: limit, memory, `TCP_NOTSENT_LOWAT`.
+    pub reasons: [u32; 3],
+    /// Threads asleep now.
+    pub asleep: u32,
+}
+
+/// What `__sk_mem_schedule(SK_MEM_SEND)` did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Scheduled {
+    /// Calls granted.
+    pub granted: u64,
+    /// Calls refused.
+    pub refused: u64,
+    /// What the granted ones added to `sk_forward_alloc`, in bytes.
+    pub bytes: u64,
+}
+
+/// All that skmem keeps of a socket, in the kernel and in replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Account {
+    /// Odd while a hook is at work: a reader tries again.
+    pub version: u32,
+    /// Place in the table of accounts.
+    pub slot: u32,
+    /// Who the socket is.
+    pub ident: Ident,
+    /// The account proper.
+    pub ledger: Ledger,
+    /// The fields at the end of the last call.
+    pub last: View,
+    /// When that was, in ns of `CLOCK_MONOTONIC`.
+    pub last_ns: u64,
+    /// Held-up senders.
+    pub blocked: Blocked,
+    /// Memory asked of `__sk_mem_schedule`.
+    pub scheduled: Scheduled,
+    /// Events made so far, lost ones included.
+    pub event_no: u32,
+    /// Events that found the ring full.
+    pub lost: u32,
+    /// Operations that no record carried.
+    pub ops_lost: u32,
+    /// Calls whose end was never seen.
+    pub stale: u32,
+    /// Calls whose start was never seen.
+    pub orphans: u32,
+    /// Truesize of an empty skb of this socket, in bytes; 0: none seen yet.
+    pub overhead: u32,
+    /// Thread that used it last.
+    pub last_tid: u32,
+    /// `write_seq` at the last hook.
+    pub write_seq: u32,
+    /// `snd_una` at the last hook.
+    pub snd_una: u32,
+    /// Truesize of skbs queued since the last hook, in bytes.
+    pub queued_new: i32,
+    /// Truesize of skbs allocated in `tcp_write_xmit` since the last hook.
+    pub allocated: i32,
+    /// `sk_sndbuf` when the skb now on its way into the queue was allocated.
+    pub test_sndbuf: i32,
+    /// 1: that allocation was made by the send path, under the limit.
+    pub tested: u32,
+    /// 1: the skb in `queued_new` had passed the test.
+    pub queued_tested: u32,
+    /// `sk_forward_alloc` at the entry of `__sk_mem_schedule`.
+    pub schedule_before: i32,
+    /// Operations since the last record.
+    pub op_count: u32,
+    /// The skb that the send call now at work has queued; 0: none.
+    pub fresh: u64,
+    /// The remainder of the last split, which may be the tail; 0: none.
+    pub split: u64,
+    /// Those operations.
+    pub ops: [Op; OPS],
+    /// Open calls, outermost first.
+    pub frames: [Frame; FRAMES],
+    /// How many of them.
+    pub depth: u32,
+    /// 1: the socket is being destroyed.
+    pub closing: u32,
+}
+
+impl Account {
+    /// An account that was never used.
+    ///
+    /// Every field of it is a number for which 0 is a value.
+    pub const EMPTY: Self = {
+        // SAFETY: Account and all it holds are integers, for which all-zero
+        // bytes are a value.
+        unsafe { core::mem::zeroed() }
+    };
+
+    /// Opens the account at first sight; `self` must be [`Account::EMPTY`]
+    /// but for its identity.
+    #[inline(always)]
+    pub fn open(&mut self, seen: &Seen, now: u64) {
+        self.ledger.start(seen.w, seen.sndbuf, now);
+        self.write_seq = seen.write_seq;
+        self.snd_una = seen.snd_una;
+    }
+
+    /// Whether a hook that sees this has something to book.
+    #[inline(always)]
+    #[must_use]
+    pub fn differs(&self, seen: &Seen) -> bool {
+        self.ledger.now.w != seen.w
+            || self.write_seq != seen.write_seq
+            || self.ledger.now.sndbuf != seen.sndbuf
+    }
+
+    /// The innermost open call, [`Hook::None`] where there is none.
+    #[inline(always)]
+    #[must_use]
+    pub fn top(&self) -> u8 {
+        self.hook_at(self.depth)
+    }
+
+    /// The call around the innermost open one.
+    #[inline(always)]
+    #[must_use]
+    pub fn parent(&self) -> u8 {
+        self.hook_at(self.depth.wrapping_sub(1))
+    }
+
+    #[inline(always)]
+    fn hook_at(&self, depth: u32) -> u8 {
+        if depth == 0 || depth as usize > FRAMES {
+            return Hook::None as u8;
+        }
+        self.frames[(depth as usize - 1) & (FRAMES - 1)].hook
+    }
+
+    /// The innermost open call's frame; meaningless where none is open.
+    #[inline(always)]
+    pub fn frame(&mut self) -> &mut Frame {
+        &mut self.frames[(self.depth as usize).wrapping_sub(1) & (FRAMES - 1)]
+    }
+
+    /// A hooked function is entered. Books what happened before it under the
+    /// call around it; `now` is asked for only where there is something to
+    /// book.
+    #[inline(always)]
+    pub fn enter(&mut self, hook: Hook, flags: u8, arg: i32, seen: &Seen, now: impl Fn() -> u64) {
+        if hook as u8 == Hook::Connect as u8 && self.ledger.now.w == seen.w {
+            // connect() chose the first sequence number.
+            self.write_seq = seen.write_seq;
+        }
+        self.settle(seen, now);
+        self.drop_stale(hook);
+        let depth = self.depth as usize;
+        if depth >= FRAMES {
+            self.stale += 1;
+            return;
+        }
+        if is_send(hook as u8) {
+            self.fresh = 0;
+        }
+        self.frames[depth & (FRAMES - 1)] = Frame {
+            hook: hook as u8,
+            flags: flags | if seen.probing != 0 { FRAME_PROBING } else { 0 },
+            allocs: 0,
+            ops_before: self.op_count as u8,
+            arg,
+            before: before(seen),
+        };
+        self.depth = depth as u32 + 1;
+    }
+
+    /// A hooked function returns. Gives the fields at its entry and whether
+    /// that entry was seen.
+    #[inline(always)]
+    pub fn leave(&mut self, hook: Hook, seen: &Seen, now: impl Fn() -> u64) -> (Frame, bool) {
+        let mut entered = self.top() == hook as u8;
+        if !entered {
+            entered = self.unwind(hook as u8);
+        }
+        if !entered {
+            self.orphans += 1;
+            if self.differs(seen) {
+                self.observe_as(hook as u8, Tier::Inferred, seen, now());
+            }
+            self.snd_una = seen.snd_una;
+            let frame = Frame {
+                hook: hook as u8,
+                before: Before {
+                    wmem_queued: self.ledger.now.w,
+                    sndbuf: self.ledger.now.sndbuf,
+                    forward_alloc: seen.forward_alloc,
+                    write_seq: self.write_seq,
+                    snd_una: self.snd_una,
+                    reserved: 0,
+                },
+                ..Frame::default()
+            };
+            return (frame, false);
+        }
+        self.settle(seen, now);
+        let frame = *self.frame();
+        self.depth = self.depth.wrapping_sub(1);
+        if is_send(hook as u8) {
+            self.fresh = 0;
+        }
+        if hook as u8 == Hook::WriteXmit as u8 {
+            self.allocated = 0;
+        }
+        (frame, true)
+    }
+
+    /// Books what happened since the last hook under the innermost open call.
+    #[inline(always)]
+    pub fn settle(&mut self, seen: &Seen, now: impl Fn() -> u64) {
+        if self.differs(seen) {
+            let hook = self.top();
+            self.observe_as(hook, Tier::Observed, seen, now());
+        }
+        self.snd_una = seen.snd_una;
+    }
+
+    /// `tcp_stream_alloc_skb` is entered: where the send path calls it, it has
+    /// just found `sk_wmem_queued` under `sk_sndbuf`.
+    #[inline(always)]
+    pub fn alloc_begin(&mut self, seen: &Seen, now: impl Fn() -> u64) {
+        self.settle(seen, now);
+        let top = self.top();
+        self.test_sndbuf = seen.sndbuf;
+        self.tested = u32::from(seen.w < seen.sndbuf && (is_send(top) || top == Hook::None as u8));
+    }
+
+    /// It returned the skb at address `skb`, of `truesize` bytes.
+    #[inline(always)]
+    pub fn alloc_end(&mut self, skb: u64, truesize: u32) {
+        let top = self.top();
+        if is_send(top) || top == Hook::Connect as u8 || self.overhead == 0 {
+            self.overhead = truesize;
+        }
+        if self.depth != 0 {
+            let frame = self.frame();
+            frame.allocs = frame.allocs.wrapping_add(1);
+        }
+        if top == Hook::WriteXmit as u8 {
+            self.allocated = self.allocated.wrapping_add(truesize as i32);
+            self.split = skb;
+        } else if top == Hook::Fragment as u8 {
+            self.split = skb;
+        }
+    }
+
+    /// `tcp_skb_entail` is entered with that skb: it joins the write queue.
+    #[inline(always)]
+    pub fn entail(&mut self, skb: u64, truesize: u32, seen: &Seen, now: impl Fn() -> u64) {
+        self.settle(seen, &now);
+        self.queued_new = self.queued_new.wrapping_add(truesize as i32);
+        self.queued_tested = self.tested;
+        self.fresh = skb;
+        self.split = 0;
+        if self.tested != 0 {
+            self.tested = 0;
+            let sndbuf = self.test_sndbuf;
+            self.ledger.admit(sndbuf, now());
+            self.push(OP_ADMIT, 0, 0, sndbuf);
+        }
+    }
+
+    /// The thread is about to sleep and give up the lock: takes its open call
+    /// out of the account, for [`Account::wait_end`] to put back.
+    #[inline(always)]
+    pub fn wait_begin(&mut self, seen: &Seen, now: impl Fn() -> u64) -> Frame {
+        self.settle(seen, now);
+        self.fresh = 0;
+        if !is_send(self.top()) {
+            return Frame::default();
+        }
+        let frame = *self.frame();
+        self.depth = self.depth.wrapping_sub(1);
+        frame
+    }
+
+    /// The thread has the lock again.
+    #[inline(always)]
+    pub fn wait_end(&mut self, frame: Frame, seen: &Seen, now: impl Fn() -> u64) {
+        self.settle(seen, now);
+        self.fresh = 0;
+        let depth = self.depth as usize;
+        if frame.hook != Hook::None as u8 && depth < FRAMES {
+            self.frames[depth & (FRAMES - 1)] = frame;
+            self.depth = depth as u32 + 1;
+        }
+    }
+
+    /// Forgets open calls that cannot be around `hook`: the end of theirs was
+    /// not seen.
+    #[inline(always)]
+    fn drop_stale(&mut self, hook: Hook) {
+        if self.depth == 0 {
+            return;
+        }
+        if is_send(hook as u8) && hook as u8 != Hook::MptcpFrag as u8 {
+            // The send path starts under a fresh lock, except that
+            // tcp_sendmsg_locked may be around do_tcp_sendpages.
+            if !is_send(self.top()) || self.top() == hook as u8 {
+                self.stale += self.depth;
+                self.depth = 0;
+            }
+        } else if hook as u8 == Hook::Ack as u8 && !is_send(self.top()) {
+            // Within a send, the backlog is worked off; nowhere else does
+            // tcp_ack nest.
+            let mut n = 0;
+            while n < FRAMES {
+                if self.depth == 0 || is_send(self.top()) {
+                    break;
+                }
+                self.stale += 1;
+                self.depth -= 1;
+                n += 1;
+            }
+        }
+    }
+
+    /// Closes calls above the innermost one of `hook`; false where there is
+    /// none.
+    #[inline(never)]
+    fn unwind(&mut self, hook: u8) -> bool {
+        let mut depth = self.depth;
+        let mut n = 0;
+        while n < FRAMES {
+            if depth == 0 {
+                return false;
+            }
+            if self.hook_at(depth) == hook {
+                self.stale += self.depth.wrapping_sub(depth);
+                self.depth = depth;
+                return true;
+            }
+            depth = depth.wrapping_sub(1);
+            n += 1;
+        }
+        false
+    }
+
+    /// Books `bytes` and notes the operation for the next record.
+    #[inline(always)]
+    pub(crate) fn book(&mut self, cause: Cause, tier: Tier, bytes: i32, now: u64) {
+        self.ledger.book(cause, tier, bytes, now);
+        self.push(OP_BOOK, cause as u8, tier as u8, bytes);
+    }
+
+    /// Books a move of the limit likewise.
+    #[inline(always)]
+    pub(crate) fn limit(&mut self, cause: LimitCause, tier: Tier, to: i32, now: u64) {
+        self.ledger.limit(cause, tier, to, now);
+        self.push(OP_LIMIT, cause as u8, tier as u8, to);
+    }
+
+    #[inline(always)]
+    fn push(&mut self, kind: u8, cause: u8, tier: u8, value: i32) {
+        let n = self.op_count as usize;
+        if n >= OPS {
+            self.ops_lost += 1;
+            return;
+        }
+        self.ops[n & (OPS - 1)] = Op {
+            kind,
+            cause,
+            tier,
+            reserved: 0,
+            value,
+        };
+        self.op_count = n as u32 + 1;
+    }
+}
+
+/// Whether `hook` is a function that puts payload into the write queue.
+#[inline(always)]
+pub(crate) fn is_send(hook: u8) -> bool {
+    hook == Hook::SendmsgLocked as u8
+        || hook == Hook::Sendpages as u8
+        || hook == Hook::MptcpFrag as u8
+}
+
+#[inline(always)]
+fn before(seen: &Seen) -> Before {
+    Before {
+        wmem_queued: seen.w,
+        sndbuf: seen.sndbuf,
+        forward_alloc: seen.forward_alloc,
+        write_seq: seen.write_seq,
+        snd_una: seen.snd_una,
+        reserved: 0,
+    }
+}

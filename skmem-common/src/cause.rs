@@ -1,0 +1,129 @@
+//! The names that bytes of `sk_wmem_queued` and moves of `sk_sndbuf` are
+//! booked under. A new cause starts here: one variant, one name; the compiler
+//! then points at the explanation that it still lacks.
+
+/// Number of slots for causes in a ledger; a power of two, so that a masked
+/// index is in bounds for the verifier.
+pub const CAUSES: usize = 32;
+
+macro_rules! causes {
+    ($(#[$m:meta])* $vis:vis enum $ty:ident { $($(#[$vm:meta])* $v:ident = $n:literal => $name:literal,)* }) => {
+        $(#[$m])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        $vis enum $ty { $($(#[$vm])* $v = $n,)* }
+
+        impl $ty {
+            /// All of them, in order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$v,)*];
+
+            /// The name in output and docs.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$v => $name,)* }
+            }
+
+            /// The one with this number, if there is one.
+            #[must_use]
+            pub const fn from_u8(n: u8) -> Option<Self> {
+                match n { $($n => Some(Self::$v),)* _ => None }
+            }
+
+            /// The one with this name, if there is one.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$v),)* _ => None }
+            }
+        }
+    };
+}
+
+causes! {
+    /// Why `sk_wmem_queued` changed.
+    pub enum Cause {
+        /// In the queue before skmem saw the socket.
+        PreExisting = 0 => "pre-existing",
+        /// No hook and no field names these bytes.
+        Unattributed = 1 => "unattributed",
+        /// The empty skb that `tcp_sendmsg_locked` queued after
+        /// `sk_stream_memory_free` said yes.
+        NewSkb = 2 => "new-skb",
+        /// An empty skb that the send path queued without that test.
+        SkbOverhead = 3 => "skb-overhead",
+        /// Payload put into an skb by the call that queued it.
+        FirstFill = 4 => "first-fill",
+        /// Payload appended by a later call to the skb at the tail of the
+        /// write queue: the limit is not tested for it.
+        TailAppend = 5 => "tail-append",
+        /// Payload appended to the remainder of a tail skb whose front
+        /// `tso_fragment` had cut off and sent.
+        TailRefill = 6 => "tail-refill",
+        /// Payload spliced in by reference (`sendfile`, `splice`).
+        Splice = 7 => "splice",
+        /// What `MSG_ZEROCOPY` charges beyond the payload: whole pages.
+        ZerocopyPageRounding = 8 => "zerocopy-page-rounding",
+        /// `tso_fragment` in `tcp_write_xmit`: one more skb.
+        TsoSplit = 9 => "tso-split",
+        /// `tcp_fragment` while retransmitting.
+        RetransmitFragment = 10 => "retransmit-fragment",
+        /// `tcp_fragment` while processing SACK blocks or marking losses.
+        SackSplit = 11 => "sack-split",
+        /// `tcp_fragment` for a tail loss probe or a window probe.
+        ProbeSplit = 12 => "probe-split",
+        /// `tcp_mtu_probe`: the probe's skb less what it took over.
+        MtuProbe = 13 => "mtu-probe",
+        /// The SYN.
+        Syn = 14 => "syn",
+        /// Data in the SYN (TCP Fast Open).
+        SynData = 15 => "syn-data",
+        /// The copy of a crossed SYN-ACK (`tcp_send_synack`).
+        SynAck = 16 => "syn-ack",
+        /// A FIN with an skb of its own.
+        Fin = 17 => "fin",
+        /// What `mptcp_sendmsg_frag` put on a subflow.
+        MptcpSubflow = 18 => "mptcp-subflow",
+        /// Freed by an acknowledgement (`tcp_clean_rtx_queue`).
+        Ack = 19 => "ack",
+        /// Acknowledged bytes cut off the head (`tcp_trim_head`).
+        PartialAckTrim = 20 => "partial-ack-trim",
+        /// An skb emptied into its neighbour before sending (`tcp_grow_skb`).
+        TailMerge = 21 => "tail-merge",
+        /// An skb emptied into its neighbour for a retransmission
+        /// (`tcp_collapse_retrans`).
+        RetransmitCollapse = 22 => "retransmit-collapse",
+        /// An skb emptied into its SACKed neighbour (`tcp_shifted_skb`).
+        SackShift = 23 => "sack-shift",
+        /// An skb queued and taken away again unused (`tcp_remove_empty_skb`).
+        UnusedSkb = 24 => "unused-skb",
+        /// The queues emptied at the end (`tcp_write_queue_purge`).
+        Purge = 25 => "purge",
+        /// The queues emptied because of a reset (`tcp_reset`).
+        Reset = 26 => "reset",
+    }
+}
+
+causes! {
+    /// Why `sk_sndbuf` changed.
+    pub enum LimitCause {
+        /// `setsockopt(SO_SNDBUF)` or `SO_SNDBUFFORCE`.
+        SetByApplication = 0 => "set-by-application",
+        /// `tcp_sndbuf_expand`.
+        AutotunedUp = 1 => "autotuned-up",
+        /// `sk_stream_moderate_sndbuf`.
+        ShrunkByMemoryPressure = 2 => "shrunk-by-memory-pressure",
+        /// `setsockopt` below what was queued already.
+        LoweredBelowQueue = 3 => "lowered-below-queue",
+        /// `tcp_sndbuf_expand` down to a lowered `tcp_wmem[2]`.
+        AutotunedDown = 4 => "autotuned-down",
+    }
+}
+
+/// How sure a name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Tier {
+    /// A hook saw it happen.
+    Observed = 0,
+    /// A hook was skipped or missing; the fields say what it must have been.
+    Inferred = 1,
+}

@@ -1,0 +1,93 @@
+//! The hooked kernel functions, under the names of the newest kernel; the
+//! probe plan in user space knows what older kernels call them.
+
+macro_rules! hooks {
+    ($($(#[$vm:meta])* $v:ident = $n:literal => $name:literal,)*) => {
+        /// A hooked kernel function, or another source of records.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Hook { $($(#[$vm])* $v = $n,)* }
+
+        impl Hook {
+            /// All of them, in order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$v,)*];
+
+            /// The kernel function (or tracepoint).
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$v => $name,)* }
+            }
+
+            /// The one with this number, if there is one.
+            #[must_use]
+            pub const fn from_u8(n: u8) -> Option<Self> {
+                match n { $($n => Some(Self::$v),)* _ => None }
+            }
+        }
+    };
+}
+
+/// Number of slots for per-hook counters; a power of two.
+pub const HOOKS: usize = 32;
+
+hooks! {
+    /// None: an empty context.
+    None = 0 => "none",
+    /// The system call's entry; not under the socket lock, so it only observes.
+    Sendmsg = 1 => "tcp_sendmsg",
+    /// The send path, under the lock.
+    SendmsgLocked = 2 => "tcp_sendmsg_locked",
+    /// `sendfile` and `splice` up to 6.4.
+    Sendpages = 3 => "do_tcp_sendpages",
+    /// Allocation of an skb for the write queue (`sk_stream_alloc_skb` up to
+    /// 5.16).
+    AllocSkb = 4 => "tcp_stream_alloc_skb",
+    /// The new skb joins the write queue (`skb_entail` up to 5.16).
+    Entail = 5 => "tcp_skb_entail",
+    /// More memory for the socket: `sk_forward_alloc` grows.
+    MemSchedule = 6 => "__sk_mem_schedule",
+    /// An acknowledgement is processed.
+    Ack = 7 => "tcp_ack",
+    /// The write queue is sent from.
+    WriteXmit = 8 => "tcp_write_xmit",
+    /// An skb is cut in two.
+    Fragment = 9 => "tcp_fragment",
+    /// A retransmission.
+    Retransmit = 10 => "__tcp_retransmit_skb",
+    /// The FIN.
+    SendFin = 11 => "tcp_send_fin",
+    /// The SYN.
+    Connect = 12 => "tcp_connect",
+    /// The SYN-ACK of crossed SYNs.
+    SendSynack = 13 => "tcp_send_synack",
+    /// The queues are emptied.
+    Purge = 14 => "tcp_write_queue_purge",
+    /// User pages are attached to an skb.
+    Zerocopy = 15 => "__zerocopy_sg_from_iter",
+    /// The sender sleeps (or is told `EAGAIN`) for want of memory.
+    WaitMemory = 16 => "sk_stream_wait_memory",
+    /// The sender sleeps until the connection is made.
+    WaitConnect = 17 => "sk_stream_wait_connect",
+    /// `setsockopt` at level `SOL_SOCKET` (`sock_setsockopt` up to 5.19).
+    Setsockopt = 18 => "sk_setsockopt",
+    /// Acknowledged bytes are cut off the head.
+    TrimHead = 19 => "tcp_trim_head",
+    /// An unused skb is taken off the tail.
+    RemoveEmpty = 20 => "tcp_remove_empty_skb",
+    /// A tail loss probe.
+    LossProbe = 21 => "tcp_send_loss_probe",
+    /// A window probe.
+    WriteWakeup = 22 => "tcp_write_wakeup",
+    /// The peer's RST.
+    Reset = 23 => "tcp_reset",
+    /// MPTCP queues on a subflow.
+    MptcpFrag = 24 => "mptcp_sendmsg_frag",
+    /// Tracepoint: the connection's state changes.
+    SetState = 25 => "inet_sock_set_state",
+    /// Tracepoint: the socket is about to be destroyed.
+    Destroy = 26 => "tcp_destroy_sock",
+    /// Not a kernel function: skmem saw the socket for the first time.
+    Open = 27 => "socket-seen",
+    /// Not a kernel function: another thread uses the socket.
+    Task = 28 => "task-seen",
+}

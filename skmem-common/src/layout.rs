@@ -1,0 +1,72 @@
+//! Where the running kernel keeps its fields: read from its BTF in user space
+//! and handed to the programs as read-only globals before load.
+
+/// An offset that no field has: the running kernel lacks this field.
+pub const ABSENT: u32 = u32::MAX;
+
+macro_rules! offsets {
+    ($($(#[$m:meta])* $field:ident: $ty:literal . $path:literal $(optional $opt:literal)?,)*) => {
+        /// Byte offsets of the fields that the programs read.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(C)]
+        pub struct Offsets {
+            $($(#[$m])* #[doc = concat!("`", $ty, ".", $path, "`, in bytes, or [`ABSENT`].")] pub $field: u32,)*
+            /// How far `sk_userlocks` is shifted within its byte, in bits: it
+            /// is a bit-field of four bits up to 6.1, a `u8` after.
+            pub userlocks_shift: u32,
+            /// Mask of `sk_userlocks` after the shift.
+            pub userlocks_mask: u32,
+        }
+
+        /// Type, path and offset slot of each field, for the reader of BTF:
+        /// `(name, type, path, what its lack costs)`; an empty cost means that
+        /// skmem cannot do without.
+        pub const FIELDS: &[(&str, &str, &str, &str)] = &[$((stringify!($field), $ty, $path, concat!("" $(, $opt)?)),)*];
+
+        impl Offsets {
+            /// No field known.
+            pub const NONE: Self = Self { $($field: ABSENT,)* userlocks_shift: 0, userlocks_mask: 0 };
+
+            /// The slot of the field called `name`.
+            pub fn slot(&mut self, name: &str) -> Option<&mut u32> {
+                match name { $(stringify!($field) => Some(&mut self.$field),)* _ => None }
+            }
+        }
+    };
+}
+
+offsets! {
+    family: "sock_common"."skc_family",
+    state: "sock_common"."skc_state",
+    num: "sock_common"."skc_num",
+    dport: "sock_common"."skc_dport",
+    daddr: "sock_common"."skc_daddr",
+    rcv_saddr: "sock_common"."skc_rcv_saddr",
+    v6_daddr: "sock_common"."skc_v6_daddr" optional "IPv6 addresses will be missing",
+    v6_rcv_saddr: "sock_common"."skc_v6_rcv_saddr" optional "IPv6 addresses will be missing",
+    net: "sock_common"."skc_net",
+    net_inum: "net"."ns.inum",
+    cookie: "sock_common"."skc_cookie" optional "sockets will have no cookie",
+    protocol: "sock"."sk_protocol",
+    sndbuf: "sock"."sk_sndbuf",
+    wmem_queued: "sock"."sk_wmem_queued",
+    forward_alloc: "sock"."sk_forward_alloc",
+    wmem_alloc: "sock"."sk_wmem_alloc",
+    userlocks: "sock"."sk_userlocks",
+    write_queue: "sock"."sk_write_queue",
+    rtx_queue: "sock"."tcp_rtx_queue" optional "acknowledged bytes still held will count as overhead",
+    bpf_storage: "sock"."sk_bpf_storage" optional "sockets that no filter matched will cost more",
+    socket_sk: "socket"."sk",
+    write_seq: "tcp_sock"."write_seq",
+    snd_una: "tcp_sock"."snd_una",
+    snd_nxt: "tcp_sock"."snd_nxt",
+    snd_wnd: "tcp_sock"."snd_wnd",
+    mss_cache: "tcp_sock"."mss_cache",
+    gso_segs: "tcp_sock"."gso_segs",
+    notsent_lowat: "tcp_sock"."notsent_lowat" optional "waits for TCP_NOTSENT_LOWAT will be named after the limit",
+    probe_size: "inet_connection_sock"."icsk_mtup.probe_size" optional "MTU probes will be named by the rest of their bytes",
+    skb_truesize: "sk_buff"."truesize",
+    skb_cb: "sk_buff"."cb",
+    msg_flags: "msghdr"."msg_flags" optional "spliced and zero-copied bytes will be named after the skb they are in",
+    task_tgid: "task_struct"."tgid" optional "children of a traced command will not be followed",
+}

@@ -1,0 +1,282 @@
+//! The account proper: sums per cause that always add up.
+//!
+//! Every change of `sk_wmem_queued` enters through [`Ledger::book`], every
+//! change of `sk_sndbuf` through [`Ledger::limit`], every skb that passed the
+//! send path's one test through [`Ledger::admit`]. So at any time, as
+//! integers:
+//!
+//! ```text
+//! w           == sum of total[..].bytes
+//! w - sndbuf  == (admission.w - admission.sndbuf)
+//!              + (admission.sndbuf - sndbuf)
+//!              + sum of since[..].bytes
+//! ```
+//!
+//! whatever was lost, skipped or misnamed in between.
+
+use crate::{
+    cause::{CAUSES, Cause, LimitCause, Tier},
+    record::View,
+};
+
+/// Limit moves kept in the account; more are counted.
+pub const MOVES: usize = 8;
+
+/// Everything ever booked under one cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Total {
+    /// Bytes of `sk_wmem_queued`; frees are negative.
+    pub bytes: i64,
+    /// The part of `bytes` that was inferred from the fields.
+    pub inferred: i64,
+    /// How many times.
+    pub count: u64,
+}
+
+/// What was booked under one cause since the last admission.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Since {
+    /// When the first of it was booked, in ns of `CLOCK_MONOTONIC`.
+    pub first_ns: u64,
+    /// Bytes of `sk_wmem_queued`; frees are negative.
+    pub bytes: i32,
+    /// The part of `bytes` that was inferred from the fields.
+    pub inferred: i32,
+    /// How many times.
+    pub count: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+/// The last time that a new skb passed `sk_stream_memory_free`; before the
+/// first one, the moment at which skmem saw the socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Admission {
+    /// ns of `CLOCK_MONOTONIC`.
+    pub at_ns: u64,
+    /// `sk_wmem_queued` before the skb was queued, in bytes.
+    pub w: i32,
+    /// `sk_sndbuf` that it was tested against, in bytes.
+    pub sndbuf: i32,
+    /// How many there have been; 0 means that this is the first sight.
+    pub count: u64,
+}
+
+/// One change of `sk_sndbuf`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct LimitMove {
+    /// ns of `CLOCK_MONOTONIC`.
+    pub at_ns: u64,
+    /// `sk_sndbuf` before, in bytes.
+    pub from: i32,
+    /// `sk_sndbuf` after, in bytes.
+    pub to: i32,
+    /// A [`LimitCause`].
+    pub cause: u8,
+    /// A [`Tier`].
+    pub tier: u8,
+    /// Always 0.
+    pub reserved: [u8; 6],
+}
+
+/// The account at one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Standing {
+    /// `sk_wmem_queued`, in bytes.
+    pub w: i32,
+    /// `sk_sndbuf`, in bytes.
+    pub sndbuf: i32,
+    /// Bit n: `since[n]` holds something; a clear bit means zero, whatever
+    /// the slot says (so that an admission need not wipe the slots).
+    pub since_mask: u32,
+    /// Always 0.
+    pub reserved: u32,
+    /// The last admission.
+    pub admission: Admission,
+    /// Sums since first sight.
+    pub total: [Total; CAUSES],
+    /// Sums since the last admission.
+    pub since: [Since; CAUSES],
+}
+
+/// One socket's account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Ledger {
+    /// As of the last booking.
+    pub now: Standing,
+    /// As of the worst excess over the limit, unless `at_peak`.
+    pub worst: Standing,
+    /// The other fields at the worst excess.
+    pub worst_view: View,
+    /// When that was, in ns of `CLOCK_MONOTONIC`; 0: never over the limit.
+    pub worst_ns: u64,
+    /// The worst `w - sndbuf` so far, in bytes; 0: never over the limit.
+    pub worst_excess: i32,
+    /// 1: the worst excess is now, and `worst` is not filled in yet. It is
+    /// copied when the excess first falls, not at each step up.
+    pub at_peak: u32,
+    /// The most recent limit moves, slot `n % MOVES` for the n-th.
+    pub moves: [LimitMove; MOVES],
+    /// How many limit moves there were.
+    pub move_count: u32,
+    /// 1: `worst_view` wants to be filled in by whoever knows the fields.
+    pub view_wanted: u32,
+}
+
+impl Standing {
+    /// `w - sndbuf`: over the limit where positive.
+    #[must_use]
+    pub const fn excess(&self) -> i32 {
+        self.w.wrapping_sub(self.sndbuf)
+    }
+
+    /// What was booked under `cause` since the last admission, if anything.
+    #[must_use]
+    pub fn since(&self, cause: Cause) -> Option<&Since> {
+        let n = cause as usize & (CAUSES - 1);
+        (self.since_mask & (1 << n) != 0).then(|| &self.since[n])
+    }
+
+    /// Everything booked under `cause`.
+    #[must_use]
+    pub fn total(&self, cause: Cause) -> &Total {
+        &self.total[cause as usize & (CAUSES - 1)]
+    }
+}
+
+impl Ledger {
+    /// Starts an account at first sight; `self` must be all zeroes.
+    #[inline(always)]
+    pub fn start(&mut self, w: i32, sndbuf: i32, now: u64) {
+        self.now.sndbuf = sndbuf;
+        self.now.admission = Admission {
+            at_ns: now,
+            w,
+            sndbuf,
+            count: 0,
+        };
+        self.now.w = w;
+        if w != 0 {
+            let cell = &mut self.now.total[Cause::PreExisting as usize];
+            cell.bytes = w as i64;
+            cell.count = 1;
+        }
+        self.raise(now);
+    }
+
+    /// Books `bytes` of `sk_wmem_queued` under `cause`; `count` says how many
+    /// occurrences they stand for.
+    ///
+    /// A subprogram of its own in the kernel: it is called from many places.
+    #[inline(never)]
+    pub fn book(&mut self, cause: Cause, tier: Tier, bytes: i32, now: u64) {
+        if bytes < 0 && self.at_peak != 0 {
+            self.keep_worst();
+        }
+        let n = cause as usize & (CAUSES - 1);
+        let inferred = if tier as u8 == Tier::Inferred as u8 {
+            bytes
+        } else {
+            0
+        };
+        let total = &mut self.now.total[n];
+        total.bytes += bytes as i64;
+        total.inferred += inferred as i64;
+        total.count += 1;
+        let bit = 1u32 << n;
+        let since = &mut self.now.since[n];
+        if self.now.since_mask & bit == 0 {
+            self.now.since_mask |= bit;
+            *since = Since {
+                first_ns: now,
+                bytes,
+                inferred,
+                count: 1,
+                reserved: 0,
+            };
+        } else {
+            since.bytes = since.bytes.wrapping_add(bytes);
+            since.inferred = since.inferred.wrapping_add(inferred);
+            since.count = since.count.wrapping_add(1);
+        }
+        self.now.w = self.now.w.wrapping_add(bytes);
+        if bytes > 0 {
+            self.raise(now);
+        }
+    }
+
+    /// Books a new value of `sk_sndbuf`.
+    #[inline(never)]
+    pub fn limit(&mut self, cause: LimitCause, tier: Tier, to: i32, now: u64) {
+        if to > self.now.sndbuf && self.at_peak != 0 {
+            self.keep_worst();
+        }
+        self.moves[self.move_count as usize & (MOVES - 1)] = LimitMove {
+            at_ns: now,
+            from: self.now.sndbuf,
+            to,
+            cause: cause as u8,
+            tier: tier as u8,
+            reserved: [0; 6],
+        };
+        self.move_count = self.move_count.wrapping_add(1);
+        self.now.sndbuf = to;
+        self.raise(now);
+    }
+
+    /// A new skb passed the test against `sndbuf` and joined the queue.
+    #[inline(always)]
+    pub fn admit(&mut self, sndbuf: i32, now: u64) {
+        if self.at_peak != 0 {
+            self.keep_worst();
+        }
+        self.now.since_mask = 0;
+        self.now.admission.at_ns = now;
+        self.now.admission.w = self.now.w;
+        self.now.admission.sndbuf = sndbuf;
+        self.now.admission.count += 1;
+    }
+
+    /// The account at its worst excess, or as it is where the socket never
+    /// went over its limit.
+    #[must_use]
+    pub fn at_worst(&self) -> &Standing {
+        if self.at_peak != 0 || self.worst_ns == 0 {
+            &self.now
+        } else {
+            &self.worst
+        }
+    }
+
+    #[inline(always)]
+    fn raise(&mut self, now: u64) {
+        let excess = self.now.excess();
+        if excess > self.worst_excess {
+            self.worst_excess = excess;
+            self.worst_ns = now;
+            self.at_peak = 1;
+            self.view_wanted = 1;
+        }
+    }
+
+    #[inline(never)]
+    fn keep_worst(&mut self) {
+        self.at_peak = 0;
+        self.worst.w = self.now.w;
+        self.worst.sndbuf = self.now.sndbuf;
+        self.worst.since_mask = self.now.since_mask;
+        self.worst.admission = self.now.admission;
+        let mut n = 0;
+        while n < CAUSES {
+            self.worst.total[n] = self.now.total[n];
+            self.worst.since[n] = self.now.since[n];
+            n += 1;
+        }
+    }
+}

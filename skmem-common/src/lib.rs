@@ -1,0 +1,26 @@
+//! What skmem's eBPF programs and its user side share.
+//!
+//! Everything here is compiled twice: for the kernel, where it keeps each
+//! socket's account, and for user space, where host tests and replay run the
+//! very same code. Hence: no `std`, no allocation, no panics, bounded loops,
+//! `repr(C)` wherever a value crosses the border.
+//!
+//! * [`cause`]: the names that bytes and limit moves are booked under
+//! * [`hook`]: the kernel functions that are hooked
+//! * [`ledger`]: sums per cause, admission, worst excess: the account proper
+//! * [`account`]: from "this hook saw these fields" to bookings in the ledger
+//! * [`record`]: what goes through the ring buffer
+//! * [`filter`], [`layout`]: what user space hands to the programs before load
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod account;
+pub mod cause;
+mod classify;
+pub mod filter;
+pub mod hook;
+pub mod layout;
+pub mod ledger;
+pub mod record;

@@ -1,0 +1,67 @@
+//! The life of sockets, and of the processes that a traced command starts.
+
+use aya_ebpf::{
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+use skmem_common::{hook::Hook, layout::ABSENT, record::FLAG_LOCKLESS};
+
+use crate::{
+    accounts,
+    maps::{ASKED, PIDS},
+    output::{self, Call},
+    socket::{Kernel, Sock, offset},
+};
+
+/// `inet_sock_set_state(sk, oldstate, newstate)`
+#[btf_tracepoint]
+pub fn set_state(ctx: BtfTracePointContext) -> i32 {
+    let sk = Sock::new(ctx.arg(0));
+    let Some(account) = accounts::find(sk) else {
+        return 0;
+    };
+    let Some(tp) = sk.tcp() else { return 0 };
+    let mut call = Call::of(Hook::SetState);
+    call.flags = FLAG_LOCKLESS;
+    call.kind = ctx.arg(1);
+    call.arg = ctx.arg(2);
+    output::observation(account, call, sk.view(tp));
+    0
+}
+
+/// `tcp_destroy_sock(sk)`: fires before the queues are purged.
+#[btf_tracepoint]
+pub fn destroy(ctx: BtfTracePointContext) -> i32 {
+    let sk = Sock::new(ctx.arg(0));
+    let _ = ASKED.remove(&sk.address());
+    let Some(account) = accounts::find(sk) else {
+        return 0;
+    };
+    account.closing = 1;
+    let Some(tp) = sk.tcp() else { return 0 };
+    let mut call = Call::of(Hook::Destroy);
+    call.flags = FLAG_LOCKLESS;
+    output::observation(account, call, sk.view(tp));
+    0
+}
+
+/// `sched_process_fork(parent, child)`: children of a traced process are
+/// traced.
+#[btf_tracepoint]
+pub fn fork(ctx: BtfTracePointContext) -> i32 {
+    if offset!(task_tgid) == ABSENT {
+        return 0;
+    }
+    // SAFETY: the offset and type are those of the kernel's BTF.
+    let (parent, child): (u32, u32) = unsafe {
+        (
+            Kernel(ctx.arg(0)).load(offset!(task_tgid)),
+            Kernel(ctx.arg(1)).load(offset!(task_tgid)),
+        )
+    };
+    // SAFETY: the entry is only tested for.
+    if parent != child && unsafe { PIDS.get(&parent) }.is_some() {
+        let _ = PIDS.insert(&child, &1, 0);
+    }
+    0
+}

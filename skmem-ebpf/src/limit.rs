@@ -1,0 +1,112 @@
+//! What the application asked of `SO_SNDBUF`. The kernel keeps only the
+//! doubled value; these programs see the one that was passed. The lock is
+//! given up before the exit, so nothing is booked: the next hook under the
+//! lock finds the new limit.
+
+use aya_ebpf::{
+    helpers::{bpf_probe_read_kernel, bpf_probe_read_user},
+    macros::{fexit, kprobe},
+    programs::{FExitContext, ProbeContext},
+};
+use skmem_common::{
+    hook::Hook,
+    record::{FLAG_LOCKLESS, IDENT_V_FORCED, IDENT_V_SEEN},
+};
+
+use crate::{
+    accounts,
+    maps::{self, ASKED, Asked},
+    output::{self, Call},
+    socket::{Sock, offset},
+};
+
+/// include/uapi/asm-generic/socket.h, as on x86-64 and arm64
+const SOL_SOCKET: i32 = 1;
+const SO_SNDBUF: i32 = 7;
+const SO_SNDBUFFORCE: i32 = 32;
+
+/// `sk_setsockopt(sk, level, optname, optval, optlen)`, 5.20 on; `optval` is
+/// two words: the address, and whether it is the kernel's.
+#[fexit]
+pub fn setsockopt_exit(ctx: FExitContext) -> i32 {
+    let ret: i32 = ctx.arg(6);
+    if ret != 0 {
+        return 0;
+    }
+    let sk = Sock::new(ctx.arg(0));
+    let Some(asked) = asked(ctx.arg(1), ctx.arg(2), ctx.arg(3), ctx.arg(4)) else {
+        return 0;
+    };
+    if let Some(account) = accounts::find(sk) {
+        account.ident.so_sndbuf = asked.value;
+        account.ident.flags &= !IDENT_V_FORCED;
+        account.ident.flags |= asked.flags;
+        if let Some(tp) = sk.tcp() {
+            let mut call = Call::of(Hook::Setsockopt);
+            call.flags = FLAG_LOCKLESS;
+            call.arg = asked.value;
+            call.kind = u32::from(asked.flags & IDENT_V_FORCED != 0);
+            output::observation(account, call, sk.view(tp));
+        }
+    } else {
+        let _ = ASKED.insert(&sk.address(), &asked, 0);
+    }
+    0
+}
+
+/// `sock_setsockopt(sock, level, optname, optval, optlen)`, up to 5.19: the
+/// trampolines of those kernels refuse `optval`, which is a struct.
+#[kprobe]
+pub fn setsockopt_probe(ctx: ProbeContext) -> u32 {
+    let (Some(socket), Some(level), Some(name), Some(value), Some(kernel)) = (
+        ctx.arg::<u64>(0),
+        ctx.arg::<i32>(1),
+        ctx.arg::<i32>(2),
+        ctx.arg::<u64>(3),
+        ctx.arg::<u64>(4),
+    ) else {
+        return 0;
+    };
+    let Some(asked) = asked(level, name, value, kernel) else {
+        return 0;
+    };
+    let sk = (socket + u64::from(offset!(socket_sk))) as *const u64;
+    // SAFETY: the helper checks the address.
+    let Ok(sk) = (unsafe { bpf_probe_read_kernel(sk) }) else {
+        return 0;
+    };
+    let _ = ASKED.insert(&sk, &asked, 0);
+    // Without socket storage the account is found by address, too.
+    if !maps::use_storage() {
+        if let Some(account) = accounts::find(Sock::new(sk as *const u8)) {
+            account.ident.so_sndbuf = asked.value;
+            account.ident.flags &= !IDENT_V_FORCED;
+            account.ident.flags |= asked.flags;
+        }
+    }
+    0
+}
+
+#[inline(always)]
+fn asked(level: i32, name: i32, value: u64, kernel: u64) -> Option<Asked> {
+    if level != SOL_SOCKET || (name != SO_SNDBUF && name != SO_SNDBUFFORCE) {
+        return None;
+    }
+    let value = value as *const i32;
+    let value = if kernel & 1 != 0 {
+        // SAFETY: the helper checks the address.
+        unsafe { bpf_probe_read_kernel(value) }
+    } else {
+        // SAFETY: the helper checks the address.
+        unsafe { bpf_probe_read_user(value) }
+    };
+    Some(Asked {
+        value: value.ok()?,
+        flags: IDENT_V_SEEN
+            | if name == SO_SNDBUFFORCE {
+                IDENT_V_FORCED
+            } else {
+                0
+            },
+    })
+}

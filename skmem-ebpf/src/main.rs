@@ -1,0 +1,36 @@
+//! skmem's eBPF programs.
+//!
+//! * [`maps`]: what the kernel side and user space share at run time
+//! * [`socket`]: a `struct sock` and the fields of it that are read
+//! * [`accounts`]: a socket's account; which sockets get one
+//! * [`output`]: records into the ring buffer, and what becomes of lost ones
+//! * [`calls`]: what every program does at the entry and the exit of a call
+//! * [`send`], [`queue`], [`wait`], [`limit`], [`life`]: the programs, one file
+//!   per hook family
+//!
+//! Everything that books runs under socket ownership. Which kernel function a
+//! program is attached to is decided in user space (its probe plan).
+#![no_std]
+#![no_main]
+
+mod accounts;
+mod calls;
+mod life;
+mod limit;
+mod maps;
+mod output;
+mod queue;
+mod send;
+mod socket;
+mod wait;
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // Nothing here can panic; the verifier would refuse a program that could.
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,158 @@
+//! Maps and read-only globals: the border to user space at run time.
+
+use aya_ebpf::{
+    Global,
+    btf_maps::SkStorage,
+    macros::{btf_map, map},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf},
+};
+use skmem_common::{
+    account::{Account, Frame},
+    filter::Filter,
+    hook::HOOKS,
+    layout::Offsets,
+};
+
+/// `BPF_F_MMAPABLE`: user space reads the table without system calls.
+const MMAPABLE: u32 = 1 << 10;
+
+/// Accounts by slot. Sizes here are placeholders; user space sets the real
+/// ones before load.
+#[map]
+pub static ACCOUNTS: Array<Account> = Array::with_max_entries(1, MMAPABLE);
+
+/// Slots that no socket has.
+#[map]
+pub static FREE_SLOTS: Queue<u32> = Queue::with_max_entries(1, 0);
+
+/// A socket's slot, where tracing programs may use socket storage (5.11 on).
+#[btf_map]
+pub static SLOT_STORAGE: SkStorage<u32> = SkStorage::new();
+
+/// A socket's slot by its address, where they may not.
+#[map]
+pub static SLOT_HASH: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
+
+/// A thread asleep in the send path: the call it took along.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Waiting {
+    /// Its open call.
+    pub frame: Frame,
+    /// Since when, in ns of `CLOCK_MONOTONIC`.
+    pub since_ns: u64,
+    /// `WAIT_…`.
+    pub reason: u32,
+    /// 1: it will not sleep but be told `EAGAIN`.
+    pub nonblocking: u32,
+}
+
+/// Sleeping threads by thread id.
+#[map]
+pub static WAITING: LruHashMap<u32, Waiting> = LruHashMap::with_max_entries(16384, 0);
+
+/// What an application asked of `SO_SNDBUF`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Asked {
+    /// The value passed, in bytes.
+    pub value: i32,
+    /// `IDENT_V_…`.
+    pub flags: u32,
+}
+
+/// `SO_SNDBUF` asked for before the socket had an account, by the socket's
+/// address.
+#[map]
+pub static ASKED: LruHashMap<u64, Asked> = LruHashMap::with_max_entries(4096, 0);
+
+/// Processes that the filter admits.
+#[map]
+pub static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(4096, 0);
+
+/// Records to user space.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// Counters of one CPU.
+#[repr(C)]
+pub struct Counters {
+    /// Records made, by hook.
+    pub produced: [u64; HOOKS],
+    /// Records that found the ring full, by hook.
+    pub lost: [u64; HOOKS],
+    /// Bytes in the ring since the last wake-up.
+    pub pending: u64,
+    /// Sockets that matched but found no free slot.
+    pub no_slot: u64,
+}
+
+/// Counters by CPU.
+#[map]
+pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
+
+/// Set once all programs are attached: until then no socket gets an account,
+/// so no program does anything.
+#[map]
+pub static ENABLED: Array<u32> = Array::with_max_entries(1, 0);
+
+#[unsafe(no_mangle)]
+static OFFSETS: Global<Offsets> = Global::new(Offsets::NONE);
+#[unsafe(no_mangle)]
+static FILTER: Global<Filter> = Global::new(NO_FILTER);
+/// 1: slots are in `SLOT_STORAGE`.
+#[unsafe(no_mangle)]
+static USE_STORAGE: Global<u32> = Global::new(0);
+/// 1: `bpf_get_socket_cookie` takes a socket here (5.12 on).
+#[unsafe(no_mangle)]
+static USE_COOKIE: Global<u32> = Global::new(0);
+/// 1: records are made; 0: only accounts are kept.
+#[unsafe(no_mangle)]
+static RECORDS: Global<u32> = Global::new(1);
+
+const NO_FILTER: Filter = {
+    // SAFETY: all of Filter is integers, for which 0 is a value.
+    unsafe { core::mem::zeroed() }
+};
+
+/// The offset at `at` in [`Offsets`]; `offset!` names it.
+#[inline(always)]
+pub fn offset_at(at: usize) -> u32 {
+    let offsets = (&raw const OFFSETS).cast::<u8>();
+    // SAFETY: the global is initialised, and all of it is u32s.
+    unsafe { offsets.add(at).cast::<u32>().read_volatile() }
+}
+
+/// Whom to trace.
+#[inline(always)]
+pub fn filter() -> *const Filter {
+    (&raw const FILTER).cast()
+}
+
+/// Whether slots are in socket storage. The verifier knows the answer and
+/// never walks the other branch.
+#[inline(always)]
+pub fn use_storage() -> bool {
+    USE_STORAGE.load() != 0
+}
+
+/// Whether the kernel gives tracing programs a socket's cookie.
+#[inline(always)]
+pub fn use_cookie() -> bool {
+    USE_COOKIE.load() != 0
+}
+
+/// Whether records are made.
+#[inline(always)]
+pub fn records() -> bool {
+    RECORDS.load() != 0
+}
+
+/// This CPU's counters.
+#[inline(always)]
+pub fn counters() -> Option<&'static mut Counters> {
+    // SAFETY: the map outlives the program; the counters are this CPU's own.
+    // A program that another one preempts may lose an increment of `pending`,
+    // which only delays a wake-up.
+    COUNTERS.get_ptr_mut(0).map(|c| unsafe { &mut *c })
+}

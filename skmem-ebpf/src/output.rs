@@ -1,0 +1,260 @@
+//! Records into the ring buffer.
+//!
+//! The default wake-up of a ring costs several times the record, and changes
+//! what is traced; so readers are woken once per [`WAKE_BYTES`], and read on a
+//! timer besides. A record that finds the ring full is counted, per hook and
+//! per socket; the account itself is in the kernel and loses nothing.
+
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns};
+use skmem_common::{
+    account::Account,
+    hook::{HOOKS, Hook},
+    record::{
+        Before, Event, FLAG_TASK, Header, OPS, Op, Open, SHORT_EVENT, SHORT_OPS, Task, VERSION, View,
+    },
+};
+
+use crate::maps::{self, EVENTS};
+
+const BPF_RB_NO_WAKEUP: u64 = 1;
+const BPF_RB_FORCE_WAKEUP: u64 = 2;
+
+/// Bytes in the ring before its reader is woken, per CPU.
+const WAKE_BYTES: u64 = 64 << 10;
+
+/// What a hook adds to a record.
+#[derive(Clone, Copy)]
+pub struct Call {
+    /// The function.
+    pub hook: Hook,
+    /// `FLAG_…`, less `FLAG_TASK`.
+    pub flags: u8,
+    /// `Event::truesize`.
+    pub truesize: u32,
+    /// `Event::arg`.
+    pub arg: i32,
+    /// `Event::ret`.
+    pub ret: i32,
+    /// `Event::kind`.
+    pub kind: u32,
+}
+
+impl Call {
+    /// A call of `hook` with nothing to tell but that it was.
+    #[inline(always)]
+    pub fn of(hook: Hook) -> Self {
+        Self {
+            hook,
+            flags: 0,
+            truesize: 0,
+            arg: 0,
+            ret: 0,
+            kind: 0,
+        }
+    }
+}
+
+/// Sends a record of `call`, with the operations that await one.
+#[inline(always)]
+pub fn event(account: &mut Account, call: Call, before: Before, view: View, softirq: bool) {
+    // SAFETY: the helper takes nothing.
+    let now = unsafe { bpf_ktime_get_ns() };
+    account.last = view;
+    account.last_ns = now;
+    if !maps::records() {
+        account.op_count = 0;
+        return;
+    }
+    let ids = if softirq { 0 } else { bpf_get_current_pid_tgid() };
+    if !softirq && account.last_tid != ids as u32 {
+        account.last_tid = ids as u32;
+        task(account, now, ids);
+    }
+    account.event_no = account.event_no.wrapping_add(1);
+    let Some(counters) = maps::counters() else {
+        return;
+    };
+    let slot = call.hook as usize & (HOOKS - 1);
+    counters.produced[slot] += 1;
+    let ops = account.op_count as usize;
+    account.op_count = 0;
+    if ops <= SHORT_OPS {
+        let Some(mut room) = EVENTS.reserve_bytes(SHORT_EVENT, 0) else {
+            counters.lost[slot] += 1;
+            account.lost += 1;
+            return;
+        };
+        let to = room.as_mut_ptr().cast::<Event>();
+        // SAFETY: SHORT_EVENT bytes were reserved, 8-byte aligned; `fill`
+        // writes all of them but no operation past SHORT_OPS.
+        unsafe {
+            fill(to, account, call, before, view, ids, now, SHORT_EVENT, ops);
+            (&raw mut (*to).ops[0]).write(account.ops[0]);
+            (&raw mut (*to).ops[1]).write(account.ops[1]);
+        }
+        room.submit(wake(&mut counters.pending, SHORT_EVENT));
+    } else {
+        let Some(mut room) = EVENTS.reserve_bytes(size_of::<Event>(), 0) else {
+            counters.lost[slot] += 1;
+            account.lost += 1;
+            return;
+        };
+        let to = room.as_mut_ptr().cast::<Event>();
+        // SAFETY: a whole Event was reserved, 8-byte aligned.
+        unsafe {
+            fill(to, account, call, before, view, ids, now, size_of::<Event>(), ops);
+            let mut n = 0;
+            while n < OPS {
+                (&raw mut (*to).ops[n]).write(account.ops[n]);
+                n += 1;
+            }
+        }
+        room.submit(wake(&mut counters.pending, size_of::<Event>()));
+    }
+}
+
+/// Sends a record that carries no operations: of a call without the socket
+/// lock. It must not touch what the account holds under the lock.
+#[inline(never)]
+pub fn observation(account: &Account, call: Call, view: View) {
+    if !maps::records() {
+        return;
+    }
+    let Some(counters) = maps::counters() else {
+        return;
+    };
+    let slot = call.hook as usize & (HOOKS - 1);
+    counters.produced[slot] += 1;
+    let Some(mut room) = EVENTS.reserve_bytes(SHORT_EVENT, 0) else {
+        counters.lost[slot] += 1;
+        return;
+    };
+    let to = room.as_mut_ptr().cast::<Event>();
+    let ids = bpf_get_current_pid_tgid();
+    // SAFETY: the helper takes nothing.
+    let now = unsafe { bpf_ktime_get_ns() };
+    // SAFETY: SHORT_EVENT bytes were reserved, 8-byte aligned.
+    unsafe {
+        fill(to, account, call, Before::default(), view, ids, now, SHORT_EVENT, 0);
+        (&raw mut (*to).ops[0]).write(Op::default());
+        (&raw mut (*to).ops[1]).write(Op::default());
+    }
+    room.submit(wake(&mut counters.pending, SHORT_EVENT));
+}
+
+/// Writes all of an event but its operations.
+///
+/// # Safety
+/// `to` must be valid for writes of [`SHORT_EVENT`] bytes.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "inlined into its two callers")]
+unsafe fn fill(
+    to: *mut Event,
+    account: &Account,
+    call: Call,
+    before: Before,
+    view: View,
+    ids: u64,
+    now: u64,
+    len: usize,
+    ops: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (&raw mut (*to).header).write(header(
+            call.hook,
+            len,
+            call.flags | if ids != 0 { FLAG_TASK } else { 0 },
+            ops as u8,
+        ));
+        (&raw mut (*to).time_ns).write(now);
+        (&raw mut (*to).socket).write(account.ident.id);
+        (&raw mut (*to).event_no).write(account.event_no);
+        (&raw mut (*to).slot).write(account.slot);
+        (&raw mut (*to).pid).write((ids >> 32) as u32);
+        (&raw mut (*to).tid).write(ids as u32);
+        (&raw mut (*to).before).write(before);
+        (&raw mut (*to).view).write(view);
+        (&raw mut (*to).truesize).write(call.truesize);
+        (&raw mut (*to).arg).write(call.arg);
+        (&raw mut (*to).ret).write(call.ret);
+        (&raw mut (*to).kind).write(call.kind);
+    }
+}
+
+/// Sends who the socket is.
+#[inline(never)]
+pub fn opened(account: &mut Account) {
+    if !maps::records() {
+        return;
+    }
+    account.last_tid = account.ident.tid;
+    account.event_no = account.event_no.wrapping_add(1);
+    let Some(counters) = maps::counters() else {
+        return;
+    };
+    counters.produced[Hook::Open as usize] += 1;
+    let Some(mut room) = EVENTS.reserve::<Open>(0) else {
+        counters.lost[Hook::Open as usize] += 1;
+        account.lost += 1;
+        return;
+    };
+    room.write(Open {
+        header: header(Hook::Open, size_of::<Open>(), FLAG_TASK, 0),
+        time_ns: account.ident.seen_ns,
+        event_no: account.event_no,
+        slot: account.slot,
+        ident: account.ident,
+        view: account.last,
+    });
+    room.submit(wake(&mut counters.pending, size_of::<Open>()));
+}
+
+/// Sends which thread uses the socket now.
+#[inline(never)]
+fn task(account: &mut Account, now: u64, ids: u64) {
+    account.event_no = account.event_no.wrapping_add(1);
+    let Some(counters) = maps::counters() else {
+        return;
+    };
+    counters.produced[Hook::Task as usize] += 1;
+    let Some(mut room) = EVENTS.reserve::<Task>(0) else {
+        counters.lost[Hook::Task as usize] += 1;
+        account.lost += 1;
+        return;
+    };
+    room.write(Task {
+        header: header(Hook::Task, size_of::<Task>(), FLAG_TASK, 0),
+        time_ns: now,
+        socket: account.ident.id,
+        event_no: account.event_no,
+        slot: account.slot,
+        pid: (ids >> 32) as u32,
+        tid: ids as u32,
+        comm: aya_ebpf::helpers::bpf_get_current_comm().unwrap_or_default(),
+    });
+    room.submit(wake(&mut counters.pending, size_of::<Task>()));
+}
+
+#[inline(always)]
+fn header(hook: Hook, len: usize, flags: u8, ops: u8) -> Header {
+    Header {
+        len: len as u16,
+        version: VERSION,
+        hook: hook as u8,
+        // SAFETY: the helper takes nothing.
+        cpu: unsafe { bpf_get_smp_processor_id() } as u16,
+        flags,
+        ops,
+    }
+}
+
+#[inline(always)]
+fn wake(pending: &mut u64, len: usize) -> u64 {
+    *pending += len as u64;
+    if *pending < WAKE_BYTES {
+        return BPF_RB_NO_WAKEUP;
+    }
+    *pending = 0;
+    BPF_RB_FORCE_WAKEUP
+}

@@ -1,0 +1,106 @@
+//! The functions that change `sk_wmem_queued` outside the send path: ACKs,
+//! transmission, retransmission, the first and the last skb. All of the same
+//! form: book at the entry, book at the exit.
+
+use aya_ebpf::{
+    macros::{fentry, fexit},
+    programs::{FEntryContext, FExitContext},
+};
+use skmem_common::hook::Hook;
+
+use crate::{
+    accounts, calls,
+    output::Call,
+    socket::Sock,
+};
+
+macro_rules! calls {
+    ($($(#[$doc:meta])* $entry:ident, $exit:ident: $hook:ident, sk = $arg:literal;)*) => {$(
+        $(#[$doc])*
+        #[fentry]
+        pub fn $entry(ctx: FEntryContext) -> i32 {
+            calls::enter(Sock::new(ctx.arg($arg)), Hook::$hook, true);
+            0
+        }
+
+        $(#[$doc])*
+        #[fexit]
+        pub fn $exit(ctx: FExitContext) -> i32 {
+            calls::leave(Sock::new(ctx.arg($arg)), Call::of(Hook::$hook), false, true);
+            0
+        }
+    )*};
+}
+
+calls! {
+    /// `tcp_ack(sk, skb, flag)`
+    ack_entry, ack_exit: Ack, sk = 0;
+    /// `tcp_write_xmit(sk, mss_now, nonagle, push_one, gfp)`
+    write_xmit_entry, write_xmit_exit: WriteXmit, sk = 0;
+    /// `tcp_fragment(sk, queue, skb, len, mss_now, gfp)`
+    fragment_entry, fragment_exit: Fragment, sk = 0;
+    /// `__tcp_retransmit_skb(sk, skb, segs)`
+    retransmit_entry, retransmit_exit: Retransmit, sk = 0;
+    /// `tcp_retransmit_skb(sk, skb, segs)`, into which 6.1's compiler inlined
+    /// the one above
+    retransmit_outer_entry, retransmit_outer_exit: Retransmit, sk = 0;
+    /// `tcp_send_fin(sk)`
+    send_fin_entry, send_fin_exit: SendFin, sk = 0;
+    /// `tcp_send_synack(sk)`
+    send_synack_entry, send_synack_exit: SendSynack, sk = 0;
+    /// `tcp_trim_head(sk, skb, len)`
+    trim_head_entry, trim_head_exit: TrimHead, sk = 0;
+    /// `tcp_remove_empty_skb(sk)`
+    remove_empty_entry, remove_empty_exit: RemoveEmpty, sk = 0;
+    /// `tcp_send_loss_probe(sk)`
+    loss_probe_entry, loss_probe_exit: LossProbe, sk = 0;
+    /// `tcp_write_wakeup(sk, mib)`
+    write_wakeup_entry, write_wakeup_exit: WriteWakeup, sk = 0;
+    /// `tcp_reset(sk, skb)`
+    reset_entry, reset_exit: Reset, sk = 0;
+    /// `mptcp_sendmsg_frag(sk, ssk, dfrag, info)`: books on the subflow
+    mptcp_frag_entry, mptcp_frag_exit: MptcpFrag, sk = 1;
+}
+
+/// `tcp_connect(sk)`: the first sight of a socket that connects.
+#[fentry]
+pub fn connect_entry(ctx: FEntryContext) -> i32 {
+    let sk = Sock::new(ctx.arg(0));
+    let Some(tp) = sk.tcp() else { return 0 };
+    if let Some(account) = accounts::find_or_open(sk, tp) {
+        calls::enter_with(account, sk, tp, Hook::Connect, 0, 0, false);
+    }
+    0
+}
+
+/// `tcp_connect(sk)`
+#[fexit]
+pub fn connect_exit(ctx: FExitContext) -> i32 {
+    let mut call = Call::of(Hook::Connect);
+    call.ret = ctx.arg(1);
+    calls::leave(Sock::new(ctx.arg(0)), call, true, false);
+    0
+}
+
+/// `tcp_write_queue_purge(sk)`
+#[fentry]
+pub fn purge_entry(ctx: FEntryContext) -> i32 {
+    calls::enter(Sock::new(ctx.arg(0)), Hook::Purge, true);
+    0
+}
+
+/// `tcp_write_queue_purge(sk)`: the last that happens to a socket's queues
+/// when it is destroyed.
+#[fexit]
+pub fn purge_exit(ctx: FExitContext) -> i32 {
+    let sk = Sock::new(ctx.arg(0));
+    let Some(account) = accounts::find(sk) else {
+        return 0;
+    };
+    let closing = account.closing != 0;
+    calls::leave(sk, Call::of(Hook::Purge), closing, true);
+    if closing {
+        accounts::forget(sk, account);
+    }
+    0
+}

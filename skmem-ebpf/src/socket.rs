@@ -1,0 +1,188 @@
+//! A `struct sock` and the fields of it that the programs read: direct loads
+//! at offsets that user space took from the running kernel's BTF.
+
+use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_skc_to_tcp_sock};
+use skmem_common::{account::Seen, layout::ABSENT, record::View};
+
+/// The offset of a field, a constant to the verifier.
+macro_rules! offset {
+    ($field:ident) => {
+        $crate::maps::offset_at(core::mem::offset_of!(
+            skmem_common::layout::Offsets,
+            $field
+        ))
+    };
+}
+pub(crate) use offset;
+
+/// `sk_userlocks`: the application set `SO_SNDBUF`.
+pub const SOCK_SNDBUF_LOCK: u8 = 1;
+
+/// Levels of the retransmit queue's tree that are walked for its first skb:
+/// enough for any number of skbs a socket can hold.
+const RTX_LEVELS: usize = 24;
+
+/// `rb_left` in `struct rb_node`, in bytes: two pointers come before it
+/// (include/linux/rbtree_types.h, all versions).
+const RB_LEFT: usize = 16;
+
+/// A kernel pointer that the verifier knows the type of.
+#[derive(Clone, Copy)]
+pub struct Kernel(pub *const u8);
+
+impl Kernel {
+    /// Reads a field.
+    ///
+    /// # Safety
+    /// `offset` must be that of a field of type `T` in what this points to;
+    /// the verifier refuses the program otherwise. A stale pointer reads as 0
+    /// (such loads are fault-tolerant).
+    #[inline(always)]
+    pub unsafe fn load<T: Copy>(self, offset: u32) -> T {
+        // SAFETY: as above.
+        unsafe { self.0.add(offset as usize).cast::<T>().read() }
+    }
+}
+
+/// A `struct sock`, as a hook's argument gave it.
+#[derive(Clone, Copy)]
+pub struct Sock(pub Kernel);
+
+impl Sock {
+    /// From a hook's argument.
+    #[inline(always)]
+    pub fn new(sk: *const u8) -> Self {
+        Self(Kernel(sk))
+    }
+
+    /// Its address, to tell sockets apart where there is nothing better.
+    #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.0.0.addr() as u64
+    }
+
+    /// A field of `struct sock`.
+    ///
+    /// # Safety
+    /// As for [`Kernel::load`].
+    #[inline(always)]
+    pub unsafe fn load<T: Copy>(self, offset: u32) -> T {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.load(offset) }
+    }
+
+    /// The same socket as a `struct tcp_sock`; None where it is none.
+    #[inline(always)]
+    pub fn tcp(self) -> Option<Kernel> {
+        // SAFETY: the helper takes any socket pointer and checks it.
+        let tp = unsafe { bpf_skc_to_tcp_sock(self.0.0.cast_mut().cast()) };
+        if tp.is_null() {
+            None
+        } else {
+            Some(Kernel(tp.cast::<u8>()))
+        }
+    }
+
+    /// `sk_userlocks`: a bit-field up to 6.1.
+    #[inline(always)]
+    pub fn userlocks(self) -> u8 {
+        // SAFETY: the offset is that of the byte that holds the field.
+        let byte: u8 = unsafe { self.load(offset!(userlocks)) };
+        (byte >> (offset!(userlocks_shift) & 7)) & offset!(userlocks_mask) as u8
+    }
+
+    /// What every hook reads.
+    #[inline(always)]
+    pub fn seen(self, tp: Kernel) -> Seen {
+        // SAFETY: offsets and types are those of the kernel's BTF.
+        unsafe {
+            Seen {
+                w: self.load(offset!(wmem_queued)),
+                sndbuf: self.load(offset!(sndbuf)),
+                forward_alloc: self.load(offset!(forward_alloc)),
+                write_seq: tp.load(offset!(write_seq)),
+                snd_una: tp.load(offset!(snd_una)),
+                locked: self.userlocks() & SOCK_SNDBUF_LOCK,
+                probing: 0,
+                state: self.load(offset!(state)),
+                reserved: 0,
+                tail: self.load(offset!(write_queue) + 8),
+            }
+        }
+    }
+
+    /// `icsk_mtup.probe_size`, as 0 or 1.
+    #[inline(always)]
+    pub fn probing(self, tp: Kernel) -> u8 {
+        if offset!(probe_size) == ABSENT {
+            return 0;
+        }
+        // SAFETY: struct tcp_sock starts with its inet_connection_sock.
+        let size: u32 = unsafe { tp.load(offset!(probe_size)) };
+        u8::from(size != 0)
+    }
+
+    /// What a record tells of the socket.
+    #[inline(always)]
+    pub fn view(self, tp: Kernel) -> View {
+        // SAFETY: offsets and types are those of the kernel's BTF.
+        unsafe {
+            View {
+                wmem_queued: self.load(offset!(wmem_queued)),
+                sndbuf: self.load(offset!(sndbuf)),
+                forward_alloc: self.load(offset!(forward_alloc)),
+                wmem_alloc: self.load::<i32>(offset!(wmem_alloc)).wrapping_sub(1),
+                write_seq: tp.load(offset!(write_seq)),
+                snd_una: tp.load(offset!(snd_una)),
+                snd_nxt: tp.load(offset!(snd_nxt)),
+                snd_wnd: tp.load(offset!(snd_wnd)),
+                mss: tp.load(offset!(mss_cache)),
+                untrimmed: 0,
+                gso_segs: tp.load(offset!(gso_segs)),
+                userlocks: self.userlocks(),
+                state: self.load(offset!(state)),
+                notsent_lowat: if offset!(notsent_lowat) == ABSENT {
+                    0
+                } else {
+                    tp.load(offset!(notsent_lowat))
+                },
+            }
+        }
+    }
+
+    /// Acknowledged bytes that the first skb of the retransmit queue still
+    /// holds: an ACK inside one segment frees nothing (`tcp_clean_rtx_queue`).
+    #[inline(never)]
+    pub fn untrimmed(self, snd_una: u32) -> u32 {
+        if offset!(rtx_queue) == ABSENT {
+            return 0;
+        }
+        // SAFETY: rb_root's first field is a pointer to its root node.
+        let mut node: u64 = unsafe { self.load(offset!(rtx_queue)) };
+        if node == 0 {
+            return 0;
+        }
+        for _ in 0..RTX_LEVELS {
+            // SAFETY: the helper checks the address.
+            let left = unsafe { bpf_probe_read_kernel((node as usize + RB_LEFT) as *const u64) };
+            match left {
+                Ok(left) if left != 0 => node = left,
+                _ => break,
+            }
+        }
+        // An skb starts with its tree node; tcp_skb_cb.seq starts its cb.
+        let seq = (node + u64::from(offset!(skb_cb))) as *const u32;
+        // SAFETY: the helper checks the address.
+        match unsafe { bpf_probe_read_kernel(seq) } {
+            Ok(seq) if (snd_una.wrapping_sub(seq) as i32) > 0 => snd_una.wrapping_sub(seq),
+            _ => 0,
+        }
+    }
+}
+
+/// The address's `truesize`, where `skb` is an skb that the verifier knows.
+#[inline(always)]
+pub fn truesize(skb: *const u8) -> u32 {
+    // SAFETY: the offset and type are those of the kernel's BTF.
+    unsafe { Kernel(skb).load(offset!(skb_truesize)) }
+}

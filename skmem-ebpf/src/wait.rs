@@ -1,0 +1,146 @@
+//! Senders that are held up. The socket lock is given up inside these calls,
+//! so other threads and the backlog work on the socket meanwhile: the sleeping
+//! thread's open send call is kept with the thread.
+
+use aya_ebpf::{
+    helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel},
+    macros::{fentry, fexit},
+    programs::{FEntryContext, FExitContext},
+};
+use skmem_common::{
+    account::{WAIT_LIMIT, WAIT_LOWAT, WAIT_MEMORY},
+    hook::Hook,
+    record::{Before, FLAG_ENTRY},
+};
+
+use crate::{
+    accounts, calls,
+    maps::{WAITING, Waiting},
+    output::{self, Call},
+    socket::Sock,
+};
+
+/// `sk_stream_wait_memory(sk, timeo_p)`
+#[fentry]
+pub fn wait_memory_entry(ctx: FEntryContext) -> i32 {
+    begin(Sock::new(ctx.arg(0)), Hook::WaitMemory, ctx.arg(1));
+    0
+}
+
+/// `sk_stream_wait_memory(sk, timeo_p)`
+#[fexit]
+pub fn wait_memory_exit(ctx: FExitContext) -> i32 {
+    end(Sock::new(ctx.arg(0)), Hook::WaitMemory, ctx.arg(2));
+    0
+}
+
+/// `sk_stream_wait_connect(sk, timeo_p)`
+#[fentry]
+pub fn wait_connect_entry(ctx: FEntryContext) -> i32 {
+    begin(Sock::new(ctx.arg(0)), Hook::WaitConnect, ctx.arg(1));
+    0
+}
+
+/// `sk_stream_wait_connect(sk, timeo_p)`
+#[fexit]
+pub fn wait_connect_exit(ctx: FExitContext) -> i32 {
+    end(Sock::new(ctx.arg(0)), Hook::WaitConnect, ctx.arg(2));
+    0
+}
+
+#[inline(always)]
+fn begin(sk: Sock, hook: Hook, timeout: *const i64) {
+    let Some(account) = accounts::find(sk) else {
+        return;
+    };
+    let Some(tp) = sk.tcp() else { return };
+    let seen = sk.seen(tp);
+    let view = sk.view(tp);
+    // SAFETY: the helper checks the address.
+    let timeout = unsafe { bpf_probe_read_kernel(timeout) }.unwrap_or(0);
+    let unsent = view.write_seq.wrapping_sub(view.snd_nxt);
+    let reason = if view.wmem_queued >= view.sndbuf {
+        WAIT_LIMIT
+    } else if view.notsent_lowat != 0 && unsent >= view.notsent_lowat {
+        WAIT_LOWAT
+    } else {
+        WAIT_MEMORY
+    };
+    let since_ns = calls::now();
+    let tid = bpf_get_current_pid_tgid() as u32;
+    calls::change(account, |a| {
+        let frame = a.wait_begin(&seen, calls::now);
+        calls::note_worst(a, sk, tp);
+        if hook as u8 == Hook::WaitMemory as u8 {
+            a.blocked.reasons[reason as usize] += 1;
+            if timeout == 0 {
+                a.blocked.refusals += 1;
+            } else {
+                if a.blocked.asleep == 0 {
+                    a.blocked.since_ns = since_ns;
+                }
+                a.blocked.asleep += 1;
+            }
+        }
+        let waiting = Waiting {
+            frame,
+            since_ns,
+            reason,
+            nonblocking: u32::from(timeout == 0),
+        };
+        let _ = WAITING.insert(&tid, &waiting, 0);
+        // A sleep may be long: its start is told at once.
+        if timeout != 0 {
+            let mut call = Call::of(hook);
+            call.arg = reason as i32;
+            call.kind = 1;
+            output::event(a, call, frame.before, view, false);
+        }
+    });
+}
+
+#[inline(always)]
+fn end(sk: Sock, hook: Hook, ret: i32) {
+    let Some(account) = accounts::find(sk) else {
+        return;
+    };
+    let Some(tp) = sk.tcp() else { return };
+    let seen = sk.seen(tp);
+    let tid = bpf_get_current_pid_tgid() as u32;
+    // SAFETY: only this thread writes the entry.
+    let Some(waiting) = (unsafe { WAITING.get(&tid) }).copied() else {
+        return;
+    };
+    let _ = WAITING.remove(&tid);
+    let now = calls::now();
+    calls::change(account, |a| {
+        a.wait_end(waiting.frame, &seen, calls::now);
+        if hook as u8 == Hook::WaitMemory as u8 && waiting.nonblocking == 0 {
+            let slept = now.wrapping_sub(waiting.since_ns);
+            a.blocked.waits += 1;
+            a.blocked.total_ns += slept;
+            if slept > a.blocked.longest_ns {
+                a.blocked.longest_ns = slept;
+            }
+            if a.blocked.asleep != 0 {
+                a.blocked.asleep -= 1;
+            }
+            if a.blocked.asleep == 0 {
+                a.blocked.since_ns = 0;
+            }
+        }
+        let mut call = Call::of(hook);
+        call.flags = FLAG_ENTRY;
+        call.arg = waiting.reason as i32;
+        call.ret = ret;
+        let before = Before {
+            wmem_queued: seen.w,
+            sndbuf: seen.sndbuf,
+            forward_alloc: seen.forward_alloc,
+            write_seq: seen.write_seq,
+            snd_una: seen.snd_una,
+            reserved: 0,
+        };
+        output::event(a, call, before, sk.view(tp), false);
+    });
+}

@@ -1,0 +1,27 @@
+//! What the kernel itself reports about a socket and about TCP's memory, without any eBPF.
+//!
+//! Two uses: the tracer's own readings at the edges (`sockstat`, `tcp_mem`), and the *truth* that
+//! demonstrations and tests hold against the traced account. Nothing here is inferred: each value is
+//! one that a kernel function wrote, and its doc comment names that function.
+
+mod endpoint;
+mod error;
+mod meminfo;
+mod netstat;
+mod queues;
+mod sockopt;
+mod sockstat;
+mod sysctl;
+mod tcp_info;
+mod truth;
+
+pub use endpoint::{Endpoint, Family};
+pub use error::{DiagError, Result};
+pub use meminfo::MemInfo;
+pub use netstat::{Counters, read as tcp_counters};
+pub use queues::Queues;
+pub use sockopt::{get_bytes, get_int, socket_cookie, so_sndbuf};
+pub use sockstat::SockstatTcp;
+pub use sysctl::{TcpMem, TcpWmem, tcp_mem, tcp_wmem, wmem_max};
+pub use tcp_info::{TcpInfo, TcpState};
+pub use truth::{Truth, monotonic_ns};

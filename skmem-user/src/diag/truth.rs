@@ -1,0 +1,62 @@
+//! Everything the kernel says about one of our own sockets, in one reading.
+
+use std::os::fd::AsFd;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Endpoint, MemInfo, Queues, Result, TcpInfo, so_sndbuf};
+
+/// One reading of one socket. Exact for a socket at rest; while it is busy the parts are moments apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Truth {
+    /// `CLOCK_MONOTONIC` just before the first question, ns: the clock of `bpf_ktime_get_ns`.
+    pub clock_monotonic_ns: u64,
+    /// Which socket.
+    #[serde(flatten)]
+    pub endpoint: Endpoint,
+    /// `SO_MEMINFO`.
+    pub mem: MemInfo,
+    /// `SO_SNDBUF` read back, bytes: equal to `mem.sndbuf`, by another path.
+    pub so_sndbuf: i32,
+    /// `SIOCOUTQ` and `SIOCOUTQNSD`.
+    #[serde(flatten)]
+    pub queues: Queues,
+    /// `TCP_INFO`; absent for an MPTCP socket on a kernel that does not answer it there.
+    pub tcp: Option<TcpInfo>,
+}
+
+impl Truth {
+    /// Asks `socket`, which is (or was, before a reset) `endpoint`.
+    pub fn read(socket: &impl AsFd, endpoint: &Endpoint) -> Result<Self> {
+        let fd = socket.as_fd();
+        let clock_monotonic_ns = monotonic_ns();
+        // The lockless ones first: TCP_INFO's lock_sock/release_sock works off the backlog.
+        let mem = MemInfo::read(fd)?;
+        let queues = Queues::read(fd)?;
+        let so_sndbuf = so_sndbuf(fd)?;
+        let tcp = match TcpInfo::read(fd) {
+            Ok(info) => Some(info),
+            Err(error) if error.is_unsupported() => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
+            clock_monotonic_ns,
+            endpoint: endpoint.clone(),
+            mem,
+            so_sndbuf,
+            queues,
+            tcp,
+        })
+    }
+}
+
+/// `CLOCK_MONOTONIC` in ns.
+pub fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `now` is a live timespec; CLOCK_MONOTONIC exists on every Linux, so the call cannot fail.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}

@@ -1,0 +1,1 @@
+//! skmem: every byte of a TCP socket's send memory has a name.

@@ -1,0 +1,2 @@
+//! The command `skmem`.
+fn main() {}

@@ -1,0 +1,61 @@
+//! The table of scenarios.
+
+use anyhow::{Result, anyhow};
+use serde::Serialize;
+
+use super::{Params, proto::Done, scenario, stage::Stage};
+
+/// A reproduction, described.
+#[derive(Debug, Serialize)]
+pub struct Scenario {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// The causes that it is built to bring about, by the names of the ledger.
+    pub provokes: &'static [&'static str],
+    /// What the kernel must have beyond namespaces and veth; empty for nothing.
+    pub needs: &'static [&'static str],
+    /// The options that mean something to it, besides `--deadline` and `--ipv6`.
+    pub accepts: &'static [&'static str],
+    /// What it runs with unless told otherwise.
+    pub defaults: Params,
+    #[serde(skip)]
+    pub(super) play: fn(&Stage) -> Result<Done>,
+}
+
+/// All scenarios, in the order in which they are best read.
+pub fn list() -> &'static [Scenario] {
+    scenario::ALL
+}
+
+/// The scenario called `name`; the error names all that exist.
+pub fn find(name: &str) -> Result<&'static Scenario> {
+    list().iter().find(|s| s.name == name).ok_or_else(|| {
+        let known: Vec<_> = list().iter().map(|s| s.name).collect();
+        anyhow!("no scenario {name:?}; there are: {}", known.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_scenario_is_described_and_named_once() {
+        let mut seen = HashSet::new();
+        for scenario in list() {
+            assert!(seen.insert(scenario.name), "{} twice", scenario.name);
+            assert!(!scenario.summary.is_empty() && !scenario.summary.contains('\n'));
+            assert!(!scenario.provokes.is_empty(), "{}", scenario.name);
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_known_ones() {
+        let error = find("artikel").unwrap_err().to_string();
+        assert!(error.contains("article"), "{error}");
+    }
+}

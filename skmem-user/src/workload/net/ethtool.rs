@@ -1,0 +1,49 @@
+//! The two offloads that a scenario turns off, by the old ethtool ioctl, which every kernel has.
+
+use std::{
+    io, mem,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+};
+
+use anyhow::{Context, Result};
+
+/// linux/sockios.h
+const SIOCETHTOOL: libc::c_ulong = 0x8946;
+/// linux/ethtool.h: TCP segmentation by the device.
+const ETHTOOL_STSO: u32 = 0x1f;
+/// linux/ethtool.h: segmentation late in the stack.
+const ETHTOOL_SGSO: u32 = 0x24;
+
+/// `struct ethtool_value`
+#[repr(C)]
+struct Value {
+    command: u32,
+    data: u32,
+}
+
+/// Turns TSO and GSO off on `interface` of the calling thread's network namespace.
+pub(super) fn disable_segmentation(interface: &str) -> Result<()> {
+    // SAFETY: socket takes no pointer.
+    let raw = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
+    if raw < 0 {
+        return Err(io::Error::last_os_error()).context("cannot open a socket for ethtool");
+    }
+    // SAFETY: `raw` was opened just now and nobody else owns it.
+    let socket = unsafe { OwnedFd::from_raw_fd(raw) };
+    for (command, what) in [(ETHTOOL_STSO, "TSO"), (ETHTOOL_SGSO, "GSO")] {
+        let mut value = Value { command, data: 0 };
+        // SAFETY: an ifreq of zeroes is valid: a name and a union of plain data.
+        let mut request: libc::ifreq = unsafe { mem::zeroed() };
+        for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
+            *to = from.cast_signed();
+        }
+        request.ifr_ifru.ifru_data = (&raw mut value).cast();
+        // The request's type differs between libcs (musl: int), hence the cast.
+        // SAFETY: the kernel reads the ifreq and the Value that it points to; both are live.
+        if unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) } != 0 {
+            return Err(io::Error::last_os_error())
+                .with_context(|| format!("cannot turn {what} off on {interface}"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! One rtnetlink request, one acknowledgement.
+
+use std::io;
+
+use anyhow::{Context, Result, bail};
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+/// Sends `message` in the calling thread's network namespace and waits for the kernel's verdict.
+/// `Ok(Err(error))` is the kernel's refusal, which callers can tell apart by its errno.
+pub(super) fn request(message: RouteNetlinkMessage, flags: u16) -> Result<io::Result<()>> {
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+    let mut packet = NetlinkMessage::new(header, NetlinkPayload::from(message));
+    packet.finalize();
+    let mut bytes = vec![0; packet.buffer_len()];
+    packet.serialize(&mut bytes);
+
+    let mut socket = Socket::new(NETLINK_ROUTE).context("cannot open a netlink socket")?;
+    socket.bind_auto().context("cannot bind a netlink socket")?;
+    socket
+        .connect(&SocketAddr::new(0, 0))
+        .context("cannot connect a netlink socket to the kernel")?;
+    socket.send(&bytes, 0).context("cannot send a netlink request")?;
+    let (reply, _) = socket.recv_from_full().context("cannot read a netlink reply")?;
+    let reply = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&reply)
+        .context("the kernel's netlink reply is malformed")?;
+    match reply.payload {
+        NetlinkPayload::Error(error) => Ok(match error.code {
+            None => Ok(()),
+            Some(_) => Err(error.to_io()),
+        }),
+        other => bail!("the kernel answered a netlink request with {other:?}"),
+    }
+}
+
+/// Index of an interface of the calling thread's network namespace.
+pub(super) fn index_of(name: &str) -> Result<u32> {
+    let c_name = std::ffi::CString::new(name).context("an interface name with a NUL")?;
+    // SAFETY: `c_name` is a NUL-terminated string that outlives the call.
+    match unsafe { libc::if_nametoindex(c_name.as_ptr()) } {
+        0 => Err(io::Error::last_os_error()).with_context(|| format!("no interface {name}")),
+        index => Ok(index),
+    }
+}

@@ -1,0 +1,289 @@
+//! What a user may change about a scenario.
+
+use std::{ffi::OsString, time::Duration};
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+
+use super::Scenario;
+
+/// Command-line options, the same for `skmem demo` and the child it starts. Each replaces a default of
+/// the scenario; a scenario refuses those that mean nothing to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub struct Options {
+    /// Pause between two writes, e.g. 10ms, 500us, 1s
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub interval: Option<Duration>,
+    /// The sender's SO_SNDBUF in bytes, as the application passes it (the kernel doubles it)
+    #[arg(long, value_name = "BYTES")]
+    pub sndbuf: Option<u32>,
+    /// The receiver's SO_RCVBUF in bytes, as the application passes it (the kernel doubles it)
+    #[arg(long, value_name = "BYTES")]
+    pub rcvbuf: Option<u32>,
+    /// Bytes per write
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=64 << 20))]
+    pub write_size: Option<u32>,
+    /// Bytes to write in all, per connection
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub bytes: Option<u64>,
+    /// MTU of the link
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(68..=65536))]
+    pub mtu: Option<u32>,
+    /// gso_max_segs of the sender's link
+    #[arg(long, value_name = "SEGMENTS", value_parser = clap::value_parser!(u32).range(1..=65535))]
+    pub gso_max_segs: Option<u32>,
+    /// Connections (per process, where there are several processes)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub connections: Option<u32>,
+    /// Sending processes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub processes: Option<u32>,
+    /// Time allowed for reaching rest, e.g. 20s
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub deadline: Option<Duration>,
+    /// Set TCP_NODELAY on the sender
+    #[arg(long)]
+    pub nodelay: bool,
+    /// Use IPv6 instead of IPv4
+    #[arg(long)]
+    pub ipv6: bool,
+}
+
+/// The options that every scenario takes.
+const COMMON: [&str; 2] = ["deadline", "ipv6"];
+
+/// What a scenario runs with: its defaults, changed by [`Options`]. `None` leaves a thing to the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Params {
+    /// Pause between two writes; zero for none.
+    #[serde(serialize_with = "as_text")]
+    pub interval: Duration,
+    /// `SO_SNDBUF` of the sender, bytes.
+    pub sndbuf: Option<u32>,
+    /// `SO_RCVBUF` of the receiver, bytes.
+    pub rcvbuf: Option<u32>,
+    /// Bytes per write.
+    pub write_size: u32,
+    /// Bytes to write per connection; `None` means until blocked.
+    pub bytes: Option<u64>,
+    /// MTU of the link, bytes.
+    pub mtu: Option<u32>,
+    /// `gso_max_segs` of the sender's link.
+    pub gso_max_segs: Option<u32>,
+    /// Connections, per process.
+    pub connections: u32,
+    /// Sending processes.
+    pub processes: u32,
+    /// Time allowed for each phase.
+    #[serde(serialize_with = "as_text")]
+    pub deadline: Duration,
+    /// `TCP_NODELAY` on the sender.
+    pub nodelay: bool,
+    /// IPv6 instead of IPv4.
+    pub ipv6: bool,
+}
+
+impl Params {
+    /// What scenarios start from when they state their own defaults.
+    pub(crate) const BASE: Self = Self {
+        interval: Duration::ZERO,
+        sndbuf: Some(4096),
+        rcvbuf: None,
+        write_size: 1024,
+        bytes: None,
+        mtu: Some(1500),
+        gso_max_segs: None,
+        connections: 1,
+        processes: 1,
+        deadline: Duration::from_secs(20),
+        nodelay: false,
+        ipv6: false,
+    };
+
+    /// `write_size` as a length.
+    pub(crate) fn write_len(&self) -> usize {
+        self.write_size as usize
+    }
+}
+
+impl Options {
+    /// The scenario's defaults with these options applied; an error if one does not belong to it.
+    pub fn resolve(&self, scenario: &Scenario) -> Result<Params> {
+        for (name, _) in self.given() {
+            if !COMMON.contains(&name) && !scenario.accepts.contains(&name) {
+                bail!(
+                    "--{name} means nothing to the scenario {}; it takes --{}",
+                    scenario.name,
+                    [scenario.accepts, &COMMON].concat().join(", --")
+                );
+            }
+        }
+        let defaults = &scenario.defaults;
+        Ok(Params {
+            interval: self.interval.unwrap_or(defaults.interval),
+            sndbuf: self.sndbuf.or(defaults.sndbuf),
+            rcvbuf: self.rcvbuf.or(defaults.rcvbuf),
+            write_size: self.write_size.unwrap_or(defaults.write_size),
+            bytes: self.bytes.or(defaults.bytes),
+            mtu: self.mtu.or(defaults.mtu),
+            gso_max_segs: self.gso_max_segs.or(defaults.gso_max_segs),
+            connections: self.connections.unwrap_or(defaults.connections),
+            processes: self.processes.unwrap_or(defaults.processes),
+            deadline: self.deadline.unwrap_or(defaults.deadline),
+            nodelay: self.nodelay || defaults.nodelay,
+            ipv6: self.ipv6 || defaults.ipv6,
+        })
+    }
+
+    /// The command line that yields these options again.
+    pub fn to_args(&self) -> Vec<OsString> {
+        let mut args = Vec::new();
+        for (name, value) in self.given() {
+            args.push(format!("--{name}").into());
+            args.extend(value.map(OsString::from));
+        }
+        args
+    }
+
+    /// The options that were given, by name, with their value unless they are flags.
+    fn given(&self) -> Vec<(&'static str, Option<String>)> {
+        // Taken apart field by field, so that a new option cannot be forgotten here.
+        let Self {
+            interval,
+            sndbuf,
+            rcvbuf,
+            write_size,
+            bytes,
+            mtu,
+            gso_max_segs,
+            connections,
+            processes,
+            deadline,
+            nodelay,
+            ipv6,
+        } = self;
+        let number = |n: &Option<u32>| n.map(|n| Some(n.to_string()));
+        let time = |t: &Option<Duration>| t.map(|t| Some(print_time(t)));
+        let flag = |set: bool| set.then_some(None);
+        [
+            ("interval", time(interval)),
+            ("sndbuf", number(sndbuf)),
+            ("rcvbuf", number(rcvbuf)),
+            ("write-size", number(write_size)),
+            ("bytes", bytes.map(|n| Some(n.to_string()))),
+            ("mtu", number(mtu)),
+            ("gso-max-segs", number(gso_max_segs)),
+            ("connections", number(connections)),
+            ("processes", number(processes)),
+            ("deadline", time(deadline)),
+            ("nodelay", flag(*nodelay)),
+            ("ipv6", flag(*ipv6)),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+    }
+}
+
+/// A time with its unit: us, ms or s; a bare number is seconds.
+fn parse_time(text: &str) -> Result<Duration> {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let scale = match unit {
+        "us" | "µs" => 1e-6,
+        "ms" => 1e-3,
+        "s" | "" => 1.0,
+        _ => bail!("unknown unit {unit:?}; use us, ms or s"),
+    };
+    let Ok(number) = number.parse::<f64>() else {
+        bail!("not a time; write it like 10ms, 500us or 1.5s");
+    };
+    match Duration::try_from_secs_f64(number * scale) {
+        Ok(time) if time <= Duration::from_secs(3600) => Ok(time),
+        _ => bail!("longer than an hour"),
+    }
+}
+
+/// The inverse of [`parse_time`], to the microsecond.
+fn print_time(time: Duration) -> String {
+    match time.as_micros() {
+        us if us % 1_000_000 == 0 => format!("{}s", us / 1_000_000),
+        us if us % 1000 == 0 => format!("{}ms", us / 1000),
+        us => format!("{us}us"),
+    }
+}
+
+fn as_text<S: serde::Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&print_time(*time))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::workload::{find, list};
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn parse(args: &[&str]) -> Result<Options, clap::Error> {
+        Cli::try_parse_from([&["skmem"], args].concat()).map(|cli| cli.options)
+    }
+
+    #[test]
+    fn options_survive_the_way_to_the_child() {
+        let every = [
+            "--interval", "1500us", "--sndbuf", "0", "--rcvbuf", "29200", "--write-size", "100",
+            "--bytes", "9", "--mtu", "1400", "--gso-max-segs", "10", "--connections", "2",
+            "--processes", "3", "--deadline", "5s", "--nodelay", "--ipv6",
+        ];
+        let options = parse(&every).unwrap();
+        assert_eq!(options.to_args(), every);
+        assert!(Options::default().to_args().is_empty());
+    }
+
+    #[test]
+    fn times_have_units_and_bounds() {
+        assert_eq!(parse_time("500us").unwrap(), Duration::from_micros(500));
+        assert_eq!(parse_time("1.5s").unwrap(), Duration::from_millis(1500));
+        assert_eq!(parse_time("2").unwrap(), Duration::from_secs(2));
+        for bad in ["", "ms", "1h", "-1s", "1.2.3s", "99999s", "."] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_scenario_takes_its_own_options_and_no_others() {
+        let article = find("article").unwrap();
+        let changed = parse(&["--write-size", "100", "--ipv6"]).unwrap();
+        let params = changed.resolve(article).unwrap();
+        assert_eq!((params.write_size, params.ipv6), (100, true));
+        assert_eq!(params.sndbuf, article.defaults.sndbuf);
+        let foreign = parse(&["--processes", "2"]).unwrap();
+        assert!(foreign.resolve(article).unwrap_err().to_string().contains("--processes"));
+    }
+
+    #[test]
+    fn what_scenarios_accept_are_options_that_exist() {
+        let names: Vec<_> = parse(&[
+            "--interval=1s", "--sndbuf=1", "--rcvbuf=1", "--write-size=1", "--bytes=1", "--mtu=1500",
+            "--gso-max-segs=1", "--connections=1", "--processes=1", "--nodelay",
+        ])
+        .unwrap()
+        .given()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+        for scenario in list() {
+            for accepted in scenario.accepts {
+                assert!(names.contains(accepted), "{}: {accepted}", scenario.name);
+            }
+        }
+    }
+}

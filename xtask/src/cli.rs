@@ -1,0 +1,58 @@
+//! The command line: one enum of tasks, each with its own options.
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::setup::Setup;
+use crate::{check, demo, kernels, setup, test, vm};
+
+/// Tasks around skmem: preparing a machine, booting test VMs, the demo, the tests.
+///
+/// Everything that is fetched or built for these tasks goes to `.tools/` and `target/` in this checkout.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    setup: SetupOptions,
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SetupOptions {
+    /// Install missing system packages without asking (also: CI=true)
+    #[arg(long, global = true)]
+    pub(crate) yes: bool,
+    /// Install, fetch and build no tools: fail when one is missing
+    #[arg(long, global = true)]
+    pub(crate) no_setup: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Prepare this machine: toolchain, bpf-linker, qemu, and what the VMs are made of
+    Setup,
+    /// List the kernels that VMs can run, and what of them is on this machine
+    Kernels(kernels::Options),
+    /// Run a command in a VM with a kernel of your choice, with skmem on its PATH
+    Vm(vm::Options),
+    /// Show what skmem is for: a real socket on a real kernel, explained
+    Demo(demo::Options),
+    /// Run the tests, on this machine and in VMs
+    Test(test::Options),
+    /// Check formatting and lints
+    Check,
+}
+
+/// Runs the task; the code is that of the process.
+pub(crate) fn run(cli: Cli) -> Result<u8> {
+    let setup = Setup::new(&cli.setup)?;
+    match cli.task {
+        Task::Setup => setup::run(&setup),
+        Task::Kernels(options) => kernels::run(&options),
+        Task::Vm(options) => vm::run(&setup, &options),
+        Task::Demo(options) => demo::run(&setup, &options),
+        Task::Test(options) => test::run(&setup, &options),
+        Task::Check => check::run(&setup),
+    }
+}

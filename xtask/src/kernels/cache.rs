@@ -1,0 +1,116 @@
+//! Kernels on this machine: `.tools/kernels/RELEASE/`, each with a note of the packages it came from.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow};
+use serde::{Deserialize, Serialize};
+
+use super::Kernel;
+use super::release::{self, Request};
+use crate::debian::{self, Deb};
+use crate::paths;
+
+/// Written last: a directory without it is not complete.
+const NOTE: &str = "kernel.json";
+
+/// A kernel that has been fetched and unpacked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cached {
+    /// What `uname -r` says in the guest.
+    pub(crate) release: String,
+    /// The suite of Debian it came from.
+    pub(crate) suite: String,
+    debs: Vec<Deb>,
+}
+
+fn directory() -> PathBuf {
+    paths::tools().join("kernels")
+}
+
+/// All of them, the newest first.
+pub(crate) fn all() -> Result<Vec<Cached>> {
+    let directory = directory();
+    let entries = match fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("cannot list {}", directory.display())),
+    };
+    // An unreadable note is like none: the kernel is fetched again.
+    let note = |entry: fs::DirEntry| serde_json::from_slice(&fs::read(entry.path().join(NOTE)).ok()?).ok();
+    let mut all: Vec<Cached> = entries.flatten().filter_map(note).collect();
+    all.sort_by_key(|cached| std::cmp::Reverse(release::order(&cached.release)));
+    Ok(all)
+}
+
+/// The newest that answers the request.
+pub(crate) fn newest(request: &Request) -> Result<Option<Cached>> {
+    Ok(all()?.into_iter().find(|cached| request.matches(&cached.release)))
+}
+
+impl Cached {
+    /// Unpacks a kernel's packages and notes where they came from.
+    pub(crate) fn unpack(release: &str, suite: &str, debs: Vec<Deb>) -> Result<Self> {
+        let cached = Self { release: release.to_owned(), suite: suite.to_owned(), debs };
+        cached.remove_unpacked()?;
+        debian::unpack(&cached.debs, &cached.path())?;
+        let note = cached.path().join(NOTE);
+        let text = serde_json::to_vec_pretty(&cached).context("cannot encode the kernel's note")?;
+        fs::write(&note, text).with_context(|| format!("cannot write {}", note.display()))?;
+        Ok(cached)
+    }
+
+    /// What is to boot.
+    pub(crate) fn kernel(&self) -> Result<Kernel> {
+        let (root, release) = (self.path(), &self.release);
+        let find = |places: [String; 2]| places.into_iter().map(|place| root.join(place)).find(|path| path.exists());
+        let image = find([format!("boot/vmlinuz-{release}"), format!("usr/lib/modules/{release}/vmlinuz")])
+            .ok_or_else(|| anyhow!("the packages of kernel {release} hold no kernel image: delete {}", paths::shown(&root)))?;
+        let modules = find([format!("lib/modules/{release}"), format!("usr/lib/modules/{release}")]);
+        Ok(Kernel { release: release.clone(), image, modules })
+    }
+
+    /// What is wrong with the packages in the cache, if anything.
+    pub(crate) fn fault(&self) -> Result<Option<String>> {
+        for deb in &self.debs {
+            if let Some(fault) = deb.fault()? {
+                return Ok(Some(format!("{} {fault}", paths::shown(&deb.path()))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes it from the cache, with its packages that are not sound.
+    pub(crate) fn remove(&self) -> Result<()> {
+        for deb in &self.debs {
+            if deb.fault()?.is_some() && deb.path().exists() {
+                fs::remove_file(deb.path()).with_context(|| format!("cannot remove {}", deb.path().display()))?;
+            }
+        }
+        self.remove_unpacked()
+    }
+
+    fn remove_unpacked(&self) -> Result<()> {
+        match fs::remove_dir_all(self.path()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", self.path().display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The version of the package with the kernel in it.
+    pub(crate) fn version(&self) -> &str {
+        self.debs.first().map_or("", |deb| &deb.version)
+    }
+
+    /// The size of the packages.
+    pub(crate) fn package_bytes(&self) -> u64 {
+        self.debs.iter().map(|deb| deb.size).sum()
+    }
+
+    fn path(&self) -> PathBuf {
+        directory().join(&self.release)
+    }
+}

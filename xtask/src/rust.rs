@@ -1,0 +1,102 @@
+//! The pinned toolchain, and how every inner cargo is called.
+//!
+//! There is no `rust-toolchain.toml`: it would make even `cargo xtask` fail on a machine that has another stable and
+//! does not install toolchains by itself.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, anyhow, bail};
+use serde::Deserialize;
+
+use crate::progress::Step;
+use crate::{paths, process};
+
+/// The one place that names the toolchain which builds skmem.
+pub(crate) const TOOLCHAIN: &str = "1.99.1";
+/// Static binaries: they run in a guest that has no C library.
+pub(crate) const GUEST_TARGET: &str = "x86_64-unknown-linux-musl";
+
+/// `cargo` of the pinned toolchain, in the root of the checkout.
+pub(crate) fn cargo() -> Command {
+    run("cargo")
+}
+
+/// A program of the pinned toolchain.
+pub(crate) fn run(program: &str) -> Command {
+    let mut command = Command::new("rustup");
+    command.args(["run", TOOLCHAIN, program]).current_dir(paths::root());
+    // `cargo xtask` passes on what concerns the run of xtask itself, by an older toolchain; to the inner cargo it would
+    // mean that everything has changed, and its libraries are the wrong ones.
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(is_of_the_outer_cargo) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn is_of_the_outer_cargo(name: &str) -> bool {
+    const EXACT: &[&str] = &["CARGO", "RUSTUP_TOOLCHAIN", "RUST_RECURSION_COUNT", "LD_LIBRARY_PATH"];
+    const PREFIXES: &[&str] = &["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+    EXACT.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// One line of `--message-format=json`, as far as it matters here.
+#[derive(Deserialize)]
+struct CargoMessage {
+    reason: String,
+    target: Option<CargoTarget>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct CargoTarget {
+    name: String,
+}
+
+/// Builds one executable with `cargo ARGS`, and says where it is. Silent when there is nothing to do.
+pub(crate) fn build(args: &[&str], target_name: &str) -> Result<PathBuf> {
+    let mut command = cargo();
+    command.args(args).arg("--message-format=json-render-diagnostics");
+    let mut step = None;
+    let captured = process::capture_lines(&mut command, |line| {
+        if ["Compiling", "Downloading", "Blocking"].iter().any(|work| line.trim_start().starts_with(work)) {
+            let step = step.get_or_insert_with(|| Step::start(target_name, "building for the guest"));
+            step.output(line);
+        }
+    })?;
+    if !captured.status.success() {
+        drop(step);
+        eprint!("{}", captured.stderr);
+        bail!("{target_name} does not build for the guest, see above");
+    }
+    let executable = captured
+        .stdout
+        .lines()
+        .filter_map(|line| serde_json::from_str::<CargoMessage>(line).ok())
+        .filter(|message| message.reason == "compiler-artifact")
+        .filter(|message| message.target.as_ref().is_some_and(|target| target.name == target_name))
+        .find_map(|message| message.executable)
+        .ok_or_else(|| anyhow!("cargo built {target_name} and did not say where"))?;
+    if let Some(step) = step {
+        step.done("built");
+    }
+    Ok(executable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_outer_cargo_leaves_no_trace_and_the_users_settings_stay() {
+        for name in ["CARGO", "CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH"] {
+            assert!(is_of_the_outer_cargo(name), "{name}");
+        }
+        for name in ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_NET_OFFLINE", "RUSTUP_HOME", "RUSTFLAGS", "PATH"] {
+            assert!(!is_of_the_outer_cargo(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Preparing a machine: each part is checked cheaply, and fetched, built or installed only when it is missing.
+
+mod busybox;
+mod linker;
+mod system;
+mod toolchain;
+
+use std::cell::Cell;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+pub(crate) use system::EMULATOR;
+
+use crate::cli::SetupOptions;
+use crate::kernels::{self, Kernel};
+use crate::paths;
+
+/// How far set-up may go, and the lock that keeps two of them from working on the same files.
+pub(crate) struct Setup {
+    assume_yes: bool,
+    forbidden: bool,
+    lock: File,
+    locked: Cell<bool>,
+}
+
+impl Setup {
+    /// Opens the cache.
+    pub(crate) fn new(options: &SetupOptions) -> Result<Self> {
+        let tools = paths::tools();
+        fs::create_dir_all(&tools).with_context(|| format!("cannot create {}", tools.display()))?;
+        let file = tools.join("lock");
+        let lock = File::options().create(true).truncate(false).write(true).open(&file);
+        let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
+        Ok(Self {
+            assume_yes: options.yes || in_ci,
+            forbidden: options.no_setup,
+            lock: lock.with_context(|| format!("cannot open {}", file.display()))?,
+            locked: Cell::new(false),
+        })
+    }
+
+    /// May missing things be fetched?
+    pub(crate) fn may_fetch(&self) -> bool {
+        !self.forbidden
+    }
+
+    /// Call before fetching, building or installing `what`: fails when that is not wanted.
+    pub(crate) fn needs(&self, what: &str) -> Result<()> {
+        if self.forbidden {
+            bail!("{what} is missing, and --no-setup forbids to get it: run `cargo xtask setup`");
+        }
+        Ok(())
+    }
+
+    /// Runs `check` alone among all set-ups in this checkout.
+    fn alone<T>(&self, check: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self.locked.replace(true) {
+            return check();
+        }
+        match self.lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                eprintln!("waiting for another set-up in this checkout to end");
+                self.lock.lock().context("cannot lock .tools/lock")?;
+            }
+            Err(TryLockError::Error(error)) => return Err(error).context("cannot lock .tools/lock"),
+        }
+        let result = check();
+        self.locked.set(false);
+        self.lock.unlock().context("cannot unlock .tools/lock")?;
+        result
+    }
+
+    /// The pinned toolchain.
+    pub(crate) fn toolchain(&self) -> Result<()> {
+        self.alone(|| toolchain::ensure(self))
+    }
+
+    /// Everything that building skmem needs.
+    pub(crate) fn build_tools(&self) -> Result<()> {
+        self.alone(|| {
+            toolchain::ensure(self)?;
+            linker::ensure(self)
+        })
+    }
+
+    /// qemu.
+    pub(crate) fn emulator(&self) -> Result<()> {
+        self.alone(|| system::ensure(self))
+    }
+
+    /// A static busybox, the guest's user land: the path of the binary.
+    pub(crate) fn busybox(&self) -> Result<PathBuf> {
+        self.alone(|| busybox::ensure(self))
+    }
+
+    /// A kernel to boot.
+    pub(crate) fn kernel(&self, wanted: &str, modules: Option<&PathBuf>) -> Result<Kernel> {
+        self.alone(|| kernels::get(self, wanted, modules))
+    }
+}
+
+/// `cargo xtask setup`: everything for the demo.
+pub(crate) fn run(setup: &Setup) -> Result<u8> {
+    setup.emulator()?;
+    setup.build_tools()?;
+    setup.busybox()?;
+    let kernel = setup.kernel(kernels::DEFAULT, None)?;
+    eprintln!("ready: toolchain, bpf-linker, qemu, busybox, kernel {}", kernel.release);
+    Ok(0)
+}
+
+/// Is there a program of this name?
+pub(crate) fn is_on_path(program: &str) -> bool {
+    find_on_path(program).is_some()
+}
+
+fn find_on_path(program: &str) -> Option<PathBuf> {
+    // An ordinary user's PATH often lacks the directories of system programs.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")])
+        .map(|directory| directory.join(program))
+        .find(|candidate| is_executable(candidate))
+}
+
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}

@@ -1,0 +1,293 @@
+//! `cargo xtask vm`: one command in a VM, with the kernel of one's choice.
+
+mod accel;
+mod console;
+mod extras;
+mod image;
+mod machine;
+mod session;
+mod shell;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use skmem_vm_init::{Done, Job};
+
+use crate::kernels::{self, Kernel};
+use crate::setup::Setup;
+use crate::{error, guest};
+pub(crate) use accel::Accel;
+pub(crate) use image::Extra;
+use machine::Machine;
+use session::{Ending, Streams};
+
+/// Options of `cargo xtask vm`.
+#[derive(Debug, Args)]
+#[command(after_help = "The exit status is CMD's (128 + N where signal N ended it); 125 when the VM itself failed: it did \
+                        not boot, panicked, or reached the time limit; 2 for a wrong command line, 1 for any other failure.\n\
+                        In the guest: skmem on the PATH, busybox as its shell, root, no network but lo; stdin is empty.")]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    pub(crate) machine: MachineOptions,
+    /// Put the files that CMD leaves in $OUT into this directory
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Set a variable in CMD's environment; without a value, pass on the one here
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+    /// What to run
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// An interactive shell in the guest; `exit` ends the VM
+    Shell,
+}
+
+/// The machine to boot.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MachineOptions {
+    /// A release or its beginning (see `cargo xtask kernels`), or the path of a bzImage
+    #[arg(long, global = true, value_name = "KERNEL", default_value = kernels::DEFAULT)]
+    pub(crate) kernel: String,
+    /// The modules of a kernel given by its path: its directory lib/modules/RELEASE
+    #[arg(long, global = true, value_name = "DIR")]
+    modules: Option<PathBuf>,
+    /// Processors of the guest
+    #[arg(long, global = true, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    cpus: u32,
+    /// Memory of the guest: a number of MiB, or with a suffix M or G
+    #[arg(long, global = true, value_name = "SIZE", default_value = "512M", value_parser = parse_memory)]
+    memory: u32,
+    /// How the guest's processors are made; auto takes KVM when a trial boot with it works
+    #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
+    accel: AccelChoice,
+    /// Let the guest's clock count instructions: times in it are repeatable, and not those of a real machine
+    #[arg(long, global = true)]
+    icount: bool,
+    /// Stop the VM after this long, boot included
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    timeout: u64,
+    /// Debian packages to have in the guest: ip, tc, ss, ethtool, bpftrace, or any package's name
+    #[arg(long, global = true, value_name = "PACKAGE", value_delimiter = ',')]
+    with: Vec<String>,
+    /// Say nothing on stderr but CMD's own words and failures
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AccelChoice {
+    Auto,
+    Kvm,
+    Tcg,
+}
+
+/// Less than this does not hold the image, and more than this is a slip of the pen.
+const MEMORY: std::ops::RangeInclusive<u32> = 128..=65536;
+
+fn parse_memory(text: &str) -> Result<u32, String> {
+    let (number, unit) = match text.to_ascii_uppercase().strip_suffix(['M', 'G']) {
+        Some(number) => (number.to_owned(), if text.ends_with(['g', 'G']) { 1024 } else { 1 }),
+        None => (text.to_owned(), 1),
+    };
+    let number: u32 = number.parse().map_err(|_| "not a number of MiB (512, 512M, 1G)".to_owned())?;
+    match number.checked_mul(unit) {
+        Some(mebibytes) if MEMORY.contains(&mebibytes) => Ok(mebibytes),
+        _ => Err(format!("must be from {} MiB to {} MiB", MEMORY.start(), MEMORY.end())),
+    }
+}
+
+/// A VM that is ready to be booted, any number of times.
+pub(crate) struct Vm {
+    /// Its kernel.
+    pub(crate) kernel: Kernel,
+    /// How its processors are made.
+    pub(crate) accel: Accel,
+    machine: Machine,
+    limit: Duration,
+    quiet: bool,
+}
+
+impl Vm {
+    /// Builds and fetches what is missing, and decides about the acceleration. `extra` files are put into the image.
+    pub(crate) fn prepare(setup: &Setup, options: &MachineOptions, extra: &[Extra]) -> Result<Self> {
+        setup.emulator()?;
+        setup.build_tools()?;
+        let busybox = setup.busybox()?;
+        let kernel = setup.kernel(&options.kernel, options.modules.as_ref())?;
+        let extras = extras::unpacked(setup, &options.with)?;
+        let (skmem, init) = (guest::skmem()?, guest::init()?);
+        let parts = image::Parts { kernel: &kernel, busybox: &busybox, init: &init, skmem: &skmem, extras: extras.as_ref(), extra };
+        let initrd = image::build(&parts)?;
+        let mut machine = Machine {
+            kernel: kernel.image.clone(),
+            initrd,
+            cpus: options.cpus,
+            memory: options.memory,
+            accel: Accel::Tcg,
+            icount: options.icount,
+        };
+        machine.accel = match options.accel {
+            // Only TCG can count instructions.
+            AccelChoice::Kvm if options.icount => return Err(error::usage("--icount goes with --accel tcg only")),
+            AccelChoice::Auto if options.icount => Accel::Tcg,
+            AccelChoice::Auto => accel::choose(&machine)?,
+            AccelChoice::Kvm => Accel::Kvm,
+            AccelChoice::Tcg => Accel::Tcg,
+        };
+        let vm = Self {
+            accel: machine.accel,
+            limit: Duration::from_secs(options.timeout),
+            quiet: options.quiet,
+            kernel,
+            machine,
+        };
+        if !vm.quiet {
+            let Machine { cpus, memory, .. } = vm.machine;
+            eprintln!("vm: kernel {}, {cpus} cpus, {memory} MiB, {}", vm.kernel.release, vm.describe_accel());
+        }
+        Ok(vm)
+    }
+
+    /// The acceleration, and why it is this one.
+    pub(crate) fn describe_accel(&self) -> String {
+        match self.accel {
+            Accel::Kvm => "KVM".to_owned(),
+            Accel::Tcg => format!("TCG (software emulation{})", accel::reason()),
+        }
+    }
+
+    /// Runs one job. `streams` is asked for where its output goes, once for each try: a guest that panics before the
+    /// job has begun is booted once more.
+    pub(crate) fn run(&self, job: &Job, mut streams: impl FnMut() -> Result<Streams>) -> Result<Done> {
+        let mut retried = false;
+        loop {
+            let report = session::run(&self.machine, job, streams()?, self.limit)?;
+            match report.ending {
+                Ending::Done(done) => {
+                    self.tell(&done);
+                    return Ok(done);
+                }
+                Ending::OutputClosed => return Err(error::output_closed()),
+                Ending::Died { ready: false } if !retried && console::has_panic(&report.console) => {
+                    // Seen with TCG about once in a hundred boots (a race in the emulation of code that is patched
+                    // while it runs). A bug of ours would look the same, so it is not passed over in silence.
+                    retried = true;
+                    console::show_tail(&report.console);
+                    eprintln!(
+                        "vm: WARNING: kernel {} panicked while it booted, before any command ran: booting once more",
+                        self.kernel.release
+                    );
+                }
+                ending => return Err(self.failed(&ending, &report.console, &report.emulator)),
+            }
+        }
+    }
+
+    fn tell(&self, done: &Done) {
+        for warning in &done.kernel_warnings {
+            eprintln!("vm: kernel warned: {warning}");
+        }
+        if let Some(error) = &done.out_error {
+            eprintln!("vm: $OUT did not come back whole: {error}");
+        }
+        if let Some(signal) = done.signal.filter(|_| !self.quiet) {
+            eprintln!("vm: the command was ended by signal {signal}");
+        }
+    }
+
+    fn failed(&self, ending: &Ending, log: &[u8], emulator: &str) -> anyhow::Error {
+        console::show_tail(log);
+        let saved = console::save(log, &self.kernel.release);
+        let (release, seconds) = (&self.kernel.release, self.limit.as_secs());
+        let when = |ready: &bool| if *ready { "while the command ran" } else { "before the command ran" };
+        error::vm(match ending {
+            Ending::Died { ready } if console::has_panic(log) => {
+                format!("the guest (kernel {release}) panicked {}: {saved}", when(ready))
+            }
+            Ending::Died { ready } if log.is_empty() && !ready => {
+                format!("{} did not start the guest: {}", crate::setup::EMULATOR, emulator.trim())
+            }
+            Ending::Died { ready } => format!("the guest (kernel {release}) stopped {}: {saved}", when(ready)),
+            Ending::TimedOut { ready } => format!(
+                "the guest (kernel {release}) was stopped after {seconds} s, {}: raise --timeout if it only needs longer; {saved}",
+                when(ready)
+            ),
+            Ending::Done(_) | Ending::OutputClosed => unreachable!("these are no failures of the guest"),
+        })
+    }
+}
+
+/// Runs `cargo xtask vm`.
+pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
+    match (&options.action, options.command.is_empty()) {
+        (Some(Action::Shell), true) => return shell::run(setup, &options.machine),
+        (Some(Action::Shell), false) => return Err(error::usage("`vm shell` takes no command: `cargo xtask vm -- CMD`")),
+        (None, true) => return Err(error::usage("nothing to run: `cargo xtask vm -- CMD`, or `cargo xtask vm shell`")),
+        (None, false) => {}
+    }
+    let job = Job {
+        argv: options.command.clone(),
+        env: options.env.iter().map(|variable| parse_variable(variable)).collect::<Result<_>>()?,
+        send_out: options.out.is_some(),
+        terminal: None,
+    };
+    if let Some(out) = &options.out {
+        std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+    }
+    let vm = Vm::prepare(setup, &options.machine, &[])?;
+    let mut archive = None;
+    let done = vm.run(&job, || {
+        archive = options.out.as_ref().map(|out| session::spool(out)).transpose()?;
+        let out = archive.as_ref().map(std::fs::File::try_clone).transpose().context("cannot duplicate a file")?;
+        Ok(Streams { stdout: Box::new(io::stdout()), stderr: Box::new(io::stderr()), out })
+    })?;
+    if let (Some(archive), Some(out)) = (archive, &options.out) {
+        session::unpack(archive, out)?;
+        if done.out_error.is_some() && done.status == 0 {
+            bail!("the command succeeded, but not all of its files came back, see above");
+        }
+    }
+    Ok(done.status)
+}
+
+fn parse_variable(text: &str) -> Result<(String, String)> {
+    match text.split_once('=') {
+        Some(("", _)) => Err(error::usage(format!("--env {text}: a variable needs a name"))),
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => match std::env::var(text) {
+            Ok(value) => Ok((text.to_owned(), value)),
+            Err(_) => Err(error::usage(format!("--env {text}: there is no such variable here: give it a value"))),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_in_mebibytes() {
+        assert_eq!(parse_memory("512"), Ok(512));
+        assert_eq!(parse_memory("512m"), Ok(512));
+        assert_eq!(parse_memory("2G"), Ok(2048));
+        for wrong in ["", "G", "0", "-1", "64", "4T", "4294967295G", "1.5G"] {
+            assert!(parse_memory(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn variables() {
+        assert_eq!(parse_variable("A=b=c").unwrap(), ("A".into(), "b=c".into()));
+        assert!(parse_variable("=x").is_err());
+        assert!(parse_variable("NO_SUCH_VARIABLE_HERE").is_err());
+    }
+}
