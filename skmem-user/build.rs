@@ -26,6 +26,8 @@ fn main() -> Result<()> {
     unsafe {
         // Stable Rust, with core built for the BPF target.
         env::set_var("RUSTC_BOOTSTRAP", "1");
+        // aya-build turns each line of the inner cargo into a warning.
+        env::set_var("CARGO_TERM_QUIET", "true");
         env::set_var("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &linker);
         env::set_var("CARGO_TARGET_BPFEB_UNKNOWN_NONE_LINKER", &linker);
     }

@@ -216,12 +216,20 @@ impl Account {
         self.hook_at(self.depth.wrapping_sub(1))
     }
 
+    /// Frames that are not open have no hook, so that `depth - 1` needs no
+    /// test: for the verifier, a mask is worth more than a branch.
     #[inline(always)]
     fn hook_at(&self, depth: u32) -> u8 {
-        if depth == 0 || depth as usize > FRAMES {
-            return Hook::None as u8;
-        }
-        self.frames[(depth as usize - 1) & (FRAMES - 1)].hook
+        self.frames[depth.wrapping_sub(1) as usize & (FRAMES - 1)].hook
+    }
+
+    /// Closes the innermost open call.
+    #[inline(always)]
+    fn pop(&mut self) -> Frame {
+        let frame = *self.frame();
+        self.frame().hook = Hook::None as u8;
+        self.depth = self.depth.wrapping_sub(1);
+        frame
     }
 
     /// The innermost open call's frame; meaningless where none is open.
@@ -289,8 +297,7 @@ impl Account {
             return (frame, false);
         }
         self.settle(seen, now);
-        let frame = *self.frame();
-        self.depth = self.depth.wrapping_sub(1);
+        let frame = self.pop();
         if is_send(hook as u8) {
             self.fresh = 0;
         }
@@ -364,9 +371,7 @@ impl Account {
         if !is_send(self.top()) {
             return Frame::default();
         }
-        let frame = *self.frame();
-        self.depth = self.depth.wrapping_sub(1);
-        frame
+        self.pop()
     }
 
     /// The thread has the lock again.
@@ -385,28 +390,24 @@ impl Account {
     /// not seen.
     #[inline(always)]
     fn drop_stale(&mut self, hook: Hook) {
-        if self.depth == 0 {
-            return;
+        if self.depth != 0
+            && (is_send(hook as u8) || hook as u8 == Hook::Ack as u8)
+            && !may_surround(self.top(), hook as u8)
+        {
+            self.unwind_stale(hook as u8);
         }
-        if is_send(hook as u8) && hook as u8 != Hook::MptcpFrag as u8 {
-            // The send path starts under a fresh lock, except that
-            // tcp_sendmsg_locked may be around do_tcp_sendpages.
-            if !is_send(self.top()) || self.top() == hook as u8 {
-                self.stale += self.depth;
-                self.depth = 0;
+    }
+
+    #[inline(never)]
+    fn unwind_stale(&mut self, hook: u8) {
+        let mut n = 0;
+        while n < FRAMES {
+            if self.depth == 0 || may_surround(self.top(), hook) {
+                return;
             }
-        } else if hook as u8 == Hook::Ack as u8 && !is_send(self.top()) {
-            // Within a send, the backlog is worked off; nowhere else does
-            // tcp_ack nest.
-            let mut n = 0;
-            while n < FRAMES {
-                if self.depth == 0 || is_send(self.top()) {
-                    break;
-                }
-                self.stale += 1;
-                self.depth -= 1;
-                n += 1;
-            }
+            self.pop();
+            self.stale += 1;
+            n += 1;
         }
     }
 
@@ -414,21 +415,22 @@ impl Account {
     /// none.
     #[inline(never)]
     fn unwind(&mut self, hook: u8) -> bool {
-        let mut depth = self.depth;
-        let mut n = 0;
-        while n < FRAMES {
-            if depth == 0 {
-                return false;
-            }
-            if self.hook_at(depth) == hook {
-                self.stale += self.depth.wrapping_sub(depth);
-                self.depth = depth;
-                return true;
-            }
-            depth = depth.wrapping_sub(1);
+        let mut open = false;
+        let mut n = 1;
+        while n <= FRAMES as u32 {
+            open |= n <= self.depth && self.hook_at(n) == hook;
             n += 1;
         }
-        false
+        n = 0;
+        while open && n < FRAMES as u32 {
+            if self.top() == hook {
+                break;
+            }
+            self.pop();
+            self.stale += 1;
+            n += 1;
+        }
+        open
     }
 
     /// Books `bytes` and notes the operation for the next record.
@@ -469,6 +471,14 @@ pub(crate) fn is_send(hook: u8) -> bool {
     hook == Hook::SendmsgLocked as u8
         || hook == Hook::Sendpages as u8
         || hook == Hook::MptcpFrag as u8
+}
+
+/// Whether a call of `inner`, a send or an ACK, can be made within `outer`:
+/// both start under a fresh lock, except that `tcp_sendmsg_locked` may be
+/// around the other senders, and that a sender works off the backlog.
+#[inline(always)]
+fn may_surround(outer: u8, inner: u8) -> bool {
+    is_send(outer) && outer != inner
 }
 
 #[inline(always)]

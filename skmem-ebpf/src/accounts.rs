@@ -154,7 +154,7 @@ fn open(sk: Sock, tp: Kernel) -> u32 {
         let _ = FREE_SLOTS.push(&slot, 0);
         return 0;
     }
-    account.last = sk.view(tp);
+    sk.view_into(tp, &mut account.last);
     account.last_ns = who.seen_ns;
     output::opened(account);
     1

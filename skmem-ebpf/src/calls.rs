@@ -85,8 +85,8 @@ pub fn enter_with(
                 snd_una: seen.snd_una,
                 reserved: 0,
             };
-            let view = sk.view(tp);
-            output::event(a, call, before, view, softirq);
+            call.softirq = softirq;
+            output::event(a, &call, &before, sk, tp);
         }
     });
 }
@@ -94,7 +94,7 @@ pub fn enter_with(
 /// The exit of a call. A call that changed nothing makes no record, unless
 /// `always`.
 #[inline(always)]
-pub fn leave(sk: Sock, mut call: Call, always: bool, softirq: bool) {
+pub fn leave(sk: Sock, mut call: Call, always: bool) {
     let Some(account) = accounts::find(sk) else {
         return;
     };
@@ -109,8 +109,7 @@ pub fn leave(sk: Sock, mut call: Call, always: bool, softirq: bool) {
         if entered {
             call.flags |= FLAG_ENTRY;
         }
-        let view = sk.view(tp);
-        output::event(a, call, frame.before, view, softirq);
+        output::event(a, &call, &frame.before, sk, tp);
     });
 }
 
@@ -121,8 +120,8 @@ pub fn note_worst(account: &mut Account, sk: Sock, tp: Kernel) -> bool {
         return false;
     }
     account.ledger.view_wanted = 0;
-    let mut view = sk.view(tp);
+    let view = &mut account.ledger.worst_view;
+    sk.view_into(tp, view);
     view.untrimmed = sk.untrimmed(view.snd_una);
-    account.ledger.worst_view = view;
     true
 }

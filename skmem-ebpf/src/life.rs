@@ -25,7 +25,7 @@ pub fn set_state(ctx: BtfTracePointContext) -> i32 {
     call.flags = FLAG_LOCKLESS;
     call.kind = ctx.arg(1);
     call.arg = ctx.arg(2);
-    output::observation(account, call, sk.view(tp));
+    output::observation(account, &call, sk, tp);
     0
 }
 
@@ -41,7 +41,7 @@ pub fn destroy(ctx: BtfTracePointContext) -> i32 {
     let Some(tp) = sk.tcp() else { return 0 };
     let mut call = Call::of(Hook::Destroy);
     call.flags = FLAG_LOCKLESS;
-    output::observation(account, call, sk.view(tp));
+    output::observation(account, &call, sk, tp);
     0
 }
 

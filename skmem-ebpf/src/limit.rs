@@ -46,7 +46,7 @@ pub fn setsockopt_exit(ctx: FExitContext) -> i32 {
             call.flags = FLAG_LOCKLESS;
             call.arg = asked.value;
             call.kind = u32::from(asked.flags & IDENT_V_FORCED != 0);
-            output::observation(account, call, sk.view(tp));
+            output::observation(account, &call, sk, tp);
         }
     } else {
         let _ = ASKED.insert(&sk.address(), &asked, 0);

@@ -14,7 +14,10 @@ use skmem_common::{
     },
 };
 
-use crate::maps::{self, EVENTS};
+use crate::{
+    maps::{self, EVENTS},
+    socket::{Kernel, Sock},
+};
 
 const BPF_RB_NO_WAKEUP: u64 = 1;
 const BPF_RB_FORCE_WAKEUP: u64 = 2;
@@ -37,6 +40,8 @@ pub struct Call {
     pub ret: i32,
     /// `Event::kind`.
     pub kind: u32,
+    /// The call may be made in softirq, where the current task is anyone.
+    pub softirq: bool,
 }
 
 impl Call {
@@ -50,23 +55,32 @@ impl Call {
             arg: 0,
             ret: 0,
             kind: 0,
+            softirq: false,
         }
     }
 }
 
-/// Sends a record of `call`, with the operations that await one.
-#[inline(always)]
-pub fn event(account: &mut Account, call: Call, before: Before, view: View, softirq: bool) {
+/// Sends a record of `call`, with the operations that await one, and keeps the
+/// socket's fields as the account's last.
+///
+/// A subprogram with all it needs by reference: the stack is 512 bytes for all
+/// callers together.
+#[inline(never)]
+pub fn event(account: &mut Account, call: &Call, before: &Before, sk: Sock, tp: Kernel) {
     // SAFETY: the helper takes nothing.
     let now = unsafe { bpf_ktime_get_ns() };
-    account.last = view;
+    sk.view_into(tp, &mut account.last);
     account.last_ns = now;
     if !maps::records() {
         account.op_count = 0;
         return;
     }
-    let ids = if softirq { 0 } else { bpf_get_current_pid_tgid() };
-    if !softirq && account.last_tid != ids as u32 {
+    let ids = if call.softirq {
+        0
+    } else {
+        bpf_get_current_pid_tgid()
+    };
+    if ids != 0 && account.last_tid != ids as u32 {
         account.last_tid = ids as u32;
         task(account, now, ids);
     }
@@ -74,7 +88,7 @@ pub fn event(account: &mut Account, call: Call, before: Before, view: View, soft
     let Some(counters) = maps::counters() else {
         return;
     };
-    let slot = call.hook as usize & (HOOKS - 1);
+    let slot = counter(call.hook);
     counters.produced[slot] += 1;
     let ops = account.op_count as usize;
     account.op_count = 0;
@@ -88,7 +102,7 @@ pub fn event(account: &mut Account, call: Call, before: Before, view: View, soft
         // SAFETY: SHORT_EVENT bytes were reserved, 8-byte aligned; `fill`
         // writes all of them but no operation past SHORT_OPS.
         unsafe {
-            fill(to, account, call, before, view, ids, now, SHORT_EVENT, ops);
+            fill(to, account, call, before, &account.last, ids, now, SHORT_EVENT, ops);
             (&raw mut (*to).ops[0]).write(account.ops[0]);
             (&raw mut (*to).ops[1]).write(account.ops[1]);
         }
@@ -102,7 +116,7 @@ pub fn event(account: &mut Account, call: Call, before: Before, view: View, soft
         let to = room.as_mut_ptr().cast::<Event>();
         // SAFETY: a whole Event was reserved, 8-byte aligned.
         unsafe {
-            fill(to, account, call, before, view, ids, now, size_of::<Event>(), ops);
+            fill(to, account, call, before, &account.last, ids, now, size_of::<Event>(), ops);
             let mut n = 0;
             while n < OPS {
                 (&raw mut (*to).ops[n]).write(account.ops[n]);
@@ -116,26 +130,29 @@ pub fn event(account: &mut Account, call: Call, before: Before, view: View, soft
 /// Sends a record that carries no operations: of a call without the socket
 /// lock. It must not touch what the account holds under the lock.
 #[inline(never)]
-pub fn observation(account: &Account, call: Call, view: View) {
+pub fn observation(account: &Account, call: &Call, sk: Sock, tp: Kernel) {
     if !maps::records() {
         return;
     }
     let Some(counters) = maps::counters() else {
         return;
     };
-    let slot = call.hook as usize & (HOOKS - 1);
+    let slot = counter(call.hook);
     counters.produced[slot] += 1;
     let Some(mut room) = EVENTS.reserve_bytes(SHORT_EVENT, 0) else {
         counters.lost[slot] += 1;
         return;
     };
+    let mut view = View::default();
+    sk.view_into(tp, &mut view);
+    let before = Before::default();
     let to = room.as_mut_ptr().cast::<Event>();
     let ids = bpf_get_current_pid_tgid();
     // SAFETY: the helper takes nothing.
     let now = unsafe { bpf_ktime_get_ns() };
     // SAFETY: SHORT_EVENT bytes were reserved, 8-byte aligned.
     unsafe {
-        fill(to, account, call, Before::default(), view, ids, now, SHORT_EVENT, 0);
+        fill(to, account, call, &before, &view, ids, now, SHORT_EVENT, 0);
         (&raw mut (*to).ops[0]).write(Op::default());
         (&raw mut (*to).ops[1]).write(Op::default());
     }
@@ -151,9 +168,9 @@ pub fn observation(account: &Account, call: Call, view: View) {
 unsafe fn fill(
     to: *mut Event,
     account: &Account,
-    call: Call,
-    before: Before,
-    view: View,
+    call: &Call,
+    before: &Before,
+    view: &View,
     ids: u64,
     now: u64,
     len: usize,
@@ -173,8 +190,8 @@ unsafe fn fill(
         (&raw mut (*to).slot).write(account.slot);
         (&raw mut (*to).pid).write((ids >> 32) as u32);
         (&raw mut (*to).tid).write(ids as u32);
-        (&raw mut (*to).before).write(before);
-        (&raw mut (*to).view).write(view);
+        (&raw mut (*to).before).write(*before);
+        (&raw mut (*to).view).write(*view);
         (&raw mut (*to).truesize).write(call.truesize);
         (&raw mut (*to).arg).write(call.arg);
         (&raw mut (*to).ret).write(call.ret);
@@ -234,6 +251,13 @@ fn task(account: &mut Account, now: u64, ids: u64) {
         comm: aya_ebpf::helpers::bpf_get_current_comm().unwrap_or_default(),
     });
     room.submit(wake(&mut counters.pending, size_of::<Task>()));
+}
+
+/// The counter of a hook. The compiler knows that hooks fit and would drop the
+/// mask; the verifier does not, and wants it.
+#[inline(always)]
+fn counter(hook: Hook) -> usize {
+    core::hint::black_box(hook as usize) & (HOOKS - 1)
 }
 
 #[inline(always)]

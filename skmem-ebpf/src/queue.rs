@@ -26,7 +26,9 @@ macro_rules! calls {
         $(#[$doc])*
         #[fexit]
         pub fn $exit(ctx: FExitContext) -> i32 {
-            calls::leave(Sock::new(ctx.arg($arg)), Call::of(Hook::$hook), false, true);
+            let mut call = Call::of(Hook::$hook);
+            call.softirq = true;
+            calls::leave(Sock::new(ctx.arg($arg)), call, false);
             0
         }
     )*};
@@ -78,7 +80,7 @@ pub fn connect_entry(ctx: FEntryContext) -> i32 {
 pub fn connect_exit(ctx: FExitContext) -> i32 {
     let mut call = Call::of(Hook::Connect);
     call.ret = ctx.arg(1);
-    calls::leave(Sock::new(ctx.arg(0)), call, true, false);
+    calls::leave(Sock::new(ctx.arg(0)), call, true);
     0
 }
 
@@ -98,7 +100,9 @@ pub fn purge_exit(ctx: FExitContext) -> i32 {
         return 0;
     };
     let closing = account.closing != 0;
-    calls::leave(sk, Call::of(Hook::Purge), closing, true);
+    let mut call = Call::of(Hook::Purge);
+    call.softirq = true;
+    calls::leave(sk, call, closing);
     if closing {
         accounts::forget(sk, account);
     }

@@ -38,7 +38,7 @@ pub fn sendmsg_exit(ctx: FExitContext) -> i32 {
     call.flags = FLAG_LOCKLESS;
     call.arg = ctx.arg(2);
     call.ret = ctx.arg(3);
-    output::observation(account, call, sk.view(tp));
+    output::observation(account, &call, sk, tp);
     0
 }
 
@@ -73,7 +73,7 @@ pub fn sendmsg_locked_exit(ctx: FExitContext) -> i32 {
     let mut call = Call::of(Hook::SendmsgLocked);
     call.arg = ctx.arg(2);
     call.ret = ctx.arg(3);
-    calls::leave(Sock::new(ctx.arg(0)), call, true, false);
+    calls::leave(Sock::new(ctx.arg(0)), call, true);
     0
 }
 
@@ -95,7 +95,7 @@ pub fn sendpages_exit(ctx: FExitContext) -> i32 {
     let mut call = Call::of(Hook::Sendpages);
     call.arg = ctx.arg(3);
     call.ret = ctx.arg(5);
-    calls::leave(Sock::new(ctx.arg(0)), call, true, false);
+    calls::leave(Sock::new(ctx.arg(0)), call, true);
     0
 }
 
@@ -159,7 +159,7 @@ fn allocated(sk: Sock, size: i32, force: u32, skb: *const u8) {
             snd_una: seen.snd_una,
             reserved: 0,
         };
-        output::event(a, call, before, sk.view(tp), false);
+        output::event(a, &call, &before, sk, tp);
     });
 }
 
@@ -233,7 +233,7 @@ pub fn mem_schedule_exit(ctx: FExitContext) -> i32 {
             snd_una: seen.snd_una,
             reserved: 0,
         };
-        output::event(a, call, before, sk.view(tp), false);
+        output::event(a, &call, &before, sk, tp);
     });
     0
 }
@@ -280,6 +280,6 @@ fn zerocopied(sk: Sock, skb: *const u8) {
         };
         a.settle(&seen, calls::now);
         calls::note_worst(a, sk, tp);
-        output::event(a, call, before, sk.view(tp), false);
+        output::event(a, &call, &before, sk, tp);
     });
 }

@@ -122,30 +122,27 @@ impl Sock {
         u8::from(size != 0)
     }
 
-    /// What a record tells of the socket.
+    /// What a record tells of the socket; written in place, to spare the
+    /// stack.
     #[inline(always)]
-    pub fn view(self, tp: Kernel) -> View {
+    pub fn view_into(self, tp: Kernel, to: &mut View) {
         // SAFETY: offsets and types are those of the kernel's BTF.
         unsafe {
-            View {
-                wmem_queued: self.load(offset!(wmem_queued)),
-                sndbuf: self.load(offset!(sndbuf)),
-                forward_alloc: self.load(offset!(forward_alloc)),
-                wmem_alloc: self.load::<i32>(offset!(wmem_alloc)).wrapping_sub(1),
-                write_seq: tp.load(offset!(write_seq)),
-                snd_una: tp.load(offset!(snd_una)),
-                snd_nxt: tp.load(offset!(snd_nxt)),
-                snd_wnd: tp.load(offset!(snd_wnd)),
-                mss: tp.load(offset!(mss_cache)),
-                untrimmed: 0,
-                gso_segs: tp.load(offset!(gso_segs)),
-                userlocks: self.userlocks(),
-                state: self.load(offset!(state)),
-                notsent_lowat: if offset!(notsent_lowat) == ABSENT {
-                    0
-                } else {
-                    tp.load(offset!(notsent_lowat))
-                },
+            to.wmem_queued = self.load(offset!(wmem_queued));
+            to.sndbuf = self.load(offset!(sndbuf));
+            to.forward_alloc = self.load(offset!(forward_alloc));
+            to.wmem_alloc = self.load::<i32>(offset!(wmem_alloc)).wrapping_sub(1);
+            to.write_seq = tp.load(offset!(write_seq));
+            to.snd_una = tp.load(offset!(snd_una));
+            to.snd_nxt = tp.load(offset!(snd_nxt));
+            to.snd_wnd = tp.load(offset!(snd_wnd));
+            to.mss = tp.load(offset!(mss_cache));
+            to.untrimmed = 0;
+            to.gso_segs = tp.load(offset!(gso_segs));
+            to.userlocks = self.userlocks();
+            to.state = self.load(offset!(state));
+            if offset!(notsent_lowat) != ABSENT {
+                to.notsent_lowat = tp.load(offset!(notsent_lowat));
             }
         }
     }

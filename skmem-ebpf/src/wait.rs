@@ -10,6 +10,7 @@ use aya_ebpf::{
 use skmem_common::{
     account::{WAIT_LIMIT, WAIT_LOWAT, WAIT_MEMORY},
     hook::Hook,
+    layout::ABSENT,
     record::{Before, FLAG_ENTRY},
 };
 
@@ -17,7 +18,7 @@ use crate::{
     accounts, calls,
     maps::{WAITING, Waiting},
     output::{self, Call},
-    socket::Sock,
+    socket::{Sock, offset},
 };
 
 /// `sk_stream_wait_memory(sk, timeo_p)`
@@ -55,13 +56,19 @@ fn begin(sk: Sock, hook: Hook, timeout: *const i64) {
     };
     let Some(tp) = sk.tcp() else { return };
     let seen = sk.seen(tp);
-    let view = sk.view(tp);
     // SAFETY: the helper checks the address.
     let timeout = unsafe { bpf_probe_read_kernel(timeout) }.unwrap_or(0);
-    let unsent = view.write_seq.wrapping_sub(view.snd_nxt);
-    let reason = if view.wmem_queued >= view.sndbuf {
+    // SAFETY: offsets and types are those of the kernel's BTF.
+    let snd_nxt: u32 = unsafe { tp.load(offset!(snd_nxt)) };
+    let lowat: u32 = if offset!(notsent_lowat) == ABSENT {
+        0
+    } else {
+        // SAFETY: as above.
+        unsafe { tp.load(offset!(notsent_lowat)) }
+    };
+    let reason = if seen.w >= seen.sndbuf {
         WAIT_LIMIT
-    } else if view.notsent_lowat != 0 && unsent >= view.notsent_lowat {
+    } else if lowat != 0 && seen.write_seq.wrapping_sub(snd_nxt) >= lowat {
         WAIT_LOWAT
     } else {
         WAIT_MEMORY
@@ -94,7 +101,7 @@ fn begin(sk: Sock, hook: Hook, timeout: *const i64) {
             let mut call = Call::of(hook);
             call.arg = reason as i32;
             call.kind = 1;
-            output::event(a, call, frame.before, view, false);
+            output::event(a, &call, &frame.before, sk, tp);
         }
     });
 }
@@ -141,6 +148,6 @@ fn end(sk: Sock, hook: Hook, ret: i32) {
             snd_una: seen.snd_una,
             reserved: 0,
         };
-        output::event(a, call, before, sk.view(tp), false);
+        output::event(a, &call, &before, sk, tp);
     });
 }

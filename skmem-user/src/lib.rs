@@ -1,1 +1,6 @@
-//! skmem: every byte of a TCP socket's send memory has a name.
+//! skmem
+pub mod collect;
+pub mod diag;
+pub mod kernel;
+pub mod model;
+pub mod workload;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use crate::process::DISK_FULL;
+
 /// The command line asks for something that does not exist or makes no sense.
 pub(crate) const USAGE: u8 = 2;
 /// The VM failed, not the command in it: it did not boot, panicked, or was stopped at its time limit.
@@ -30,27 +32,46 @@ impl std::error::Error for Coded {}
 
 /// An error in what the user asked for.
 pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
-    Coded { code: USAGE, message: message.into() }.into()
+    Coded {
+        code: USAGE,
+        message: message.into(),
+    }
+    .into()
 }
 
 /// A failure of the VM itself.
 pub(crate) fn vm(message: impl Into<String>) -> anyhow::Error {
-    Coded { code: VM, message: message.into() }.into()
+    Coded {
+        code: VM,
+        message: message.into(),
+    }
+    .into()
 }
 
 /// The user stopped us.
 pub(crate) fn interrupted() -> anyhow::Error {
-    Coded { code: INTERRUPTED, message: "interrupted".into() }.into()
+    Coded {
+        code: INTERRUPTED,
+        message: "interrupted".into(),
+    }
+    .into()
 }
 
 /// Whoever read our output has gone. As other programs of a pipeline do, we leave without a word.
 pub(crate) fn output_closed() -> anyhow::Error {
-    Coded { code: OUTPUT_CLOSED, message: String::new() }.into()
+    Coded {
+        code: OUTPUT_CLOSED,
+        message: String::new(),
+    }
+    .into()
 }
 
 /// Prints the failure, and says with which code to leave.
 pub(crate) fn report(failure: &anyhow::Error) -> ExitCode {
-    let code = failure.chain().find_map(|cause| cause.downcast_ref::<Coded>()).map_or(1, |coded| coded.code);
+    let code = failure
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<Coded>())
+        .map_or(1, |coded| coded.code);
     if code != OUTPUT_CLOSED {
         eprintln!("error: {}", one_line(failure));
     }
@@ -58,17 +79,25 @@ pub(crate) fn report(failure: &anyhow::Error) -> ExitCode {
 }
 
 fn one_line(failure: &anyhow::Error) -> String {
-    let mut line = format!("{failure:#}").split_whitespace().collect::<Vec<_>>().join(" ");
-    if is_disk_full(failure) && !line.contains("make room") {
-        line.push_str(": make room there (`.tools/` and `target/` hold nothing that cannot be made again)");
+    let mut line = format!("{failure:#}")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    if is_disk_full(failure) {
+        line.push_str(": make room there");
+        if line.contains(".tools") || line.contains("target") {
+            line.push_str(" (`.tools/` and `target/` hold nothing that cannot be made again)");
+        }
     }
     line
 }
 
 fn is_disk_full(failure: &anyhow::Error) -> bool {
     failure.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
-            || cause.to_string().contains("No space left on device")
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
+            || cause.to_string().contains(DISK_FULL)
     })
 }
 
@@ -86,8 +115,16 @@ mod tests {
 
     #[test]
     fn a_full_disk_says_what_to_do() {
-        let failure = Err::<(), _>(io::Error::from(io::ErrorKind::StorageFull)).context("cannot write x").unwrap_err();
-        assert!(one_line(&failure).contains("make room"), "{}", one_line(&failure));
-        assert!(is_disk_full(&anyhow::anyhow!("dpkg-deb: error: No space left on device")));
+        let failure = Err::<(), _>(io::Error::from(io::ErrorKind::StorageFull))
+            .context("cannot write x")
+            .unwrap_err();
+        assert!(
+            one_line(&failure).contains("make room"),
+            "{}",
+            one_line(&failure)
+        );
+        assert!(is_disk_full(&anyhow::anyhow!(
+            "dpkg-deb: error: No space left on device"
+        )));
     }
 }

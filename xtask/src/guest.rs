@@ -8,17 +8,52 @@ use crate::rust::{self, GUEST_TARGET};
 
 /// skmem itself, with its eBPF side inside.
 pub(crate) fn skmem() -> Result<PathBuf> {
-    rust::build(&["build", "--release", "--target", GUEST_TARGET, "-p", "skmem-user", "--bin", "skmem"], "skmem")
+    rust::build(
+        &[
+            "build",
+            "--release",
+            "--target",
+            GUEST_TARGET,
+            "-p",
+            "skmem-user",
+            "--bin",
+            "skmem",
+        ],
+        "skmem",
+    )
 }
 
 /// The guest's first process.
 pub(crate) fn init() -> Result<PathBuf> {
     const NAME: &str = "skmem-vm-init";
-    rust::build(&["build", "--release", "--target", GUEST_TARGET, "-p", NAME, "--bin", NAME], NAME)
+    rust::build(
+        &[
+            "build",
+            "--release",
+            "--target",
+            GUEST_TARGET,
+            "-p",
+            NAME,
+            "--bin",
+            NAME,
+        ],
+        NAME,
+    )
 }
 
 /// The tests that need a kernel of their own, as one program.
 pub(crate) fn vm_tests() -> Result<PathBuf> {
-    let test = ["test", "--no-run", "--target", GUEST_TARGET, "-p", "skmem-user", "--features", "vm-tests", "--test", "vm"];
+    let test = [
+        "test",
+        "--no-run",
+        "--target",
+        GUEST_TARGET,
+        "-p",
+        "skmem-user",
+        "--features",
+        "vm-tests",
+        "--test",
+        "vm",
+    ];
     rust::build(&test, "vm")
 }

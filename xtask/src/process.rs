@@ -21,6 +21,9 @@ use crate::progress::Step;
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static RUNNING: Mutex<Vec<Arc<Mutex<Child>>>> = Mutex::new(Vec::new());
 
+/// What every program says of a full disk.
+pub(crate) const DISK_FULL: &str = "No space left on device";
+
 /// How many of a failed program's last lines are shown.
 const TAIL: usize = 15;
 
@@ -44,7 +47,11 @@ pub(crate) fn stop_on_signals() -> Result<()> {
 
 /// Fails once the user has asked us to stop.
 pub(crate) fn check_interrupted() -> Result<()> {
-    if INTERRUPTED.load(Ordering::SeqCst) { Err(error::interrupted()) } else { Ok(()) }
+    if INTERRUPTED.load(Ordering::SeqCst) {
+        Err(error::interrupted())
+    } else {
+        Ok(())
+    }
 }
 
 /// What a program printed, and how it ended.
@@ -58,10 +65,12 @@ impl Captured {
     /// The last lines of what it printed, those of stderr after those of stdout.
     pub(crate) fn tail(&self) -> String {
         let lines: Vec<&str> = self.stdout.lines().chain(self.stderr.lines()).collect();
-        lines[lines.len().saturating_sub(TAIL)..].iter().fold(String::new(), |mut text, line| {
-            _ = writeln!(text, "  | {line}");
-            text
-        })
+        lines[lines.len().saturating_sub(TAIL)..]
+            .iter()
+            .fold(String::new(), |mut text, line| {
+                _ = writeln!(text, "  | {line}");
+                text
+            })
     }
 }
 
@@ -75,20 +84,37 @@ pub(crate) fn capture(command: &mut Command, step: Option<&Step>) -> Result<Capt
 }
 
 /// Runs a program to its end without input, keeps what it prints, and shows `watch` each line of its stderr at once.
-pub(crate) fn capture_lines(command: &mut Command, mut watch: impl FnMut(&str)) -> Result<Captured> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+pub(crate) fn capture_lines(
+    command: &mut Command,
+    mut watch: impl FnMut(&str),
+) -> Result<Captured> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let child = Registered::spawn(command)?;
-    let stdout = lock(&child.0).stdout.take().context("no pipe from stdout")?;
-    let stderr = lock(&child.0).stderr.take().context("no pipe from stderr")?;
+    let stdout = lock(&child.0)
+        .stdout
+        .take()
+        .context("no pipe from stdout")?;
+    let stderr = lock(&child.0)
+        .stderr
+        .take()
+        .context("no pipe from stderr")?;
     let (stdout, stderr) = thread::scope(|scope| {
         let stdout = scope.spawn(|| {
             let mut bytes = Vec::new();
-            BufReader::new(stdout).read_to_end(&mut bytes).map(|_| String::from_utf8_lossy(&bytes).into_owned())
+            BufReader::new(stdout)
+                .read_to_end(&mut bytes)
+                .map(|_| String::from_utf8_lossy(&bytes).into_owned())
         });
         let mut all = String::new();
         let mut lines = BufReader::new(stderr);
         let mut line = Vec::new();
-        while lines.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+        while lines
+            .read_until(b'\n', &mut line)
+            .is_ok_and(|length| length > 0)
+        {
             let text = String::from_utf8_lossy(&line);
             watch(text.trim_end());
             all.push_str(&text);
@@ -101,21 +127,27 @@ pub(crate) fn capture_lines(command: &mut Command, mut watch: impl FnMut(&str)) 
         Ok(read) => read.with_context(|| format!("cannot read from {}", name(command)))?,
         Err(_) => bail!("the reader of {} panicked", name(command)),
     };
-    Ok(Captured { status, stdout, stderr })
+    Ok(Captured {
+        status,
+        stdout,
+        stderr,
+    })
 }
 
 /// Like [`capture`], and a failure of the program is one of ours: its last lines go to stderr.
 pub(crate) fn succeed(command: &mut Command, step: Option<&Step>) -> Result<String> {
     let captured = capture(command, step)?;
-    if !captured.status.success() {
-        if let Some(step) = step {
-            step.suspend(|| eprint!("{}", captured.tail()));
-        } else {
-            eprint!("{}", captured.tail());
-        }
-        bail!("{} failed ({}), see above", shown(command), captured.status);
+    if captured.status.success() {
+        return Ok(captured.stdout);
     }
-    Ok(captured.stdout)
+    if captured.stderr.contains(DISK_FULL) {
+        bail!("{} failed: {DISK_FULL}", shown(command));
+    }
+    match step {
+        Some(step) => step.suspend(|| eprint!("{}", captured.tail())),
+        None => eprint!("{}", captured.tail()),
+    }
+    bail!("{} failed ({}), see above", shown(command), captured.status)
 }
 
 /// Runs a program on our own terminal and waits for it.
@@ -124,10 +156,16 @@ pub(crate) fn foreground(command: &mut Command) -> Result<ExitStatus> {
 }
 
 /// Runs a program and hands over its stdout while it runs; stdin is empty and stderr ours.
-pub(crate) fn with_stdout(command: &mut Command, read: impl FnOnce(&mut dyn Read) -> Result<()>) -> Result<ExitStatus> {
+pub(crate) fn with_stdout(
+    command: &mut Command,
+    read: impl FnOnce(&mut dyn Read) -> Result<()>,
+) -> Result<ExitStatus> {
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let child = Registered::spawn(command)?;
-    let mut stdout = lock(&child.0).stdout.take().context("no pipe from stdout")?;
+    let mut stdout = lock(&child.0)
+        .stdout
+        .take()
+        .context("no pipe from stdout")?;
     let result = read(&mut stdout);
     let status = child.wait()?;
     result.map(|()| status)
@@ -136,7 +174,11 @@ pub(crate) fn with_stdout(command: &mut Command, read: impl FnOnce(&mut dyn Read
 /// The program's arguments, for a message.
 pub(crate) fn shown(command: &Command) -> String {
     let mut words = vec![name(command)];
-    words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));
+    words.extend(
+        command
+            .get_args()
+            .map(|word| word.to_string_lossy().into_owned()),
+    );
     format!("`{}`", words.join(" "))
 }
 
@@ -152,7 +194,9 @@ impl Registered {
         // Under the lock, so that no signal falls between the check, the start and the entry in the list.
         let mut running = lock(&RUNNING);
         check_interrupted()?;
-        let child = command.spawn().with_context(|| format!("cannot run {}", name(command)))?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot run {}", name(command)))?;
         let child = Arc::new(Mutex::new(child));
         running.push(Arc::clone(&child));
         Ok(Self(child))
@@ -162,7 +206,10 @@ impl Registered {
     fn wait(&self) -> Result<ExitStatus> {
         let mut pause = Duration::from_micros(500);
         let status = loop {
-            if let Some(status) = lock(&self.0).try_wait().context("cannot wait for a program")? {
+            if let Some(status) = lock(&self.0)
+                .try_wait()
+                .context("cannot wait for a program")?
+            {
                 break status;
             }
             thread::sleep(pause);
@@ -199,7 +246,11 @@ mod tests {
         command.args(["-c", "echo out; echo err >&2; exit 3"]);
         let captured = capture(&mut command, None).unwrap();
         assert_eq!(
-            (captured.status.code(), captured.stdout.as_str(), captured.stderr.as_str()),
+            (
+                captured.status.code(),
+                captured.stdout.as_str(),
+                captured.stderr.as_str()
+            ),
             (Some(3), "out\n", "err\n")
         );
         assert_eq!(captured.tail(), "  | out\n  | err\n");
@@ -208,6 +259,9 @@ mod tests {
     #[test]
     fn a_program_that_does_not_exist_is_named() {
         let failure = succeed(&mut Command::new("no-such-program-here"), None).unwrap_err();
-        assert!(format!("{failure:#}").starts_with("cannot run no-such-program-here: "), "{failure:#}");
+        assert!(
+            format!("{failure:#}").starts_with("cannot run no-such-program-here: "),
+            "{failure:#}"
+        );
     }
 }

@@ -25,7 +25,11 @@ impl Step {
             bar.set_message(hint.to_owned());
             bar.enable_steady_tick(Duration::from_millis(100));
         }
-        Self { name, bar, started: Instant::now() }
+        Self {
+            name,
+            bar,
+            started: Instant::now(),
+        }
     }
 
     /// Shows a line that the working program printed. Not in plain output: there it would be a flood.
@@ -43,7 +47,8 @@ impl Step {
     /// The work is done: one line that stays.
     pub(crate) fn done(self, result: &str) {
         let seconds = self.started.elapsed().as_secs_f64();
-        self.bar.suspend(|| eprintln!("{}: {result} ({seconds:.1} s)", self.name));
+        self.bar
+            .suspend(|| eprintln!("{}: {result} ({seconds:.1} s)", self.name));
     }
 }
 

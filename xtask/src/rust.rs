@@ -26,7 +26,9 @@ pub(crate) fn cargo() -> Command {
 /// A program of the pinned toolchain.
 pub(crate) fn run(program: &str) -> Command {
     let mut command = Command::new("rustup");
-    command.args(["run", TOOLCHAIN, program]).current_dir(paths::root());
+    command
+        .args(["run", TOOLCHAIN, program])
+        .current_dir(paths::root());
     // `cargo xtask` passes on what concerns the run of xtask itself, by an older toolchain; to the inner cargo it would
     // mean that everything has changed, and its libraries are the wrong ones.
     for (name, _) in env::vars_os() {
@@ -38,8 +40,19 @@ pub(crate) fn run(program: &str) -> Command {
 }
 
 fn is_of_the_outer_cargo(name: &str) -> bool {
-    const EXACT: &[&str] = &["CARGO", "RUSTUP_TOOLCHAIN", "RUST_RECURSION_COUNT", "LD_LIBRARY_PATH"];
-    const PREFIXES: &[&str] = &["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+    const EXACT: &[&str] = &[
+        "CARGO",
+        "RUSTUP_TOOLCHAIN",
+        "RUST_RECURSION_COUNT",
+        "LD_LIBRARY_PATH",
+    ];
+    const PREFIXES: &[&str] = &[
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_BIN_",
+        "CARGO_CRATE_",
+        "CARGO_PRIMARY_",
+    ];
     EXACT.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
@@ -59,17 +72,24 @@ struct CargoTarget {
 /// Builds one executable with `cargo ARGS`, and says where it is. Silent when there is nothing to do.
 pub(crate) fn build(args: &[&str], target_name: &str) -> Result<PathBuf> {
     let mut command = cargo();
-    command.args(args).arg("--message-format=json-render-diagnostics");
+    command
+        .args(args)
+        .arg("--message-format=json-render-diagnostics");
     let mut step = None;
     let captured = process::capture_lines(&mut command, |line| {
-        if ["Compiling", "Downloading", "Blocking"].iter().any(|work| line.trim_start().starts_with(work)) {
-            let step = step.get_or_insert_with(|| Step::start(target_name, "building for the guest"));
+        if is_work(line) && !line.contains("Finished ") {
+            let step =
+                step.get_or_insert_with(|| Step::start(target_name, "building for the guest"));
             step.output(line);
         }
     })?;
     if !captured.status.success() {
         drop(step);
-        eprint!("{}", captured.stderr);
+        captured
+            .stderr
+            .lines()
+            .filter(|line| !is_work(line))
+            .for_each(|line| eprintln!("{line}"));
         bail!("{target_name} does not build for the guest, see above");
     }
     let executable = captured
@@ -77,7 +97,12 @@ pub(crate) fn build(args: &[&str], target_name: &str) -> Result<PathBuf> {
         .lines()
         .filter_map(|line| serde_json::from_str::<CargoMessage>(line).ok())
         .filter(|message| message.reason == "compiler-artifact")
-        .filter(|message| message.target.as_ref().is_some_and(|target| target.name == target_name))
+        .filter(|message| {
+            message
+                .target
+                .as_ref()
+                .is_some_and(|target| target.name == target_name)
+        })
         .find_map(|message| message.executable)
         .ok_or_else(|| anyhow!("cargo built {target_name} and did not say where"))?;
     if let Some(step) = step {
@@ -86,16 +111,60 @@ pub(crate) fn build(args: &[&str], target_name: &str) -> Result<PathBuf> {
     Ok(executable)
 }
 
+/// Does cargo tell what it is doing? The build of the eBPF side does so from inside a build script, as warnings.
+fn is_work(line: &str) -> bool {
+    const WORK: &[&str] = &[
+        "Compiling ",
+        "Downloading ",
+        "Downloaded ",
+        "Blocking ",
+        "Finished ",
+        "Updating ",
+        "Locking ",
+    ];
+    let line = match line
+        .strip_prefix("warning: ")
+        .and_then(|warning| warning.split_once(": "))
+    {
+        Some((package, told)) if package.contains('@') => told,
+        _ => line,
+    };
+    WORK.iter().any(|work| line.trim_start().starts_with(work))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn work_and_diagnostics_are_told_apart() {
+        assert!(is_work("   Compiling skmem-user v0.1.0"));
+        assert!(is_work(
+            "warning: skmem-user@0.1.0:    Compiling libc v0.2.191"
+        ));
+        assert!(!is_work("warning: unused variable: `x`"));
+        assert!(!is_work("error[E0308]: mismatched types"));
+    }
+
+    #[test]
     fn the_outer_cargo_leaves_no_trace_and_the_users_settings_stay() {
-        for name in ["CARGO", "CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH"] {
+        for name in [
+            "CARGO",
+            "CARGO_MANIFEST_DIR",
+            "CARGO_PKG_NAME",
+            "RUSTUP_TOOLCHAIN",
+            "LD_LIBRARY_PATH",
+        ] {
             assert!(is_of_the_outer_cargo(name), "{name}");
         }
-        for name in ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_NET_OFFLINE", "RUSTUP_HOME", "RUSTFLAGS", "PATH"] {
+        for name in [
+            "CARGO_HOME",
+            "CARGO_TARGET_DIR",
+            "CARGO_NET_OFFLINE",
+            "RUSTUP_HOME",
+            "RUSTFLAGS",
+            "PATH",
+        ] {
             assert!(!is_of_the_outer_cargo(name), "{name}");
         }
     }

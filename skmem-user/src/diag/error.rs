@@ -61,11 +61,11 @@ impl DiagError {
         }
     }
 
-    /// True when this kernel does not know the option at all.
+    /// True when this kernel does not know the option, or has no module that answers.
     pub fn is_unsupported(&self) -> bool {
         matches!(self, Self::Socket { source, .. } if matches!(
             source.raw_os_error(),
-            Some(libc::ENOPROTOOPT | libc::EOPNOTSUPP | libc::ENOTTY)
+            Some(libc::ENOPROTOOPT | libc::EOPNOTSUPP | libc::ENOTTY | libc::ENOENT)
         ))
     }
 }

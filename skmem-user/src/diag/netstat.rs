@@ -63,7 +63,10 @@ mod tests {
         let counters = parse(text).unwrap();
         assert_eq!(
             counters.into_iter().collect::<Vec<_>>(),
-            [("RetransSegs".to_owned(), 3), ("TCPSackMerged".to_owned(), 7)]
+            [
+                ("RetransSegs".to_owned(), 3),
+                ("TCPSackMerged".to_owned(), 7)
+            ]
         );
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{DiagError, Result};
 
 /// `SIOCOUTQNSD` (linux/sockios.h): bytes not sent yet.
-const SIOCOUTQNSD: libc::c_ulong = 0x894B;
+const SIOCOUTQNSD: libc::Ioctl = 0x894B;
 
 /// Bytes in the send queue, in sequence space (`tcp_ioctl`; the kernel takes no lock for them).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,11 +29,10 @@ impl Queues {
 }
 
 /// An ioctl that writes one int. `SIOCOUTQ` shares `TIOCOUTQ`'s number.
-fn ioctl_int(fd: BorrowedFd<'_>, request: libc::c_ulong, what: &'static str) -> Result<i32> {
+fn ioctl_int(fd: BorrowedFd<'_>, request: libc::Ioctl, what: &'static str) -> Result<i32> {
     let mut value: libc::c_int = 0;
-    // The request's type differs between libcs (musl: int), hence the cast.
     // SAFETY: both requests write one int to the pointer, which is live.
-    let rc = unsafe { libc::ioctl(fd.as_raw_fd(), request as _, &raw mut value) };
+    let rc = unsafe { libc::ioctl(fd.as_raw_fd(), request, &raw mut value) };
     if rc != 0 {
         return Err(DiagError::last_os(what));
     }

@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn the_tcp_line_is_found_among_the_others() {
-        let text = "sockets: used 12\nTCP: inuse 3 orphan 1 tw 2 alloc 5 mem 7\nUDP: inuse 0 mem 9\n";
+        let text =
+            "sockets: used 12\nTCP: inuse 3 orphan 1 tw 2 alloc 5 mem 7\nUDP: inuse 0 mem 9\n";
         let stat = SockstatTcp::parse(text).unwrap();
         assert_eq!(
             (stat.inuse, stat.orphan, stat.tw, stat.alloc, stat.mem_pages),

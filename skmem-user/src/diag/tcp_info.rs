@@ -223,10 +223,7 @@ mod tests {
         let info = TcpInfo::parse(&sample(232)).unwrap();
         assert_eq!((info.snd_wnd, info.rcv_wnd), (Some(228), None));
         // A kernel that cut a 64-bit field in half has not reported it.
-        assert_eq!(
-            TcpInfo::parse(&sample(124)).unwrap().bytes_acked,
-            None
-        );
+        assert_eq!(TcpInfo::parse(&sample(124)).unwrap().bytes_acked, None);
         assert!(TcpInfo::parse(&sample(100)).is_err());
     }
 }

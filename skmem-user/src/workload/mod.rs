@@ -10,6 +10,7 @@
 //! process. What must change outside (`tcp_mem`, a cgroup) is put back by a guard process, see `undo`.
 
 mod catalog;
+mod cgroup;
 mod driver;
 mod net;
 mod options;
@@ -18,9 +19,11 @@ mod reader;
 mod scenario;
 mod sender;
 mod settle;
+mod sink;
 mod skip;
 mod sockets;
 mod stage;
+mod undo;
 mod writer;
 
 use std::process::ExitCode;
@@ -41,8 +44,8 @@ pub const SUBCOMMAND: &str = "workload";
 /// 2 for a name or an option that does not exist.
 pub fn run(name: &str, options: &Options) -> ExitCode {
     match name {
-
-
+        undo::NAME => return undo::guard(),
+        scenario::STORM_WORKER => return scenario::storm_worker(),
         _ => {}
     }
     let stage = match find(name).and_then(|found| Ok((found, options.resolve(found)?))) {

@@ -23,7 +23,7 @@ pub struct Options {
     /// Bytes per write
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=64 << 20))]
     pub write_size: Option<u32>,
-    /// Bytes to write in all, per connection
+    /// Bytes to transfer per connection, where the scenario transfers a set amount
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     pub bytes: Option<u64>,
     /// MTU of the link
@@ -64,7 +64,7 @@ pub struct Params {
     pub rcvbuf: Option<u32>,
     /// Bytes per write.
     pub write_size: u32,
-    /// Bytes to write per connection; `None` means until blocked.
+    /// Bytes to transfer per connection; `None` where the scenario writes until it is blocked.
     pub bytes: Option<u64>,
     /// MTU of the link, bytes.
     pub mtu: Option<u32>,
@@ -119,8 +119,12 @@ impl Options {
             }
         }
         let defaults = &scenario.defaults;
+        // Smaller writes come more often, so that a scenario takes no longer for them.
+        let smaller = f64::from(self.write_size.unwrap_or(defaults.write_size))
+            / f64::from(defaults.write_size);
+        let interval = defaults.interval.mul_f64(smaller.min(1.0));
         Ok(Params {
-            interval: self.interval.unwrap_or(defaults.interval),
+            interval: self.interval.unwrap_or(interval),
             sndbuf: self.sndbuf.or(defaults.sndbuf),
             rcvbuf: self.rcvbuf.or(defaults.rcvbuf),
             write_size: self.write_size.unwrap_or(defaults.write_size),
@@ -239,9 +243,28 @@ mod tests {
     #[test]
     fn options_survive_the_way_to_the_child() {
         let every = [
-            "--interval", "1500us", "--sndbuf", "0", "--rcvbuf", "29200", "--write-size", "100",
-            "--bytes", "9", "--mtu", "1400", "--gso-max-segs", "10", "--connections", "2",
-            "--processes", "3", "--deadline", "5s", "--nodelay", "--ipv6",
+            "--interval",
+            "1500us",
+            "--sndbuf",
+            "0",
+            "--rcvbuf",
+            "29200",
+            "--write-size",
+            "100",
+            "--bytes",
+            "9",
+            "--mtu",
+            "1400",
+            "--gso-max-segs",
+            "10",
+            "--connections",
+            "2",
+            "--processes",
+            "3",
+            "--deadline",
+            "5s",
+            "--nodelay",
+            "--ipv6",
         ];
         let options = parse(&every).unwrap();
         assert_eq!(options.to_args(), every);
@@ -265,15 +288,30 @@ mod tests {
         let params = changed.resolve(article).unwrap();
         assert_eq!((params.write_size, params.ipv6), (100, true));
         assert_eq!(params.sndbuf, article.defaults.sndbuf);
+        assert!(params.interval < article.defaults.interval);
         let foreign = parse(&["--processes", "2"]).unwrap();
-        assert!(foreign.resolve(article).unwrap_err().to_string().contains("--processes"));
+        assert!(
+            foreign
+                .resolve(article)
+                .unwrap_err()
+                .to_string()
+                .contains("--processes")
+        );
     }
 
     #[test]
     fn what_scenarios_accept_are_options_that_exist() {
         let names: Vec<_> = parse(&[
-            "--interval=1s", "--sndbuf=1", "--rcvbuf=1", "--write-size=1", "--bytes=1", "--mtu=1500",
-            "--gso-max-segs=1", "--connections=1", "--processes=1", "--nodelay",
+            "--interval=1s",
+            "--sndbuf=1",
+            "--rcvbuf=1",
+            "--write-size=1",
+            "--bytes=1",
+            "--mtu=1500",
+            "--gso-max-segs=1",
+            "--connections=1",
+            "--processes=1",
+            "--nodelay",
         ])
         .unwrap()
         .given()

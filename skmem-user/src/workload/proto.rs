@@ -135,7 +135,10 @@ mod tests {
     #[test]
     fn commands_are_words() {
         for command in [Command::Go, Command::Truth, Command::Finish] {
-            assert_eq!(Command::parse(&format!("{}\n", command.as_str())), Some(command));
+            assert_eq!(
+                Command::parse(&format!("{}\n", command.as_str())),
+                Some(command)
+            );
         }
         assert_eq!(Command::parse("stop"), None);
         assert_eq!(Command::parse(""), None);

@@ -2,10 +2,7 @@
 
 use std::{
     io::{self, Read},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
-    },
+    sync::Arc,
     thread::{self, JoinHandle},
 };
 
@@ -16,50 +13,39 @@ use socket2::Socket;
 const CHUNK: usize = 64 << 10;
 
 /// One thread that reads one socket.
-pub(crate) struct Reader {
-    thread: JoinHandle<io::Result<()>>,
-    read: Arc<AtomicU64>,
-}
+pub(crate) struct Reader(JoinHandle<io::Result<()>>);
 
 impl Reader {
     /// Reads `socket` to its end, or until `limit` bytes are read.
     pub fn spawn(socket: &Arc<Socket>, limit: Option<u64>) -> Result<Self> {
         let socket = Arc::clone(socket);
-        let read = Arc::new(AtomicU64::new(0));
-        let seen = Arc::clone(&read);
-        let thread = thread::Builder::new()
+        thread::Builder::new()
             .name("skmem-reader".into())
-            .spawn(move || drain(&socket, limit, &seen))
-            .context("cannot start a reader thread")?;
-        Ok(Self { thread, read })
-    }
-
-    /// Bytes read so far.
-    pub fn read(&self) -> u64 {
-        self.read.load(SeqCst)
+            .spawn(move || drain(&socket, limit))
+            .map(Self)
+            .context("cannot start a reader thread")
     }
 
     /// Waits for the thread's end.
     pub fn join(self) -> Result<()> {
-        self.thread
+        self.0
             .join()
             .map_err(|_| anyhow!("a reader thread panicked"))?
             .context("cannot read from the socket")
     }
 }
 
-fn drain(socket: &Socket, limit: Option<u64>, seen: &AtomicU64) -> io::Result<()> {
-    let mut socket = socket;
+fn drain(mut socket: &Socket, limit: Option<u64>) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
+    let mut left = limit.unwrap_or(u64::MAX);
     loop {
-        let left = limit.map_or(u64::MAX, |limit| limit.saturating_sub(seen.load(SeqCst)));
         let room = usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
         if room == 0 {
             return Ok(());
         }
         match socket.read(&mut chunk[..room]) {
             Ok(0) => return Ok(()),
-            Ok(n) => seen.fetch_add(n as u64, SeqCst),
+            Ok(n) => left -= n as u64,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };

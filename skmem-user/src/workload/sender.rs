@@ -19,9 +19,14 @@ pub(crate) struct Sender {
 impl Sender {
     /// Takes a connected socket.
     pub fn new(socket: Socket) -> Result<Self> {
+        Self::shared(Arc::new(socket))
+    }
+
+    /// Takes a connected socket that others hold too.
+    pub fn shared(socket: Arc<Socket>) -> Result<Self> {
         Ok(Self {
-            endpoint: Endpoint::of(&socket)?,
-            socket: Arc::new(socket),
+            endpoint: Endpoint::of(&*socket)?,
+            socket,
         })
     }
 

@@ -54,7 +54,11 @@ fn settle_when(
             since = Instant::now();
             last = Some(now);
         } else if since.elapsed() >= HOLD {
-            return Ok(if blocked { Reason::Blocked } else { Reason::Done });
+            return Ok(if blocked {
+                Reason::Blocked
+            } else {
+                Reason::Done
+            });
         }
         // With thousands of sockets the reading itself takes long: leave them at least half of the time.
         thread::sleep(EVERY.max(began.elapsed()));

@@ -3,14 +3,18 @@
 use std::{
     io,
     net::SocketAddr,
-    os::fd::{AsFd, AsRawFd},
+    os::fd::{AsFd, AsRawFd, RawFd},
     sync::Arc,
 };
 
 use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{net::{Net, Netns}, sender::Sender, skip::Skip};
+use super::{
+    net::{Net, Netns},
+    sender::Sender,
+    skip::Skip,
+};
 
 /// A socket that listens on the server's side.
 pub(crate) struct Listener {
@@ -74,6 +78,12 @@ impl Net {
     }
 }
 
+impl AsRawFd for Listener {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
 impl Listener {
     /// The next connection.
     pub fn accept(&self) -> Result<Arc<Socket>> {
@@ -113,7 +123,9 @@ fn make(netns: &Netns, address: SocketAddr, setup: Setup) -> Result<Socket> {
             .with_context(|| format!("cannot set SO_RCVBUF to {bytes}"))?;
     }
     if setup.nodelay {
-        socket.set_tcp_nodelay(true).context("cannot set TCP_NODELAY")?;
+        socket
+            .set_tcp_nodelay(true)
+            .context("cannot set TCP_NODELAY")?;
     }
     Ok(socket)
 }

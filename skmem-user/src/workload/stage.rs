@@ -128,8 +128,13 @@ impl Stage {
 
     /// The closing message: what is left of `senders`.
     pub fn done(&self, netns: &Netns, senders: &[Sender]) -> Result<Done> {
+        self.done_with(netns, truths(senders)?)
+    }
+
+    /// As [`Self::done`], where the readings come from elsewhere.
+    pub fn done_with(&self, netns: &Netns, truth: Vec<diag::Truth>) -> Result<Done> {
         Ok(Done {
-            truth: truths(senders)?,
+            truth,
             counters: counters(netns)?,
         })
     }
@@ -186,7 +191,10 @@ fn listen() -> Receiver<Command> {
                 // Nobody listens once the scenario is over; the process is about to end then.
                 Some(command) => drop(tell.send(command)),
                 None => {
-                    Reply::error(format!("unknown command {line:?}; known: go, truth, finish")).print();
+                    Reply::error(format!(
+                        "unknown command {line:?}; known: go, truth, finish"
+                    ))
+                    .print();
                     process::exit(2);
                 }
             }

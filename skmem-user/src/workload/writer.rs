@@ -4,7 +4,7 @@ use std::{
     fs, io,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -28,7 +28,6 @@ struct Shared {
     /// Set around each write: what sleeps then, sleeps in the kernel's send path.
     writing: AtomicBool,
     tid: AtomicU32,
-    written: AtomicU64,
 }
 
 /// How much to write, and how fast.
@@ -55,15 +54,15 @@ impl Writer {
             .name(name.to_owned())
             .spawn(move || {
                 // SAFETY: gettid has no arguments and cannot fail.
-                seen.tid.store(unsafe { libc::gettid() }.cast_unsigned(), SeqCst);
-                while !seen.stop.load(SeqCst)
-                    && pace.bytes.is_none_or(|all| seen.written.load(SeqCst) < all)
-                {
+                seen.tid
+                    .store(unsafe { libc::gettid() }.cast_unsigned(), SeqCst);
+                let mut written = 0;
+                while !seen.stop.load(SeqCst) && pace.bytes.is_none_or(|all| written < all) {
                     seen.writing.store(true, SeqCst);
                     let outcome = write(&socket);
                     seen.writing.store(false, SeqCst);
                     match outcome {
-                        Ok(n) => seen.written.fetch_add(n as u64, SeqCst),
+                        Ok(n) => written += n as u64,
                         // The closing phase ends the connection under a sleeping writer.
                         Err(_) if seen.stop.load(SeqCst) => return Ok(()),
                         Err(error) => return Err(error),
@@ -90,11 +89,6 @@ impl Writer {
     pub fn is_asleep(&self) -> bool {
         let writing = || self.shared.writing.load(SeqCst);
         writing() && task_state(self.shared.tid.load(SeqCst)) == Some('S') && writing()
-    }
-
-    /// Bytes that the kernel has taken so far.
-    pub fn written(&self) -> u64 {
-        self.shared.written.load(SeqCst)
     }
 
     /// Fails if the thread ended by an error.

@@ -1,5 +1,6 @@
 //! apt's own client with a private set of directories, one for each suite.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,11 +40,21 @@ impl Apt {
         let directory = paths::tools().join("apt").join(suite);
         for part in ["lists/partial", "cache/archives/partial"] {
             let part = directory.join(part);
-            fs::create_dir_all(&part).with_context(|| format!("cannot create {}", part.display()))?;
+            fs::create_dir_all(&part)
+                .with_context(|| format!("cannot create {}", part.display()))?;
         }
-        let keyring = archives.keyring.as_ref().map(|file| file.display().to_string());
-        let signed_by = keyring.as_ref().map(|file| format!(" signed-by={file}")).unwrap_or_default();
-        write(&directory.join("sources.list"), &format!("deb [arch=amd64{signed_by}] {uri} {suite} main\n"))?;
+        let keyring = archives
+            .keyring
+            .as_ref()
+            .map(|file| file.display().to_string());
+        let signed_by = keyring
+            .as_ref()
+            .map(|file| format!(" signed-by={file}"))
+            .unwrap_or_default();
+        write(
+            &directory.join("sources.list"),
+            &format!("deb [arch=amd64{signed_by}] {uri} {suite} main\n"),
+        )?;
         // An empty status file: nothing counts as installed, so that a closure of dependencies is complete.
         write(&directory.join("status"), "")?;
         write(&directory.join("apt.conf"), &configuration(&directory))?;
@@ -53,7 +64,10 @@ impl Apt {
             keyring: keyring.unwrap_or_else(|| "apt's trusted keys".to_owned()),
         };
 
-        let step = Step::start(format!("package lists of {suite}"), "fetching from this machine's Debian mirror");
+        let step = Step::start(
+            format!("package lists of {suite}"),
+            "fetching from this machine's Debian mirror",
+        );
         let captured = process::capture(apt.get().arg("update"), Some(&step))?;
         if captured.status.success() {
             step.done("up to date");
@@ -75,32 +89,60 @@ impl Apt {
         let mut command = self.command("apt-cache");
         command.args(["show", "--no-all-versions", package]);
         let captured = process::capture(&mut command, None)?;
-        Ok(captured.status.success().then(|| parse_candidate(&captured.stdout)).flatten())
+        Ok(captured
+            .status
+            .success()
+            .then(|| parse_candidate(&captured.stdout))
+            .flatten())
     }
 
     /// Fetches one package into `directory`. apt checks it against the signed lists.
-    pub(crate) fn download(&self, candidate: &Candidate, directory: &Path, step: &Step) -> Result<()> {
+    pub(crate) fn download(
+        &self,
+        candidate: &Candidate,
+        directory: &Path,
+        step: &Step,
+    ) -> Result<()> {
         let mut command = self.get();
-        command.arg("download").arg(format!("{}={}", candidate.name, candidate.version)).current_dir(directory);
+        command
+            .arg("download")
+            .arg(format!("{}={}", candidate.name, candidate.version))
+            .current_dir(directory);
         self.fetch(&mut command, step)
     }
 
     /// Fetches packages and all they depend on into `directory`.
-    pub(crate) fn download_closure(&self, packages: &[String], directory: &Path, step: &Step) -> Result<()> {
+    pub(crate) fn download_closure(
+        &self,
+        packages: &[String],
+        directory: &Path,
+        step: &Step,
+    ) -> Result<()> {
         let partial = directory.join("partial");
-        fs::create_dir_all(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+        fs::create_dir_all(&partial)
+            .with_context(|| format!("cannot create {}", partial.display()))?;
         let mut command = self.get();
         command
             .arg("-o")
             .arg(format!("Dir::Cache::Archives={}", directory.display()))
-            .args(["install", "--yes", "--no-install-recommends", "--download-only", "--"])
+            .args([
+                "install",
+                "--yes",
+                "--no-install-recommends",
+                "--download-only",
+                "--",
+            ])
             .args(packages);
         self.fetch(&mut command, step)
     }
 
     fn fetch(&self, command: &mut Command, step: &Step) -> Result<()> {
         let captured = process::capture(command, Some(step))?;
-        if captured.status.success() { Ok(()) } else { Err(self.explain(&captured)) }
+        if captured.status.success() {
+            Ok(())
+        } else {
+            Err(self.explain(&captured))
+        }
     }
 
     fn get(&self) -> Command {
@@ -113,7 +155,11 @@ impl Apt {
         let mut command = Command::new(program);
         // `-c` and not APT_CONFIG: that one is read first, and the machine's own settings (its proxy, but also its
         // hooks) would come after it.
-        command.arg("-c").arg(self.directory.join("apt.conf")).env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive");
+        command
+            .arg("-c")
+            .arg(self.directory.join("apt.conf"))
+            .env("LC_ALL", "C")
+            .env("DEBIAN_FRONTEND", "noninteractive");
         command
     }
 
@@ -122,36 +168,69 @@ impl Apt {
         let suite = &self.suite;
         let told = &captured.stderr;
         let has = |words: &[&str]| words.iter().any(|word| told.contains(word));
-        if has(&["does not have a Release file", "no longer has a Release file"]) {
-            anyhow!("{suite} is not on this machine's Debian mirror (any more): other kernels are not concerned")
-        } else if has(&["NO_PUBKEY", "is not signed", "BADSIG", "EXPKEYSIG", "signatures were invalid"]) {
+        if has(&["have a Release file"]) {
+            anyhow!("{suite} is not on this machine's Debian mirror (any more)")
+        } else if has(SIGNATURE) {
+            let keyring = &self.keyring;
             anyhow!(
-                "the signature of {suite} cannot be verified with {}: update the package debian-archive-keyring",
-                self.keyring
+                "the signature of {suite} cannot be verified with {keyring}: update debian-archive-keyring"
             )
         } else if has(&["No space left on device"]) {
-            anyhow!("cannot write to {}: No space left on device", paths::shown(&self.directory))
+            let directory = paths::shown(&self.directory);
+            anyhow!("cannot write to {directory}: No space left on device")
         } else if has(&["Hash Sum mismatch", "unexpected size"]) {
-            anyhow!("a package of {suite} fails its checksum on the mirror: try again later, or with another mirror")
-        } else if has(&["Unable to locate package", "has no installation candidate"]) {
-            anyhow!("{suite} has no such package: {}", first_error(told))
-        } else if has(&["Temporary failure resolving", "Could not resolve", "Could not connect", "Failed to fetch",
-            "Unable to connect", "Connection failed", "Network is unreachable"])
-        {
             anyhow!(
-                "the Debian mirror cannot be reached (no network?), and {suite} is needed from it: {}: go on by running \
-                 the same command again",
-                first_error(told)
+                "what the mirror sends of {suite} fails its checksum: try again later, or with another mirror"
             )
+        } else if has(&["Unable to locate package", "no installation candidate"]) {
+            anyhow!("{suite} does not have it: {}", first_error(told))
+        } else if has(NETWORK) {
+            Unreachable(format!(
+                "the Debian mirror cannot be reached: {}",
+                first_error(told)
+            ))
+            .into()
         } else {
             anyhow!("apt cannot read {suite}: {}", first_error(told))
         }
     }
 }
 
+/// Words of apt about signatures.
+const SIGNATURE: &[&str] = &[
+    "NO_PUBKEY",
+    "is not signed",
+    "BADSIG",
+    "EXPKEYSIG",
+    "signatures were invalid",
+];
+/// Words of apt about the network.
+const NETWORK: &[&str] = &[
+    "Failed to fetch",
+    "Could not resolve",
+    "Could not connect",
+    "Unable to connect",
+];
+
+/// There is no way to the mirror: asking it for something else is no use.
+#[derive(Debug)]
+pub(crate) struct Unreachable(String);
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unreachable {}
+
 fn first_error(told: &str) -> &str {
     let errors = || told.lines().filter(|line| line.starts_with("E:"));
-    errors().next().or_else(|| told.lines().last()).unwrap_or("it said nothing")
+    let line = errors()
+        .next()
+        .or_else(|| told.lines().last())
+        .unwrap_or("it said nothing");
+    line.trim_start_matches("E:").trim()
 }
 
 fn configuration(directory: &Path) -> String {
@@ -176,7 +255,7 @@ APT::Update::Error-Mode "any";
 Acquire::Check-Valid-Until "false";
 Acquire::Languages "none";
 Acquire::PDiffs "false";
-Acquire::Retries "2";
+Acquire::Retries "1";
 Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 Acquire::IndexTargets::deb::DEP-11-icons-small::DefaultEnabled "false";
 Acquire::IndexTargets::deb::DEP-11-icons::DefaultEnabled "false";
@@ -199,7 +278,10 @@ fn write(file: &Path, text: &str) -> Result<()> {
 
 fn parse_candidate(shown: &str) -> Option<Candidate> {
     let field = |wanted: &str| {
-        shown.lines().find_map(|line| line.strip_prefix(wanted)?.strip_prefix(": ")).map(str::to_owned)
+        shown
+            .lines()
+            .find_map(|line| line.strip_prefix(wanted)?.strip_prefix(": "))
+            .map(str::to_owned)
     };
     Some(Candidate {
         name: field("Package")?,
@@ -242,7 +324,7 @@ mod tests {
 
     #[test]
     fn the_first_error_is_the_one_to_tell() {
-        assert_eq!(first_error("W: one\nE: two\nE: three\n"), "E: two");
+        assert_eq!(first_error("W: one\nE: two\nE: three\n"), "two");
         assert_eq!(first_error("only this\n"), "only this");
         assert_eq!(first_error(""), "it said nothing");
     }

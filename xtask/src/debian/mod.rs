@@ -5,5 +5,5 @@ mod apt;
 mod package;
 mod sources;
 
-pub(crate) use apt::{Apt, Candidate, check_present};
+pub(crate) use apt::{Apt, Candidate, Unreachable, check_present};
 pub(crate) use package::{Deb, download, download_closure, hex, unpack};

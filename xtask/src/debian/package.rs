@@ -1,7 +1,7 @@
 //! `.deb` files: fetched to a temporary directory, moved into place, checked against the recorded SHA-256 before use.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -34,7 +34,11 @@ impl Deb {
             package: candidate.name.clone(),
             version: candidate.version.clone(),
             // An epoch's colon is a nuisance in file names; apt writes it as %3a.
-            file: format!("{}_{}.deb", candidate.name, candidate.version.replace(':', "%3a")),
+            file: format!(
+                "{}_{}.deb",
+                candidate.name,
+                candidate.version.replace(':', "%3a")
+            ),
             size: candidate.size,
             sha256: candidate.sha256.clone(),
         }
@@ -50,17 +54,39 @@ impl Deb {
         let path = self.path();
         let mut file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some("is missing".into())),
-            Err(error) => return Err(error).with_context(|| format!("cannot open {}", path.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Some("is missing".into()));
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot open {}", path.display()));
+            }
         };
-        let length = file.metadata().with_context(|| format!("cannot read {}", path.display()))?.len();
+        let length = file
+            .metadata()
+            .with_context(|| format!("cannot read {}", path.display()))?
+            .len();
         if length != self.size {
             return Ok(Some(format!("has {length} bytes instead of {}", self.size)));
         }
         let mut hasher = Sha256::new();
-        io::copy(&mut file, &mut hasher).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match file
+                .read(&mut buffer)
+                .with_context(|| format!("cannot read {}", path.display()))?
+            {
+                0 => break,
+                length => hasher.update(&buffer[..length]),
+            }
+        }
         let found = hex(&hasher.finalize());
-        Ok((found != self.sha256).then(|| format!("fails its checksum (SHA-256 {found} instead of {})", self.sha256)))
+        Ok((found != self.sha256).then(|| {
+            format!(
+                "fails its checksum (SHA-256 {}… instead of {}…)",
+                &found[..12],
+                self.sha256.get(..12).unwrap_or(&self.sha256)
+            )
+        }))
     }
 }
 
@@ -80,20 +106,31 @@ pub(crate) fn download(apt: &Apt, candidate: &Candidate) -> Result<Deb> {
         return Ok(deb);
     }
     let megabytes = candidate.size.div_ceil(1_000_000);
-    let step = Step::start(&*candidate.name, &format!("fetching version {} ({megabytes} MB)", candidate.version));
+    let step = Step::start(
+        &*candidate.name,
+        &format!("fetching version {} ({megabytes} MB)", candidate.version),
+    );
     let directory = cache();
-    fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    let incoming = tempfile::tempdir_in(&directory).context("cannot create a directory for the download")?;
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    let incoming =
+        tempfile::tempdir_in(&directory).context("cannot create a directory for the download")?;
     apt.download(candidate, incoming.path(), &step)?;
     let fetched = fs::read_dir(incoming.path())
         .context("cannot list the download")?
         .flatten()
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|extension| extension == "deb"));
-    let Some(fetched) = fetched else { bail!("apt fetched {} and left no file", candidate.name) };
-    fs::rename(&fetched, deb.path()).with_context(|| format!("cannot write {}", deb.path().display()))?;
+    let Some(fetched) = fetched else {
+        bail!("apt fetched {} and left no file", candidate.name)
+    };
+    fs::rename(&fetched, deb.path())
+        .with_context(|| format!("cannot write {}", deb.path().display()))?;
     if let Some(fault) = deb.fault()? {
-        bail!("{} {fault}, fresh from the mirror: try again later, or with another mirror", deb.file);
+        bail!(
+            "{} {fault}, fresh from the mirror: try again later, or with another mirror",
+            deb.file
+        );
     }
     step.done("fetched");
     Ok(deb)
@@ -103,7 +140,8 @@ pub(crate) fn download(apt: &Apt, candidate: &Candidate) -> Result<Deb> {
 pub(crate) fn download_closure(apt: &Apt, packages: &[String], directory: &Path) -> Result<()> {
     let step = Step::start(packages.join(", "), "fetching with all they depend on");
     let tools = paths::tools();
-    let archives = tempfile::tempdir_in(&tools).with_context(|| format!("cannot write to {}", tools.display()))?;
+    let archives = tempfile::tempdir_in(&tools)
+        .with_context(|| format!("cannot write to {}", tools.display()))?;
     apt.download_closure(packages, archives.path(), &step)?;
     let mut debs: Vec<PathBuf> = fs::read_dir(&archives)
         .with_context(|| format!("cannot list {}", archives.path().display()))?
@@ -130,9 +168,16 @@ pub(crate) fn unpack(debs: &[Deb], directory: &Path) -> Result<()> {
 fn unpack_files(debs: &[PathBuf], directory: &Path, step: &Step) -> Result<()> {
     let parent = directory.parent().context("no directory to unpack in")?;
     fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
-    let incoming = tempfile::tempdir_in(parent).context("cannot create a directory to unpack in")?;
+    let incoming =
+        tempfile::tempdir_in(parent).context("cannot create a directory to unpack in")?;
     for deb in debs {
-        process::succeed(Command::new("dpkg-deb").arg("--extract").arg(deb).arg(incoming.path()), Some(step))?;
+        process::succeed(
+            Command::new("dpkg-deb")
+                .arg("--extract")
+                .arg(deb)
+                .arg(incoming.path()),
+            Some(step),
+        )?;
     }
     // The directory changes its name and is no longer temporary.
     let unpacked = incoming.keep();
@@ -149,8 +194,12 @@ mod tests {
 
     #[test]
     fn an_epoch_gives_a_plain_file_name() {
-        let candidate =
-            Candidate { name: "busybox-static".into(), version: "1:1.35".into(), size: 1, sha256: "00".into() };
+        let candidate = Candidate {
+            name: "busybox-static".into(),
+            version: "1:1.35".into(),
+            size: 1,
+            sha256: "00".into(),
+        };
         assert_eq!(Deb::of(&candidate).file, "busybox-static_1%3a1.35.deb");
     }
 

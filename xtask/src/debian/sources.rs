@@ -10,7 +10,17 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Debian's releases by the names that apt's sources give them.
 const SUITES: &[&str] = &[
-    "buster", "bullseye", "bookworm", "trixie", "forky", "duke", "sid", "oldoldstable", "oldstable", "stable", "testing",
+    "buster",
+    "bullseye",
+    "bookworm",
+    "trixie",
+    "forky",
+    "duke",
+    "sid",
+    "oldoldstable",
+    "oldstable",
+    "stable",
+    "testing",
     "unstable",
 ];
 
@@ -52,8 +62,14 @@ pub(crate) fn of_this_machine() -> Result<Archives> {
     }
     for file in files {
         let extension = file.extension().and_then(|extension| extension.to_str());
-        if let (Some(extension @ ("list" | "sources")), Ok(text)) = (extension, fs::read_to_string(&file)) {
-            entries.extend(if extension == "list" { parse_list(&text) } else { parse_deb822(&text) });
+        if let (Some(extension @ ("list" | "sources")), Ok(text)) =
+            (extension, fs::read_to_string(&file))
+        {
+            entries.extend(if extension == "list" {
+                parse_list(&text)
+            } else {
+                parse_deb822(&text)
+            });
         }
     }
     let Some(mut archives) = choose(&entries) else {
@@ -79,9 +95,16 @@ struct Entry {
 
 fn choose(entries: &[Entry]) -> Option<Archives> {
     let debian = |entry: &&Entry| entry.components.iter().any(|component| component == "main");
-    let has = |entry: &Entry, wanted: fn(&str) -> bool| entry.suites.iter().any(|suite| wanted(suite));
-    let main = entries.iter().filter(debian).find(|entry| has(entry, is_main))?;
-    let security = entries.iter().filter(debian).find(|entry| has(entry, is_security));
+    let has =
+        |entry: &Entry, wanted: fn(&str) -> bool| entry.suites.iter().any(|suite| wanted(suite));
+    let main = entries
+        .iter()
+        .filter(debian)
+        .find(|entry| has(entry, is_main))?;
+    let security = entries
+        .iter()
+        .filter(debian)
+        .find(|entry| has(entry, is_security));
     Some(Archives {
         main: main.uri.clone(),
         security: security.map(|entry| entry.uri.clone()),
@@ -94,7 +117,10 @@ fn is_main(suite: &str) -> bool {
 }
 
 fn is_security(suite: &str) -> bool {
-    suite.strip_suffix("-security").or_else(|| suite.strip_suffix("/updates")).is_some_and(is_main)
+    suite
+        .strip_suffix("-security")
+        .or_else(|| suite.strip_suffix("/updates"))
+        .is_some_and(is_main)
 }
 
 /// The one-line format: `deb [signed-by=FILE] URI SUITE COMPONENT…`.
@@ -139,13 +165,20 @@ fn parse_stanza(stanza: &str) -> Option<Entry> {
     }
     let words = |wanted: &str| -> Vec<String> {
         let field = fields.iter().find(|(field, _)| field == wanted);
-        field.map(|(_, value)| value.split_whitespace().map(str::to_owned).collect()).unwrap_or_default()
+        field
+            .map(|(_, value)| value.split_whitespace().map(str::to_owned).collect())
+            .unwrap_or_default()
     };
-    let off = words("enabled").first().is_some_and(|value| ["no", "false", "0", "off"].contains(&value.as_str()));
+    let off = words("enabled")
+        .first()
+        .is_some_and(|value| ["no", "false", "0", "off"].contains(&value.as_str()));
     if off || !words("types").iter().any(|kind| kind == "deb") {
         return None;
     }
-    let keyring = fields.iter().find(|(field, _)| field == "signed-by").and_then(|(_, value)| keyring_file(value));
+    let keyring = fields
+        .iter()
+        .find(|(field, _)| field == "signed-by")
+        .and_then(|(_, value)| keyring_file(value));
     Some(Entry {
         uri: words("uris").into_iter().next()?,
         suites: words("suites"),
@@ -170,8 +203,14 @@ mod tests {
                     deb [arch=amd64 signed-by=/k.gpg] http://mirror.example/debian bookworm main contrib # why\n\
                     deb http://mirror.example/debian-security bookworm-security main\n";
         let archives = choose(&parse_list(text)).unwrap();
-        assert_eq!(archives.uri_of("trixie-backports").unwrap(), "http://mirror.example/debian");
-        assert_eq!(archives.uri_of("bullseye-security").unwrap(), "http://mirror.example/debian-security");
+        assert_eq!(
+            archives.uri_of("trixie-backports").unwrap(),
+            "http://mirror.example/debian"
+        );
+        assert_eq!(
+            archives.uri_of("bullseye-security").unwrap(),
+            "http://mirror.example/debian-security"
+        );
         assert_eq!(archives.keyring.as_deref(), Some(Path::new("/k.gpg")));
     }
 
@@ -201,15 +240,31 @@ mod tests {
 
     #[test]
     fn other_distributions_are_not_debian() {
-        assert_eq!(choose(&parse_list("deb http://mirror.example/ubuntu noble main universe\n")), None);
-        assert_eq!(choose(&parse_list("deb http://vendor.example/apt stable contrib\n")), None);
+        assert_eq!(
+            choose(&parse_list(
+                "deb http://mirror.example/ubuntu noble main universe\n"
+            )),
+            None
+        );
+        assert_eq!(
+            choose(&parse_list(
+                "deb http://vendor.example/apt stable contrib\n"
+            )),
+            None
+        );
         assert_eq!(choose(&[]), None);
     }
 
     #[test]
     fn a_mirror_without_security_archive_says_so() {
         let archives = choose(&parse_list("deb http://mirror.example/debian sid main\n")).unwrap();
-        let failure = archives.uri_of("bullseye-security").unwrap_err().to_string();
-        assert!(failure.contains("bullseye-security") && failure.contains("--kernel PATH"), "{failure}");
+        let failure = archives
+            .uri_of("bullseye-security")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            failure.contains("bullseye-security") && failure.contains("--kernel PATH"),
+            "{failure}"
+        );
     }
 }

@@ -35,10 +35,13 @@ pub(crate) fn all() -> Result<Vec<Cached>> {
     let entries = match fs::read_dir(&directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error).with_context(|| format!("cannot list {}", directory.display())),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot list {}", directory.display()));
+        }
     };
     // An unreadable note is like none: the kernel is fetched again.
-    let note = |entry: fs::DirEntry| serde_json::from_slice(&fs::read(entry.path().join(NOTE)).ok()?).ok();
+    let note =
+        |entry: fs::DirEntry| serde_json::from_slice(&fs::read(entry.path().join(NOTE)).ok()?).ok();
     let mut all: Vec<Cached> = entries.flatten().filter_map(note).collect();
     all.sort_by_key(|cached| std::cmp::Reverse(release::order(&cached.release)));
     Ok(all)
@@ -46,13 +49,19 @@ pub(crate) fn all() -> Result<Vec<Cached>> {
 
 /// The newest that answers the request.
 pub(crate) fn newest(request: &Request) -> Result<Option<Cached>> {
-    Ok(all()?.into_iter().find(|cached| request.matches(&cached.release)))
+    Ok(all()?
+        .into_iter()
+        .find(|cached| request.matches(&cached.release)))
 }
 
 impl Cached {
     /// Unpacks a kernel's packages and notes where they came from.
     pub(crate) fn unpack(release: &str, suite: &str, debs: Vec<Deb>) -> Result<Self> {
-        let cached = Self { release: release.to_owned(), suite: suite.to_owned(), debs };
+        let cached = Self {
+            release: release.to_owned(),
+            suite: suite.to_owned(),
+            debs,
+        };
         cached.remove_unpacked()?;
         debian::unpack(&cached.debs, &cached.path())?;
         let note = cached.path().join(NOTE);
@@ -64,11 +73,31 @@ impl Cached {
     /// What is to boot.
     pub(crate) fn kernel(&self) -> Result<Kernel> {
         let (root, release) = (self.path(), &self.release);
-        let find = |places: [String; 2]| places.into_iter().map(|place| root.join(place)).find(|path| path.exists());
-        let image = find([format!("boot/vmlinuz-{release}"), format!("usr/lib/modules/{release}/vmlinuz")])
-            .ok_or_else(|| anyhow!("the packages of kernel {release} hold no kernel image: delete {}", paths::shown(&root)))?;
-        let modules = find([format!("lib/modules/{release}"), format!("usr/lib/modules/{release}")]);
-        Ok(Kernel { release: release.clone(), image, modules })
+        let find = |places: [String; 2]| {
+            places
+                .into_iter()
+                .map(|place| root.join(place))
+                .find(|path| path.exists())
+        };
+        let image = find([
+            format!("boot/vmlinuz-{release}"),
+            format!("usr/lib/modules/{release}/vmlinuz"),
+        ])
+        .ok_or_else(|| {
+            anyhow!(
+                "the packages of kernel {release} hold no kernel image: delete {}",
+                paths::shown(&root)
+            )
+        })?;
+        let modules = find([
+            format!("lib/modules/{release}"),
+            format!("usr/lib/modules/{release}"),
+        ]);
+        Ok(Kernel {
+            release: release.clone(),
+            image,
+            modules,
+        })
     }
 
     /// What is wrong with the packages in the cache, if anything.
@@ -79,16 +108,6 @@ impl Cached {
             }
         }
         Ok(None)
-    }
-
-    /// Removes it from the cache, with its packages that are not sound.
-    pub(crate) fn remove(&self) -> Result<()> {
-        for deb in &self.debs {
-            if deb.fault()?.is_some() && deb.path().exists() {
-                fs::remove_file(deb.path()).with_context(|| format!("cannot remove {}", deb.path().display()))?;
-            }
-        }
-        self.remove_unpacked()
     }
 
     fn remove_unpacked(&self) -> Result<()> {

@@ -40,7 +40,9 @@ pub(crate) fn get(setup: &Setup, wanted: &str, modules: Option<&PathBuf>) -> Res
         return own(wanted, modules);
     }
     if modules.is_some() {
-        return Err(error::usage("--modules goes with a path: `--kernel PATH --modules DIR`"));
+        return Err(error::usage(
+            "--modules goes with a path: `--kernel PATH --modules DIR`",
+        ));
     }
     let request = Request::parse(wanted).ok_or_else(|| {
         error::usage(format!(
@@ -51,12 +53,7 @@ pub(crate) fn get(setup: &Setup, wanted: &str, modules: Option<&PathBuf>) -> Res
     if let Some(cached) = cache::newest(&request)? {
         match cached.fault()? {
             None => return cached.kernel(),
-            Some(fault) => {
-                let remedy = if setup.may_fetch() { "fetching it again" } else { "`cargo xtask setup` fetches it again" };
-                eprintln!("warning: {fault}: {remedy}");
-                setup.needs(&format!("a sound copy of kernel {wanted}"))?;
-                cached.remove()?;
-            }
+            Some(fault) => setup.warn_of(&fault),
         }
     }
     setup.needs(&format!("kernel {wanted}"))?;
@@ -69,10 +66,20 @@ fn own(path: &str, modules: Option<&PathBuf>) -> Result<Kernel> {
         bail!("there is no kernel image {path}: give the path of a bzImage");
     }
     if let Some(directory) = modules.filter(|directory| !directory.is_dir()) {
-        bail!("there is no directory {}: give the one that holds the kernel's modules (lib/modules/RELEASE)", directory.display());
+        bail!(
+            "there is no directory {}: give the one that holds the kernel's modules (lib/modules/RELEASE)",
+            directory.display()
+        );
     }
-    let release = image.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Kernel { release, image, modules: modules.cloned() })
+    let release = image
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    Ok(Kernel {
+        release,
+        image,
+        modules: modules.cloned(),
+    })
 }
 
 /// Options of `cargo xtask kernels`.
@@ -92,8 +99,14 @@ struct Row {
 /// Lists the kernels. Touches no network.
 pub(crate) fn run(options: &Options) -> Result<u8> {
     let rows = rows()?;
-    let text = if options.json { as_json(&rows) } else { as_table(&rows) };
-    std::io::stdout().write_all(text.as_bytes()).context("cannot write to stdout")?;
+    let text = if options.json {
+        as_json(&rows)
+    } else {
+        as_table(&rows)
+    };
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("cannot write to stdout")?;
     Ok(0)
 }
 
@@ -110,7 +123,10 @@ fn rows() -> Result<Vec<Row>> {
         };
         rows.push(Row { key, cached });
     }
-    rows.extend(others.into_iter().map(|cached| Row { key: release::series(&cached.release), cached: Some(cached) }));
+    rows.extend(others.into_iter().map(|cached| Row {
+        key: release::series(&cached.release),
+        cached: Some(cached),
+    }));
     Ok(rows)
 }
 
@@ -129,9 +145,16 @@ fn as_json(rows: &[Row]) -> String {
 }
 
 fn as_table(rows: &[Row]) -> String {
-    let mut text = format!("{:<8} {:<34} {:<18} {:>6}  {}\n", "kernel", "release", "from", "MB", "package version");
+    let mut text = format!(
+        "{:<8} {:<34} {:<18} {:>6}  {}\n",
+        "kernel", "release", "from", "MB", "package version"
+    );
     for Row { key, cached } in rows {
-        let name = if key == DEFAULT { format!("{key} *") } else { key.clone() };
+        let name = if key == DEFAULT {
+            format!("{key} *")
+        } else {
+            key.clone()
+        };
         text.push_str(&match cached {
             Some(cached) => format!(
                 "{name:<8} {:<34} {:<18} {:>6}  {}\n",
@@ -140,7 +163,10 @@ fn as_table(rows: &[Row]) -> String {
                 cached.package_bytes().div_ceil(1_000_000),
                 cached.version()
             ),
-            None => format!("{name:<8} {:<34} {}\n", "not on this machine", "fetched when first used"),
+            None => format!(
+                "{name:<8} {:<34} {}\n",
+                "not on this machine", "fetched when first used"
+            ),
         });
     }
     text.push_str("* used where no --kernel is given\n");

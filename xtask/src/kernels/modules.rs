@@ -24,19 +24,26 @@ pub(crate) struct Module {
 /// as a module is left out: it is built in, or does not exist there.
 pub(crate) fn collect(directory: &Path, wanted: &[&str]) -> Result<Vec<Module>> {
     let mut files = HashMap::new();
-    find_files(directory, &mut files).with_context(|| format!("cannot list {}", directory.display()))?;
+    find_files(directory, &mut files)
+        .with_context(|| format!("cannot list {}", directory.display()))?;
     let mut images: HashMap<String, Vec<u8>> = HashMap::new();
     let order = in_order(wanted, &mut |name| {
-        let Some(file) = files.get(name) else { return Ok(None) };
-        let image = decompress(file).with_context(|| format!("cannot read the module {}", file.display()))?;
-        let dependencies = depends(&image).with_context(|| format!("{} is no module", file.display()))?;
+        let Some(file) = files.get(name) else {
+            return Ok(None);
+        };
+        let image = decompress(file)
+            .with_context(|| format!("cannot read the module {}", file.display()))?;
+        let dependencies =
+            depends(&image).with_context(|| format!("{} is no module", file.display()))?;
         images.insert(name.to_owned(), image);
         Ok(Some(dependencies))
     })?;
     order
         .into_iter()
         .map(|name| {
-            let image = images.remove(&name).ok_or_else(|| anyhow!("module {name} is listed twice"))?;
+            let image = images
+                .remove(&name)
+                .ok_or_else(|| anyhow!("module {name} is listed twice"))?;
             Ok(Module { name, image })
         })
         .collect()
@@ -52,7 +59,10 @@ fn find_files(directory: &Path, files: &mut HashMap<String, PathBuf>) -> std::io
         let entry = entry?;
         if entry.file_type()?.is_dir() {
             find_files(&entry.path(), files)?;
-        } else if let Some((name, rest)) = entry.file_name().to_str().and_then(|name| name.split_once('.'))
+        } else if let Some((name, rest)) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.split_once('.'))
             && (rest == "ko" || rest.starts_with("ko."))
         {
             files.insert(canonical(name), entry.path());
@@ -76,7 +86,9 @@ fn decompress(file: &Path) -> Result<Vec<u8>> {
 /// The names in `depends=` of the module's `.modinfo`, a list of `key=value` strings with a NUL after each.
 fn depends(image: &[u8]) -> Result<Vec<String>> {
     let elf = object::File::parse(image)?;
-    let section = elf.section_by_name(".modinfo").context("it has no .modinfo")?;
+    let section = elf
+        .section_by_name(".modinfo")
+        .context("it has no .modinfo")?;
     Ok(parse_depends(section.data()?))
 }
 
@@ -105,7 +117,9 @@ fn in_order(
         if !seen.insert(name.to_owned()) {
             return Ok(());
         }
-        let Some(needed) = dependencies(name)? else { return Ok(()) };
+        let Some(needed) = dependencies(name)? else {
+            return Ok(());
+        };
         for dependency in needed {
             visit(&dependency, seen, order, dependencies)?;
         }
@@ -142,13 +156,22 @@ mod tests {
         ];
         assert_eq!(
             order(&["virtio-console", "tcp_diag", "inet_diag"], known),
-            ["virtio", "virtio_ring", "virtio_console", "inet_diag", "tcp_diag"]
+            [
+                "virtio",
+                "virtio_ring",
+                "virtio_console",
+                "inet_diag",
+                "tcp_diag"
+            ]
         );
     }
 
     #[test]
     fn what_the_kernel_does_not_have_is_left_out_and_a_circle_ends() {
-        assert_eq!(order(&["tls", "veth"], &[("veth", &["built_in"])]), ["veth"]);
+        assert_eq!(
+            order(&["tls", "veth"], &[("veth", &["built_in"])]),
+            ["veth"]
+        );
         assert_eq!(order(&["a"], &[("a", &["b"]), ("b", &["a"])]), ["b", "a"]);
     }
 

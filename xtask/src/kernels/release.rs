@@ -10,8 +10,11 @@ impl Request {
     /// None when it is no release at all: at least a number must stand at the beginning.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b".+-~".contains(&byte);
-        let sound = text.starts_with(|first: char| first.is_ascii_digit()) && text.bytes().all(harmless);
-        sound.then(|| Self { text: text.to_owned() })
+        let sound =
+            text.starts_with(|first: char| first.is_ascii_digit()) && text.bytes().all(harmless);
+        sound.then(|| Self {
+            text: text.to_owned(),
+        })
     }
 
     /// Is `release` this one, or does it begin with these numbers? `6.1` is not the beginning of `6.12.0`.
@@ -40,13 +43,20 @@ impl std::fmt::Display for Request {
 
 /// The first two numbers: `6.12` of `6.12.117+deb13-cloud-amd64`.
 pub(crate) fn series(release: &str) -> String {
-    let numbers: Vec<&str> = release.split(|other: char| !other.is_ascii_digit()).take(2).collect();
+    let numbers: Vec<&str> = release
+        .split(|other: char| !other.is_ascii_digit())
+        .take(2)
+        .collect();
     numbers.join(".")
 }
 
-/// What releases are sorted by: their numbers.
+/// What releases are sorted by: their numbers, without that of the architecture at the end.
 pub(crate) fn order(release: &str) -> Vec<u64> {
-    release.split(|other: char| !other.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
+    let version = release.split("-cloud-").next().unwrap_or(release);
+    version
+        .split(|other: char| !other.is_ascii_digit())
+        .filter_map(|number| number.parse().ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -58,8 +68,16 @@ mod tests {
         let request = Request::parse("6.1").unwrap();
         assert!(request.matches("6.1.0-56-cloud-amd64"));
         assert!(!request.matches("6.12.117+deb13-cloud-amd64"));
-        assert!(Request::parse("7").unwrap().matches("7.2.13+deb14-cloud-amd64"));
-        assert!(Request::parse("6.12.117+deb13-cloud-amd64").unwrap().matches("6.12.117+deb13-cloud-amd64"));
+        assert!(
+            Request::parse("7")
+                .unwrap()
+                .matches("7.2.13+deb14-cloud-amd64")
+        );
+        assert!(
+            Request::parse("6.12.117+deb13-cloud-amd64")
+                .unwrap()
+                .matches("6.12.117+deb13-cloud-amd64")
+        );
     }
 
     #[test]

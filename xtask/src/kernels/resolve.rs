@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 
 use super::cache::Cached;
 use super::release::{self, Request};
-use crate::debian::{self, Apt, Candidate};
+use crate::debian::{self, Apt, Candidate, Unreachable};
 
 /// The flavour made for VMs: smaller, and with what they need built in.
 const FLAVOUR: &str = "-cloud-amd64";
@@ -19,17 +19,28 @@ pub(crate) fn fetch(request: &Request) -> Result<Cached> {
         let found = Apt::update(suite).and_then(|apt| Ok((newest(&apt, request)?, apt)));
         match found {
             Ok((Some(found), apt)) => {
-                let debs = found.packages.iter().map(|candidate| debian::download(&apt, candidate));
+                let debs = found
+                    .packages
+                    .iter()
+                    .map(|candidate| debian::download(&apt, candidate));
                 return Cached::unpack(&found.release, suite, debs.collect::<Result<_>>()?);
             }
             Ok((None, _)) => reasons.push(format!("{suite} has none")),
+            Err(failure) if failure.is::<Unreachable>() => {
+                return Err(failure.context(format!(
+                    "kernel {request} is not on this machine yet (run the same command again once there is a network)"
+                )));
+            }
             Err(failure) => {
                 crate::process::check_interrupted()?;
                 reasons.push(format!("{failure:#}"));
             }
         }
     }
-    Err(anyhow!("kernel {request} cannot be had: {}", reasons.join("; ")))
+    Err(anyhow!(
+        "kernel {request} cannot be had: {}: `cargo xtask kernels` lists the known ones",
+        reasons.join("; ")
+    ))
 }
 
 struct Found {
@@ -42,8 +53,10 @@ fn newest(apt: &Apt, request: &Request) -> Result<Option<Found>> {
     names.extend(apt.names("linux-binary-")?);
     for (release, packages) in sorted(&names, request) {
         // The lists also hold names of packages that are gone, where another one still refers to them.
-        let candidates: Option<Vec<Candidate>> =
-            packages.iter().map(|package| apt.candidate(package)).collect::<Result<_>>()?;
+        let candidates: Option<Vec<Candidate>> = packages
+            .iter()
+            .map(|package| apt.candidate(package))
+            .collect::<Result<_>>()?;
         if let Some(packages) = candidates {
             return Ok(Some(Found { release, packages }));
         }
@@ -66,12 +79,18 @@ fn sorted(names: &[String], request: &Request) -> Vec<(String, Vec<String>)> {
     let packages = |release: &str| {
         if split.contains(release) {
             // From 7.x on, linux-image is an empty package that depends on these.
-            vec![format!("linux-binary-{release}"), format!("linux-modules-{release}")]
+            vec![
+                format!("linux-binary-{release}"),
+                format!("linux-modules-{release}"),
+            ]
         } else {
             vec![format!("linux-image-{release}")]
         }
     };
-    releases.into_iter().map(|release| (release.to_owned(), packages(release))).collect()
+    releases
+        .into_iter()
+        .map(|release| (release.to_owned(), packages(release)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -108,7 +127,10 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(
             found[0].1,
-            ["linux-binary-7.2.13+deb14-cloud-amd64", "linux-modules-7.2.13+deb14-cloud-amd64"]
+            [
+                "linux-binary-7.2.13+deb14-cloud-amd64",
+                "linux-modules-7.2.13+deb14-cloud-amd64"
+            ]
         );
     }
 }

@@ -8,7 +8,7 @@ use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
 use serde::{Deserialize, Serialize};
 
 use super::{Setup, find_on_path};
-use crate::debian::{self, Apt, Deb};
+use crate::debian::{self, Apt, Deb, Unreachable};
 use crate::paths;
 
 const PACKAGE: &str = "busybox-static";
@@ -25,10 +25,14 @@ struct Note {
 pub(super) fn ensure(setup: &Setup) -> Result<PathBuf> {
     let directory = paths::tools().join(PACKAGE);
     let note = directory.join("package.json");
-    if let Some(Note { deb }) = fs::read(&note).ok().and_then(|text| serde_json::from_slice(&text).ok()) {
-        let Some(fault) = deb.fault()? else { return binary_in(&directory) };
-        let remedy = if setup.may_fetch() { "fetching it again" } else { "`cargo xtask setup` fetches it again" };
-        eprintln!("warning: {} {fault}: {remedy}", paths::shown(&deb.path()));
+    if let Some(Note { deb }) = fs::read(&note)
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok())
+    {
+        let Some(fault) = deb.fault()? else {
+            return binary_in(&directory);
+        };
+        setup.warn_of(&format!("{} {fault}", paths::shown(&deb.path())));
     }
     setup.needs(PACKAGE)?;
     match fetch(&directory, &note) {
@@ -37,7 +41,8 @@ pub(super) fn ensure(setup: &Setup) -> Result<PathBuf> {
             crate::process::check_interrupted()?;
             match find_on_path("busybox").filter(|busybox| is_static(busybox)) {
                 Some(busybox) => Ok(busybox),
-                None => Err(failure).context("no static busybox on this machine, and none can be fetched"),
+                None => Err(failure)
+                    .context("no static busybox on this machine, and none can be fetched"),
             }
         }
     }
@@ -49,16 +54,22 @@ fn fetch(directory: &Path, note: &Path) -> Result<PathBuf> {
     for suite in SUITES {
         match Apt::update(suite) {
             Ok(apt) => {
-                let Some(candidate) = apt.candidate(PACKAGE)? else { continue };
+                let Some(candidate) = apt.candidate(PACKAGE)? else {
+                    continue;
+                };
                 let deb = debian::download(&apt, &candidate)?;
                 if directory.exists() {
-                    fs::remove_dir_all(directory).with_context(|| format!("cannot remove {}", directory.display()))?;
+                    fs::remove_dir_all(directory)
+                        .with_context(|| format!("cannot remove {}", directory.display()))?;
                 }
                 debian::unpack(std::slice::from_ref(&deb), directory)?;
-                let text = serde_json::to_vec_pretty(&Note { deb }).context("cannot encode the package's note")?;
-                fs::write(note, text).with_context(|| format!("cannot write {}", note.display()))?;
+                let text = serde_json::to_vec_pretty(&Note { deb })
+                    .context("cannot encode the package's note")?;
+                fs::write(note, text)
+                    .with_context(|| format!("cannot write {}", note.display()))?;
                 return binary_in(directory);
             }
+            Err(error) if error.is::<Unreachable>() => return Err(error),
             Err(error) => failure = Some(error),
         }
     }
@@ -67,17 +78,32 @@ fn fetch(directory: &Path, note: &Path) -> Result<PathBuf> {
 
 fn binary_in(directory: &Path) -> Result<PathBuf> {
     let places = ["bin/busybox", "usr/bin/busybox"];
-    match places.into_iter().map(|place| directory.join(place)).find(|path| path.is_file()) {
+    match places
+        .into_iter()
+        .map(|place| directory.join(place))
+        .find(|path| path.is_file())
+    {
         Some(binary) => Ok(binary),
-        None => bail!("{} holds no busybox: delete it, and run the same command again", paths::shown(directory)),
+        None => bail!(
+            "{} holds no busybox: delete it, and run the same command again",
+            paths::shown(directory)
+        ),
     }
 }
 
 /// A program that names no interpreter needs no shared libraries.
 fn is_static(binary: &Path) -> bool {
-    let Ok(bytes) = fs::read(binary) else { return false };
-    let Ok(elf) = ElfFile64::<object::Endianness>::parse(&*bytes) else { return false };
+    let Ok(bytes) = fs::read(binary) else {
+        return false;
+    };
+    let Ok(elf) = ElfFile64::<object::Endianness>::parse(&*bytes) else {
+        return false;
+    };
     let endian = elf.endian();
-    let Ok(headers) = elf.elf_header().program_headers(endian, &*bytes) else { return false };
-    headers.iter().all(|header| header.p_type(endian) != object::elf::PT_INTERP)
+    let Ok(headers) = elf.elf_header().program_headers(endian, &*bytes) else {
+        return false;
+    };
+    headers
+        .iter()
+        .all(|header| header.p_type(endian) != object::elf::PT_INTERP)
 }

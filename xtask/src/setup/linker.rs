@@ -27,12 +27,22 @@ pub(super) fn ensure(setup: &Setup) -> Result<()> {
         return Ok(());
     }
     setup.needs(&format!("bpf-linker {VERSION}"))?;
-    let step = Step::start(format!("bpf-linker {VERSION}"), "building (a minute and a half)");
+    let step = Step::start(
+        format!("bpf-linker {VERSION}"),
+        "building (a minute and a half)",
+    );
     let prefix = paths::tools().join("llvm");
     link_llvm(&prefix.join("lib"))?;
     let mut install = rust::cargo();
     install
-        .args(["install", "bpf-linker", "--version", VERSION, "--locked", "--force"])
+        .args([
+            "install",
+            "bpf-linker",
+            "--version",
+            VERSION,
+            "--locked",
+            "--force",
+        ])
         .args(["--no-default-features", "--features", LLVM, "--root"])
         .arg(paths::tools())
         .env("LLVM_PREFIX", &prefix)
@@ -42,7 +52,9 @@ pub(super) fn ensure(setup: &Setup) -> Result<()> {
     process::succeed(&mut install, Some(&step)).context("bpf-linker cannot be built")?;
     _ = fs::remove_dir_all(paths::root().join("target/bpf-linker"));
     if !works() {
-        bail!("bpf-linker was built and does not run: delete .tools/bin and .tools/llvm, and run `cargo xtask setup` again");
+        bail!(
+            "bpf-linker was built and does not run: delete .tools/bin and .tools/llvm, and run `cargo xtask setup` again"
+        );
     }
     step.done("built");
     Ok(())
@@ -60,7 +72,8 @@ fn link_llvm(directory: &Path) -> Result<()> {
     let sysroot = process::succeed(rust::run("rustc").args(["--print", "sysroot"]), None)?;
     let library = shared_llvm(&Path::new(sysroot.trim()).join("lib"))?;
     let soname = library.file_name().context("the library has no name")?;
-    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
     for name in [OsStr::new("libLLVM.so"), soname] {
         let link = directory.join(name);
         _ = fs::remove_file(&link);
@@ -70,12 +83,19 @@ fn link_llvm(directory: &Path) -> Result<()> {
 }
 
 fn shared_llvm(directory: &Path) -> Result<PathBuf> {
-    let entries = fs::read_dir(directory).with_context(|| format!("cannot list {}", directory.display()))?;
-    let found = entries
-        .flatten()
-        .find(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with("libLLVM.so.") && name.contains("-rust-")));
+    let entries =
+        fs::read_dir(directory).with_context(|| format!("cannot list {}", directory.display()))?;
+    let found = entries.flatten().find(|entry| {
+        entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.starts_with("libLLVM.so.") && name.contains("-rust-"))
+    });
     match found {
         Some(entry) => Ok(entry.path()),
-        None => bail!("Rust {TOOLCHAIN} on this machine has no shared LLVM in {}, which bpf-linker needs", directory.display()),
+        None => bail!(
+            "Rust {TOOLCHAIN} on this machine has no shared LLVM in {}, which bpf-linker needs",
+            directory.display()
+        ),
     }
 }

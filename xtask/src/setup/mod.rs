@@ -31,8 +31,13 @@ impl Setup {
         let tools = paths::tools();
         fs::create_dir_all(&tools).with_context(|| format!("cannot create {}", tools.display()))?;
         let file = tools.join("lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(&file);
-        let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&file);
+        let in_ci =
+            std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
         Ok(Self {
             assume_yes: options.yes || in_ci,
             forbidden: options.no_setup,
@@ -41,15 +46,20 @@ impl Setup {
         })
     }
 
-    /// May missing things be fetched?
-    pub(crate) fn may_fetch(&self) -> bool {
-        !self.forbidden
+    /// Says that something in the cache cannot be used, and what is done about it.
+    pub(crate) fn warn_of(&self, fault: &str) {
+        let remedy = if self.forbidden {
+            "--no-setup forbids to fetch it again"
+        } else {
+            "fetching it again"
+        };
+        eprintln!("warning: {fault}: {remedy}");
     }
 
     /// Call before fetching, building or installing `what`: fails when that is not wanted.
     pub(crate) fn needs(&self, what: &str) -> Result<()> {
         if self.forbidden {
-            bail!("{what} is missing, and --no-setup forbids to get it: run `cargo xtask setup`");
+            bail!("{what} is missing: run the same command without --no-setup");
         }
         Ok(())
     }
@@ -65,17 +75,14 @@ impl Setup {
                 eprintln!("waiting for another set-up in this checkout to end");
                 self.lock.lock().context("cannot lock .tools/lock")?;
             }
-            Err(TryLockError::Error(error)) => return Err(error).context("cannot lock .tools/lock"),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).context("cannot lock .tools/lock");
+            }
         }
         let result = check();
         self.locked.set(false);
         self.lock.unlock().context("cannot unlock .tools/lock")?;
         result
-    }
-
-    /// The pinned toolchain.
-    pub(crate) fn toolchain(&self) -> Result<()> {
-        self.alone(|| toolchain::ensure(self))
     }
 
     /// Everything that building skmem needs.
@@ -108,7 +115,10 @@ pub(crate) fn run(setup: &Setup) -> Result<u8> {
     setup.build_tools()?;
     setup.busybox()?;
     let kernel = setup.kernel(kernels::DEFAULT, None)?;
-    eprintln!("ready: toolchain, bpf-linker, qemu, busybox, kernel {}", kernel.release);
+    eprintln!(
+        "ready: toolchain, bpf-linker, qemu, busybox, kernel {}",
+        kernel.release
+    );
     Ok(0)
 }
 
@@ -128,5 +138,6 @@ fn find_on_path(program: &str) -> Option<PathBuf> {
 
 fn is_executable(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    fs::metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    fs::metadata(file)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }

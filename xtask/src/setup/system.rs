@@ -20,7 +20,9 @@ pub(super) fn ensure(setup: &Setup) -> Result<()> {
     }
     setup.needs(&format!("{EMULATOR} (package {PACKAGE})"))?;
     if !is_on_path("apt-get") {
-        bail!("{EMULATOR} is missing, and there is no apt on this machine to install it with: install qemu for x86 yourself");
+        bail!(
+            "{EMULATOR} is missing, and there is no apt on this machine to install it with: install qemu for x86 yourself"
+        );
     }
     let prefix: &[&str] = if nix::unistd::geteuid().is_root() {
         &[]
@@ -29,7 +31,13 @@ pub(super) fn ensure(setup: &Setup) -> Result<()> {
     } else {
         bail!("{EMULATOR} is missing: as root, run `apt-get install {PACKAGE}`");
     };
-    let install = ["apt-get", "install", "--yes", "--no-install-recommends", PACKAGE];
+    let install = [
+        "apt-get",
+        "install",
+        "--yes",
+        "--no-install-recommends",
+        PACKAGE,
+    ];
     let shown = [prefix, &install].concat().join(" ");
     if !setup.assume_yes {
         ask(&shown)?;
@@ -45,13 +53,19 @@ pub(super) fn ensure(setup: &Setup) -> Result<()> {
     let words = |command: &[&str]| -> Command {
         let words = [prefix, command].concat();
         let mut command = Command::new(words[0]);
-        command.args(&words[1..]).env("DEBIAN_FRONTEND", "noninteractive");
+        command
+            .args(&words[1..])
+            .env("DEBIAN_FRONTEND", "noninteractive");
         command
     };
     // A fresh machine knows no package yet, an old one knows versions that are gone.
-    process::succeed(words(&["apt-get", "update"]).current_dir(paths::root()), Some(&step))
-        .context("the package lists cannot be brought up to date")?;
-    process::succeed(&mut words(&install), Some(&step)).with_context(|| format!("{PACKAGE} cannot be installed"))?;
+    process::succeed(
+        words(&["apt-get", "update"]).current_dir(paths::root()),
+        Some(&step),
+    )
+    .context("the package lists cannot be brought up to date")?;
+    process::succeed(&mut words(&install), Some(&step))
+        .with_context(|| format!("{PACKAGE} cannot be installed"))?;
     step.done("installed");
     Ok(())
 }
@@ -65,7 +79,14 @@ fn ask(command: &str) -> Result<()> {
     eprint!("{EMULATOR} is missing. Run `{command}`? [y/N] ");
     io::stderr().flush().context("cannot write to stderr")?;
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .context("cannot read the answer")?;
     process::check_interrupted()?;
-    if ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) { Ok(()) } else { bail!("{refused}") }
+    if ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
+        Ok(())
+    } else {
+        bail!("{refused}")
+    }
 }

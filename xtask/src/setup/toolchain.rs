@@ -14,17 +14,34 @@ use crate::rust::{self, GUEST_TARGET, TOOLCHAIN};
 /// own core), rustfmt and clippy, and the target of the guest's binaries.
 pub(super) fn ensure(setup: &Setup) -> Result<()> {
     if !is_on_path("rustup") {
-        bail!("there is no rustup, and skmem is built by Rust {TOOLCHAIN}: install rustup (your distribution may have it)");
+        bail!(
+            "there is no rustup, and skmem is built by Rust {TOOLCHAIN}: install rustup (your distribution may have it)"
+        );
     }
     let missing = missing()?;
     if missing.is_empty() {
         return Ok(());
     }
     setup.needs(&format!("Rust {TOOLCHAIN} ({})", missing.join(", ")))?;
-    let step = Step::start(format!("Rust {TOOLCHAIN}"), &format!("installing {} (half a minute)", missing.join(", ")));
+    let step = Step::start(
+        format!("Rust {TOOLCHAIN}"),
+        &format!("installing {} (half a minute)", missing.join(", ")),
+    );
     let mut install = Command::new("rustup");
-    install.args(["toolchain", "install", TOOLCHAIN, "--profile", "minimal", "--no-self-update"]);
-    install.args(["--component", "rust-src,rustfmt,clippy", "--target", GUEST_TARGET]);
+    install.args([
+        "toolchain",
+        "install",
+        TOOLCHAIN,
+        "--profile",
+        "minimal",
+        "--no-self-update",
+    ]);
+    install.args([
+        "--component",
+        "rust-src,rustfmt,clippy",
+        "--target",
+        GUEST_TARGET,
+    ]);
     process::succeed(&mut install, Some(&step))?;
     step.done("installed");
     Ok(())
@@ -43,5 +60,9 @@ fn missing() -> Result<Vec<&'static str>> {
         (GUEST_TARGET, format!("lib/rustlib/{GUEST_TARGET}")),
     ];
     let sysroot = Path::new(captured.stdout.trim());
-    Ok(parts.into_iter().filter(|(_, file)| !sysroot.join(file).exists()).map(|(part, _)| part).collect())
+    Ok(parts
+        .into_iter()
+        .filter(|(_, file)| !sysroot.join(file).exists())
+        .map(|(part, _)| part)
+        .collect())
 }

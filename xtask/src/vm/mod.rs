@@ -22,13 +22,16 @@ use crate::{error, guest};
 pub(crate) use accel::Accel;
 pub(crate) use image::Extra;
 use machine::Machine;
-use session::{Ending, Streams};
+use session::Ending;
+pub(crate) use session::Streams;
 
 /// Options of `cargo xtask vm`.
 #[derive(Debug, Args)]
-#[command(after_help = "The exit status is CMD's (128 + N where signal N ended it); 125 when the VM itself failed: it did \
+#[command(
+    after_help = "The exit status is CMD's (128 + N where signal N ended it); 125 when the VM itself failed: it did \
                         not boot, panicked, or reached the time limit; 2 for a wrong command line, 1 for any other failure.\n\
-                        In the guest: skmem on the PATH, busybox as its shell, root, no network but lo; stdin is empty.")]
+                        In the guest: skmem on the PATH, busybox as its shell, root, no network but lo; stdin is empty."
+)]
 pub(crate) struct Options {
     #[command(subcommand)]
     action: Option<Action>,
@@ -72,15 +75,32 @@ pub(crate) struct MachineOptions {
     /// Let the guest's clock count instructions: times in it are repeatable, and not those of a real machine
     #[arg(long, global = true)]
     icount: bool,
-    /// Stop the VM after this long, boot included
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86400))]
-    timeout: u64,
+    /// Stop the VM after this long, boot included [default: 300; none for `vm shell`]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    timeout: Option<u64>,
     /// Debian packages to have in the guest: ip, tc, ss, ethtool, bpftrace, or any package's name
     #[arg(long, global = true, value_name = "PACKAGE", value_delimiter = ',')]
     with: Vec<String>,
     /// Say nothing on stderr but CMD's own words and failures
     #[arg(long, short, global = true)]
     quiet: bool,
+}
+
+impl MachineOptions {
+    /// What the tests run on.
+    pub(crate) fn for_tests(kernel: &str, timeout: u64) -> Self {
+        Self {
+            kernel: kernel.to_owned(),
+            modules: None,
+            cpus: 2,
+            memory: 512,
+            accel: AccelChoice::Auto,
+            icount: false,
+            timeout: Some(timeout),
+            with: Vec::new(),
+            quiet: false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -90,18 +110,30 @@ enum AccelChoice {
     Tcg,
 }
 
+/// Seconds that a command may take where nothing else is said.
+const TIMEOUT: u64 = 300;
+
 /// Less than this does not hold the image, and more than this is a slip of the pen.
 const MEMORY: std::ops::RangeInclusive<u32> = 128..=65536;
 
 fn parse_memory(text: &str) -> Result<u32, String> {
     let (number, unit) = match text.to_ascii_uppercase().strip_suffix(['M', 'G']) {
-        Some(number) => (number.to_owned(), if text.ends_with(['g', 'G']) { 1024 } else { 1 }),
+        Some(number) => (
+            number.to_owned(),
+            if text.ends_with(['g', 'G']) { 1024 } else { 1 },
+        ),
         None => (text.to_owned(), 1),
     };
-    let number: u32 = number.parse().map_err(|_| "not a number of MiB (512, 512M, 1G)".to_owned())?;
+    let number: u32 = number
+        .parse()
+        .map_err(|_| "not a number of MiB (512, 512M, 1G)".to_owned())?;
     match number.checked_mul(unit) {
         Some(mebibytes) if MEMORY.contains(&mebibytes) => Ok(mebibytes),
-        _ => Err(format!("must be from {} MiB to {} MiB", MEMORY.start(), MEMORY.end())),
+        _ => Err(format!(
+            "must be from {} MiB to {} MiB",
+            MEMORY.start(),
+            MEMORY.end()
+        )),
     }
 }
 
@@ -118,14 +150,25 @@ pub(crate) struct Vm {
 
 impl Vm {
     /// Builds and fetches what is missing, and decides about the acceleration. `extra` files are put into the image.
-    pub(crate) fn prepare(setup: &Setup, options: &MachineOptions, extra: &[Extra]) -> Result<Self> {
+    pub(crate) fn prepare(
+        setup: &Setup,
+        options: &MachineOptions,
+        extra: &[Extra],
+    ) -> Result<Self> {
         setup.emulator()?;
         setup.build_tools()?;
         let busybox = setup.busybox()?;
         let kernel = setup.kernel(&options.kernel, options.modules.as_ref())?;
         let extras = extras::unpacked(setup, &options.with)?;
         let (skmem, init) = (guest::skmem()?, guest::init()?);
-        let parts = image::Parts { kernel: &kernel, busybox: &busybox, init: &init, skmem: &skmem, extras: extras.as_ref(), extra };
+        let parts = image::Parts {
+            kernel: &kernel,
+            busybox: &busybox,
+            init: &init,
+            skmem: &skmem,
+            extras: extras.as_ref(),
+            extra,
+        };
         let initrd = image::build(&parts)?;
         let mut machine = Machine {
             kernel: kernel.image.clone(),
@@ -137,7 +180,9 @@ impl Vm {
         };
         machine.accel = match options.accel {
             // Only TCG can count instructions.
-            AccelChoice::Kvm if options.icount => return Err(error::usage("--icount goes with --accel tcg only")),
+            AccelChoice::Kvm if options.icount => {
+                return Err(error::usage("--icount goes with --accel tcg only"));
+            }
             AccelChoice::Auto if options.icount => Accel::Tcg,
             AccelChoice::Auto => accel::choose(&machine)?,
             AccelChoice::Kvm => Accel::Kvm,
@@ -145,14 +190,18 @@ impl Vm {
         };
         let vm = Self {
             accel: machine.accel,
-            limit: Duration::from_secs(options.timeout),
+            limit: Duration::from_secs(options.timeout.unwrap_or(TIMEOUT)),
             quiet: options.quiet,
             kernel,
             machine,
         };
         if !vm.quiet {
             let Machine { cpus, memory, .. } = vm.machine;
-            eprintln!("vm: kernel {}, {cpus} cpus, {memory} MiB, {}", vm.kernel.release, vm.describe_accel());
+            eprintln!(
+                "vm: kernel {}, {cpus} cpus, {memory} MiB, {}",
+                vm.kernel.release,
+                vm.describe_accel()
+            );
         }
         Ok(vm)
     }
@@ -167,7 +216,11 @@ impl Vm {
 
     /// Runs one job. `streams` is asked for where its output goes, once for each try: a guest that panics before the
     /// job has begun is booted once more.
-    pub(crate) fn run(&self, job: &Job, mut streams: impl FnMut() -> Result<Streams>) -> Result<Done> {
+    pub(crate) fn run(
+        &self,
+        job: &Job,
+        mut streams: impl FnMut() -> Result<Streams>,
+    ) -> Result<Done> {
         let mut retried = false;
         loop {
             let report = session::run(&self.machine, job, streams()?, self.limit)?;
@@ -177,7 +230,9 @@ impl Vm {
                     return Ok(done);
                 }
                 Ending::OutputClosed => return Err(error::output_closed()),
-                Ending::Died { ready: false } if !retried && console::has_panic(&report.console) => {
+                Ending::Died { ready: false }
+                    if !retried && console::has_panic(&report.console) =>
+                {
                     // Seen with TCG about once in a hundred boots (a race in the emulation of code that is patched
                     // while it runs). A bug of ours would look the same, so it is not passed over in silence.
                     retried = true;
@@ -205,23 +260,47 @@ impl Vm {
     }
 
     fn failed(&self, ending: &Ending, log: &[u8], emulator: &str) -> anyhow::Error {
+        if let (Ending::Died { ready: false }, Some(why)) = (ending, console::why_given_up(log)) {
+            return error::vm(format!(
+                "kernel {} cannot run the command: {why}",
+                self.kernel.release
+            ));
+        }
         console::show_tail(log);
         let saved = console::save(log, &self.kernel.release);
         let (release, seconds) = (&self.kernel.release, self.limit.as_secs());
-        let when = |ready: &bool| if *ready { "while the command ran" } else { "before the command ran" };
+        let when = |ready: &bool| {
+            if *ready {
+                "while the command ran"
+            } else {
+                "before the command ran"
+            }
+        };
         error::vm(match ending {
             Ending::Died { ready } if console::has_panic(log) => {
-                format!("the guest (kernel {release}) panicked {}: {saved}", when(ready))
+                format!(
+                    "the guest (kernel {release}) panicked {}: {saved}",
+                    when(ready)
+                )
             }
             Ending::Died { ready } if log.is_empty() && !ready => {
-                format!("{} did not start the guest: {}", crate::setup::EMULATOR, emulator.trim())
+                format!(
+                    "{} did not start the guest: {}",
+                    crate::setup::EMULATOR,
+                    emulator.trim()
+                )
             }
-            Ending::Died { ready } => format!("the guest (kernel {release}) stopped {}: {saved}", when(ready)),
+            Ending::Died { ready } => format!(
+                "the guest (kernel {release}) stopped {}: {saved}",
+                when(ready)
+            ),
             Ending::TimedOut { ready } => format!(
                 "the guest (kernel {release}) was stopped after {seconds} s, {}: raise --timeout if it only needs longer; {saved}",
                 when(ready)
             ),
-            Ending::Done(_) | Ending::OutputClosed => unreachable!("these are no failures of the guest"),
+            Ending::Done(_) | Ending::OutputClosed => {
+                unreachable!("these are no failures of the guest")
+            }
         })
     }
 }
@@ -230,13 +309,25 @@ impl Vm {
 pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     match (&options.action, options.command.is_empty()) {
         (Some(Action::Shell), true) => return shell::run(setup, &options.machine),
-        (Some(Action::Shell), false) => return Err(error::usage("`vm shell` takes no command: `cargo xtask vm -- CMD`")),
-        (None, true) => return Err(error::usage("nothing to run: `cargo xtask vm -- CMD`, or `cargo xtask vm shell`")),
+        (Some(Action::Shell), false) => {
+            return Err(error::usage(
+                "`vm shell` takes no command: `cargo xtask vm -- CMD`",
+            ));
+        }
+        (None, true) => {
+            return Err(error::usage(
+                "nothing to run: `cargo xtask vm -- CMD`, or `cargo xtask vm shell`",
+            ));
+        }
         (None, false) => {}
     }
     let job = Job {
         argv: options.command.clone(),
-        env: options.env.iter().map(|variable| parse_variable(variable)).collect::<Result<_>>()?,
+        env: options
+            .env
+            .iter()
+            .map(|variable| parse_variable(variable))
+            .collect::<Result<_>>()?,
         send_out: options.out.is_some(),
         terminal: None,
     };
@@ -246,9 +337,21 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     let vm = Vm::prepare(setup, &options.machine, &[])?;
     let mut archive = None;
     let done = vm.run(&job, || {
-        archive = options.out.as_ref().map(|out| session::spool(out)).transpose()?;
-        let out = archive.as_ref().map(std::fs::File::try_clone).transpose().context("cannot duplicate a file")?;
-        Ok(Streams { stdout: Box::new(io::stdout()), stderr: Box::new(io::stderr()), out })
+        archive = options
+            .out
+            .as_ref()
+            .map(|out| session::spool(out))
+            .transpose()?;
+        let out = archive
+            .as_ref()
+            .map(std::fs::File::try_clone)
+            .transpose()
+            .context("cannot duplicate a file")?;
+        Ok(Streams {
+            stdout: Box::new(io::stdout()),
+            stderr: Box::new(io::stderr()),
+            out,
+        })
     })?;
     if let (Some(archive), Some(out)) = (archive, &options.out) {
         session::unpack(archive, out)?;
@@ -261,11 +364,15 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
 
 fn parse_variable(text: &str) -> Result<(String, String)> {
     match text.split_once('=') {
-        Some(("", _)) => Err(error::usage(format!("--env {text}: a variable needs a name"))),
+        Some(("", _)) => Err(error::usage(format!(
+            "--env {text}: a variable needs a name"
+        ))),
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
         None => match std::env::var(text) {
             Ok(value) => Ok((text.to_owned(), value)),
-            Err(_) => Err(error::usage(format!("--env {text}: there is no such variable here: give it a value"))),
+            Err(_) => Err(error::usage(format!(
+                "--env {text}: there is no such variable here: give it a value"
+            ))),
         },
     }
 }

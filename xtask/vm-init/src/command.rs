@@ -23,15 +23,28 @@ pub(crate) fn run(job: &Job) -> Result<Done> {
     let stdout_port = ports::open(STDOUT_PORT)?;
     // Pipes between the command and the ports, not the ports themselves: a port can be open once only, so the
     // `>/dev/stderr` of a script would fail with "busy".
-    let spawned = command(job).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let spawned = command(job)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
     let mut child = match spawned {
         Ok(child) => child,
         Err(error) => {
             let told = format!("cannot run {} in the guest: {error}\n", job.argv[0]);
-            stderr_port.write_all(told.as_bytes()).context("cannot write to the port of stderr")?;
+            stderr_port
+                .write_all(told.as_bytes())
+                .context("cannot write to the port of stderr")?;
             // What shells answer: 127 for a command that does not exist, 126 for one that cannot be run.
-            let status = if error.kind() == ErrorKind::NotFound { 127 } else { 126 };
-            return Ok(Done { stderr_bytes: told.len() as u64, ..ended(WaitStatus::Exited(Pid::this(), status)) });
+            let status = if error.kind() == ErrorKind::NotFound {
+                127
+            } else {
+                126
+            };
+            return Ok(Done {
+                stderr_bytes: told.len() as u64,
+                ..ended(WaitStatus::Exited(Pid::this(), status))
+            });
         }
     };
     let stdout = relay(child.stdout.take().context("no stdout")?, stdout_port);
@@ -57,13 +70,19 @@ pub(crate) fn run_on_terminal(job: &Job, terminal: &Terminal) -> Result<Done> {
         .open(SHELL_TTY)
         .with_context(|| format!("cannot open {SHELL_TTY}"))?;
     let size = format!("rows {} cols {}", terminal.rows, terminal.columns);
-    let resized = Command::new("/bin/busybox").arg("stty").args(size.split(' ')).stdin(tty.try_clone()?).status();
+    let resized = Command::new("/bin/busybox")
+        .arg("stty")
+        .args(size.split(' '))
+        .stdin(tty.try_clone()?)
+        .status();
     if !resized.is_ok_and(|status| status.success()) {
         eprintln!("skmem-vm-init: cannot set the terminal's size");
     }
     // busybox's setsid -c makes the serial line the session's controlling terminal, which job control needs.
     let mut session = job.clone();
-    session.argv.splice(0..0, ["setsid", "-c"].map(String::from));
+    session
+        .argv
+        .splice(0..0, ["setsid", "-c"].map(String::from));
     session.env.push(("TERM".into(), terminal.kind.clone()));
     let child = command(&session)
         .stdin(tty.try_clone()?)
@@ -81,7 +100,12 @@ fn command(job: &Job) -> Command {
     command
         .args(&job.argv[1..])
         .env_clear()
-        .envs([("PATH", PATH), ("HOME", "/root"), ("USER", "root"), ("OUT", OUT_DIR)])
+        .envs([
+            ("PATH", PATH),
+            ("HOME", "/root"),
+            ("USER", "root"),
+            ("OUT", OUT_DIR),
+        ])
         .envs(job.env.iter().map(|(name, value)| (name, value)))
         .current_dir("/root");
     if job.terminal.is_none() {
@@ -121,7 +145,9 @@ fn join(relay: JoinHandle<io::Result<u64>>) -> Result<u64> {
 fn wait_for(main: Pid) -> Result<WaitStatus> {
     loop {
         match waitpid(None, None) {
-            Ok(status @ (WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..))) if pid == main => {
+            Ok(status @ (WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)))
+                if pid == main =>
+            {
                 return Ok(status);
             }
             Ok(_) | Err(Errno::EINTR) => {}
@@ -165,7 +191,11 @@ fn send_out() -> Result<(u64, Option<String>)> {
         .context("cannot run tar")?;
     let mut complaints = String::new();
     let archive = relay(tar.stdout.take().context("no stdout")?, port);
-    tar.stderr.take().context("no stderr")?.read_to_string(&mut complaints).context("cannot read tar's stderr")?;
+    tar.stderr
+        .take()
+        .context("no stderr")?
+        .read_to_string(&mut complaints)
+        .context("cannot read tar's stderr")?;
     let sent = join(archive).context("cannot hand over $OUT")?;
     let status = tar.wait().context("cannot wait for tar")?;
     let error = (!status.success()).then(|| format!("tar: {status}: {}", complaints.trim()));

@@ -36,7 +36,8 @@ impl Watch {
             .custom_flags(OFlag::O_NONBLOCK.bits())
             .open("/dev/kmsg")
             .context("cannot open /dev/kmsg")?;
-        file.seek(SeekFrom::End(0)).context("cannot find the end of /dev/kmsg")?;
+        file.seek(SeekFrom::End(0))
+            .context("cannot find the end of /dev/kmsg")?;
         Ok(Self(file))
     }
 
@@ -66,7 +67,8 @@ fn complaint(record: &str) -> Option<String> {
     let text = rest.lines().next()?;
     // The facility is what is left of the low three bits: 0 is the kernel's own, others come from user space.
     let priority: u32 = prefix.split(',').next()?.parse().ok()?;
-    (priority >> 3 == 0 && COMPLAINTS.iter().any(|pattern| text.contains(pattern))).then(|| text.to_owned())
+    (priority >> 3 == 0 && COMPLAINTS.iter().any(|pattern| text.contains(pattern)))
+        .then(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -85,7 +87,10 @@ mod tests {
     #[test]
     fn ordinary_lines_and_user_space_lines_are_not_complaints() {
         assert_eq!(complaint("6,1,2,-;veth0: link becomes ready\n"), None);
-        assert_eq!(complaint("12,1,2,-;WARNING: a program wrote this to /dev/kmsg\n"), None);
+        assert_eq!(
+            complaint("12,1,2,-;WARNING: a program wrote this to /dev/kmsg\n"),
+            None
+        );
         assert_eq!(complaint("garbage"), None);
     }
 }

@@ -18,6 +18,8 @@ pub const OUT_PORT: &str = "skmem.out";
 pub const SHELL_TTY: &str = "/dev/ttyS1";
 /// The directory that the command knows as `$OUT`.
 pub const OUT_DIR: &str = "/out";
+/// What a line on the console begins with that says why the guest gives up before the job.
+pub const GIVES_UP: &str = "skmem-vm-init gives up: ";
 /// A file in the image: the modules to load, one path a line, each after those it depends on.
 pub const MODULES_FILE: &str = "/etc/skmem-modules";
 
@@ -79,7 +81,8 @@ pub struct Done {
 
 /// One line on the control port: JSON and a line feed. JSON escapes line feeds, so a line is always one object.
 pub fn encode<T: Serialize>(value: &T) -> String {
-    let mut line = serde_json::to_string(value).expect("plain structs of strings and numbers serialise");
+    let mut line =
+        serde_json::to_string(value).expect("plain structs of strings and numbers serialise");
     line.push('\n');
     line
 }
@@ -111,8 +114,13 @@ mod tests {
 
     #[test]
     fn messages_say_which_they_are() {
-        let ready = Message::Ready { release: "6.12.0".into() };
-        assert_eq!(encode(&ready), "{\"message\":\"ready\",\"release\":\"6.12.0\"}\n");
+        let ready = Message::Ready {
+            release: "6.12.0".into(),
+        };
+        assert_eq!(
+            encode(&ready),
+            "{\"message\":\"ready\",\"release\":\"6.12.0\"}\n"
+        );
         let done = Message::Done(Done {
             status: 255,
             signal: None,

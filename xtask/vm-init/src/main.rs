@@ -1,7 +1,6 @@
 //! PID 1 of the VM that `cargo xtask vm` boots: prepares a small Linux, runs one command, reports how it ended.
 //!
-//! What goes wrong here goes to the console; the kernel then panics, as its first process is gone, and the host shows
-//! the console's end.
+//! What goes wrong here goes to the console, and the machine is powered off: the host tells it from a panic by that.
 
 mod command;
 mod kmsg;
@@ -13,10 +12,11 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::reboot::{RebootMode, reboot};
-use skmem_vm_init::{CONTROL_PORT, Job, Message, OUT_DIR, decode, encode};
+use skmem_vm_init::{CONTROL_PORT, GIVES_UP, Job, Message, OUT_DIR, decode, encode};
 
 fn main() {
     if std::process::id() != 1 {
@@ -24,8 +24,10 @@ fn main() {
         std::process::exit(2);
     }
     if let Err(error) = run() {
-        eprintln!("skmem-vm-init: {error:#}");
-        std::process::exit(1);
+        eprintln!("{GIVES_UP}{error:#}");
+        // What is left in the serial port's buffer would go down with the machine.
+        thread::sleep(Duration::from_millis(200));
+        _ = reboot(RebootMode::RB_POWER_OFF);
     }
 }
 
@@ -36,15 +38,27 @@ fn run() -> Result<()> {
     prepare_system()?;
 
     let mut control = ports::open(CONTROL_PORT)?;
-    let mut from_host = BufReader::new(control.try_clone().context("cannot duplicate the control port")?);
+    let mut from_host = BufReader::new(
+        control
+            .try_clone()
+            .context("cannot duplicate the control port")?,
+    );
     let mut line = String::new();
-    from_host.read_line(&mut line).context("cannot read from the control port")?;
+    from_host
+        .read_line(&mut line)
+        .context("cannot read from the control port")?;
     let job: Job = decode(&line).context("the host's job is not understood")?;
     power_off_when_abandoned(from_host);
 
     let kmsg = kmsg::Watch::from_now()?;
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("cannot read osrelease")?;
-    send(&mut control, &Message::Ready { release: release.trim().to_owned() })?;
+    let release =
+        fs::read_to_string("/proc/sys/kernel/osrelease").context("cannot read osrelease")?;
+    send(
+        &mut control,
+        &Message::Ready {
+            release: release.trim().to_owned(),
+        },
+    )?;
     let mut done = match &job.terminal {
         None => command::run(&job)?,
         Some(terminal) => command::run_on_terminal(&job, terminal)?,
@@ -58,7 +72,9 @@ fn run() -> Result<()> {
 }
 
 fn send(control: &mut File, message: &Message) -> Result<()> {
-    control.write_all(encode(message).as_bytes()).context("cannot write to the control port")
+    control
+        .write_all(encode(message).as_bytes())
+        .context("cannot write to the control port")
 }
 
 /// Powers the machine off when the host's end of the control port goes away, so that no VM outlives its xtask.

@@ -24,7 +24,9 @@ pub(crate) fn open(name: &str) -> Result<File> {
         }
         thread::sleep(Duration::from_millis(1));
     }
-    bail!("there is no virtio-serial port {name}: this kernel lacks virtio_console, or its module was not loaded")
+    bail!(
+        "there is no virtio-serial port {name}: this kernel lacks virtio_console, or its module was not loaded"
+    )
 }
 
 fn find(name: &str) -> Option<String> {

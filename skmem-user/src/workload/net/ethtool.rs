@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 
 /// linux/sockios.h
-const SIOCETHTOOL: libc::c_ulong = 0x8946;
+const SIOCETHTOOL: libc::Ioctl = 0x8946;
 /// linux/ethtool.h: TCP segmentation by the device.
 const ETHTOOL_STSO: u32 = 0x1f;
 /// linux/ethtool.h: segmentation late in the stack.
@@ -38,9 +38,8 @@ pub(super) fn disable_segmentation(interface: &str) -> Result<()> {
             *to = from.cast_signed();
         }
         request.ifr_ifru.ifru_data = (&raw mut value).cast();
-        // The request's type differs between libcs (musl: int), hence the cast.
         // SAFETY: the kernel reads the ifreq and the Value that it points to; both are live.
-        if unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) } != 0 {
+        if unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut request) } != 0 {
             return Err(io::Error::last_os_error())
                 .with_context(|| format!("cannot turn {what} off on {interface}"));
         }

@@ -41,7 +41,8 @@ pub(super) fn create_veth(
         message
     };
     let mut peer = end(SERVER_MAC);
-    peer.attributes.push(LinkAttribute::NetNsFd(server.as_raw_fd()));
+    peer.attributes
+        .push(LinkAttribute::NetNsFd(server.as_raw_fd()));
     let mut link = end(CLIENT_MAC);
     link.attributes.push(LinkAttribute::LinkInfo(vec![
         LinkInfo::Kind(InfoKind::Veth),

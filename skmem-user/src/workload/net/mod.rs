@@ -111,7 +111,8 @@ impl Net {
     /// Puts `tbf` with a small burst, which cuts large packets into segments (`tbf_segment`), above
     /// `netem`, which delays and drops them, at the client's end.
     pub fn shape(&self, tbf: &Tbf, netem: &Netem) -> Result<()> {
-        self.client.run(|| qdisc::tbf_over_netem(link::VETH, tbf, netem))
+        self.client
+            .run(|| qdisc::tbf_over_netem(link::VETH, tbf, netem))
     }
 }
 

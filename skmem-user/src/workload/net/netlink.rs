@@ -24,8 +24,12 @@ pub(super) fn request(message: RouteNetlinkMessage, flags: u16) -> Result<io::Re
     socket
         .connect(&SocketAddr::new(0, 0))
         .context("cannot connect a netlink socket to the kernel")?;
-    socket.send(&bytes, 0).context("cannot send a netlink request")?;
-    let (reply, _) = socket.recv_from_full().context("cannot read a netlink reply")?;
+    socket
+        .send(&bytes, 0)
+        .context("cannot send a netlink request")?;
+    let (reply, _) = socket
+        .recv_from_full()
+        .context("cannot read a netlink reply")?;
     let reply = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&reply)
         .context("the kernel's netlink reply is malformed")?;
     match reply.payload {

@@ -41,7 +41,10 @@ impl Netns {
         let path = "/proc/thread-self/ns/net";
         let handle =
             File::open(path).with_context(|| format!("cannot open {path} (is /proc mounted?)"))?;
-        let inode = handle.metadata().context("cannot read a namespace's inode")?.ino();
+        let inode = handle
+            .metadata()
+            .context("cannot read a namespace's inode")?
+            .ino();
         Ok(Self { handle, inode })
     }
 

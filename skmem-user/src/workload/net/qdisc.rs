@@ -74,7 +74,9 @@ fn add(
     )?
     .map_err(|error| match error.raw_os_error() {
         // qdisc_create: the kind is not registered and no module brings it.
-        Some(libc::ENOENT) => Skip::error(format!("this kernel has no sch_{kind} (modprobe sch_{kind})")),
+        Some(libc::ENOENT) => Skip::error(format!(
+            "this kernel has no sch_{kind} (modprobe sch_{kind})"
+        )),
         _ => anyhow!(error).context(format!("cannot put {kind} on {interface}")),
     })
 }
@@ -82,7 +84,8 @@ fn add(
 /// An attribute whose value is already laid out.
 fn raw_attribute(kind: u16, value: &[u8]) -> Result<DefaultNla> {
     let bytes = attribute(kind, value);
-    let buffer = NlaBuffer::new_checked(&bytes).context("a netlink attribute of our own is malformed")?;
+    let buffer =
+        NlaBuffer::new_checked(&bytes).context("a netlink attribute of our own is malformed")?;
     DefaultNla::parse(&buffer).context("a netlink attribute of our own is malformed")
 }
 
@@ -157,7 +160,10 @@ mod tests {
         }
         .options();
         assert_eq!(options.len(), 4 + 36 + 8);
-        assert_eq!(options[..4], [40_u16.to_ne_bytes(), 1_u16.to_ne_bytes()].concat());
+        assert_eq!(
+            options[..4],
+            [40_u16.to_ne_bytes(), 1_u16.to_ne_bytes()].concat()
+        );
         assert_eq!(options[12..16], 7_u32.to_ne_bytes());
         assert_eq!(options[28..32], 9_u32.to_ne_bytes());
         assert_eq!(options[44..], 4000_u32.to_ne_bytes());

@@ -4,6 +4,8 @@
 //! before it appends to the last one; these scenarios vary what decides how much one skb may take
 //! (`tcp_send_mss`, `tcp_xmit_size_goal`) and how writes meet it.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::{ONE_WRITER, Scenario, Stage, never_reading_server, send};
@@ -12,19 +14,195 @@ use crate::workload::{Params, net::Net, proto::Done};
 pub(super) const ARTICLE: Scenario = Scenario {
     name: "article",
     summary: "SO_SNDBUF 4096, 1024-byte writes, a peer that never reads: Send-Q beyond 14000",
-    provokes: &["new-skb", "first-fill", "tail-append", "tail-refill", "skb-overhead"],
+    provokes: &[
+        "new-skb",
+        "first-fill",
+        "tail-append",
+        "tail-refill",
+        "skb-overhead",
+    ],
     needs: &[],
     accepts: ONE_WRITER,
     defaults: Params {
         // Largest window 29200, so that half of it, which bounds an skb (tcp_bound_to_half_wnd), is ten
         // segments of an Ethernet's MSS.
         rcvbuf: Some(29_200),
+        // Slow enough that the first zero-window probe (after 200 ms) goes out while the last skb still
+        // has room: the probe takes what is left of the window, and the writer fills the skb up again.
+        // A faster writer sleeps by then, and the queue rests at whatever the probe left of it.
+        interval: Duration::from_millis(20),
         ..Params::BASE
     },
     play: plain,
 };
 
+pub(super) const SMALL_WRITES_NODELAY: Scenario = Scenario {
+    name: "small-writes-nodelay",
+    summary: "100-byte writes with TCP_NODELAY: many short skbs, each with its overhead",
+    provokes: &[
+        "new-skb",
+        "first-fill",
+        "tail-append",
+        "skb-overhead",
+        "tail-merge",
+    ],
+    needs: &[],
+    accepts: ONE_WRITER,
+    defaults: Params {
+        write_size: 100,
+        rcvbuf: Some(29_200),
+        nodelay: true,
+        ..Params::BASE
+    },
+    play: plain,
+};
+
+pub(super) const ONE_LARGE_WRITE: Scenario = Scenario {
+    name: "one-large-write",
+    summary: "one blocking write of 1 MiB against SO_SNDBUF 4096",
+    provokes: &["new-skb", "first-fill", "tail-append", "tail-refill"],
+    needs: &[],
+    accepts: ONE_WRITER,
+    defaults: Params {
+        write_size: 1 << 20,
+        bytes: Some(1 << 20),
+        ..Params::BASE
+    },
+    play: plain,
+};
+
+pub(super) const BLOCKING_WRITER: Scenario = Scenario {
+    name: "blocking-writer",
+    summary: "SO_SNDBUF 65536, 16 KiB writes, default receiver: an everyday sender that blocks",
+    provokes: &["new-skb", "first-fill", "tail-append", "skb-overhead"],
+    needs: &[],
+    accepts: ONE_WRITER,
+    defaults: Params {
+        sndbuf: Some(65_536),
+        write_size: 16 << 10,
+        ..Params::BASE
+    },
+    play: plain,
+};
+
+pub(super) const EOR: Scenario = Scenario {
+    name: "eor",
+    summary: "every write ends a record (MSG_EOR): no skb is ever appended to",
+    provokes: &["new-skb", "first-fill", "skb-overhead"],
+    needs: &[],
+    accepts: ONE_WRITER,
+    defaults: Params {
+        rcvbuf: Some(29_200),
+        // As in the article: a few records must outlast the first zero-window probe.
+        interval: Duration::from_millis(50),
+        ..Params::BASE
+    },
+    play: |stage| flagged(stage, libc::MSG_EOR),
+};
+
+pub(super) const MORE: Scenario = Scenario {
+    name: "more",
+    summary: "every write announces more (MSG_MORE, as under TCP_CORK)",
+    provokes: &["new-skb", "first-fill", "tail-append"],
+    needs: &[],
+    accepts: ONE_WRITER,
+    defaults: Params {
+        rcvbuf: Some(29_200),
+        ..Params::BASE
+    },
+    play: |stage| flagged(stage, libc::MSG_MORE),
+};
+
+pub(super) const GSO_OFF: Scenario = Scenario {
+    name: "gso-off",
+    summary: "the article with GSO and TSO off on the link, which is said to help",
+    provokes: ARTICLE.provokes,
+    needs: &[],
+    accepts: ONE_WRITER,
+    defaults: ARTICLE.defaults,
+    play: |stage| {
+        let net = Net::veth(&stage.params)?;
+        net.disable_gso()?;
+        never_reading_server(stage, &net, |_| Ok(()), send(stage.params.write_len(), 0))
+    },
+};
+
+pub(super) const GSO_MAX_SEGS: Scenario = Scenario {
+    name: "gso-max-segs",
+    summary: "gso_max_segs 10 on the link bounds each skb, whatever the peer's window",
+    provokes: ARTICLE.provokes,
+    needs: &[],
+    accepts: ONE_WRITER,
+    defaults: Params {
+        gso_max_segs: Some(10),
+        rcvbuf: None,
+        ..ARTICLE.defaults
+    },
+    play: plain,
+};
+
+pub(super) const LOOPBACK: Scenario = Scenario {
+    name: "loopback",
+    summary: "the article over a loopback with its 64 KiB MTU",
+    provokes: &["new-skb", "first-fill", "tail-append", "skb-overhead"],
+    needs: &[],
+    accepts: &[
+        "interval",
+        "sndbuf",
+        "rcvbuf",
+        "write-size",
+        "mtu",
+        "nodelay",
+    ],
+    defaults: Params {
+        mtu: None,
+        ..Params::BASE
+    },
+    play: |stage| {
+        let net = Net::loopback(&stage.params)?;
+        never_reading_server(stage, &net, |_| Ok(()), send(stage.params.write_len(), 0))
+    },
+};
+
+pub(super) const ACKS_BLACKHOLED: Scenario = Scenario {
+    name: "acks-blackholed",
+    summary: "no ACK comes back: the tail is cut, sent and refilled, untested, again and again",
+    provokes: &[
+        "tail-refill",
+        "tso-split",
+        "retransmit-fragment",
+        "skb-overhead",
+    ],
+    needs: &[],
+    accepts: ONE_WRITER,
+    defaults: Params {
+        write_size: 100,
+        ..Params::BASE
+    },
+    play: acks_blackholed,
+};
+
 fn plain(stage: &Stage) -> Result<Done> {
+    flagged(stage, 0)
+}
+
+fn flagged(stage: &Stage, flags: libc::c_int) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
-    never_reading_server(stage, &net, |_| Ok(()), send(stage.params.write_len(), 0))
+    never_reading_server(
+        stage,
+        &net,
+        |_| Ok(()),
+        send(stage.params.write_len(), flags),
+    )
+}
+
+fn acks_blackholed(stage: &Stage) -> Result<Done> {
+    let net = Net::veth(&stage.params)?;
+    super::never_reading_server_until(
+        stage,
+        &net,
+        |_| net.blackhole_acks(),
+        send(stage.params.write_len(), 0),
+        || net.restore_acks(),
+    )
 }

@@ -1,15 +1,26 @@
 //! The scenarios, one file per family, and what they share.
 
 mod blocking;
+mod bulk;
+mod closing;
+mod crowd;
+mod layered;
+mod limits;
+mod pages;
+mod pressure;
+mod storm;
+mod timing;
 
-use std::{io, sync::Arc, thread, time::Duration};
+use std::{io, os::fd::AsFd, sync::Arc, thread, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use socket2::Socket;
+
+pub(super) use storm::{WORKER as STORM_WORKER, worker as storm_worker};
 
 use super::{
     catalog::Scenario,
-    net::Net,
+    net::{Net, Netns},
     proto::Done,
     reader::Reader,
     sender::Sender,
@@ -21,7 +32,42 @@ use super::{
 use crate::diag::Queues;
 
 /// The table behind [`super::list`].
-pub(super) const ALL: &[Scenario] = &[blocking::ARTICLE];
+pub(super) const ALL: &[Scenario] = &[
+    blocking::ARTICLE,
+    blocking::SMALL_WRITES_NODELAY,
+    blocking::ONE_LARGE_WRITE,
+    blocking::BLOCKING_WRITER,
+    bulk::AUTOTUNED,
+    pages::SENDFILE,
+    pages::SPLICE,
+    pages::ZEROCOPY_SMALL,
+    pages::ZEROCOPY_LARGE,
+    blocking::EOR,
+    blocking::MORE,
+    blocking::GSO_OFF,
+    blocking::GSO_MAX_SEGS,
+    blocking::LOOPBACK,
+    blocking::ACKS_BLACKHOLED,
+    crowd::FOUR_WRITERS,
+    bulk::LOSS,
+    bulk::MTU_PROBING,
+    limits::SNDBUF_LOWERED,
+    limits::SNDBUF_FORCE,
+    limits::SNDBUF_MINIMUM,
+    limits::LISTENER_INHERIT,
+    pressure::TCP_MEM,
+    pressure::TCP_MEM_LOCKED,
+    pressure::MEMCG_LIMIT,
+    timing::TFO,
+    closing::FIN_FULL_QUEUE,
+    closing::RST_FULL_QUEUE,
+    layered::KTLS,
+    layered::MPTCP,
+    timing::OLDER_THAN_TRACER,
+    timing::UNDER_TRAFFIC,
+    crowd::MANY_SOCKETS,
+    storm::STORM,
+];
 
 /// The options of a scenario with one writer on a veth pair.
 const ONE_WRITER: &[&str] = &[
@@ -63,22 +109,33 @@ fn pace(stage: &Stage) -> Pace {
 }
 
 /// A write of `len` bytes with `flags`. `MSG_NOSIGNAL`: a reset is an error here, not a signal.
-fn send(len: usize, flags: libc::c_int) -> impl FnMut(&Socket) -> io::Result<usize> + Send + 'static {
+fn send(
+    len: usize,
+    flags: libc::c_int,
+) -> impl FnMut(&Socket) -> io::Result<usize> + Send + 'static {
     let payload = vec![b's'; len];
     move |socket| socket.send_with_flags(&payload, flags | libc::MSG_NOSIGNAL)
 }
 
 /// The commonest plot: one client writes to a server that never reads, until it is blocked; then the
 /// server reads everything, and the account runs down to zero by acknowledgements.
-fn never_reading_server<W>(
+fn never_reading_server(
     stage: &Stage,
     net: &Net,
     prepare: impl FnOnce(&Sender) -> Result<()>,
-    write: W,
-) -> Result<Done>
-where
-    W: FnMut(&Socket) -> io::Result<usize> + Send + 'static,
-{
+    write: impl FnMut(&Socket) -> io::Result<usize> + Send + 'static,
+) -> Result<Done> {
+    never_reading_server_until(stage, net, prepare, write, || Ok(()))
+}
+
+/// As [`never_reading_server`], with something to put right before the server can read.
+fn never_reading_server_until(
+    stage: &Stage,
+    net: &Net,
+    prepare: impl FnOnce(&Sender) -> Result<()>,
+    write: impl FnMut(&Socket) -> io::Result<usize> + Send + 'static,
+    repair: impl FnOnce() -> Result<()>,
+) -> Result<Done> {
     stage.ready(&net.client, &[])?;
     let listener = net.listen(server_setup(stage))?;
     let (sender, server) = net.connect(&listener, client_setup(stage))?;
@@ -87,13 +144,15 @@ where
     let senders = [sender];
     let reason = settle(&senders, &mut writers)?;
     stage.settled(&net.client, reason, &senders)?;
-    drain(stage, net, &senders, &mut writers, &[server])
+    repair()?;
+    drain(stage, &net.client, &senders, &mut writers, &[server])
 }
 
-/// The usual end: no more writes, the receivers read all, and the queues run empty.
+/// The usual end: no more writes, the receivers read all, and the queues run empty. `netns` is the
+/// senders'.
 fn drain(
     stage: &Stage,
-    net: &Net,
+    netns: &Netns,
     senders: &[Sender],
     writers: &mut [Writer],
     receivers: &[Arc<Socket>],
@@ -108,16 +167,67 @@ fn drain(
         writer.join()?;
     }
     wait_until_acknowledged(senders)?;
-    stage.done(&net.client, senders)
+    stage.done(netns, senders)
 }
 
 /// Waits until every byte is acknowledged. The watchdog bounds the wait.
 fn wait_until_acknowledged(senders: &[Sender]) -> Result<()> {
-    use std::os::fd::AsFd;
     for sender in senders {
         while Queues::read(sender.socket.as_fd())?.outq > 0 {
             thread::sleep(Duration::from_millis(5));
         }
+    }
+    Ok(())
+}
+
+/// Writes without blocking until the kernel takes no more, however long it is given.
+fn fill_until_blocked(stage: &Stage, senders: &[Sender]) -> Result<()> {
+    let mut write = send(stage.params.write_len(), libc::MSG_DONTWAIT);
+    loop {
+        let mut written = 0;
+        for sender in senders {
+            written += fill(sender, &mut write, |_| true)?;
+        }
+        settle(senders, &mut [])?;
+        if written == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Writes without blocking while `more` agrees, until the kernel takes no more; the bytes it took.
+fn fill(
+    sender: &Sender,
+    write: &mut impl FnMut(&Socket) -> io::Result<usize>,
+    more: impl Fn(u64) -> bool,
+) -> Result<u64> {
+    let mut written = 0;
+    while more(written) {
+        match write(&sender.socket) {
+            Ok(n) => written += n as u64,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error).context("cannot write to the socket"),
+        }
+    }
+    Ok(written)
+}
+
+/// Allows this process (and those it starts) `count` open files.
+fn raise_open_files(count: u64) -> Result<()> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is a live rlimit.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error()).context("cannot read the limit on open files");
+    }
+    limit.rlim_cur = limit.rlim_cur.max(count);
+    limit.rlim_max = limit.rlim_max.max(count);
+    // SAFETY: as above.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+        return Err(io::Error::last_os_error())
+            .with_context(|| format!("cannot allow {count} open files (ulimit -n)"));
     }
     Ok(())
 }

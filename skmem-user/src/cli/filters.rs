@@ -1,0 +1,300 @@
+//! Which sockets: the options that `explain` and `trace` share.
+
+use std::{fs, net::IpAddr, os::unix::fs::MetadataExt, path::PathBuf, str::FromStr};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
+use skmem_common::{
+    filter::{
+        BY_CGROUP, BY_COMM, BY_DADDR, BY_DPORT, BY_NETNS, BY_PID, BY_SADDR, BY_SPORT, Filter,
+        Prefix,
+    },
+    hook::Hook,
+};
+
+use crate::kernel::tracer;
+
+/// Filters, applied in the kernel; several must all hold.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Filters {
+    /// Only sockets used by this process (may be given several times)
+    #[arg(short, long, value_name = "PID", help_heading = "Which sockets")]
+    pub pid: Vec<u32>,
+    /// Only sockets used by processes with this command name (15 characters at most)
+    #[arg(long, value_name = "NAME", help_heading = "Which sockets")]
+    pub comm: Option<String>,
+    /// Only sockets used in this cgroup (v2) or below it: a path, absolute or below /sys/fs/cgroup
+    #[arg(long, value_name = "PATH", help_heading = "Which sockets")]
+    pub cgroup: Option<PathBuf>,
+    /// Only sockets of this network namespace: a name (ip netns), a pid, an inode number or a path
+    #[arg(long, value_name = "NETNS", help_heading = "Which sockets")]
+    pub netns: Option<String>,
+    /// Only this local port
+    #[arg(long, value_name = "PORT", help_heading = "Which sockets",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub sport: Option<u16>,
+    /// Only this remote port
+    #[arg(long, value_name = "PORT", help_heading = "Which sockets",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub dport: Option<u16>,
+    /// Only this local address or prefix, e.g. 10.0.0.0/8 or fd00::/8
+    #[arg(long, value_name = "ADDR[/LEN]", help_heading = "Which sockets")]
+    pub src: Option<Net>,
+    /// Only this remote address or prefix
+    #[arg(long, value_name = "ADDR[/LEN]", help_heading = "Which sockets")]
+    pub dst: Option<Net>,
+    /// Ring buffer between kernel and skmem, e.g. 512K, 8M
+    #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = size, help_heading = "Resources")]
+    pub ring: u32,
+    /// Sockets traced at the same time; each takes about 4 KiB of kernel memory
+    #[arg(long, value_name = "N", default_value_t = 4096, help_heading = "Resources",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_sockets: u32,
+    /// Leave out a hook, to see what it is good for
+    #[arg(long, value_name = "FUNCTION", value_parser = hook, hide = true)]
+    pub without_hook: Vec<Hook>,
+}
+
+impl Filters {
+    /// What the kernel side is asked for.
+    ///
+    /// # Errors
+    /// Where something named does not exist.
+    pub fn options(&self) -> Result<tracer::Options> {
+        let mut filter = Filter::default();
+        if !self.pid.is_empty() {
+            for pid in &self.pid {
+                ensure!(
+                    fs::exists(format!("/proc/{pid}")).unwrap_or(false),
+                    "no process {pid}: check with `ps {pid}` (in a container, give the pid as seen here)"
+                );
+            }
+            filter.flags |= BY_PID;
+        }
+        if let Some(comm) = &self.comm {
+            let name = comm.as_bytes();
+            ensure!(
+                !name.is_empty() && name.len() <= 15,
+                "--comm {comm:?}: a command name has 1 to 15 bytes (the kernel cuts longer ones; see /proc/PID/comm)"
+            );
+            filter.comm[..name.len()].copy_from_slice(name);
+            filter.flags |= BY_COMM;
+        }
+        if let Some(path) = &self.cgroup {
+            (filter.cgroup, filter.cgroup_level) = cgroup(path)?;
+            filter.flags |= BY_CGROUP;
+        }
+        if let Some(name) = &self.netns {
+            filter.netns = netns(name)?;
+            filter.flags |= BY_NETNS;
+        }
+        if let Some(port) = self.sport {
+            filter.sport = port;
+            filter.flags |= BY_SPORT;
+        }
+        if let Some(port) = self.dport {
+            filter.dport = port;
+            filter.flags |= BY_DPORT;
+        }
+        if let Some(net) = self.src {
+            filter.saddr = net.prefix();
+            filter.flags |= BY_SADDR;
+        }
+        if let Some(net) = self.dst {
+            filter.daddr = net.prefix();
+            filter.flags |= BY_DADDR;
+        }
+        Ok(tracer::Options {
+            filter,
+            pids: self.pid.clone(),
+            ring_bytes: self.ring,
+            max_sockets: self.max_sockets,
+            without: self.without_hook.clone(),
+            ..tracer::Options::default()
+        })
+    }
+
+    /// Whether nothing was asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pid.is_empty()
+            && self.comm.is_none()
+            && self.cgroup.is_none()
+            && self.netns.is_none()
+            && self.sport.is_none()
+            && self.dport.is_none()
+            && self.src.is_none()
+            && self.dst.is_none()
+    }
+}
+
+/// An address with a prefix length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Net {
+    addr: IpAddr,
+    len: u8,
+}
+
+impl FromStr for Net {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (addr, len) = match text.split_once('/') {
+            Some((addr, len)) => (addr, Some(len)),
+            None => (text, None),
+        };
+        let addr: IpAddr = addr
+            .parse()
+            .map_err(|_| format!("{addr:?} is no IPv4 or IPv6 address"))?;
+        let most = if addr.is_ipv4() { 32 } else { 128 };
+        let len = match len {
+            None => most,
+            Some(len) => len
+                .parse()
+                .ok()
+                .filter(|n| *n <= most)
+                .ok_or_else(|| format!("prefix length {len:?}: 0 to {most} for this address"))?,
+        };
+        Ok(Self { addr, len })
+    }
+}
+
+impl Net {
+    fn prefix(self) -> Prefix {
+        let mut bytes = [0; 16];
+        let family = match self.addr {
+            IpAddr::V4(a) => {
+                bytes[..4].copy_from_slice(&a.octets());
+                2
+            }
+            IpAddr::V6(a) => {
+                bytes = a.octets();
+                10
+            }
+        };
+        let mask = u128::MAX
+            .checked_shl(128 - u32::from(self.len))
+            .unwrap_or(0)
+            .to_be_bytes();
+        let mut prefix = Prefix {
+            family,
+            ..Prefix::default()
+        };
+        for (n, (b, m)) in bytes.chunks(4).zip(mask.chunks(4)).enumerate() {
+            let word = |w: &[u8]| u32::from_ne_bytes([w[0], w[1], w[2], w[3]]);
+            prefix.mask[n] = word(m);
+            prefix.addr[n] = word(b) & word(m);
+        }
+        prefix
+    }
+}
+
+/// A size such as 4096, 512K or 8M, in bytes.
+///
+/// # Errors
+/// Where the text is none, or out of range.
+pub fn size(text: &str) -> Result<u32, String> {
+    let (digits, unit) = match text.trim_end_matches(['K', 'k', 'M', 'm', 'G', 'g']) {
+        digits if digits.len() + 1 == text.len() => {
+            let unit = match text.as_bytes()[digits.len()] {
+                b'K' | b'k' => 1u64 << 10,
+                b'M' | b'm' => 1 << 20,
+                _ => 1 << 30,
+            };
+            (digits, unit)
+        }
+        _ => (text, 1),
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(unit))
+        .filter(|n| (4096..=1 << 30).contains(n))
+        .and_then(|n| u32::try_from(n).ok())
+        .ok_or_else(|| format!("{text:?} is no size from 4K to 1G"))
+}
+
+fn hook(text: &str) -> Result<Hook, String> {
+    Hook::ALL
+        .iter()
+        .copied()
+        .find(|h| h.name() == text)
+        .ok_or_else(|| format!("no hook is called {text:?}"))
+}
+
+/// A cgroup's id and its depth below the root of the hierarchy.
+fn cgroup(path: &std::path::Path) -> Result<(u64, u32)> {
+    let root = PathBuf::from("/sys/fs/cgroup");
+    let full = if path.starts_with(&root) {
+        path.to_path_buf()
+    } else {
+        root.join(path.strip_prefix("/").unwrap_or(path))
+    };
+    let full = fs::canonicalize(&full)
+        .with_context(|| format!("no cgroup {}: see /sys/fs/cgroup", path.display()))?;
+    let below = full
+        .strip_prefix(&root)
+        .with_context(|| format!("{} is not below /sys/fs/cgroup", full.display()))?;
+    ensure!(
+        full.join("cgroup.procs").exists(),
+        "{} is no cgroup (v2): it has no cgroup.procs",
+        full.display()
+    );
+    Ok((fs::metadata(&full)?.ino(), below.components().count() as u32))
+}
+
+/// A network namespace's inode.
+fn netns(text: &str) -> Result<u32> {
+    if let Ok(number) = text.parse::<u32>() {
+        if let Ok(meta) = fs::metadata(format!("/proc/{number}/ns/net")) {
+            return Ok(u32::try_from(meta.ino())?);
+        }
+        // Inode numbers of namespaces start far above any pid.
+        ensure!(
+            number >= 0xf000_0000,
+            "--netns {number}: neither a process nor the inode of a namespace (see `lsns -t net`)"
+        );
+        return Ok(number);
+    }
+    for path in [PathBuf::from(text), PathBuf::from("/run/netns").join(text)] {
+        if let Ok(meta) = fs::metadata(&path) {
+            return Ok(u32::try_from(meta.ino())?);
+        }
+    }
+    bail!("--netns {text:?}: no such namespace, process or file (see `ip netns` and `lsns -t net`)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes() {
+        let p = |s: &str| s.parse::<Net>().map(Net::prefix);
+        let words = |ip: [u8; 4]| [u32::from_ne_bytes(ip), 0, 0, 0];
+        let ten = p("10.1.2.3/8").unwrap();
+        assert!(ten.holds(2, &words([10, 9, 9, 9])));
+        assert!(!ten.holds(2, &words([11, 9, 9, 9])));
+        let mapped = [0, 0, 0xffff_u32.to_be(), u32::from_ne_bytes([10, 0, 0, 1])];
+        assert!(ten.holds(10, &mapped), "::ffff:10.0.0.1 is in 10/8");
+        assert!(p("0.0.0.0/0").unwrap().holds(2, &words([1, 2, 3, 4])));
+        let six = p("fd00::/8").unwrap();
+        let word = |b: [u8; 4]| u32::from_ne_bytes(b);
+        assert!(six.holds(10, &[word([0xfd, 1, 2, 3]), 0, 0, 1]));
+        assert!(!six.holds(10, &[word([0xfe, 1, 2, 3]), 0, 0, 1]));
+        assert!(!six.holds(2, &words([10, 0, 0, 1])));
+        for bad in ["", "x", "1.2.3.4/33", "::/129", "1.2.3.4/", "1.2.3.4/-1"] {
+            assert!(p(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("8M"), Ok(8 << 20));
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("512k"), Ok(512 << 10));
+        for bad in ["", "K", "1", "0M", "9999G", "-1M", "4KK", "é"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+}

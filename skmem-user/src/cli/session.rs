@@ -1,0 +1,230 @@
+//! A trace under way: programs attached, records read, accounts at hand.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use skmem_common::{
+    account::Account,
+    record::{IDENT_CLOSED, Ident},
+};
+
+use crate::{
+    collect::{decode::Record, reader::Reader},
+    explain::{Setting, Verdict},
+    kernel::{
+        counters::Totals,
+        system,
+        tracer::{Options, Tracer},
+    },
+    model::replay::Replay,
+};
+
+/// How often closed sockets are collected.
+const HARVEST: Duration = Duration::from_millis(500);
+
+/// Closed sockets that are kept for the end; of more, those with the worst
+/// excess.
+const KEEP_CLOSED: usize = 1024;
+
+/// A trace under way.
+pub struct Session {
+    tracer: Tracer,
+    reader: Reader,
+    replay: Replay,
+    closed: Vec<(Box<Account>, Option<bool>)>,
+    harvested: Instant,
+    release: String,
+}
+
+impl Session {
+    /// Attaches, telling on stderr when that takes longer than two seconds,
+    /// and starts to trace.
+    ///
+    /// # Errors
+    /// Where the kernel does not allow it.
+    pub fn start(options: &Options) -> Result<Self> {
+        let started = Instant::now();
+        let mut tracer = Tracer::load(options)?;
+        if started.elapsed() > Duration::from_secs(2) {
+            eprintln!(
+                "skmem: {} programs attached in {:.1} s",
+                tracer.attached().len(),
+                started.elapsed().as_secs_f64()
+            );
+        }
+        for note in tracer.notes() {
+            eprintln!("skmem: {note}");
+        }
+        let reader = Reader::new(tracer.take_ring()?).context("cannot poll the ring buffer")?;
+        tracer.enable()?;
+        Ok(Self {
+            tracer,
+            reader,
+            replay: Replay::default(),
+            closed: Vec::new(),
+            harvested: Instant::now(),
+            release: system::release(),
+        })
+    }
+
+    /// Waits a little for records, takes them in, and hands them on.
+    ///
+    /// # Errors
+    /// Where the ring cannot be polled or the kernel refuses a slot.
+    pub async fn step(&mut self, mut each: impl FnMut(&Record, &Replay)) -> Result<()> {
+        let replay = &mut self.replay;
+        self.reader
+            .read(|record| {
+                replay.apply(record);
+                each(record, replay);
+            })
+            .await
+            .context("cannot read the ring buffer")?;
+        if self.harvested.elapsed() > HARVEST {
+            self.harvested = Instant::now();
+            let gone = self.gone();
+            if !gone.is_empty() {
+                // All of their records are in the ring by now.
+                self.finish(&mut each);
+                self.harvest(gone)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what still lies in the ring.
+    pub fn finish(&mut self, mut each: impl FnMut(&Record, &Replay)) {
+        let replay = &mut self.replay;
+        while self.reader.drain(|record| {
+            replay.apply(record);
+            each(record, replay);
+        }) > 0
+        {}
+    }
+
+    /// Whether a traced sender has been asleep for at least `long`.
+    #[must_use]
+    pub fn blocked_for(&self, long: Duration) -> bool {
+        let now = system::monotonic_ns();
+        let long = u64::try_from(long.as_nanos()).unwrap_or(u64::MAX);
+        self.tracer.table().accounts().any(|a| {
+            a.blocked.since_ns != 0 && now.saturating_sub(a.blocked.since_ns) >= long
+        })
+    }
+
+    /// The verdicts on all sockets, worst first; `all` also those that never
+    /// went over their limit.
+    #[must_use]
+    pub fn verdicts(&self, all: bool, at_end: bool) -> Vec<Verdict> {
+        let open: Vec<_> = self.tracer.table().accounts().collect();
+        let skipped = self.tracer.skipped_runs();
+        let wmem_max = sysctl("net/core/wmem_max");
+        let lowat = sysctl("net/ipv4/tcp_notsent_lowat");
+        let judge = |account: &Account, stream_agrees: Option<bool>| {
+            Verdict::of(
+                account,
+                &Setting {
+                    kernel: &self.release,
+                    now_ns: system::monotonic_ns(),
+                    at_end,
+                    skipped_runs: skipped,
+                    wmem_max,
+                    notsent_lowat_sysctl: lowat,
+                    stream_agrees,
+                },
+            )
+        };
+        let mut accounts: Vec<(&Account, Option<bool>)> = open
+            .iter()
+            .map(|a| (&**a, self.replay.agrees(a.ident.id, &a.ledger)))
+            .chain(self.closed.iter().map(|(a, agrees)| (&**a, *agrees)))
+            .filter(|(a, _)| all || a.ledger.worst_excess > 0)
+            .collect();
+        accounts.sort_by_key(|(a, _)| std::cmp::Reverse(a.ledger.worst_excess));
+        accounts
+            .into_iter()
+            .map(|(a, agrees)| judge(a, agrees))
+            .collect()
+    }
+
+    /// How many sockets there are, open and closed.
+    #[must_use]
+    pub fn sockets(&self) -> usize {
+        self.tracer.table().accounts().count() + self.closed.len()
+    }
+
+    /// Records taken in.
+    #[must_use]
+    pub fn seen(&self) -> u64 {
+        self.reader.seen()
+    }
+
+    /// The kernel's counters.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn totals(&self) -> Result<Totals> {
+        Ok(self.tracer.totals()?)
+    }
+
+    /// Program runs that the kernel skipped.
+    #[must_use]
+    pub fn skipped_runs(&self) -> u64 {
+        self.tracer.skipped_runs()
+    }
+
+    /// The programs.
+    pub fn tracer(&mut self) -> &mut Tracer {
+        &mut self.tracer
+    }
+
+    /// Who a socket is, as far as the records said.
+    #[must_use]
+    pub fn ident(replay: &Replay, id: u64) -> Option<&Ident> {
+        replay.socket(id)?.ident.as_ref()
+    }
+
+    /// The accounts of sockets that were destroyed.
+    fn gone(&self) -> Vec<Box<Account>> {
+        self.tracer
+            .table()
+            .accounts()
+            .filter(|a| a.ident.flags & IDENT_CLOSED != 0)
+            .collect()
+    }
+
+    /// Keeps those accounts, and gives their slots back.
+    fn harvest(&mut self, gone: Vec<Box<Account>>) -> Result<()> {
+        for account in gone {
+            self.tracer.free_slot(account.slot)?;
+            let agrees = self.replay.agrees(account.ident.id, &account.ledger);
+            self.replay.forget(account.ident.id);
+            self.closed.push((account, agrees));
+        }
+        if self.closed.len() > KEEP_CLOSED {
+            self.closed
+                .sort_by_key(|(a, _)| std::cmp::Reverse(a.ledger.worst_excess));
+            self.closed.truncate(KEEP_CLOSED);
+        }
+        Ok(())
+    }
+}
+
+/// A sysctl that is one number.
+fn sysctl(name: &str) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/sys/{name}")).ok()?;
+    text.trim().parse().ok()
+}
+
+/// Whether an error is that of a pipe whose reader has gone away.
+#[must_use]
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

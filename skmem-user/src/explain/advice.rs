@@ -1,0 +1,188 @@
+//! Which advice fits a verdict, and in what order: what frees the sender
+//! first, then what answers the causes, the largest first.
+
+use skmem_common::cause::{Cause, LimitCause};
+
+use super::{
+    numbers::grouped,
+    remedies::Remedy,
+    texts,
+    verdict::{Advice, Verdict},
+};
+
+/// A cause matters where it is at least one part in this many of the growth
+/// since the admission.
+const SHARE: i64 = 20;
+
+/// What can be done.
+pub(super) fn useful(verdict: &Verdict) -> Vec<Advice> {
+    let mut list = List::default();
+    let growth = growth(verdict);
+    if let Some((cause, _)) = growth.first()
+        && verdict.peer_window.closed
+    {
+        list.add(verdict, cause, Remedy::Reader);
+    }
+    if verdict.excess > 0 {
+        let sum: i64 = growth.iter().map(|(_, bytes)| bytes).sum();
+        for (cause, bytes) in &growth {
+            let remedies = texts::named(cause).map_or(&[][..], |words| words.remedies);
+            for remedy in remedies {
+                if bytes.saturating_mul(SHARE) >= sum && fits(verdict, *remedy) {
+                    list.add(verdict, cause, *remedy);
+                }
+            }
+        }
+    }
+    let limit = limit_cause(verdict);
+    if fits(verdict, Remedy::Doubled) {
+        list.add(verdict, limit, Remedy::Doubled);
+    }
+    if verdict.unattributed_count != 0 {
+        list.add(verdict, Cause::Unattributed.name(), Remedy::Report);
+    }
+    match verdict.blocked.map(|b| b.on) {
+        Some("limit") if !verdict.peer_window.closed => {
+            list.add(verdict, limit, Remedy::RaiseLimit);
+        }
+        Some("memory") => {
+            list.add(verdict, LimitCause::ShrunkByMemoryPressure.name(), Remedy::FindMemory);
+        }
+        Some("notsent_lowat") => list.add(verdict, "notsent_lowat", Remedy::RaiseLowat),
+        _ => {}
+    }
+    list.0.into_iter().map(|(_, advice)| advice).collect()
+}
+
+/// What is often said to help, and why it does not here.
+pub(super) fn useless(verdict: &Verdict) -> Vec<Advice> {
+    let filled = [Cause::TailAppend, Cause::FirstFill, Cause::TailRefill, Cause::Splice];
+    let growth = growth(verdict);
+    let main = growth
+        .iter()
+        .find(|(cause, _)| filled.iter().any(|f| f.name() == *cause));
+    let mut list = List::default();
+    if let Some((cause, _)) = main
+        && verdict.excess > 0
+        && verdict.size_goal > verdict.mss
+    {
+        list.add(verdict, cause, Remedy::GsoOff);
+        if verdict.size_goal >= verdict.sndbuf {
+            list.add(verdict, cause, Remedy::SmallerLimit);
+        }
+        if !bounds_unsent(verdict) {
+            list.add(verdict, cause, Remedy::LowatOneSkb);
+        }
+    }
+    list.0.into_iter().map(|(_, advice)| advice).collect()
+}
+
+/// What pushed the excess up since the admission, largest first.
+pub(crate) fn growth(verdict: &Verdict) -> Vec<(&'static str, i64)> {
+    let mut growth: Vec<_> = verdict
+        .causes
+        .iter()
+        .map(|c| (c.cause, c.bytes))
+        .filter(|(_, bytes)| *bytes > 0)
+        .collect();
+    let fallen = verdict.limit_moved();
+    if fallen > 0 {
+        growth.push((limit_cause(verdict), fallen));
+    }
+    // What was over the limit at first sight has no other name.
+    let before = verdict.cause_total(Cause::PreExisting.name());
+    if verdict.admission.count == 0 && before > 0 {
+        growth.push((Cause::PreExisting.name(), before));
+    }
+    growth.sort_by_key(|(_, bytes)| -bytes);
+    growth
+}
+
+/// The cause of the limit as it stands: that of the last move, or of no move
+/// at all.
+fn limit_cause(verdict: &Verdict) -> &'static str {
+    let since = |m: &&super::verdict::LimitChange| m.since_admission || m.to == verdict.sndbuf;
+    let last = verdict.limit_moves.iter().rev().find(since);
+    last.map_or_else(
+        || {
+            if verdict.limit_locked {
+                LimitCause::SetByApplication.name()
+            } else {
+                LimitCause::AutotunedUp.name()
+            }
+        },
+        |m| m.cause,
+    )
+}
+
+fn bounds_unsent(verdict: &Verdict) -> bool {
+    verdict.unsent > verdict.size_goal
+}
+
+/// Whether a remedy for a cause does something for this socket.
+fn fits(verdict: &Verdict, remedy: Remedy) -> bool {
+    match remedy {
+        Remedy::Reader => verdict.peer_window.closed,
+        Remedy::SmallerGoal => verdict.gso_segs > 1,
+        Remedy::SmallerWindow => verdict.size_goal > verdict.mss,
+        Remedy::BoundUnsent => bounds_unsent(verdict),
+        Remedy::Doubled => verdict
+            .so_sndbuf
+            .is_some_and(|asked| verdict.send_q > asked && asked > 0),
+        Remedy::FixLimit | Remedy::LockLimit => !verdict.limit_locked,
+        Remedy::LargerWrites => {
+            verdict.skbs.is_some_and(|n| n > 2) && verdict.skb_overhead * 4 > verdict.payload
+        }
+        _ => true,
+    }
+}
+
+#[derive(Default)]
+struct List(Vec<(Remedy, Advice)>);
+
+impl List {
+    fn add(&mut self, verdict: &Verdict, cause: &'static str, remedy: Remedy) {
+        if self.0.iter().any(|(had, _)| *had == remedy) {
+            return;
+        }
+        let words = remedy.words();
+        let mut advice = words.advice.to_owned();
+        if let Some(here) = here(verdict, remedy) {
+            advice.push(' ');
+            advice.push_str(&here);
+        }
+        self.0.push((
+            remedy,
+            Advice {
+                cause,
+                advice,
+                price: words.price.to_owned(),
+                evidence: words.evidence,
+            },
+        ));
+    }
+}
+
+/// What a remedy means in this socket's numbers.
+fn here(verdict: &Verdict, remedy: Remedy) -> Option<String> {
+    let goal = grouped(verdict.size_goal);
+    let mss = grouped(verdict.mss);
+    match remedy {
+        Remedy::SmallerGoal if verdict.gso_segs > 10 => Some(format!(
+            "Here size_goal is {goal} bytes ({} × {mss}); N = 10 makes it {}.",
+            verdict.gso_segs,
+            grouped(10 * verdict.mss)
+        )),
+        Remedy::SmallerGoal => Some(format!(
+            "Here size_goal is {goal} bytes ({} × {mss}) already; each segment less takes off \
+             {mss}.",
+            verdict.gso_segs
+        )),
+        Remedy::Reader => Some(format!(
+            "The window is {} bytes, {} of them in flight.",
+            grouped(verdict.peer_window.last_bytes),
+            grouped(verdict.peer_window.last_in_flight)
+        )),
+        _ => None,
+    }
+}

@@ -1,0 +1,205 @@
+//! Puts a verdict together.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use skmem_common::{
+    account::Account,
+    cause::{Cause, LimitCause},
+    ledger::{LimitMove, MOVES, Standing},
+    record::{IDENT_CLOSED, IDENT_COOKIE, IDENT_OLDER, Ident},
+};
+
+use super::{
+    Setting, advice, checks,
+    fields::{Asked, At, Queue, moves},
+    verdict::{
+        Admission, Blocked, CauseSum, CauseTotal, LimitChange, PeerWindow, SCHEMA, SelfCheck,
+        Socket, Verdict,
+    },
+};
+
+const AF_INET6: u16 = 10;
+
+pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
+    let at = At::choose(account, setting.at_end);
+    let standing = at.standing;
+    let queue = Queue::of(account, &at);
+    let asked = Asked::of(account, &at, setting);
+    let unattributed = standing.total(Cause::Unattributed);
+    let mut verdict = Verdict {
+        schema: SCHEMA,
+        kernel: setting.kernel.to_owned(),
+        socket: socket(&account.ident, at.view.state),
+        instant: at.instant,
+        at_ns: at.ns,
+        over_limit: account.ledger.worst_ns != 0,
+        worst_excess: i64::from(account.ledger.worst_excess),
+        so_sndbuf: asked.as_ref().map(|a| a.value),
+        so_sndbuf_inferred: asked.as_ref().is_some_and(|a| a.inferred),
+        doubling: asked.map(|a| a.doubling),
+        sndbuf: i64::from(standing.sndbuf),
+        limit_locked: at.locked(),
+        wmem_queued: i64::from(standing.w),
+        send_q: queue.send_q,
+        payload: queue.payload,
+        skb_overhead: queue.overhead,
+        skb_truesize: queue.truesize,
+        skbs: queue.skbs,
+        untrimmed: i64::from(at.view.untrimmed),
+        syn_fin: queue.syn_fin,
+        unsent: i64::from(at.view.write_seq.wrapping_sub(at.view.snd_nxt).cast_signed()),
+        forward_alloc: i64::from(at.view.forward_alloc),
+        wmem_alloc: i64::from(at.view.wmem_alloc),
+        size_goal: i64::from(at.view.size_goal()),
+        mss: i64::from(at.view.mss),
+        gso_segs: i64::from(at.view.gso_segs),
+        excess: i64::from(standing.w) - i64::from(standing.sndbuf),
+        admission: Admission {
+            at_ns: standing.admission.at_ns,
+            wmem_queued: i64::from(standing.admission.w),
+            sndbuf: i64::from(standing.admission.sndbuf),
+            count: standing.admission.count,
+        },
+        causes: causes(standing),
+        ledger: ledger(standing),
+        limit_moves: limit_moves(account, &at),
+        limit_moves_omitted: u64::from(account.ledger.move_count).saturating_sub(MOVES as u64),
+        inferred: inferred(standing),
+        unattributed: unattributed.bytes,
+        unattributed_count: unattributed.count,
+        skipped_runs: setting.skipped_runs,
+        blocked: Blocked::of(account, setting),
+        peer_window: PeerWindow::of(account, &at),
+        lost_events: u64::from(account.lost),
+        complete: false,
+        incomplete_because: Vec::new(),
+        self_check: SelfCheck {
+            excess_closes: false,
+            ledger_closes: false,
+            fields_match: false,
+            stream_agrees: None,
+        },
+        advice: Vec::new(),
+        not_helpful: Vec::new(),
+    };
+    verdict.self_check = SelfCheck::of(&verdict, &at, setting);
+    verdict.incomplete_because = checks::missing(account, &at, &verdict.self_check);
+    verdict.complete = verdict.incomplete_because.is_empty();
+    verdict.advice = advice::useful(&verdict);
+    verdict.not_helpful = advice::useless(&verdict);
+    verdict
+}
+
+fn socket(ident: &Ident, state: u8) -> Socket {
+    let comm = ident.comm.split(|b| *b == 0).next().unwrap_or_default();
+    Socket {
+        cookie: (ident.flags & IDENT_COOKIE != 0).then_some(ident.id),
+        id: ident.id,
+        pid: ident.pid,
+        comm: String::from_utf8_lossy(comm).into_owned(),
+        family: if ident.family == AF_INET6 { "inet6" } else { "inet" },
+        src: address(ident.family, ident.saddr),
+        sport: ident.sport,
+        dst: address(ident.family, ident.daddr),
+        dport: ident.dport,
+        netns: ident.netns,
+        state: state_name(state),
+        seen_ns: ident.seen_ns,
+        older: ident.flags & IDENT_OLDER != 0,
+        closed: ident.flags & IDENT_CLOSED != 0,
+    }
+}
+
+/// An address as an [`Ident`] holds it, without brackets.
+#[must_use]
+pub(crate) fn address(family: u16, bytes: [u8; 16]) -> String {
+    if family == AF_INET6 {
+        Ipv6Addr::from(bytes).to_string()
+    } else {
+        let [a, b, c, d, ..] = bytes;
+        Ipv4Addr::new(a, b, c, d).to_string()
+    }
+}
+
+/// A state of the kernel's `tcp_states.h` as `ss` calls it.
+#[must_use]
+pub(crate) fn state_name(state: u8) -> &'static str {
+    match state {
+        1 => "ESTAB",
+        2 => "SYN-SENT",
+        3 => "SYN-RECV",
+        4 => "FIN-WAIT-1",
+        5 => "FIN-WAIT-2",
+        6 => "TIME-WAIT",
+        7 => "UNCONN",
+        8 => "CLOSE-WAIT",
+        9 => "LAST-ACK",
+        10 => "LISTEN",
+        11 => "CLOSING",
+        _ => "UNKNOWN",
+    }
+}
+
+fn causes(standing: &Standing) -> Vec<CauseSum> {
+    let mut causes: Vec<_> = Cause::ALL
+        .iter()
+        .filter_map(|cause| {
+            let since = standing.since(*cause)?;
+            Some(CauseSum {
+                cause: cause.name(),
+                bytes: i64::from(since.bytes),
+                count: u64::from(since.count),
+                first_ns: since.first_ns,
+                inferred: i64::from(since.inferred),
+            })
+        })
+        .collect();
+    causes.sort_by_key(|c| c.first_ns);
+    causes
+}
+
+fn ledger(standing: &Standing) -> Vec<CauseTotal> {
+    Cause::ALL
+        .iter()
+        .map(|cause| (cause, standing.total(*cause)))
+        .filter(|(_, total)| total.count != 0)
+        .map(|(cause, total)| CauseTotal {
+            cause: cause.name(),
+            bytes: total.bytes,
+            count: total.count,
+            inferred: total.inferred,
+        })
+        .collect()
+}
+
+fn inferred(standing: &Standing) -> i64 {
+    let totals = Cause::ALL.iter().map(|cause| standing.total(*cause));
+    totals.map(|total| total.inferred.abs()).sum()
+}
+
+fn limit_moves(account: &Account, at: &At<'_>) -> Vec<LimitChange> {
+    let list: Vec<LimitMove> = moves(account).collect();
+    let admission = &at.standing.admission;
+    // Back from the instant to the limit that the admission was tested
+    // against. A move between that test and the queueing counts too.
+    let until = list.partition_point(|m| m.at_ns <= at.until_ns);
+    let mut from = until;
+    let mut sndbuf = at.standing.sndbuf;
+    while let Some(m) = from.checked_sub(1).map(|n| &list[n]) {
+        let earlier = m.at_ns <= admission.at_ns && sndbuf == admission.sndbuf;
+        if earlier || m.to != sndbuf {
+            break;
+        }
+        from -= 1;
+        sndbuf = m.from;
+    }
+    let closes = sndbuf == admission.sndbuf;
+    let change = |(n, m): (usize, &LimitMove)| LimitChange {
+        at_ns: m.at_ns,
+        from: i64::from(m.from),
+        to: i64::from(m.to),
+        cause: LimitCause::from_u8(m.cause).map_or("unknown", LimitCause::name),
+        since_admission: closes && (from..until).contains(&n),
+    };
+    list.iter().enumerate().map(change).collect()
+}

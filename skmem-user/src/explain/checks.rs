@@ -1,0 +1,75 @@
+//! Whether the account proves itself, and what is missing from it.
+
+use skmem_common::{
+    account::Account,
+    ledger::Standing,
+    record::IDENT_OLDER,
+};
+
+use super::{
+    Setting,
+    fields::At,
+    verdict::{SelfCheck, Verdict},
+};
+
+impl SelfCheck {
+    pub(super) fn of(verdict: &Verdict, at: &At<'_>, setting: &Setting<'_>) -> Self {
+        let since: i64 = verdict.causes.iter().map(|c| c.bytes).sum();
+        let total: i64 = verdict.ledger.iter().map(|c| c.bytes).sum();
+        Self {
+            excess_closes: verdict.excess == verdict.room() + verdict.limit_moved() + since,
+            ledger_closes: verdict.wmem_queued == total,
+            fields_match: at.fields_match,
+            stream_agrees: setting.stream_agrees,
+        }
+    }
+
+    /// Both sums close and nothing contradicts them.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.excess_closes && self.ledger_closes && self.stream_agrees != Some(false)
+    }
+}
+
+/// What is missing, one sentence each; empty where the account is complete.
+pub(super) fn missing(account: &Account, at: &At<'_>, check: &SelfCheck) -> Vec<String> {
+    let mut missing = Vec::new();
+    let mut say = |text: String| missing.push(text);
+    if !check.excess_closes || !check.ledger_closes {
+        say("the account does not close: this is a bug in skmem, please report it".into());
+    }
+    if check.stream_agrees == Some(false) {
+        say("replay of the records gives another account than the kernel's: \
+             this is a bug in skmem, please report it"
+            .into());
+    }
+    if !at.fields_match {
+        say("Send-Q, payload and window were read after wmem_queued had changed again".into());
+    }
+    if account.ident.flags & IDENT_OLDER != 0 {
+        say(older(at.standing));
+    }
+    if account.lost != 0 {
+        say(format!(
+            "{} records of this socket found the ring full: the sums are the kernel's \
+             and exact, the event stream has gaps",
+            account.lost
+        ));
+    }
+    if account.ops_lost != 0 {
+        say(format!(
+            "{} bookings found no room in a record: the sums are exact, the event stream \
+             has gaps",
+            account.ops_lost
+        ));
+    }
+    missing
+}
+
+fn older(standing: &Standing) -> String {
+    let held = standing.total(skmem_common::cause::Cause::PreExisting).bytes;
+    format!(
+        "the socket is older than skmem's first sight of it: {held} bytes were queued \
+         already, and which code path queued them cannot be told"
+    )
+}

@@ -1,0 +1,57 @@
+//! Verdict and advice from a socket's account: pure functions, no clock, no
+//! I/O, no kernel. The same code explains live sockets, a recording, and a
+//! test's hand-written account.
+//!
+//! * [`verdict`]: what a verdict holds, which is the JSON contract
+//! * [`texts`]: the words for each cause, their one source
+//! * [`remedies`]: the words for each piece of advice, their one source
+//!
+//! Where does a new cause go? `skmem-common`'s `cause.rs`; the compiler then
+//! points at [`texts`].
+
+use skmem_common::account::Account;
+
+mod advice;
+mod assemble;
+mod blocked;
+mod checks;
+mod fields;
+pub mod numbers;
+pub mod remedies;
+#[cfg(test)]
+mod tests;
+pub mod texts;
+pub mod verdict;
+
+pub(crate) use advice::growth;
+pub(crate) use assemble::{address, state_name};
+pub use verdict::Verdict;
+
+/// What the account itself does not hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// `uname -r`.
+    pub kernel: &'a str,
+    /// `CLOCK_MONOTONIC` when the account was read, in ns.
+    pub now_ns: u64,
+    /// Speak of the last instant instead of the worst.
+    pub at_end: bool,
+    /// Program runs that the kernel skipped (`recursion_misses`).
+    pub skipped_runs: u64,
+    /// `net.core.wmem_max`, in bytes.
+    pub wmem_max: Option<u32>,
+    /// `net.ipv4.tcp_notsent_lowat` of the socket's network namespace, in
+    /// bytes.
+    pub notsent_lowat_sysctl: Option<u32>,
+    /// Replay of the records gives the kernel's account; None: not compared,
+    /// or records were lost.
+    pub stream_agrees: Option<bool>,
+}
+
+impl Verdict {
+    /// Judges `account`.
+    #[must_use]
+    pub fn of(account: &Account, setting: &Setting<'_>) -> Self {
+        assemble::verdict(account, setting)
+    }
+}

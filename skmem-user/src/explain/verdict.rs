@@ -1,0 +1,319 @@
+//! What a verdict holds: the JSON contract, schema 1. `docs/json.md` says what
+//! each field means; the two change together.
+
+use serde::Serialize;
+
+/// Version of the JSON form.
+pub const SCHEMA: u32 = 1;
+
+/// What is known of one socket at one instant, and what follows from it.
+/// Integers are bytes or ns unless they are counts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Verdict {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// `uname -r`.
+    pub kernel: String,
+    /// Whose socket.
+    pub socket: Socket,
+    /// Which instant the fields below are of.
+    pub instant: Instant,
+    /// When that was, in ns of `CLOCK_MONOTONIC`.
+    pub at_ns: u64,
+    /// Whether the socket was ever over its limit.
+    pub over_limit: bool,
+    /// The worst `wmem_queued - sndbuf` seen, in bytes; 0: never over.
+    pub worst_excess: i64,
+    /// What the application gave to `SO_SNDBUF`; None where it did not.
+    pub so_sndbuf: Option<i64>,
+    /// That value was not seen but follows from `sndbuf` and its lock.
+    pub so_sndbuf_inferred: bool,
+    /// How `so_sndbuf` became `sndbuf`; None without `so_sndbuf`.
+    pub doubling: Option<Doubling>,
+    /// `sk_sndbuf`: the kernel's limit.
+    pub sndbuf: i64,
+    /// `SOCK_SNDBUF_LOCK`: the application set the limit, the kernel does not
+    /// tune it.
+    pub limit_locked: bool,
+    /// `sk_wmem_queued`: truesize of all queued skbs.
+    pub wmem_queued: i64,
+    /// `write_seq - snd_una`.
+    pub send_q: i64,
+    /// Payload that the queued skbs hold, `untrimmed` included.
+    pub payload: i64,
+    /// `wmem_queued - payload`: skbs, and whole pages of `MSG_ZEROCOPY`.
+    pub skb_overhead: i64,
+    /// Truesize of an empty skb of this socket; None where none was seen.
+    pub skb_truesize: Option<i64>,
+    /// How many skbs `skb_overhead` is; None where it is no whole number.
+    pub skbs: Option<i64>,
+    /// Acknowledged bytes that the first skb still holds.
+    pub untrimmed: i64,
+    /// Sequence numbers in `send_q` that are a SYN or a FIN, not payload.
+    pub syn_fin: i64,
+    /// Bytes written and not sent yet.
+    pub unsent: i64,
+    /// `sk_forward_alloc`: charged to the socket, not used yet.
+    pub forward_alloc: i64,
+    /// `sk_wmem_alloc`: truesize of what is in qdisc and NIC.
+    pub wmem_alloc: i64,
+    /// Most payload that the send path puts into one skb.
+    pub size_goal: i64,
+    /// `mss_cache`.
+    pub mss: i64,
+    /// `gso_segs`: segments in `size_goal`.
+    pub gso_segs: i64,
+    /// `wmem_queued - sndbuf`.
+    pub excess: i64,
+    /// The last skb that passed the test before this instant.
+    pub admission: Admission,
+    /// What changed `wmem_queued` since, by cause, earliest first.
+    pub causes: Vec<CauseSum>,
+    /// What changed it since skmem saw the socket, by cause.
+    pub ledger: Vec<CauseTotal>,
+    /// The most recent changes of `sndbuf`, oldest first.
+    pub limit_moves: Vec<LimitChange>,
+    /// Changes of `sndbuf` that are too old to be in that list.
+    pub limit_moves_omitted: u64,
+    /// Bytes that were named from the fields, no hook having seen them;
+    /// growth and frees both count as positive.
+    pub inferred: i64,
+    /// Bytes that nothing names.
+    pub unattributed: i64,
+    /// How often that happened.
+    pub unattributed_count: u64,
+    /// Program runs that the kernel skipped, of all sockets together.
+    pub skipped_runs: u64,
+    /// How the sender was held up; None where it never was.
+    pub blocked: Option<Blocked>,
+    /// The peer's window.
+    pub peer_window: PeerWindow,
+    /// Records of this socket that found the ring full.
+    pub lost_events: u64,
+    /// Nothing of the socket's history is missing.
+    pub complete: bool,
+    /// What is, where something is.
+    pub incomplete_because: Vec<String>,
+    /// Whether the account proves itself.
+    pub self_check: SelfCheck,
+    /// What can be done, most useful first.
+    pub advice: Vec<Advice>,
+    /// What is often said to help here and does not.
+    pub not_helpful: Vec<Advice>,
+}
+
+/// Which instant a verdict speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Instant {
+    /// The worst excess over the limit.
+    Worst,
+    /// The last call that was seen.
+    Last,
+}
+
+/// Whose socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Socket {
+    /// The kernel's socket cookie; None where the kernel does not tell it.
+    pub cookie: Option<u64>,
+    /// The cookie, or skmem's own number for the socket.
+    pub id: u64,
+    /// Process that used it first under skmem's eyes.
+    pub pid: u32,
+    /// Its command name, as the kernel has it.
+    pub comm: String,
+    /// `inet` or `inet6`.
+    pub family: &'static str,
+    /// Local address.
+    pub src: String,
+    /// Local port.
+    pub sport: u16,
+    /// Remote address.
+    pub dst: String,
+    /// Remote port.
+    pub dport: u16,
+    /// Inode of the network namespace.
+    pub netns: u32,
+    /// The connection's state at the instant, as `ss` calls it.
+    pub state: &'static str,
+    /// When skmem first saw it, in ns of `CLOCK_MONOTONIC`.
+    pub seen_ns: u64,
+    /// It was in use before.
+    pub older: bool,
+    /// The kernel has destroyed it.
+    pub closed: bool,
+}
+
+/// From `SO_SNDBUF` to `sk_sndbuf`: `max(2 * min(value, wmem_max), minimum)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Doubling {
+    /// What was doubled: the value, or `net.core.wmem_max` where that is less.
+    pub honoured: i64,
+    /// It is `net.core.wmem_max`.
+    pub clamped: bool,
+    /// Set with `SO_SNDBUFFORCE`, which `wmem_max` does not clamp.
+    pub forced: bool,
+    /// What the kernel's minimum added after doubling.
+    pub raised: i64,
+}
+
+/// The last time that a new skb passed the send path's one test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Admission {
+    /// ns of `CLOCK_MONOTONIC`.
+    pub at_ns: u64,
+    /// `sk_wmem_queued` before it joined.
+    pub wmem_queued: i64,
+    /// `sk_sndbuf` that it was tested against.
+    pub sndbuf: i64,
+    /// Admissions so far; 0: none, this is skmem's first sight.
+    pub count: u64,
+}
+
+/// One cause since the admission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct CauseSum {
+    /// Its name.
+    pub cause: &'static str,
+    /// Bytes of `wmem_queued`; frees are negative.
+    pub bytes: i64,
+    /// How many times.
+    pub count: u64,
+    /// When first, in ns of `CLOCK_MONOTONIC`.
+    pub first_ns: u64,
+    /// The part of `bytes` that was inferred from the fields.
+    pub inferred: i64,
+}
+
+/// One cause since first sight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct CauseTotal {
+    /// Its name.
+    pub cause: &'static str,
+    /// Bytes of `wmem_queued`; frees are negative.
+    pub bytes: i64,
+    /// How many times.
+    pub count: u64,
+    /// The part of `bytes` that was inferred from the fields.
+    pub inferred: i64,
+}
+
+/// One change of `sk_sndbuf`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LimitChange {
+    /// ns of `CLOCK_MONOTONIC`.
+    pub at_ns: u64,
+    /// Before.
+    pub from: i64,
+    /// After.
+    pub to: i64,
+    /// Its cause's name.
+    pub cause: &'static str,
+    /// It happened between the admission and the instant.
+    pub since_admission: bool,
+}
+
+/// How the sender was held up, until skmem read the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Blocked {
+    /// What held it up most often: `limit`, `memory` or `notsent_lowat`.
+    pub on: &'static str,
+    /// Sleeps that have ended.
+    pub waits: u64,
+    /// Threads asleep now.
+    pub asleep: u64,
+    /// Times that a non-blocking sender was told `EAGAIN`.
+    pub refusals: u64,
+    /// Time slept, the present sleep included, in ns.
+    pub total_ns: u64,
+    /// The longest sleep, likewise, in ns.
+    pub longest_ns: u64,
+    /// Start of the present sleep; None where nobody sleeps.
+    pub since_ns: Option<u64>,
+    /// Times by reason.
+    pub reasons: Reasons,
+    /// `notsent_lowat` was told from `memory` by the sysctl and by the lack of
+    /// refusals.
+    pub lowat_inferred: bool,
+}
+
+/// Sleeps and refusals by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Reasons {
+    /// `wmem_queued` had reached `sndbuf`.
+    pub limit: u64,
+    /// Under the limit, but memory was refused.
+    pub memory: u64,
+    /// Under the limit, but unsent bytes had reached `TCP_NOTSENT_LOWAT`.
+    pub notsent_lowat: u64,
+}
+
+/// The peer's window: how much more it lets us send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PeerWindow {
+    /// `snd_wnd` at the instant.
+    pub bytes: i64,
+    /// What was in flight of it: `snd_nxt - snd_una`.
+    pub in_flight: i64,
+    /// `snd_wnd` at the last call that made a record.
+    pub last_bytes: i64,
+    /// What was in flight of it then.
+    pub last_in_flight: i64,
+    /// The last one had no room for one more segment, and bytes waited.
+    pub closed: bool,
+}
+
+/// Whether the account proves itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SelfCheck {
+    /// `excess` is unused room, limit moves and causes, to the byte.
+    pub excess_closes: bool,
+    /// `ledger` sums to `wmem_queued`, to the byte.
+    pub ledger_closes: bool,
+    /// The other fields were read at the same instant as `wmem_queued`.
+    pub fields_match: bool,
+    /// Replay of the records gives the kernel's account; None: not compared.
+    pub stream_agrees: Option<bool>,
+}
+
+/// What can be done, and what it costs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Advice {
+    /// The cause that justifies it.
+    pub cause: &'static str,
+    /// What to do.
+    pub advice: String,
+    /// What that costs.
+    pub price: String,
+    /// How it is known.
+    pub evidence: &'static str,
+}
+
+impl Verdict {
+    /// Bytes under `cause` since the admission.
+    #[must_use]
+    pub fn cause(&self, name: &str) -> i64 {
+        let found = self.causes.iter().find(|c| c.cause == name);
+        found.map_or(0, |c| c.bytes)
+    }
+
+    /// Bytes under `cause` since first sight.
+    #[must_use]
+    pub fn cause_total(&self, name: &str) -> i64 {
+        let found = self.ledger.iter().find(|c| c.cause == name);
+        found.map_or(0, |c| c.bytes)
+    }
+
+    /// How far the limit's moves since the admission pushed the excess up.
+    #[must_use]
+    pub fn limit_moved(&self) -> i64 {
+        self.admission.sndbuf - self.sndbuf
+    }
+
+    /// Room that was left at the admission, as a part of the excess: negative.
+    #[must_use]
+    pub fn room(&self) -> i64 {
+        self.admission.wmem_queued - self.admission.sndbuf
+    }
+}

@@ -1,0 +1,171 @@
+//! The kernel's BTF: offsets of fields, number of parameters of functions.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
+use skmem_common::layout::{FIELDS, Offsets};
+
+use super::{KernelError, Result};
+
+/// Where the running kernel shows its BTF.
+pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// A kernel's type information, reduced to what skmem asks of it.
+#[derive(Debug)]
+pub struct KernelBtf {
+    offsets: Offsets,
+    missing: Vec<MissingField>,
+    parameters: HashMap<String, usize>,
+}
+
+/// An optional field that this kernel lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingField {
+    /// `struct.field`.
+    pub field: String,
+    /// What that costs.
+    pub cost: &'static str,
+}
+
+impl KernelBtf {
+    /// The running kernel's.
+    ///
+    /// # Errors
+    /// Where there is no BTF, it makes no sense, or lacks a field that skmem
+    /// cannot do without.
+    pub fn running() -> Result<Self> {
+        Self::from_file(Path::new(VMLINUX))
+    }
+
+    /// The one in `path`.
+    ///
+    /// # Errors
+    /// As for [`KernelBtf::running`].
+    pub fn from_file(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|source| KernelError::NoBtf {
+            path: path.display().to_string(),
+            source,
+        })?;
+        Self::parse(path.to_path_buf(), bytes)
+    }
+
+    fn parse(path: PathBuf, bytes: Vec<u8>) -> Result<Self> {
+        let bad = |reason: String| KernelError::BadBtf {
+            path: path.display().to_string(),
+            reason,
+        };
+        let types = TypeInformation::new(&Bytes(bytes)).map_err(|e| bad(format!("{e:?}")))?;
+        let mut structs: HashMap<String, Vec<u32>> = HashMap::new();
+        let mut parameters = HashMap::new();
+        for (id, kind) in types.get() {
+            match kind {
+                TypeVariant::Struct(s) => {
+                    if let Some(name) = s.name()
+                        && FIELDS.iter().any(|(_, ty, ..)| ty == name)
+                    {
+                        structs.entry(name.to_string()).or_default().push(*id);
+                    }
+                }
+                TypeVariant::Func(f) => {
+                    if let (Some(name), Some(TypeVariant::FuncProto(proto))) =
+                        (f.name(), types.from_id(*f.prototype_tid()))
+                    {
+                        parameters.insert(name.to_string(), proto.parameter_list().len());
+                    }
+                }
+                _ => {}
+            }
+        }
+        let mut offsets = Offsets::NONE;
+        let mut missing = Vec::new();
+        for (name, ty, path, cost) in FIELDS {
+            let found = structs
+                .get(*ty)
+                .into_iter()
+                .flatten()
+                .find_map(|id| types.offset_of(*id, path).ok());
+            let Some((_, at)) = found else {
+                let field = format!("{ty}.{path}");
+                if cost.is_empty() {
+                    return Err(KernelError::NoField { field });
+                }
+                missing.push(MissingField { field, cost });
+                continue;
+            };
+            let byte = match at {
+                Offset::ByteOffset(byte) => byte,
+                Offset::BitOffsetAndSize(bit, size) => {
+                    // Only sk_userlocks is read as a bit-field.
+                    offsets.userlocks_shift = bit % 8;
+                    offsets.userlocks_mask = (1 << size.min(8)) - 1;
+                    bit / 8
+                }
+            };
+            if let Some(slot) = offsets.slot(name) {
+                *slot = byte;
+            }
+        }
+        if offsets.userlocks_mask == 0 {
+            offsets.userlocks_mask = 0xff;
+        }
+        Ok(Self {
+            offsets,
+            missing,
+            parameters,
+        })
+    }
+
+    /// Offsets of all fields.
+    #[must_use]
+    pub fn offsets(&self) -> Offsets {
+        self.offsets
+    }
+
+    /// Optional fields that are not there.
+    #[must_use]
+    pub fn missing(&self) -> &[MissingField] {
+        &self.missing
+    }
+
+    /// How many parameters the function has; None where BTF does not know it.
+    #[must_use]
+    pub fn parameters(&self, function: &str) -> Option<usize> {
+        self.parameters.get(function).copied()
+    }
+}
+
+/// A file in memory.
+struct Bytes(Vec<u8>);
+
+impl Readable for Bytes {
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
+        let from = usize::try_from(offset).ok();
+        let part = from
+            .and_then(|from| Some(from..from.checked_add(buffer.len())?))
+            .and_then(|range| self.0.get(range))
+            .ok_or_else(|| {
+                btfparse::Error::new(btfparse::ErrorKind::IOError, "the file ends too early")
+            })?;
+        buffer.copy_from_slice(part);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn truncated_and_foreign_bytes_are_errors() {
+        for bytes in [vec![], vec![0x9f, 0xeb], vec![0xff; 4096], b"\x7fELF".to_vec()] {
+            let result = KernelBtf::parse(PathBuf::from("x"), bytes);
+            assert!(matches!(
+                result,
+                Err(KernelError::BadBtf { .. } | KernelError::NoField { .. })
+            ));
+        }
+    }
+}

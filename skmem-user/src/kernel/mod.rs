@@ -1,0 +1,81 @@
+//! The running kernel: what it has, what is attached to it, what it keeps.
+//! Nothing outside of this module knows aya.
+//!
+//! * [`btf`]: field offsets and function signatures
+//! * [`symbols`]: which kernel functions exist out of line
+//! * [`plan`]: which programs go onto which functions of this kernel
+//! * [`tracer`]: load, attach, enable; detach on drop
+//! * [`table`]: the sockets' accounts, as the programs keep them
+//! * [`ring`]: the records, as bytes
+//! * [`counters`]: records made, lost, runs skipped
+//! * [`system`]: release, clock, capabilities, limits
+
+pub mod btf;
+pub mod counters;
+pub mod plan;
+pub mod ring;
+pub mod symbols;
+pub mod system;
+pub mod table;
+pub mod tracer;
+
+/// What can go wrong between skmem and the kernel. Each message says what
+/// failed, why, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// The kernel has no type information.
+    #[error(
+        "cannot read {path}: {source}; skmem needs a kernel (5.10 or newer) built with CONFIG_DEBUG_INFO_BTF=y"
+    )]
+    NoBtf {
+        /// The file.
+        path: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The type information cannot be understood.
+    #[error("cannot parse {path}: {reason}; is it this kernel's BTF?")]
+    BadBtf {
+        /// The file.
+        path: String,
+        /// The cause.
+        reason: String,
+    },
+    /// A field without which nothing works is missing.
+    #[error(
+        "this kernel has no {field}: skmem does not know this kernel; please report it with `uname -r`"
+    )]
+    NoField {
+        /// `struct.field`.
+        field: String,
+    },
+    /// A function without which nothing works cannot be hooked.
+    #[error(
+        "cannot hook {function}: {reason}; skmem cannot do without it on this kernel"
+    )]
+    NoHook {
+        /// The function, or the candidates for it.
+        function: String,
+        /// The cause.
+        reason: String,
+    },
+    /// The kernel refused a system call of bpf(2).
+    #[error("{what}: {reason}")]
+    Refused {
+        /// What was tried.
+        what: String,
+        /// The cause and the way out.
+        reason: String,
+    },
+    /// Too few rights.
+    #[error(
+        "not permitted to load tracing programs: run as root, or with the capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN{lockdown}"
+    )]
+    NotPermitted {
+        /// Empty, or what lockdown adds.
+        lockdown: String,
+    },
+}
+
+/// Result with a [`KernelError`].
+pub type Result<T> = std::result::Result<T, KernelError>;

@@ -1,0 +1,213 @@
+//! The probe plan: for each hook, which programs go onto which function of
+//! this kernel, and what it costs where that function is missing.
+//!
+//! A new kernel that renames or reshapes a function needs a line in
+//! [`PROBES`], no more.
+
+use skmem_common::hook::Hook;
+
+use super::{KernelError, Result, btf::KernelBtf, symbols::Symbols};
+
+/// How a program is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// At a function's entry, through a trampoline.
+    Fentry,
+    /// At a function's exit, through a trampoline.
+    Fexit,
+    /// At a function's entry, through a breakpoint.
+    Kprobe,
+    /// At a tracepoint, with typed arguments.
+    Tracepoint,
+}
+
+/// How much depends on a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Without it there is nothing to tell.
+    Essential,
+    /// Without it bytes are named from the fields: inferred, not observed.
+    Exact,
+    /// Without it a label or a context is missing.
+    Label,
+}
+
+/// One way to serve a hook.
+#[derive(Debug)]
+struct Probe {
+    hook: Hook,
+    need: Need,
+    function: &'static str,
+    /// Only where the function has this many parameters.
+    parameters: Option<usize>,
+    programs: &'static [(&'static str, Kind)],
+}
+
+macro_rules! only {
+    () => {
+        None
+    };
+    ($n:literal) => {
+        Some($n)
+    };
+}
+
+macro_rules! probe {
+    ($hook:ident, $need:ident, $function:literal $(/ $n:literal)?: $($program:literal @ $kind:ident),+) => {
+        Probe {
+            hook: Hook::$hook,
+            need: Need::$need,
+            function: $function,
+            parameters: only!($($n)?),
+            programs: &[$(($program, Kind::$kind)),+],
+        }
+    };
+}
+
+/// All ways, the newest kernel's first. Where several lines serve one hook,
+/// the first that fits is taken; but both retransmission functions are, since
+/// compilers inline one into the other (on 6.1, `__tcp_retransmit_skb` is out
+/// of line and yet never called).
+static PROBES: &[Probe] = &[
+    probe!(SendmsgLocked, Essential, "tcp_sendmsg_locked": "sendmsg_locked_entry" @ Fentry, "sendmsg_locked_exit" @ Fexit),
+    probe!(AllocSkb, Essential, "tcp_stream_alloc_skb" / 3: "alloc_skb_entry" @ Fentry, "alloc_skb_exit" @ Fexit),
+    probe!(AllocSkb, Essential, "tcp_stream_alloc_skb" / 4: "alloc_skb_entry" @ Fentry, "alloc_skb_sized_exit" @ Fexit),
+    probe!(AllocSkb, Essential, "sk_stream_alloc_skb" / 4: "alloc_skb_entry" @ Fentry, "alloc_skb_sized_exit" @ Fexit),
+    probe!(MemSchedule, Essential, "__sk_mem_schedule": "mem_schedule_entry" @ Fentry, "mem_schedule_exit" @ Fexit),
+    probe!(Ack, Exact, "tcp_ack": "ack_entry" @ Fentry, "ack_exit" @ Fexit),
+    probe!(WriteXmit, Exact, "tcp_write_xmit": "write_xmit_entry" @ Fentry, "write_xmit_exit" @ Fexit),
+    probe!(Fragment, Exact, "tcp_fragment": "fragment_entry" @ Fentry, "fragment_exit" @ Fexit),
+    probe!(Retransmit, Exact, "__tcp_retransmit_skb": "retransmit_entry" @ Fentry, "retransmit_exit" @ Fexit),
+    probe!(Retransmit, Exact, "tcp_retransmit_skb": "retransmit_outer_entry" @ Fentry, "retransmit_outer_exit" @ Fexit),
+    probe!(SendFin, Exact, "tcp_send_fin": "send_fin_entry" @ Fentry, "send_fin_exit" @ Fexit),
+    probe!(Connect, Exact, "tcp_connect": "connect_entry" @ Fentry, "connect_exit" @ Fexit),
+    probe!(SendSynack, Exact, "tcp_send_synack": "send_synack_entry" @ Fentry, "send_synack_exit" @ Fexit),
+    probe!(Purge, Exact, "tcp_write_queue_purge": "purge_entry" @ Fentry, "purge_exit" @ Fexit),
+    probe!(Sendpages, Exact, "do_tcp_sendpages" / 5: "sendpages_entry" @ Fentry, "sendpages_exit" @ Fexit),
+    probe!(MptcpFrag, Exact, "mptcp_sendmsg_frag" / 4: "mptcp_frag_entry" @ Fentry, "mptcp_frag_exit" @ Fexit),
+    probe!(Entail, Label, "tcp_skb_entail": "entail_entry" @ Fentry),
+    probe!(Entail, Label, "skb_entail" / 2: "entail_entry" @ Fentry),
+    probe!(Sendmsg, Label, "tcp_sendmsg": "sendmsg_exit" @ Fexit),
+    probe!(Zerocopy, Label, "__zerocopy_sg_from_iter" / 6: "zerocopy_exit" @ Fexit),
+    probe!(Zerocopy, Label, "__zerocopy_sg_from_iter" / 5: "zerocopy_exit" @ Fexit),
+    probe!(Zerocopy, Label, "__zerocopy_sg_from_iter" / 4: "zerocopy_old_exit" @ Fexit),
+    probe!(WaitMemory, Label, "sk_stream_wait_memory": "wait_memory_entry" @ Fentry, "wait_memory_exit" @ Fexit),
+    probe!(WaitConnect, Label, "sk_stream_wait_connect": "wait_connect_entry" @ Fentry, "wait_connect_exit" @ Fexit),
+    probe!(Setsockopt, Label, "sk_setsockopt" / 5: "setsockopt_exit" @ Fexit),
+    probe!(Setsockopt, Label, "sock_setsockopt" / 5: "setsockopt_probe" @ Kprobe),
+    probe!(TrimHead, Label, "tcp_trim_head": "trim_head_entry" @ Fentry, "trim_head_exit" @ Fexit),
+    probe!(RemoveEmpty, Label, "tcp_remove_empty_skb": "remove_empty_entry" @ Fentry, "remove_empty_exit" @ Fexit),
+    probe!(LossProbe, Label, "tcp_send_loss_probe": "loss_probe_entry" @ Fentry, "loss_probe_exit" @ Fexit),
+    probe!(WriteWakeup, Label, "tcp_write_wakeup": "write_wakeup_entry" @ Fentry, "write_wakeup_exit" @ Fexit),
+    probe!(Reset, Label, "tcp_reset": "reset_entry" @ Fentry, "reset_exit" @ Fexit),
+    probe!(SetState, Label, "inet_sock_set_state": "set_state" @ Tracepoint),
+    probe!(Destroy, Label, "tcp_destroy_sock": "destroy" @ Tracepoint),
+];
+
+/// What is lost without a hook.
+#[must_use]
+pub fn cost(hook: Hook) -> &'static str {
+    match hook {
+        Hook::None | Hook::Open | Hook::Task => "nothing",
+        Hook::SendmsgLocked => "payload of tcp_sendmsg will be inferred from write_seq",
+        Hook::AllocSkb => "new skbs will be inferred",
+        Hook::MemSchedule => "forward_alloc will be known, but not who asked for it",
+        Hook::Ack => "ACK frees will be inferred from snd_una",
+        Hook::WriteXmit => "splits and merges before sending will be inferred",
+        Hook::Fragment => "splits for retransmission will be inferred",
+        Hook::Retransmit => "merges for retransmission will be inferred",
+        Hook::SendFin => "the FIN's skb will be inferred",
+        Hook::Connect => "sockets are first seen when they send; the SYN will show as pre-existing",
+        Hook::SendSynack => "the copy of a crossed SYN-ACK will be inferred",
+        Hook::Purge => "queues emptied at the end will be inferred",
+        Hook::Sendpages => "sendfile and splice will be inferred from write_seq",
+        Hook::MptcpFrag => "bytes on MPTCP subflows will be inferred from write_seq",
+        Hook::Entail => "the limit that a new skb was tested against will not be known",
+        Hook::Sendmsg => "traces will lack the system call's own size and result",
+        Hook::Zerocopy => "traces will lack the moment at which user pages are attached",
+        Hook::WaitMemory => "blocked senders will not be seen, and labels may be wrong with several writers",
+        Hook::WaitConnect => "labels may be wrong for senders that wait for the connection",
+        Hook::Setsockopt => "SO_SNDBUF will be inferred from sk_sndbuf",
+        Hook::TrimHead => "partial ACKs will show as ack",
+        Hook::RemoveEmpty => "skbs taken back unused will be inferred",
+        Hook::LossProbe | Hook::WriteWakeup => "splits for probes will not be told apart",
+        Hook::Reset => "queues emptied by a reset will show as purge",
+        Hook::SetState => "traces will lack changes of state",
+        Hook::Destroy => "closed sockets will stay in the table",
+    }
+}
+
+/// One program onto one function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attachment {
+    /// The hook served.
+    pub hook: Hook,
+    /// How much depends on it.
+    pub need: Need,
+    /// The eBPF program.
+    pub program: &'static str,
+    /// How.
+    pub kind: Kind,
+    /// The kernel function or tracepoint.
+    pub function: &'static str,
+}
+
+/// What to attach, and what cannot be.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// In order of attachment.
+    pub attachments: Vec<Attachment>,
+    /// Hooks that no function serves.
+    pub missing: Vec<Hook>,
+}
+
+impl Plan {
+    /// Makes the plan for a kernel. `without` names hooks to leave out.
+    ///
+    /// # Errors
+    /// Where an essential hook cannot be served.
+    pub fn new(btf: &KernelBtf, symbols: &Symbols, without: &[Hook]) -> Result<Self> {
+        let fits = |probe: &Probe| {
+            if probe.programs.iter().all(|(_, k)| *k == Kind::Tracepoint) {
+                return true;
+            }
+            let parameters = btf.parameters(probe.function);
+            symbols.has(probe.function)
+                && parameters.is_some()
+                && probe.parameters.is_none_or(|n| parameters == Some(n))
+        };
+        let mut plan = Self::default();
+        for hook in Hook::ALL {
+            let mut probes = PROBES.iter().filter(|p| p.hook == *hook).peekable();
+            let Some(need) = probes.peek().map(|p| p.need) else {
+                continue;
+            };
+            let candidates: Vec<_> = probes.clone().map(|p| p.function).collect();
+            let all = *hook == Hook::Retransmit;
+            let chosen: Vec<_> = probes
+                .filter(|p| !without.contains(hook) && fits(p))
+                .take(if all { usize::MAX } else { 1 })
+                .collect();
+            if chosen.is_empty() {
+                if need == Need::Essential {
+                    return Err(KernelError::NoHook {
+                        function: candidates.join(" or "),
+                        reason: "not in this kernel's BTF and symbols in a known form".into(),
+                    });
+                }
+                plan.missing.push(*hook);
+            }
+            for probe in chosen {
+                plan.attachments
+                    .extend(probe.programs.iter().map(|(program, kind)| Attachment {
+                        hook: *hook,
+                        need,
+                        program,
+                        kind: *kind,
+                        function: probe.function,
+                    }));
+            }
+        }
+        Ok(plan)
+    }
+}

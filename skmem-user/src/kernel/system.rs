@@ -1,0 +1,43 @@
+//! The machine around the sockets: release, clock, rights, limits.
+
+use std::{fs, time::Duration};
+
+/// `uname -r`.
+#[must_use]
+pub fn release() -> String {
+    fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map(|s| s.trim().to_string())
+        .unwrap_or_else(|_| "unknown".into())
+}
+
+/// `CLOCK_MONOTONIC`, the clock of all records, in ns.
+#[must_use]
+pub fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `now` is valid for writes; this clock always exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    let since = Duration::new(now.tv_sec as u64, now.tv_nsec as u32);
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What kernel lockdown forbids, in a few words; None where it is off.
+#[must_use]
+pub fn lockdown() -> Option<String> {
+    let text = fs::read_to_string("/sys/kernel/security/lockdown").ok()?;
+    let mode = text.split('[').nth(1)?.split(']').next()?.to_string();
+    (mode != "none").then_some(mode)
+}
+
+/// Lifts the limit on locked memory: kernels before 5.11 charge maps to it.
+/// Later ones do not care, so a failure is none.
+pub fn lift_memlock() {
+    let all = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: `all` is valid for reads.
+    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const all) };
+}

@@ -1,0 +1,140 @@
+//! The table of accounts, mapped into this process: reading an account costs
+//! no system call and does not disturb the programs that keep it.
+
+use std::{
+    mem::MaybeUninit,
+    os::fd::{AsFd, AsRawFd},
+    ptr::{self, NonNull},
+    sync::atomic::{Ordering, fence},
+    time::Duration,
+};
+
+use aya::maps::{MapData, Queue};
+use skmem_common::account::Account;
+
+use super::{KernelError, Result};
+
+/// Tries at a consistent reading: hooks change an account for microseconds at
+/// a time.
+const TRIES: usize = 1000;
+
+/// The accounts of all traced sockets, by slot.
+#[derive(Debug)]
+pub struct Table {
+    base: NonNull<u8>,
+    bytes: usize,
+    slots: u32,
+}
+
+// SAFETY: the mapping belongs to this value alone and is read with care for
+// concurrent writers (the kernel's), as `read` says.
+unsafe impl Send for Table {}
+
+const STRIDE: usize = size_of::<Account>().next_multiple_of(8);
+
+impl Table {
+    /// Maps the table of `slots` accounts that `map` holds.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn new(map: &MapData, slots: u32) -> Result<Self> {
+        // SAFETY: sysconf has no preconditions.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        let page = usize::try_from(page).unwrap_or(4096);
+        let bytes = (STRIDE * slots as usize).next_multiple_of(page);
+        // SAFETY: a fresh shared mapping of a map made with BPF_F_MMAPABLE.
+        let base = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                map.fd().as_fd().as_raw_fd(),
+                0,
+            )
+        };
+        let base = NonNull::new(base.cast::<u8>())
+            .filter(|_| base != libc::MAP_FAILED)
+            .ok_or_else(|| KernelError::Refused {
+                what: "cannot map the table of accounts".into(),
+                reason: std::io::Error::last_os_error().to_string(),
+            })?;
+        Ok(Self { base, bytes, slots })
+    }
+
+    /// How many sockets fit.
+    #[must_use]
+    pub fn slots(&self) -> u32 {
+        self.slots
+    }
+
+    /// The account in `slot`; None where the slot is free or does not exist.
+    #[must_use]
+    pub fn read(&self, slot: u32) -> Option<Box<Account>> {
+        let at = self.at(slot)?;
+        let mut copy = Box::new(MaybeUninit::<Account>::uninit());
+        for attempt in 0..TRIES {
+            // SAFETY: `at` points to a whole account in the mapping.
+            let before = unsafe { (&raw const (*at).version).read_volatile() };
+            fence(Ordering::Acquire);
+            // SAFETY: as above; the account is plain numbers, so a torn copy
+            // is a value, and is thrown away.
+            unsafe { ptr::copy_nonoverlapping(at, copy.as_mut_ptr(), 1) };
+            fence(Ordering::Acquire);
+            // SAFETY: as above.
+            let after = unsafe { (&raw const (*at).version).read_volatile() };
+            if before == after && before % 2 == 0 {
+                break;
+            }
+            // A program that was preempted needs the CPU to finish.
+            if attempt % 16 == 15 {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+        // SAFETY: written above, by every way through the loop.
+        let account = unsafe { copy.assume_init() };
+        (account.ident.id != 0).then_some(account)
+    }
+
+    /// All accounts in use, with their slots.
+    pub fn accounts(&self) -> impl Iterator<Item = Box<Account>> + '_ {
+        (0..self.slots).filter(|slot| self.in_use(*slot)).filter_map(|slot| self.read(slot))
+    }
+
+    /// Wipes the account of a socket that is gone and gives its slot back.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the slot.
+    pub fn free(&self, slot: u32, free: &mut Queue<MapData, u32>) -> Result<()> {
+        if let Some(at) = self.at(slot) {
+            // SAFETY: the socket is gone and its slot not yet given back, so
+            // no program writes here.
+            unsafe { ptr::write_bytes(at, 0, 1) };
+            free.push(&slot, 0).map_err(|e| KernelError::Refused {
+                what: "cannot give a slot back".into(),
+                reason: e.to_string(),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn in_use(&self, slot: u32) -> bool {
+        // SAFETY: `at` points to a whole account in the mapping.
+        self.at(slot)
+            .is_some_and(|at| unsafe { (&raw const (*at).ident.id).read_volatile() } != 0)
+    }
+
+    fn at(&self, slot: u32) -> Option<*mut Account> {
+        (slot < self.slots).then(|| {
+            // SAFETY: the mapping holds `slots` accounts.
+            unsafe { self.base.as_ptr().add(STRIDE * slot as usize) }.cast()
+        })
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours and no reference into it is left.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.bytes) };
+    }
+}

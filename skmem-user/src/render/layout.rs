@@ -1,0 +1,92 @@
+//! Paragraphs and rows that keep to a width.
+
+use super::style::{Role, Style};
+
+/// `text` broken into lines at spaces: the first after `first` columns, the
+/// others after `rest`. A word that is too long has a line of its own.
+pub(super) fn wrap(text: &str, first: usize, rest: usize, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    let mut column = first;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if !line.is_empty() && column + 1 + length > width {
+            lines.push(std::mem::take(&mut line));
+            column = rest;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+            column += 1;
+        }
+        line.push_str(word);
+        column += length;
+    }
+    if !line.is_empty() {
+        lines.push(line);
+    }
+    lines
+}
+
+/// A row: `label` in `column` columns, then `text`, its further lines under
+/// its first.
+pub(super) fn row(out: &mut String, label: &str, column: usize, text: &str, style: &Style) {
+    hang(out, &format!("{label:<column$}"), column, text, None, style);
+}
+
+/// Writes `head`, which takes `column` columns, then `text` with its further
+/// lines at that column.
+pub(super) fn hang(
+    out: &mut String,
+    head: &str,
+    column: usize,
+    text: &str,
+    role: Option<Role>,
+    style: &Style,
+) {
+    out.push_str(head);
+    let mut lines = wrap(text, column, column, style.width).into_iter();
+    let mut put = |out: &mut String, line: String| match role {
+        Some(role) => out.push_str(&style.paint(role, line)),
+        None => out.push_str(&line),
+    };
+    if let Some(line) = lines.next() {
+        put(out, line);
+    } else {
+        out.truncate(out.trim_end_matches(' ').len());
+    }
+    for line in lines {
+        out.push('\n');
+        out.extend(std::iter::repeat_n(' ', column));
+        put(out, line);
+    }
+    out.push('\n');
+}
+
+/// An empty line and a section's title.
+pub(super) fn title(out: &mut String, text: &str, style: &Style) {
+    out.push('\n');
+    for line in wrap(text, 0, 0, style.width) {
+        out.push_str(&style.paint(Role::Title, line));
+        out.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_at_spaces_and_hang() {
+        let style = Style {
+            width: 20,
+            ..Style::PLAIN
+        };
+        let mut out = String::new();
+        row(&mut out, "  name", 8, "some words that wrap", &style);
+        assert_eq!(out, "  name  some words\n        that wrap\n");
+        out.clear();
+        row(&mut out, "  name", 8, "", &style);
+        assert_eq!(out, "  name\n");
+        assert_eq!(wrap("averyveryverylongword x", 0, 0, 10).len(), 2);
+    }
+}

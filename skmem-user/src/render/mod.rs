@@ -1,0 +1,53 @@
+//! Text and JSON: of a verdict, for people and programs; of trace events, a
+//! line each.
+//!
+//! Names from the kernel (comm) are escaped, numbers are grouped in prose and
+//! tables and plain in event lines, every line keeps to [`Style::width`] where
+//! its words allow.
+
+use std::io;
+
+use crate::explain::Verdict;
+
+mod account;
+mod escape;
+mod event_json;
+mod event_line;
+mod headline;
+mod layout;
+mod ops;
+mod overview;
+mod parts;
+mod style;
+#[cfg(test)]
+mod tests;
+mod units;
+mod who;
+
+pub use event_json::{event_json, event_json_line};
+pub use event_line::{event_header, event_line, event_line_by};
+pub use overview::overview;
+pub use style::Style;
+
+/// A verdict as text: the answer first, the account that proves it, and what
+/// can be done. Ends with a newline.
+#[must_use]
+pub fn text(verdict: &Verdict, style: &Style) -> String {
+    let mut out = String::new();
+    headline::write(&mut out, verdict, style);
+    parts::who(&mut out, verdict, style);
+    parts::chain(&mut out, verdict, style);
+    account::write(&mut out, verdict, style);
+    parts::holdup(&mut out, verdict, style);
+    parts::advice(&mut out, verdict, style);
+    out
+}
+
+/// A verdict as one line of JSON, fields in the contract's order. Without a
+/// newline.
+///
+/// # Errors
+/// None in practice: a verdict holds nothing that JSON cannot.
+pub fn json(verdict: &Verdict) -> io::Result<String> {
+    serde_json::to_string(verdict).map_err(io::Error::from)
+}

@@ -1,0 +1,90 @@
+//! A record's ledger operations and numbers, decoded: what lines and JSON
+//! share.
+
+use serde::Serialize;
+use skmem_common::{
+    cause::{Cause, LimitCause, Tier},
+    hook::Hook,
+    record::{
+        Event, FLAG_ENTRY, FLAG_LOCKLESS, FLAG_STEP, FLAG_TASK, OP_ADMIT, OP_BOOK, OP_LIMIT, OPS,
+        Op,
+    },
+};
+
+/// One operation, decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+pub(super) enum Decoded {
+    /// `bytes` of `wmem_queued` booked.
+    Book {
+        cause: &'static str,
+        bytes: i32,
+        tier: &'static str,
+    },
+    /// An skb was admitted, tested against `sndbuf`.
+    Admit { sndbuf: i32 },
+    /// The limit moved to `sndbuf`.
+    Limit {
+        cause: &'static str,
+        sndbuf: i32,
+        tier: &'static str,
+    },
+    /// Of a newer skmem.
+    Unknown { kind: u8, cause: u8, value: i32 },
+}
+
+/// The operations of `event`, as many as its header says it has.
+pub(super) fn decoded(event: &Event) -> impl Iterator<Item = Decoded> + '_ {
+    let used = usize::from(event.header.ops).min(OPS);
+    event.ops[..used].iter().map(decode)
+}
+
+fn decode(op: &Op) -> Decoded {
+    let tier = if op.tier == Tier::Inferred as u8 { "inferred" } else { "observed" };
+    let unknown = Decoded::Unknown {
+        kind: op.kind,
+        cause: op.cause,
+        value: op.value,
+    };
+    match op.kind {
+        OP_BOOK => Cause::from_u8(op.cause).map_or(unknown, |cause| Decoded::Book {
+            cause: cause.name(),
+            bytes: op.value,
+            tier,
+        }),
+        OP_ADMIT => Decoded::Admit { sndbuf: op.value },
+        OP_LIMIT => LimitCause::from_u8(op.cause).map_or(unknown, |cause| Decoded::Limit {
+            cause: cause.name(),
+            sndbuf: op.value,
+            tier,
+        }),
+        _ => unknown,
+    }
+}
+
+/// The hook's name; `unknown` for one of a newer skmem.
+pub(super) fn hook_name(hook: u8) -> &'static str {
+    Hook::from_u8(hook).map_or("unknown", Hook::name)
+}
+
+/// The names of the header's flags.
+pub(super) fn flags(flags: u8) -> Vec<&'static str> {
+    let names = [
+        (FLAG_TASK, "task"),
+        (FLAG_ENTRY, "entry"),
+        (FLAG_STEP, "step"),
+        (FLAG_LOCKLESS, "lockless"),
+    ];
+    let set = names.into_iter().filter(|(bit, _)| flags & bit != 0);
+    set.map(|(_, name)| name).collect()
+}
+
+/// What held a sender up, as `sk_stream_wait_memory`'s records say it.
+pub(super) fn wait_reason(arg: i32) -> &'static str {
+    match arg {
+        0 => "limit",
+        1 => "memory",
+        2 => "notsent_lowat",
+        _ => "unknown",
+    }
+}

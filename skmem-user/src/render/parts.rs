@@ -1,0 +1,225 @@
+//! The other sections of a verdict: who, the chain from `SO_SNDBUF` to Send-Q,
+//! what held the sender up, what can be done.
+
+use super::{
+    layout::{hang, row, title},
+    style::{Role, Style},
+    units::{bytes, counted, signed, span},
+    who::{ends, escaped_comm, name},
+};
+use crate::explain::{
+    Verdict,
+    numbers::grouped,
+    verdict::{Advice, Blocked, Doubling, Instant},
+};
+
+/// Columns of labels.
+const LABEL: usize = 10;
+
+pub(super) fn who(out: &mut String, v: &Verdict, style: &Style) {
+    let s = &v.socket;
+    out.push('\n');
+    let text = format!(
+        "{}, pid {}, {}, {}, netns {}, {}",
+        escaped_comm(s),
+        s.pid,
+        ends(s),
+        s.state,
+        s.netns,
+        name(s)
+    );
+    row(out, "who", LABEL, &text, style);
+    let instant = match v.instant {
+        Instant::Worst => "the worst excess",
+        Instant::Last => "the last call seen",
+    };
+    let closed = if s.closed { "; the socket is closed now" } else { "" };
+    let text = format!(
+        "{instant}, {} after skmem first saw the socket{closed}; kernel {}",
+        span(v.at_ns.saturating_sub(s.seen_ns)),
+        v.kernel
+    );
+    row(out, "when", LABEL, &text, style);
+}
+
+/// From what was asked for to what is queued.
+pub(super) fn chain(out: &mut String, v: &Verdict, style: &Style) {
+    title(out, "From SO_SNDBUF to Send-Q", style);
+    let mut lines: Vec<(&str, Option<i64>, String)> = Vec::new();
+    let asked = match v.so_sndbuf {
+        Some(_) if v.so_sndbuf_inferred => "inferred from the locked limit: half of it",
+        Some(_) => "what the application passed to setsockopt",
+        None => "not set: the kernel tunes the limit",
+    };
+    lines.push(("SO_SNDBUF", v.so_sndbuf, asked.to_owned()));
+    lines.push(("sk_sndbuf", Some(v.sndbuf), limit(v)));
+    lines.push((
+        "wmem_queued",
+        Some(v.wmem_queued),
+        "memory of the queued skbs (packet buffers), unsent and unacknowledged; ss -m: w".to_owned(),
+    ));
+    lines.push(("  payload", Some(v.payload), payload(v)));
+    lines.push(("  overhead", Some(v.skb_overhead), overhead(v)));
+    lines.push(("Send-Q", Some(v.send_q), send_q(v)));
+    lines.push((
+        "size_goal",
+        Some(v.size_goal),
+        format!(
+            "most payload for one skb: {} × MSS {}",
+            counted(v.gso_segs.max(1), "segment"),
+            grouped(v.mss)
+        ),
+    ));
+    let number = |n: &Option<i64>| n.map_or("-".to_owned(), |n| format!("{} B", grouped(n)));
+    let width = lines.iter().map(|(_, n, _)| number(n).len()).max().unwrap_or(0);
+    for (label, n, text) in &lines {
+        let head = format!("  {label:<12}{:>width$}  ", number(n));
+        hang(out, &head, head.len(), text, None, style);
+    }
+}
+
+fn limit(v: &Verdict) -> String {
+    let base = "the kernel's limit for wmem_queued";
+    match v.doubling {
+        None => format!("{base}, tested before each new skb"),
+        Some(d) => format!("{base}: {}", doubled(d, v.sndbuf)),
+    }
+}
+
+fn doubled(d: Doubling, sndbuf: i64) -> String {
+    let mut text = if d.clamped {
+        format!("net.core.wmem_max {}, doubled", grouped(d.honoured))
+    } else if d.forced {
+        "SO_SNDBUFFORCE, doubled".to_owned()
+    } else {
+        "SO_SNDBUF, doubled to leave room for overhead".to_owned()
+    };
+    if d.raised != 0 && 2 * d.honoured + d.raised == sndbuf {
+        text.push_str(&format!(", raised by {} to the kernel's minimum", grouped(d.raised)));
+    }
+    text
+}
+
+fn payload(v: &Verdict) -> String {
+    let mut text = "bytes of data in them".to_owned();
+    if v.mss > 0 && v.payload > 0 && v.payload % v.mss == 0 {
+        text.push_str(&format!(": {} × MSS {}", grouped(v.payload / v.mss), grouped(v.mss)));
+    }
+    if v.untrimmed != 0 {
+        text.push_str(&format!(
+            ", {} of them acknowledged but not cut off the first skb yet",
+            grouped(v.untrimmed)
+        ));
+    }
+    text
+}
+
+fn overhead(v: &Verdict) -> String {
+    let Some(one) = v.skb_truesize else {
+        return "skbs themselves (no skb was seen alone, so their number is unknown)".to_owned();
+    };
+    match v.skbs {
+        Some(n) => format!(
+            "{} × {}, the truesize (memory charged) of an empty one",
+            counted(n, "skb"),
+            grouped(one)
+        ),
+        None if v.cause_total("zerocopy-page-rounding") != 0 => format!(
+            "skbs of {} each when empty, and the rest of the pages that MSG_ZEROCOPY pins",
+            grouped(one)
+        ),
+        None => format!(
+            "skbs of {} each when empty, and bytes that are acknowledged but not freed yet",
+            grouped(one)
+        ),
+    }
+}
+
+fn send_q(v: &Verdict) -> String {
+    let mut text = "write_seq - snd_una, as ss prints it: payload".to_owned();
+    if v.untrimmed != 0 {
+        text.push_str(" less what is acknowledged");
+    }
+    if v.syn_fin != 0 {
+        text.push_str(" and 1 for the SYN or FIN");
+    }
+    if v.unsent > 0 {
+        text.push_str(&format!("; {} of it not sent yet", grouped(v.unsent)));
+    }
+    text
+}
+
+/// What held the sender up, and the peer's window.
+pub(super) fn holdup(out: &mut String, v: &Verdict, style: &Style) {
+    out.push('\n');
+    let text = v.blocked.as_ref().map_or_else(|| "never".to_owned(), blocked);
+    row(out, "blocked", LABEL, &text, style);
+    let p = &v.peer_window;
+    let mut text = format!("{} at that instant, {} in flight", bytes(p.bytes), grouped(p.in_flight));
+    if v.instant == Instant::Worst {
+        text.push_str(&format!("; {} at the last record", bytes(p.last_bytes)));
+    }
+    if p.closed {
+        text.push_str(": no room for another segment, so the sender waits for the receiver to read");
+    }
+    row(out, "window", LABEL, &text, style);
+}
+
+fn blocked(b: &Blocked) -> String {
+    let mut text = Vec::new();
+    if b.waits + b.asleep != 0 {
+        let now = match b.asleep {
+            0 => String::new(),
+            1 => " (asleep now)".to_owned(),
+            n => format!(" ({n} threads asleep now)"),
+        };
+        text.push(format!(
+            "{} in {}, longest {}{now}",
+            span(b.total_ns),
+            counted(signed(b.waits + b.asleep), "sleep"),
+            span(b.longest_ns)
+        ));
+    }
+    if b.refusals != 0 {
+        text.push(format!("EAGAIN {}", counted(signed(b.refusals), "time")));
+    }
+    let r = &b.reasons;
+    let lowat = if b.lowat_inferred {
+        "unsent bytes at tcp_notsent_lowat (inferred)"
+    } else {
+        "unsent bytes at TCP_NOTSENT_LOWAT"
+    };
+    let reasons: Vec<_> = [
+        (r.limit, "the limit (wmem_queued at or over sk_sndbuf)"),
+        (r.memory, "memory (refused below the limit)"),
+        (r.notsent_lowat, lowat),
+    ]
+    .into_iter()
+    .filter(|(n, _)| *n != 0)
+    .map(|(n, what)| format!("{}× {what}", grouped(signed(n))))
+    .collect();
+    format!("{}; on {}", text.join(", "), reasons.join(", "))
+}
+
+pub(super) fn advice(out: &mut String, v: &Verdict, style: &Style) {
+    list(out, "What can be done", &v.advice, true, style);
+    list(out, "What does not help here", &v.not_helpful, false, style);
+}
+
+fn list(out: &mut String, heading: &str, advice: &[Advice], price: bool, style: &Style) {
+    if advice.is_empty() {
+        return;
+    }
+    title(out, heading, style);
+    for (n, a) in advice.iter().enumerate() {
+        let head = format!("  {}. ", n + 1);
+        let text = format!("[{}] {}", a.cause, a.advice);
+        hang(out, &head, head.len(), &text, None, style);
+        let mut aside = String::new();
+        if price {
+            aside = format!("Price: {}. ", a.price);
+        }
+        aside.push_str(&format!("Known: {}.", a.evidence));
+        hang(out, "     ", 5, &aside, Some(Role::Aside), style);
+    }
+}

@@ -1,0 +1,57 @@
+//! Whose socket it is, in words.
+
+use skmem_common::record::Ident;
+
+use super::escape::escaped;
+use crate::explain::{address, verdict::Socket};
+
+/// `client (pid 123)`.
+pub(super) fn owner(socket: &Socket) -> String {
+    format!("{} (pid {})", escaped(&socket.comm), socket.pid)
+}
+
+/// `10.0.0.1:4000`, `[fd00::1]:4000`.
+pub(super) fn endpoint(address: &str, port: u16) -> String {
+    if address.contains(':') {
+        format!("[{address}]:{port}")
+    } else {
+        format!("{address}:{port}")
+    }
+}
+
+/// `10.0.0.1:4000 → 10.0.0.2:5001`.
+pub(super) fn ends(socket: &Socket) -> String {
+    format!(
+        "{} → {}",
+        endpoint(&socket.src, socket.sport),
+        endpoint(&socket.dst, socket.dport)
+    )
+}
+
+/// `cookie 17`, or `socket 0x8000…` where the kernel tells no cookie.
+pub(super) fn name(socket: &Socket) -> String {
+    match socket.cookie {
+        Some(cookie) => format!("cookie {cookie}"),
+        None => format!("socket {:#x} (skmem's number; this kernel tells no cookie)", socket.id),
+    }
+}
+
+/// `10.0.0.1:4000>10.0.0.2:5001`: one word, for event lines.
+pub(super) fn short(ident: &Ident) -> String {
+    format!(
+        "{}>{}",
+        endpoint(&address(ident.family, ident.saddr), ident.sport),
+        endpoint(&address(ident.family, ident.daddr), ident.dport)
+    )
+}
+
+/// The command name in `comm`, NUL-padded as the kernel has it.
+pub(super) fn comm(comm: &[u8; 16]) -> String {
+    let name = comm.split(|b| *b == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(name).into_owned()
+}
+
+/// The command name, safe for a terminal.
+pub(super) fn escaped_comm(socket: &Socket) -> String {
+    escaped(&socket.comm)
+}

@@ -1,0 +1,133 @@
+//! A receiver that reads: what the queue does while data flows, and where it stands when the flow stops.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{
+    Scenario, Stage, WRITER, client_setup, drain, pace, send, server_setup, wait_until_acknowledged,
+};
+use crate::workload::{
+    Params,
+    net::{Net, Netem, Tbf, set_sysctl},
+    proto::Done,
+    reader::Reader,
+    settle::{settle, settle_empty},
+    writer::{Pace, Writer},
+};
+
+/// The options of a bulk transfer.
+const BULK: &[&str] = &[
+    "interval",
+    "sndbuf",
+    "rcvbuf",
+    "write-size",
+    "bytes",
+    "mtu",
+    "gso-max-segs",
+    "nodelay",
+];
+
+pub(super) const AUTOTUNED: Scenario = Scenario {
+    name: "autotuned",
+    summary: "no SO_SNDBUF: the limit grows while the peer reads 4 MiB, then the peer stops",
+    provokes: &["autotuned-up", "new-skb", "first-fill", "ack"],
+    needs: &[],
+    accepts: BULK,
+    defaults: Params {
+        sndbuf: None,
+        write_size: 64 << 10,
+        bytes: Some(4 << 20),
+        ..Params::BASE
+    },
+    play: |stage| {
+        let net = Net::veth(&stage.params)?;
+        read_then_stop(stage, &net)
+    },
+};
+
+pub(super) const MTU_PROBING: Scenario = Scenario {
+    name: "mtu-probing",
+    summary: "tcp_mtu_probing 2: segments grow by probes while the peer reads 4 MiB, then it stops",
+    provokes: &["mtu-probe", "new-skb", "ack"],
+    needs: &[],
+    accepts: BULK,
+    defaults: AUTOTUNED.defaults,
+    play: |stage| {
+        let net = Net::veth(&stage.params)?;
+        set_sysctl(&net.client, "ipv4/tcp_mtu_probing", "2")?;
+        read_then_stop(stage, &net)
+    },
+};
+
+pub(super) const LOSS: Scenario = Scenario {
+    name: "loss",
+    summary: "4 MiB through 4 % loss and 2 ms delay, large packets cut on the way: SACK and retransmission",
+    provokes: &[
+        "ack",
+        "partial-ack-trim",
+        "sack-split",
+        "sack-shift",
+        "retransmit-fragment",
+        "retransmit-collapse",
+    ],
+    needs: &["sch_netem", "sch_tbf"],
+    accepts: BULK,
+    defaults: Params {
+        sndbuf: None,
+        write_size: 64 << 10,
+        bytes: Some(4 << 20),
+        deadline: Duration::from_secs(60),
+        ..Params::BASE
+    },
+    play: loss,
+};
+
+/// The server reads as much as it is told and no more; the client writes until it is blocked.
+fn read_then_stop(stage: &Stage, net: &Net) -> Result<Done> {
+    stage.ready(&net.client, &[])?;
+    let listener = net.listen(server_setup(stage))?;
+    let (sender, server) = net.connect(&listener, client_setup(stage))?;
+    let reader = Reader::spawn(&server, stage.params.bytes)?;
+    let until_blocked = Pace {
+        bytes: None,
+        ..pace(stage)
+    };
+    let write = send(stage.params.write_len(), 0);
+    let mut writers = [Writer::spawn(WRITER, &sender, until_blocked, write)?];
+    reader.join()?;
+    let senders = [sender];
+    let reason = settle(&senders, &mut writers)?;
+    stage.settled(&net.client, reason, &senders)?;
+    drain(stage, &net.client, &senders, &mut writers, &[server])
+}
+
+/// All is written, lost, sent again and read; rest is an empty queue.
+fn loss(stage: &Stage) -> Result<Done> {
+    let net = Net::veth(&stage.params)?;
+    // A bucket that holds no more than two segments: tbf cuts every GSO packet, so that netem drops
+    // single segments and ACKs end inside an skb.
+    let tbf = Tbf {
+        rate: 25_000_000,
+        burst: 4000,
+        limit: 1 << 20,
+    };
+    let netem = Netem {
+        loss_percent: 4.0,
+        delay: Duration::from_millis(2),
+        limit: 10_000,
+    };
+    net.shape(&tbf, &netem)?;
+    stage.ready(&net.client, &[])?;
+    let listener = net.listen(server_setup(stage))?;
+    let (sender, server) = net.connect(&listener, client_setup(stage))?;
+    Reader::spawn(&server, None)?;
+    let write = send(stage.params.write_len(), 0);
+    let mut writers = [Writer::spawn(WRITER, &sender, pace(stage), write)?];
+    writers[0].join()?;
+    let senders = [sender];
+    wait_until_acknowledged(&senders)?;
+    let reason = settle_empty(&senders, &mut writers)?;
+    stage.settled(&net.client, reason, &senders)?;
+    stage.done(&net.client, &senders)
+}

@@ -1,0 +1,138 @@
+//! Protocols on top of the TCP socket: TLS in the kernel, and Multipath TCP.
+
+use anyhow::{Result, anyhow};
+use socket2::Protocol;
+
+use super::{
+    ONE_WRITER, Scenario, Stage, WRITER, client_setup, drain, never_reading_server, pace, send,
+    server_setup,
+};
+use crate::{
+    diag::{self, Family},
+    workload::{
+        Params,
+        net::Net,
+        proto::Done,
+        sender::Sender,
+        settle::settle,
+        skip::Skip,
+        sockets::{Setup, set_option},
+        writer::Writer,
+    },
+};
+
+/// linux/tls.h
+const SOL_TLS: libc::c_int = 282;
+/// linux/tls.h
+const TLS_TX: libc::c_int = 1;
+
+/// `struct tls12_crypto_info_aes_gcm_128`
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct TlsKey {
+    version: u16,
+    cipher_type: u16,
+    iv: [u8; 8],
+    key: [u8; 16],
+    salt: [u8; 4],
+    rec_seq: [u8; 8],
+}
+
+/// TLS 1.2, AES-GCM-128, and a key that protects nothing: the receiver throws the records away.
+const DUMMY_KEY: TlsKey = TlsKey {
+    version: 0x0303,
+    cipher_type: 51,
+    iv: [1; 8],
+    key: [2; 16],
+    salt: [3; 4],
+    rec_seq: [0; 8],
+};
+
+pub(super) const KTLS: Scenario = Scenario {
+    name: "ktls",
+    summary: "TLS in the kernel: a record waits in forward_alloc before it counts as queued",
+    provokes: &["ktls-record", "new-skb", "first-fill", "splice"],
+    needs: &["tls"],
+    accepts: ONE_WRITER,
+    defaults: Params {
+        sndbuf: Some(16_384),
+        write_size: 16 << 10,
+        ..Params::BASE
+    },
+    play: ktls,
+};
+
+pub(super) const MPTCP: Scenario = Scenario {
+    name: "mptcp",
+    summary: "Multipath TCP with one subflow: the same bytes count on two sockets",
+    provokes: &["mptcp-subflow", "mptcp-sync", "new-skb"],
+    needs: &["mptcp", "tcp_diag"],
+    accepts: ONE_WRITER,
+    defaults: Params {
+        sndbuf: Some(16_384),
+        write_size: 4096,
+        ..Params::BASE
+    },
+    play: mptcp,
+};
+
+fn ktls(stage: &Stage) -> Result<Done> {
+    let net = Net::veth(&stage.params)?;
+    never_reading_server(stage, &net, start_tls, send(stage.params.write_len(), 0))
+}
+
+/// `TCP_ULP`, then the key, as a TLS library does after its handshake.
+fn start_tls(sender: &Sender) -> Result<()> {
+    let none = |what: &str| Skip::error(format!("this kernel has no {what} (modprobe tls)"));
+    set_option(&*sender.socket, libc::IPPROTO_TCP, libc::TCP_ULP, b"tls\0").map_err(|error| {
+        match error.raw_os_error() {
+            Some(libc::ENOENT | libc::ENOPROTOOPT) => none("TLS on sockets"),
+            _ => anyhow!(error).context("cannot set TCP_ULP to tls"),
+        }
+    })?;
+    set_option(&*sender.socket, SOL_TLS, TLS_TX, &DUMMY_KEY).map_err(|error| {
+        match error.raw_os_error() {
+            Some(libc::ENOENT | libc::EOPNOTSUPP) => none("AES-GCM for TLS on sockets"),
+            _ => anyhow!(error).context("cannot set TLS_TX"),
+        }
+    })
+}
+
+/// The senders reported on are the subflows, which are TCP sockets without a descriptor; so `sock_diag`
+/// is asked for all that the client's namespace holds.
+fn mptcp(stage: &Stage) -> Result<Done> {
+    let net = Net::veth(&stage.params)?;
+    let family = if stage.params.ipv6 {
+        Family::Ipv6
+    } else {
+        Family::Ipv4
+    };
+    let subflows = || {
+        net.client.run(|| {
+            diag::tcp_sockets(family).map_err(|error| {
+                if error.is_unsupported() {
+                    Skip::error("this kernel has no tcp_diag (modprobe tcp_diag)")
+                } else {
+                    error.into()
+                }
+            })
+        })
+    };
+    let multipath = |setup: Setup| Setup {
+        protocol: Protocol::MPTCP,
+        ..setup
+    };
+    // Before `ready`, so that a kernel without it is skipped before anything is attached.
+    drop(net.client(multipath(Setup::PLAIN))?);
+    subflows()?;
+    stage.ready(&net.client, &[])?;
+    let listener = net.listen(multipath(server_setup(stage)))?;
+    let (sender, server) = net.connect(&listener, multipath(client_setup(stage)))?;
+    let write = send(stage.params.write_len(), 0);
+    let mut writers = [Writer::spawn(WRITER, &sender, pace(stage), write)?];
+    let senders = [sender];
+    let reason = settle(&senders, &mut writers)?;
+    stage.settled_with(&net.client, reason, subflows()?, subflows)?;
+    drain(stage, &net.client, &senders, &mut writers, &[server])?;
+    stage.done_with(&net.client, subflows()?)
+}

@@ -1,0 +1,198 @@
+//! Data that reaches the socket as pages instead of being copied: `sendfile`, `splice`, `MSG_ZEROCOPY`.
+//!
+//! Spliced pages count with the bytes used of them (`do_tcp_sendpages` up to 6.1, `MSG_SPLICE_PAGES` in
+//! `tcp_sendmsg_locked` after); zerocopy pages count whole (`__zerocopy_sg_from_iter`).
+
+use std::{
+    fs::File,
+    io::{self, PipeReader, Write},
+    os::fd::{AsRawFd, FromRawFd},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use socket2::Socket;
+
+use super::{ONE_WRITER, Scenario, Stage, never_reading_server};
+use crate::workload::{Params, net::Net, proto::Done, skip::Skip, sockets::set_option};
+
+/// A pipe's default capacity (`PIPE_DEF_BUFFERS` pages): the most that one splice can carry.
+const PIPE: usize = 64 << 10;
+
+pub(super) const SENDFILE: Scenario = Scenario {
+    name: "sendfile",
+    summary: "sendfile from a file in memory, 64 KiB a call",
+    provokes: &["sendfile", "new-skb", "first-fill", "tail-append"],
+    needs: &[],
+    accepts: ONE_WRITER,
+    defaults: Params {
+        write_size: 64 << 10,
+        ..Params::BASE
+    },
+    play: sendfile,
+};
+
+pub(super) const SPLICE: Scenario = Scenario {
+    name: "splice",
+    summary: "splice from a pipe, 16 KiB a call",
+    provokes: &["splice", "new-skb", "first-fill", "tail-append"],
+    needs: &[],
+    accepts: ONE_WRITER,
+    defaults: Params {
+        write_size: 16 << 10,
+        ..Params::BASE
+    },
+    play: splice,
+};
+
+pub(super) const ZEROCOPY_SMALL: Scenario = Scenario {
+    name: "zerocopy-small",
+    summary: "MSG_ZEROCOPY with 1024-byte writes: each counts a whole page",
+    provokes: &[
+        "zerocopy-page-rounding",
+        "new-skb",
+        "first-fill",
+        "tail-append",
+    ],
+    needs: &[],
+    accepts: ONE_WRITER,
+    defaults: Params {
+        rcvbuf: Some(29_200),
+        ..Params::BASE
+    },
+    play: zerocopy,
+};
+
+pub(super) const ZEROCOPY_LARGE: Scenario = Scenario {
+    name: "zerocopy-large",
+    summary: "MSG_ZEROCOPY with 64 KiB writes",
+    provokes: ZEROCOPY_SMALL.provokes,
+    needs: &[],
+    accepts: ONE_WRITER,
+    defaults: Params {
+        sndbuf: Some(65_536),
+        write_size: 64 << 10,
+        ..Params::BASE
+    },
+    play: zerocopy,
+};
+
+fn sendfile(stage: &Stage) -> Result<Done> {
+    let net = Net::veth(&stage.params)?;
+    let len = stage.params.write_len();
+    let file = file_in_memory(len)?;
+    never_reading_server(
+        stage,
+        &net,
+        |_| Ok(()),
+        move |socket| {
+            let mut offset: libc::off_t = 0;
+            // SAFETY: both descriptors are live, `offset` is a live off_t.
+            let sent = unsafe {
+                libc::sendfile(socket.as_raw_fd(), file.as_raw_fd(), &raw mut offset, len)
+            };
+            usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+        },
+    )
+}
+
+fn splice(stage: &Stage) -> Result<Done> {
+    let net = Net::veth(&stage.params)?;
+    let payload = vec![b's'; stage.params.write_len().min(PIPE)];
+    let (from, mut to) = io::pipe().context("cannot make a pipe")?;
+    let mut held = 0;
+    never_reading_server(
+        stage,
+        &net,
+        |_| Ok(()),
+        move |socket| {
+            if held == 0 {
+                to.write_all(&payload)?;
+                held = payload.len();
+            }
+            let moved = splice_once(&from, socket, held)?;
+            held -= moved;
+            Ok(moved)
+        },
+    )
+}
+
+fn splice_once(from: &PipeReader, to: &Socket, len: usize) -> io::Result<usize> {
+    // SAFETY: both descriptors are live; null offsets mean the current position.
+    let moved = unsafe {
+        libc::splice(
+            from.as_raw_fd(),
+            std::ptr::null_mut(),
+            to.as_raw_fd(),
+            std::ptr::null_mut(),
+            len,
+            libc::SPLICE_F_MOVE,
+        )
+    };
+    usize::try_from(moved).map_err(|_| io::Error::last_os_error())
+}
+
+fn zerocopy(stage: &Stage) -> Result<Done> {
+    let net = Net::veth(&stage.params)?;
+    // Never written again, as zerocopy asks of its caller until the data is acknowledged.
+    let payload = vec![b'z'; stage.params.write_len()];
+    let allow = |sender: &super::Sender| {
+        set_option(&*sender.socket, libc::SOL_SOCKET, libc::SO_ZEROCOPY, &1_i32).map_err(|error| {
+            match error.raw_os_error() {
+                Some(libc::EOPNOTSUPP) => {
+                    Skip::error("this kernel has no MSG_ZEROCOPY for this socket")
+                }
+                _ => anyhow::anyhow!(error).context("cannot set SO_ZEROCOPY"),
+            }
+        })
+    };
+    never_reading_server(stage, &net, allow, move |socket| {
+        let sent = socket.send_with_flags(&payload, libc::MSG_ZEROCOPY | libc::MSG_NOSIGNAL);
+        match sent {
+            // Option memory (net.core.optmem_max) is full of completions that nobody fetched.
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                fetch_completions(socket);
+                thread::sleep(Duration::from_millis(1));
+                Ok(0)
+            }
+            other => other,
+        }
+    })
+}
+
+/// Takes the completion notices off the error queue; what they say is of no use here.
+fn fetch_completions(socket: &Socket) {
+    let mut control = [0_u64; 32];
+    loop {
+        // SAFETY: a msghdr of zeroes is valid: no name, no data, no control.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&control) as _;
+        // SAFETY: `message` points to the live control buffer, of the length given.
+        let got = unsafe {
+            libc::recvmsg(
+                socket.as_raw_fd(),
+                &raw mut message,
+                libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT,
+            )
+        };
+        if got < 0 {
+            return;
+        }
+    }
+}
+
+/// A file of `len` bytes without a name.
+fn file_in_memory(len: usize) -> Result<File> {
+    // SAFETY: the name is NUL-terminated.
+    let raw = unsafe { libc::memfd_create(c"skmem".as_ptr(), libc::MFD_CLOEXEC) };
+    if raw < 0 {
+        return Err(io::Error::last_os_error()).context("cannot make a file in memory");
+    }
+    // SAFETY: `raw` was opened just now and nobody else owns it.
+    let mut file = unsafe { File::from_raw_fd(raw) };
+    file.write_all(&vec![b'f'; len])
+        .context("cannot fill a file in memory")?;
+    Ok(file)
+}

@@ -1,0 +1,294 @@
+//! `cargo xtask test`: the tests on this machine, and those that need a kernel of their own in VMs.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use skmem_vm_init::Job;
+
+use crate::setup::Setup;
+use crate::vm::{Extra, MachineOptions, Streams, Vm};
+use crate::{guest, process, rust};
+
+/// The kernels that the VM tests run on where none is named.
+const KERNELS: &[&str] = &["5.10", "6.12"];
+
+/// Where the tests are in the guest.
+const IN_GUEST: &str = "/usr/local/bin/skmem-vm-tests";
+
+/// Options of `cargo xtask test`.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Run the tests that need no VM (both kinds run when neither is named)
+    #[arg(long)]
+    host: bool,
+    /// Run the tests that need a VM
+    #[arg(long)]
+    vm: bool,
+    /// A kernel for the VM tests; give it again for more
+    #[arg(long, value_name = "KERNEL")]
+    kernel: Vec<String>,
+    /// Stop a kernel's tests after this long
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    timeout: u64,
+    /// Run only tests whose names contain this
+    #[arg(value_name = "FILTER")]
+    filter: Option<String>,
+}
+
+/// One line of the table at the end.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+    /// Why there is no (whole) count.
+    broken: Option<String>,
+}
+
+impl Tally {
+    /// Takes in a line such as `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; …`.
+    fn read(&mut self, line: &str) {
+        let Some((_, counts)) = line
+            .strip_prefix("test result: ")
+            .and_then(|rest| rest.split_once(". "))
+        else {
+            return;
+        };
+        for count in counts.split("; ") {
+            let Some((Ok(number), kind)) = count
+                .split_once(' ')
+                .map(|(number, kind)| (number.parse::<u64>(), kind))
+            else {
+                continue;
+            };
+            match kind.trim() {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.skipped += number,
+                _ => {}
+            }
+        }
+    }
+
+    fn is_good(&self) -> bool {
+        self.failed == 0 && self.broken.is_none()
+    }
+
+    /// Something went wrong that no test was blamed for.
+    fn breaks(&mut self, why: String) {
+        if self.failed == 0 {
+            self.broken = Some(why);
+        }
+    }
+}
+
+/// Runs them; the code is 1 when one failed.
+pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
+    setup.build_tools()?;
+    let both = !options.host && !options.vm;
+    let mut table: Vec<(String, Tally)> = Vec::new();
+    if options.host || both {
+        table.push(("this machine".to_owned(), on_host(options)?));
+    }
+    if options.vm || both {
+        let default: Vec<String> = KERNELS.iter().map(|&kernel| kernel.to_owned()).collect();
+        for kernel in if options.kernel.is_empty() {
+            &default
+        } else {
+            &options.kernel
+        } {
+            let tally = in_vm(setup, options, kernel).unwrap_or_else(|failure| Tally {
+                broken: Some(format!("{failure:#}")),
+                ..Tally::default()
+            });
+            process::check_interrupted()?;
+            table.push((format!("kernel {kernel}"), tally));
+        }
+    }
+    let good = table.iter().all(|(_, tally)| tally.is_good());
+    io::stdout()
+        .write_all(summary(&table).as_bytes())
+        .context("cannot write to stdout")?;
+    Ok(u8::from(!good))
+}
+
+fn on_host(options: &Options) -> Result<Tally> {
+    let mut command = rust::cargo();
+    command
+        .args([
+            "test",
+            "--workspace",
+            "--exclude",
+            "skmem-ebpf",
+            "--no-fail-fast",
+        ])
+        .args(&options.filter);
+    command.stderr(Stdio::inherit());
+    let mut tally = Tally::default();
+    let status = process::with_stdout(&mut command, |from| {
+        let mut to = io::stdout().lock();
+        for line in BufReader::new(from).lines() {
+            let line = line.context("cannot read cargo's output")?;
+            writeln!(to, "{line}").context("cannot write to stdout")?;
+            tally.read(&line);
+        }
+        Ok(())
+    })?;
+    if !status.success() {
+        tally.breaks(format!("cargo test ended with {status}, see above"));
+    }
+    Ok(tally)
+}
+
+fn in_vm(setup: &Setup, options: &Options, kernel: &str) -> Result<Tally> {
+    let tests = Extra {
+        guest: IN_GUEST.to_owned(),
+        source: guest::vm_tests()?,
+    };
+    let machine = MachineOptions::for_tests(kernel, options.timeout);
+    let vm = Vm::prepare(setup, &machine, &[tests])?;
+    let mut argv = vec![IN_GUEST.to_owned(), "--test-threads=1".to_owned()];
+    argv.extend(options.filter.clone());
+    let job = Job {
+        argv,
+        env: vec![("RUST_BACKTRACE".into(), "1".into())],
+        send_out: false,
+        terminal: None,
+    };
+    let tally = Arc::new(Mutex::new(Tally::default()));
+    let done = vm.run(&job, || {
+        let counted = Counted {
+            tally: Arc::clone(&tally),
+            line: Vec::new(),
+        };
+        Ok(Streams {
+            stdout: Box::new(counted),
+            stderr: Box::new(io::stderr()),
+            out: None,
+        })
+    });
+    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match done {
+        Ok(done) if done.status == 0 => {}
+        Ok(done) => tally.breaks(format!("the tests ended with status {}", done.status)),
+        // The tests that ran count all the same.
+        Err(failure) => tally.breaks(format!("{failure:#}")),
+    }
+    Ok(tally)
+}
+
+/// Our stdout, with the results counted on their way.
+struct Counted {
+    tally: Arc<Mutex<Tally>>,
+    line: Vec<u8>,
+}
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stdout().write_all(bytes)?;
+        for &byte in bytes {
+            if byte == b'\n' {
+                let line = String::from_utf8_lossy(&self.line);
+                self.tally
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .read(&line);
+                self.line.clear();
+            } else {
+                self.line.push(byte);
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
+    }
+}
+
+/// The table, what broke, and the closing line.
+fn summary(table: &[(String, Tally)]) -> String {
+    let mut text = format!(
+        "\n{:<14} {:>8} {:>8} {:>8}\n",
+        "", "passed", "failed", "skipped"
+    );
+    let mut total = Tally::default();
+    for (
+        name,
+        Tally {
+            passed,
+            failed,
+            skipped,
+            broken,
+        },
+    ) in table
+    {
+        // What broke without a failed test counts as one, so that the closing line never looks good by accident.
+        let failed = failed + u64::from(broken.is_some());
+        _ = writeln!(text, "{name:<14} {passed:>8} {failed:>8} {skipped:>8}");
+        if let Some(why) = broken {
+            _ = writeln!(
+                text,
+                "  {}",
+                why.split_whitespace().collect::<Vec<_>>().join(" ")
+            );
+        }
+        total.passed += passed;
+        total.failed += failed;
+        total.skipped += skipped;
+    }
+    _ = writeln!(
+        text,
+        "\n{} passed, {} failed, {} skipped",
+        total.passed, total.failed, total.skipped
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_several_test_programs_add_up() {
+        let mut tally = Tally::default();
+        tally.read("running 3 tests");
+        tally.read("test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s");
+        tally.read("test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 4 filtered out; finished in 1.20s");
+        assert_eq!(
+            tally,
+            Tally {
+                passed: 3,
+                failed: 2,
+                skipped: 1,
+                broken: None
+            }
+        );
+        assert!(!tally.is_good());
+    }
+
+    #[test]
+    fn a_kernel_that_did_not_boot_is_a_failure_in_the_closing_line() {
+        let broken = Tally {
+            broken: Some("no\nboot".into()),
+            ..Tally::default()
+        };
+        let good = Tally {
+            passed: 5,
+            ..Tally::default()
+        };
+        let text = summary(&[
+            ("this machine".into(), good),
+            ("kernel 5.10".into(), broken),
+        ]);
+        assert!(text.contains("  no boot\n"), "{text}");
+        assert!(
+            text.ends_with("\n5 passed, 1 failed, 0 skipped\n"),
+            "{text}"
+        );
+    }
+}

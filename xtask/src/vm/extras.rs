@@ -1,0 +1,57 @@
+//! `--with`: Debian packages for the guest, unpacked with all they depend on.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::debian::{self, Apt};
+use crate::setup::Setup;
+use crate::{error, paths};
+
+/// Where they come from, whatever the guest's kernel is: old enough for programs that the oldest kernel can run.
+const SUITE: &str = "bookworm";
+
+/// The package of a tool that is called otherwise.
+fn package_of(tool: &str) -> &str {
+    match tool {
+        "ip" | "tc" | "ss" | "nstat" => "iproute2",
+        "nc" => "netcat-openbsd",
+        "ping" => "iputils-ping",
+        other => other,
+    }
+}
+
+/// The directory with the unpacked packages; None when none are wanted.
+pub(super) fn unpacked(setup: &Setup, tools: &[String]) -> Result<Option<PathBuf>> {
+    if tools.is_empty() {
+        return Ok(None);
+    }
+    for tool in tools {
+        let sound = tool.bytes().all(|byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte)
+        });
+        if !sound || !tool.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+            return Err(error::usage(format!(
+                "--with {tool:?}: this is no name of a tool or a Debian package"
+            )));
+        }
+    }
+    // A real shell besides, for busybox's would call its own applets instead of these tools.
+    let packages: BTreeSet<&str> = tools
+        .iter()
+        .map(|tool| package_of(tool))
+        .chain(["dash"])
+        .collect();
+    let packages: Vec<String> = packages.into_iter().map(str::to_owned).collect();
+    let directory = paths::tools()
+        .join("extras")
+        .join(format!("{SUITE}_{}", packages.join("_")));
+    if !directory.exists() {
+        setup.needs(&format!("the packages {}", packages.join(", ")))?;
+        debian::check_present()?;
+        let apt = Apt::update(SUITE)?;
+        debian::download_closure(&apt, &packages, &directory)?;
+    }
+    Ok(Some(directory))
+}

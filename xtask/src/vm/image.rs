@@ -1,0 +1,468 @@
+//! The guest's initramfs: busybox, our init, skmem, kernel modules, and what a run adds.
+//!
+//! An image is named by the hash of what it is made of (each file's path, size and time), and made only when none of
+//! that name is there. Modules are decompressed once for each kernel: the kernel takes several archives in one file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Cursor, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use cpio::newc;
+use cpio::newc::ModeFileType;
+use sha2::{Digest, Sha256};
+use skmem_vm_init::MODULES_FILE;
+
+use crate::debian::hex;
+use crate::kernels::{self, Kernel};
+use crate::{paths, process};
+
+/// Modules to load, with what they depend on: the ports to the host, and what tests of TCP need.
+const MODULES: &[&str] = &[
+    "virtio_pci",
+    "virtio_console",
+    "veth",
+    "sch_netem",
+    "sch_tbf",
+    "sch_fq",
+    "inet_diag",
+    "tcp_diag",
+    "udp_diag",
+    "mptcp_diag",
+    "tls",
+    "tcp_bbr",
+];
+
+/// How many images stay: the last ones of a few kernels.
+const KEPT: usize = 12;
+
+/// Changes when images of the same parts would come out different.
+const LAYOUT: u32 = 1;
+
+/// A file of this machine that a run wants in the guest.
+#[derive(Debug, Clone)]
+pub(crate) struct Extra {
+    /// Where in the guest: an absolute path.
+    pub(crate) guest: String,
+    /// Where here.
+    pub(crate) source: PathBuf,
+}
+
+/// What an image is made of.
+pub(crate) struct Parts<'a> {
+    pub(crate) kernel: &'a Kernel,
+    pub(crate) busybox: &'a Path,
+    pub(crate) init: &'a Path,
+    pub(crate) skmem: &'a Path,
+    /// A directory of unpacked packages.
+    pub(crate) extras: Option<&'a PathBuf>,
+    pub(crate) extra: &'a [Extra],
+}
+
+/// Makes the image unless it is there; returns its path.
+pub(crate) fn build(parts: &Parts<'_>) -> Result<PathBuf> {
+    let directory = paths::tools().join("images");
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    let modules_key = key(|text| {
+        writeln!(
+            text,
+            "{LAYOUT} {} {MODULES:?} {:?}",
+            parts.kernel.release, parts.kernel.modules
+        )?;
+        stamp(text, &parts.kernel.image)
+    })?;
+    let image_key = key(|text| {
+        writeln!(text, "{LAYOUT} {modules_key} {:?}", parts.extras)?;
+        for file in [parts.busybox, parts.init, parts.skmem] {
+            stamp(text, file)?;
+        }
+        for extra in parts.extra {
+            writeln!(text, "{}", extra.guest)?;
+            stamp(text, &extra.source)?;
+        }
+        Ok(())
+    })?;
+    let image = directory.join(format!("{image_key}.cpio"));
+    if !touch(&image) {
+        let modules = directory.join(format!("{modules_key}.cpio"));
+        if !touch(&modules) {
+            write_whole(&modules, |to| {
+                write_archive(&module_files(parts.kernel)?, to)
+            })?;
+        }
+        let files = user_land(parts)?;
+        write_whole(&image, |to| {
+            let mut from = File::open(&modules)
+                .with_context(|| format!("cannot open {}", modules.display()))?;
+            io::copy(&mut from, to).context("cannot copy the modules into the image")?;
+            write_archive(&files, to)
+        })?;
+        prune(&directory)?;
+    }
+    Ok(image)
+}
+
+/// Hashes the text that `describe` writes.
+fn key(describe: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<String> {
+    let mut text = Vec::new();
+    describe(&mut text)?;
+    Ok(hex(&Sha256::digest(&text)[..12]))
+}
+
+fn stamp(text: &mut Vec<u8>, file: &Path) -> Result<()> {
+    let metadata = fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?;
+    writeln!(
+        text,
+        "{} {} {}.{:09}",
+        file.display(),
+        metadata.len(),
+        metadata.mtime(),
+        metadata.mtime_nsec()
+    )?;
+    Ok(())
+}
+
+/// Marks an image as used now; false when there is none.
+fn touch(image: &Path) -> bool {
+    File::options()
+        .append(true)
+        .open(image)
+        .is_ok_and(|file| file.set_modified(SystemTime::now()).is_ok())
+}
+
+/// Writes a file that appears whole or not at all.
+fn write_whole(file: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let directory = file.parent().context("no directory to write in")?;
+    let incoming = tempfile::NamedTempFile::new_in(directory)
+        .with_context(|| format!("cannot write to {}", directory.display()))?;
+    let mut to = BufWriter::with_capacity(1 << 20, incoming);
+    write(&mut to)?;
+    let incoming = to.into_inner().context("cannot write the image")?;
+    incoming
+        .persist(file)
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(())
+}
+
+fn prune(directory: &Path) -> Result<()> {
+    let entries =
+        fs::read_dir(directory).with_context(|| format!("cannot list {}", directory.display()))?;
+    let mut images: Vec<(SystemTime, PathBuf)> = entries
+        .flatten()
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    images.sort();
+    for (_, image) in images.iter().rev().skip(KEPT) {
+        // Another run may have been faster.
+        _ = fs::remove_file(image);
+    }
+    Ok(())
+}
+
+/// A file of the image, by the path that it has there, without the leading slash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Node {
+    Directory,
+    Symlink(String),
+    Console,
+    Copy { source: PathBuf, mode: u32 },
+    Bytes(Vec<u8>),
+}
+
+/// The files by their paths, so that each comes once and after the directory it lies in.
+#[derive(Debug, Default)]
+struct Tree(BTreeMap<String, Node>);
+
+impl Tree {
+    fn add(&mut self, path: &str, node: Node) {
+        let path = merged(path.trim_start_matches("./").trim_matches('/'));
+        let mut end = 0;
+        while let Some(slash) = path[end..].find('/') {
+            end += slash;
+            self.0
+                .entry(path[..end].to_owned())
+                .or_insert(Node::Directory);
+            end += 1;
+        }
+        if node == Node::Directory {
+            self.0.entry(path).or_insert(node);
+        } else {
+            self.0.insert(path, node);
+        }
+    }
+
+    fn has_program(&self, name: &str) -> bool {
+        ["usr/bin", "usr/sbin", "usr/local/bin"]
+            .iter()
+            .any(|place| self.0.contains_key(&format!("{place}/{name}")))
+    }
+}
+
+/// Packages old and new agree on where a file is once `/bin`, `/sbin` and `/lib` are what they are in `/usr`.
+fn merged(path: &str) -> String {
+    match path.split('/').next() {
+        Some("bin" | "sbin" | "lib" | "lib64") if path.contains('/') => format!("usr/{path}"),
+        _ => path.to_owned(),
+    }
+}
+
+fn module_files(kernel: &Kernel) -> Result<Tree> {
+    let mut tree = Tree::default();
+    let mut list = String::new();
+    if let Some(directory) = &kernel.modules {
+        for module in kernels::collect_modules(directory, MODULES)? {
+            let path = format!("/usr/lib/modules/{}.ko", module.name);
+            list.push_str(&path);
+            list.push('\n');
+            tree.add(&path, Node::Bytes(module.image));
+        }
+    }
+    tree.add(MODULES_FILE, Node::Bytes(list.into_bytes()));
+    Ok(tree)
+}
+
+fn user_land(parts: &Parts<'_>) -> Result<Tree> {
+    let mut tree = Tree::default();
+    for directory in [
+        "dev",
+        "proc",
+        "sys",
+        "tmp",
+        "run",
+        "root",
+        "out",
+        "mnt",
+        "var",
+        "etc",
+        "usr/bin",
+        "usr/sbin",
+        "usr/lib64",
+    ] {
+        tree.add(directory, Node::Directory);
+    }
+    for name in ["bin", "sbin", "lib", "lib64"] {
+        tree.0
+            .insert(name.to_owned(), Node::Symlink(format!("usr/{name}")));
+    }
+    tree.add("var/run", Node::Symlink("/run".into()));
+    // The first process has no stdout and stderr without it, for it mounts /dev itself.
+    tree.add("dev/console", Node::Console);
+    tree.add(
+        "init",
+        Node::Copy {
+            source: parts.init.to_owned(),
+            mode: 0o755,
+        },
+    );
+    tree.add(
+        "usr/bin/busybox",
+        Node::Copy {
+            source: parts.busybox.to_owned(),
+            mode: 0o755,
+        },
+    );
+    tree.add(
+        "usr/local/bin/skmem",
+        Node::Copy {
+            source: parts.skmem.to_owned(),
+            mode: 0o755,
+        },
+    );
+    tree.add(
+        "etc/passwd",
+        Node::Bytes(
+            b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n".to_vec(),
+        ),
+    );
+    tree.add(
+        "etc/group",
+        Node::Bytes(b"root:x:0:\nnogroup:x:65534:\n".to_vec()),
+    );
+    tree.add(
+        "etc/hosts",
+        Node::Bytes(b"127.0.0.1 localhost skmem\n::1 localhost\n".to_vec()),
+    );
+    if let Some(directory) = parts.extras {
+        add_packages(&mut tree, directory)?;
+    }
+    for extra in parts.extra {
+        let mode = fs::metadata(&extra.source)
+            .map_or(0o755, |metadata| metadata.permissions().mode() & 0o7777);
+        tree.add(
+            &extra.guest,
+            Node::Copy {
+                source: extra.source.clone(),
+                mode,
+            },
+        );
+    }
+    // Real programs win over busybox's applets of the same name.
+    let listed = process::succeed(Command::new(parts.busybox).arg("--list-full"), None)?;
+    let applets: BTreeSet<&str> = listed.lines().collect();
+    for applet in applets {
+        let name = applet.rsplit('/').next().unwrap_or(applet);
+        if applet.contains('/') && !tree.has_program(name) {
+            tree.add(applet, Node::Symlink("/usr/bin/busybox".into()));
+        }
+    }
+    // busybox's shell prefers its own applets to the PATH, so with real ones a real shell is needed too.
+    if tree.has_program("dash") {
+        tree.add("usr/bin/sh", Node::Symlink("dash".into()));
+    }
+    Ok(tree)
+}
+
+/// What packages bring along that no command looks at.
+const SKIPPED: &[&str] = &[
+    "usr/share/bash-completion",
+    "usr/share/bug",
+    "usr/share/doc",
+    "usr/share/doc-base",
+    "usr/share/info",
+    "usr/share/lintian",
+    "usr/share/locale",
+    "usr/share/man",
+    "usr/share/perl5",
+    "usr/lib/x86_64-linux-gnu/gconv",
+    "usr/lib/x86_64-linux-gnu/perl-base",
+    "var",
+];
+
+fn add_packages(tree: &mut Tree, root: &Path) -> Result<()> {
+    let mut left = vec![root.to_owned()];
+    while let Some(directory) = left.pop() {
+        let entries = fs::read_dir(&directory)
+            .with_context(|| format!("cannot list {}", directory.display()))?;
+        for entry in entries {
+            let entry = entry.with_context(|| format!("cannot list {}", directory.display()))?;
+            let source = entry.path();
+            let path = source
+                .strip_prefix(root)
+                .context("a file outside of its directory")?
+                .display()
+                .to_string();
+            let kind = entry
+                .file_type()
+                .with_context(|| format!("cannot read {}", source.display()))?;
+            if SKIPPED.contains(&merged(&path).as_str()) {
+                continue;
+            }
+            if kind.is_dir() {
+                left.push(source);
+            } else if kind.is_symlink() {
+                // Merged directories are links already.
+                if !matches!(path.as_str(), "bin" | "sbin" | "lib" | "lib64") {
+                    let target = fs::read_link(&source)
+                        .with_context(|| format!("cannot read {}", source.display()))?;
+                    tree.add(&path, Node::Symlink(target.display().to_string()));
+                }
+            } else if kind.is_file() {
+                let mode = entry
+                    .metadata()
+                    .with_context(|| format!("cannot read {}", source.display()))?
+                    .mode()
+                    & 0o7777;
+                tree.add(&path, Node::Copy { source, mode });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_archive(tree: &Tree, to: &mut dyn Write) -> Result<()> {
+    for (number, (path, node)) in (1..).zip(&tree.0) {
+        let entry = |kind: ModeFileType, mode: u32| {
+            newc::Builder::new(path)
+                .ino(number)
+                .nlink(1)
+                .mode(mode)
+                .set_mode_file_type(kind)
+        };
+        let written = match node {
+            Node::Directory => finish(entry(ModeFileType::Directory, 0o755), &[], to),
+            Node::Symlink(target) => {
+                finish(entry(ModeFileType::Symlink, 0o777), target.as_bytes(), to)
+            }
+            Node::Console => finish(
+                entry(ModeFileType::Char, 0o600).rdev_major(5).rdev_minor(1),
+                &[],
+                to,
+            ),
+            Node::Copy { source, mode } => {
+                let bytes = fs::read(source)
+                    .with_context(|| format!("cannot read {}", source.display()))?;
+                finish(entry(ModeFileType::Regular, *mode), &bytes, to)
+            }
+            Node::Bytes(bytes) => finish(entry(ModeFileType::Regular, 0o644), bytes, to),
+        };
+        written.with_context(|| format!("cannot write {path} to the image"))?;
+    }
+    newc::trailer(to).context("cannot write the image's end")?;
+    Ok(())
+}
+
+fn finish(entry: newc::Builder, content: &[u8], to: &mut dyn Write) -> io::Result<()> {
+    let length =
+        u32::try_from(content.len()).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    let mut writer = entry.write(to, length);
+    io::copy(&mut Cursor::new(content), &mut writer)?;
+    writer.finish()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_file_comes_after_its_directories() {
+        let mut tree = Tree::default();
+        tree.add("/bin/x/y", Node::Bytes(b"1".to_vec()));
+        tree.add("lib", Node::Symlink("usr/lib".into()));
+        let paths: Vec<&str> = tree.0.keys().map(String::as_str).collect();
+        assert_eq!(paths, ["lib", "usr", "usr/bin", "usr/bin/x", "usr/bin/x/y"]);
+        assert!(!tree.has_program("y"));
+    }
+
+    #[test]
+    fn the_archive_reads_back() {
+        let mut tree = Tree::default();
+        tree.add("etc/a", Node::Bytes(b"text".to_vec()));
+        tree.add("link", Node::Symlink("etc/a".into()));
+        tree.add("dev/console", Node::Console);
+        let mut bytes = Vec::new();
+        write_archive(&tree, &mut bytes).unwrap();
+        let mut from: &[u8] = &bytes;
+        let mut seen = Vec::new();
+        loop {
+            let reader = newc::Reader::new(from).unwrap();
+            let entry = reader.entry().clone();
+            if entry.is_trailer() {
+                break;
+            }
+            let mut content = Vec::new();
+            from = reader.to_writer(&mut content).unwrap();
+            seen.push((
+                entry.name().to_owned(),
+                entry.mode(),
+                entry.rdev_major(),
+                content,
+            ));
+        }
+        assert_eq!(
+            seen,
+            [
+                ("dev".to_owned(), 0o040_755, 0, vec![]),
+                ("dev/console".to_owned(), 0o020_600, 5, vec![]),
+                ("etc".to_owned(), 0o040_755, 0, vec![]),
+                ("etc/a".to_owned(), 0o100_644, 0, b"text".to_vec()),
+                ("link".to_owned(), 0o120_777, 0, b"etc/a".to_vec()),
+            ]
+        );
+    }
+}
