@@ -270,15 +270,28 @@ impl Ledger {
     #[inline(never)]
     fn keep_worst(&mut self) {
         self.at_peak = 0;
-        self.worst.w = self.now.w;
-        self.worst.sndbuf = self.now.sndbuf;
-        self.worst.since_mask = self.now.since_mask;
-        self.worst.admission = self.now.admission;
-        let mut n = 0;
-        while n < CAUSES {
-            self.worst.total[n] = self.now.total[n];
-            self.worst.since[n] = self.now.since[n];
-            n += 1;
-        }
+        copy(&self.now, &mut self.worst);
+    }
+}
+
+/// Copies a standing.
+#[cfg(not(target_arch = "bpf"))]
+fn copy(from: &Standing, to: &mut Standing) {
+    *to = *from;
+}
+
+/// Copies a standing with one helper call: 1.5 KiB word by word would be
+/// walked by the verifier at each place that books.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+fn copy(from: &Standing, to: &mut Standing) {
+    type ProbeReadKernel = unsafe extern "C" fn(*mut Standing, u32, *const Standing) -> i64;
+    /// `BPF_FUNC_probe_read_kernel`
+    const PROBE_READ_KERNEL: usize = 113;
+    // SAFETY: a call to a helper is a call to its number; it takes these
+    // arguments, and both pointers are good for a whole standing.
+    unsafe {
+        let probe_read_kernel: ProbeReadKernel = core::mem::transmute(PROBE_READ_KERNEL);
+        probe_read_kernel(to, size_of::<Standing>() as u32, from);
     }
 }

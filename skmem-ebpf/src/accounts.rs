@@ -131,11 +131,11 @@ fn open(sk: Sock, tp: Kernel) -> u32 {
     let asked = sk.address();
     // SAFETY: the entry is copied at once; it is written by setsockopt of the
     // same socket only.
-    if let Some(asked) = unsafe { ASKED.get(&asked) } {
-        if seen.locked != 0 {
-            who.so_sndbuf = asked.value;
-            who.flags |= asked.flags;
-        }
+    if let Some(asked) = unsafe { ASKED.get(&asked) }
+        && seen.locked != 0
+    {
+        who.so_sndbuf = asked.value;
+        who.flags |= asked.flags;
     }
     if seen.w != 0 {
         who.flags |= IDENT_OLDER;

@@ -77,12 +77,12 @@ pub fn setsockopt_probe(ctx: ProbeContext) -> u32 {
     };
     let _ = ASKED.insert(&sk, &asked, 0);
     // Without socket storage the account is found by address, too.
-    if !maps::use_storage() {
-        if let Some(account) = accounts::find(Sock::new(sk as *const u8)) {
-            account.ident.so_sndbuf = asked.value;
-            account.ident.flags &= !IDENT_V_FORCED;
-            account.ident.flags |= asked.flags;
-        }
+    if !maps::use_storage()
+        && let Some(account) = accounts::find(Sock::new(sk as *const u8))
+    {
+        account.ident.so_sndbuf = asked.value;
+        account.ident.flags &= !IDENT_V_FORCED;
+        account.ident.flags |= asked.flags;
     }
     0
 }

@@ -5,7 +5,10 @@
 //! timer besides. A record that finds the ring full is counted, per hook and
 //! per socket; the account itself is in the kernel and loses nothing.
 
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns};
+use aya_ebpf::helpers::{
+    bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns,
+    generated::bpf_get_current_comm,
+};
 use skmem_common::{
     account::Account,
     hook::{HOOKS, Hook},
@@ -211,19 +214,21 @@ pub fn opened(account: &mut Account) {
         return;
     };
     counters.produced[Hook::Open as usize] += 1;
-    let Some(mut room) = EVENTS.reserve::<Open>(0) else {
+    let Some(mut room) = EVENTS.reserve_bytes(size_of::<Open>(), 0) else {
         counters.lost[Hook::Open as usize] += 1;
         account.lost += 1;
         return;
     };
-    room.write(Open {
-        header: header(Hook::Open, size_of::<Open>(), FLAG_TASK, 0),
-        time_ns: account.ident.seen_ns,
-        event_no: account.event_no,
-        slot: account.slot,
-        ident: account.ident,
-        view: account.last,
-    });
+    let to = room.as_mut_ptr().cast::<Open>();
+    // SAFETY: a whole Open was reserved, 8-byte aligned; all of it is written.
+    unsafe {
+        (&raw mut (*to).header).write(header(Hook::Open, size_of::<Open>(), FLAG_TASK, 0));
+        (&raw mut (*to).time_ns).write(account.ident.seen_ns);
+        (&raw mut (*to).event_no).write(account.event_no);
+        (&raw mut (*to).slot).write(account.slot);
+        (&raw mut (*to).ident).write(account.ident);
+        (&raw mut (*to).view).write(account.last);
+    }
     room.submit(wake(&mut counters.pending, size_of::<Open>()));
 }
 
@@ -235,21 +240,24 @@ fn task(account: &mut Account, now: u64, ids: u64) {
         return;
     };
     counters.produced[Hook::Task as usize] += 1;
-    let Some(mut room) = EVENTS.reserve::<Task>(0) else {
+    let Some(mut room) = EVENTS.reserve_bytes(size_of::<Task>(), 0) else {
         counters.lost[Hook::Task as usize] += 1;
         account.lost += 1;
         return;
     };
-    room.write(Task {
-        header: header(Hook::Task, size_of::<Task>(), FLAG_TASK, 0),
-        time_ns: now,
-        socket: account.ident.id,
-        event_no: account.event_no,
-        slot: account.slot,
-        pid: (ids >> 32) as u32,
-        tid: ids as u32,
-        comm: aya_ebpf::helpers::bpf_get_current_comm().unwrap_or_default(),
-    });
+    let to = room.as_mut_ptr().cast::<Task>();
+    // SAFETY: a whole Task was reserved, 8-byte aligned; all of it is written,
+    // the name by the helper.
+    unsafe {
+        (&raw mut (*to).header).write(header(Hook::Task, size_of::<Task>(), FLAG_TASK, 0));
+        (&raw mut (*to).time_ns).write(now);
+        (&raw mut (*to).socket).write(account.ident.id);
+        (&raw mut (*to).event_no).write(account.event_no);
+        (&raw mut (*to).slot).write(account.slot);
+        (&raw mut (*to).pid).write((ids >> 32) as u32);
+        (&raw mut (*to).tid).write(ids as u32);
+        bpf_get_current_comm((&raw mut (*to).comm).cast(), 16);
+    }
     room.submit(wake(&mut counters.pending, size_of::<Task>()));
 }
 

@@ -111,7 +111,8 @@ impl Sock {
         }
     }
 
-    /// `icsk_mtup.probe_size`, as 0 or 1.
+    /// `icsk_mtup.probe_size`, as 0 or 1. It is the low 31 bits of a word that
+    /// also holds `enabled`.
     #[inline(always)]
     pub fn probing(self, tp: Kernel) -> u8 {
         if offset!(probe_size) == ABSENT {
@@ -119,7 +120,7 @@ impl Sock {
         }
         // SAFETY: struct tcp_sock starts with its inet_connection_sock.
         let size: u32 = unsafe { tp.load(offset!(probe_size)) };
-        u8::from(size != 0)
+        u8::from(size & 0x7fff_ffff != 0)
     }
 
     /// What a record tells of the socket; written in place, to spare the

@@ -3,6 +3,7 @@
 //! thread's open send call is kept with the thread.
 
 use aya_ebpf::{
+    EbpfContext,
     helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel},
     macros::{fentry, fexit},
     programs::{FEntryContext, FExitContext},
@@ -24,7 +25,7 @@ use crate::{
 /// `sk_stream_wait_memory(sk, timeo_p)`
 #[fentry]
 pub fn wait_memory_entry(ctx: FEntryContext) -> i32 {
-    begin(Sock::new(ctx.arg(0)), Hook::WaitMemory, ctx.arg(1));
+    begin(Sock::new(ctx.arg(0)), Hook::WaitMemory, timeout(&ctx));
     0
 }
 
@@ -38,7 +39,7 @@ pub fn wait_memory_exit(ctx: FExitContext) -> i32 {
 /// `sk_stream_wait_connect(sk, timeo_p)`
 #[fentry]
 pub fn wait_connect_entry(ctx: FEntryContext) -> i32 {
-    begin(Sock::new(ctx.arg(0)), Hook::WaitConnect, ctx.arg(1));
+    begin(Sock::new(ctx.arg(0)), Hook::WaitConnect, timeout(&ctx));
     0
 }
 
@@ -49,15 +50,27 @@ pub fn wait_connect_exit(ctx: FExitContext) -> i32 {
     0
 }
 
+/// `*timeo_p`, in jiffies; 0 where the caller must not sleep. The verifier of
+/// 5.10 lets no program load an argument that points to a number, so it is
+/// copied out of the context like any other kernel memory.
 #[inline(always)]
-fn begin(sk: Sock, hook: Hook, timeout: *const i64) {
+fn timeout(ctx: &FEntryContext) -> i64 {
+    let argument = ctx.as_ptr().wrapping_byte_add(8).cast::<u64>();
+    // SAFETY: the helper checks the address.
+    let Ok(timeo_p) = (unsafe { bpf_probe_read_kernel(argument) }) else {
+        return 0;
+    };
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_kernel(timeo_p as *const i64) }.unwrap_or(0)
+}
+
+#[inline(always)]
+fn begin(sk: Sock, hook: Hook, timeout: i64) {
     let Some(account) = accounts::find(sk) else {
         return;
     };
     let Some(tp) = sk.tcp() else { return };
     let seen = sk.seen(tp);
-    // SAFETY: the helper checks the address.
-    let timeout = unsafe { bpf_probe_read_kernel(timeout) }.unwrap_or(0);
     // SAFETY: offsets and types are those of the kernel's BTF.
     let snd_nxt: u32 = unsafe { tp.load(offset!(snd_nxt)) };
     let lowat: u32 = if offset!(notsent_lowat) == ABSENT {
@@ -79,7 +92,9 @@ fn begin(sk: Sock, hook: Hook, timeout: *const i64) {
         let frame = a.wait_begin(&seen, calls::now);
         calls::note_worst(a, sk, tp);
         if hook as u8 == Hook::WaitMemory as u8 {
-            a.blocked.reasons[reason as usize] += 1;
+            if let Some(count) = a.blocked.reasons.get_mut(reason as usize) {
+                *count += 1;
+            }
             if timeout == 0 {
                 a.blocked.refusals += 1;
             } else {

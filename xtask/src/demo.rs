@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use skmem_vm_init::Job;
 
+use crate::paths;
 use crate::setup::Setup;
 use crate::vm::{MachineOptions, Streams, Vm};
 
@@ -39,9 +40,10 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     })?;
     if done.status == 0 {
         eprintln!(
-            "This was kernel {} in a VM with {}. On your own: `skmem demo`, as root.",
+            "This was kernel {} in a VM with {}. On a machine of your own (kernel 5.10 or newer, with BTF), as root: {} demo",
             vm.kernel.release,
-            vm.describe_accel()
+            vm.describe_accel(),
+            paths::shown(&vm.skmem)
         );
     }
     Ok(done.status)

@@ -1,4 +1,5 @@
-//! What is built to run in a guest: skmem, the first process, the VM tests.
+//! What is built to run in a guest: skmem, the first process, the VM tests. All of it optimised: emulation is slow
+//! enough, and so they share the libraries they are built from.
 
 use std::path::PathBuf;
 
@@ -8,25 +9,24 @@ use crate::rust::{self, GUEST_TARGET};
 
 /// skmem itself, with its eBPF side inside.
 pub(crate) fn skmem() -> Result<PathBuf> {
-    rust::build(
-        &[
-            "build",
-            "--release",
-            "--target",
-            GUEST_TARGET,
-            "-p",
-            "skmem-user",
-            "--bin",
-            "skmem",
-        ],
+    let args = [
+        "build",
+        "--release",
+        "--target",
+        GUEST_TARGET,
+        "-p",
+        "skmem-user",
+        "--bin",
         "skmem",
-    )
+    ];
+    rust::build("skmem", &args, "skmem")
 }
 
 /// The guest's first process.
 pub(crate) fn init() -> Result<PathBuf> {
     const NAME: &str = "skmem-vm-init";
     rust::build(
+        "the guest's init",
         &[
             "build",
             "--release",
@@ -43,17 +43,7 @@ pub(crate) fn init() -> Result<PathBuf> {
 
 /// The tests that need a kernel of their own, as one program.
 pub(crate) fn vm_tests() -> Result<PathBuf> {
-    let test = [
-        "test",
-        "--no-run",
-        "--target",
-        GUEST_TARGET,
-        "-p",
-        "skmem-user",
-        "--features",
-        "vm-tests",
-        "--test",
-        "vm",
-    ];
-    rust::build(&test, "vm")
+    let args = ["test", "--no-run", "--release", "--target", GUEST_TARGET];
+    let which = ["-p", "skmem-user", "--features", "vm-tests", "--test", "vm"];
+    rust::build("the VM tests", &[&args[..], &which].concat(), "vm")
 }

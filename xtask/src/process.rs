@@ -4,7 +4,7 @@
 //! temporary files go the way of every error.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +19,8 @@ use crate::error;
 use crate::progress::Step;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// We wait for the user's answer: there is nothing to clean up, and the wait itself does not notice a signal.
+static ASKING: AtomicBool = AtomicBool::new(false);
 static RUNNING: Mutex<Vec<Arc<Mutex<Child>>>> = Mutex::new(Vec::new());
 
 /// What every program says of a full disk.
@@ -30,8 +32,8 @@ const TAIL: usize = 15;
 /// Installs the handler of SIGINT, SIGTERM and SIGHUP.
 pub(crate) fn stop_on_signals() -> Result<()> {
     ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::SeqCst) {
-            // Asked twice: whatever still cleans up takes too long for the user.
+        // Asked twice: whatever still cleans up takes too long for the user.
+        if INTERRUPTED.swap(true, Ordering::SeqCst) || ASKING.load(Ordering::SeqCst) {
             std::process::exit(error::INTERRUPTED.into());
         }
         for child in lock(&RUNNING).iter() {
@@ -52,6 +54,19 @@ pub(crate) fn check_interrupted() -> Result<()> {
     } else {
         Ok(())
     }
+}
+
+/// Asks the user, and returns the answer's line.
+pub(crate) fn ask(question: &str) -> Result<String> {
+    let mut answer = String::new();
+    check_interrupted()?;
+    ASKING.store(true, Ordering::SeqCst);
+    eprint!("{question} ");
+    let read = io::stdin().lock().read_line(&mut answer);
+    ASKING.store(false, Ordering::SeqCst);
+    read.context("cannot read the answer")?;
+    check_interrupted()?;
+    Ok(answer.trim().to_owned())
 }
 
 /// What a program printed, and how it ended.

@@ -69,8 +69,8 @@ struct CargoTarget {
     name: String,
 }
 
-/// Builds one executable with `cargo ARGS`, and says where it is. Silent when there is nothing to do.
-pub(crate) fn build(args: &[&str], target_name: &str) -> Result<PathBuf> {
+/// Builds one executable, the target `target_name` of `cargo ARGS`, and says where it is. Silent when there is nothing to do.
+pub(crate) fn build(what: &str, args: &[&str], target_name: &str) -> Result<PathBuf> {
     let mut command = cargo();
     command
         .args(args)
@@ -78,8 +78,7 @@ pub(crate) fn build(args: &[&str], target_name: &str) -> Result<PathBuf> {
     let mut step = None;
     let captured = process::capture_lines(&mut command, |line| {
         if is_work(line) && !line.contains("Finished ") {
-            let step =
-                step.get_or_insert_with(|| Step::start(target_name, "building for the guest"));
+            let step = step.get_or_insert_with(|| Step::start(what, "building for the guest"));
             step.output(line);
         }
     })?;
@@ -90,7 +89,7 @@ pub(crate) fn build(args: &[&str], target_name: &str) -> Result<PathBuf> {
             .lines()
             .filter(|line| !is_work(line))
             .for_each(|line| eprintln!("{line}"));
-        bail!("{target_name} does not build for the guest, see above");
+        bail!("{what} does not build for the guest, see above");
     }
     let executable = captured
         .stdout
@@ -104,7 +103,7 @@ pub(crate) fn build(args: &[&str], target_name: &str) -> Result<PathBuf> {
                 .is_some_and(|target| target.name == target_name)
         })
         .find_map(|message| message.executable)
-        .ok_or_else(|| anyhow!("cargo built {target_name} and did not say where"))?;
+        .ok_or_else(|| anyhow!("cargo built {what} and did not say where"))?;
     if let Some(step) = step {
         step.done("built");
     }

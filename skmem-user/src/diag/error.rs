@@ -1,4 +1,5 @@
-//! What can go wrong when asking the kernel.
+//! What can go wrong when asking the kernel. Each error names its cause as `source`, not in its own text:
+//! print the chain (`{:#}` of `anyhow`).
 
 use std::{io, path::PathBuf};
 
@@ -9,7 +10,7 @@ pub type Result<T> = std::result::Result<T, DiagError>;
 #[derive(Debug, thiserror::Error)]
 pub enum DiagError {
     /// A socket option, ioctl or name query failed.
-    #[error("cannot read {what} of the socket: {source}")]
+    #[error("cannot read {what} of a socket")]
     Socket {
         /// The option or request, by its kernel name.
         what: &'static str,
@@ -27,7 +28,7 @@ pub enum DiagError {
         need: usize,
     },
     /// A file under `/proc` could not be read.
-    #[error("cannot read {}: {source} (is /proc mounted?)", path.display())]
+    #[error("cannot read {} (is /proc mounted?)", path.display())]
     File {
         /// The file.
         path: PathBuf,

@@ -7,12 +7,32 @@ use super::{
     numbers::grouped,
     remedies::Remedy,
     texts,
-    verdict::{Advice, Verdict},
+    verdict::{Advice, LimitChange, Verdict, Why},
 };
 
 /// A cause matters where it is at least one part in this many of the growth
 /// since the admission.
 const SHARE: i64 = 20;
+
+/// `SOCK_MIN_SNDBUF`, in bytes.
+const MINIMUM: i64 = 4608;
+
+/// What the causes that matter are.
+pub(super) fn explanation(verdict: &Verdict) -> Vec<Why> {
+    if verdict.excess <= 0 {
+        return Vec::new();
+    }
+    let matter = matter(verdict).into_iter();
+    let why = |cause: &'static str| {
+        texts::named(cause).map(|words| Why {
+            cause,
+            sentence: words.sentence,
+            function: words.function,
+            versions: words.versions,
+        })
+    };
+    matter.filter_map(|(cause, _)| why(cause)).collect()
+}
 
 /// What can be done.
 pub(super) fn useful(verdict: &Verdict) -> Vec<Advice> {
@@ -24,13 +44,10 @@ pub(super) fn useful(verdict: &Verdict) -> Vec<Advice> {
         list.add(verdict, cause, Remedy::Reader);
     }
     if verdict.excess > 0 {
-        let sum: i64 = growth.iter().map(|(_, bytes)| bytes).sum();
-        for (cause, bytes) in &growth {
+        for (cause, _) in matter(verdict) {
             let remedies = texts::named(cause).map_or(&[][..], |words| words.remedies);
-            for remedy in remedies {
-                if bytes.saturating_mul(SHARE) >= sum && fits(verdict, *remedy) {
-                    list.add(verdict, cause, *remedy);
-                }
+            for remedy in remedies.iter().filter(|r| fits(verdict, **r)) {
+                list.add(verdict, cause, *remedy);
             }
         }
     }
@@ -98,10 +115,18 @@ pub(crate) fn growth(verdict: &Verdict) -> Vec<(&'static str, i64)> {
     growth
 }
 
+/// The part of it that is not negligible.
+fn matter(verdict: &Verdict) -> Vec<(&'static str, i64)> {
+    let mut growth = growth(verdict);
+    let sum: i64 = growth.iter().map(|(_, bytes)| bytes).sum();
+    growth.retain(|(_, bytes)| bytes.saturating_mul(SHARE) >= sum);
+    growth
+}
+
 /// The cause of the limit as it stands: that of the last move, or of no move
 /// at all.
 fn limit_cause(verdict: &Verdict) -> &'static str {
-    let since = |m: &&super::verdict::LimitChange| m.since_admission || m.to == verdict.sndbuf;
+    let since = |m: &&LimitChange| m.since_admission || m.to == verdict.sndbuf;
     let last = verdict.limit_moves.iter().rev().find(since);
     last.map_or_else(
         || {
@@ -178,6 +203,14 @@ fn here(verdict: &Verdict, remedy: Remedy) -> Option<String> {
              {mss}.",
             verdict.gso_segs
         )),
+        Remedy::Doubled if verdict.size_goal < verdict.sndbuf => {
+            let half = verdict.so_sndbuf? / 2;
+            let above_minimum = 2 * half >= MINIMUM;
+            above_minimum.then(|| {
+                let limit = grouped(2 * half);
+                format!("For a limit of {limit}, pass {}.", grouped(half))
+            })
+        }
         Remedy::Reader => Some(format!(
             "The window is {} bytes, {} of them in flight.",
             grouped(verdict.peer_window.last_bytes),

@@ -79,12 +79,14 @@ pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
             fields_match: false,
             stream_agrees: None,
         },
+        explanation: Vec::new(),
         advice: Vec::new(),
         not_helpful: Vec::new(),
     };
     verdict.self_check = SelfCheck::of(&verdict, &at, setting);
     verdict.incomplete_because = checks::missing(account, &at, &verdict.self_check);
     verdict.complete = verdict.incomplete_because.is_empty();
+    verdict.explanation = advice::explanation(&verdict);
     verdict.advice = advice::useful(&verdict);
     verdict.not_helpful = advice::useless(&verdict);
     verdict

@@ -12,6 +12,11 @@ use super::{
     verdict::{Blocked, PeerWindow, Reasons},
 };
 
+/// States of the kernel's `tcp_states.h` without a window to speak of.
+const TCP_SYN_SENT: u8 = 2;
+const TCP_SYN_RECV: u8 = 3;
+const TCP_CLOSE: u8 = 7;
+
 impl Blocked {
     pub(super) fn of(account: &Account, setting: &Setting<'_>) -> Option<Self> {
         let seen = &account.blocked;
@@ -20,15 +25,16 @@ impl Blocked {
         }
         let (reasons, lowat_inferred) = reasons(seen, account, setting);
         let since_ns = (seen.asleep != 0).then_some(seen.since_ns);
-        let asleep_for = since_ns.map_or(0, |since| setting.now_ns.saturating_sub(since));
+        let asleep_ns = since_ns.map_or(0, |since| setting.now_ns.saturating_sub(since));
         Some(Self {
             on: reasons.most(),
             waits: seen.waits,
             asleep: u64::from(seen.asleep),
             refusals: seen.refusals,
-            total_ns: seen.total_ns.saturating_add(asleep_for),
-            longest_ns: seen.longest_ns.max(asleep_for),
+            total_ns: seen.total_ns.saturating_add(asleep_ns),
+            longest_ns: seen.longest_ns.max(asleep_ns),
             since_ns,
+            asleep_ns,
             reasons,
             lowat_inferred,
         })
@@ -72,13 +78,14 @@ impl PeerWindow {
     pub(super) fn of(account: &Account, at: &At<'_>) -> Self {
         let last = &account.last;
         let room = i64::from(last.snd_wnd) - in_flight(last);
+        let open = !matches!(last.state, TCP_SYN_SENT | TCP_SYN_RECV | TCP_CLOSE);
         let waiting = last.write_seq.wrapping_sub(last.snd_nxt).cast_signed() > 0;
         Self {
             bytes: i64::from(at.view.snd_wnd),
             in_flight: in_flight(&at.view),
             last_bytes: i64::from(last.snd_wnd),
             last_in_flight: in_flight(last),
-            closed: waiting && room < i64::from(last.mss),
+            closed: open && waiting && room < i64::from(last.mss),
         }
     }
 }

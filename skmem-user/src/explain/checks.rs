@@ -1,14 +1,11 @@
 //! Whether the account proves itself, and what is missing from it.
 
-use skmem_common::{
-    account::Account,
-    ledger::Standing,
-    record::IDENT_OLDER,
-};
+use skmem_common::{account::Account, cause::Cause, ledger::Standing, record::IDENT_OLDER};
 
 use super::{
     Setting,
     fields::At,
+    numbers::grouped,
     verdict::{SelfCheck, Verdict},
 };
 
@@ -67,9 +64,10 @@ pub(super) fn missing(account: &Account, at: &At<'_>, check: &SelfCheck) -> Vec<
 }
 
 fn older(standing: &Standing) -> String {
-    let held = standing.total(skmem_common::cause::Cause::PreExisting).bytes;
+    let held = standing.total(Cause::PreExisting).bytes;
     format!(
-        "the socket is older than skmem's first sight of it: {held} bytes were queued \
-         already, and which code path queued them cannot be told"
+        "the socket is older than skmem's first sight of it: {} bytes were queued already, \
+         and which code path queued them cannot be told",
+        grouped(held)
     )
 }

@@ -19,7 +19,7 @@ mod fields;
 pub mod numbers;
 pub mod remedies;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod texts;
 pub mod verdict;
 

@@ -62,7 +62,7 @@ pub struct Words {
     pub evidence: &'static str,
 }
 
-const READ: &str = "read in 5.10, 6.1, 6.12, 7.2, 7.3; not tried";
+const READ: &str = "read in 5.10 to 7.3; not tried";
 
 impl Remedy {
     /// The words for it.
@@ -74,7 +74,7 @@ impl Remedy {
                     this queue drains only as fast as it reads; no setting of the sender gets \
                     these bytes out, it only bounds how many wait.",
                 price: "none for the sender",
-                evidence: "tried on 5.10, 6.1, 6.12, 7.2: a receiver that never reads",
+                evidence: "TCP's flow control (RFC 9293, 3.8.6); not tried",
             },
             Self::SmallerGoal => Words {
                 advice: "Let one skb take less: `ip link set DEV gso_max_segs N` on the link \
@@ -100,13 +100,12 @@ impl Remedy {
                 advice: "Set TCP_NOTSENT_LOWAT: while that many bytes are unsent, no new skb is \
                     let in. The last skb is still filled up to size_goal.",
                 price: "the sender is held up earlier, below the limit",
-                evidence: "tried on 6.18: with 1, unsent bytes fell to one skb of 34,752",
+                evidence: "read in 5.10 to 7.3; on 6.18, with 1, one skb of 34,752 bytes was unsent",
             },
             Self::Doubled => Words {
                 advice: "Compare Send-Q with twice SO_SNDBUF: the kernel doubles the value, to \
-                    leave room for overhead, so Send-Q may come near to twice of it by design. \
-                    For a limit of N bytes of memory, pass N / 2 (the least limit is 4,608).",
-                price: "a smaller limit holds fewer bytes in flight, too",
+                    leave room for overhead, so Send-Q may come near to twice of it by design.",
+                price: "none for reading it so; a smaller limit holds fewer bytes in flight, too",
                 evidence: "tried on 5.10, 6.1, 6.12, 7.2: SO_SNDBUF 4096 reads back 8192",
             },
             Self::FixLimit => Words {
@@ -181,19 +180,19 @@ impl Remedy {
             Self::StartEarlier => Words {
                 advice: "Start skmem before the socket sends: every byte then has a cause.",
                 price: "none",
-                evidence: "tried on 5.10, 6.1, 6.12, 7.2",
+                evidence: "tried with a prototype on 5.10, 6.1, 6.12, 7.2: 0 bytes unattributed",
             },
             Self::Report => Words {
                 advice: "Report this to skmem, with the kernel's version and --json: no byte \
                     should lack a name.",
                 price: "none",
-                evidence: "tried on 5.10, 6.1, 6.12, 7.2: 0 bytes unattributed",
+                evidence: "tried with a prototype on 5.10, 6.1, 6.12, 7.2: 0 bytes unattributed",
             },
             Self::GsoOff => Words {
                 advice: "Turning GSO and TSO off: the send path builds skbs of size_goal all the \
                     same.",
                 price: "more CPU for each packet",
-                evidence: "tried on 5.10, 6.1, 6.12, 7.2: the same Send-Q",
+                evidence: "tried on 5.10, 6.1, 6.12, 7.2 with 1024-byte writes: the same Send-Q",
             },
             Self::LowatOneSkb => Words {
                 advice: "TCP_NOTSENT_LOWAT: like the limit, it is tested only before a new skb, \

@@ -96,6 +96,9 @@ pub struct Verdict {
     pub incomplete_because: Vec<String>,
     /// Whether the account proves itself.
     pub self_check: SelfCheck,
+    /// What the causes that matter are, the largest first; empty where the
+    /// limit is kept.
+    pub explanation: Vec<Why>,
     /// What can be done, most useful first.
     pub advice: Vec<Advice>,
     /// What is often said to help here and does not.
@@ -231,6 +234,8 @@ pub struct Blocked {
     pub longest_ns: u64,
     /// Start of the present sleep; None where nobody sleeps.
     pub since_ns: Option<u64>,
+    /// How long the present sleep has lasted, in ns; 0 where nobody sleeps.
+    pub asleep_ns: u64,
     /// Times by reason.
     pub reasons: Reasons,
     /// `notsent_lowat` was told from `memory` by the sysctl and by the lack of
@@ -275,6 +280,19 @@ pub struct SelfCheck {
     pub fields_match: bool,
     /// Replay of the records gives the kernel's account; None: not compared.
     pub stream_agrees: Option<bool>,
+}
+
+/// What a cause is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Why {
+    /// Its name.
+    pub cause: &'static str,
+    /// What happens in the kernel.
+    pub sentence: &'static str,
+    /// The kernel function that does it.
+    pub function: &'static str,
+    /// On which kernels.
+    pub versions: &'static str,
 }
 
 /// What can be done, and what it costs.

@@ -79,7 +79,10 @@ impl KernelBtf {
                 _ => {}
             }
         }
-        let mut offsets = Offsets::NONE;
+        let mut offsets = Offsets {
+            userlocks_mask: 0xff,
+            ..Offsets::NONE
+        };
         let mut missing = Vec::new();
         for (name, ty, path, cost) in FIELDS {
             let found = structs
@@ -98,18 +101,16 @@ impl KernelBtf {
             let byte = match at {
                 Offset::ByteOffset(byte) => byte,
                 Offset::BitOffsetAndSize(bit, size) => {
-                    // Only sk_userlocks is read as a bit-field.
-                    offsets.userlocks_shift = bit % 8;
-                    offsets.userlocks_mask = (1 << size.min(8)) - 1;
+                    if *name == "userlocks" {
+                        offsets.userlocks_shift = bit % 8;
+                        offsets.userlocks_mask = (1 << size.min(8)) - 1;
+                    }
                     bit / 8
                 }
             };
             if let Some(slot) = offsets.slot(name) {
                 *slot = byte;
             }
-        }
-        if offsets.userlocks_mask == 0 {
-            offsets.userlocks_mask = 0xff;
         }
         Ok(Self {
             offsets,

@@ -110,7 +110,7 @@ impl Tracer {
         let page = 4096;
         let ring = options.ring_bytes.max(page).next_power_of_two();
         let mut ebpf = EbpfLoader::new()
-            .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
+            .verifier_log_level(VerifierLogLevel::STATS)
             .override_global("OFFSETS", &offsets, true)
             .override_global("FILTER", &filter, true)
             .override_global("USE_STORAGE", &flags[0], true)

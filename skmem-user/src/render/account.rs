@@ -4,7 +4,7 @@
 use super::{
     layout::{hang, title},
     style::{Role, Style},
-    units::{bytes, change, counted, signed, span},
+    units::{bytes, change, signed, span},
 };
 use crate::explain::{Verdict, numbers::grouped, texts};
 
@@ -27,12 +27,11 @@ pub(super) fn write(out: &mut String, verdict: &Verdict, style: &Style) {
     title(out, &heading, style);
     let rows = rows(verdict);
     let widths = Widths::of(&rows, verdict);
-    let since = if verdict.admission.count == 0 { "first" } else { "after" };
-    let head = widths.line("", "bytes", "count", since);
+    let head = widths.line("", "bytes", "count", "first at");
     hang(out, &style.paint(Role::Aside, &head), head.chars().count(), "", None, style);
     for row in &rows {
         let count = row.count.map_or(String::new(), |n| grouped(signed(n)));
-        let after = row.after_ns.map_or(String::new(), span);
+        let after = row.after_ns.map_or(String::new(), moment);
         let head = widths.line(row.name, &change(row.bytes), &count, &after);
         let columns = head.chars().count();
         let head = head.replacen(row.name, &style.paint(Role::Name, row.name), 1);
@@ -48,14 +47,18 @@ pub(super) fn write(out: &mut String, verdict: &Verdict, style: &Style) {
 fn rows(verdict: &Verdict) -> Vec<Row> {
     let admission = &verdict.admission;
     let after = |ns: u64| Some(ns.saturating_sub(admission.at_ns));
-    let first = if admission.count == 0 { "first sight" } else { "admission" };
+    let at = if admission.count == 0 {
+        "at first sight of the socket"
+    } else {
+        "at admission (the last new skb that passed the test)"
+    };
     let mut rows = vec![Row {
         name: if verdict.room() <= 0 { "unused room" } else { "over already" },
         bytes: verdict.room(),
         count: None,
         after_ns: None,
         remark: format!(
-            "at {first}: {} queued, limit {}",
+            "{at}: {} queued, limit {}",
             grouped(admission.wmem_queued),
             grouped(admission.sndbuf)
         ),
@@ -95,6 +98,11 @@ fn rows(verdict: &Verdict) -> Vec<Row> {
     changes.sort_by_key(|row| row.after_ns);
     rows.extend(changes);
     rows
+}
+
+/// After the admission.
+fn moment(ns: u64) -> String {
+    format!("+{}", span(ns))
 }
 
 fn remark(cause: &str, inferred: i64, all: i64) -> String {
@@ -140,7 +148,7 @@ fn ledger(out: &mut String, verdict: &Verdict, style: &Style) {
         text.join(", "),
         grouped(verdict.wmem_queued),
         grouped(verdict.inferred),
-        counted(signed(verdict.skipped_runs), "run").replace(" runs", "").replace(" run", "")
+        grouped(signed(verdict.skipped_runs))
     );
     hang(out, "  ", 2, &text, Some(Role::Aside), style);
 }
@@ -163,7 +171,7 @@ impl Widths {
             name: widest(&|r| r.name.to_owned(), "= wmem_queued - sk_sndbuf".len()),
             bytes: widest(&|r| change(r.bytes), change(verdict.excess).len().max(5)),
             count: widest(&|r| r.count.map_or(String::new(), |n| grouped(signed(n))), 5),
-            after: widest(&|r| r.after_ns.map_or(String::new(), span), 5),
+            after: widest(&|r| r.after_ns.map_or(String::new(), moment), "first at".len()),
         }
     }
 

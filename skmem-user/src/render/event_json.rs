@@ -73,8 +73,6 @@ struct Before {
 /// One event as an object; `who` is its socket, `comm` the name of its task,
 /// where those are known.
 ///
-/// # Panics
-/// Never: all keys are strings.
 #[must_use]
 pub fn event_json(event: &Event, who: Option<&Ident>, comm: Option<&str>) -> Value {
     with_line(event, who, comm, |line| serde_json::to_value(line)).unwrap_or(Value::Null)

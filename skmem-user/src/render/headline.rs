@@ -6,12 +6,7 @@ use super::{
     units::{bytes, ratio},
     who::owner,
 };
-use crate::explain::{
-    Verdict, growth,
-    numbers::grouped,
-    texts,
-    verdict::Instant,
-};
+use crate::explain::{Verdict, growth, numbers::grouped, texts};
 
 pub(super) fn write(out: &mut String, verdict: &Verdict, style: &Style) {
     let check = &verdict.self_check;
@@ -50,7 +45,6 @@ fn sentence(v: &Verdict) -> String {
         );
     }
     if v.excess <= 0 {
-        debug_assert_eq!(v.instant, Instant::Last);
         return format!(
             "{who} is within its limit: {w} of {limit} bytes of send memory in use, Send-Q \
              {send_q}. The worst was {} over it.",

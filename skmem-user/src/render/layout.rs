@@ -2,6 +2,11 @@
 
 use super::style::{Role, Style};
 
+/// Columns that a text wants beside its head; with fewer it goes below it.
+const LEAST: usize = 24;
+/// How far in it is then.
+const INDENT: usize = 6;
+
 /// `text` broken into lines at spaces: the first after `first` columns, the
 /// others after `rest`. A word that is too long has a line of its own.
 pub(super) fn wrap(text: &str, first: usize, rest: usize, width: usize) -> Vec<String> {
@@ -44,8 +49,15 @@ pub(super) fn hang(
     style: &Style,
 ) {
     out.push_str(head);
+    let mut column = column;
+    if column + LEAST > style.width && !text.is_empty() {
+        out.truncate(out.trim_end_matches(' ').len());
+        out.push('\n');
+        column = INDENT;
+        out.extend(std::iter::repeat_n(' ', column));
+    }
     let mut lines = wrap(text, column, column, style.width).into_iter();
-    let mut put = |out: &mut String, line: String| match role {
+    let put = |out: &mut String, line: String| match role {
         Some(role) => out.push_str(&style.paint(role, line)),
         None => out.push_str(&line),
     };
@@ -78,12 +90,15 @@ mod tests {
     #[test]
     fn lines_break_at_spaces_and_hang() {
         let style = Style {
-            width: 20,
+            width: 32,
             ..Style::PLAIN
         };
         let mut out = String::new();
-        row(&mut out, "  name", 8, "some words that wrap", &style);
-        assert_eq!(out, "  name  some words\n        that wrap\n");
+        row(&mut out, "  name", 8, "some words that wrap at spaces", &style);
+        assert_eq!(out, "  name  some words that wrap at\n        spaces\n");
+        out.clear();
+        row(&mut out, "  name", 9, "below where there is no room", &style);
+        assert_eq!(out, "  name\n      below where there is no\n      room\n");
         out.clear();
         row(&mut out, "  name", 8, "", &style);
         assert_eq!(out, "  name\n");

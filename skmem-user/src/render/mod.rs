@@ -38,6 +38,7 @@ pub fn text(verdict: &Verdict, style: &Style) -> String {
     parts::who(&mut out, verdict, style);
     parts::chain(&mut out, verdict, style);
     account::write(&mut out, verdict, style);
+    parts::explanation(&mut out, verdict, style);
     parts::holdup(&mut out, verdict, style);
     parts::advice(&mut out, verdict, style);
     out

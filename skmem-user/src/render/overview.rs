@@ -1,11 +1,13 @@
 //! Many sockets, a line each.
 
 use super::{
-    escape::escaped,
     style::{Role, Style},
-    who::ends,
+    who::{escaped_comm, pair},
 };
 use crate::explain::{Verdict, growth, numbers::grouped};
+
+/// Headings of the columns of numbers.
+const HEAD: [&str; 4] = ["over", "Send-Q", "wmem_queued", "sk_sndbuf"];
 
 /// One line a socket, the worst excess first, under a line of headings. Ends
 /// with a newline.
@@ -13,39 +15,60 @@ use crate::explain::{Verdict, growth, numbers::grouped};
 pub fn overview(verdicts: &[Verdict], style: &Style) -> String {
     let mut sorted: Vec<_> = verdicts.iter().collect();
     sorted.sort_by_key(|v| -v.excess);
-    let head = ["over", "Send-Q", "SO_SNDBUF", "sk_sndbuf", "wmem_queued", "unattributed"];
-    let numbers: Vec<_> = sorted.iter().map(|v| numbers(v)).collect();
+    let rows: Vec<_> = sorted.iter().map(|v| Row::of(v)).collect();
     let width = |n: usize| {
-        let widest = numbers.iter().map(|row| row[n].len()).max();
-        widest.unwrap_or(0).max(head[n].len())
+        let widest = rows.iter().map(|row| row.numbers[n].len()).max();
+        widest.unwrap_or(0).max(HEAD[n].len())
     };
-    let widths: Vec<_> = (0..head.len()).map(width).collect();
-    let line = |cells: &[String]| {
-        let cells = cells.iter().zip(&widths);
+    let widths = [0, 1, 2, 3].map(width);
+    let causes = rows.iter().map(|row| row.cause.len());
+    let causes = causes.max().unwrap_or(0).max("main cause".len());
+    let numbers = |cells: [&str; 4]| {
+        let cells = cells.iter().zip(widths);
         cells.map(|(cell, width)| format!("{cell:>width$}  ")).collect::<String>()
     };
-    let heading = line(&head.map(str::to_owned)) + "main cause, owner, socket";
+    let heading = format!("{}{:<causes$}  task, socket", numbers(HEAD), "main cause");
     let mut out = style.paint(Role::Title, heading) + "\n";
-    for (v, numbers) in sorted.iter().zip(&numbers) {
-        let main = growth(v).first().map_or("-", |(cause, _)| cause);
-        let mark = if v.complete { "" } else { "  INCOMPLETE" };
-        let s = &v.socket;
-        out.push_str(&line(numbers));
-        out.push_str(&style.paint(Role::Name, main));
-        out.push_str(&format!("  {}/{}  {}", escaped(&s.comm), s.pid, ends(s)));
-        out.push_str(&style.paint(Role::Alarm, mark));
+    for row in &rows {
+        let cause = format!("{:<causes$}", row.cause);
+        out.push_str(&numbers(row.numbers.each_ref().map(String::as_str)));
+        out.push_str(&style.paint(Role::Name, cause));
+        out.push_str("  ");
+        out.push_str(&row.who);
+        if !row.alarm.is_empty() {
+            out.push_str("  ");
+            out.push_str(&style.paint(Role::Alarm, &row.alarm));
+        }
         out.push('\n');
     }
     out
 }
 
-fn numbers(v: &Verdict) -> [String; 6] {
-    [
-        grouped(v.excess),
-        grouped(v.send_q),
-        v.so_sndbuf.map_or("-".to_owned(), grouped),
-        grouped(v.sndbuf),
-        grouped(v.wmem_queued),
-        grouped(v.unattributed),
-    ]
+struct Row {
+    numbers: [String; 4],
+    cause: &'static str,
+    who: String,
+    alarm: String,
+}
+
+impl Row {
+    fn of(v: &Verdict) -> Self {
+        let mut alarm = Vec::new();
+        if !v.self_check.holds() {
+            alarm.push("DOES NOT CLOSE".to_owned());
+        }
+        if v.unattributed_count != 0 {
+            alarm.push(format!("UNATTRIBUTED {}", grouped(v.unattributed)));
+        }
+        if !v.complete {
+            alarm.push("INCOMPLETE".to_owned());
+        }
+        let main = growth(v).first().map_or("-", |(cause, _)| cause);
+        Self {
+            numbers: [v.excess, v.send_q, v.wmem_queued, v.sndbuf].map(grouped),
+            cause: if v.excess > 0 { main } else { "-" },
+            who: format!("{}/{}  {}", escaped_comm(&v.socket), v.socket.pid, pair(&v.socket)),
+            alarm: alarm.join(", "),
+        }
+    }
 }

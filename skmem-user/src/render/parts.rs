@@ -56,7 +56,7 @@ pub(super) fn chain(out: &mut String, v: &Verdict, style: &Style) {
     lines.push((
         "wmem_queued",
         Some(v.wmem_queued),
-        "memory of the queued skbs (packet buffers), unsent and unacknowledged; ss -m: w".to_owned(),
+        "memory of all queued skbs (packet buffers), sent or not; w in ss -m".to_owned(),
     ));
     lines.push(("  payload", Some(v.payload), payload(v)));
     lines.push(("  overhead", Some(v.skb_overhead), overhead(v)));
@@ -65,7 +65,7 @@ pub(super) fn chain(out: &mut String, v: &Verdict, style: &Style) {
         "size_goal",
         Some(v.size_goal),
         format!(
-            "most payload for one skb: {} × MSS {}",
+            "most payload for one skb: {} × MSS (payload of a segment) {}",
             counted(v.gso_segs.max(1), "segment"),
             grouped(v.mss)
         ),
@@ -79,9 +79,9 @@ pub(super) fn chain(out: &mut String, v: &Verdict, style: &Style) {
 }
 
 fn limit(v: &Verdict) -> String {
-    let base = "the kernel's limit for wmem_queued";
+    let base = "the kernel's limit";
     match v.doubling {
-        None => format!("{base}, tested before each new skb"),
+        None => format!("{base} for wmem_queued, tested before each new skb"),
         Some(d) => format!("{base}: {}", doubled(d, v.sndbuf)),
     }
 }
@@ -92,9 +92,12 @@ fn doubled(d: Doubling, sndbuf: i64) -> String {
     } else if d.forced {
         "SO_SNDBUFFORCE, doubled".to_owned()
     } else {
-        "SO_SNDBUF, doubled to leave room for overhead".to_owned()
+        "SO_SNDBUF doubled, to leave room for overhead".to_owned()
     };
-    if d.raised != 0 && 2 * d.honoured + d.raised == sndbuf {
+    if 2 * d.honoured + d.raised != sndbuf {
+        return "set otherwise since SO_SNDBUF".to_owned();
+    }
+    if d.raised != 0 {
         text.push_str(&format!(", raised by {} to the kernel's minimum", grouped(d.raised)));
     }
     text
@@ -116,7 +119,7 @@ fn payload(v: &Verdict) -> String {
 
 fn overhead(v: &Verdict) -> String {
     let Some(one) = v.skb_truesize else {
-        return "skbs themselves (no skb was seen alone, so their number is unknown)".to_owned();
+        return "skbs themselves; no empty one was seen, so their number is unknown".to_owned();
     };
     match v.skbs {
         Some(n) => format!(
@@ -167,38 +170,58 @@ pub(super) fn holdup(out: &mut String, v: &Verdict, style: &Style) {
 
 fn blocked(b: &Blocked) -> String {
     let mut text = Vec::new();
-    if b.waits + b.asleep != 0 {
-        let now = match b.asleep {
-            0 => String::new(),
-            1 => " (asleep now)".to_owned(),
-            n => format!(" ({n} threads asleep now)"),
-        };
+    match b.asleep {
+        0 => {}
+        1 => text.push(format!("asleep now for {}", span(b.asleep_ns))),
+        n => text.push(format!("{n} threads asleep now, for {}", span(b.asleep_ns))),
+    }
+    if b.waits != 0 {
         text.push(format!(
-            "{} in {}, longest {}{now}",
+            "{} in {} in all, longest {}",
             span(b.total_ns),
             counted(signed(b.waits + b.asleep), "sleep"),
             span(b.longest_ns)
         ));
     }
     if b.refusals != 0 {
-        text.push(format!("EAGAIN {}", counted(signed(b.refusals), "time")));
+        text.push(format!("told EAGAIN {}", counted(signed(b.refusals), "time")));
     }
     let r = &b.reasons;
     let lowat = if b.lowat_inferred {
-        "unsent bytes at tcp_notsent_lowat (inferred)"
+        "unsent bytes had reached net.ipv4.tcp_notsent_lowat (inferred)"
     } else {
-        "unsent bytes at TCP_NOTSENT_LOWAT"
+        "unsent bytes had reached TCP_NOTSENT_LOWAT"
     };
-    let reasons: Vec<_> = [
-        (r.limit, "the limit (wmem_queued at or over sk_sndbuf)"),
-        (r.memory, "memory (refused below the limit)"),
+    let reasons = [
+        (r.limit, "wmem_queued had reached sk_sndbuf"),
+        (r.memory, "memory was refused below the limit"),
         (r.notsent_lowat, lowat),
-    ]
-    .into_iter()
-    .filter(|(n, _)| *n != 0)
-    .map(|(n, what)| format!("{}× {what}", grouped(signed(n))))
-    .collect();
-    format!("{}; on {}", text.join(", "), reasons.join(", "))
+    ];
+    let reasons: Vec<_> = reasons.into_iter().filter(|(n, _)| *n != 0).collect();
+    let because = match reasons[..] {
+        [(_, only)] => only.to_owned(),
+        _ => {
+            let all = reasons.iter();
+            let all: Vec<_> = all.map(|(n, why)| format!("{} × {why}", grouped(signed(*n)))).collect();
+            all.join(", ")
+        }
+    };
+    format!("{}: {because}", text.join("; "))
+}
+
+/// The causes that matter, in the words of their pages.
+pub(super) fn explanation(out: &mut String, v: &Verdict, style: &Style) {
+    if v.explanation.is_empty() {
+        return;
+    }
+    title(out, "Why", style);
+    let column = v.explanation.iter().map(|w| w.cause.len()).max().unwrap_or(0) + 4;
+    for why in &v.explanation {
+        let head = format!("  {:<1$}", why.cause, column - 2);
+        let head = head.replacen(why.cause, &style.paint(Role::Name, why.cause), 1);
+        let text = format!("{} ({}; {})", why.sentence, why.function, why.versions);
+        hang(out, &head, column, &text, None, style);
+    }
 }
 
 pub(super) fn advice(out: &mut String, v: &Verdict, style: &Style) {

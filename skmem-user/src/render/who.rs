@@ -36,7 +36,16 @@ pub(super) fn name(socket: &Socket) -> String {
     }
 }
 
-/// `10.0.0.1:4000>10.0.0.2:5001`: one word, for event lines.
+/// `10.0.0.1:4000>10.0.0.2:5001`: one word, for lists.
+pub(super) fn pair(socket: &Socket) -> String {
+    format!(
+        "{}>{}",
+        endpoint(&socket.src, socket.sport),
+        endpoint(&socket.dst, socket.dport)
+    )
+}
+
+/// The same of an [`Ident`].
 pub(super) fn short(ident: &Ident) -> String {
     format!(
         "{}>{}",

@@ -37,7 +37,7 @@ pub enum DriverError {
     #[error("{0}")]
     Failed(String),
     /// The child could not be started or spoken to.
-    #[error("cannot {what} the scenario's process: {source}")]
+    #[error("cannot {what} the scenario's process")]
     Io {
         /// The attempt.
         what: &'static str,

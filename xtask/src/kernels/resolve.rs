@@ -14,7 +14,7 @@ const FLAVOUR: &str = "-cloud-amd64";
 /// Fetches and unpacks the newest kernel that answers the request.
 pub(crate) fn fetch(request: &Request) -> Result<Cached> {
     debian::check_present()?;
-    let mut reasons = Vec::new();
+    let (mut without, mut reasons) = (Vec::new(), Vec::<String>::new());
     for suite in request.suites() {
         let found = Apt::update(suite).and_then(|apt| Ok((newest(&apt, request)?, apt)));
         match found {
@@ -25,7 +25,7 @@ pub(crate) fn fetch(request: &Request) -> Result<Cached> {
                     .map(|candidate| debian::download(&apt, candidate));
                 return Cached::unpack(&found.release, suite, debs.collect::<Result<_>>()?);
             }
-            Ok((None, _)) => reasons.push(format!("{suite} has none")),
+            Ok((None, _)) => without.push(*suite),
             Err(failure) if failure.is::<Unreachable>() => {
                 return Err(failure.context(format!(
                     "kernel {request} is not on this machine yet (run the same command again once there is a network)"
@@ -33,12 +33,21 @@ pub(crate) fn fetch(request: &Request) -> Result<Cached> {
             }
             Err(failure) => {
                 crate::process::check_interrupted()?;
-                reasons.push(format!("{failure:#}"));
+                let reason = format!("{failure:#}");
+                if !reasons.contains(&reason) {
+                    reasons.push(reason);
+                }
             }
         }
     }
+    if reasons.is_empty() {
+        let suites = without.join(", ");
+        reasons.push(format!(
+            "Debian does not carry it ({suites}): `cargo xtask kernels` lists what it does carry"
+        ));
+    }
     Err(anyhow!(
-        "kernel {request} cannot be had: {}: `cargo xtask kernels` lists the known ones",
+        "kernel {request} cannot be had: {}",
         reasons.join("; ")
     ))
 }

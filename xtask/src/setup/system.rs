@@ -1,13 +1,13 @@
 //! Packages of the system: qemu, the only one. Installed through apt, by root or through sudo, after asking.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use super::{Setup, is_on_path};
+use crate::process;
 use crate::progress::Step;
-use crate::{paths, process};
 
 /// The emulator's program.
 pub(crate) const EMULATOR: &str = "qemu-system-x86_64";
@@ -38,9 +38,10 @@ pub(super) fn ensure(setup: &Setup) -> Result<()> {
         "--no-install-recommends",
         PACKAGE,
     ];
-    let shown = [prefix, &install].concat().join(" ");
+    let shown = format!("`{}`", [prefix, &install].concat().join(" "));
+    let removed = removed(&install)?;
     if !setup.assume_yes {
-        ask(&shown)?;
+        ask(&shown, &removed)?;
     }
     if !prefix.is_empty() {
         // Here sudo may ask for a password; once that is done, the rest runs without a terminal.
@@ -49,7 +50,13 @@ pub(super) fn ensure(setup: &Setup) -> Result<()> {
             bail!("sudo refused: as root, run `apt-get install {PACKAGE}`");
         }
     }
-    let step = Step::start(PACKAGE, &format!("installing with `{shown}` (a minute)"));
+    let step = Step::start(
+        PACKAGE,
+        &format!(
+            "installing with {shown} (a minute){}",
+            removed_shown(&removed)
+        ),
+    );
     let words = |command: &[&str]| -> Command {
         let words = [prefix, command].concat();
         let mut command = Command::new(words[0]);
@@ -58,35 +65,67 @@ pub(super) fn ensure(setup: &Setup) -> Result<()> {
             .env("DEBIAN_FRONTEND", "noninteractive");
         command
     };
-    // A fresh machine knows no package yet, an old one knows versions that are gone.
-    process::succeed(
-        words(&["apt-get", "update"]).current_dir(paths::root()),
-        Some(&step),
-    )
-    .context("the package lists cannot be brought up to date")?;
+    // A fresh machine knows no package yet, an old one knows versions that are gone. A source that cannot be reached is
+    // no reason to stop: the package may come from another one.
+    process::capture(&mut words(&["apt-get", "update"]), Some(&step))?;
     process::succeed(&mut words(&install), Some(&step))
         .with_context(|| format!("{PACKAGE} cannot be installed"))?;
     step.done("installed");
     Ok(())
 }
 
+/// What apt would take away for it: versions from different sources may exclude each other.
+fn removed(install: &[&str]) -> Result<Vec<String>> {
+    let mut simulation = Command::new(install[0]);
+    simulation
+        .args(&install[1..])
+        .arg("--simulate")
+        .env("LC_ALL", "C");
+    // An error here is one of the real run, too, which tells it better.
+    Ok(parse_removed(
+        &process::capture(&mut simulation, None)?.stdout,
+    ))
+}
+
+fn parse_removed(simulation: &str) -> Vec<String> {
+    let name = |line: &str| Some(line.strip_prefix("Remv ")?.split(' ').next()?.to_owned());
+    simulation.lines().filter_map(name).collect()
+}
+
+fn removed_shown(removed: &[String]) -> String {
+    if removed.is_empty() {
+        String::new()
+    } else {
+        format!(" which removes {}", removed.join(", "))
+    }
+}
+
 /// Asks whether to run the command; without a terminal the answer is no.
-fn ask(command: &str) -> Result<()> {
-    let refused = format!("{EMULATOR} is missing: run `{command}`, or pass --yes");
+fn ask(command: &str, removed: &[String]) -> Result<()> {
+    let consequence = removed_shown(removed);
+    let refused = format!("{EMULATOR} is missing: run {command}{consequence}, or pass --yes");
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         bail!("{refused}");
     }
-    eprint!("{EMULATOR} is missing. Run `{command}`? [y/N] ");
-    io::stderr().flush().context("cannot write to stderr")?;
-    let mut answer = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .context("cannot read the answer")?;
-    process::check_interrupted()?;
-    if ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
+    let answer = process::ask(&format!(
+        "{EMULATOR} is missing. Run {command}{consequence}? [y/N]"
+    ))?;
+    if ["y", "yes"].contains(&answer.to_ascii_lowercase().as_str()) {
         Ok(())
     } else {
         bail!("{refused}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_apt_would_remove_is_read_from_its_simulation() {
+        let simulation =
+            "Remv qemu-utils [1:10.0.2]\nInst qemu-system-x86 (1:7.2 Debian:12 [amd64])\n";
+        assert_eq!(parse_removed(simulation), ["qemu-utils"]);
+        assert_eq!(removed_shown(&parse_removed("Inst x\n")), "");
     }
 }

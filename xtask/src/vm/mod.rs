@@ -143,6 +143,8 @@ pub(crate) struct Vm {
     pub(crate) kernel: Kernel,
     /// How its processors are made.
     pub(crate) accel: Accel,
+    /// The skmem that it has on its PATH, where it is on this machine.
+    pub(crate) skmem: PathBuf,
     machine: Machine,
     limit: Duration,
     quiet: bool,
@@ -190,6 +192,7 @@ impl Vm {
         };
         let vm = Self {
             accel: machine.accel,
+            skmem,
             limit: Duration::from_secs(options.timeout.unwrap_or(TIMEOUT)),
             quiet: options.quiet,
             kernel,

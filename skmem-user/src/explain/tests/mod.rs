@@ -1,1 +1,10 @@
+//! One small account, one verdict: read as the specification of what is said.
 
+pub(crate) mod socket;
+
+mod account;
+mod advice;
+mod causes;
+mod contract;
+mod limits;
+mod unusual;

@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 pub(crate) use netns::Netns;
 pub(crate) use qdisc::{Netem, Tbf};
@@ -32,6 +32,9 @@ const SERVER: (Ipv4Addr, Ipv6Addr) = (
     Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2),
 );
 
+/// linux/ipv6.h: below it a link speaks no IPv6 (`addrconf_notify`).
+const IPV6_MIN_MTU: u32 = 1280;
+
 /// Two ends that can talk TCP to each other.
 pub(crate) struct Net {
     /// Where the client's sockets are made.
@@ -46,6 +49,7 @@ pub(crate) struct Net {
 impl Net {
     /// Two namespaces with a veth pair between them, addresses and neighbours set, both ends up.
     pub fn veth(params: &Params) -> Result<Self> {
+        check_mtu(params)?;
         let client = Arc::new(Netns::new()?);
         let server = Arc::new(Netns::new()?);
         link::create_veth(&client, &server, params.mtu, params.gso_max_segs)?;
@@ -71,6 +75,7 @@ impl Net {
 
     /// One namespace with its `lo` up, MTU 65536 unless `params` says otherwise.
     pub fn loopback(params: &Params) -> Result<Self> {
+        check_mtu(params)?;
         let both = Arc::new(Netns::new()?);
         link::loopback_up(&both, params.mtu)?;
         let address = if params.ipv6 {
@@ -113,6 +118,15 @@ impl Net {
     pub fn shape(&self, tbf: &Tbf, netem: &Netem) -> Result<()> {
         self.client
             .run(|| qdisc::tbf_over_netem(link::VETH, tbf, netem))
+    }
+}
+
+fn check_mtu(params: &Params) -> Result<()> {
+    match params.mtu {
+        Some(mtu) if params.ipv6 && mtu < IPV6_MIN_MTU => {
+            bail!("an MTU of {mtu} is too small for IPv6; give --mtu {IPV6_MIN_MTU} or more")
+        }
+        _ => Ok(()),
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) const ARTICLE: Scenario = Scenario {
         // Slow enough that the first zero-window probe (after 200 ms) goes out while the last skb still
         // has room: the probe takes what is left of the window, and the writer fills the skb up again.
         // A faster writer sleeps by then, and the queue rests at whatever the probe left of it.
-        interval: Duration::from_millis(20),
+        interval: Duration::from_millis(30),
         ..Params::BASE
     },
     play: plain,

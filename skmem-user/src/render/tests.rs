@@ -1,0 +1,4 @@
+//! What people read, and what programs do.
+
+mod events;
+mod verdicts;
