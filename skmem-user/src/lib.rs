@@ -1,6 +1,16 @@
-//! skmem
+//! skmem: every byte of a TCP socket's send memory has a name.
+//!
+//! Arrows point one way: [`cli`] uses everything; [`render`] shows what
+//! [`explain`] says of accounts; [`model`] rebuilds accounts from records that
+//! [`collect`] reads; [`kernel`] alone knows how the programs are loaded.
+//! [`diag`] asks the kernel without eBPF; [`workload`] makes traffic whose
+//! memory is worth explaining.
+
+pub mod cli;
 pub mod collect;
 pub mod diag;
+pub mod explain;
 pub mod kernel;
 pub mod model;
+pub mod render;
 pub mod workload;

@@ -46,9 +46,12 @@ impl Step {
 
     /// The work is done: one line that stays.
     pub(crate) fn done(self, result: &str) {
-        let seconds = self.started.elapsed().as_secs_f64();
-        self.bar
-            .suspend(|| eprintln!("{}: {result} ({seconds:.1} s)", self.name));
+        self.bar.finish_and_clear();
+        eprintln!(
+            "{}: {result} ({:.1} s)",
+            self.name,
+            self.started.elapsed().as_secs_f64()
+        );
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -40,6 +41,13 @@ pub(crate) struct Options {
 }
 
 /// One line of the table at the end.
+struct Row {
+    name: String,
+    tally: Tally,
+    took: Duration,
+}
+
+/// What the tests of one row came to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Tally {
     passed: u64,
@@ -90,9 +98,23 @@ impl Tally {
 pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     setup.build_tools()?;
     let both = !options.host && !options.vm;
-    let mut table: Vec<(String, Tally)> = Vec::new();
+    let mut table = Vec::new();
+    let mut row = |name: String, run: &dyn Fn() -> Result<Tally>| -> Result<()> {
+        let started = Instant::now();
+        let tally = run().unwrap_or_else(|failure| Tally {
+            broken: Some(format!("{failure:#}")),
+            ..Tally::default()
+        });
+        process::check_interrupted()?;
+        table.push(Row {
+            name,
+            tally,
+            took: started.elapsed(),
+        });
+        Ok(())
+    };
     if options.host || both {
-        table.push(("this machine".to_owned(), on_host(options)?));
+        row("this machine".to_owned(), &|| on_host(options))?;
     }
     if options.vm || both {
         let default: Vec<String> = KERNELS.iter().map(|&kernel| kernel.to_owned()).collect();
@@ -101,15 +123,12 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
         } else {
             &options.kernel
         } {
-            let tally = in_vm(setup, options, kernel).unwrap_or_else(|failure| Tally {
-                broken: Some(format!("{failure:#}")),
-                ..Tally::default()
-            });
-            process::check_interrupted()?;
-            table.push((format!("kernel {kernel}"), tally));
+            row(format!("kernel {kernel}"), &|| {
+                in_vm(setup, options, kernel)
+            })?;
         }
     }
-    let good = table.iter().all(|(_, tally)| tally.is_good());
+    let good = table.iter().all(|row| row.tally.is_good());
     io::stdout()
         .write_all(summary(&table).as_bytes())
         .context("cannot write to stdout")?;
@@ -175,7 +194,7 @@ fn in_vm(setup: &Setup, options: &Options, kernel: &str) -> Result<Tally> {
     match done {
         Ok(done) if done.status == 0 => {}
         Ok(done) => tally.breaks(format!("the tests ended with status {}", done.status)),
-        // The tests that ran count all the same.
+        // A result that was printed before counts all the same.
         Err(failure) => tally.breaks(format!("{failure:#}")),
     }
     Ok(tally)
@@ -211,25 +230,31 @@ impl Write for Counted {
 }
 
 /// The table, what broke, and the closing line.
-fn summary(table: &[(String, Tally)]) -> String {
+fn summary(table: &[Row]) -> String {
     let mut text = format!(
-        "\n{:<14} {:>8} {:>8} {:>8}\n",
-        "", "passed", "failed", "skipped"
+        "\n{:<14} {:>8} {:>8} {:>8} {:>8}\n",
+        "", "passed", "failed", "skipped", "seconds"
     );
     let mut total = Tally::default();
-    for (
+    for Row {
         name,
-        Tally {
-            passed,
-            failed,
-            skipped,
-            broken,
-        },
-    ) in table
+        tally:
+            Tally {
+                passed,
+                failed,
+                skipped,
+                broken,
+            },
+        took,
+    } in table
     {
         // What broke without a failed test counts as one, so that the closing line never looks good by accident.
         let failed = failed + u64::from(broken.is_some());
-        _ = writeln!(text, "{name:<14} {passed:>8} {failed:>8} {skipped:>8}");
+        _ = writeln!(
+            text,
+            "{name:<14} {passed:>8} {failed:>8} {skipped:>8} {:>8.1}",
+            took.as_secs_f64()
+        );
         if let Some(why) = broken {
             _ = writeln!(
                 text,
@@ -281,10 +306,12 @@ mod tests {
             passed: 5,
             ..Tally::default()
         };
-        let text = summary(&[
-            ("this machine".into(), good),
-            ("kernel 5.10".into(), broken),
-        ]);
+        let row = |name: &str, tally| Row {
+            name: name.to_owned(),
+            tally,
+            took: Duration::from_millis(1500),
+        };
+        let text = summary(&[row("this machine", good), row("kernel 5.10", broken)]);
         assert!(text.contains("  no boot\n"), "{text}");
         assert!(
             text.ends_with("\n5 passed, 1 failed, 0 skipped\n"),

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use skmem_common::{
     account::Account,
-    record::{IDENT_CLOSED, Ident},
+    record::IDENT_CLOSED,
 };
 
 use crate::{
@@ -45,7 +45,7 @@ impl Session {
     ///
     /// # Errors
     /// Where the kernel does not allow it.
-    pub fn start(options: &Options) -> Result<Self> {
+    pub fn start(options: &Options, verbose: bool) -> Result<Self> {
         let started = Instant::now();
         let mut tracer = Tracer::load(options)?;
         if started.elapsed() > Duration::from_secs(2) {
@@ -54,6 +54,11 @@ impl Session {
                 tracer.attached().len(),
                 started.elapsed().as_secs_f64()
             );
+        }
+        if verbose {
+            for a in tracer.attached() {
+                eprintln!("skmem: {} on {} ({:?})", a.program, a.function, a.kind);
+            }
         }
         for note in tracer.notes() {
             eprintln!("skmem: {note}");
@@ -174,17 +179,6 @@ impl Session {
     #[must_use]
     pub fn skipped_runs(&self) -> u64 {
         self.tracer.skipped_runs()
-    }
-
-    /// The programs.
-    pub fn tracer(&mut self) -> &mut Tracer {
-        &mut self.tracer
-    }
-
-    /// Who a socket is, as far as the records said.
-    #[must_use]
-    pub fn ident(replay: &Replay, id: u64) -> Option<&Ident> {
-        replay.socket(id)?.ident.as_ref()
     }
 
     /// The accounts of sockets that were destroyed.

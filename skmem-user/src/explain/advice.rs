@@ -63,7 +63,11 @@ pub(super) fn useful(verdict: &Verdict) -> Vec<Advice> {
             list.add(verdict, limit, Remedy::RaiseLimit);
         }
         Some("memory") => {
-            list.add(verdict, LimitCause::ShrunkByMemoryPressure.name(), Remedy::FindMemory);
+            list.add(
+                verdict,
+                LimitCause::ShrunkByMemoryPressure.name(),
+                Remedy::FindMemory,
+            );
         }
         Some("notsent_lowat") => list.add(verdict, "notsent_lowat", Remedy::RaiseLowat),
         _ => {}
@@ -73,7 +77,12 @@ pub(super) fn useful(verdict: &Verdict) -> Vec<Advice> {
 
 /// What is often said to help, and why it does not here.
 pub(super) fn useless(verdict: &Verdict) -> Vec<Advice> {
-    let filled = [Cause::TailAppend, Cause::FirstFill, Cause::TailRefill, Cause::Splice];
+    let filled = [
+        Cause::TailAppend,
+        Cause::FirstFill,
+        Cause::TailRefill,
+        Cause::Splice,
+    ];
     let growth = growth(verdict);
     let main = growth
         .iter()

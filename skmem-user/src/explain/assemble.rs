@@ -47,7 +47,12 @@ pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
         skbs: queue.skbs,
         untrimmed: i64::from(at.view.untrimmed),
         syn_fin: queue.syn_fin,
-        unsent: i64::from(at.view.write_seq.wrapping_sub(at.view.snd_nxt).cast_signed()),
+        unsent: i64::from(
+            at.view
+                .write_seq
+                .wrapping_sub(at.view.snd_nxt)
+                .cast_signed(),
+        ),
         forward_alloc: i64::from(at.view.forward_alloc),
         wmem_alloc: i64::from(at.view.wmem_alloc),
         size_goal: i64::from(at.view.size_goal()),
@@ -99,7 +104,11 @@ fn socket(ident: &Ident, state: u8) -> Socket {
         id: ident.id,
         pid: ident.pid,
         comm: String::from_utf8_lossy(comm).into_owned(),
-        family: if ident.family == AF_INET6 { "inet6" } else { "inet" },
+        family: if ident.family == AF_INET6 {
+            "inet6"
+        } else {
+            "inet"
+        },
         src: address(ident.family, ident.saddr),
         sport: ident.sport,
         dst: address(ident.family, ident.daddr),
@@ -176,7 +185,9 @@ fn ledger(standing: &Standing) -> Vec<CauseTotal> {
 
 fn inferred(standing: &Standing) -> i64 {
     let totals = Cause::ALL.iter().map(|cause| standing.total(*cause));
-    totals.map(|total| total.inferred.abs()).sum()
+    totals.fold(0, |sum: i64, total| {
+        sum.saturating_add(total.inferred.saturating_abs())
+    })
 }
 
 fn limit_moves(account: &Account, at: &At<'_>) -> Vec<LimitChange> {

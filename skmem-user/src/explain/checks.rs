@@ -12,7 +12,8 @@ use super::{
 impl SelfCheck {
     pub(super) fn of(verdict: &Verdict, at: &At<'_>, setting: &Setting<'_>) -> Self {
         let since: i64 = verdict.causes.iter().map(|c| c.bytes).sum();
-        let total: i64 = verdict.ledger.iter().map(|c| c.bytes).sum();
+        let totals = verdict.ledger.iter().map(|c| c.bytes);
+        let total = totals.fold(0, i64::wrapping_add);
         Self {
             excess_closes: verdict.excess == verdict.room() + verdict.limit_moved() + since,
             ledger_closes: verdict.wmem_queued == total,
@@ -36,11 +37,13 @@ pub(super) fn missing(account: &Account, at: &At<'_>, check: &SelfCheck) -> Vec<
         say("the account does not close: this is a bug in skmem, please report it".into());
     }
     if check.stream_agrees == Some(false) {
-        say("replay of the records gives another account than the kernel's: \
+        say(
+            "replay of the records gives another account than the kernel's: \
              this is a bug in skmem, please report it"
-            .into());
+                .into(),
+        );
     }
-    if !at.fields_match {
+    if !at.sequence_exact {
         say("Send-Q, payload and window were read after wmem_queued had changed again".into());
     }
     if account.ident.flags & IDENT_OLDER != 0 {

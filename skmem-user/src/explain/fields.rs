@@ -32,40 +32,44 @@ pub(super) struct At<'a> {
     pub until_ns: u64,
     pub standing: &'a Standing,
     pub view: View,
-    /// The view was read with `standing`, not after further changes.
+    /// `write_seq` and `snd_una` are those of the instant.
+    pub sequence_exact: bool,
+    /// The view was read with `standing`, not before or after other changes.
     pub fields_match: bool,
 }
 
 impl<'a> At<'a> {
     pub fn choose(account: &'a Account, at_end: bool) -> Self {
         let ledger = &account.ledger;
-        if ledger.worst_ns != 0 && !at_end {
-            let standing = ledger.at_worst();
-            let view = ledger.worst_view;
+        if ledger.worst_ns == 0 || at_end {
+            let view = current(account);
             return Self {
-                instant: Instant::Worst,
-                ns: ledger.worst_ns,
-                until_ns: ledger.worst_ns,
-                standing,
+                instant: Instant::Last,
+                ns: account.last_ns,
+                until_ns: u64::MAX,
+                standing: &ledger.now,
                 view,
-                fields_match: ledger.view_wanted == 0 && matches(&view, standing),
+                sequence_exact: true,
+                fields_match: matches(&view, &ledger.now),
             };
         }
-        let standing = &ledger.now;
-        let mut view = account.last;
+        let standing = ledger.at_worst();
+        // The account was read between the hook that booked a new worst
+        // excess and the one that notes the fields: the worst is now.
+        let unread = ledger.view_wanted != 0 && ledger.at_peak != 0;
+        let view = if unread {
+            current(account)
+        } else {
+            ledger.worst_view
+        };
         let fields_match = matches(&view, standing);
-        if !fields_match {
-            // Calls that changed nothing they report make no record; the
-            // account has followed these two all the same.
-            view.write_seq = account.write_seq;
-            view.snd_una = account.snd_una;
-        }
         Self {
-            instant: Instant::Last,
-            ns: account.last_ns,
-            until_ns: u64::MAX,
+            instant: Instant::Worst,
+            ns: ledger.worst_ns,
+            until_ns: ledger.worst_ns,
             standing,
             view,
+            sequence_exact: unread || fields_match,
             fields_match,
         }
     }
@@ -73,6 +77,18 @@ impl<'a> At<'a> {
     pub fn locked(&self) -> bool {
         self.view.userlocks & SNDBUF_LOCK != 0
     }
+}
+
+/// The fields as last recorded. Calls that changed nothing they report make no
+/// record, but the account has followed the sequence numbers all the same.
+fn current(account: &Account) -> View {
+    let mut view = account.last;
+    view.write_seq = account.write_seq;
+    view.snd_una = account.snd_una;
+    if view.snd_nxt.wrapping_sub(view.snd_una).cast_signed() < 0 {
+        view.snd_nxt = view.snd_una;
+    }
+    view
 }
 
 fn matches(view: &View, standing: &Standing) -> bool {

@@ -20,15 +20,34 @@ struct Row {
 pub(super) fn write(out: &mut String, verdict: &Verdict, style: &Style) {
     let over = verdict.excess > 0;
     let heading = if over {
-        format!("How wmem_queued got {} over sk_sndbuf", bytes(verdict.excess))
+        format!(
+            "How wmem_queued got {} over sk_sndbuf",
+            bytes(verdict.excess)
+        )
     } else {
-        format!("How wmem_queued stays {} under sk_sndbuf", bytes(-verdict.excess))
+        format!(
+            "How wmem_queued stays {} under sk_sndbuf",
+            bytes(-verdict.excess)
+        )
     };
+    let since = if verdict.admission.count == 0 {
+        "first sight of the socket"
+    } else {
+        "the last admission (new skb let in)"
+    };
+    let heading = format!("{heading}, since {since}");
     title(out, &heading, style);
     let rows = rows(verdict);
     let widths = Widths::of(&rows, verdict);
     let head = widths.line("", "bytes", "count", "first at");
-    hang(out, &style.paint(Role::Aside, &head), head.chars().count(), "", None, style);
+    hang(
+        out,
+        &style.paint(Role::Aside, &head),
+        head.chars().count(),
+        "",
+        None,
+        style,
+    );
     for row in &rows {
         let count = row.count.map_or(String::new(), |n| grouped(signed(n)));
         let after = row.after_ns.map_or(String::new(), moment);
@@ -40,7 +59,14 @@ pub(super) fn write(out: &mut String, verdict: &Verdict, style: &Style) {
     let head = widths.line("= wmem_queued - sk_sndbuf", &change(verdict.excess), "", "");
     let columns = head.chars().count();
     let (role, tail) = proof(verdict);
-    hang(out, &style.paint(Role::Title, head), columns, &tail, role, style);
+    hang(
+        out,
+        &style.paint(Role::Title, head),
+        columns,
+        &tail,
+        role,
+        style,
+    );
     ledger(out, verdict, style);
 }
 
@@ -48,12 +74,16 @@ fn rows(verdict: &Verdict) -> Vec<Row> {
     let admission = &verdict.admission;
     let after = |ns: u64| Some(ns.saturating_sub(admission.at_ns));
     let at = if admission.count == 0 {
-        "at first sight of the socket"
+        "at first sight"
     } else {
-        "at admission (the last new skb that passed the test)"
+        "at admission"
     };
     let mut rows = vec![Row {
-        name: if verdict.room() <= 0 { "unused room" } else { "over already" },
+        name: if verdict.room() <= 0 {
+            "unused room"
+        } else {
+            "over already"
+        },
         bytes: verdict.room(),
         count: None,
         after_ns: None,
@@ -119,7 +149,11 @@ fn remark(cause: &str, inferred: i64, all: i64) -> String {
 /// What the sum line says of its own worth.
 fn proof(verdict: &Verdict) -> (Option<Role>, String) {
     let check = &verdict.self_check;
-    let closes = if check.excess_closes { "" } else { "DOES NOT ADD UP; " };
+    let closes = if check.excess_closes {
+        ""
+    } else {
+        "DOES NOT ADD UP; "
+    };
     let role = (!check.excess_closes || verdict.unattributed_count != 0).then_some(Role::Alarm);
     (
         role,
@@ -141,7 +175,11 @@ fn ledger(out: &mut String, verdict: &Verdict, style: &Style) {
     if text.is_empty() {
         text.push("nothing".to_owned());
     }
-    let sum = if verdict.self_check.ledger_closes { "=" } else { "IS NOT" };
+    let sum = if verdict.self_check.ledger_closes {
+        "="
+    } else {
+        "IS NOT"
+    };
     let text = format!(
         "since first sight: {} {sum} wmem_queued {}; inferred {}, program runs skipped (all \
          sockets) {}",
@@ -170,8 +208,14 @@ impl Widths {
         Self {
             name: widest(&|r| r.name.to_owned(), "= wmem_queued - sk_sndbuf".len()),
             bytes: widest(&|r| change(r.bytes), change(verdict.excess).len().max(5)),
-            count: widest(&|r| r.count.map_or(String::new(), |n| grouped(signed(n))), 5),
-            after: widest(&|r| r.after_ns.map_or(String::new(), moment), "first at".len()),
+            count: widest(
+                &|r| r.count.map_or(String::new(), |n| grouped(signed(n))),
+                5,
+            ),
+            after: widest(
+                &|r| r.after_ns.map_or(String::new(), moment),
+                "first at".len(),
+            ),
         }
     }
 

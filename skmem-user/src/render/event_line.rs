@@ -128,7 +128,10 @@ fn call(event: &Event) -> Option<String> {
         Hook::MemSchedule => {
             let granted = if ret != 0 { "granted" } else { "REFUSED" };
             let before = event.before.forward_alloc;
-            format!("{} bytes {granted}: fwd {before}→{}", event.arg, event.view.forward_alloc)
+            format!(
+                "{} bytes {granted}: fwd {before}→{}",
+                event.arg, event.view.forward_alloc
+            )
         }
         Hook::Zerocopy => format!("skb truesize {}", event.truesize),
         Hook::WaitMemory if event.kind == 1 => format!("sleeps: {}", wait_reason(event.arg)),
@@ -167,7 +170,11 @@ fn operation(op: Decoded) -> String {
     match op {
         Decoded::Book { cause, bytes, tier } => format!("{cause} {}{bytes:+}", tilde(tier)),
         Decoded::Admit { sndbuf } => format!("admitted below {sndbuf}"),
-        Decoded::Limit { cause, sndbuf, tier } => {
+        Decoded::Limit {
+            cause,
+            sndbuf,
+            tier,
+        } => {
             format!("limit {}{sndbuf} ({cause})", tilde(tier))
         }
         Decoded::Unknown { kind, cause, value } => format!("op{kind}/{cause} {value}"),

@@ -94,10 +94,22 @@ mod tests {
             ..Style::PLAIN
         };
         let mut out = String::new();
-        row(&mut out, "  name", 8, "some words that wrap at spaces", &style);
+        row(
+            &mut out,
+            "  name",
+            8,
+            "some words that wrap at spaces",
+            &style,
+        );
         assert_eq!(out, "  name  some words that wrap at\n        spaces\n");
         out.clear();
-        row(&mut out, "  name", 9, "below where there is no room", &style);
+        row(
+            &mut out,
+            "  name",
+            9,
+            "below where there is no room",
+            &style,
+        );
         assert_eq!(out, "  name\n      below where there is no\n      room\n");
         out.clear();
         row(&mut out, "  name", 8, "", &style);

@@ -40,7 +40,11 @@ pub(super) fn decoded(event: &Event) -> impl Iterator<Item = Decoded> + '_ {
 }
 
 fn decode(op: &Op) -> Decoded {
-    let tier = if op.tier == Tier::Inferred as u8 { "inferred" } else { "observed" };
+    let tier = if op.tier == Tier::Inferred as u8 {
+        "inferred"
+    } else {
+        "observed"
+    };
     let unknown = Decoded::Unknown {
         kind: op.kind,
         cause: op.cause,

@@ -25,7 +25,9 @@ pub fn overview(verdicts: &[Verdict], style: &Style) -> String {
     let causes = causes.max().unwrap_or(0).max("main cause".len());
     let numbers = |cells: [&str; 4]| {
         let cells = cells.iter().zip(widths);
-        cells.map(|(cell, width)| format!("{cell:>width$}  ")).collect::<String>()
+        cells
+            .map(|(cell, width)| format!("{cell:>width$}  "))
+            .collect::<String>()
     };
     let heading = format!("{}{:<causes$}  task, socket", numbers(HEAD), "main cause");
     let mut out = style.paint(Role::Title, heading) + "\n";
@@ -67,7 +69,12 @@ impl Row {
         Self {
             numbers: [v.excess, v.send_q, v.wmem_queued, v.sndbuf].map(grouped),
             cause: if v.excess > 0 { main } else { "-" },
-            who: format!("{}/{}  {}", escaped_comm(&v.socket), v.socket.pid, pair(&v.socket)),
+            who: format!(
+                "{}/{}  {}",
+                escaped_comm(&v.socket),
+                v.socket.pid,
+                pair(&v.socket)
+            ),
             alarm: alarm.join(", "),
         }
     }

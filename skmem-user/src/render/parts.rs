@@ -33,7 +33,11 @@ pub(super) fn who(out: &mut String, v: &Verdict, style: &Style) {
         Instant::Worst => "the worst excess",
         Instant::Last => "the last call seen",
     };
-    let closed = if s.closed { "; the socket is closed now" } else { "" };
+    let closed = if s.closed {
+        "; the socket is closed now"
+    } else {
+        ""
+    };
     let text = format!(
         "{instant}, {} after skmem first saw the socket{closed}; kernel {}",
         span(v.at_ns.saturating_sub(s.seen_ns)),
@@ -71,7 +75,11 @@ pub(super) fn chain(out: &mut String, v: &Verdict, style: &Style) {
         ),
     ));
     let number = |n: &Option<i64>| n.map_or("-".to_owned(), |n| format!("{} B", grouped(n)));
-    let width = lines.iter().map(|(_, n, _)| number(n).len()).max().unwrap_or(0);
+    let width = lines
+        .iter()
+        .map(|(_, n, _)| number(n).len())
+        .max()
+        .unwrap_or(0);
     for (label, n, text) in &lines {
         let head = format!("  {label:<12}{:>width$}  ", number(n));
         hang(out, &head, head.len(), text, None, style);
@@ -98,7 +106,10 @@ fn doubled(d: Doubling, sndbuf: i64) -> String {
         return "set otherwise since SO_SNDBUF".to_owned();
     }
     if d.raised != 0 {
-        text.push_str(&format!(", raised by {} to the kernel's minimum", grouped(d.raised)));
+        text.push_str(&format!(
+            ", raised by {} to the kernel's minimum",
+            grouped(d.raised)
+        ));
     }
     text
 }
@@ -106,7 +117,11 @@ fn doubled(d: Doubling, sndbuf: i64) -> String {
 fn payload(v: &Verdict) -> String {
     let mut text = "bytes of data in them".to_owned();
     if v.mss > 0 && v.payload > 0 && v.payload % v.mss == 0 {
-        text.push_str(&format!(": {} × MSS {}", grouped(v.payload / v.mss), grouped(v.mss)));
+        text.push_str(&format!(
+            ": {} × MSS {}",
+            grouped(v.payload / v.mss),
+            grouped(v.mss)
+        ));
     }
     if v.untrimmed != 0 {
         text.push_str(&format!(
@@ -132,7 +147,8 @@ fn overhead(v: &Verdict) -> String {
             grouped(one)
         ),
         None => format!(
-            "skbs of {} each when empty, and bytes that are acknowledged but not freed yet",
+            "no whole number of empty skbs of {}: with bytes acknowledged but not freed yet, a \
+             FIN, or an MTU probe",
             grouped(one)
         ),
     }
@@ -155,15 +171,24 @@ fn send_q(v: &Verdict) -> String {
 /// What held the sender up, and the peer's window.
 pub(super) fn holdup(out: &mut String, v: &Verdict, style: &Style) {
     out.push('\n');
-    let text = v.blocked.as_ref().map_or_else(|| "never".to_owned(), blocked);
+    let text = v
+        .blocked
+        .as_ref()
+        .map_or_else(|| "never".to_owned(), blocked);
     row(out, "blocked", LABEL, &text, style);
     let p = &v.peer_window;
-    let mut text = format!("{} at that instant, {} in flight", bytes(p.bytes), grouped(p.in_flight));
+    let mut text = format!(
+        "{} at that instant, {} in flight",
+        bytes(p.bytes),
+        grouped(p.in_flight)
+    );
     if v.instant == Instant::Worst {
         text.push_str(&format!("; {} at the last record", bytes(p.last_bytes)));
     }
     if p.closed {
-        text.push_str(": no room for another segment, so the sender waits for the receiver to read");
+        text.push_str(
+            ": no room for another segment, so the sender waits for the receiver to read",
+        );
     }
     row(out, "window", LABEL, &text, style);
 }
@@ -179,12 +204,15 @@ fn blocked(b: &Blocked) -> String {
         text.push(format!(
             "{} in {} in all, longest {}",
             span(b.total_ns),
-            counted(signed(b.waits + b.asleep), "sleep"),
+            counted(signed(b.waits.saturating_add(b.asleep)), "sleep"),
             span(b.longest_ns)
         ));
     }
     if b.refusals != 0 {
-        text.push(format!("told EAGAIN {}", counted(signed(b.refusals), "time")));
+        text.push(format!(
+            "told EAGAIN {}",
+            counted(signed(b.refusals), "time")
+        ));
     }
     let r = &b.reasons;
     let lowat = if b.lowat_inferred {
@@ -202,7 +230,9 @@ fn blocked(b: &Blocked) -> String {
         [(_, only)] => only.to_owned(),
         _ => {
             let all = reasons.iter();
-            let all: Vec<_> = all.map(|(n, why)| format!("{} × {why}", grouped(signed(*n)))).collect();
+            let all: Vec<_> = all
+                .map(|(n, why)| format!("{} × {why}", grouped(signed(*n))))
+                .collect();
             all.join(", ")
         }
     };
@@ -215,11 +245,17 @@ pub(super) fn explanation(out: &mut String, v: &Verdict, style: &Style) {
         return;
     }
     title(out, "Why", style);
-    let column = v.explanation.iter().map(|w| w.cause.len()).max().unwrap_or(0) + 4;
+    let column = v
+        .explanation
+        .iter()
+        .map(|w| w.cause.len())
+        .max()
+        .unwrap_or(0)
+        + 4;
     for why in &v.explanation {
         let head = format!("  {:<1$}", why.cause, column - 2);
         let head = head.replacen(why.cause, &style.paint(Role::Name, why.cause), 1);
-        let text = format!("{} ({}; {})", why.sentence, why.function, why.versions);
+        let text = format!("{} [{}; {}]", why.sentence, why.function, why.versions);
         hang(out, &head, column, &text, None, style);
     }
 }

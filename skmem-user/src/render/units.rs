@@ -57,13 +57,32 @@ mod tests {
     #[test]
     fn spans_keep_three_or_four_digits() {
         let all = [0, 999, 1_500, 2_340_000, 1_204_000_000, 3_723_000_000_000].map(span);
-        assert_eq!(all, ["0 ns", "999 ns", "1.5 µs", "2.3 ms", "1.204 s", "62 min 3 s"]);
+        assert_eq!(
+            all,
+            [
+                "0 ns",
+                "999 ns",
+                "1.5 µs",
+                "2.3 ms",
+                "1.204 s",
+                "62 min 3 s"
+            ]
+        );
     }
 
     #[test]
     fn signs_and_plurals() {
-        assert_eq!([change(896), change(-8192), change(0)], ["+896", "-8,192", "0"]);
-        assert_eq!([bytes(1), bytes(0), counted(2, "sleep")], ["1 byte", "0 bytes", "2 sleeps"]);
-        assert_eq!([ratio(14480, 4096), ratio(1_000_000, 2)], ["3.5", "500,000"]);
+        assert_eq!(
+            [change(896), change(-8192), change(0)],
+            ["+896", "-8,192", "0"]
+        );
+        assert_eq!(
+            [bytes(1), bytes(0), counted(2, "sleep")],
+            ["1 byte", "0 bytes", "2 sleeps"]
+        );
+        assert_eq!(
+            [ratio(14480, 4096), ratio(1_000_000, 2)],
+            ["3.5", "500,000"]
+        );
     }
 }

@@ -32,7 +32,10 @@ pub(super) fn ends(socket: &Socket) -> String {
 pub(super) fn name(socket: &Socket) -> String {
     match socket.cookie {
         Some(cookie) => format!("cookie {cookie}"),
-        None => format!("socket {:#x} (skmem's number; this kernel tells no cookie)", socket.id),
+        None => format!(
+            "socket {:#x} (skmem's number; this kernel tells no cookie)",
+            socket.id
+        ),
     }
 }
 

@@ -13,7 +13,7 @@ mod catalog;
 mod cgroup;
 mod driver;
 mod net;
-mod options;
+pub(crate) mod options;
 pub mod proto;
 mod reader;
 mod scenario;

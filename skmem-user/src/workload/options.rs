@@ -190,7 +190,7 @@ impl Options {
 }
 
 /// A time with its unit: us, ms or s; a bare number is seconds.
-fn parse_time(text: &str) -> Result<Duration> {
+pub(crate) fn parse_time(text: &str) -> Result<Duration> {
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(text.len());

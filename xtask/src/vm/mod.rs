@@ -5,23 +5,27 @@ mod console;
 mod extras;
 mod image;
 mod machine;
+mod options;
 mod session;
 mod shell;
+mod tree;
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use skmem_vm_init::{Done, Job};
 
-use crate::kernels::{self, Kernel};
+use crate::kernels::Kernel;
 use crate::setup::Setup;
 use crate::{error, guest};
 pub(crate) use accel::Accel;
 pub(crate) use image::Extra;
 use machine::Machine;
+pub(crate) use options::MachineOptions;
+use options::{AccelChoice, TIMEOUT};
 use session::Ending;
 pub(crate) use session::Streams;
 
@@ -52,89 +56,6 @@ pub(crate) struct Options {
 enum Action {
     /// An interactive shell in the guest; `exit` ends the VM
     Shell,
-}
-
-/// The machine to boot.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct MachineOptions {
-    /// A release or its beginning (see `cargo xtask kernels`), or the path of a bzImage
-    #[arg(long, global = true, value_name = "KERNEL", default_value = kernels::DEFAULT)]
-    pub(crate) kernel: String,
-    /// The modules of a kernel given by its path: its directory lib/modules/RELEASE
-    #[arg(long, global = true, value_name = "DIR")]
-    modules: Option<PathBuf>,
-    /// Processors of the guest
-    #[arg(long, global = true, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
-    cpus: u32,
-    /// Memory of the guest: a number of MiB, or with a suffix M or G
-    #[arg(long, global = true, value_name = "SIZE", default_value = "512M", value_parser = parse_memory)]
-    memory: u32,
-    /// How the guest's processors are made; auto takes KVM when a trial boot with it works
-    #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
-    accel: AccelChoice,
-    /// Let the guest's clock count instructions: times in it are repeatable, and not those of a real machine
-    #[arg(long, global = true)]
-    icount: bool,
-    /// Stop the VM after this long, boot included [default: 300; none for `vm shell`]
-    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
-    timeout: Option<u64>,
-    /// Debian packages to have in the guest: ip, tc, ss, ethtool, bpftrace, or any package's name
-    #[arg(long, global = true, value_name = "PACKAGE", value_delimiter = ',')]
-    with: Vec<String>,
-    /// Say nothing on stderr but CMD's own words and failures
-    #[arg(long, short, global = true)]
-    quiet: bool,
-}
-
-impl MachineOptions {
-    /// What the tests run on.
-    pub(crate) fn for_tests(kernel: &str, timeout: u64) -> Self {
-        Self {
-            kernel: kernel.to_owned(),
-            modules: None,
-            cpus: 2,
-            memory: 512,
-            accel: AccelChoice::Auto,
-            icount: false,
-            timeout: Some(timeout),
-            with: Vec::new(),
-            quiet: false,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum AccelChoice {
-    Auto,
-    Kvm,
-    Tcg,
-}
-
-/// Seconds that a command may take where nothing else is said.
-const TIMEOUT: u64 = 300;
-
-/// Less than this does not hold the image, and more than this is a slip of the pen.
-const MEMORY: std::ops::RangeInclusive<u32> = 128..=65536;
-
-fn parse_memory(text: &str) -> Result<u32, String> {
-    let (number, unit) = match text.to_ascii_uppercase().strip_suffix(['M', 'G']) {
-        Some(number) => (
-            number.to_owned(),
-            if text.ends_with(['g', 'G']) { 1024 } else { 1 },
-        ),
-        None => (text.to_owned(), 1),
-    };
-    let number: u32 = number
-        .parse()
-        .map_err(|_| "not a number of MiB (512, 512M, 1G)".to_owned())?;
-    match number.checked_mul(unit) {
-        Some(mebibytes) if MEMORY.contains(&mebibytes) => Ok(mebibytes),
-        _ => Err(format!(
-            "must be from {} MiB to {} MiB",
-            MEMORY.start(),
-            MEMORY.end()
-        )),
-    }
 }
 
 /// A VM that is ready to be booted, any number of times.
@@ -383,16 +304,6 @@ fn parse_variable(text: &str) -> Result<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn memory_in_mebibytes() {
-        assert_eq!(parse_memory("512"), Ok(512));
-        assert_eq!(parse_memory("512m"), Ok(512));
-        assert_eq!(parse_memory("2G"), Ok(2048));
-        for wrong in ["", "G", "0", "-1", "64", "4T", "4294967295G", "1.5G"] {
-            assert!(parse_memory(wrong).is_err(), "{wrong:?}");
-        }
-    }
 
     #[test]
     fn variables() {

@@ -18,10 +18,18 @@ fn the_article_is_explained_to_the_byte_on_new_and_old_kernels() {
         assert_eq!(v.size_goal, 10 * 1448);
         assert_eq!(v.excess, 14_480 + overhead - 8192);
         assert_eq!(v.room(), -8192);
-        let names: Vec<_> = v.causes.iter().map(|c| (c.cause, c.bytes, c.count)).collect();
+        let names: Vec<_> = v
+            .causes
+            .iter()
+            .map(|c| (c.cause, c.bytes, c.count))
+            .collect();
         assert_eq!(
             names,
-            [("new-skb", overhead, 1), ("first-fill", 1024, 1), ("tail-append", 13_456, 14)]
+            [
+                ("new-skb", overhead, 1),
+                ("first-fill", 1024, 1),
+                ("tail-append", 13_456, 14)
+            ]
         );
         assert_eq!((v.unattributed, v.inferred, v.lost_events), (0, 0, 0));
         assert!(v.complete && v.over_limit);
@@ -64,7 +72,35 @@ fn a_call_without_a_record_does_not_spoil_the_last_instant() {
     };
     let v = socket.verdict_in(&at_end);
     assert_eq!((v.send_q, v.wmem_queued), (13_032, 13_928));
-    assert!(!v.self_check.fields_match && !v.complete);
+    assert!(!v.self_check.fields_match && v.complete);
+}
+
+#[test]
+fn a_worst_instant_whose_fields_are_not_read_yet_takes_the_accounts_own() {
+    let mut socket = article(896);
+    socket.account.ledger.view_wanted = 1;
+    socket.account.ledger.worst_view = skmem_common::record::View::default();
+    let v = socket.verdict();
+    assert_eq!((v.send_q, v.payload, v.mss), (14_480, 14_480, 1448));
+    // Fields of another instant, on the other hand, are said to be that.
+    socket.account.ledger.view_wanted = 0;
+    let v = socket.verdict();
+    assert!(!v.complete, "{:?}", v.incomplete_because);
+}
+
+#[test]
+fn an_account_of_any_bytes_is_judged_without_a_panic() {
+    for byte in [0x01, 0x55, 0x7f, 0x80, 0xff] {
+        let mut account = skmem_common::account::Account::EMPTY;
+        // SAFETY: Account and all it holds are integers: any bytes are a value.
+        unsafe { std::ptr::write_bytes(&raw mut account, byte, 1) };
+        for at_end in [false, true] {
+            let setting = Setting { at_end, ..SETTING };
+            let v = crate::explain::Verdict::of(&account, &setting);
+            assert!(!crate::render::text(&v, &crate::render::Style::PLAIN).is_empty());
+            crate::render::json(&v).unwrap();
+        }
+    }
 }
 
 #[test]
@@ -76,7 +112,10 @@ fn syn_and_fin_are_sequence_numbers_not_payload() {
     for fin in [1, 0] {
         socket.account.ledger.worst_view = socket.view;
         let v = socket.verdict();
-        assert_eq!((v.send_q, v.syn_fin, v.payload), (14_480 + fin, fin, 14_480));
+        assert_eq!(
+            (v.send_q, v.syn_fin, v.payload),
+            (14_480 + fin, fin, 14_480)
+        );
         socket.view.write_seq -= 1;
     }
 }

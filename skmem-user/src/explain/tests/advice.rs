@@ -23,7 +23,11 @@ fn a_closed_window_comes_first_and_says_that_the_sender_cannot_help() {
     let v = article(896).verdict();
     justified(&v);
     assert!(v.peer_window.closed);
-    assert!(v.advice[0].advice.starts_with("Make the receiver read"), "{:?}", v.advice);
+    assert!(
+        v.advice[0].advice.starts_with("Make the receiver read"),
+        "{:?}",
+        v.advice
+    );
     assert_eq!(v.advice[0].cause, "tail-append");
     assert!(has(&v.advice, "gso_max_segs"));
     assert!(has(&v.advice, "MSG_EOR"));
@@ -71,16 +75,27 @@ fn small_skbs_call_for_larger_writes() {
 #[test]
 fn every_cause_has_words_that_fit_a_table_and_end_as_sentences_do() {
     let all = Cause::ALL.iter().map(|c| (c.name(), texts::of(*c)));
-    let limits = LimitCause::ALL.iter().map(|c| (c.name(), texts::of_limit(*c)));
+    let limits = LimitCause::ALL
+        .iter()
+        .map(|c| (c.name(), texts::of_limit(*c)));
     for (name, words) in all.chain(limits) {
         assert!(words.brief.chars().count() <= 50, "{name}");
         assert!(words.sentence.ends_with('.'), "{name}");
         assert!(!words.because.ends_with('.'), "{name}");
-        assert!(!words.sentence.contains("  ") && !words.because.contains("  "), "{name}");
-        assert!(!words.function.is_empty() && !words.versions.is_empty(), "{name}");
+        assert!(
+            !words.sentence.contains("  ") && !words.because.contains("  "),
+            "{name}"
+        );
+        assert!(
+            !words.function.is_empty() && !words.versions.is_empty(),
+            "{name}"
+        );
         for remedy in words.remedies {
             let words = remedy.words();
-            assert!(words.advice.ends_with('.') && !words.price.ends_with('.'), "{words:?}");
+            assert!(
+                words.advice.ends_with('.') && !words.price.ends_with('.'),
+                "{words:?}"
+            );
             assert!(!words.advice.contains("  ") && !words.price.contains("  "));
         }
         assert!(texts::named(name).is_some());

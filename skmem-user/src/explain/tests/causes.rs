@@ -66,7 +66,11 @@ fn what_nothing_names_is_said_loudly() {
     socket.leave(Hook::Ack);
     let v = socket.verdict();
     assert_eq!((v.unattributed, v.unattributed_count), (10_001, 1));
-    assert!(v.advice.iter().any(|a| a.cause == "unattributed"), "{:?}", v.advice);
+    assert!(
+        v.advice.iter().any(|a| a.cause == "unattributed"),
+        "{:?}",
+        v.advice
+    );
 }
 
 #[test]

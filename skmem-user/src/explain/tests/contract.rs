@@ -17,15 +17,37 @@ fn the_contract_is_kept() {
     keys(
         &json,
         &[
-            "schema", "kernel", "socket", "so_sndbuf", "sndbuf", "wmem_queued", "send_q",
-            "payload", "skb_overhead", "forward_alloc", "size_goal", "mss", "excess",
-            "admission", "causes", "ledger", "limit_moves", "inferred", "unattributed",
-            "skipped_runs", "blocked", "lost_events", "complete", "advice",
+            "schema",
+            "kernel",
+            "socket",
+            "so_sndbuf",
+            "sndbuf",
+            "wmem_queued",
+            "send_q",
+            "payload",
+            "skb_overhead",
+            "forward_alloc",
+            "size_goal",
+            "mss",
+            "excess",
+            "admission",
+            "causes",
+            "ledger",
+            "limit_moves",
+            "inferred",
+            "unattributed",
+            "skipped_runs",
+            "blocked",
+            "lost_events",
+            "complete",
+            "advice",
         ],
     );
     keys(
         &json["socket"],
-        &["cookie", "pid", "comm", "family", "src", "sport", "dst", "dport", "netns"],
+        &[
+            "cookie", "pid", "comm", "family", "src", "sport", "dst", "dport", "netns",
+        ],
     );
     keys(&json["admission"], &["at_ns", "wmem_queued", "sndbuf"]);
     keys(&json["causes"][0], &["cause", "bytes", "count", "first_ns"]);

@@ -17,9 +17,16 @@ fn a_limit_lowered_below_the_queue_is_an_excess_without_a_byte() {
     assert_eq!(v.limit_moved(), 131_072 - 8192);
     assert_eq!(v.so_sndbuf, Some(4096));
     let m = v.limit_moves[0];
-    assert_eq!((m.from, m.to, m.cause), (131_072, 8192, "lowered-below-queue"));
+    assert_eq!(
+        (m.from, m.to, m.cause),
+        (131_072, 8192, "lowered-below-queue")
+    );
     assert!(m.since_admission);
-    assert!(v.advice[0].advice.contains("before the first write"), "{:?}", v.advice);
+    assert!(
+        v.advice[0].advice.contains("before the first write"),
+        "{:?}",
+        v.advice
+    );
 }
 
 #[test]
@@ -64,13 +71,19 @@ fn a_value_set_after_the_worst_instant_is_not_that_instants() {
     socket.account.ident.so_sndbuf = 100_000;
     socket.limit(200_000);
     let v = socket.verdict();
-    assert_eq!((v.sndbuf, v.so_sndbuf, v.so_sndbuf_inferred), (8192, Some(4096), true));
+    assert_eq!(
+        (v.sndbuf, v.so_sndbuf, v.so_sndbuf_inferred),
+        (8192, Some(4096), true)
+    );
     let at_end = Setting {
         at_end: true,
         ..SETTING
     };
     let v = socket.verdict_in(&at_end);
-    assert_eq!((v.sndbuf, v.so_sndbuf, v.so_sndbuf_inferred), (200_000, Some(100_000), false));
+    assert_eq!(
+        (v.sndbuf, v.so_sndbuf, v.so_sndbuf_inferred),
+        (200_000, Some(100_000), false)
+    );
 }
 
 #[test]

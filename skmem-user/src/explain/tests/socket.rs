@@ -145,7 +145,8 @@ impl Socket {
         self.account.alloc_begin(&seen, || now);
         self.note();
         self.skbs += 0x100;
-        self.account.alloc_end(self.skbs, self.overhead.cast_unsigned());
+        self.account
+            .alloc_end(self.skbs, self.overhead.cast_unsigned());
         self.skbs
     }
 

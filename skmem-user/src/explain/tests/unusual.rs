@@ -107,7 +107,10 @@ fn the_sysctl_lowat_is_told_from_want_of_memory() {
     };
     let v = socket.verdict_in(&lowat);
     let b = v.blocked.unwrap();
-    assert_eq!((b.on, b.lowat_inferred, b.reasons.notsent_lowat), ("notsent_lowat", true, 4));
+    assert_eq!(
+        (b.on, b.lowat_inferred, b.reasons.notsent_lowat),
+        ("notsent_lowat", true, 4)
+    );
     assert_eq!(v.advice[0].cause, "notsent_lowat");
     // With memory refused even once, it could be either.
     socket.account.scheduled.refused = 1;

@@ -60,7 +60,12 @@ pub(super) const NEW_SKB: Words = Words {
         any payload is in it.",
     function: "tcp_skb_entail (skb_entail in 5.10)",
     versions: ALL,
-    remedies: &[Remedy::Reader, Remedy::LargerWrites, Remedy::FixLimit, Remedy::Doubled],
+    remedies: &[
+        Remedy::Reader,
+        Remedy::LargerWrites,
+        Remedy::FixLimit,
+        Remedy::Doubled,
+    ],
 };
 
 pub(super) const SKB_OVERHEAD: Words = Words {

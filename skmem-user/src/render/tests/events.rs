@@ -80,13 +80,26 @@ fn a_line_has_a_word_for_each_column() {
     assert_eq!(
         words(&line),
         [
-            "0.000002", "1", "client/123:124", "10.0.0.1:40000>10.0.0.2:5001",
-            "tcp_sendmsg_locked", "1920→2944", "8192", "1152", "2048", "1024", "bytes:", "1024",
-            "tail-append", "+1024",
+            "0.000002",
+            "1",
+            "client/123:124",
+            "10.0.0.1:40000>10.0.0.2:5001",
+            "tcp_sendmsg_locked",
+            "1920→2944",
+            "8192",
+            "1152",
+            "2048",
+            "1024",
+            "bytes:",
+            "1024",
+            "tail-append",
+            "+1024",
         ]
     );
     let column = |text: &str, word: &str| {
-        text.split(word).next().map(|s| s.chars().count() + word.chars().count())
+        text.split(word)
+            .next()
+            .map(|s| s.chars().count() + word.chars().count())
     };
     let header = event_header();
     assert_eq!(column(&header, "send_q"), column(&line, " 2048"));
@@ -105,7 +118,17 @@ fn softirq_lockless_and_unknown_sockets() {
     e.before = Before::default();
     e.arg = 4096;
     let line = event_line(&e, Some(&ident()), &STYLE);
-    assert_eq!(words(&line)[5..], ["2944", "8192", "1152", "2048", "SO_SNDBUF=4096", "(lockless)"]);
+    assert_eq!(
+        words(&line)[5..],
+        [
+            "2944",
+            "8192",
+            "1152",
+            "2048",
+            "SO_SNDBUF=4096",
+            "(lockless)"
+        ]
+    );
     e.time_ns = 999_000_000;
     assert_eq!(words(&event_line(&e, None, &STYLE))[0], "-0.001000");
 }
@@ -139,8 +162,16 @@ fn calls_say_what_they_were_asked_and_what_they_answered() {
     e.header.ops = 3;
     e.ops[0] = op(OP_BOOK, Cause::Ack as u8, Tier::Inferred, -896);
     e.ops[1] = op(OP_ADMIT, 0, Tier::Observed, 8192);
-    e.ops[2] = op(OP_LIMIT, LimitCause::AutotunedUp as u8, Tier::Observed, 46_080);
-    assert_eq!(tail(&e), "so far: ack ~-896 admitted below 8192 limit 46080 (autotuned-up)");
+    e.ops[2] = op(
+        OP_LIMIT,
+        LimitCause::AutotunedUp as u8,
+        Tier::Observed,
+        46_080,
+    );
+    assert_eq!(
+        tail(&e),
+        "so far: ack ~-896 admitted below 8192 limit 46080 (autotuned-up)"
+    );
 }
 
 #[test]
@@ -153,14 +184,20 @@ fn bytes_from_outside_never_panic() {
     e.view.gso_segs = u16::MAX;
     e.view.mss = u32::MAX;
     assert!(event_line(&e, None, &Style::PLAIN).contains("op77/200 -2147483648"));
-    assert_eq!(event_json(&e, None, None)["ops"].as_array().unwrap().len(), 8);
+    assert_eq!(
+        event_json(&e, None, None)["ops"].as_array().unwrap().len(),
+        8
+    );
     assert_eq!(event_json(&e, None, None)["hook"], "unknown");
 }
 
 #[test]
 fn a_task_name_cannot_reach_the_terminal() {
     let line = event_line_by(&event(Hook::Ack), None, Some("\x1b[2J"), &STYLE);
-    assert!(!line.contains('\x1b') && line.contains("\\u{1b}[2J/123"), "{line}");
+    assert!(
+        !line.contains('\x1b') && line.contains("\\u{1b}[2J/123"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -168,7 +205,12 @@ fn json_has_every_field_under_the_kernels_name() {
     let mut e = event(Hook::SendmsgLocked);
     e.header.ops = 3;
     e.ops[1] = op(OP_ADMIT, 0, Tier::Observed, 8192);
-    e.ops[2] = op(OP_LIMIT, LimitCause::AutotunedUp as u8, Tier::Inferred, 46_080);
+    e.ops[2] = op(
+        OP_LIMIT,
+        LimitCause::AutotunedUp as u8,
+        Tier::Inferred,
+        46_080,
+    );
     let json = event_json(&e, Some(&ident()), Some("worker"));
     assert_eq!(json["comm"], "worker");
     assert_eq!(json["flags"], serde_json::json!(["task", "entry"]));
@@ -187,8 +229,14 @@ fn json_has_every_field_under_the_kernels_name() {
         ])
     );
     let line = event_json_line(&e, Some(&ident()), Some("worker"));
-    assert!(line.starts_with(r#"{"schema":1,"type":"event","time_ns":1000002500,"#), "{line}");
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), json);
+    assert!(
+        line.starts_with(r#"{"schema":1,"type":"event","time_ns":1000002500,"#),
+        "{line}"
+    );
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&line).unwrap(),
+        json
+    );
     // In softirq the current task has nothing to do with the event.
     e.header.flags = FLAG_ENTRY | FLAG_LOCKLESS;
     let json = event_json(&e, None, Some("worker"));
@@ -197,6 +245,9 @@ fn json_has_every_field_under_the_kernels_name() {
     }
     let doc = include_str!("../../../../docs/json.md");
     for key in json.as_object().unwrap().keys() {
-        assert!(doc.contains(&format!("`{key}`")), "{key} is not in docs/json.md");
+        assert!(
+            doc.contains(&format!("`{key}`")),
+            "{key} is not in docs/json.md"
+        );
     }
 }

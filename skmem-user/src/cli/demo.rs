@@ -1,0 +1,143 @@
+//! `skmem demo`: a case reproduced on this kernel, and explained.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use skmem_common::filter::{BY_NETNS, Filter};
+
+use super::{
+    Skip, Usage, duration,
+    explain::{print_json, print_text},
+    filters,
+    interrupted, print,
+    session::Session,
+};
+use crate::{
+    kernel::tracer,
+    workload::{self, Driver, DriverError},
+};
+
+/// Reproduce a case on this kernel, with real sockets, and explain it
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The default case: a client sets SO_SNDBUF to 4096 and sends 1024 bytes at a time to a server that
+never reads; when it blocks, ss shows a Send-Q several times the limit. The sockets live in network
+namespaces of their own, which end with the demo.
+
+Examples:
+  skmem demo
+  skmem demo --sndbuf 65536 --write-size 100
+  skmem demo --list
+  skmem demo --json | jq .causes
+
+Exit status: 0, 1 for a failure, 2 for wrong usage, 77 where this kernel cannot run the case.")]
+pub struct Options {
+    /// Which case (see --list)
+    #[arg(value_name = "NAME", default_value = "article")]
+    name: String,
+    /// List the cases
+    #[arg(long)]
+    list: bool,
+    /// Explain the last instant instead of the worst
+    #[arg(long)]
+    at_end: bool,
+    /// Also explain sockets that never went over their limit
+    #[arg(short, long)]
+    all: bool,
+    /// Print JSON: one object a socket, or the list
+    #[arg(long)]
+    json: bool,
+    /// Ring buffer between kernel and skmem, e.g. 512K, 8M
+    #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = filters::size)]
+    ring: u32,
+    /// Give up after so long
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = duration)]
+    timeout: std::time::Duration,
+    #[command(flatten)]
+    workload: workload::Options,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Where tracing is not possible or the case fails.
+pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
+    if options.list {
+        list(options.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let scenario = workload::find(&options.name).map_err(Usage)?;
+    options.workload.resolve(scenario).map_err(Usage)?;
+    let play = play(&options, verbose);
+    tokio::select! {
+        done = play => done,
+        () = interrupted() => Ok(ExitCode::from(130)),
+        () = tokio::time::sleep(options.timeout) => {
+            anyhow::bail!("case {:?} took longer than {:?}; --timeout allows more", options.name, options.timeout)
+        }
+    }
+}
+
+async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
+    let this = std::env::current_exe().context("cannot find this program to start it again")?;
+    let mut driver = Driver::spawn(&this, &options.name, &options.workload).map_err(failed)?;
+    let ready = driver.ready().await.map_err(failed)?;
+    let mut session = Session::start(
+        &tracer::Options {
+            filter: Filter {
+                flags: BY_NETNS,
+                netns: u32::try_from(ready.netns)?,
+                ..Filter::default()
+            },
+            ring_bytes: options.ring,
+            ..tracer::Options::default()
+        },
+        verbose,
+    )?;
+    driver.go().await.map_err(failed)?;
+    {
+        let mut settled = std::pin::pin!(driver.settled());
+        loop {
+            tokio::select! {
+                settled = &mut settled => {
+                    settled.map_err(failed)?;
+                    break;
+                }
+                step = session.step(|_, _| {}) => step?,
+            }
+        }
+    }
+    session.finish(|_, _| {});
+    let verdicts = session.verdicts(options.all, options.at_end);
+    // The sockets may go now: what they were is told.
+    drop(driver);
+    if options.json {
+        print_json(&verdicts)?;
+    } else if verdicts.is_empty() {
+        print("No socket went over its limit; --all explains them.\n")?;
+    } else {
+        print_text(&verdicts)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A scenario that this kernel cannot run is no failure.
+fn failed(error: DriverError) -> anyhow::Error {
+    match error {
+        DriverError::Skip(why) => Skip(format!("this kernel cannot run the case: {why}")).into(),
+        other => other.into(),
+    }
+}
+
+fn list(json: bool) -> Result<()> {
+    if json {
+        let mut text = serde_json::to_string_pretty(workload::list())?;
+        text.push('\n');
+        return print(&text);
+    }
+    for case in workload::list() {
+        print(&format!("{:22} {}\n", case.name, case.summary))?;
+    }
+    Ok(())
+}

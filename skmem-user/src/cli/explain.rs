@@ -1,0 +1,190 @@
+//! `skmem explain`: watch, then say why.
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use skmem_common::filter::BY_PID;
+use tokio::process::{Child, Command};
+
+use super::{Usage, duration, filters::Filters, interrupted, print, session::Session, style};
+use crate::{explain::Verdict, kernel::tracer, render};
+
+/// A sender asleep for so long counts as blocked.
+const BLOCKED: Duration = Duration::from_millis(500);
+
+/// With more sockets than this, an overview comes first.
+const FEW: usize = 3;
+
+/// Watch sockets, and explain why their queues went past their limits
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Watches until Ctrl-C, until the time is up, or until CMD ends; then prints, for each matching
+socket that went over its limit, the worst instant: which bytes, put there by which kernel code,
+under which limit, and what to do about it.
+
+Examples:
+  skmem explain -p 4711 --duration 10s        the sockets of a process, for ten seconds
+  skmem explain --dport 5432 --until-blocked  until a sender sleeps for want of buffer space
+  skmem explain --json -- ./sender            run a command and watch its sockets
+  skmem explain --all --dst 10.0.0.0/8        those within their limits, too
+
+Exit status: 0, 1 for a failure, 2 for wrong usage; with CMD, that of CMD.")]
+pub struct Options {
+    #[command(flatten)]
+    filters: Filters,
+    /// Watch for so long, e.g. 10s, 500ms
+    #[arg(short, long, value_name = "TIME", value_parser = duration)]
+    duration: Option<Duration>,
+    /// Watch until a sender has been blocked for half a second
+    #[arg(short, long)]
+    until_blocked: bool,
+    /// Also explain sockets that never went over their limit
+    #[arg(short, long)]
+    all: bool,
+    /// Explain the last instant instead of the worst
+    #[arg(long)]
+    at_end: bool,
+    /// Print one JSON object a socket
+    #[arg(long)]
+    json: bool,
+    /// Run this command, and watch its sockets and its children's
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Where tracing is not possible, or CMD cannot be started.
+pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
+    let mut tracing = options.filters.options().map_err(Usage)?;
+    if !options.command.is_empty() {
+        follow_children(&mut tracing);
+    }
+    let mut session = Session::start(&tracing, verbose)?;
+    let mut child = start(&options.command)?;
+    if child.is_none() && options.duration.is_none() && !options.until_blocked {
+        eprintln!("skmem: watching; Ctrl-C explains what was seen");
+    }
+    let status = watch(&mut session, &options, child.as_mut()).await?;
+    session.finish(|_, _| {});
+    report(&session, &options)?;
+    Ok(status)
+}
+
+/// Traces what this process starts: its children are traced from their birth.
+fn follow_children(tracing: &mut tracer::Options) {
+    tracing.filter.flags |= BY_PID;
+    tracing.pids.push(std::process::id());
+    tracing.follow = true;
+}
+
+fn start(command: &[String]) -> Result<Option<Child>> {
+    let [program, arguments @ ..] = command else {
+        return Ok(None);
+    };
+    Command::new(program)
+        .args(arguments)
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("cannot run {program:?}"))
+        .map(Some)
+}
+
+/// Watches until one of the ends that were asked for; gives the exit status.
+async fn watch(
+    session: &mut Session,
+    options: &Options,
+    child: Option<&mut Child>,
+) -> Result<ExitCode> {
+    let end = async {
+        match options.duration {
+            Some(time) => tokio::time::sleep(time).await,
+            None => std::future::pending().await,
+        }
+    };
+    let exit = async {
+        match child {
+            Some(child) => child.wait().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(end, exit);
+    let mut stop = std::pin::pin!(interrupted());
+    let mut look = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        tokio::select! {
+            () = &mut end => return Ok(ExitCode::SUCCESS),
+            () = &mut stop => return Ok(ExitCode::SUCCESS),
+            status = &mut exit => return Ok(code(status?)),
+            _ = look.tick(), if options.until_blocked => {
+                if session.blocked_for(BLOCKED) {
+                    return Ok(ExitCode::SUCCESS);
+                }
+            }
+            step = session.step(|_, _| {}) => step?,
+        }
+    }
+}
+
+/// The exit status of a command, as a shell would give it.
+fn code(status: std::process::ExitStatus) -> ExitCode {
+    use std::os::unix::process::ExitStatusExt as _;
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|s| 128 + s))
+        .unwrap_or(1);
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+fn report(session: &Session, options: &Options) -> Result<()> {
+    let verdicts = session.verdicts(options.all, options.at_end);
+    if options.json {
+        return print_json(&verdicts);
+    }
+    let lost = session.totals()?;
+    if lost.no_slot > 0 {
+        eprintln!(
+            "skmem: {} sockets found no room in the table; give --max-sockets a larger number",
+            lost.no_slot
+        );
+    }
+    if verdicts.is_empty() {
+        let n = session.sockets();
+        eprintln!(
+            "skmem: {}",
+            match n {
+                0 if options.filters.is_empty() => "no TCP socket sent anything meanwhile".into(),
+                0 => "no socket that matches sent anything meanwhile".to_string(),
+                1 => "one socket, never over its limit (--all explains it)".to_string(),
+                n => format!("{n} sockets, none over its limit (--all explains them)"),
+            }
+        );
+        return Ok(());
+    }
+    print_text(&verdicts)
+}
+
+/// One JSON object a line.
+pub(super) fn print_json(verdicts: &[Verdict]) -> Result<()> {
+    for verdict in verdicts {
+        print(&format!("{}\n", render::json(verdict)?))?;
+    }
+    Ok(())
+}
+
+/// Explanations one after the other; an overview first where there are many.
+pub(super) fn print_text(verdicts: &[Verdict]) -> Result<()> {
+    let style = style();
+    if verdicts.len() > FEW {
+        print(&format!("{}\n", render::overview(verdicts, &style)))?;
+    }
+    for (n, verdict) in verdicts.iter().take(FEW).enumerate() {
+        if n > 0 {
+            print("\n")?;
+        }
+        print(&render::text(verdict, &style))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! The command line: one file per subcommand, each `Options` and `run`.
+
+use std::{
+    io::{IsTerminal, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{render::Style, workload};
+
+mod demo;
+mod explain;
+mod filters;
+mod session;
+mod trace;
+
+/// Names every byte of a TCP socket's send memory.
+///
+/// `ss -m` shows that a socket's queue went past SO_SNDBUF; skmem says which
+/// bytes, put there by which kernel code, under which limit, and what to do.
+#[derive(Debug, Parser)]
+#[command(name = "skmem", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = "\
+Examples:
+  skmem demo                           see a socket go past its limit, explained
+  skmem explain -p 4711 --duration 10s why the sockets of a process queue more than SO_SNDBUF
+  skmem explain -- curl -T big http://host/
+  skmem trace --dport 443 --json | jq  every event of matching sockets
+
+Needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, and a kernel from 5.10 on with BTF.")]
+struct Cli {
+    /// Say more on stderr: what is attached where
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch sockets, and explain why their queues went past their limits
+    Explain(Box<explain::Options>),
+    /// Print each event of matching sockets, a line each
+    Trace(Box<trace::Options>),
+    /// Reproduce a case on this kernel, with real sockets, and explain it
+    Demo(Box<demo::Options>),
+    /// The child process of `demo`
+    #[command(hide = true)]
+    Workload(Box<Workload>),
+}
+
+#[derive(Debug, clap::Args)]
+struct Workload {
+    name: String,
+    #[command(flatten)]
+    options: workload::Options,
+}
+
+/// Wrong usage: exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+struct Usage(anyhow::Error);
+
+/// This kernel cannot do what was asked: exit status 77.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Skip(String);
+
+/// Runs the command; its exit status is 0, 1 for a failure, 2 for wrong
+/// usage, 77 for a scenario that this kernel cannot run, or that of the
+/// command that was traced.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Command::Workload(w) = &cli.command {
+        return workload::run(&w.name, &w.options);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(e) => Err(e.into()),
+    };
+    match result {
+        Ok(code) => code,
+        Err(e) if session::is_broken_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("skmem: {e:#}");
+            ExitCode::from(if e.is::<Usage>() {
+                2
+            } else if e.is::<Skip>() {
+                77
+            } else {
+                1
+            })
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Explain(options) => explain::run(*options, cli.verbose).await,
+        Command::Trace(options) => trace::run(*options, cli.verbose).await,
+        Command::Demo(options) => demo::run(*options, cli.verbose).await,
+        Command::Workload(_) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// How to write to stdout: colour on a terminal only, and not against
+/// `NO_COLOR`.
+fn style() -> Style {
+    let terminal = std::io::stdout().is_terminal();
+    let columns = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|c| c.parse().ok())
+        .filter(|c| (60..=200).contains(c));
+    Style {
+        colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+        width: columns.unwrap_or(Style::PLAIN.width),
+        ..Style::PLAIN
+    }
+}
+
+/// Writes to stdout; a reader that has gone away is an error like any other.
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// A time that is not zero.
+fn duration(text: &str) -> Result<Duration, String> {
+    let time = workload::options::parse_time(text).map_err(|e| e.to_string())?;
+    if time.is_zero() {
+        return Err("a time of zero watches nothing".into());
+    }
+    Ok(time)
+}
+
+/// Ends on Ctrl-C, or when asked to terminate.
+async fn interrupted() {
+    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    match terminate {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}
