@@ -8,10 +8,11 @@
 //! thread takes its open call with it ([`Account::wait_begin`]).
 
 use crate::{
-    cause::{Cause, LimitCause, Tier},
+    cause::{LimitCause, Tier},
+    classify::PARTS,
     hook::Hook,
     ledger::Ledger,
-    record::{Before, Ident, OP_ADMIT, OP_BOOK, OP_LIMIT, OPS, Op, View},
+    record::{Before, Ident, OP_ADMIT, OP_LIMIT, OPS, Op, View},
 };
 
 /// Most calls nested in one another; the deepest seen is 5.
@@ -166,6 +167,8 @@ pub struct Account {
     pub split: u64,
     /// Those operations.
     pub ops: [Op; OPS],
+    /// The parts of a change that are about to be booked; all 0 between hooks.
+    pub parts: [Op; PARTS],
     /// Open calls, outermost first.
     pub frames: [Frame; FRAMES],
     /// How many of them.
@@ -278,10 +281,6 @@ impl Account {
         }
         if !entered {
             self.orphans += 1;
-            if self.differs(seen) {
-                self.observe_as(hook as u8, Tier::Inferred, seen, now());
-            }
-            self.snd_una = seen.snd_una;
             let frame = Frame {
                 hook: hook as u8,
                 before: Before {
@@ -294,6 +293,10 @@ impl Account {
                 },
                 ..Frame::default()
             };
+            if self.differs(seen) {
+                self.observe_as(hook as u8, Tier::Inferred, seen, now());
+            }
+            self.snd_una = seen.snd_una;
             return (frame, false);
         }
         self.settle(seen, now);
@@ -433,11 +436,11 @@ impl Account {
         open
     }
 
-    /// Books `bytes` and notes the operation for the next record.
+    /// Books a part of a change and notes it for the next record.
     #[inline(always)]
-    pub(crate) fn book(&mut self, cause: Cause, tier: Tier, bytes: i32, now: u64) {
-        self.ledger.book(cause, tier, bytes, now);
-        self.push(OP_BOOK, cause as u8, tier as u8, bytes);
+    pub(crate) fn book(&mut self, op: Op, now: u64) {
+        self.ledger.book(op.cause, op.tier, op.value, now);
+        self.push(op.kind, op.cause, op.tier, op.value);
     }
 
     /// Books a move of the limit likewise.

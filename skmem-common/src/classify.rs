@@ -2,18 +2,38 @@
 //! and from the fields. One function per call; what does not fit is handed to
 //! [`Account::infer`], and what nothing explains is booked as unattributed.
 //!
-//! Where a change has parts of both signs, the negative ones are booked first:
-//! no step then shows an excess that never was.
+//! A change can have several parts. They are first planned, then booked in
+//! order, the negative ones before the positive ones: no step then shows an
+//! excess that never was. The plan is kept in the account, so that the
+//! verifier, which does not know what is in a map, walks the booking once and
+//! not once for each way that leads to it.
 
 use crate::{
     account::{Account, FRAME_PROBING, FRAME_SPLICE, FRAME_ZEROCOPY, Seen, is_send},
     cause::{Cause, LimitCause, Tier},
     hook::Hook,
+    record::{OP_BOOK, Op},
 };
 
 /// `TCP_CLOSE`, `TCP_SYN_SENT` of the kernel's `tcp_states.h`.
 const TCP_CLOSE: u8 = 7;
 const TCP_SYN_SENT: u8 = 2;
+
+/// `SOCK_MIN_SNDBUF` is below this on every kernel: no lower limit is the work
+/// of memory pressure alone.
+const SMALLEST_LIMIT: i32 = 8192;
+
+/// Parts that a change may have.
+pub const PARTS: usize = 4;
+
+/// Places in the plan: what was freed,
+const FREED: usize = 0;
+/// a new skb, or whatever else is the only part,
+const MAIN: usize = 1;
+/// payload,
+const PAYLOAD: usize = 2;
+/// and what was added beyond that.
+const ADDED: usize = 3;
 
 impl Account {
     /// Books the changes that `seen` shows as done by the call `hook`.
@@ -21,34 +41,64 @@ impl Account {
     /// A subprogram of its own in the kernel: every program calls it.
     #[inline(never)]
     pub(crate) fn observe_as(&mut self, hook: u8, tier: Tier, seen: &Seen, now: u64) {
-        if seen.sndbuf != self.ledger.now.sndbuf {
+        let limit = self.ledger.now.sndbuf;
+        if seen.sndbuf > limit {
             self.limit_moved(seen, now);
         }
         let moved = seen.w.wrapping_sub(self.ledger.now.w);
         let written = written(seen.write_seq, self.write_seq);
         self.write_seq = seen.write_seq;
+        if moved != 0 || written != 0 {
+            self.plan_change(hook, moved, written, tier, seen);
+            let mut part = 0;
+            while part < PARTS {
+                let op = self.parts[part];
+                self.parts[part].value = 0;
+                if op.value != 0 {
+                    self.book(op, now);
+                }
+                part += 1;
+            }
+        }
+        if seen.sndbuf < limit {
+            self.limit_moved(seen, now);
+        }
+    }
+
+    #[inline(always)]
+    fn plan_change(&mut self, hook: u8, moved: i32, written: i32, tier: Tier, seen: &Seen) {
         if hook == Hook::MptcpFrag as u8 {
             self.queued_new = 0;
-            if moved != 0 {
-                self.book(Cause::MptcpSubflow, tier, moved, now);
-            }
+            self.plan(MAIN, Cause::MptcpSubflow, tier, moved);
         } else if is_send(hook) {
             let flags = self.frame().flags;
-            self.sent(flags, moved, written, tier, seen, now);
+            self.sent(flags, moved, written, tier, seen);
         } else if self.queued_new != 0 {
             // The send path was seen at work, but not its start.
-            self.sent(0, moved, written, Tier::Inferred, seen, now);
+            self.sent(0, moved, written, Tier::Inferred, seen);
         } else if moved != 0 {
-            let left = self.named(hook, moved, tier, seen, now);
+            let left = self.named(hook, moved, tier, seen);
             if left != 0 {
-                self.infer(left, written, seen, now);
+                self.infer(left, written, seen);
             }
         }
     }
 
-    /// Books what `hook` explains of `moved`; gives back what it does not.
+    /// Plans one part.
     #[inline(always)]
-    fn named(&mut self, hook: u8, moved: i32, tier: Tier, seen: &Seen, now: u64) -> i32 {
+    fn plan(&mut self, part: usize, cause: Cause, tier: Tier, bytes: i32) {
+        self.parts[part] = Op {
+            kind: OP_BOOK,
+            cause: cause as u8,
+            tier: tier as u8,
+            reserved: 0,
+            value: bytes,
+        };
+    }
+
+    /// Plans what `hook` explains of `moved`; gives back what it does not.
+    #[inline(always)]
+    fn named(&mut self, hook: u8, moved: i32, tier: Tier, seen: &Seen) -> i32 {
         const ACK: u8 = Hook::Ack as u8;
         const XMIT: u8 = Hook::WriteXmit as u8;
         const FRAGMENT: u8 = Hook::Fragment as u8;
@@ -70,7 +120,7 @@ impl Account {
                     return moved;
                 }
             }
-            XMIT => return self.transmitted(moved, tier, seen, now),
+            XMIT => return self.transmitted(moved, tier, seen),
             FRAGMENT if moved > 0 => match self.parent() {
                 RETRANSMIT => Cause::RetransmitFragment,
                 ACK => Cause::SackSplit,
@@ -99,7 +149,7 @@ impl Account {
             REMOVE if moved < 0 => Cause::UnusedSkb,
             _ => return moved,
         };
-        self.book(cause, tier, moved, now);
+        self.plan(MAIN, cause, tier, moved);
         0
     }
 
@@ -107,42 +157,30 @@ impl Account {
     /// and for `MSG_ZEROCOPY` whole pages (`skb_zerocopy_iter_stream`), which
     /// are charged before `write_seq` says how much of them is payload.
     #[inline(always)]
-    fn sent(&mut self, flags: u8, moved: i32, written: i32, tier: Tier, seen: &Seen, now: u64) {
+    fn sent(&mut self, flags: u8, moved: i32, written: i32, tier: Tier, seen: &Seen) {
         let new = self.queued_new;
-        let tested = self.queued_tested;
-        self.queued_new = 0;
-        let rest = moved.wrapping_sub(new).wrapping_sub(written);
-        if rest < 0 {
-            self.sent_rest(flags, rest, seen, now);
-        }
-        if new != 0 {
-            let cause = if tested != 0 {
-                Cause::NewSkb
-            } else {
-                Cause::SkbOverhead
-            };
-            self.book(cause, tier, new, now);
-        }
-        if written != 0 {
-            let cause = if flags & FRAME_SPLICE != 0 {
-                Cause::Splice
-            } else {
-                self.payload(new, seen)
-            };
-            self.book(cause, tier, written, now);
-        }
-        if rest > 0 {
-            self.sent_rest(flags, rest, seen, now);
-        }
-    }
-
-    /// What skbs and payload leave over.
-    #[inline(always)]
-    fn sent_rest(&mut self, flags: u8, rest: i32, seen: &Seen, now: u64) {
-        if flags & FRAME_ZEROCOPY != 0 {
-            self.book(Cause::ZerocopyPageRounding, Tier::Observed, rest, now);
+        let cause = if self.queued_tested != 0 {
+            Cause::NewSkb
         } else {
-            self.infer_rest(rest, seen, now);
+            Cause::SkbOverhead
+        };
+        self.queued_new = 0;
+        self.plan(MAIN, cause, tier, new);
+        let cause = if flags & FRAME_SPLICE != 0 {
+            Cause::Splice
+        } else {
+            self.payload(new, seen)
+        };
+        self.plan(PAYLOAD, cause, tier, written);
+        let rest = moved.wrapping_sub(new).wrapping_sub(written);
+        if rest == 0 {
+            return;
+        }
+        if flags & FRAME_ZEROCOPY != 0 {
+            let part = if rest < 0 { FREED } else { ADDED };
+            self.plan(part, Cause::ZerocopyPageRounding, Tier::Observed, rest);
+        } else {
+            self.infer_rest(rest, seen);
         }
     }
 
@@ -161,61 +199,53 @@ impl Account {
     /// `tcp_write_xmit`: `tso_fragment` and `tcp_mtu_probe` add skbs,
     /// `tcp_grow_skb` empties some. Gives back what that does not explain.
     #[inline(always)]
-    fn transmitted(&mut self, moved: i32, tier: Tier, seen: &Seen, now: u64) -> i32 {
+    fn transmitted(&mut self, moved: i32, tier: Tier, seen: &Seen) -> i32 {
         let allocated = self.allocated;
         self.allocated = 0;
         if seen.probing != 0 && self.frame().flags & FRAME_PROBING == 0 {
             self.frame().flags |= FRAME_PROBING;
-            self.book(Cause::MtuProbe, tier, moved, now);
+            self.plan(MAIN, Cause::MtuProbe, tier, moved);
             return 0;
         }
         let rest = moved.wrapping_sub(allocated);
-        if rest == 0 {
-            self.book(Cause::TsoSplit, tier, allocated, now);
-            return 0;
+        if rest > 0 || (rest < 0 && !self.whole_skbs(rest)) {
+            return moved;
         }
-        if rest < 0 && self.whole_skbs(rest) {
-            self.book(Cause::TailMerge, tier, rest, now);
-            if allocated != 0 {
-                self.book(Cause::TsoSplit, tier, allocated, now);
-            }
-            return 0;
-        }
-        moved
+        self.plan(FREED, Cause::TailMerge, tier, rest);
+        self.plan(MAIN, Cause::TsoSplit, tier, allocated);
+        0
     }
 
     /// Names a change from the fields alone, where the call that made it was
     /// not seen.
     #[inline(always)]
-    fn infer(&mut self, moved: i32, written: i32, seen: &Seen, now: u64) {
+    fn infer(&mut self, moved: i32, written: i32, seen: &Seen) {
         let rest = moved.wrapping_sub(written);
-        if written == 0 {
-            self.infer_rest(moved, seen, now);
-        } else if written == 1 && rest > 0 && self.whole_skbs(moved) {
+        if written == 1 && rest > 0 && self.whole_skbs(moved) {
             // SYN and FIN take one sequence number and hold no payload.
             let cause = if seen.state == TCP_SYN_SENT {
                 Cause::Syn
             } else {
                 Cause::Fin
             };
-            self.book(cause, Tier::Inferred, moved, now);
-        } else {
-            if rest < 0 {
-                self.infer_rest(rest, seen, now);
-            }
+            self.plan(MAIN, cause, Tier::Inferred, moved);
+            return;
+        }
+        if written != 0 {
             let cause = self.payload(rest, seen);
-            self.book(cause, Tier::Inferred, written, now);
-            if rest > 0 {
-                self.infer_rest(rest, seen, now);
-            }
+            self.plan(PAYLOAD, cause, Tier::Inferred, written);
+        }
+        if rest != 0 {
+            self.infer_rest(rest, seen);
         }
     }
 
     /// Names what is not payload: frees by what `snd_una` says, the rest by
     /// whole skbs.
-    #[inline(never)]
-    fn infer_rest(&mut self, rest: i32, seen: &Seen, now: u64) {
+    #[inline(always)]
+    fn infer_rest(&mut self, rest: i32, seen: &Seen) {
         let acked = seen.snd_una.wrapping_sub(self.snd_una) as i32;
+        let mut tier = Tier::Inferred;
         let cause = if rest < 0 && acked > 0 {
             Cause::Ack
         } else if rest < 0 && (seen.w == 0 || seen.state == TCP_CLOSE) {
@@ -227,19 +257,14 @@ impl Account {
                 Cause::SkbOverhead
             }
         } else if acked > 0 && self.whole_skbs(rest.wrapping_add(acked)) {
-            self.book(Cause::Ack, Tier::Inferred, acked.wrapping_neg(), now);
-            self.book(
-                Cause::SkbOverhead,
-                Tier::Inferred,
-                rest.wrapping_add(acked),
-                now,
-            );
+            self.plan(FREED, Cause::Ack, tier, acked.wrapping_neg());
+            self.plan(ADDED, Cause::SkbOverhead, tier, rest.wrapping_add(acked));
             return;
         } else {
-            self.book(Cause::Unattributed, Tier::Observed, rest, now);
-            return;
+            tier = Tier::Observed;
+            Cause::Unattributed
         };
-        self.book(cause, Tier::Inferred, rest, now);
+        self.plan(if rest < 0 { FREED } else { ADDED }, cause, tier, rest);
     }
 
     /// `sk_sndbuf` changed: who does that, by direction and lock.
@@ -255,8 +280,12 @@ impl Account {
             }
         } else if to > from {
             LimitCause::AutotunedUp
-        } else {
+        } else if to <= SMALLEST_LIMIT || to == seen.w >> 1 {
+            // sk_stream_moderate_sndbuf: max(min(sndbuf, w / 2), minimum)
             LimitCause::ShrunkByMemoryPressure
+        } else {
+            // tcp_sndbuf_expand: down to a tcp_wmem[2] that was lowered
+            LimitCause::AutotunedDown
         };
         self.limit(cause, Tier::Observed, to, now);
     }

@@ -170,19 +170,19 @@ impl Ledger {
         self.raise(now);
     }
 
-    /// Books `bytes` of `sk_wmem_queued` under `cause`; `count` says how many
-    /// occurrences they stand for.
+    /// Books `bytes` of `sk_wmem_queued` under the [`Cause`] with number
+    /// `cause`, named in the [`Tier`] with number `tier`.
     ///
-    /// A subprogram of its own in the kernel: it is called from many places.
+    /// A subprogram of its own in the kernel.
     #[inline(never)]
-    pub fn book(&mut self, cause: Cause, tier: Tier, bytes: i32, now: u64) {
+    pub fn book(&mut self, cause: u8, tier: u8, bytes: i32, now: u64) {
         if bytes < 0 && self.at_peak != 0 {
             self.keep_worst();
         }
-        // The compiler knows that causes fit and would drop the mask; the
-        // verifier does not, and wants it.
+        // The compiler may know that causes fit and drop the mask; the
+        // verifier does not know, and wants it.
         let n = core::hint::black_box(cause as usize) & (CAUSES - 1);
-        let inferred = if tier as u8 == Tier::Inferred as u8 {
+        let inferred = if tier == Tier::Inferred as u8 {
             bytes
         } else {
             0

@@ -28,6 +28,7 @@ use crate::{
     maps::{self, ACCOUNTS, ASKED, ENABLED, FREE_SLOTS, PIDS, SLOT_HASH, SLOT_STORAGE},
     output,
     socket::{Kernel, Sock, offset},
+    tell,
 };
 
 const IPPROTO_TCP: u16 = 6;
@@ -124,6 +125,7 @@ fn open(sk: Sock, tp: Kernel) -> u32 {
         if let Some(c) = maps::counters() {
             c.no_slot += 1;
         }
+        tell::no_slot(&who);
         return 0;
     };
     let Some(account) = at(slot) else { return 0 };
@@ -157,6 +159,7 @@ fn open(sk: Sock, tp: Kernel) -> u32 {
     sk.view_into(tp, &mut account.last);
     account.last_ns = who.seen_ns;
     output::opened(account);
+    tell::opened(&account.ident, slot);
     1
 }
 

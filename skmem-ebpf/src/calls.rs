@@ -104,6 +104,7 @@ pub fn leave(sk: Sock, mut call: Call, always: bool) {
         let (frame, entered) = a.leave(call.hook, &seen, now);
         let wanted = note_worst(a, sk, tp);
         if !always && !wanted && a.op_count <= u32::from(frame.ops_before) {
+            sk.refresh(tp, &mut a.last);
             return;
         }
         if entered {

@@ -4,6 +4,7 @@
 //! * [`socket`]: a `struct sock` and the fields of it that are read
 //! * [`accounts`]: a socket's account; which sockets get one
 //! * [`output`]: records into the ring buffer, and what becomes of lost ones
+//! * [`tell`]: diagnostics of rare paths
 //! * [`calls`]: what every program does at the entry and the exit of a call
 //! * [`send`], [`queue`], [`wait`], [`limit`], [`life`]: the programs, one file
 //!   per hook family
@@ -22,6 +23,7 @@ mod output;
 mod queue;
 mod send;
 mod socket;
+mod tell;
 mod wait;
 
 #[cfg(not(test))]

@@ -175,6 +175,7 @@ pub fn entail_entry(ctx: FEntryContext) -> i32 {
     let seen = sk.seen(tp);
     calls::change(account, |a| {
         a.entail(skb.addr() as u64, truesize(skb), &seen, calls::now);
+        calls::note_worst(a, sk, tp);
     });
     0
 }
@@ -216,6 +217,7 @@ pub fn mem_schedule_exit(ctx: FExitContext) -> i32 {
     call.kind = kind;
     calls::change(account, |a| {
         a.settle(&seen, calls::now);
+        calls::note_worst(a, sk, tp);
         if call.ret != 0 {
             a.scheduled.granted += 1;
             let grown = seen.forward_alloc.wrapping_sub(a.schedule_before);

@@ -148,6 +148,18 @@ impl Sock {
         }
     }
 
+    /// Brings up to date what a call without a record may have changed: an ACK
+    /// can open the window and free nothing.
+    #[inline(always)]
+    pub fn refresh(self, tp: Kernel, to: &mut View) {
+        // SAFETY: offsets and types are those of the kernel's BTF.
+        unsafe {
+            to.forward_alloc = self.load(offset!(forward_alloc));
+            to.snd_una = tp.load(offset!(snd_una));
+            to.snd_wnd = tp.load(offset!(snd_wnd));
+        }
+    }
+
     /// Acknowledged bytes that the first skb of the retransmit queue still
     /// holds: an ACK inside one segment frees nothing (`tcp_clean_rtx_queue`).
     #[inline(never)]

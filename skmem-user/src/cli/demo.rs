@@ -91,9 +91,9 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
                 ..Filter::default()
             },
             ring_bytes: options.ring,
+            verbose,
             ..tracer::Options::default()
         },
-        verbose,
     )?;
     driver.go().await.map_err(failed)?;
     {

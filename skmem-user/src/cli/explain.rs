@@ -59,10 +59,11 @@ pub struct Options {
 /// Where tracing is not possible, or CMD cannot be started.
 pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let mut tracing = options.filters.options().map_err(Usage)?;
+    tracing.verbose = verbose;
     if !options.command.is_empty() {
         follow_children(&mut tracing);
     }
-    let mut session = Session::start(&tracing, verbose)?;
+    let mut session = Session::start(&tracing)?;
     let mut child = start(&options.command)?;
     if child.is_none() && options.duration.is_none() && !options.until_blocked {
         eprintln!("skmem: watching; Ctrl-C explains what was seen");

@@ -45,7 +45,7 @@ impl Session {
     ///
     /// # Errors
     /// Where the kernel does not allow it.
-    pub fn start(options: &Options, verbose: bool) -> Result<Self> {
+    pub fn start(options: &Options) -> Result<Self> {
         let started = Instant::now();
         let mut tracer = Tracer::load(options)?;
         if started.elapsed() > Duration::from_secs(2) {
@@ -55,9 +55,13 @@ impl Session {
                 started.elapsed().as_secs_f64()
             );
         }
-        if verbose {
+        if options.verbose {
             for a in tracer.attached() {
-                eprintln!("skmem: {} on {} ({:?})", a.program, a.function, a.kind);
+                let walked = tracer.verified_instructions(a.program).unwrap_or(0);
+                eprintln!(
+                    "skmem: {} on {} ({:?}), {walked} instructions verified",
+                    a.program, a.function, a.kind
+                );
             }
         }
         for note in tracer.notes() {
@@ -88,6 +92,7 @@ impl Session {
             })
             .await
             .context("cannot read the ring buffer")?;
+        self.tracer.flush_log();
         if self.harvested.elapsed() > HARVEST {
             self.harvested = Instant::now();
             let gone = self.gone();

@@ -47,8 +47,9 @@ pub struct Options {
 /// # Errors
 /// Where tracing is not possible, or stdout cannot be written.
 pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
-    let tracing = options.filters.options().map_err(Usage)?;
-    let mut session = Session::start(&tracing, verbose)?;
+    let mut tracing = options.filters.options().map_err(Usage)?;
+    tracing.verbose = verbose;
+    let mut session = Session::start(&tracing)?;
     let mut lines = Lines::new(&options)?;
     let end = async {
         match options.duration {

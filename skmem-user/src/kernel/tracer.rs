@@ -5,6 +5,7 @@ use aya::{
     maps::{Array, HashMap, Map, MapData, PerCpuArray, Queue, RingBuf},
     programs::{Program, ProgramError},
 };
+use aya_log::EbpfLogger;
 use skmem_common::{
     filter::{BY_PID, Filter},
     hook::Hook,
@@ -42,6 +43,8 @@ pub struct Options {
     pub records: bool,
     /// Hooks to leave out.
     pub without: Vec<Hook>,
+    /// Let the programs tell of rare paths, on stderr.
+    pub verbose: bool,
 }
 
 impl Default for Options {
@@ -54,6 +57,7 @@ impl Default for Options {
             max_sockets: 4096,
             records: true,
             without: Vec::new(),
+            verbose: false,
         }
     }
 }
@@ -66,6 +70,22 @@ pub struct Tracer {
     counters: PerCpuArray<MapData, CpuCounters>,
     attached: Vec<Attachment>,
     notes: Vec<String>,
+    logger: Option<EbpfLogger<Stderr>>,
+}
+
+/// Where the programs' diagnostics go.
+struct Stderr;
+
+impl log::Log for Stderr {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        eprintln!("skmem: kernel side: {}", record.args());
+    }
+
+    fn flush(&self) {}
 }
 
 #[derive(Clone, Copy)]
@@ -106,6 +126,11 @@ impl Tracer {
             u32::from(symbols.surely_has("bpf_get_socket_ptr_cookie_proto")),
             u32::from(options.records),
         ];
+        let level = if options.verbose {
+            log::Level::Debug as u8
+        } else {
+            0
+        };
         let slots = options.max_sockets.max(1);
         let page = 4096;
         let ring = options.ring_bytes.max(page).next_power_of_two();
@@ -116,6 +141,7 @@ impl Tracer {
             .override_global("USE_STORAGE", &flags[0], true)
             .override_global("USE_COOKIE", &flags[1], true)
             .override_global("RECORDS", &flags[2], true)
+            .override_global("AYA_LOG_LEVEL", &level, true)
             .map_max_entries("ACCOUNTS", slots)
             .map_max_entries("FREE_SLOTS", slots)
             .map_max_entries("SLOT_HASH", slots)
@@ -135,6 +161,13 @@ impl Tracer {
         }
         let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?)
             .map_err(|e| refused("cannot use COUNTERS", &e))?;
+
+        // Taken before the programs are loaded, and kept: see aya-log.
+        let logger = options
+            .verbose
+            .then(|| EbpfLogger::init_with_logger(&mut ebpf, Stderr))
+            .transpose()
+            .map_err(|e| refused("cannot read the programs' diagnostics", &e))?;
 
         let btf = Btf::from_sys_fs().map_err(|e| refused("cannot read this kernel's BTF", &e))?;
         let mut attached = Vec::new();
@@ -165,6 +198,7 @@ impl Tracer {
             counters,
             attached,
             notes,
+            logger,
         };
         if options.filter.flags & BY_PID != 0 {
             for pid in &options.pids {
@@ -241,6 +275,20 @@ impl Tracer {
             .filter_map(|p| p.fd().ok())
             .map(|fd| skipped_runs(fd))
             .sum()
+    }
+
+    /// Hands the programs' diagnostics on.
+    pub fn flush_log(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+
+    /// Instructions that the verifier walked for a program (5.16 on).
+    #[must_use]
+    pub fn verified_instructions(&self, program: &str) -> Option<u32> {
+        let info = self.ebpf.program(program)?.info().ok()?;
+        info.verified_instruction_count()
     }
 
     /// What is attached where.

@@ -120,7 +120,7 @@ impl Socket {
         match op.kind {
             OP_BOOK => {
                 let cause = Cause::from_u8(op.cause).unwrap_or(Cause::Unattributed);
-                self.ledger.book(cause, tier, op.value, now);
+                self.ledger.book(cause as u8, op.tier, op.value, now);
             }
             OP_LIMIT => {
                 if let Some(cause) = LimitCause::from_u8(op.cause) {
