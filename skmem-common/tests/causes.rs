@@ -1,0 +1,253 @@
+//! The causes, each as a small stream of hooks: what the programs see, and
+//! what the ledger then says. Tests here read as the definition of a cause.
+
+mod stream;
+
+use skmem_common::{
+    account::{FRAME_SPLICE, FRAME_ZEROCOPY},
+    cause::{Cause, LimitCause, Tier},
+    hook::Hook,
+};
+use stream::{O, Stream};
+
+#[test]
+fn a_new_skb_and_its_first_fill() {
+    let mut s = Stream::new(8192);
+    s.enter(Hook::SendmsgLocked).new_skb().copy(1024).leave(Hook::SendmsgLocked);
+    s.has(&[(Cause::NewSkb, O), (Cause::FirstFill, 1024)]);
+    let admission = s.account.ledger.now.admission;
+    assert_eq!((admission.w, admission.sndbuf, admission.count), (0, 8192, 1));
+}
+
+#[test]
+fn a_later_call_appends_to_the_tail_whatever_the_limit() {
+    let mut s = Stream::new(4608);
+    s.enter(Hook::SendmsgLocked).new_skb().copy(1024).leave(Hook::SendmsgLocked);
+    for _ in 0..9 {
+        s.enter(Hook::SendmsgLocked).copy(1024).leave(Hook::SendmsgLocked);
+    }
+    s.has(&[
+        (Cause::NewSkb, O),
+        (Cause::FirstFill, 1024),
+        (Cause::TailAppend, 9216),
+    ]);
+    assert_eq!(s.account.ledger.worst_excess, O + 10240 - 4608);
+    assert_eq!(s.account.ledger.now.admission.count, 1, "one test for ten writes");
+}
+
+#[test]
+fn what_a_split_left_is_refilled() {
+    let mut s = Stream::new(8192);
+    s.enter(Hook::SendmsgLocked).new_skb().copy(4096).enter(Hook::WriteXmit);
+    s.split().leave(Hook::WriteXmit).leave(Hook::SendmsgLocked);
+    s.enter(Hook::SendmsgLocked).copy(1024).leave(Hook::SendmsgLocked);
+    s.has(&[
+        (Cause::NewSkb, O),
+        (Cause::FirstFill, 4096),
+        (Cause::TsoSplit, O),
+        (Cause::TailRefill, 1024),
+    ]);
+}
+
+#[test]
+fn merges_and_splits_of_one_transmission_are_told_apart() {
+    let mut s = Stream::new(1 << 20);
+    s.enter(Hook::SendmsgLocked).new_skb().copy(3000).new_skb().copy(3000);
+    s.enter(Hook::WriteXmit).split().change(-2 * O).leave(Hook::WriteXmit);
+    s.leave(Hook::SendmsgLocked);
+    s.has(&[
+        (Cause::NewSkb, 2 * O),
+        (Cause::FirstFill, 6000),
+        (Cause::TsoSplit, O),
+        (Cause::TailMerge, -2 * O),
+    ]);
+}
+
+#[test]
+fn an_ack_frees_and_a_sack_merges() {
+    let mut s = Stream::new(1 << 20);
+    s.enter(Hook::SendmsgLocked).new_skb().copy(2896).new_skb().copy(2896);
+    s.leave(Hook::SendmsgLocked);
+    s.enter(Hook::Ack).change(-O).leave(Hook::Ack);
+    s.enter(Hook::Ack).acked(2896).change(-2896).leave(Hook::Ack);
+    s.has(&[
+        (Cause::NewSkb, 2 * O),
+        (Cause::FirstFill, 5792),
+        (Cause::SackShift, -O),
+        (Cause::Ack, -2896),
+    ]);
+}
+
+#[test]
+fn fragments_are_named_after_who_asked() {
+    for (around, cause) in [
+        (Some(Hook::Retransmit), Cause::RetransmitFragment),
+        (Some(Hook::Ack), Cause::SackSplit),
+        (Some(Hook::WriteXmit), Cause::TsoSplit),
+        (Some(Hook::LossProbe), Cause::ProbeSplit),
+        (None, Cause::ProbeSplit),
+    ] {
+        let mut s = Stream::new(1 << 20);
+        if let Some(around) = around {
+            s.enter(around);
+        }
+        s.enter(Hook::Fragment).change(O).leave(Hook::Fragment);
+        if let Some(around) = around {
+            s.leave(around);
+        }
+        s.has(&[(cause, O)]);
+    }
+}
+
+#[test]
+fn zerocopy_charges_whole_pages() {
+    let mut s = Stream::new(1 << 20);
+    s.enter_with(Hook::SendmsgLocked, FRAME_ZEROCOPY).new_skb();
+    // Two pages are charged before write_seq tells that they hold 5000 bytes.
+    s.change(8192).settle().written(5000).leave(Hook::SendmsgLocked);
+    s.has(&[
+        (Cause::NewSkb, O),
+        (Cause::FirstFill, 5000),
+        (Cause::ZerocopyPageRounding, 3192),
+    ]);
+}
+
+#[test]
+fn spliced_pages_are_splice() {
+    let mut s = Stream::new(1 << 20);
+    s.enter_with(Hook::SendmsgLocked, FRAME_SPLICE).new_skb().copy(4096);
+    s.leave(Hook::SendmsgLocked);
+    s.has(&[(Cause::NewSkb, O), (Cause::Splice, 4096)]);
+}
+
+#[test]
+fn the_first_and_the_last_skb() {
+    let mut s = Stream::new(8192);
+    s.enter(Hook::Connect).alloc().change(O).written(1).leave(Hook::Connect);
+    s.enter(Hook::Ack).acked(1).change(-O).leave(Hook::Ack);
+    s.enter(Hook::SendFin).change(O).written(1).leave(Hook::SendFin);
+    s.enter(Hook::Purge).change(-O).leave(Hook::Purge);
+    s.has(&[
+        (Cause::Syn, O),
+        (Cause::Ack, -O),
+        (Cause::Fin, O),
+        (Cause::Purge, -O),
+    ]);
+}
+
+#[test]
+fn a_reset_is_no_ordinary_purge() {
+    let mut s = Stream::older(8192, 5000);
+    s.enter(Hook::Reset).enter(Hook::Purge).change(-5000).leave(Hook::Purge);
+    s.leave(Hook::Reset);
+    s.has(&[(Cause::PreExisting, 5000), (Cause::Reset, -5000)]);
+}
+
+#[test]
+fn a_sleeping_sender_takes_its_call_along() {
+    let mut s = Stream::new(1 << 20);
+    s.enter(Hook::SendmsgLocked).new_skb().copy(1000);
+    let sleeping = s.wait_begin();
+    // Another thread sends meanwhile, and an ACK comes in.
+    s.enter(Hook::SendmsgLocked).copy(500).leave(Hook::SendmsgLocked);
+    s.enter(Hook::Ack).acked(700).change(-700).leave(Hook::Ack);
+    s.wait_end(sleeping);
+    s.copy(200).leave(Hook::SendmsgLocked);
+    s.has(&[
+        (Cause::NewSkb, O),
+        (Cause::FirstFill, 1000),
+        (Cause::TailAppend, 700),
+        (Cause::Ack, -700),
+    ]);
+    assert_eq!((s.account.stale, s.account.orphans), (0, 0));
+}
+
+#[test]
+fn limits_move_by_direction_and_lock() {
+    let mut s = Stream::older(87040, 20000);
+    s.limit(174080, false).settle();
+    s.limit(10000, false).settle();
+    s.limit(50000, true).settle();
+    s.limit(8192, true).settle();
+    let moves: Vec<_> = s.account.ledger.moves[..4]
+        .iter()
+        .map(|m| (m.from, m.to, LimitCause::from_u8(m.cause)))
+        .collect();
+    assert_eq!(
+        moves,
+        [
+            (87040, 174080, Some(LimitCause::AutotunedUp)),
+            (174080, 10000, Some(LimitCause::ShrunkByMemoryPressure)),
+            (10000, 50000, Some(LimitCause::SetByApplication)),
+            (50000, 8192, Some(LimitCause::LoweredBelowQueue)),
+        ]
+    );
+    assert_eq!(s.account.ledger.worst_excess, 20000 - 8192);
+}
+
+#[test]
+fn without_its_call_a_change_is_named_from_the_fields() {
+    // Payload and an skb, an ACK, a FIN: no hook saw who did it.
+    let mut s = Stream::new(1 << 20);
+    s.account.overhead = O as u32;
+    s.change(O + 1448).written(1448).settle();
+    s.acked(1448).change(-1448).settle();
+    s.change(O).written(1).settle();
+    s.has(&[
+        (Cause::SkbOverhead, O),
+        (Cause::TailAppend, 0),
+        (Cause::FirstFill, 1448),
+        (Cause::Ack, -1448),
+        (Cause::Fin, O),
+    ]);
+    let now = &s.account.ledger.now;
+    assert!(now.total.iter().all(|t| t.bytes == t.inferred), "all inferred");
+}
+
+#[test]
+fn what_nothing_explains_is_said_to_be_so() {
+    let mut s = Stream::new(1 << 20);
+    s.change(77).settle();
+    s.has(&[(Cause::Unattributed, 77)]);
+}
+
+#[test]
+fn an_end_without_a_start_names_its_bytes_as_inferred() {
+    let mut s = Stream::older(8192, 3000);
+    s.acked(1000).change(-1000).leave(Hook::Ack);
+    s.has(&[(Cause::PreExisting, 3000), (Cause::Ack, -1000)]);
+    assert_eq!(s.account.ledger.now.total(Cause::Ack).inferred, -1000);
+    assert_eq!(s.account.orphans, 1);
+}
+
+#[test]
+fn a_start_without_an_end_is_dropped_when_it_cannot_be_open() {
+    let mut s = Stream::new(8192);
+    s.enter(Hook::Ack);
+    s.enter(Hook::SendmsgLocked).new_skb().copy(10).leave(Hook::SendmsgLocked);
+    assert_eq!((s.account.depth, s.account.stale), (0, 1));
+    s.has(&[(Cause::NewSkb, O), (Cause::FirstFill, 10)]);
+}
+
+#[test]
+fn the_worst_instant_is_kept_whole() {
+    let mut s = Stream::new(4608);
+    s.enter(Hook::SendmsgLocked).new_skb().copy(9000).leave(Hook::SendmsgLocked);
+    s.enter(Hook::Ack).acked(9000).change(-9000 - O).leave(Hook::Ack);
+    s.enter(Hook::SendmsgLocked).new_skb().copy(100).leave(Hook::SendmsgLocked);
+    let worst = s.account.ledger.at_worst();
+    assert_eq!(worst.w, O + 9000);
+    assert_eq!(worst.since(Cause::FirstFill).map(|c| c.bytes), Some(9000));
+    assert_eq!(worst.since(Cause::Ack), None);
+    s.check();
+}
+
+#[test]
+fn names_are_unique_and_round_trip() {
+    for cause in Cause::ALL {
+        assert_eq!(Cause::from_name(cause.name()), Some(*cause));
+        assert_eq!(Cause::from_u8(*cause as u8), Some(*cause));
+    }
+    assert_eq!(Cause::from_u8(200), None);
+    assert_eq!(Tier::Observed as u8, 0);
+}
