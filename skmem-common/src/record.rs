@@ -39,6 +39,12 @@ pub const IDENT_V_SEEN: u32 = 4;
 pub const IDENT_V_FORCED: u32 = 8;
 /// [`Ident::flags`]: the kernel destroyed the socket.
 pub const IDENT_CLOSED: u32 = 16;
+/// [`Ident::flags`]: the limit and its lock are those of the listener that the
+/// connection was accepted from (`sk_clone_lock` copies both).
+pub const IDENT_INHERITED: u32 = 32;
+/// [`Ident::flags`]: an MPTCP subflow; the MPTCP socket sets its limit and its
+/// lock (`sync_socket_options`).
+pub const IDENT_MPTCP: u32 = 64;
 
 /// What every record starts with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

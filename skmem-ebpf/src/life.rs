@@ -4,27 +4,44 @@ use aya_ebpf::{
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
-use skmem_common::{hook::Hook, layout::ABSENT, record::FLAG_LOCKLESS};
+use skmem_common::{
+    hook::Hook,
+    layout::ABSENT,
+    record::{FLAG_LOCKLESS, IDENT_INHERITED},
+};
 
 use crate::{
     accounts,
-    maps::{ASKED, PIDS},
+    maps::{ASKED, Asked, PIDS},
     output::{self, Call},
-    socket::{Kernel, Sock, offset},
+    socket::{Kernel, SOCK_SNDBUF_LOCK, Sock, offset},
 };
+
+/// `TCP_ESTABLISHED` and `TCP_SYN_RECV` of the kernel's `tcp_states.h`.
+const TCP_ESTABLISHED: i32 = 1;
+const TCP_SYN_RECV: i32 = 3;
 
 /// `inet_sock_set_state(sk, oldstate, newstate)`
 #[btf_tracepoint]
 pub fn set_state(ctx: BtfTracePointContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
+    let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
+    if old == TCP_SYN_RECV && new == TCP_ESTABLISHED && sk.userlocks() & SOCK_SNDBUF_LOCK != 0 {
+        // Accepted, and locked before any setsockopt of its own.
+        let asked = Asked {
+            value: 0,
+            flags: IDENT_INHERITED,
+        };
+        let _ = ASKED.insert(&sk.address(), &asked, 0);
+    }
     let Some(account) = accounts::find(sk) else {
         return 0;
     };
     let Some(tp) = sk.tcp() else { return 0 };
     let mut call = Call::of(Hook::SetState);
     call.flags = FLAG_LOCKLESS;
-    call.kind = ctx.arg(1);
-    call.arg = ctx.arg(2);
+    call.kind = old as u32;
+    call.arg = new;
     output::observation(account, &call, sk, tp);
     0
 }

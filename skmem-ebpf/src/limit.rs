@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use skmem_common::{
     hook::Hook,
-    record::{FLAG_LOCKLESS, IDENT_V_FORCED, IDENT_V_SEEN},
+    record::{FLAG_LOCKLESS, IDENT_INHERITED, IDENT_V_FORCED, IDENT_V_SEEN},
 };
 
 use crate::{
@@ -39,7 +39,7 @@ pub fn setsockopt_exit(ctx: FExitContext) -> i32 {
     };
     if let Some(account) = accounts::find(sk) {
         account.ident.so_sndbuf = asked.value;
-        account.ident.flags &= !IDENT_V_FORCED;
+        account.ident.flags &= !(IDENT_V_FORCED | IDENT_INHERITED);
         account.ident.flags |= asked.flags;
         if let Some(tp) = sk.tcp() {
             let mut call = Call::of(Hook::Setsockopt);
@@ -81,7 +81,7 @@ pub fn setsockopt_probe(ctx: ProbeContext) -> u32 {
         && let Some(account) = accounts::find(Sock::new(sk as *const u8))
     {
         account.ident.so_sndbuf = asked.value;
-        account.ident.flags &= !IDENT_V_FORCED;
+        account.ident.flags &= !(IDENT_V_FORCED | IDENT_INHERITED);
         account.ident.flags |= asked.flags;
     }
     0

@@ -6,7 +6,7 @@ use aya_ebpf::{
     macros::{fentry, fexit},
     programs::{FEntryContext, FExitContext},
 };
-use skmem_common::hook::Hook;
+use skmem_common::{hook::Hook, record::IDENT_MPTCP};
 
 use crate::{
     accounts, calls,
@@ -60,8 +60,27 @@ calls! {
     write_wakeup_entry, write_wakeup_exit: WriteWakeup, sk = 0;
     /// `tcp_reset(sk, skb)`
     reset_entry, reset_exit: Reset, sk = 0;
-    /// `mptcp_sendmsg_frag(sk, ssk, dfrag, info)`: books on the subflow
-    mptcp_frag_entry, mptcp_frag_exit: MptcpFrag, sk = 1;
+}
+
+/// `mptcp_sendmsg_frag(sk, ssk, dfrag, info)`: books on the subflow.
+#[fentry]
+pub fn mptcp_frag_entry(ctx: FEntryContext) -> i32 {
+    let sk = Sock::new(ctx.arg(1));
+    if let Some(account) = accounts::find(sk) {
+        account.ident.flags |= IDENT_MPTCP;
+    }
+    calls::enter(sk, Hook::MptcpFrag, true);
+    0
+}
+
+/// `mptcp_sendmsg_frag(sk, ssk, dfrag, info)`
+#[fexit]
+pub fn mptcp_frag_exit(ctx: FExitContext) -> i32 {
+    let mut call = Call::of(Hook::MptcpFrag);
+    call.softirq = true;
+    call.ret = ctx.arg(4);
+    calls::leave(Sock::new(ctx.arg(1)), call, false);
+    0
 }
 
 /// `tcp_connect(sk)`: the first sight of a socket that connects.

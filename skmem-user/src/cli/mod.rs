@@ -30,7 +30,7 @@ Examples:
   skmem explain -- curl -T big http://host/
   skmem trace --dport 443 --json | jq  every event of matching sockets
 
-Needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, and a kernel from 5.10 on with BTF.")]
+Needs root, or CAP_BPF and CAP_PERFMON, and a kernel from 5.10 on with BTF.")]
 struct Cli {
     /// Say more on stderr: what is attached where
     #[arg(short, long, global = true)]

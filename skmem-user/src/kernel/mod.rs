@@ -49,10 +49,8 @@ pub enum KernelError {
         /// `struct.field`.
         field: String,
     },
-    /// A function without which nothing works cannot be hooked.
-    #[error(
-        "cannot hook {function}: {reason}; skmem cannot do without it on this kernel"
-    )]
+    /// A function cannot be hooked.
+    #[error("cannot hook {function}: {reason}")]
     NoHook {
         /// The function, or the candidates for it.
         function: String,
@@ -69,7 +67,7 @@ pub enum KernelError {
     },
     /// Too few rights.
     #[error(
-        "not permitted to load tracing programs: run as root, or with the capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN{lockdown}"
+        "not permitted to load tracing programs: run as root, or with CAP_BPF and CAP_PERFMON (before 5.11 also CAP_SYS_RESOURCE){lockdown}"
     )]
     NotPermitted {
         /// Empty, or what lockdown adds.

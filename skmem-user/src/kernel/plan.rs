@@ -192,7 +192,7 @@ impl Plan {
                 if need == Need::Essential {
                     return Err(KernelError::NoHook {
                         function: candidates.join(" or "),
-                        reason: "not in this kernel's BTF and symbols in a known form".into(),
+                        reason: "not in this kernel's BTF and symbols in a known form; skmem cannot do without it".into(),
                     });
                 }
                 plan.missing.push(*hook);

@@ -174,7 +174,7 @@ impl Tracer {
         for attachment in &plan.attachments {
             match attach(&mut ebpf, attachment, &btf) {
                 Ok(()) => attached.push(*attachment),
-                Err(e) if attachment.need == Need::Essential => return Err(e),
+                Err(e) if attachment.need == Need::Essential => return Err(essential(e)),
                 Err(e) => notes.push(format!("{e}; {}", cost(attachment.hook))),
             }
         }
@@ -273,7 +273,7 @@ impl Tracer {
             .iter()
             .filter_map(|a| self.ebpf.program(a.program))
             .filter_map(|p| p.fd().ok())
-            .map(|fd| skipped_runs(fd))
+            .map(skipped_runs)
             .sum()
     }
 
@@ -301,6 +301,17 @@ impl Tracer {
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+}
+
+/// Without such a hook there is nothing to tell.
+fn essential(error: KernelError) -> KernelError {
+    match error {
+        KernelError::NoHook { function, reason } => KernelError::NoHook {
+            function,
+            reason: format!("{reason}; skmem cannot do without it"),
+        },
+        other => other,
     }
 }
 
@@ -347,7 +358,7 @@ fn attach(ebpf: &mut Ebpf, to: &Attachment, btf: &Btf) -> Result<()> {
         }
         e => KernelError::NoHook {
             function: to.function.into(),
-            reason: e.to_string(),
+            reason: causes(&e).join(": "),
         },
     })
 }
@@ -382,26 +393,28 @@ fn not_permitted() -> KernelError {
 }
 
 fn refused(what: &str, error: &(dyn std::error::Error + 'static)) -> KernelError {
-    let mut causes = vec![error.to_string()];
-    let mut source = error.source();
-    let mut denied = false;
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut cause = Some(error);
     while let Some(c) = cause {
-        denied |= c
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|io| io.raw_os_error() == Some(libc::EPERM));
+        let io = c.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.raw_os_error() == Some(libc::EPERM)) {
+            return not_permitted();
+        }
         cause = c.source();
     }
-    if denied {
-        return not_permitted();
+    KernelError::Refused {
+        what: what.into(),
+        reason: causes(error).join(": "),
     }
+}
+
+/// An error and what it stems from, each once.
+fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+    let mut causes = vec![error.to_string()];
+    let mut source = error.source();
     while let Some(s) = source {
         causes.push(s.to_string());
         source = s.source();
     }
     causes.dedup();
-    KernelError::Refused {
-        what: what.into(),
-        reason: causes.join(": "),
-    }
+    causes
 }

@@ -33,6 +33,9 @@ const MODULES: &[&str] = &[
     "udp_diag",
     "mptcp_diag",
     "tls",
+    "gcm",
+    "ctr",
+    "ghash-generic",
     "tcp_bbr",
 ];
 

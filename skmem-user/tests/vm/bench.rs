@@ -1,0 +1,274 @@
+//! The tracer that trials share, and the tape of what it recorded.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    fmt::Display,
+    future::Future,
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use libtest_mimic::Failed;
+use skmem::{
+    collect::{decode::Record, reader::Reader},
+    kernel::{
+        counters::Totals,
+        tracer::{Options, Tracer},
+    },
+    model::replay::Replay,
+    render::{self, Style},
+};
+use skmem_common::{
+    account::Account,
+    cause::Cause,
+    filter::{BY_PID, Filter},
+    hook::{HOOKS, Hook},
+    record::{Event, OP_BOOK, OP_LIMIT},
+};
+
+use crate::check::Check;
+
+/// Events kept to show what led to something wrong.
+const KEPT: usize = 20_000;
+/// How many of a socket's events to show.
+const SHOWN: usize = 14;
+
+thread_local! {
+    /// Trials run in one thread.
+    static SHARED: RefCell<Option<Bench>> = const { RefCell::new(None) };
+}
+
+/// Runs `work` with the shared tracer, which is loaded when it is first wanted.
+pub fn shared<T>(work: impl FnOnce(&mut Bench) -> Result<T, Failed>) -> Result<T, Failed> {
+    SHARED.with_borrow_mut(|shared| {
+        if shared.is_none() {
+            *shared = Some(Bench::start(Bench::options()).map_err(failed)?);
+        }
+        work(shared.as_mut().expect("it was put there just now"))
+    })
+}
+
+/// The last of the trials that share the tracer: every record is accounted for, and the tracer goes.
+pub fn end() -> Result<(), Failed> {
+    let Some(mut bench) = SHARED.take() else {
+        return Ok(());
+    };
+    let mut check = Check::default();
+    bench.every_record_is_accounted_for(&mut check);
+    check.equal(
+        "records that are none",
+        bench.reader.bad().map(|e| e.to_string()),
+        None,
+    );
+    check.done()
+}
+
+/// A loaded tracer, and all that was read from it.
+pub struct Bench {
+    pub tracer: Tracer,
+    reader: Reader,
+    pub tape: Tape,
+    // Last, for the reader leaves its runtime.
+    runtime: tokio::runtime::Runtime,
+}
+
+/// What was recorded.
+#[derive(Default)]
+pub struct Tape {
+    pub replay: Replay,
+    seen: [u64; HOOKS],
+    recent: VecDeque<Event>,
+    /// Records that moved a limit.
+    pub limits: Vec<Event>,
+    /// The story of bytes that nothing named.
+    pub suspects: Vec<String>,
+}
+
+impl Bench {
+    /// How trials trace: the processes that a scenario says, with room for the largest.
+    pub fn options() -> Options {
+        Options {
+            filter: Filter {
+                flags: BY_PID,
+                ..Filter::default()
+            },
+            follow: true,
+            ring_bytes: 32 << 20,
+            max_sockets: 4096,
+            ..Options::default()
+        }
+    }
+
+    pub fn start(options: Options) -> Result<Self> {
+        let started = Instant::now();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let mut tracer = Tracer::load(&options)?;
+        let ring = tracer.take_ring()?;
+        let reader = {
+            let _inside = runtime.enter();
+            Reader::new(ring).context("cannot poll the ring buffer")?
+        };
+        tracer.enable()?;
+        eprintln!(
+            "tests: {} programs attached in {:.1} s",
+            tracer.attached().len(),
+            started.elapsed().as_secs_f64()
+        );
+        for note in tracer.notes() {
+            eprintln!("tests: {note}");
+        }
+        Ok(Self {
+            tracer,
+            reader,
+            tape: Tape::default(),
+            runtime,
+        })
+    }
+
+    /// Reads records while `work` goes on.
+    pub fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let Self {
+            reader,
+            tape,
+            runtime,
+            ..
+        } = self;
+        runtime.block_on(async {
+            let mut work = pin!(work);
+            loop {
+                tokio::select! {
+                    done = &mut work => return done,
+                    read = reader.read(|record| tape.take(record)) => {
+                        read.expect("the ring buffer can be polled");
+                    }
+                }
+            }
+        })
+    }
+
+    /// Reads what lies in the ring.
+    pub fn drain(&mut self) {
+        let tape = &mut self.tape;
+        while self.reader.drain(|record| tape.take(record)) > 0 {}
+    }
+
+    /// Reads records for a while.
+    pub fn wait(&mut self, time: Duration) {
+        self.during(tokio::time::sleep(time));
+        self.drain();
+    }
+
+    /// All accounts; those of earlier cases were freed.
+    pub fn accounts(&self) -> Vec<Box<Account>> {
+        self.tracer.table().accounts().collect()
+    }
+
+    /// Records read so far.
+    pub fn seen(&self) -> u64 {
+        self.reader.seen()
+    }
+
+    pub fn totals(&self) -> Totals {
+        self.tracer.totals().expect("the counters can be read")
+    }
+
+    /// seen + lost == produced, for each hook. At rest only.
+    pub fn every_record_is_accounted_for(&mut self, check: &mut Check) {
+        self.drain();
+        let totals = self.totals();
+        for hook in Hook::ALL {
+            let n = *hook as usize;
+            check.equal(
+                format_args!("records of {}: seen + lost, and produced", hook.name()),
+                self.tape.seen[n] + totals.lost[n],
+                totals.produced[n],
+            );
+        }
+        check.equal(
+            "records seen and lost, and produced, of all hooks",
+            self.reader.seen() + totals.all_lost(),
+            totals.all_produced(),
+        );
+    }
+
+    /// Gives back the slots of a case's accounts and forgets its records.
+    pub fn forget(&mut self, accounts: &[Box<Account>]) -> Result<(), Failed> {
+        for account in accounts {
+            self.tape.replay.forget(account.ident.id);
+            self.tracer.free_slot(account.slot).map_err(failed)?;
+        }
+        self.tape.recent.clear();
+        self.tape.limits.clear();
+        self.tape.suspects.clear();
+        Ok(())
+    }
+}
+
+impl Tape {
+    fn take(&mut self, record: &Record) {
+        self.replay.apply(record);
+        let hook = match record {
+            Record::Event(event) => {
+                self.event(event);
+                event.header.hook
+            }
+            Record::Open(_) => Hook::Open as u8,
+            Record::Task(_) => Hook::Task as u8,
+        };
+        self.seen[usize::from(hook) % HOOKS] += 1;
+    }
+
+    fn event(&mut self, event: &Event) {
+        if self.recent.len() == KEPT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(*event);
+        let ops = &event.ops[..usize::from(event.header.ops).min(event.ops.len())];
+        if ops.iter().any(|op| op.kind == OP_LIMIT) {
+            self.limits.push(*event);
+        }
+        let unnamed =
+            |op: &&_| matches!(op, skmem_common::record::Op { kind: OP_BOOK, cause, .. } if *cause == Cause::Unattributed as u8);
+        if ops.iter().find(unnamed).is_some() && self.suspects.len() < 3 {
+            let story = self.story(event.socket);
+            self.suspects.push(story);
+        }
+    }
+
+    /// A socket's last events, a line each.
+    pub fn story(&self, socket: u64) -> String {
+        let who = self.replay.socket(socket).and_then(|s| s.ident);
+        let of: Vec<&Event> = self
+            .recent
+            .iter()
+            .rev()
+            .filter(|e| e.socket == socket)
+            .take(SHOWN)
+            .collect();
+        let style = Style {
+            zero_ns: of.last().map_or(0, |e| e.time_ns),
+            ..Style::PLAIN
+        };
+        let mut text = String::new();
+        for event in of.iter().rev() {
+            let line = render::event_line(event, who.as_ref(), &style);
+            text.push_str("    | ");
+            text.push_str(&line);
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Any error as a trial's failure, its causes with it.
+pub fn failed(error: impl Into<anyhow::Error>) -> Failed {
+    failed_of(format_args!("{:#}", error.into()))
+}
+
+fn failed_of(text: impl Display) -> Failed {
+    text.to_string().into()
+}

@@ -1,0 +1,283 @@
+//! One scenario, from its start to the last of its sockets closed.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use libtest_mimic::{Completion, Failed, Trial};
+use skmem::{
+    diag::Truth,
+    kernel::system,
+    workload::{self, Driver, DriverError, Options, proto::Ready},
+};
+use skmem_common::{account::Account, cause::Cause, record::IDENT_CLOSED};
+
+use crate::{
+    Outcome,
+    bench::{self, Bench, failed},
+    causes::Found,
+    check::Check,
+    formulas,
+    report::{self, Row},
+    sums, truth,
+};
+
+/// The program under test, on the PATH.
+pub const SKMEM: &str = "skmem";
+/// How long sockets may take to close after their process has gone.
+const CLOSING: Duration = Duration::from_secs(30);
+/// Tries at a reading during which nothing moved.
+const TRIES: usize = 25;
+
+/// A scenario with options.
+pub struct Case {
+    name: String,
+    scenario: &'static workload::Scenario,
+    options: Options,
+}
+
+impl Case {
+    /// Every scenario of the catalog, and the default one varied.
+    pub fn all() -> Vec<Self> {
+        let plain = workload::list().iter().map(|scenario| Self {
+            name: format!("scenario::{}", scenario.name),
+            scenario,
+            options: Options::default(),
+        });
+        plain.chain(variations()).collect()
+    }
+
+    pub fn trial(self) -> Trial {
+        let name = self.name.clone();
+        Trial::ignorable_test(name, move || bench::shared(|bench| self.run(bench)))
+    }
+
+    /// Plays it, and leaves the bench as it was.
+    fn run(&self, bench: &mut Bench) -> Outcome {
+        let started = Instant::now();
+        let (seen, lost, skipped) = (
+            bench.seen(),
+            bench.totals().all_lost(),
+            bench.tracer.skipped_runs(),
+        );
+        let mut row = Row {
+            scenario: self.name.trim_start_matches("scenario::").to_owned(),
+            ..Row::default()
+        };
+        let mut check = Check::default();
+        let played = self.play(bench, &mut check, &mut row);
+        row.seconds = started.elapsed().as_secs_f64();
+        row.records = bench.seen() - seen;
+        row.lost = bench.totals().all_lost() - lost;
+        row.skipped_runs = bench.tracer.skipped_runs() - skipped;
+        let left = bench.accounts();
+        bench.forget(&left)?;
+        let outcome = match played {
+            Err(DriverError::Skip(why)) => {
+                row.why = Some(why.clone());
+                Ok(Completion::ignored_with(why))
+            }
+            Err(error) => {
+                check.fails(format!("the scenario did not play: {error}"));
+                check.done().map(|()| Completion::Completed)
+            }
+            Ok(()) => check.done().map(|()| Completion::Completed),
+        };
+        row.outcome = match &outcome {
+            Ok(Completion::Completed) => "ok",
+            Ok(_) => "skipped",
+            Err(_) => "failed",
+        };
+        report::add(row);
+        outcome
+    }
+
+    fn play(&self, bench: &mut Bench, check: &mut Check, row: &mut Row) -> Result<(), DriverError> {
+        let mut driver =
+            bench.during(async { Driver::spawn(Path::new(SKMEM), self.scenario.name, &self.options) })?;
+        let ready = bench.during(driver.ready())?;
+        for pid in &ready.pids {
+            if let Err(error) = bench.tracer.add_pid(*pid) {
+                check.fails(error.to_string());
+            }
+        }
+        bench.during(driver.go())?;
+        bench.during(driver.settled())?;
+        let (truths, accounts) = reading(bench, &mut driver, check)?;
+        self.at_rest(check, &ready, &truths, &accounts);
+        for account in &accounts {
+            sums::replay(check, &bench.tape.replay, account);
+        }
+        bench.during(driver.finish())?;
+
+        let accounts = closed(bench, check);
+        for account in &accounts {
+            sums::check(check, account);
+            formulas::every_socket(check, account);
+            sums::replay(check, &bench.tape.replay, account);
+            fill(row, account);
+        }
+        row.sockets = accounts.len();
+        let found = Found::of(&accounts, &bench.tape.limits);
+        eprintln!("tests: {}: found {}", self.name, found.line());
+        found.check(check, self.scenario.provokes, kernel());
+        for story in &bench.tape.suspects {
+            check.fails(format!("events around bytes that nothing names:\n{story}"));
+        }
+        bench.every_record_is_accounted_for(check);
+        Ok(())
+    }
+
+    fn at_rest(&self, check: &mut Check, ready: &Ready, truths: &[Truth], accounts: &[Box<Account>]) {
+        check.that(!truths.is_empty(), || "the scenario reports no socket".into());
+        for account in accounts {
+            sums::check(check, account);
+            formulas::every_socket(check, account);
+        }
+        for (n, truth) in truths.iter().enumerate() {
+            let Some(account) = truth::account_of(accounts, truth, ready.netns) else {
+                check.fails(format!("no account of {:?}", truth.endpoint));
+                continue;
+            };
+            truth::check(check, account, truth);
+            formulas::at_rest(check, account, truth);
+            if n < 2 {
+                eprintln!("tests: {}: {}", self.name, describe(account, truth));
+            }
+        }
+    }
+}
+
+/// The default scenario and its variations: what the issue calls the A list.
+fn variations() -> Vec<Case> {
+    let article = workload::find("article").expect("the default scenario");
+    let options = [
+        ("write-size-100", Options { write_size: Some(100), ..Options::default() }),
+        ("write-size-65536", Options { write_size: Some(65_536), ..Options::default() }),
+        ("sndbuf-65536", Options { sndbuf: Some(65_536), ..Options::default() }),
+        ("ipv6", Options { ipv6: true, ..Options::default() }),
+    ];
+    options
+        .into_iter()
+        .map(|(name, options)| Case {
+            name: format!("article::{name}"),
+            scenario: article,
+            options,
+        })
+        .collect()
+}
+
+/// Two readings of the truth between which nothing moved, and the accounts between them.
+fn reading(
+    bench: &mut Bench,
+    driver: &mut Driver,
+    check: &mut Check,
+) -> Result<(Vec<Truth>, Vec<Box<Account>>), DriverError> {
+    for _ in 0..TRIES {
+        let before = bench.during(driver.truth())?;
+        bench.drain();
+        let accounts = bench.accounts();
+        let after = bench.during(driver.truth())?;
+        if truth::at_rest(&before, &after) {
+            return Ok((after, accounts));
+        }
+        bench.wait(Duration::from_millis(50));
+    }
+    check.fails(format!("the scenario was never at rest during {TRIES} readings"));
+    let truths = bench.during(driver.truth())?;
+    Ok((truths, bench.accounts()))
+}
+
+/// All accounts once their sockets are closed, which the queues' end is part of.
+fn closed(bench: &mut Bench, check: &mut Check) -> Vec<Box<Account>> {
+    let started = Instant::now();
+    loop {
+        bench.wait(Duration::from_millis(30));
+        let accounts = bench.accounts();
+        let open = |a: &&Box<Account>| a.ident.flags & IDENT_CLOSED == 0;
+        let still = accounts.iter().filter(open).count();
+        if still > 0 && started.elapsed() < CLOSING {
+            continue;
+        }
+        bench.drain();
+        for account in &accounts {
+            let name = sums::name(account);
+            check.that(!open(&account), || {
+                format!(
+                    "{name}: not closed {CLOSING:?} after its process ended\n{}",
+                    bench.tape.story(account.ident.id)
+                )
+            });
+            check.equal(format_args!("{name}: w at the end"), account.ledger.now.w, 0);
+        }
+        return accounts;
+    }
+}
+
+/// Adds a socket to the table's line.
+fn fill(row: &mut Row, account: &Account) {
+    let ledger = &account.ledger;
+    let unnamed = ledger.now.total[Cause::Unattributed as usize].bytes.abs();
+    row.unattributed += unnamed;
+    row.inferred += ledger
+        .now
+        .total
+        .iter()
+        .map(|t| t.inferred.abs())
+        .sum::<i64>();
+    let excess = i64::from(ledger.worst_excess);
+    if excess > row.excess {
+        row.excess = excess;
+        let worst = ledger.at_worst();
+        let bit = 1 << Cause::Unattributed as u32;
+        let unnamed = if worst.since_mask & bit == 0 {
+            0
+        } else {
+            worst.since[Cause::Unattributed as usize].bytes
+        };
+        row.explained = excess - i64::from(unnamed);
+    }
+}
+
+/// The numbers of a socket at rest, for people.
+fn describe(account: &Account, truth: &Truth) -> String {
+    let view = &account.last;
+    let now = &account.ledger.now;
+    let since: Vec<String> = Cause::ALL
+        .iter()
+        .filter(|c| now.since_mask & (1 << **c as u32) != 0)
+        .map(|c| {
+            let s = now.since[*c as usize];
+            format!("{} {} ×{}", c.name(), s.bytes, s.count)
+        })
+        .collect();
+    format!(
+        "w {} S {} Send-Q {} unsent {} f {} O {} G {} mss {} worst {}; admitted at w {} S {} ×{}, since: {}",
+        now.w,
+        now.sndbuf,
+        truth.queues.outq,
+        truth.queues.outq_nsd,
+        view.forward_alloc,
+        account.overhead,
+        view.size_goal(),
+        view.mss,
+        account.ledger.worst_excess,
+        now.admission.w,
+        now.admission.sndbuf,
+        now.admission.count,
+        since.join(", ")
+    )
+}
+
+/// Major and minor number of the running kernel.
+pub fn kernel() -> (u32, u32) {
+    let release = system::release();
+    let mut numbers = release.split(['.', '-']).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// For trials that drive a scenario by themselves.
+pub fn driver_failed(error: DriverError) -> Failed {
+    failed(error)
+}

@@ -1,0 +1,125 @@
+//! What must not stay behind: programs, namespaces, settings, and words of the kernel.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::Read,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use libtest_mimic::Failed;
+
+use crate::check::Check;
+
+/// How long programs may take to go: the kernel frees them behind a grace period.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The machine before the first trial.
+pub struct State {
+    tcp_mem: Option<String>,
+    links: BTreeSet<String>,
+    cgroups: BTreeSet<String>,
+}
+
+impl State {
+    pub fn read() -> Self {
+        Self {
+            tcp_mem: fs::read_to_string("/proc/sys/net/ipv4/tcp_mem").ok(),
+            links: names("/sys/class/net"),
+            cgroups: names("/sys/fs/cgroup"),
+        }
+    }
+}
+
+pub fn check(before: &State) -> Result<(), Failed> {
+    let mut check = Check::default();
+    let started = Instant::now();
+    let mut programs = programs();
+    while !programs.is_empty() && started.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(100));
+        programs = self::programs();
+    }
+    check.equal("BPF programs still loaded", programs, Vec::new());
+    let after = State::read();
+    check.equal("tcp_mem", after.tcp_mem, before.tcp_mem.clone());
+    check.equal("network links", after.links, before.links.clone());
+    check.equal("cgroups", after.cgroups, before.cgroups.clone());
+    check.equal("named network namespaces", names("/run/netns"), BTreeSet::new());
+    check.equal("processes in other network namespaces", foreign(), Vec::new());
+    check.equal("what the kernel complained of", complaints(), Vec::new());
+    check.done()
+}
+
+fn programs() -> Vec<String> {
+    aya::programs::loaded_programs()
+        .map(|program| match program {
+            Ok(program) => format!(
+                "{} {}",
+                program.id(),
+                program.name_as_str().unwrap_or("(no name)")
+            ),
+            Err(error) => error.to_string(),
+        })
+        .collect()
+}
+
+fn names(directory: impl AsRef<Path>) -> BTreeSet<String> {
+    fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
+/// Processes, ours and kernel threads apart, whose network namespace is not ours.
+fn foreign() -> Vec<String> {
+    let ours = fs::read_link("/proc/self/ns/net").ok();
+    names("/proc")
+        .into_iter()
+        .filter(|name| name.bytes().all(|b| b.is_ascii_digit()))
+        .filter_map(|pid| {
+            let theirs = fs::read_link(format!("/proc/{pid}/ns/net")).ok()?;
+            let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            (Some(theirs) != ours).then(|| format!("{pid} {}", comm.trim()))
+        })
+        .collect()
+}
+
+/// The lines of the kernel's log that nobody wants to see.
+fn complaints() -> Vec<String> {
+    const WORDS: &[&str] = &[
+        "WARNING:",
+        "BUG:",
+        "Oops",
+        "Call Trace",
+        "general protection",
+        "refcount_t",
+    ];
+    let log = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open("/dev/kmsg");
+    let Ok(mut log) = log else {
+        return vec!["/dev/kmsg cannot be read".into()];
+    };
+    let mut found = Vec::new();
+    // One record a read; EPIPE is a record that was overwritten.
+    let mut record = [0; 8192];
+    loop {
+        match log.read(&mut record) {
+            Ok(n) => {
+                let line = String::from_utf8_lossy(&record[..n]).into_owned();
+                if WORDS.iter().any(|word| line.contains(word)) {
+                    found.push(line.trim().to_owned());
+                }
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
+            Err(_) => return found,
+        }
+    }
+}

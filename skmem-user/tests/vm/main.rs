@@ -1,0 +1,58 @@
+//! The tests that need a kernel of their own: `cargo xtask test --vm` boots one and runs this program in it, as root,
+//! with `skmem` on the PATH.
+//!
+//! Loading the programs takes many seconds where the kernel is emulated, so nearly all trials share one tracer
+//! ([`bench::Bench`]); those of the shipped binary and of a full ring load their own.
+//!
+//! * [`bench`]: the tracer that trials share, and the tape of its records
+//! * [`case`]: one scenario, from its start to the last of its sockets closed
+//! * [`truth`]: the account against what the kernel itself reports
+//! * [`sums`]: the account against itself: sums, identity, replay, records
+//! * [`causes`]: what a scenario provokes is there
+//! * [`formulas`]: bytes per cause, computed from observed sizes
+//! * [`binary`]: the shipped program, from outside
+//! * [`ring`]: a ring that is too small
+//! * [`leftovers`]: what must not stay behind
+//! * [`report`]: lines for the table that `xtask` prints
+
+mod bench;
+mod binary;
+mod case;
+mod causes;
+mod check;
+mod formulas;
+mod leftovers;
+mod report;
+mod ring;
+mod sender;
+mod sums;
+mod truth;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use case::Case;
+
+/// What a trial comes to.
+type Outcome = Result<Completion, Failed>;
+
+fn main() -> ExitCode {
+    if std::env::var_os(sender::ROLE).is_some() {
+        return sender::run();
+    }
+    let mut arguments = Arguments::from_args();
+    // The tracer is one, and a scenario ends with the thread that started it (PR_SET_PDEATHSIG).
+    arguments.test_threads = Some(1);
+    let before = leftovers::State::read();
+    let mut trials: Vec<Trial> = Case::all().into_iter().map(Case::trial).collect();
+    trials.push(Trial::test("scenario-end::every-record-is-accounted-for", bench::end));
+    trials.extend(ring::trials());
+    trials.extend(binary::trials());
+    trials.push(Trial::test("end::nothing-is-left-behind", move || {
+        leftovers::check(&before)
+    }));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    report::print();
+    conclusion.exit_code()
+}

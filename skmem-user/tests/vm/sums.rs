@@ -1,0 +1,69 @@
+//! The account against itself: what must hold of every account at every instant.
+
+use skmem::model::replay::Replay;
+use skmem_common::{
+    account::Account,
+    cause::{CAUSES, Cause},
+    ledger::Standing,
+};
+
+use crate::check::Check;
+
+/// How a socket is called in messages.
+pub fn name(account: &Account) -> String {
+    let who = &account.ident;
+    format!("socket {:#x} :{}→:{}", who.id, who.sport, who.dport)
+}
+
+/// Sums, identity, nothing unnamed.
+pub fn check(check: &mut Check, account: &Account) {
+    let ledger = &account.ledger;
+    standing(check, &format!("{} now", name(account)), &ledger.now);
+    standing(check, &format!("{} at its worst", name(account)), ledger.at_worst());
+    let unnamed = ledger.now.total[Cause::Unattributed as usize];
+    check.equal(
+        format_args!("{}: bytes that nothing names, and how often", name(account)),
+        (unnamed.bytes, unnamed.count),
+        (0, 0),
+    );
+    check.equal(
+        format_args!("{}: the worst excess, and that at the worst standing", name(account)),
+        ledger.worst_excess,
+        if ledger.worst_ns == 0 { 0 } else { excess(ledger.at_worst()) },
+    );
+}
+
+/// Σ total == w, and the excess is room + limit moves + Σ since.
+fn standing(check: &mut Check, what: &str, at: &Standing) {
+    let total: i64 = at.total.iter().map(|t| t.bytes).sum();
+    check.equal(format_args!("{what}: sum of all causes, and w"), total, i64::from(at.w));
+    check.equal(
+        format_args!("{what}: unused room + limit moves + causes since the admission, and w - sndbuf"),
+        i64::from(at.admission.w) - i64::from(at.admission.sndbuf)
+            + (i64::from(at.admission.sndbuf) - i64::from(at.sndbuf))
+            + since(at),
+        i64::from(excess(at)),
+    );
+}
+
+fn excess(at: &Standing) -> i32 {
+    at.w - at.sndbuf
+}
+
+fn since(at: &Standing) -> i64 {
+    (0..CAUSES)
+        .filter(|n| at.since_mask & (1 << n) != 0)
+        .map(|n| i64::from(at.since[n].bytes))
+        .sum()
+}
+
+/// The records tell the kernel's account to the byte, unless some were lost.
+pub fn replay(check: &mut Check, replay: &Replay, account: &Account) {
+    if account.lost == 0 {
+        check.equal(
+            format_args!("{}: replay of all records agrees with the account", name(account)),
+            replay.agrees(account.ident.id, &account.ledger),
+            Some(true),
+        );
+    }
+}

@@ -1,0 +1,100 @@
+//! The account against what the kernel reports of the same socket by ways that skmem has no part in.
+
+use std::net::IpAddr;
+
+use skmem::diag::{TcpState, Truth};
+use skmem_common::{account::Account, record::{IDENT_CLOSED, IDENT_COOKIE}};
+
+use crate::{check::Check, sums};
+
+/// Whether two readings are of the same state: nothing moved between them.
+pub fn at_rest(before: &[Truth], after: &[Truth]) -> bool {
+    before.len() == after.len()
+        && before.iter().zip(after).all(|(b, a)| {
+            b.endpoint == a.endpoint
+                && b.mem == a.mem
+                && b.queues == a.queues
+                && b.so_sndbuf == a.so_sndbuf
+        })
+}
+
+/// The account of the socket that `truth` is a reading of: by cookie, or where the kernel tells tracers none (before
+/// 5.12), by what the connection is known by.
+pub fn account_of<'a>(
+    accounts: &'a [Box<Account>],
+    truth: &Truth,
+    netns: u64,
+) -> Option<&'a Account> {
+    let end = &truth.endpoint;
+    accounts
+        .iter()
+        .find(|account| {
+            let who = &account.ident;
+            if who.flags & IDENT_COOKIE != 0 {
+                return who.id == end.cookie;
+            }
+            who.flags & IDENT_CLOSED == 0
+                && u64::from(who.netns) == netns
+                && (who.sport, who.dport) == (end.sport, end.dport)
+                && address(who.family, who.saddr) == Some(end.src)
+                && address(who.family, who.daddr) == Some(end.dst)
+        })
+        .map(|account| &**account)
+}
+
+fn address(family: u16, bytes: [u8; 16]) -> Option<IpAddr> {
+    match i32::from(family) {
+        libc::AF_INET => Some(IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]])),
+        libc::AF_INET6 => Some(IpAddr::from(bytes)),
+        _ => None,
+    }
+}
+
+/// Field by field.
+pub fn check(check: &mut Check, account: &Account, truth: &Truth) {
+    let name = sums::name(account);
+    let last = &account.last;
+    let now = &account.ledger.now;
+    let mut equal = |what: &str, ours: i64, theirs: i64| {
+        check.equal(format_args!("{name}: {what} as traced and as the kernel reports"), ours, theirs);
+    };
+    equal("wmem_queued of the ledger", now.w.into(), truth.mem.wmem_queued.into());
+    equal("sndbuf of the ledger", now.sndbuf.into(), truth.mem.sndbuf.into());
+    equal("wmem_queued", last.wmem_queued.into(), truth.mem.wmem_queued.into());
+    equal("sndbuf", last.sndbuf.into(), truth.mem.sndbuf.into());
+    equal("sndbuf by getsockopt(SO_SNDBUF)", now.sndbuf.into(), truth.so_sndbuf.into());
+    equal("forward_alloc", last.forward_alloc.into(), truth.mem.fwd_alloc.into());
+    let state = truth.tcp.as_ref().map(|tcp| tcp.state);
+    if state != Some(TcpState::SynSent) {
+        let send_q = account.write_seq.wrapping_sub(account.snd_una);
+        equal("send_q (SIOCOUTQ)", send_q.into(), truth.queues.outq.into());
+        equal("unsent (SIOCOUTQNSD)", unsent(account).into(), truth.queues.outq_nsd.into());
+    }
+    if let Some(tcp) = &truth.tcp {
+        equal("mss (TCP_INFO)", last.mss.into(), tcp.snd_mss.into());
+        if let Some(notsent) = tcp.notsent_bytes {
+            equal("unsent (TCP_INFO)", unsent(account).into(), notsent.into());
+        }
+        if let Some(window) = tcp.snd_wnd {
+            equal("snd_wnd (TCP_INFO)", last.snd_wnd.into(), window.into());
+        }
+    }
+    // What is in qdisc and NIC leaves by itself, under no lock: since the last call it can only have become less.
+    check.that(last.wmem_alloc >= truth.mem.wmem_alloc, || {
+        format!(
+            "{name}: wmem_alloc at the last call {}, now {}",
+            last.wmem_alloc, truth.mem.wmem_alloc
+        )
+    });
+}
+
+fn unsent(account: &Account) -> u32 {
+    // Sent bytes that were acknowledged are sent: calls without a record may have moved snd_una on.
+    let next = account.last.snd_nxt;
+    let next = if next.wrapping_sub(account.snd_una).cast_signed() < 0 {
+        account.snd_una
+    } else {
+        next
+    };
+    account.write_seq.wrapping_sub(next)
+}
