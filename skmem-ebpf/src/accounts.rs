@@ -41,6 +41,9 @@ const OWN_ID: u64 = 1 << 63;
 /// The socket's account, where it has one.
 #[inline(always)]
 pub fn find(sk: Sock) -> Option<&'static mut Account> {
+    if maps::empty() {
+        return None;
+    }
     let slot = if maps::use_storage() {
         if offset!(bpf_storage) != ABSENT {
             // SAFETY: a pointer field; it is only compared.
@@ -69,7 +72,7 @@ pub fn find_or_open(sk: Sock, tp: Kernel) -> Option<&'static mut Account> {
     match find(sk) {
         Some(account) => Some(account),
         None => {
-            if ENABLED.get(0).is_none_or(|e| *e == 0) {
+            if maps::empty() || ENABLED.get(0).is_none_or(|e| *e == 0) {
                 return None;
             }
             if open(sk, tp) == 0 {

@@ -110,6 +110,10 @@ static USE_COOKIE: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static RECORDS: Global<u32> = Global::new(1);
 
+/// 1: no program does anything.
+#[unsafe(no_mangle)]
+static EMPTY: Global<u32> = Global::new(0);
+
 const NO_FILTER: Filter = {
     // SAFETY: all of Filter is integers, for which 0 is a value.
     unsafe { core::mem::zeroed() }
@@ -140,6 +144,13 @@ pub fn use_storage() -> bool {
 #[inline(always)]
 pub fn use_cookie() -> bool {
     USE_COOKIE.load() != 0
+}
+
+/// Whether the programs are to do nothing, for the bench: the verifier then
+/// drops all of them but the loads of their arguments.
+#[inline(always)]
+pub fn empty() -> bool {
+    EMPTY.load() != 0
 }
 
 /// Whether records are made.

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{render::Style, workload};
 
+mod bench;
 mod demo;
 mod explain;
 mod filters;
@@ -27,7 +28,7 @@ mod trace;
 Examples:
   skmem demo                           see a socket go past its limit, explained
   skmem explain -p 4711 --duration 10s why the sockets of a process queue more than SO_SNDBUF
-  skmem explain -- curl -T big http://host/
+  skmem explain -- ./my-sender         run a command, and explain its sockets
   skmem trace --dport 443 --json | jq  every event of matching sockets
 
 Needs root, or CAP_BPF and CAP_PERFMON, and a kernel from 5.10 on with BTF.")]
@@ -47,6 +48,8 @@ enum Command {
     Trace(Box<trace::Options>),
     /// Reproduce a case on this kernel, with real sockets, and explain it
     Demo(Box<demo::Options>),
+    /// Measure what tracing costs on this machine
+    Bench(bench::Options),
     /// The child process of `demo`
     #[command(hide = true)]
     Workload(Box<Workload>),
@@ -106,6 +109,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Explain(options) => explain::run(*options, cli.verbose).await,
         Command::Trace(options) => trace::run(*options, cli.verbose).await,
         Command::Demo(options) => demo::run(*options, cli.verbose).await,
+        Command::Bench(options) => bench::run(options).await,
         Command::Workload(_) => Ok(ExitCode::SUCCESS),
     }
 }

@@ -186,6 +186,12 @@ impl Session {
         self.tracer.skipped_runs()
     }
 
+    /// What is attached.
+    #[must_use]
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
+    }
+
     /// The accounts of sockets that were destroyed.
     fn gone(&self) -> Vec<Box<Account>> {
         self.tracer

@@ -49,6 +49,7 @@ pub struct Options {
 pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let mut tracing = options.filters.options().map_err(Usage)?;
     tracing.verbose = verbose;
+    tracing.observe = true;
     let mut session = Session::start(&tracing)?;
     let mut lines = Lines::new(&options)?;
     let end = async {

@@ -70,9 +70,20 @@ impl Totals {
     }
 }
 
-/// Runs of a program that the kernel skipped because the same program was at
-/// work on that CPU (`recursion_misses` of `bpf_prog_info`, 5.12 on; 0 before).
-pub fn skipped_runs(program: impl AsFd) -> u64 {
+/// What the kernel counts of a program.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Runs {
+    /// Runs skipped because the same program was at work on that CPU
+    /// (`recursion_misses` of `bpf_prog_info`, 5.12 on; 0 before).
+    pub skipped: u64,
+    /// Runs, while statistics are on.
+    pub count: u64,
+    /// Their time, in ns.
+    pub time_ns: u64,
+}
+
+/// What the kernel has counted of `program`; zeroes where it does not say.
+pub fn runs(program: impl AsFd) -> Runs {
     // SAFETY: both structs are plain numbers, for which 0 is a value.
     let (mut info, mut attr): (bpf_prog_info, bpf_attr) =
         unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
@@ -89,5 +100,12 @@ pub fn skipped_runs(program: impl AsFd) -> u64 {
             size_of::<bpf_attr>(),
         )
     };
-    if result == 0 { info.recursion_misses } else { 0 }
+    if result != 0 {
+        return Runs::default();
+    }
+    Runs {
+        skipped: info.recursion_misses,
+        count: info.run_cnt,
+        time_ns: info.run_time_ns,
+    }
 }

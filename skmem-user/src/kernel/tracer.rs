@@ -15,7 +15,7 @@ use skmem_common::{
 use super::{
     KernelError, Result,
     btf::KernelBtf,
-    counters::{CpuCounters, Totals, skipped_runs},
+    counters::{CpuCounters, Runs, Totals, runs},
     plan::{Attachment, Kind, Need, Plan, cost},
     ring::Ring,
     symbols::Symbols,
@@ -41,6 +41,10 @@ pub struct Options {
     pub max_sockets: u32,
     /// Make records, not only accounts.
     pub records: bool,
+    /// Also attach the hooks that only observe, for traces: they book nothing.
+    pub observe: bool,
+    /// Programs that return at once: what attaching alone costs.
+    pub empty: bool,
     /// Hooks to leave out.
     pub without: Vec<Hook>,
     /// Let the programs tell of rare paths, on stderr.
@@ -56,6 +60,8 @@ impl Default for Options {
             ring_bytes: 8 << 20,
             max_sockets: 4096,
             records: true,
+            observe: false,
+            empty: false,
             without: Vec::new(),
             verbose: false,
         }
@@ -106,7 +112,11 @@ impl Tracer {
         system::lift_memlock();
         let types = KernelBtf::running()?;
         let symbols = Symbols::running();
-        let plan = Plan::new(&types, &symbols, &options.without)?;
+        let mut without = options.without.clone();
+        if !options.observe {
+            without.push(Hook::Sendmsg);
+        }
+        let plan = Plan::new(&types, &symbols, &without)?;
         let mut notes: Vec<String> = types
             .missing()
             .iter()
@@ -116,6 +126,7 @@ impl Tracer {
             plan.missing
                 .iter()
                 .filter(|hook| !expected_missing(**hook))
+                .filter(|hook| options.observe || **hook != Hook::Sendmsg)
                 .map(|hook| format!("no {} in this kernel: {}", hook.name(), cost(*hook))),
         );
 
@@ -125,6 +136,7 @@ impl Tracer {
             u32::from(symbols.surely_has("bpf_sk_storage_get_tracing_proto")),
             u32::from(symbols.surely_has("bpf_get_socket_ptr_cookie_proto")),
             u32::from(options.records),
+            u32::from(options.empty),
         ];
         let level = if options.verbose {
             log::Level::Debug as u8
@@ -141,6 +153,7 @@ impl Tracer {
             .override_global("USE_STORAGE", &flags[0], true)
             .override_global("USE_COOKIE", &flags[1], true)
             .override_global("RECORDS", &flags[2], true)
+            .override_global("EMPTY", &flags[3], true)
             .override_global("AYA_LOG_LEVEL", &level, true)
             .map_max_entries("ACCOUNTS", slots)
             .map_max_entries("FREE_SLOTS", slots)
@@ -269,12 +282,15 @@ impl Tracer {
     /// Program runs that the kernel has skipped so far.
     #[must_use]
     pub fn skipped_runs(&self) -> u64 {
-        self.attached
-            .iter()
-            .filter_map(|a| self.ebpf.program(a.program))
-            .filter_map(|p| p.fd().ok())
-            .map(skipped_runs)
-            .sum()
+        self.runs().map(|(_, runs)| runs.skipped).sum()
+    }
+
+    /// What the kernel has counted of each program.
+    pub fn runs(&self) -> impl Iterator<Item = (&Attachment, Runs)> {
+        self.attached.iter().filter_map(|a| {
+            let fd = self.ebpf.program(a.program)?.fd().ok()?;
+            Some((a, runs(fd)))
+        })
     }
 
     /// Hands the programs' diagnostics on.

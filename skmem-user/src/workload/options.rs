@@ -44,6 +44,21 @@ pub struct Options {
     /// Set TCP_NODELAY on the sender
     #[arg(long)]
     pub nodelay: bool,
+    /// Leave the sender's SO_SNDBUF alone: the kernel tunes the limit
+    #[arg(long, conflicts_with = "sndbuf")]
+    pub no_sndbuf: bool,
+    /// The sender's TCP_NOTSENT_LOWAT in bytes
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..))]
+    pub notsent_lowat: Option<u32>,
+    /// Let every write end a record (MSG_EOR)
+    #[arg(long)]
+    pub eor: bool,
+    /// Turn segmentation offload (GSO, TSO) off on the link
+    #[arg(long)]
+    pub gso_off: bool,
+    /// Let the server read, and the sender end after 64 writes (or --bytes)
+    #[arg(long)]
+    pub reader: bool,
     /// Use IPv6 instead of IPv4
     #[arg(long)]
     pub ipv6: bool,
@@ -79,6 +94,14 @@ pub struct Params {
     pub deadline: Duration,
     /// `TCP_NODELAY` on the sender.
     pub nodelay: bool,
+    /// `TCP_NOTSENT_LOWAT` of the sender, bytes.
+    pub notsent_lowat: Option<u32>,
+    /// `MSG_EOR` with every write.
+    pub eor: bool,
+    /// No GSO and TSO on the link.
+    pub gso_off: bool,
+    /// The server reads.
+    pub reader: bool,
     /// IPv6 instead of IPv4.
     pub ipv6: bool,
 }
@@ -97,6 +120,10 @@ impl Params {
         processes: 1,
         deadline: Duration::from_secs(20),
         nodelay: false,
+        notsent_lowat: None,
+        eor: false,
+        gso_off: false,
+        reader: false,
         ipv6: false,
     };
 
@@ -125,7 +152,11 @@ impl Options {
         let interval = defaults.interval.mul_f64(smaller.min(1.0));
         Ok(Params {
             interval: self.interval.unwrap_or(interval),
-            sndbuf: self.sndbuf.or(defaults.sndbuf),
+            sndbuf: if self.no_sndbuf {
+                None
+            } else {
+                self.sndbuf.or(defaults.sndbuf)
+            },
             rcvbuf: self.rcvbuf.or(defaults.rcvbuf),
             write_size: self.write_size.unwrap_or(defaults.write_size),
             bytes: self.bytes.or(defaults.bytes),
@@ -135,6 +166,10 @@ impl Options {
             processes: self.processes.unwrap_or(defaults.processes),
             deadline: self.deadline.unwrap_or(defaults.deadline),
             nodelay: self.nodelay || defaults.nodelay,
+            notsent_lowat: self.notsent_lowat.or(defaults.notsent_lowat),
+            eor: self.eor || defaults.eor,
+            gso_off: self.gso_off || defaults.gso_off,
+            reader: self.reader || defaults.reader,
             ipv6: self.ipv6 || defaults.ipv6,
         })
     }
@@ -164,6 +199,11 @@ impl Options {
             processes,
             deadline,
             nodelay,
+            no_sndbuf,
+            notsent_lowat,
+            eor,
+            gso_off,
+            reader,
             ipv6,
         } = self;
         let number = |n: &Option<u32>| n.map(|n| Some(n.to_string()));
@@ -181,6 +221,11 @@ impl Options {
             ("processes", number(processes)),
             ("deadline", time(deadline)),
             ("nodelay", flag(*nodelay)),
+            ("no-sndbuf", flag(*no_sndbuf)),
+            ("notsent-lowat", number(notsent_lowat)),
+            ("eor", flag(*eor)),
+            ("gso-off", flag(*gso_off)),
+            ("reader", flag(*reader)),
             ("ipv6", flag(*ipv6)),
         ]
         .into_iter()
@@ -264,11 +309,19 @@ mod tests {
             "--deadline",
             "5s",
             "--nodelay",
+            "--notsent-lowat",
+            "1",
+            "--eor",
+            "--gso-off",
+            "--reader",
             "--ipv6",
         ];
         let options = parse(&every).unwrap();
         assert_eq!(options.to_args(), every);
         assert!(Options::default().to_args().is_empty());
+        let without = parse(&["--no-sndbuf"]).unwrap();
+        assert_eq!(without.to_args(), ["--no-sndbuf"]);
+        assert!(parse(&["--no-sndbuf", "--sndbuf", "1"]).is_err());
     }
 
     #[test]
@@ -288,6 +341,8 @@ mod tests {
         let params = changed.resolve(article).unwrap();
         assert_eq!((params.write_size, params.ipv6), (100, true));
         assert_eq!(params.sndbuf, article.defaults.sndbuf);
+        let tuned = parse(&["--no-sndbuf"]).unwrap();
+        assert_eq!(tuned.resolve(article).unwrap().sndbuf, None);
         assert!(params.interval < article.defaults.interval);
         let foreign = parse(&["--processes", "2"]).unwrap();
         assert!(
@@ -312,11 +367,16 @@ mod tests {
             "--connections=1",
             "--processes=1",
             "--nodelay",
+            "--notsent-lowat=1",
+            "--eor",
+            "--gso-off",
+            "--reader",
         ])
         .unwrap()
         .given()
         .into_iter()
         .map(|(name, _)| name)
+        .chain(["no-sndbuf"])
         .collect();
         for scenario in list() {
             for accepted in scenario.accepts {

@@ -20,7 +20,7 @@ impl Reader {
     pub fn spawn(socket: &Arc<Socket>, limit: Option<u64>) -> Result<Self> {
         let socket = Arc::clone(socket);
         thread::Builder::new()
-            .name("skmem-reader".into())
+            .name("demo-receiver".into())
             .spawn(move || drain(&socket, limit))
             .map(Self)
             .context("cannot start a reader thread")

@@ -25,7 +25,7 @@ pub(crate) fn spawn(listener: Listener) -> Result<()> {
         .add(listener.as_raw_fd())
         .context("cannot watch the listener")?;
     thread::Builder::new()
-        .name("skmem-sink".into())
+        .name("demo-receiver".into())
         .spawn(move || {
             // Ahead of all senders, so that what they send does not pile up unread: hundreds of full
             // receive queues would bring tcp_mem into a scenario that is not about it.

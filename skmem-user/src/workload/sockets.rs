@@ -33,6 +33,8 @@ pub(crate) struct Setup {
     pub rcvbuf: Option<u32>,
     /// `TCP_NODELAY`
     pub nodelay: bool,
+    /// `TCP_NOTSENT_LOWAT`
+    pub notsent_lowat: Option<u32>,
     /// TCP or MPTCP
     pub protocol: Protocol,
 }
@@ -43,6 +45,7 @@ impl Setup {
         sndbuf: None,
         rcvbuf: None,
         nodelay: false,
+        notsent_lowat: None,
         protocol: Protocol::TCP,
     };
 }
@@ -126,6 +129,15 @@ fn make(netns: &Netns, address: SocketAddr, setup: Setup) -> Result<Socket> {
         socket
             .set_tcp_nodelay(true)
             .context("cannot set TCP_NODELAY")?;
+    }
+    if let Some(bytes) = setup.notsent_lowat {
+        set_option(
+            &socket,
+            libc::IPPROTO_TCP,
+            libc::TCP_NOTSENT_LOWAT,
+            &bytes,
+        )
+        .with_context(|| format!("cannot set TCP_NOTSENT_LOWAT to {bytes}"))?;
     }
     Ok(socket)
 }

@@ -38,6 +38,7 @@ impl Stage {
     /// Starts listening to the tracer, and the clock.
     pub fn new(scenario: &'static Scenario, params: Params) -> Self {
         die_with_parent();
+        call_ourselves_sender();
         let stage = Self {
             scenario,
             commands: listen(),
@@ -202,6 +203,13 @@ fn listen() -> Receiver<Command> {
         process::exit(1);
     });
     commands
+}
+
+/// From now on `comm` of the calling thread tells what it does: it connects, and the socket is said to be
+/// its.
+pub(crate) fn call_ourselves_sender() {
+    // SAFETY: PR_SET_NAME reads a NUL-terminated string of at most 16 bytes.
+    unsafe { libc::prctl(libc::PR_SET_NAME, c"demo-sender".as_ptr()) };
 }
 
 /// Asks for SIGKILL when the thread that started this process ends, for the case that something else

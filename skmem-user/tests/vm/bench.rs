@@ -158,7 +158,7 @@ impl Bench {
 
     /// Reads records for a while.
     pub fn wait(&mut self, time: Duration) {
-        self.during(tokio::time::sleep(time));
+        self.during(async { tokio::time::sleep(time).await });
         self.drain();
     }
 

@@ -21,6 +21,12 @@ const NOT_YET: &[(&str, &str)] = &[
     ("ktls-record", "sits in forward_alloc, which has no ledger"),
 ];
 
+/// Names in the catalog that the ledger has, for something else.
+const ELSEWHERE: &[(&str, &str)] = &[(
+    "skb-overhead",
+    "an skb that passed the send path's test is booked as new-skb; the ledger's skb-overhead is one queued without it",
+)];
+
 /// Causes that a kernel does not have: `(name, from this version on, why)`.
 const SINCE: &[(&str, (u32, u32), &str)] =
     &[("tail-merge", (6, 10), "tcp_grow_skb is not in this kernel")];
@@ -83,6 +89,10 @@ impl Found {
     /// Every cause that the scenario says it provokes was found.
     pub fn check(&self, check: &mut Check, provokes: &[&str], kernel: (u32, u32)) {
         for name in provokes {
+            if let Some((_, why)) = ELSEWHERE.iter().find(|(n, _)| n == name) {
+                eprintln!("tests: {name} is not checked by name: {why}");
+                continue;
+            }
             let booked = Cause::from_name(name).is_some() || LimitCause::from_name(name).is_some();
             let excused = NOT_YET.iter().find(|(not_yet, _)| not_yet == name);
             let newer = SINCE.iter().find(|(n, since, _)| n == name && kernel < *since);

@@ -38,10 +38,6 @@ impl Check {
         }
     }
 
-    pub fn is_good(&self) -> bool {
-        self.lines.is_empty()
-    }
-
     /// All of it as a trial's failure.
     pub fn done(self) -> Result<(), Failed> {
         if self.lines.is_empty() {

@@ -1,7 +1,107 @@
 //! A ring that is too small: records are lost and counted, and the account is as exact as ever.
 
-use libtest_mimic::Trial;
+use std::path::Path;
+
+use libtest_mimic::{Failed, Trial};
+use skmem::{
+    explain::{Setting, Verdict},
+    kernel::{system, tracer},
+    workload::{Driver, Options},
+};
+
+use crate::{
+    bench::{Bench, failed},
+    case::{self, SKMEM},
+    check::Check,
+    formulas, sums, truth,
+};
 
 pub fn trials() -> Vec<Trial> {
-    Vec::new()
+    vec![Trial::test("ring::a-tiny-ring-loses-records-and-no-byte", tiny)]
+}
+
+/// One page, for sixty busy connections of two processes.
+fn tiny() -> Result<(), Failed> {
+    let mut bench = Bench::start(tracer::Options {
+        ring_bytes: 4096,
+        ..Bench::options()
+    })
+    .map_err(failed)?;
+    let mut check = Check::default();
+    let options = Options {
+        processes: Some(2),
+        connections: Some(30),
+        ..Options::default()
+    };
+    let mut driver = bench
+        .during(async { Driver::spawn(Path::new(SKMEM), "storm", &options) })
+        .map_err(failed)?;
+    let ready = bench.during(driver.ready()).map_err(failed)?;
+    for pid in &ready.pids {
+        bench.tracer.add_pid(*pid).map_err(failed)?;
+    }
+    bench.during(driver.go()).map_err(failed)?;
+    bench.during(driver.settled()).map_err(failed)?;
+    let (truths, accounts) =
+        case::reading(&mut bench, &mut driver, &mut check).map_err(failed)?;
+    bench.every_record_is_accounted_for(&mut check);
+    let lost = bench.totals().all_lost();
+    check.that(lost > 0, || "a ring of one page lost nothing".into());
+    check.equal("sockets", accounts.len(), 60);
+    for truth in &truths {
+        match truth::account_of(&accounts, truth, ready.netns) {
+            Some(account) => {
+                truth::check(&mut check, account, truth);
+                formulas::at_rest(&mut check, account, truth);
+            }
+            None => check.fails(format!("no account of {:?}", truth.endpoint)),
+        }
+    }
+    let mut lossy = 0;
+    for account in &accounts {
+        sums::check(&mut check, account);
+        formulas::every_socket(&mut check, account);
+        let name = sums::name(account);
+        let agrees = bench.tape.replay.agrees(account.ident.id, &account.ledger);
+        if account.lost == 0 {
+            check.equal(format_args!("{name}: replay agrees"), agrees, Some(true));
+            continue;
+        }
+        lossy += 1;
+        check.equal(format_args!("{name}: replay, of which records are missing"), agrees, None);
+        let verdict = Verdict::of(
+            account,
+            &Setting {
+                kernel: &system::release(),
+                now_ns: system::monotonic_ns(),
+                at_end: true,
+                skipped_runs: bench.tracer.skipped_runs(),
+                wmem_max: None,
+                notsent_lowat_sysctl: None,
+                stream_agrees: agrees,
+            },
+        );
+        check.equal(format_args!("{name}: the verdict is complete"), verdict.complete, false);
+        check.equal(
+            format_args!("{name}: lost events in the verdict"),
+            verdict.lost_events,
+            u64::from(account.lost),
+        );
+        check.that(!verdict.incomplete_because.is_empty(), || {
+            format!("{name}: incomplete, and the verdict does not say why")
+        });
+        check.that(
+            verdict.self_check.ledger_closes && verdict.self_check.excess_closes,
+            || format!("{name}: the account does not close: {:?}", verdict.self_check),
+        );
+    }
+    check.that(lossy > 0, || "no socket knows of a lost record".into());
+    eprintln!("tests: {lost} records lost, on {lossy} of {} sockets", accounts.len());
+    bench.during(driver.finish()).map_err(failed)?;
+    for account in case::closed(&mut bench, &mut check) {
+        sums::check(&mut check, &account);
+        formulas::every_socket(&mut check, &account);
+    }
+    bench.every_record_is_accounted_for(&mut check);
+    check.done()
 }

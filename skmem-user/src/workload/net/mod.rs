@@ -70,6 +70,9 @@ impl Net {
         link::configure(&net.server, net.server_address)?;
         link::set_neighbour(&net.client, net.server_address, link::SERVER_MAC)?;
         link::set_neighbour(&net.server, net.client_address, link::CLIENT_MAC)?;
+        if params.gso_off {
+            net.disable_gso()?;
+        }
         Ok(net)
     }
 
@@ -106,7 +109,7 @@ impl Net {
     }
 
     /// Turns segmentation offload off on both ends, as `ethtool -K veth0 gso off tso off` would.
-    pub fn disable_gso(&self) -> Result<()> {
+    fn disable_gso(&self) -> Result<()> {
         for end in [&self.client, &self.server] {
             end.run(|| ethtool::disable_segmentation(link::VETH))?;
         }

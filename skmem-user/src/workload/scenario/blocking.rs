@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{ONE_WRITER, Scenario, Stage, never_reading_server, send};
+use super::{NEVER_READING, Scenario, Stage, never_reading_server, write};
 use crate::workload::{Params, net::Net, proto::Done};
 
 pub(super) const ARTICLE: Scenario = Scenario {
@@ -22,7 +22,7 @@ pub(super) const ARTICLE: Scenario = Scenario {
         "skb-overhead",
     ],
     needs: &[],
-    accepts: ONE_WRITER,
+    accepts: NEVER_READING,
     defaults: Params {
         // Largest window 29200, so that half of it, which bounds an skb (tcp_bound_to_half_wnd), is ten
         // segments of an Ethernet's MSS.
@@ -47,7 +47,7 @@ pub(super) const SMALL_WRITES_NODELAY: Scenario = Scenario {
         "tail-merge",
     ],
     needs: &[],
-    accepts: ONE_WRITER,
+    accepts: NEVER_READING,
     defaults: Params {
         write_size: 100,
         rcvbuf: Some(29_200),
@@ -62,7 +62,7 @@ pub(super) const ONE_LARGE_WRITE: Scenario = Scenario {
     summary: "one blocking write of 1 MiB against SO_SNDBUF 4096",
     provokes: &["new-skb", "first-fill", "tail-append", "tail-refill"],
     needs: &[],
-    accepts: ONE_WRITER,
+    accepts: NEVER_READING,
     defaults: Params {
         write_size: 1 << 20,
         bytes: Some(1 << 20),
@@ -76,7 +76,7 @@ pub(super) const BLOCKING_WRITER: Scenario = Scenario {
     summary: "SO_SNDBUF 65536, 16 KiB writes, default receiver: an everyday sender that blocks",
     provokes: &["new-skb", "first-fill", "tail-append", "skb-overhead"],
     needs: &[],
-    accepts: ONE_WRITER,
+    accepts: NEVER_READING,
     defaults: Params {
         sndbuf: Some(65_536),
         write_size: 16 << 10,
@@ -90,14 +90,15 @@ pub(super) const EOR: Scenario = Scenario {
     summary: "every write ends a record (MSG_EOR): no skb is ever appended to",
     provokes: &["new-skb", "first-fill", "skb-overhead"],
     needs: &[],
-    accepts: ONE_WRITER,
+    accepts: NEVER_READING,
     defaults: Params {
         rcvbuf: Some(29_200),
         // As in the article: a few records must outlast the first zero-window probe.
         interval: Duration::from_millis(50),
+        eor: true,
         ..Params::BASE
     },
-    play: |stage| flagged(stage, libc::MSG_EOR),
+    play: plain,
 };
 
 pub(super) const MORE: Scenario = Scenario {
@@ -105,7 +106,7 @@ pub(super) const MORE: Scenario = Scenario {
     summary: "every write announces more (MSG_MORE, as under TCP_CORK)",
     provokes: &["new-skb", "first-fill", "tail-append"],
     needs: &[],
-    accepts: ONE_WRITER,
+    accepts: NEVER_READING,
     defaults: Params {
         rcvbuf: Some(29_200),
         ..Params::BASE
@@ -118,13 +119,12 @@ pub(super) const GSO_OFF: Scenario = Scenario {
     summary: "the article with GSO and TSO off on the link, which is said to help",
     provokes: ARTICLE.provokes,
     needs: &[],
-    accepts: ONE_WRITER,
-    defaults: ARTICLE.defaults,
-    play: |stage| {
-        let net = Net::veth(&stage.params)?;
-        net.disable_gso()?;
-        never_reading_server(stage, &net, |_| Ok(()), send(stage.params.write_len(), 0))
+    accepts: NEVER_READING,
+    defaults: Params {
+        gso_off: true,
+        ..ARTICLE.defaults
     },
+    play: plain,
 };
 
 pub(super) const GSO_MAX_SEGS: Scenario = Scenario {
@@ -132,7 +132,7 @@ pub(super) const GSO_MAX_SEGS: Scenario = Scenario {
     summary: "gso_max_segs 10 on the link bounds each skb, whatever the peer's window",
     provokes: ARTICLE.provokes,
     needs: &[],
-    accepts: ONE_WRITER,
+    accepts: NEVER_READING,
     defaults: Params {
         gso_max_segs: Some(10),
         rcvbuf: None,
@@ -149,10 +149,14 @@ pub(super) const LOOPBACK: Scenario = Scenario {
     accepts: &[
         "interval",
         "sndbuf",
+        "no-sndbuf",
         "rcvbuf",
         "write-size",
         "mtu",
         "nodelay",
+        "notsent-lowat",
+        "eor",
+        "reader",
     ],
     defaults: Params {
         mtu: None,
@@ -160,7 +164,7 @@ pub(super) const LOOPBACK: Scenario = Scenario {
     },
     play: |stage| {
         let net = Net::loopback(&stage.params)?;
-        never_reading_server(stage, &net, |_| Ok(()), send(stage.params.write_len(), 0))
+        never_reading_server(stage, &net, |_| Ok(()), write(stage, 0))
     },
 };
 
@@ -174,7 +178,7 @@ pub(super) const ACKS_BLACKHOLED: Scenario = Scenario {
         "skb-overhead",
     ],
     needs: &[],
-    accepts: ONE_WRITER,
+    accepts: NEVER_READING,
     defaults: Params {
         write_size: 100,
         ..Params::BASE
@@ -192,7 +196,7 @@ fn flagged(stage: &Stage, flags: libc::c_int) -> Result<Done> {
         stage,
         &net,
         |_| Ok(()),
-        send(stage.params.write_len(), flags),
+        write(stage, flags),
     )
 }
 
@@ -202,7 +206,7 @@ fn acks_blackholed(stage: &Stage) -> Result<Done> {
         stage,
         &net,
         |_| net.blackhole_acks(),
-        send(stage.params.write_len(), 0),
+        write(stage, 0),
         || net.restore_acks(),
     )
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{
-    Scenario, Stage, WRITER, client_setup, drain, pace, send, server_setup, wait_until_acknowledged,
+    Scenario, Stage, WRITER, client_setup, drain, pace, server_setup, wait_until_acknowledged, write,
 };
 use crate::workload::{
     Params,
@@ -20,12 +20,16 @@ use crate::workload::{
 const BULK: &[&str] = &[
     "interval",
     "sndbuf",
+    "no-sndbuf",
     "rcvbuf",
     "write-size",
     "bytes",
     "mtu",
     "gso-max-segs",
+    "gso-off",
     "nodelay",
+    "notsent-lowat",
+    "eor",
 ];
 
 pub(super) const AUTOTUNED: Scenario = Scenario {
@@ -93,7 +97,7 @@ fn read_then_stop(stage: &Stage, net: &Net) -> Result<Done> {
         bytes: None,
         ..pace(stage)
     };
-    let write = send(stage.params.write_len(), 0);
+    let write = write(stage, 0);
     let mut writers = [Writer::spawn(WRITER, &sender, until_blocked, write)?];
     reader.join()?;
     let senders = [sender];
@@ -122,7 +126,7 @@ fn loss(stage: &Stage) -> Result<Done> {
     let listener = net.listen(server_setup(stage))?;
     let (sender, server) = net.connect(&listener, client_setup(stage))?;
     Reader::spawn(&server, None)?;
-    let write = send(stage.params.write_len(), 0);
+    let write = write(stage, 0);
     let mut writers = [Writer::spawn(WRITER, &sender, pace(stage), write)?];
     writers[0].join()?;
     let senders = [sender];

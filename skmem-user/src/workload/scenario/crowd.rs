@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use super::{
-    ONE_WRITER, Scenario, Stage, client_setup, drain, fill, pace, raise_open_files, send,
-    server_setup,
+    ONE_WRITER, Scenario, Stage, WRITER, client_setup, drain, fill, pace, raise_open_files, send,
+    server_setup, write,
 };
 use crate::workload::{
     Params,
@@ -66,8 +66,8 @@ fn four_writers(stage: &Stage) -> Result<Done> {
     let (sender, server) = net.connect(&listener, client_setup(stage))?;
     let mut writers = Vec::new();
     for number in 1..=4 {
-        let write = send(stage.params.write_len(), 0);
-        let name = format!("skmem-writer-{number}");
+        let write = write(stage, 0);
+        let name = format!("{WRITER}-{number}");
         writers.push(Writer::spawn(&name, &sender, pace(stage), write)?);
     }
     let senders = [sender];

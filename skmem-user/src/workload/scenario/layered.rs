@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use socket2::Protocol;
 
 use super::{
-    ONE_WRITER, Scenario, Stage, WRITER, client_setup, drain, never_reading_server, pace, send,
+    NEVER_READING_NO_SEND, Scenario, Stage, WRITER, client_setup, drain, never_reading_server, pace, send,
     server_setup,
 };
 use crate::{
@@ -48,12 +48,25 @@ const DUMMY_KEY: TlsKey = TlsKey {
     rec_seq: [0; 8],
 };
 
+/// What an MPTCP socket passes on to its subflow.
+const SUBFLOW: &[&str] = &[
+    "interval",
+    "sndbuf",
+    "no-sndbuf",
+    "rcvbuf",
+    "write-size",
+    "mtu",
+    "gso-max-segs",
+    "gso-off",
+    "nodelay",
+];
+
 pub(super) const KTLS: Scenario = Scenario {
     name: "ktls",
     summary: "TLS in the kernel: a record waits in forward_alloc before it counts as queued",
     provokes: &["ktls-record", "new-skb", "first-fill", "splice"],
     needs: &["tls"],
-    accepts: ONE_WRITER,
+    accepts: NEVER_READING_NO_SEND,
     defaults: Params {
         sndbuf: Some(16_384),
         write_size: 16 << 10,
@@ -67,7 +80,7 @@ pub(super) const MPTCP: Scenario = Scenario {
     summary: "Multipath TCP with one subflow: the same bytes count on two sockets",
     provokes: &["mptcp-subflow", "mptcp-sync", "new-skb"],
     needs: &["mptcp", "tcp_diag"],
-    accepts: ONE_WRITER,
+    accepts: SUBFLOW,
     defaults: Params {
         sndbuf: Some(16_384),
         write_size: 4096,

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 
 use super::{
-    ONE_WRITER, Scenario, Stage, WRITER, client_setup, drain, never_reading_server, pace, send,
-    server_setup,
+    NEVER_READING, ONE_WRITER, Scenario, Stage, WRITER, client_setup, drain, never_reading_server, pace,
+    server_setup, write,
 };
 use crate::{
     diag,
@@ -61,7 +61,7 @@ pub(super) const SNDBUF_MINIMUM: Scenario = Scenario {
     summary: "SO_SNDBUF 1, which the kernel raises to its minimum",
     provokes: &["raised-to-minimum", "new-skb", "first-fill", "tail-append"],
     needs: &[],
-    accepts: ONE_WRITER,
+    accepts: NEVER_READING,
     defaults: Params {
         sndbuf: Some(1),
         rcvbuf: Some(29_200),
@@ -69,7 +69,7 @@ pub(super) const SNDBUF_MINIMUM: Scenario = Scenario {
     },
     play: |stage| {
         let net = Net::veth(&stage.params)?;
-        never_reading_server(stage, &net, |_| Ok(()), send(stage.params.write_len(), 0))
+        never_reading_server(stage, &net, |_| Ok(()), write(stage, 0))
     },
 };
 
@@ -91,7 +91,7 @@ fn lowered(stage: &Stage) -> Result<Done> {
     stage.ready(&net.client, &[])?;
     let listener = net.listen(server_setup(stage))?;
     let (sender, server) = net.connect(&listener, client_setup(stage))?;
-    let write = send(stage.params.write_len(), 0);
+    let write = write(stage, 0);
     let mut writers = [Writer::spawn(WRITER, &sender, pace(stage), write)?];
     let senders = [sender];
     settle(&senders, &mut writers)?;
@@ -118,7 +118,7 @@ fn forced(stage: &Stage) -> Result<Done> {
         }
         Ok(())
     };
-    never_reading_server(stage, &net, set, send(stage.params.write_len(), 0))
+    never_reading_server(stage, &net, set, write(stage, 0))
 }
 
 fn inherited(stage: &Stage) -> Result<Done> {
@@ -132,7 +132,7 @@ fn inherited(stage: &Stage) -> Result<Done> {
     })?;
     connect(&client, listener.address)?;
     let sender = Sender::shared(listener.accept()?)?;
-    let write = send(stage.params.write_len(), 0);
+    let write = write(stage, 0);
     let mut writers = [Writer::spawn(WRITER, &sender, pace(stage), write)?];
     let senders = [sender];
     let reason = settle(&senders, &mut writers)?;

@@ -73,21 +73,60 @@ pub(super) const ALL: &[Scenario] = &[
 const ONE_WRITER: &[&str] = &[
     "interval",
     "sndbuf",
+    "no-sndbuf",
     "rcvbuf",
     "write-size",
     "mtu",
     "gso-max-segs",
+    "gso-off",
     "nodelay",
+    "notsent-lowat",
+    "eor",
+];
+
+/// The same where it plays [`never_reading_server`], whose server may be told to read.
+const NEVER_READING: &[&str] = &[
+    "interval",
+    "sndbuf",
+    "no-sndbuf",
+    "rcvbuf",
+    "write-size",
+    "mtu",
+    "gso-max-segs",
+    "gso-off",
+    "nodelay",
+    "notsent-lowat",
+    "eor",
+    "reader",
+];
+
+/// The same where the data does not come by a plain `send`, so that there is no place for `MSG_EOR`.
+const NEVER_READING_NO_SEND: &[&str] = &[
+    "interval",
+    "sndbuf",
+    "no-sndbuf",
+    "rcvbuf",
+    "write-size",
+    "mtu",
+    "gso-max-segs",
+    "gso-off",
+    "nodelay",
+    "notsent-lowat",
+    "reader",
 ];
 
 /// The name of a writer's thread, as `comm` shows it.
-const WRITER: &str = "skmem-writer";
+const WRITER: &str = "demo-sender";
+
+/// Writes after which a sender ends whose server reads: it would go on for ever.
+const WRITES_READ: u64 = 64;
 
 /// The sender's socket as the options want it.
 fn client_setup(stage: &Stage) -> Setup {
     Setup {
         sndbuf: stage.params.sndbuf,
         nodelay: stage.params.nodelay,
+        notsent_lowat: stage.params.notsent_lowat,
         ..Setup::PLAIN
     }
 }
@@ -102,10 +141,21 @@ fn server_setup(stage: &Stage) -> Setup {
 
 /// The writer's pace as the options want it.
 fn pace(stage: &Stage) -> Pace {
+    let params = &stage.params;
+    let read = || WRITES_READ * u64::from(params.write_size);
     Pace {
-        interval: stage.params.interval,
-        bytes: stage.params.bytes,
+        interval: params.interval,
+        bytes: params.bytes.or_else(|| params.reader.then(read)),
     }
+}
+
+/// A write as the options want it, with `flags`.
+fn write(
+    stage: &Stage,
+    flags: libc::c_int,
+) -> impl FnMut(&Socket) -> io::Result<usize> + Send + 'static {
+    let eor = if stage.params.eor { libc::MSG_EOR } else { 0 };
+    send(stage.params.write_len(), flags | eor)
 }
 
 /// A write of `len` bytes with `flags`. `MSG_NOSIGNAL`: a reset is an error here, not a signal.
@@ -117,8 +167,9 @@ fn send(
     move |socket| socket.send_with_flags(&payload, flags | libc::MSG_NOSIGNAL)
 }
 
-/// The commonest plot: one client writes to a server that never reads, until it is blocked; then the
-/// server reads everything, and the account runs down to zero by acknowledgements.
+/// The commonest plot: one client writes to a server that never reads (unless `--reader` says so), until
+/// it is blocked; then the server reads everything, and the account runs down to zero by
+/// acknowledgements.
 fn never_reading_server(
     stage: &Stage,
     net: &Net,
@@ -140,12 +191,18 @@ fn never_reading_server_until(
     let listener = net.listen(server_setup(stage))?;
     let (sender, server) = net.connect(&listener, client_setup(stage))?;
     prepare(&sender)?;
+    let mut unread = vec![server];
+    if stage.params.reader {
+        for server in unread.drain(..) {
+            Reader::spawn(&server, None)?;
+        }
+    }
     let mut writers = [Writer::spawn(WRITER, &sender, pace(stage), write)?];
     let senders = [sender];
     let reason = settle(&senders, &mut writers)?;
     stage.settled(&net.client, reason, &senders)?;
     repair()?;
-    drain(stage, &net.client, &senders, &mut writers, &[server])
+    drain(stage, &net.client, &senders, &mut writers, &unread)
 }
 
 /// The usual end: no more writes, the receivers read all, and the queues run empty. `netns` is the
@@ -182,7 +239,7 @@ fn wait_until_acknowledged(senders: &[Sender]) -> Result<()> {
 
 /// Writes without blocking until the kernel takes no more, however long it is given.
 fn fill_until_blocked(stage: &Stage, senders: &[Sender]) -> Result<()> {
-    let mut write = send(stage.params.write_len(), libc::MSG_DONTWAIT);
+    let mut write = write(stage, libc::MSG_DONTWAIT);
     loop {
         let mut written = 0;
         for sender in senders {

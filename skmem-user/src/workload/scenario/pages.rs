@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result};
 use socket2::Socket;
 
-use super::{ONE_WRITER, Scenario, Stage, never_reading_server};
+use super::{NEVER_READING_NO_SEND, Scenario, Stage, never_reading_server};
 use crate::workload::{Params, net::Net, proto::Done, skip::Skip, sockets::set_option};
 
 /// A pipe's default capacity (`PIPE_DEF_BUFFERS` pages): the most that one splice can carry.
@@ -25,7 +25,7 @@ pub(super) const SENDFILE: Scenario = Scenario {
     summary: "sendfile from a file in memory, 64 KiB a call",
     provokes: &["sendfile", "new-skb", "first-fill", "tail-append"],
     needs: &[],
-    accepts: ONE_WRITER,
+    accepts: NEVER_READING_NO_SEND,
     defaults: Params {
         write_size: 64 << 10,
         ..Params::BASE
@@ -38,7 +38,7 @@ pub(super) const SPLICE: Scenario = Scenario {
     summary: "splice from a pipe, 16 KiB a call",
     provokes: &["splice", "new-skb", "first-fill", "tail-append"],
     needs: &[],
-    accepts: ONE_WRITER,
+    accepts: NEVER_READING_NO_SEND,
     defaults: Params {
         write_size: 16 << 10,
         ..Params::BASE
@@ -56,7 +56,7 @@ pub(super) const ZEROCOPY_SMALL: Scenario = Scenario {
         "tail-append",
     ],
     needs: &[],
-    accepts: ONE_WRITER,
+    accepts: NEVER_READING_NO_SEND,
     defaults: Params {
         rcvbuf: Some(29_200),
         ..Params::BASE
@@ -69,7 +69,7 @@ pub(super) const ZEROCOPY_LARGE: Scenario = Scenario {
     summary: "MSG_ZEROCOPY with 64 KiB writes",
     provokes: ZEROCOPY_SMALL.provokes,
     needs: &[],
-    accepts: ONE_WRITER,
+    accepts: NEVER_READING_NO_SEND,
     defaults: Params {
         sndbuf: Some(65_536),
         write_size: 64 << 10,

@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use anyhow::{Context, Result};
 
-use super::{ONE_WRITER, Scenario, Stage, WRITER, client_setup, drain, pace, send, server_setup};
+use super::{ONE_WRITER, Scenario, Stage, WRITER, client_setup, drain, pace, send, server_setup, write};
 use crate::workload::{
     Params,
     net::{Net, set_sysctl},
@@ -69,7 +69,7 @@ fn older(stage: &Stage) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
     let listener = net.listen(server_setup(stage))?;
     let (sender, server) = net.connect(&listener, client_setup(stage))?;
-    let write = send(stage.params.write_len(), 0);
+    let write = write(stage, 0);
     let mut writers = [Writer::spawn(WRITER, &sender, pace(stage), write)?];
     let senders = [sender];
     settle(&senders, &mut writers)?;
@@ -130,7 +130,7 @@ fn tfo(stage: &Stage) -> Result<Done> {
         .context("cannot send with MSG_FASTOPEN")?;
     let server = listener.accept()?;
     let sender = Sender::new(client)?;
-    let write = send(stage.params.write_len(), 0);
+    let write = write(stage, 0);
     let mut writers = [Writer::spawn(WRITER, &sender, pace(stage), write)?];
     let senders = [sender];
     let reason = settle(&senders, &mut writers)?;
