@@ -175,6 +175,11 @@ pub struct Account {
     pub depth: u32,
     /// 1: the socket is being destroyed.
     pub closing: u32,
+    /// 1: opened without the socket's lock, so the first hook under the lock
+    /// says what was queued.
+    pub unanchored: u32,
+    /// Always 0.
+    pub reserved: u32,
 }
 
 impl Account {

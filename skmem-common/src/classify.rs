@@ -67,7 +67,10 @@ impl Account {
 
     #[inline(always)]
     fn plan_change(&mut self, hook: u8, moved: i32, written: i32, tier: Tier, seen: &Seen) {
-        if hook == Hook::MptcpFrag as u8 {
+        if self.unanchored != 0 {
+            self.unanchored = 0;
+            self.plan(MAIN, Cause::PreExisting, Tier::Observed, moved);
+        } else if hook == Hook::MptcpFrag as u8 {
             self.queued_new = 0;
             self.plan(MAIN, Cause::MptcpSubflow, tier, moved);
         } else if is_send(hook) {

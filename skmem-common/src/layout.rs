@@ -57,6 +57,8 @@ offsets! {
     rtx_queue: "sock"."tcp_rtx_queue" optional "acknowledged bytes still held will count as overhead",
     bpf_storage: "sock"."sk_bpf_storage" optional "sockets that no filter matched will cost more",
     socket_sk: "socket"."sk",
+    sk_socket: "sock"."sk_socket" optional "owners of sockets older than skmem will not be found",
+    inode: "socket_alloc"."vfs_inode.i_ino" optional "owners of sockets older than skmem will not be found",
     write_seq: "tcp_sock"."write_seq",
     snd_una: "tcp_sock"."snd_una",
     snd_nxt: "tcp_sock"."snd_nxt",

@@ -209,7 +209,7 @@ pub struct Ident {
     pub netns: u32,
     /// `IDENT_…`.
     pub flags: u32,
-    /// Process that used it first under skmem's eyes.
+    /// Process that used it first under skmem's eyes; 0 where none has since.
     pub pid: u32,
     /// Its thread.
     pub tid: u32,
@@ -234,8 +234,9 @@ pub struct Ident {
     pub cgroup_lo: u32,
     /// High half.
     pub cgroup_hi: u32,
-    /// Always 0.
-    pub reserved2: u32,
+    /// Inode of the socket, low half, by which its owners are found; 0: none
+    /// (no process holds it).
+    pub inode: u32,
 }
 
 /// Hook `Open`: a socket seen for the first time, or its identity completed.

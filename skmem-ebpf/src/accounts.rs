@@ -19,13 +19,14 @@ use aya_ebpf::{
 };
 use skmem_common::{
     account::Account,
-    filter::{BY_CGROUP, BY_COMM, BY_PID, Filter},
+    filter::{BY_CGROUP, BY_COMM, BY_PID, BY_TASK, Filter},
     layout::ABSENT,
     record::{IDENT_CLOSED, IDENT_COOKIE, IDENT_OLDER, Ident},
 };
 
 use crate::{
-    maps::{self, ACCOUNTS, ASKED, ENABLED, FREE_SLOTS, PIDS, SLOT_HASH, SLOT_STORAGE},
+    calls,
+    maps::{self, ACCOUNTS, ASKED, ENABLED, FREE_SLOTS, INODES, PIDS, SLOT_HASH, SLOT_STORAGE},
     output,
     socket::{Kernel, Sock, offset},
     tell,
@@ -35,6 +36,7 @@ const IPPROTO_TCP: u16 = 6;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const BPF_SK_STORAGE_GET_F_CREATE: u64 = 1;
+const BPF_NOEXIST: u64 = 1;
 /// Marks ids that are not the kernel's cookies.
 const OWN_ID: u64 = 1 << 63;
 
@@ -75,7 +77,7 @@ pub fn find_or_open(sk: Sock, tp: Kernel) -> Option<&'static mut Account> {
             if maps::empty() || ENABLED.get(0).is_none_or(|e| *e == 0) {
                 return None;
             }
-            if open(sk, tp) == 0 {
+            if open(sk, tp, First::Call as u32) == 0 {
                 return None;
             }
             find(sk)
@@ -114,14 +116,47 @@ fn storage_get(sk: Sock, value: *mut u32, flags: u64) -> *mut u32 {
     .cast()
 }
 
+/// How a socket is first seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+enum First {
+    /// In a call by the current task.
+    Call = 0,
+    /// In a walk over all sockets; the current task is skmem.
+    Walk = 1,
+}
+
+/// Gives an account to a socket that is older than the trace, if it holds
+/// anything and the filter wants it: without a filter, only those over their
+/// limit, so that a busy machine's sockets do not fill the table.
+///
+/// Kernels before 5.19 walk without the socket's lock; the first hook under
+/// the lock corrects what was read.
+#[inline(always)]
+pub fn open_existing(sk: Sock, tp: Kernel) {
+    let seen = sk.seen(tp);
+    // SAFETY: the global is initialised and never changes.
+    let filtered = unsafe { (&raw const (*maps::filter()).flags).read_volatile() } != 0;
+    if seen.w > 0
+        && (filtered || seen.w > seen.sndbuf)
+        && find(sk).is_none()
+        && open(sk, tp, First::Walk as u32) != 0
+        && let Some(account) = find(sk)
+    {
+        account.unanchored = 1;
+        calls::note_worst(account, sk, tp);
+    }
+}
+
 /// Gives the socket an account if it is a TCP socket that the filter wants.
-/// 1 where it did; a number, since subprograms return those only.
+/// 1 where it did; a number, since subprograms return and take those only.
 #[inline(never)]
-fn open(sk: Sock, tp: Kernel) -> u32 {
+fn open(sk: Sock, tp: Kernel, first: u32) -> u32 {
+    let walk = first == First::Walk as u32;
     let mut who = Ident::default();
     // SAFETY: offsets and types are those of the kernel's BTF.
     let protocol: u16 = unsafe { sk.load(offset!(protocol)) };
-    if protocol & 0xff != IPPROTO_TCP || !identify(sk, &mut who) || !passes(&who) {
+    if protocol & 0xff != IPPROTO_TCP || !identify(sk, &mut who, walk) || !passes(&who, walk) {
         return 0;
     }
     let Ok(Some(slot)) = FREE_SLOTS.pop() else {
@@ -149,10 +184,13 @@ fn open(sk: Sock, tp: Kernel) -> u32 {
     account.slot = slot;
     account.open(&seen, who.seen_ns);
     let mut value = slot;
+    // Another CPU may be quicker: the first one's slot stays.
     let kept = if maps::use_storage() {
-        !storage_get(sk, &raw mut value, BPF_SK_STORAGE_GET_F_CREATE).is_null()
+        let place = storage_get(sk, &raw mut value, BPF_SK_STORAGE_GET_F_CREATE);
+        // SAFETY: the map's value is a u32.
+        !place.is_null() && unsafe { *place } == slot
     } else {
-        SLOT_HASH.insert(&sk.address(), &value, 0).is_ok()
+        SLOT_HASH.insert(&sk.address(), &value, BPF_NOEXIST).is_ok()
     };
     if !kept {
         account.ident.id = 0;
@@ -168,7 +206,7 @@ fn open(sk: Sock, tp: Kernel) -> u32 {
 
 /// Fills in who the socket is; false where it is no internet socket.
 #[inline(always)]
-fn identify(sk: Sock, who: &mut Ident) -> bool {
+fn identify(sk: Sock, who: &mut Ident, walk: bool) -> bool {
     // SAFETY: offsets and types are those of the kernel's BTF.
     unsafe {
         who.family = sk.load(offset!(family));
@@ -194,14 +232,17 @@ fn identify(sk: Sock, who: &mut Ident) -> bool {
         let net: *const u8 = sk.load(offset!(net));
         who.netns = Kernel(net).load(offset!(net_inum));
     }
-    let ids = bpf_get_current_pid_tgid();
-    who.pid = (ids >> 32) as u32;
-    who.tid = ids as u32;
-    who.comm = bpf_get_current_comm().unwrap_or_default();
-    // SAFETY: the helper takes nothing.
-    let cgroup = unsafe { bpf_get_current_cgroup_id() };
-    who.cgroup_lo = cgroup as u32;
-    who.cgroup_hi = (cgroup >> 32) as u32;
+    who.inode = sk.inode();
+    if !walk {
+        let ids = bpf_get_current_pid_tgid();
+        who.pid = (ids >> 32) as u32;
+        who.tid = ids as u32;
+        who.comm = bpf_get_current_comm().unwrap_or_default();
+        // SAFETY: the helper takes nothing.
+        let cgroup = unsafe { bpf_get_current_cgroup_id() };
+        who.cgroup_lo = cgroup as u32;
+        who.cgroup_hi = (cgroup >> 32) as u32;
+    }
     // SAFETY: the helper takes nothing.
     who.seen_ns = unsafe { bpf_ktime_get_ns() };
     who.id = cookie(sk);
@@ -238,9 +279,10 @@ fn put(to: &mut [u8; 16], at: usize, word: u32) {
     to[at + 3] = bytes[3];
 }
 
-/// Whether the filter wants this socket, used by the current task.
+/// Whether the filter wants this socket, used by the current task; in a walk,
+/// user space has told which sockets the filter's tasks hold.
 #[inline(always)]
-fn passes(who: &Ident) -> bool {
+fn passes(who: &Ident, walk: bool) -> bool {
     let filter = maps::filter();
     // SAFETY: the global is initialised and never changes.
     let flags = unsafe { (&raw const (*filter).flags).read_volatile() };
@@ -249,6 +291,11 @@ fn passes(who: &Ident) -> bool {
     }
     // SAFETY: as above.
     let filter: Filter = unsafe { filter.read_volatile() };
+    if walk {
+        // SAFETY: the entry is only tested for.
+        let held = unsafe { INODES.get(&who.inode) }.is_some();
+        return (flags & BY_TASK == 0 || held) && filter.socket_passes(who);
+    }
     // SAFETY: the entry is only tested for.
     if flags & BY_PID != 0 && unsafe { PIDS.get(&who.pid) }.is_none() {
         return false;

@@ -82,3 +82,21 @@ pub fn fork(ctx: BtfTracePointContext) -> i32 {
     }
     0
 }
+
+/// `bpf_iter__tcp`: called for each TCP socket of a network namespace, to find
+/// those that are older than the trace. aya has no macro for iterators.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/tcp")]
+pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
+    let context = BtfTracePointContext::new(ctx);
+    // struct bpf_iter__tcp { meta, sk_common, uid }
+    let sk: *const u8 = context.arg(1);
+    if sk.is_null() {
+        return 0;
+    }
+    // Sockets in TIME-WAIT and requests are no full sockets.
+    if let Some(tp) = Sock::new(sk).tcp() {
+        accounts::open_existing(Sock(tp), tp);
+    }
+    0
+}

@@ -16,6 +16,9 @@ use skmem_common::{
 /// `BPF_F_MMAPABLE`: user space reads the table without system calls.
 const MMAPABLE: u32 = 1 << 10;
 
+/// Entries cost memory when they are made, not before.
+const BPF_F_NO_PREALLOC: u32 = 1;
+
 /// Accounts by slot. Sizes here are placeholders; user space sets the real
 /// ones before load.
 #[map]
@@ -69,6 +72,10 @@ pub static ASKED: LruHashMap<u64, Asked> = LruHashMap::with_max_entries(4096, 0)
 /// Processes that the filter admits.
 #[map]
 pub static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(4096, 0);
+
+/// Sockets, by inode, that the processes of the filter hold already.
+#[map]
+pub static INODES: HashMap<u32, u8> = HashMap::with_max_entries(65536, BPF_F_NO_PREALLOC);
 
 /// Records to user space.
 #[map]

@@ -91,6 +91,23 @@ impl Sock {
         (byte >> (offset!(userlocks_shift) & 7)) & offset!(userlocks_mask) as u8
     }
 
+    /// Inode of the socket that processes hold, low half; 0 where none does.
+    #[inline(always)]
+    pub fn inode(self) -> u32 {
+        if offset!(sk_socket) == ABSENT || offset!(inode) == ABSENT {
+            return 0;
+        }
+        // SAFETY: a pointer field.
+        let socket: u64 = unsafe { self.load(offset!(sk_socket)) };
+        if socket == 0 {
+            return 0;
+        }
+        // struct socket_alloc starts with the struct socket.
+        let inode = (socket + u64::from(offset!(inode))) as *const u64;
+        // SAFETY: the helper checks the address.
+        unsafe { bpf_probe_read_kernel(inode) }.unwrap_or(0) as u32
+    }
+
     /// What every hook reads.
     #[inline(always)]
     pub fn seen(self, tp: Kernel) -> Seen {

@@ -9,14 +9,18 @@ use skmem_common::filter::{BY_NETNS, Filter};
 use super::{
     Skip, Usage, duration,
     explain::{print_json, print_text},
-    filters,
-    interrupted, print,
+    filters, interrupted, print,
     session::Session,
 };
 use crate::{
     kernel::tracer,
-    workload::{self, Driver, DriverError},
+    workload::{
+        self, Driver, DriverError,
+        fix::{Choice, Fix},
+    },
 };
+
+mod fixed;
 
 /// Reproduce a case on this kernel, with real sockets, and explain it
 #[derive(Debug, Args)]
@@ -29,6 +33,8 @@ Examples:
   skmem demo
   skmem demo --sndbuf 65536 --write-size 100
   skmem demo --list
+  skmem demo --fix gso-max-segs        the case without and with a fix, side by side
+  skmem demo blocking-writer --fix rcvbuf=16384
   skmem demo --json | jq .causes
 
 Exit status: 0, 1 for a failure, 2 for wrong usage, 77 where this kernel cannot run the case.")]
@@ -39,6 +45,12 @@ pub struct Options {
     /// List the cases
     #[arg(long)]
     list: bool,
+    /// Run the case without and with a fix, and compare (see --list-fixes)
+    #[arg(long, value_name = "FIX[=N]", conflicts_with_all = ["list", "at_end", "all"])]
+    fix: Option<Choice>,
+    /// List the fixes that can be tried on the case
+    #[arg(long, conflicts_with_all = ["list", "fix"])]
+    list_fixes: bool,
     /// Explain the last instant instead of the worst
     #[arg(long)]
     at_end: bool,
@@ -68,8 +80,17 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let scenario = workload::find(&options.name).map_err(Usage)?;
+    if options.list_fixes {
+        list_fixes(scenario, options.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     options.workload.resolve(scenario).map_err(Usage)?;
-    let play = play(&options, verbose);
+    let play = async {
+        match options.fix {
+            None => play(&options, verbose).await,
+            Some(fix) => fixed::play(&options, scenario, fix, verbose).await,
+        }
+    };
     tokio::select! {
         done = play => done,
         () = interrupted() => Ok(ExitCode::from(130)),
@@ -83,18 +104,16 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
     let this = std::env::current_exe().context("cannot find this program to start it again")?;
     let mut driver = Driver::spawn(&this, &options.name, &options.workload).map_err(failed)?;
     let ready = driver.ready().await.map_err(failed)?;
-    let mut session = Session::start(
-        &tracer::Options {
-            filter: Filter {
-                flags: BY_NETNS,
-                netns: u32::try_from(ready.netns)?,
-                ..Filter::default()
-            },
-            ring_bytes: options.ring,
-            verbose,
-            ..tracer::Options::default()
+    let mut session = Session::start(&tracer::Options {
+        filter: Filter {
+            flags: BY_NETNS,
+            netns: u32::try_from(ready.netns)?,
+            ..Filter::default()
         },
-    )?;
+        ring_bytes: options.ring,
+        verbose,
+        ..tracer::Options::default()
+    })?;
     driver.go().await.map_err(failed)?;
     {
         let mut settled = std::pin::pin!(driver.settled());
@@ -138,6 +157,24 @@ fn list(json: bool) -> Result<()> {
     }
     for case in workload::list() {
         print(&format!("{:22} {}\n", case.name, case.summary))?;
+    }
+    print("\nskmem demo NAME --list-fixes lists what can be tried against the excess in it.\n")
+}
+
+fn list_fixes(scenario: &workload::Scenario, json: bool) -> Result<()> {
+    let fixes = Fix::of(scenario);
+    if json {
+        let list: Vec<_> = fixes
+            .iter()
+            .map(|fix| serde_json::json!({"fix": fix.name(), "does": fix.summary()}))
+            .collect();
+        return print(&format!("{}\n", serde_json::to_string_pretty(&list)?));
+    }
+    if fixes.is_empty() {
+        return print(&format!("no fix can be tried on {}\n", scenario.name));
+    }
+    for fix in fixes {
+        print(&format!("{:16} {}\n", fix.name(), fix.summary()))?;
     }
     Ok(())
 }

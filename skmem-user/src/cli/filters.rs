@@ -1,6 +1,12 @@
 //! Which sockets: the options that `explain` and `trace` share.
 
-use std::{fs, net::IpAddr, os::unix::fs::MetadataExt, path::PathBuf, str::FromStr};
+use std::{
+    fs,
+    net::IpAddr,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
@@ -12,7 +18,7 @@ use skmem_common::{
     hook::Hook,
 };
 
-use crate::kernel::tracer;
+use crate::{diag::holders, kernel::tracer};
 
 /// Filters, applied in the kernel; several must all hold.
 #[derive(Debug, Clone, Default, Args)]
@@ -112,6 +118,25 @@ impl Filters {
             without: self.without_hook.clone(),
             ..tracer::Options::default()
         })
+    }
+
+    /// Where sockets may be that are older than the trace: network namespaces,
+    /// and the inodes of the sockets that the processes asked for hold.
+    #[must_use]
+    pub fn older(&self) -> (Vec<PathBuf>, Vec<u32>) {
+        let by_task = !self.pid.is_empty() || self.comm.is_some() || self.cgroup.is_some();
+        let pids: Vec<u32> = holders::processes()
+            .filter(|pid| self.pid.is_empty() || self.pid.contains(pid))
+            .filter(|pid| self.comm.as_ref().is_none_or(|c| *c == holders::comm(*pid)))
+            .filter(|pid| self.cgroup.as_ref().is_none_or(|c| in_cgroup(*pid, c)))
+            .collect();
+        let namespaces = holders::namespaces(&pids, by_task);
+        let inodes = if by_task {
+            pids.iter().flat_map(|pid| holders::sockets_of(*pid)).collect()
+        } else {
+            Vec::new()
+        };
+        (namespaces, inodes)
     }
 
     /// Whether nothing was asked for.
@@ -223,7 +248,7 @@ fn hook(text: &str) -> Result<Hook, String> {
 }
 
 /// A cgroup's id and its depth below the root of the hierarchy.
-fn cgroup(path: &std::path::Path) -> Result<(u64, u32)> {
+fn cgroup(path: &Path) -> Result<(u64, u32)> {
     let root = PathBuf::from("/sys/fs/cgroup");
     let full = if path.starts_with(&root) {
         path.to_path_buf()
@@ -241,6 +266,17 @@ fn cgroup(path: &std::path::Path) -> Result<(u64, u32)> {
         full.display()
     );
     Ok((fs::metadata(&full)?.ino(), below.components().count() as u32))
+}
+
+/// Whether a process is in the cgroup or below it.
+fn in_cgroup(pid: u32, path: &Path) -> bool {
+    let below = path.strip_prefix("/sys/fs/cgroup").unwrap_or(path);
+    let below = below.strip_prefix("/").unwrap_or(below);
+    fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| {
+        text.lines()
+            .filter_map(|line| line.strip_prefix("0::/"))
+            .any(|at| Path::new(at).starts_with(below))
+    })
 }
 
 /// A network namespace's inode.

@@ -1,7 +1,9 @@
 //! A trace under way: programs attached, records read, accounts at hand.
 
 use std::{
+    collections::HashSet,
     io,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -13,6 +15,7 @@ use skmem_common::{
 
 use crate::{
     collect::{decode::Record, reader::Reader},
+    diag::holders,
     explain::{Setting, Verdict},
     kernel::{
         counters::Totals,
@@ -79,6 +82,15 @@ impl Session {
         })
     }
 
+    /// Also traces sockets that are older than the trace: those that hold
+    /// something and match, or without a filter those over their limit.
+    pub fn adopt(&mut self, namespaces: &[PathBuf], inodes: &[u32]) {
+        match self.tracer.adopt(namespaces, inodes) {
+            Ok(notes) => notes.iter().for_each(|note| eprintln!("skmem: {note}")),
+            Err(e) => eprintln!("skmem: {e}; sockets are traced from their next call on"),
+        }
+    }
+
     /// Waits a little for records, takes them in, and hands them on.
     ///
     /// # Errors
@@ -129,7 +141,8 @@ impl Session {
     /// went over their limit.
     #[must_use]
     pub fn verdicts(&self, all: bool, at_end: bool) -> Vec<Verdict> {
-        let open: Vec<_> = self.tracer.table().accounts().collect();
+        let mut open: Vec<_> = self.tracer.table().accounts().collect();
+        name_holders(&mut open);
         let skipped = self.tracer.skipped_runs();
         let wmem_max = sysctl("net/core/wmem_max");
         let lowat = sysctl("net/ipv4/tcp_notsent_lowat");
@@ -215,6 +228,29 @@ impl Session {
             self.closed.truncate(KEEP_CLOSED);
         }
         Ok(())
+    }
+}
+
+/// Fills in whose the sockets are that nobody has used since they were
+/// adopted.
+fn name_holders(accounts: &mut [Box<Account>]) {
+    let unknown: HashSet<u32> = accounts
+        .iter()
+        .filter(|a| a.ident.pid == 0 && a.ident.inode != 0)
+        .map(|a| a.ident.inode)
+        .collect();
+    if unknown.is_empty() {
+        return;
+    }
+    let holders = holders::of(&unknown);
+    for account in accounts {
+        if account.ident.pid == 0
+            && let Some(holder) = holders.get(&account.ident.inode)
+        {
+            account.ident.pid = holder.pid;
+            let name = &holder.comm.as_bytes()[..holder.comm.len().min(15)];
+            account.ident.comm[..name.len()].copy_from_slice(name);
+        }
     }
 }
 

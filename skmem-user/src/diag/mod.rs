@@ -6,6 +6,7 @@
 
 mod endpoint;
 mod error;
+pub mod holders;
 mod meminfo;
 mod netstat;
 mod queues;

@@ -15,6 +15,7 @@ mod advice;
 mod assemble;
 mod blocked;
 mod checks;
+pub mod compare;
 mod fields;
 pub mod numbers;
 pub mod remedies;

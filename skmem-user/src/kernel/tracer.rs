@@ -1,9 +1,16 @@
 //! Loads the programs, attaches them, turns them on; takes them out on drop.
 
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    os::fd::AsRawFd as _,
+    path::{Path, PathBuf},
+};
+
 use aya::{
     Btf, Ebpf, EbpfLoader, VerifierLogLevel,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, Queue, RingBuf},
-    programs::{Program, ProgramError},
+    programs::{Program, ProgramError, iter::IterLink},
 };
 use aya_log::EbpfLogger;
 use skmem_common::{
@@ -77,6 +84,7 @@ pub struct Tracer {
     attached: Vec<Attachment>,
     notes: Vec<String>,
     logger: Option<EbpfLogger<Stderr>>,
+    types: Btf,
 }
 
 /// Where the programs' diagnostics go.
@@ -212,6 +220,7 @@ impl Tracer {
             attached,
             notes,
             logger,
+            types: btf,
         };
         if options.filter.flags & BY_PID != 0 {
             for pid in &options.pids {
@@ -230,6 +239,44 @@ impl Tracer {
         Array::<_, u32>::try_from(map)
             .and_then(|mut enabled| enabled.set(0, &1, 0))
             .map_err(|e| refused("cannot start tracing", &e))
+    }
+
+    /// Gives accounts to sockets that are older than the trace and that the
+    /// filter wants, in these network namespaces (paths for `setns`);
+    /// `inodes` are the sockets that the filter's processes hold. Says what
+    /// could not be looked at.
+    ///
+    /// # Errors
+    /// Where the kernel has no iterator over TCP sockets.
+    pub fn adopt(&mut self, namespaces: &[PathBuf], inodes: &[u32]) -> Result<Vec<String>> {
+        let map = self.ebpf.map_mut("INODES").ok_or_else(|| internal("INODES"))?;
+        let mut known = HashMap::<_, u32, u8>::try_from(map)
+            .map_err(|e| refused("cannot use INODES", &e))?;
+        for inode in inodes {
+            known
+                .insert(inode, &1, 0)
+                .map_err(|e| refused("cannot tell which sockets to look for", &e))?;
+        }
+        let Some(Program::Iter(program)) = self.ebpf.program_mut("existing") else {
+            return Err(internal("existing"));
+        };
+        program
+            .load("tcp", &self.types)
+            .map_err(|e| refused("cannot look for older sockets", &e))?;
+        let mut notes = Vec::new();
+        for namespace in namespaces {
+            let link = program
+                .attach()
+                .and_then(|id| program.take_link(id))
+                .map_err(|e| refused("cannot look for older sockets", &e))?;
+            if let Err(e) = walk(link, namespace) {
+                notes.push(format!(
+                    "cannot look for older sockets in {}: {e}",
+                    namespace.display()
+                ));
+            }
+        }
+        Ok(notes)
     }
 
     /// Lets the filter admit another process.
@@ -317,6 +364,24 @@ impl Tracer {
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+}
+
+/// Walks the sockets of one network namespace: in a thread, which enters it.
+fn walk(link: IterLink, namespace: &Path) -> io::Result<()> {
+    let entered = File::open(namespace)?;
+    let walker = std::thread::spawn(move || {
+        // SAFETY: the descriptor is open; only this thread changes namespace.
+        if unsafe { libc::setns(entered.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let mut walk = link.into_file().map_err(io::Error::other)?;
+        // The program writes nothing: reading to the end runs it.
+        walk.read_to_end(&mut Vec::new()).map(drop)
+    });
+    match walker.join() {
+        Ok(result) => result,
+        Err(_) => Err(io::Error::other("the walker failed")),
     }
 }
 
@@ -411,7 +476,7 @@ fn not_permitted() -> KernelError {
 fn refused(what: &str, error: &(dyn std::error::Error + 'static)) -> KernelError {
     let mut cause = Some(error);
     while let Some(c) = cause {
-        let io = c.downcast_ref::<std::io::Error>();
+        let io = c.downcast_ref::<io::Error>();
         if io.is_some_and(|io| io.raw_os_error() == Some(libc::EPERM)) {
             return not_permitted();
         }

@@ -10,6 +10,7 @@ use std::io;
 use crate::explain::Verdict;
 
 mod account;
+mod compare;
 mod escape;
 mod event_json;
 mod event_line;
@@ -24,6 +25,7 @@ mod tests;
 mod units;
 mod who;
 
+pub use compare::{comparison, comparison_json};
 pub use event_json::{event_json, event_json_line};
 pub use event_line::{event_header, event_line, event_line_by};
 pub use overview::overview;

@@ -12,6 +12,7 @@
 mod catalog;
 mod cgroup;
 mod driver;
+pub mod fix;
 mod net;
 pub(crate) mod options;
 pub mod proto;

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fmt::Display,
     future::Future,
     pin::pin,
@@ -25,7 +25,7 @@ use skmem_common::{
     cause::Cause,
     filter::{BY_PID, Filter},
     hook::{HOOKS, Hook},
-    record::{Event, OP_BOOK, OP_LIMIT},
+    record::{Event, IDENT_CLOSED, OP_BOOK, OP_LIMIT, Op},
 };
 
 use crate::check::Check;
@@ -38,13 +38,25 @@ const SHOWN: usize = 14;
 thread_local! {
     /// Trials run in one thread.
     static SHARED: RefCell<Option<Bench>> = const { RefCell::new(None) };
+    /// Why it cannot be loaded: tried once, told of each trial.
+    static REFUSED: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// Runs `work` with the shared tracer, which is loaded when it is first wanted.
 pub fn shared<T>(work: impl FnOnce(&mut Bench) -> Result<T, Failed>) -> Result<T, Failed> {
     SHARED.with_borrow_mut(|shared| {
+        if let Some(why) = REFUSED.with_borrow(Clone::clone) {
+            return Err(why.into());
+        }
         if shared.is_none() {
-            *shared = Some(Bench::start(Bench::options()).map_err(failed)?);
+            match Bench::start(Bench::options()) {
+                Ok(bench) => *shared = Some(bench),
+                Err(error) => {
+                    let why = format!("no tracer: {error:#}");
+                    REFUSED.set(Some(why.clone()));
+                    return Err(why.into());
+                }
+            }
         }
         work(shared.as_mut().expect("it was put there just now"))
     })
@@ -70,6 +82,8 @@ pub struct Bench {
     pub tracer: Tracer,
     reader: Reader,
     pub tape: Tape,
+    /// Sockets of earlier cases that the kernel still has: their slots are theirs.
+    lingering: HashSet<u64>,
     // Last, for the reader leaves its runtime.
     runtime: tokio::runtime::Runtime,
 }
@@ -125,6 +139,7 @@ impl Bench {
             tracer,
             reader,
             tape: Tape::default(),
+            lingering: HashSet::new(),
             runtime,
         })
     }
@@ -162,9 +177,10 @@ impl Bench {
         self.drain();
     }
 
-    /// All accounts; those of earlier cases were freed.
+    /// All accounts of this case.
     pub fn accounts(&self) -> Vec<Box<Account>> {
-        self.tracer.table().accounts().collect()
+        let ours = |account: &Box<Account>| !self.lingering.contains(&account.ident.id);
+        self.tracer.table().accounts().filter(ours).collect()
     }
 
     /// Records read so far.
@@ -198,6 +214,10 @@ impl Bench {
     /// Gives back the slots of a case's accounts and forgets its records.
     pub fn forget(&mut self, accounts: &[Box<Account>]) -> Result<(), Failed> {
         for account in accounts {
+            if account.ident.flags & IDENT_CLOSED == 0 {
+                self.lingering.insert(account.ident.id);
+                continue;
+            }
             self.tape.replay.forget(account.ident.id);
             self.tracer.free_slot(account.slot).map_err(failed)?;
         }
@@ -231,9 +251,8 @@ impl Tape {
         if ops.iter().any(|op| op.kind == OP_LIMIT) {
             self.limits.push(*event);
         }
-        let unnamed =
-            |op: &&_| matches!(op, skmem_common::record::Op { kind: OP_BOOK, cause, .. } if *cause == Cause::Unattributed as u8);
-        if ops.iter().find(unnamed).is_some() && self.suspects.len() < 3 {
+        let unnamed = |op: &Op| op.kind == OP_BOOK && op.cause == Cause::Unattributed as u8;
+        if ops.iter().any(unnamed) && self.suspects.len() < 3 {
             let story = self.story(event.socket);
             self.suspects.push(story);
         }

@@ -49,7 +49,10 @@ pub fn check(before: &State) -> Result<(), Failed> {
     check.equal("cgroups", after.cgroups, before.cgroups.clone());
     check.equal("named network namespaces", names("/run/netns"), BTreeSet::new());
     check.equal("processes in other network namespaces", foreign(), Vec::new());
-    check.equal("what the kernel complained of", complaints(), Vec::new());
+    let complaints = complaints();
+    check.that(complaints.is_empty(), || {
+        format!("the kernel complained:\n    {}", complaints.join("\n    "))
+    });
     check.done()
 }
 
@@ -107,19 +110,25 @@ fn complaints() -> Vec<String> {
     let Ok(mut log) = log else {
         return vec!["/dev/kmsg cannot be read".into()];
     };
-    let mut found = Vec::new();
+    let mut log_lines: Vec<String> = Vec::new();
     // One record a read; EPIPE is a record that was overwritten.
     let mut record = [0; 8192];
     loop {
         match log.read(&mut record) {
             Ok(n) => {
-                let line = String::from_utf8_lossy(&record[..n]).into_owned();
-                if WORDS.iter().any(|word| line.contains(word)) {
-                    found.push(line.trim().to_owned());
-                }
+                log_lines.push(String::from_utf8_lossy(&record[..n]).trim().to_owned());
             }
             Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
-            Err(_) => return found,
+            Err(_) => break,
         }
     }
+    let bad = |line: &&String| WORDS.iter().any(|word| line.contains(word));
+    let Some(first) = log_lines.iter().position(|line| bad(&line)) else {
+        return Vec::new();
+    };
+    let count = log_lines.iter().filter(bad).count();
+    // What led to the first of them, and its beginning.
+    let mut story = log_lines[first.saturating_sub(6)..log_lines.len().min(first + 24)].to_vec();
+    story.push(format!("({count} such lines in all)"));
+    story
 }

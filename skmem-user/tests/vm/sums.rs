@@ -58,10 +58,14 @@ fn since(at: &Standing) -> i64 {
 }
 
 /// The records tell the kernel's account to the byte, unless some were lost.
-pub fn replay(check: &mut Check, replay: &Replay, account: &Account) {
+pub fn replay(check: &mut Check, when: &str, replay: &Replay, account: &Account) {
     if account.lost == 0 {
         check.equal(
-            format_args!("{}: replay of all records agrees with the account", name(account)),
+            format_args!(
+                "{}: {when}, replay of all records agrees with the account ({} operations await a record)",
+                name(account),
+                account.op_count
+            ),
             replay.agrees(account.ident.id, &account.ledger),
             Some(true),
         );

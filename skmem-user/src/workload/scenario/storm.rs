@@ -27,7 +27,7 @@ use crate::{
         settle::settle_empty,
         sink,
         sockets::{Setup, connect, set_sndbuf},
-        stage::die_with_parent,
+        stage::{call_ourselves_sender, die_with_parent},
     },
 };
 
@@ -194,6 +194,7 @@ pub(in crate::workload) fn worker() -> ExitCode {
 
 fn work() -> Result<()> {
     die_with_parent();
+    call_ourselves_sender();
     let mut lines = stdin().lock().lines().map_while(Result::ok);
     // The scenario ended before it began.
     let Some(line) = lines.next() else {

@@ -1,0 +1,116 @@
+//! `skmem demo NAME --fix FIX`: the case twice under one trace, without and
+//! with the fix.
+
+use std::{collections::HashMap, process::ExitCode};
+
+use anyhow::{Context as _, Result};
+use skmem_common::filter::{BY_PID, Filter};
+
+use super::{Options, failed};
+use crate::{
+    cli::{Usage, print, session::Session, style},
+    collect::decode::Record,
+    explain::{
+        Verdict,
+        compare::{Comparison, Peak, Run},
+    },
+    kernel::tracer,
+    render,
+    workload::{self, Driver, Scenario, fix::Choice, proto::Ready},
+};
+
+/// A run that is ready to begin.
+struct Runner {
+    driver: Driver,
+    ready: Ready,
+    command: String,
+}
+
+pub(super) async fn play(
+    options: &Options,
+    scenario: &'static Scenario,
+    fix: Choice,
+    verbose: bool,
+) -> Result<ExitCode> {
+    let with = fix.apply(scenario, &options.workload).map_err(Usage)?;
+    // Both before the trace begins, so that they have namespaces of different numbers.
+    let without = Runner::start(scenario, &options.workload).await?;
+    let with = Runner::start(scenario, &with).await?;
+    let mut pids = Vec::new();
+    for runner in [&without, &with] {
+        pids.push(runner.driver.pid());
+        pids.extend(&runner.ready.pids);
+    }
+    let mut session = Session::start(&tracer::Options {
+        filter: Filter {
+            flags: BY_PID,
+            ..Filter::default()
+        },
+        pids,
+        follow: true,
+        ring_bytes: options.ring,
+        verbose,
+        ..tracer::Options::default()
+    })?;
+    let without = without.play(&mut session).await?;
+    let with = with.play(&mut session).await?;
+    let fix = fix.fix();
+    let compared = Comparison::of(scenario.name, fix.name(), fix.summary(), without, with);
+    if options.json {
+        print(&format!("{}\n", render::comparison_json(&compared)?))?;
+    } else {
+        print(&render::comparison(&compared, &style()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Runner {
+    async fn start(scenario: &Scenario, options: &workload::Options) -> Result<Self> {
+        let this = std::env::current_exe().context("cannot find this program to start it again")?;
+        let mut driver = Driver::spawn(&this, scenario.name, options).map_err(failed)?;
+        let ready = driver.ready().await.map_err(failed)?;
+        let mut command = format!("skmem demo {}", scenario.name);
+        for word in options.to_args() {
+            command.push(' ');
+            command.push_str(&word.to_string_lossy());
+        }
+        Ok(Self {
+            driver,
+            ready,
+            command,
+        })
+    }
+
+    /// Runs the case until it is at rest. Its sockets end with it.
+    async fn play(mut self, session: &mut Session) -> Result<Run> {
+        self.driver.go().await.map_err(failed)?;
+        let mut peaks: HashMap<u64, Peak> = HashMap::new();
+        let mut note = |record: &Record| {
+            if let Record::Event(event) = record {
+                peaks.entry(event.socket).or_default().note(event);
+            }
+        };
+        let settled = {
+            let mut settled = std::pin::pin!(self.driver.settled());
+            loop {
+                tokio::select! {
+                    settled = &mut settled => break settled.map_err(failed)?,
+                    step = session.step(|record, _| note(record)) => step?,
+                }
+            }
+        };
+        session.finish(|record, _| note(record));
+        let ours = |v: &Verdict| u64::from(v.socket.netns) == self.ready.netns;
+        let worst = session.verdicts(true, false).into_iter().find(ours);
+        let worst = worst.context("the case made no socket that was seen to send")?;
+        let ends = session.verdicts(true, true);
+        let last = ends.iter().find(|v| v.socket.id == worst.socket.id);
+        let last = last.context("a socket was forgotten between two readings")?;
+        let segments = match &settled.truth[..] {
+            [only] => only.tcp.and_then(|tcp| tcp.data_segs_out),
+            _ => None,
+        };
+        let peak = peaks.get(&worst.socket.id).copied().unwrap_or_default();
+        Ok(Run::of(self.command, worst, last, peak, segments))
+    }
+}

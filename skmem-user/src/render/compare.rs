@@ -1,0 +1,206 @@
+//! A case without and with a fix, side by side.
+
+use std::io;
+
+use super::{
+    layout::{hang, title},
+    style::{Role, Style},
+    units::{bytes, change, span},
+};
+use crate::explain::{
+    compare::{Comparison, Outcome, Run},
+    numbers::grouped,
+};
+
+/// A line of the table: the two cells, and what to say of their difference.
+struct Row {
+    name: &'static str,
+    cells: [String; 2],
+    change: String,
+}
+
+/// Both runs as text. Ends with a newline.
+#[must_use]
+pub fn comparison(c: &Comparison, style: &Style) -> String {
+    let mut out = String::new();
+    hang(&mut out, "", 0, &answer(c), Some(Role::Title), style);
+    let heading = format!("The case {} on {}", c.scenario, c.kernel);
+    title(&mut out, &heading, style);
+    let rows = rows(c);
+    let width = |cell: &dyn Fn(&Row) -> usize, least: usize| {
+        let widest = rows.iter().map(cell).max();
+        widest.unwrap_or(0).max(least)
+    };
+    let name = width(&|r| r.name.len(), 0);
+    let one = width(&|r| r.cells[0].chars().count(), "without".len());
+    let two = width(&|r| r.cells[1].chars().count(), c.fix.len());
+    let line = |label: &str, cells: [&str; 2], change: &str| {
+        let line = format!(
+            "  {label:<name$}  {:>one$}  {:>two$}  {change}",
+            cells[0], cells[1]
+        );
+        line.trim_end().to_owned() + "\n"
+    };
+    out.push_str(&style.paint(
+        Role::Aside,
+        line("", ["without", c.fix], "change").trim_end(),
+    ));
+    out.push('\n');
+    for row in &rows {
+        out.push_str(&line(
+            row.name,
+            row.cells.each_ref().map(String::as_str),
+            &row.change,
+        ));
+    }
+    out.push('\n');
+    let explains = "explains it";
+    for run in [&c.without, &c.with] {
+        let text = format!("`{}` {explains}", run.command);
+        hang(&mut out, "  ", 2, &text, Some(Role::Aside), style);
+    }
+    out
+}
+
+/// Both runs as one line of JSON. Without a newline.
+///
+/// # Errors
+/// None in practice: it holds nothing that JSON cannot.
+pub fn comparison_json(comparison: &Comparison) -> io::Result<String> {
+    serde_json::to_string(comparison).map_err(io::Error::from)
+}
+
+fn answer(c: &Comparison) -> String {
+    let fix = format!("{} ({})", c.fix, c.does);
+    let (without, with) = (c.without.peak_excess, c.with.peak_excess);
+    let from = bytes(without);
+    match c.outcome {
+        Outcome::NothingToFix => format!(
+            "{fix}: the case {} stays within its limit anyhow.",
+            c.scenario
+        ),
+        Outcome::WithinLimit => format!(
+            "{fix} helps: the socket stays within its limit, where it was {from} over it."
+        ),
+        Outcome::Less => format!(
+            "{fix} helps: the socket is at most {} over its limit instead of {from}.",
+            bytes(with)
+        ),
+        Outcome::Same if without == with => {
+            format!("{fix} does not help: the socket is {from} over its limit all the same.")
+        }
+        Outcome::Same => format!(
+            "{fix} does not help: the socket is {} over its limit, {from} without.",
+            bytes(with)
+        ),
+        Outcome::More if without <= 0 => format!(
+            "{fix} does harm: the socket is {} over its limit, and was within it.",
+            bytes(with)
+        ),
+        Outcome::More => format!(
+            "{fix} makes it worse: the socket is {} over its limit instead of {from}.",
+            bytes(with)
+        ),
+    }
+}
+
+fn rows(c: &Comparison) -> Vec<Row> {
+    let (a, b) = (&c.without, &c.with);
+    let number = |name: &'static str, of: &dyn Fn(&Run) -> i64| Row {
+        name,
+        cells: [grouped(of(a)), grouped(of(b))],
+        change: difference(of(a), of(b)),
+    };
+    let known = |n: Option<i64>| n.map_or("-".to_owned(), grouped);
+    let count = |name: &'static str, of: &dyn Fn(&Run) -> Option<i64>| Row {
+        name,
+        cells: [known(of(a)), known(of(b))],
+        change: match (of(a), of(b)) {
+            (Some(a), Some(b)) => difference(a, b),
+            _ => String::new(),
+        },
+    };
+    let words = |name: &'static str, of: &dyn Fn(&Run) -> String| Row {
+        name,
+        cells: [of(a), of(b)],
+        change: String::new(),
+    };
+    let each = |r: &Run| r.skbs_made.filter(|n| *n > 0).map(|n| r.taken / n);
+    vec![
+        number("peak Send-Q, bytes", &|r| r.peak_send_q),
+        number("peak wmem_queued, bytes", &|r| r.peak_wmem_queued),
+        number("most over sk_sndbuf, bytes", &|r| r.peak_excess),
+        number("  sk_sndbuf then, bytes", &|r| r.sndbuf),
+        number("  size_goal then, bytes", &|r| r.size_goal),
+        number("  overhead then, bytes", &|r| r.skb_overhead),
+        number("taken from the sender, bytes", &|r| r.taken),
+        count("skbs made for it", &|r| r.skbs_made),
+        count("payload for each skb, bytes", &each),
+        count("segments sent", &|r| r.segments.map(i64::from)),
+        words("blocked on", &|r| r.blocked_on.unwrap_or("-").to_owned()),
+        words("from first to last call", &|r| span(r.took_ns)),
+    ]
+}
+
+/// `-5,776 (-80 %)`; nothing where nothing changed.
+fn difference(from: i64, to: i64) -> String {
+    let by = to - from;
+    if by == 0 {
+        return "the same".to_owned();
+    }
+    if from <= 0 || to <= 0 {
+        return change(by);
+    }
+    let percent = by.saturating_mul(100) / from;
+    if percent.abs() > 999 {
+        return change(by);
+    }
+    format!("{} ({} %)", change(by), change(percent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::{
+        compare::Peak,
+        tests::socket::{Socket, article},
+    };
+
+    fn run(socket: &Socket, command: &str) -> Run {
+        let v = socket.verdict();
+        Run::of(command.into(), v.clone(), &v, Peak::default(), None)
+    }
+
+    #[test]
+    fn the_answer_comes_first_and_the_commands_last() {
+        let mut small = Socket::with_sndbuf(4096, 896);
+        small.view.gso_segs = 4;
+        while small.write(1024) {}
+        let c = Comparison::of(
+            "article",
+            "gso-max-segs",
+            "smaller skbs",
+            run(&article(896), "skmem demo article"),
+            run(&small, "skmem demo article --gso-max-segs 4"),
+        );
+        let text = comparison(&c, &Style::PLAIN);
+        println!("{text}");
+        assert!(text.starts_with(
+            "gso-max-segs (smaller skbs) helps: the socket is at most 5,184 bytes over its limit \
+             instead of"
+        ));
+        assert!(text.contains("most over sk_sndbuf, bytes     7,184         5,184  -2,000 (-27 %)"));
+        assert!(text.ends_with("`skmem demo article --gso-max-segs 4` explains it\n"));
+        assert!(text.lines().all(|l| l.chars().count() <= 100 && l.trim_end() == l));
+        let json = comparison_json(&c).unwrap();
+        assert!(json.contains(r#""outcome":"less""#) && !json.contains('\n'));
+    }
+
+    #[test]
+    fn differences_are_put_in_relation() {
+        assert_eq!(difference(7184, 1408), "-5,776 (-80 %)");
+        assert_eq!(difference(100, 100), "the same");
+        assert_eq!(difference(100, -5), "-105");
+        assert_eq!(difference(10, 100_000), "+99,990");
+    }
+}
