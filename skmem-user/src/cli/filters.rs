@@ -132,7 +132,9 @@ impl Filters {
             .collect();
         let namespaces = holders::namespaces(&pids, by_task);
         let inodes = if by_task {
-            pids.iter().flat_map(|pid| holders::sockets_of(*pid)).collect()
+            pids.iter()
+                .flat_map(|pid| holders::sockets_of(*pid))
+                .collect()
         } else {
             Vec::new()
         };
@@ -172,14 +174,13 @@ impl FromStr for Net {
             .parse()
             .map_err(|_| format!("{addr:?} is no IPv4 or IPv6 address"))?;
         let most = if addr.is_ipv4() { 32 } else { 128 };
-        let len = match len {
-            None => most,
-            Some(len) => len
-                .parse()
-                .ok()
-                .filter(|n| *n <= most)
-                .ok_or_else(|| format!("prefix length {len:?}: 0 to {most} for this address"))?,
-        };
+        let len =
+            match len {
+                None => most,
+                Some(len) => len.parse().ok().filter(|n| *n <= most).ok_or_else(|| {
+                    format!("prefix length {len:?}: 0 to {most} for this address")
+                })?,
+            };
         Ok(Self { addr, len })
     }
 }
@@ -265,7 +266,10 @@ fn cgroup(path: &Path) -> Result<(u64, u32)> {
         "{} is no cgroup (v2): it has no cgroup.procs",
         full.display()
     );
-    Ok((fs::metadata(&full)?.ino(), below.components().count() as u32))
+    Ok((
+        fs::metadata(&full)?.ino(),
+        below.components().count() as u32,
+    ))
 }
 
 /// Whether a process is in the cgroup or below it.

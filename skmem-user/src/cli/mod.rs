@@ -23,7 +23,12 @@ mod trace;
 /// `ss -m` shows that a socket's queue went past SO_SNDBUF; skmem says which
 /// bytes, put there by which kernel code, under which limit, and what to do.
 #[derive(Debug, Parser)]
-#[command(name = "skmem", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "skmem",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
 #[command(after_help = "\
 Examples:
   skmem demo                           see a socket go past its limit, explained

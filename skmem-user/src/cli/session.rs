@@ -8,10 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use skmem_common::{
-    account::Account,
-    record::IDENT_CLOSED,
-};
+use skmem_common::{account::Account, record::IDENT_CLOSED};
 
 use crate::{
     collect::{decode::Record, reader::Reader},
@@ -132,9 +129,10 @@ impl Session {
     pub fn blocked_for(&self, long: Duration) -> bool {
         let now = system::monotonic_ns();
         let long = u64::try_from(long.as_nanos()).unwrap_or(u64::MAX);
-        self.tracer.table().accounts().any(|a| {
-            a.blocked.since_ns != 0 && now.saturating_sub(a.blocked.since_ns) >= long
-        })
+        self.tracer
+            .table()
+            .accounts()
+            .any(|a| a.blocked.since_ns != 0 && now.saturating_sub(a.blocked.since_ns) >= long)
     }
 
     /// The verdicts on all sockets, worst first; `all` also those that never

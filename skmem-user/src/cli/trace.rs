@@ -93,7 +93,10 @@ fn tell(session: &Session, lines: &Lines, totals: &Totals) {
         session.skipped_runs()
     );
     for (hook, n) in totals.lossy() {
-        eprintln!("skmem: {n} records of {} lost: the ring was full (--ring makes it larger)", hook.name());
+        eprintln!(
+            "skmem: {n} records of {} lost: the ring was full (--ring makes it larger)",
+            hook.name()
+        );
     }
 }
 

@@ -56,13 +56,16 @@ impl Reader {
     pub fn drain(&mut self, mut take: impl FnMut(&Record)) -> usize {
         let bad = &mut self.bad;
         let mut good = 0;
-        let n = self.ring.get_mut().drain(BATCH, |bytes| match Record::decode(bytes) {
-            Ok(record) => {
-                good += 1;
-                take(&record);
-            }
-            Err(e) => *bad = Some(e),
-        });
+        let n = self
+            .ring
+            .get_mut()
+            .drain(BATCH, |bytes| match Record::decode(bytes) {
+                Ok(record) => {
+                    good += 1;
+                    take(&record);
+                }
+                Err(e) => *bad = Some(e),
+            });
         self.seen += good;
         n
     }

@@ -12,7 +12,7 @@ use socket2::{SockAddr, SockRef};
 use super::{DiagError, Result, socket_cookie};
 
 /// Address family, as printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
     /// `AF_INET`

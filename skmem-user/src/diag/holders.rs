@@ -71,7 +71,9 @@ pub fn of(inodes: &HashSet<u32>) -> HashMap<u32, Holder> {
 /// that the processes merely hold open.
 #[must_use]
 pub fn namespaces(pids: &[u32], held: bool) -> Vec<PathBuf> {
-    let lived = pids.iter().map(|pid| PathBuf::from(format!("/proc/{pid}/ns/net")));
+    let lived = pids
+        .iter()
+        .map(|pid| PathBuf::from(format!("/proc/{pid}/ns/net")));
     let named = paths_in("/run/netns");
     let open = pids
         .iter()
@@ -111,7 +113,14 @@ mod tests {
     #[test]
     fn reads_links() {
         assert_eq!(inode_in("socket:[77]"), Some(77));
-        for other in ["pipe:[77]", "socket:[]", "socket:[x]", "socket:[7", "/dev/null", ""] {
+        for other in [
+            "pipe:[77]",
+            "socket:[]",
+            "socket:[x]",
+            "socket:[7",
+            "/dev/null",
+            "",
+        ] {
             assert_eq!(inode_in(other), None, "{other}");
         }
     }

@@ -4,11 +4,17 @@
 //! demonstrations and tests hold against the traced account. Nothing here is inferred: each value is
 //! one that a kernel function wrote, and its doc comment names that function.
 
+pub mod account_sources;
+pub mod cgroups;
 mod endpoint;
 mod error;
 pub mod holders;
+pub mod inet_diag;
+mod inet_diag_msg;
 mod meminfo;
+pub mod netns;
 mod netstat;
+pub mod owners;
 mod queues;
 mod sock_diag;
 mod sockopt;
@@ -19,6 +25,7 @@ mod truth;
 
 pub use endpoint::{Endpoint, Family};
 pub use error::{DiagError, Result};
+pub use inet_diag_msg::{DiagSocket, Protocol, Timer, UpperLayer};
 pub use meminfo::MemInfo;
 pub use netstat::{Counters, read as tcp_counters};
 pub use queues::Queues;

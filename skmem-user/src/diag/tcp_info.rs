@@ -12,7 +12,7 @@ const ROOM: usize = 320;
 const BASE: usize = 104;
 
 /// A TCP state, as printed by `ss`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "SCREAMING-KEBAB-CASE")]
 pub enum TcpState {
     /// `TCP_ESTABLISHED`

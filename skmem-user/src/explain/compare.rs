@@ -68,6 +68,9 @@ pub struct Comparison {
     pub with: Run,
     /// With less without.
     pub change: Change,
+    /// Whether both runs were over the same limit: the excess is compared
+    /// then, else `wmem_queued`.
+    pub same_limit: bool,
     /// What follows.
     pub outcome: Outcome,
 }
@@ -83,7 +86,7 @@ pub struct Change {
     pub peak_excess: i64,
 }
 
-/// What a fix did to the excess.
+/// What a fix did to the excess; to `wmem_queued`, where it moved the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -194,7 +197,8 @@ impl Comparison {
                 peak_wmem_queued: with.peak_wmem_queued - without.peak_wmem_queued,
                 peak_excess: with.peak_excess - without.peak_excess,
             },
-            outcome: Outcome::of(without.peak_excess, with.peak_excess),
+            same_limit: without.sndbuf == with.sndbuf,
+            outcome: Outcome::of(&without, &with),
             without,
             with,
         }
@@ -202,18 +206,24 @@ impl Comparison {
 }
 
 impl Outcome {
-    fn of(without: i64, with: i64) -> Self {
-        let change = with - without;
-        if without <= 0 && with <= 0 {
-            Self::NothingToFix
-        } else if with <= 0 {
-            Self::WithinLimit
-        } else if change.saturating_abs().saturating_mul(10) <= without.max(1) {
-            Self::Same
-        } else if change < 0 {
-            Self::Less
+    fn of(without: &Run, with: &Run) -> Self {
+        if without.peak_excess <= 0 && with.peak_excess <= 0 {
+            return Self::NothingToFix;
+        }
+        let (before, after) = if without.sndbuf == with.sndbuf {
+            (without.peak_excess, with.peak_excess)
         } else {
+            (without.peak_wmem_queued, with.peak_wmem_queued)
+        };
+        let change = after - before;
+        if change.saturating_abs().saturating_mul(10) <= before.max(1) {
+            Self::Same
+        } else if change > 0 {
             Self::More
+        } else if with.peak_excess <= 0 {
+            Self::WithinLimit
+        } else {
+            Self::Less
         }
     }
 }
@@ -244,7 +254,10 @@ mod tests {
     fn a_run_is_its_peaks_and_its_price() {
         let run = run(&article(896));
         assert_eq!((run.peak_send_q, run.peak_wmem_queued), (14_480, 15_376));
-        assert_eq!((run.peak_excess, run.sndbuf, run.size_goal), (7184, 8192, 14_480));
+        assert_eq!(
+            (run.peak_excess, run.sndbuf, run.size_goal),
+            (7184, 8192, 14_480)
+        );
         assert_eq!((run.taken, run.skbs_made), (43 * 1024 - 880, Some(29)));
         assert_eq!((run.blocked_on, run.skb_overhead), (Some("limit"), 896));
     }
@@ -270,6 +283,12 @@ mod tests {
 
     #[test]
     fn what_a_fix_did() {
+        let of = |limit: i64, excess: i64| {
+            let mut run = run(&article(896));
+            (run.sndbuf, run.peak_excess) = (limit, excess);
+            run.peak_wmem_queued = limit + excess;
+            run
+        };
         let all = [
             (7184, -100, Outcome::WithinLimit),
             (7184, 1408, Outcome::Less),
@@ -280,10 +299,31 @@ mod tests {
             (-5, 7, Outcome::More),
         ];
         for (without, with, outcome) in all {
-            assert_eq!(Outcome::of(without, with), outcome, "{without} {with}");
+            let (without, with) = (of(8192, without), of(8192, with));
+            assert_eq!(
+                Outcome::of(&without, &with),
+                outcome,
+                "{without:?} {with:?}"
+            );
         }
-        let fixed = Comparison::of("article", "eor", "", run(&article(896)), run(&article(1280)));
-        assert_eq!(fixed.change.peak_excess, 384);
+        // Half the limit and the same queue is no help, nor harm.
+        assert_eq!(
+            Outcome::of(&of(8192, 7184), &of(4608, 10_768)),
+            Outcome::Same
+        );
+        assert_eq!(Outcome::of(&of(8192, 7184), &of(46_080, 48)), Outcome::More);
+        assert_eq!(
+            Outcome::of(&of(8192, 7184), &of(4608, -10)),
+            Outcome::WithinLimit
+        );
+        let fixed = Comparison::of(
+            "article",
+            "eor",
+            "",
+            run(&article(896)),
+            run(&article(1280)),
+        );
+        assert_eq!((fixed.change.peak_excess, fixed.same_limit), (384, true));
         assert_eq!(fixed.outcome, Outcome::Same);
     }
 }

@@ -161,7 +161,12 @@ mod tests {
 
     #[test]
     fn truncated_and_foreign_bytes_are_errors() {
-        for bytes in [vec![], vec![0x9f, 0xeb], vec![0xff; 4096], b"\x7fELF".to_vec()] {
+        for bytes in [
+            vec![],
+            vec![0x9f, 0xeb],
+            vec![0xff; 4096],
+            b"\x7fELF".to_vec(),
+        ] {
             let result = KernelBtf::parse(PathBuf::from("x"), bytes);
             assert!(matches!(
                 result,

@@ -125,7 +125,9 @@ pub fn cost(hook: Hook) -> &'static str {
         Hook::Entail => "the limit that a new skb was tested against will not be known",
         Hook::Sendmsg => "traces will lack the system call's own size and result",
         Hook::Zerocopy => "traces will lack the moment at which user pages are attached",
-        Hook::WaitMemory => "blocked senders will not be seen, and labels may be wrong with several writers",
+        Hook::WaitMemory => {
+            "blocked senders will not be seen, and labels may be wrong with several writers"
+        }
         Hook::WaitConnect => "labels may be wrong for senders that wait for the connection",
         Hook::Setsockopt => "SO_SNDBUF will be inferred from sk_sndbuf",
         Hook::TrimHead => "partial ACKs will show as ack",

@@ -98,7 +98,9 @@ impl Table {
 
     /// All accounts in use, with their slots.
     pub fn accounts(&self) -> impl Iterator<Item = Box<Account>> + '_ {
-        (0..self.slots).filter(|slot| self.in_use(*slot)).filter_map(|slot| self.read(slot))
+        (0..self.slots)
+            .filter(|slot| self.in_use(*slot))
+            .filter_map(|slot| self.read(slot))
     }
 
     /// Wipes the account of a socket that is gone and gives its slot back.

@@ -155,7 +155,7 @@ impl Tracer {
         let page = 4096;
         let ring = options.ring_bytes.max(page).next_power_of_two();
         let mut ebpf = EbpfLoader::new()
-            .verifier_log_level(VerifierLogLevel::STATS)
+            .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
             .override_global("OFFSETS", &offsets, true)
             .override_global("FILTER", &filter, true)
             .override_global("USE_STORAGE", &flags[0], true)
@@ -235,7 +235,10 @@ impl Tracer {
     /// # Errors
     /// Where the kernel refuses.
     pub fn enable(&mut self) -> Result<()> {
-        let map = self.ebpf.map_mut("ENABLED").ok_or_else(|| internal("ENABLED"))?;
+        let map = self
+            .ebpf
+            .map_mut("ENABLED")
+            .ok_or_else(|| internal("ENABLED"))?;
         Array::<_, u32>::try_from(map)
             .and_then(|mut enabled| enabled.set(0, &1, 0))
             .map_err(|e| refused("cannot start tracing", &e))
@@ -249,9 +252,12 @@ impl Tracer {
     /// # Errors
     /// Where the kernel has no iterator over TCP sockets.
     pub fn adopt(&mut self, namespaces: &[PathBuf], inodes: &[u32]) -> Result<Vec<String>> {
-        let map = self.ebpf.map_mut("INODES").ok_or_else(|| internal("INODES"))?;
-        let mut known = HashMap::<_, u32, u8>::try_from(map)
-            .map_err(|e| refused("cannot use INODES", &e))?;
+        let map = self
+            .ebpf
+            .map_mut("INODES")
+            .ok_or_else(|| internal("INODES"))?;
+        let mut known =
+            HashMap::<_, u32, u8>::try_from(map).map_err(|e| refused("cannot use INODES", &e))?;
         for inode in inodes {
             known
                 .insert(inode, &1, 0)
@@ -406,15 +412,15 @@ fn attach(ebpf: &mut Ebpf, to: &Attachment, btf: &Btf) -> Result<()> {
         .program_mut(to.program)
         .ok_or_else(|| internal(to.program))?;
     let done = match (to.kind, program) {
-        (Kind::Fentry, Program::FEntry(p)) => p
-            .load(to.function, btf)
-            .and_then(|()| p.attach().map(drop)),
+        (Kind::Fentry, Program::FEntry(p)) => {
+            p.load(to.function, btf).and_then(|()| p.attach().map(drop))
+        }
         (Kind::Fexit, Program::FExit(p)) => {
             p.load(to.function, btf).and_then(|()| p.attach().map(drop))
         }
-        (Kind::Tracepoint, Program::BtfTracePoint(p)) => p
-            .load(to.function, btf)
-            .and_then(|()| p.attach().map(drop)),
+        (Kind::Tracepoint, Program::BtfTracePoint(p)) => {
+            p.load(to.function, btf).and_then(|()| p.attach().map(drop))
+        }
         (Kind::Kprobe, Program::KProbe(p)) => {
             p.load().and_then(|()| p.attach(to.function, 0).map(drop))
         }
@@ -451,7 +457,10 @@ fn last_words(log: &str) -> String {
     if lines.is_empty() {
         return String::new();
     }
-    format!("; the verifier's last words:\n  {}", lines[from..].join("\n  "))
+    format!(
+        "; the verifier's last words:\n  {}",
+        lines[from..].join("\n  ")
+    )
 }
 
 fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map> {
@@ -468,7 +477,9 @@ fn internal(name: &str) -> KernelError {
 fn not_permitted() -> KernelError {
     KernelError::NotPermitted {
         lockdown: system::lockdown()
-            .map(|mode| format!("; kernel lockdown is in mode {mode}, which may forbid it even then"))
+            .map(|mode| {
+                format!("; kernel lockdown is in mode {mode}, which may forbid it even then")
+            })
             .unwrap_or_default(),
     }
 }

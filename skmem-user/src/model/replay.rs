@@ -84,7 +84,10 @@ impl Replay {
         if socket.missed != 0 || socket.ident.is_none() {
             return None;
         }
-        Some(same(&socket.ledger.now, &kernel.now) && same(socket.ledger.at_worst(), kernel.at_worst()))
+        Some(
+            same(&socket.ledger.now, &kernel.now)
+                && same(socket.ledger.at_worst(), kernel.at_worst()),
+        )
     }
 }
 
@@ -101,7 +104,11 @@ impl Socket {
     }
 
     fn event(&mut self, event: &Event) {
-        for op in event.ops.iter().take(usize::from(event.header.ops).min(OPS)) {
+        for op in event
+            .ops
+            .iter()
+            .take(usize::from(event.header.ops).min(OPS))
+        {
             self.operation(op, event.time_ns);
         }
         if self.ledger.view_wanted != 0 {
@@ -145,7 +152,17 @@ fn same(a: &Standing, b: &Standing) -> bool {
         };
         of(a) == of(b)
     };
-    (a.w, a.sndbuf, a.admission.w, a.admission.sndbuf, a.admission.count)
-        == (b.w, b.sndbuf, b.admission.w, b.admission.sndbuf, b.admission.count)
-        && (0..CAUSES).all(|n| total(n) && since(n))
+    (
+        a.w,
+        a.sndbuf,
+        a.admission.w,
+        a.admission.sndbuf,
+        a.admission.count,
+    ) == (
+        b.w,
+        b.sndbuf,
+        b.admission.w,
+        b.admission.sndbuf,
+        b.admission.count,
+    ) && (0..CAUSES).all(|n| total(n) && since(n))
 }

@@ -56,6 +56,12 @@ pub struct Options {
     /// Turn segmentation offload (GSO, TSO) off on the link
     #[arg(long)]
     pub gso_off: bool,
+    /// Copy the data instead of sending it with MSG_ZEROCOPY
+    #[arg(long)]
+    pub copy: bool,
+    /// The third number of net.ipv4.tcp_wmem in the sender's namespace, in bytes
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(4608..))]
+    pub tcp_wmem: Option<u32>,
     /// Let the server read, and the sender end after 64 writes (or --bytes)
     #[arg(long)]
     pub reader: bool,
@@ -100,6 +106,10 @@ pub struct Params {
     pub eor: bool,
     /// No GSO and TSO on the link.
     pub gso_off: bool,
+    /// No `MSG_ZEROCOPY`.
+    pub copy: bool,
+    /// Third number of `tcp_wmem`, bytes.
+    pub tcp_wmem: Option<u32>,
     /// The server reads.
     pub reader: bool,
     /// IPv6 instead of IPv4.
@@ -123,6 +133,8 @@ impl Params {
         notsent_lowat: None,
         eor: false,
         gso_off: false,
+        copy: false,
+        tcp_wmem: None,
         reader: false,
         ipv6: false,
     };
@@ -169,6 +181,8 @@ impl Options {
             notsent_lowat: self.notsent_lowat.or(defaults.notsent_lowat),
             eor: self.eor || defaults.eor,
             gso_off: self.gso_off || defaults.gso_off,
+            copy: self.copy || defaults.copy,
+            tcp_wmem: self.tcp_wmem.or(defaults.tcp_wmem),
             reader: self.reader || defaults.reader,
             ipv6: self.ipv6 || defaults.ipv6,
         })
@@ -203,6 +217,8 @@ impl Options {
             notsent_lowat,
             eor,
             gso_off,
+            copy,
+            tcp_wmem,
             reader,
             ipv6,
         } = self;
@@ -225,6 +241,8 @@ impl Options {
             ("notsent-lowat", number(notsent_lowat)),
             ("eor", flag(*eor)),
             ("gso-off", flag(*gso_off)),
+            ("copy", flag(*copy)),
+            ("tcp-wmem", number(tcp_wmem)),
             ("reader", flag(*reader)),
             ("ipv6", flag(*ipv6)),
         ]
@@ -313,6 +331,9 @@ mod tests {
             "1",
             "--eor",
             "--gso-off",
+            "--copy",
+            "--tcp-wmem",
+            "65536",
             "--reader",
             "--ipv6",
         ];
@@ -370,6 +391,8 @@ mod tests {
             "--notsent-lowat=1",
             "--eor",
             "--gso-off",
+            "--copy",
+            "--tcp-wmem=65536",
             "--reader",
         ])
         .unwrap()

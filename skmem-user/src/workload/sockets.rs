@@ -131,13 +131,8 @@ fn make(netns: &Netns, address: SocketAddr, setup: Setup) -> Result<Socket> {
             .context("cannot set TCP_NODELAY")?;
     }
     if let Some(bytes) = setup.notsent_lowat {
-        set_option(
-            &socket,
-            libc::IPPROTO_TCP,
-            libc::TCP_NOTSENT_LOWAT,
-            &bytes,
-        )
-        .with_context(|| format!("cannot set TCP_NOTSENT_LOWAT to {bytes}"))?;
+        set_option(&socket, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, &bytes)
+            .with_context(|| format!("cannot set TCP_NOTSENT_LOWAT to {bytes}"))?;
     }
     Ok(socket)
 }

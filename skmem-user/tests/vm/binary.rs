@@ -122,11 +122,18 @@ fn demo(arguments: &[&str], blocked: bool) -> Result<(), Failed> {
         check.equal("unattributed", &verdict["unattributed"], &Value::from(0));
         check.that(int(verdict, "excess") > 0, || "no excess".into());
         check.that(!blocked || verdict["blocked"].is_object(), || {
-            format!("the sender is blocked, and blocked is {}", verdict["blocked"])
+            format!(
+                "the sender is blocked, and blocked is {}",
+                verdict["blocked"]
+            )
         });
         // The default case: what the article's reader sees, computed from what was observed.
         let (goal, send_q) = (int(verdict, "size_goal"), int(verdict, "send_q"));
-        check.equal("the size goal in whole segments", goal % int(verdict, "mss"), 0);
+        check.equal(
+            "the size goal in whole segments",
+            goal % int(verdict, "mss"),
+            0,
+        );
         check.that(send_q >= goal, || {
             format!("Send-Q {send_q} is less than one size goal {goal}")
         });
@@ -158,7 +165,11 @@ fn contract(check: &mut Check, verdict: &Value) {
     };
     keys(verdict, "the object", KEYS);
     keys(&verdict["socket"], "socket", SOCKET_KEYS);
-    keys(&verdict["admission"], "admission", &["at_ns", "wmem_queued", "sndbuf"]);
+    keys(
+        &verdict["admission"],
+        "admission",
+        &["at_ns", "wmem_queued", "sndbuf"],
+    );
     for cause in verdict["causes"].as_array().into_iter().flatten() {
         keys(cause, "a cause", &["cause", "bytes", "count", "first_ns"]);
     }
@@ -191,13 +202,21 @@ fn contract(check: &mut Check, verdict: &Value) {
     let (w, limit) = (int(verdict, "wmem_queued"), int(verdict, "sndbuf"));
     let admission = &verdict["admission"];
     let (w_admit, limit_admit) = (int(admission, "wmem_queued"), int(admission, "sndbuf"));
-    check.equal("excess, and wmem_queued - sndbuf", int(verdict, "excess"), w - limit);
+    check.equal(
+        "excess, and wmem_queued - sndbuf",
+        int(verdict, "excess"),
+        w - limit,
+    );
     check.equal(
         "excess, and (w_admit - S_admit) + (S_admit - S) + Σ causes",
         int(verdict, "excess"),
         (w_admit - limit_admit) + (limit_admit - limit) + sum(&verdict["causes"], "bytes"),
     );
-    check.equal("Σ ledger, and wmem_queued", sum(&verdict["ledger"], "bytes"), w);
+    check.equal(
+        "Σ ledger, and wmem_queued",
+        sum(&verdict["ledger"], "bytes"),
+        w,
+    );
     check.equal(
         "payload + skb_overhead, and wmem_queued",
         int(verdict, "payload") + int(verdict, "skb_overhead"),
@@ -211,7 +230,9 @@ fn demo_text() -> Result<(), Failed> {
     ended(&mut check, "skmem demo", &output, 0);
     let text = String::from_utf8_lossy(&output.stdout);
     for word in ["SO_SNDBUF", "tail-append", "unattributed"] {
-        check.that(text.contains(word), || format!("the text has no word of {word}:\n{text}"));
+        check.that(text.contains(word), || {
+            format!("the text has no word of {word}:\n{text}")
+        });
     }
     check.that(!text.contains('\u{1b}'), || "colours into a pipe".into());
     check.done()
@@ -242,7 +263,12 @@ fn explain_command() -> Result<(), Failed> {
         .env(sender::ROLE, "1")
         .stdin(Stdio::null())
         .output()?;
-    ended(&mut check, "skmem explain -- CMD", &output, sender::CODE.into());
+    ended(
+        &mut check,
+        "skmem explain -- CMD",
+        &output,
+        sender::CODE.into(),
+    );
     let objects = objects(&mut check, &output);
     check.equal("sockets over their limit", objects.len(), 1);
     for verdict in &objects {
@@ -250,7 +276,11 @@ fn explain_command() -> Result<(), Failed> {
         check.equal("so_sndbuf", &verdict["so_sndbuf"], &Value::from(4096));
         check.equal("unattributed", &verdict["unattributed"], &Value::from(0));
         check.equal("complete", &verdict["complete"], &Value::from(true));
-        check.equal("socket.dst", &verdict["socket"]["dst"], &Value::from("127.0.0.1"));
+        check.equal(
+            "socket.dst",
+            &verdict["socket"]["dst"],
+            &Value::from("127.0.0.1"),
+        );
     }
     check.done()
 }
@@ -268,12 +298,24 @@ fn trace() -> Result<(), Failed> {
     stop.store(true, SeqCst);
     let talked = traffic.join();
     let output = output?;
-    check.that(matches!(talked, Ok(Ok(()))), || format!("our own traffic: {talked:?}"));
+    check.that(matches!(talked, Ok(Ok(()))), || {
+        format!("our own traffic: {talked:?}")
+    });
     ended(&mut check, "skmem trace", &output, 0);
     let lines = objects(&mut check, &output);
     check.equal("lines", lines.len(), 50);
     for line in &lines {
-        for key in ["schema", "time_ns", "cpu", "hook", "socket", "event_no", "wmem_queued", "sndbuf", "ops"] {
+        for key in [
+            "schema",
+            "time_ns",
+            "cpu",
+            "hook",
+            "socket",
+            "event_no",
+            "wmem_queued",
+            "sndbuf",
+            "ops",
+        ] {
             check.that(line.get(key).is_some(), || format!("no {key} in {line}"));
         }
     }
@@ -316,9 +358,13 @@ fn usage() -> Result<(), Failed> {
         let what = format!("skmem {}", arguments.join(" "));
         let output = skmem(arguments)?;
         ended(&mut check, &what, &output, 2);
-        check.that(output.stdout.is_empty(), || format!("{what}: something on stdout"));
+        check.that(output.stdout.is_empty(), || {
+            format!("{what}: something on stdout")
+        });
         let told = String::from_utf8_lossy(&output.stderr);
-        check.that(!told.trim().is_empty(), || format!("{what}: not a word on stderr"));
+        check.that(!told.trim().is_empty(), || {
+            format!("{what}: not a word on stderr")
+        });
     }
     let output = skmem(&["explain", "-p", "999999"])?;
     let told = String::from_utf8_lossy(&output.stderr);
@@ -337,8 +383,12 @@ fn failures() -> Result<(), Failed> {
             .lines()
             .filter(|line| !line.contains("programs attached"))
             .collect();
-        check.that(told.len() == 1, || format!("{what}: not one line: {told:?}"));
-        check.that(output.stdout.is_empty(), || format!("{what}: something on stdout"));
+        check.that(told.len() == 1, || {
+            format!("{what}: not one line: {told:?}")
+        });
+        check.that(output.stdout.is_empty(), || {
+            format!("{what}: something on stdout")
+        });
     };
     let nobody = Command::new(SKMEM)
         .args(["trace", "--duration", "1s"])

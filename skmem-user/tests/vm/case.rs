@@ -11,7 +11,11 @@ use skmem::{
     kernel::system,
     workload::{self, Driver, DriverError, Options, Params, proto::Ready},
 };
-use skmem_common::{account::Account, cause::Cause, record::{Event, IDENT_CLOSED}};
+use skmem_common::{
+    account::Account,
+    cause::Cause,
+    record::{Event, IDENT_CLOSED},
+};
 
 use crate::{
     Outcome,
@@ -102,8 +106,8 @@ impl Case {
     }
 
     fn play(&self, bench: &mut Bench, check: &mut Check, row: &mut Row) -> Result<(), DriverError> {
-        let mut driver =
-            bench.during(async { Driver::spawn(Path::new(SKMEM), self.scenario.name, &self.options) })?;
+        let mut driver = bench
+            .during(async { Driver::spawn(Path::new(SKMEM), self.scenario.name, &self.options) })?;
         let ready = bench.during(driver.ready())?;
         for pid in &ready.pids {
             if let Err(error) = bench.tracer.add_pid(*pid) {
@@ -117,7 +121,10 @@ impl Case {
             sums::replay(check, "at rest", &bench.tape.replay, account);
         }
         let rest = Rest {
-            params: self.options.resolve(self.scenario).map_err(|error| DriverError::Failed(error.to_string()))?,
+            params: self
+                .options
+                .resolve(self.scenario)
+                .map_err(|error| DriverError::Failed(error.to_string()))?,
             older: !ready.connections.is_empty(),
             counters: settled.counters,
             limits: bench.tape.limits.clone(),
@@ -148,7 +155,9 @@ impl Case {
     }
 
     fn at_rest(&self, check: &mut Check, ready: &Ready, rest: &Rest) {
-        check.that(!rest.truths.is_empty(), || "the scenario reports no socket".into());
+        check.that(!rest.truths.is_empty(), || {
+            "the scenario reports no socket".into()
+        });
         for account in &rest.accounts {
             sums::check(check, account);
             formulas::every_socket(check, account);
@@ -186,10 +195,34 @@ pub struct Rest {
 fn variations() -> Vec<Case> {
     let article = workload::find("article").expect("the default scenario");
     let options = [
-        ("write-size-100", Options { write_size: Some(100), ..Options::default() }),
-        ("write-size-65536", Options { write_size: Some(65_536), ..Options::default() }),
-        ("sndbuf-65536", Options { sndbuf: Some(65_536), ..Options::default() }),
-        ("ipv6", Options { ipv6: true, ..Options::default() }),
+        (
+            "write-size-100",
+            Options {
+                write_size: Some(100),
+                ..Options::default()
+            },
+        ),
+        (
+            "write-size-65536",
+            Options {
+                write_size: Some(65_536),
+                ..Options::default()
+            },
+        ),
+        (
+            "sndbuf-65536",
+            Options {
+                sndbuf: Some(65_536),
+                ..Options::default()
+            },
+        ),
+        (
+            "ipv6",
+            Options {
+                ipv6: true,
+                ..Options::default()
+            },
+        ),
     ];
     options
         .into_iter()
@@ -219,7 +252,9 @@ pub fn reading(
         }
         bench.wait(Duration::from_millis(50));
     }
-    check.fails(format!("the scenario was never at rest during {TRIES} readings"));
+    check.fails(format!(
+        "the scenario was never at rest during {TRIES} readings"
+    ));
     let truths = bench.during(driver.truth())?;
     Ok((truths, bench.accounts()))
 }
@@ -257,7 +292,11 @@ pub fn closed(bench: &mut Bench, check: &mut Check, lossy: bool) -> Vec<Box<Acco
                     bench.tape.story(account.ident.id)
                 )
             });
-            check.equal(format_args!("{name}: w at the end"), account.ledger.now.w, 0);
+            check.equal(
+                format_args!("{name}: w at the end"),
+                account.ledger.now.w,
+                0,
+            );
         }
         return accounts;
     }

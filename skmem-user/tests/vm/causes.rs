@@ -14,9 +14,18 @@ use crate::check::Check;
 /// table.
 const NOT_YET: &[(&str, &str)] = &[
     ("sendfile", "booked as splice"),
-    ("doubled", "the verdict's `doubling` has it; no move is booked"),
-    ("raised-to-minimum", "the verdict's `doubling.raised` has it; no move is booked"),
-    ("inherited-from-listener", "a limit from birth: no move is booked"),
+    (
+        "doubled",
+        "the verdict's `doubling` has it; no move is booked",
+    ),
+    (
+        "raised-to-minimum",
+        "the verdict's `doubling.raised` has it; no move is booked",
+    ),
+    (
+        "inherited-from-listener",
+        "a limit from birth: no move is booked",
+    ),
     ("mptcp-sync", "booked as set-by-application"),
     ("ktls-record", "sits in forward_alloc, which has no ledger"),
 ];
@@ -95,13 +104,15 @@ impl Found {
             }
             let booked = Cause::from_name(name).is_some() || LimitCause::from_name(name).is_some();
             let excused = NOT_YET.iter().find(|(not_yet, _)| not_yet == name);
-            let newer = SINCE.iter().find(|(n, since, _)| n == name && kernel < *since);
+            let newer = SINCE
+                .iter()
+                .find(|(n, since, _)| n == name && kernel < *since);
             match (booked, excused, newer) {
                 (true, Some(_), _) => check.fails(format!(
                     "{name} is a cause now: take it out of NOT_YET, and check it"
                 )),
                 (true, None, None) => check.that(self.count(name) > 0, || {
-                    format!("{name}, which this is built to provoke, was not seen")
+                    format!("catalog: {name}, which this is said to provoke, was not seen")
                 }),
                 (true, None, Some((_, _, why))) => eprintln!("tests: {name}: {why}"),
                 (false, Some((_, why)), _) => eprintln!("tests: {name} is NOT YET a cause: {why}"),

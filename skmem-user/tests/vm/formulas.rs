@@ -62,7 +62,10 @@ pub fn every_socket(check: &mut Check, account: &Account) {
     for cause in WHOLE_SKBS {
         let bytes = total(*cause).bytes;
         check.that(one == 0 || bytes % one == 0, || {
-            format!("{name}: {} {bytes} is no multiple of O = {one}", cause.name())
+            format!(
+                "{name}: {} {bytes} is no multiple of O = {one}",
+                cause.name()
+            )
         });
     }
     for cause in Cause::ALL {
@@ -82,7 +85,12 @@ pub fn every_socket(check: &mut Check, account: &Account) {
 pub fn written(check: &mut Check, account: &Account, truth: &Truth) {
     let name = sums::name(account);
     let total = |cause: Cause| account.ledger.now.total[cause as usize];
-    let mixed = [Cause::SynData, Cause::MptcpSubflow, Cause::Unattributed, Cause::PreExisting];
+    let mixed = [
+        Cause::SynData,
+        Cause::MptcpSubflow,
+        Cause::Unattributed,
+        Cause::PreExisting,
+    ];
     if mixed.iter().any(|cause| total(*cause).count > 0) {
         return;
     }
@@ -134,7 +142,10 @@ struct Numbers {
 
 impl Numbers {
     fn of(account: &Account, truth: &Truth) -> Self {
-        let goal = account.last.size_goal().max(account.ledger.worst_view.size_goal());
+        let goal = account
+            .last
+            .size_goal()
+            .max(account.ledger.worst_view.size_goal());
         Self {
             w: truth.mem.wmem_queued.into(),
             limit: truth.mem.sndbuf.into(),
@@ -148,34 +159,66 @@ impl Numbers {
     /// How many skbs there are, where nothing but payload and empty skbs is in the queues.
     fn skbs(&self, check: &mut Check, name: &str) -> i64 {
         let overhead = self.w - self.queued;
-        check.that(self.one > 0 && overhead % self.one == 0 && overhead > 0, || {
-            format!("{name}: w {} - Send-Q {} is no multiple of O = {}", self.w, self.queued, self.one)
-        });
+        check.that(
+            self.one > 0 && overhead % self.one == 0 && overhead > 0,
+            || {
+                format!(
+                    "{name}: w {} - Send-Q {} is no multiple of O = {}",
+                    self.w, self.queued, self.one
+                )
+            },
+        );
         overhead / self.one.max(1)
     }
 }
 
 /// What a scenario is about, in bytes.
-pub fn of_scenario(check: &mut Check, scenario: &str, rest: &Rest, account: &Account, truth: &Truth) {
+pub fn of_scenario(
+    check: &mut Check,
+    scenario: &str,
+    rest: &Rest,
+    account: &Account,
+    truth: &Truth,
+) {
     let name = sums::name(account);
     let n = Numbers::of(account, truth);
     let total = |cause: Cause| account.ledger.now.total[cause as usize];
     let write = i64::from(rest.params.write_size);
     match scenario {
-        "article" | "gso-off" | "gso-max-segs" | "sndbuf-minimum" | "listener-inherit" | "loopback"
-        | "blocking-writer" | "small-writes-nodelay" | "one-large-write" | "more" | "four-writers"
-        | "acks-blackholed" | "fin-full-queue" => {
+        "article"
+        | "gso-off"
+        | "gso-max-segs"
+        | "sndbuf-minimum"
+        | "listener-inherit"
+        | "loopback"
+        | "blocking-writer"
+        | "small-writes-nodelay"
+        | "one-large-write"
+        | "more"
+        | "four-writers"
+        | "acks-blackholed"
+        | "fin-full-queue" => {
             bound(check, &name, account, &n);
             let skbs = n.skbs(check, &name);
             admitted(check, &name, account, &n);
             check.that(n.unsent <= skbs * n.goal, || {
-                format!("{name}: {} bytes unsent in {skbs} skbs of at most {}", n.unsent, n.goal)
+                format!(
+                    "{name}: {} bytes unsent in {skbs} skbs of at most {}",
+                    n.unsent, n.goal
+                )
             });
-            let slow = matches!(scenario, "article" | "gso-off" | "gso-max-segs" | "loopback");
+            let slow = matches!(
+                scenario,
+                "article" | "gso-off" | "gso-max-segs" | "loopback"
+            );
             if slow && write <= 1024 && rest.params.sndbuf == Some(4096) {
                 // One skb, filled to the brim before the limit was asked again.
                 check.equal(format_args!("{name}: skbs"), skbs, 1);
-                check.equal(format_args!("{name}: Send-Q, and the size goal"), n.queued, n.goal);
+                check.equal(
+                    format_args!("{name}: Send-Q, and the size goal"),
+                    n.queued,
+                    n.goal,
+                );
             }
             match scenario {
                 "gso-max-segs" => check.that(
@@ -183,7 +226,11 @@ pub fn of_scenario(check: &mut Check, scenario: &str, rest: &Rest, account: &Acc
                     || format!("{name}: gso_segs {}", account.last.gso_segs),
                 ),
                 "sndbuf-minimum" => {
-                    check.equal(format_args!("{name}: SO_SNDBUF"), asked(account), Some((1, false)));
+                    check.equal(
+                        format_args!("{name}: SO_SNDBUF"),
+                        asked(account),
+                        Some((1, false)),
+                    );
                     // SOCK_MIN_SNDBUF is 2 * (2048 + sizeof(struct sk_buff)), aligned.
                     check.that((4097..8192).contains(&n.limit), || {
                         format!("{name}: the least limit is {}", n.limit)
@@ -191,7 +238,11 @@ pub fn of_scenario(check: &mut Check, scenario: &str, rest: &Rest, account: &Acc
                 }
                 _ => {
                     if let Some(value) = rest.params.sndbuf {
-                        check.equal(format_args!("{name}: the limit"), n.limit, 2 * i64::from(value));
+                        check.equal(
+                            format_args!("{name}: the limit"),
+                            n.limit,
+                            2 * i64::from(value),
+                        );
                     }
                 }
             }
@@ -199,17 +250,26 @@ pub fn of_scenario(check: &mut Check, scenario: &str, rest: &Rest, account: &Acc
         "eor" => {
             // A record, an skb; the last one may be the part that fitted before the limit.
             let skbs = n.skbs(check, &name);
-            check.equal(format_args!("{name}: skbs, and records"), skbs, (n.queued + write - 1) / write);
+            check.equal(
+                format_args!("{name}: skbs, and records"),
+                skbs,
+                (n.queued + write - 1) / write,
+            );
             check.equal(
                 format_args!("{name}: bytes appended to a record that had ended"),
-                (total(Cause::TailAppend).bytes, total(Cause::TailRefill).bytes),
+                (
+                    total(Cause::TailAppend).bytes,
+                    total(Cause::TailRefill).bytes,
+                ),
                 (0, 0),
             );
         }
         "zerocopy-small" | "zerocopy-large" => {
             let rounding = total(Cause::ZerocopyPageRounding).bytes;
             check.equal(
-                format_args!("{name}: zerocopy payload and rounding ({rounding}) beyond whole pages"),
+                format_args!(
+                    "{name}: zerocopy payload and rounding ({rounding}) beyond whole pages"
+                ),
                 (payload(account) + rounding) % PAGE,
                 0,
             );
@@ -219,18 +279,28 @@ pub fn of_scenario(check: &mut Check, scenario: &str, rest: &Rest, account: &Acc
             });
         }
         "sndbuf-lowered" => {
-            check.equal(format_args!("{name}: SO_SNDBUF"), asked(account), Some((4096, false)));
+            check.equal(
+                format_args!("{name}: SO_SNDBUF"),
+                asked(account),
+                Some((4096, false)),
+            );
             check.equal(format_args!("{name}: the limit"), n.limit, 2 * 4096);
             let before = 2 * i64::from(rest.params.sndbuf.unwrap_or(0));
             moved(check, &name, account, LimitCause::LoweredBelowQueue, |m| {
                 (i64::from(m.from), i64::from(m.to)) == (before, 2 * 4096)
             });
-            check.that(n.w > before / 2, || format!("{name}: only {} bytes are queued", n.w));
+            check.that(n.w > before / 2, || {
+                format!("{name}: only {} bytes are queued", n.w)
+            });
         }
         "sndbuf-force" => match diag::wmem_max() {
             Ok(clamp) => {
                 let value = (clamp + (64 << 10)).min(256 << 20) as i64;
-                check.equal(format_args!("{name}: SO_SNDBUFFORCE"), asked(account), Some((value, true)));
+                check.equal(
+                    format_args!("{name}: SO_SNDBUFFORCE"),
+                    asked(account),
+                    Some((value, true)),
+                );
                 check.equal(format_args!("{name}: the limit"), n.limit, 2 * value);
                 moved(check, &name, account, LimitCause::SetByApplication, |m| {
                     i64::from(m.to) == 2 * value
@@ -239,15 +309,23 @@ pub fn of_scenario(check: &mut Check, scenario: &str, rest: &Rest, account: &Acc
             Err(error) => check.fails(error.to_string()),
         },
         "autotuned" => {
-            check.equal(format_args!("{name}: the limit is locked"), account.last.userlocks & 1, 0);
-            moved(check, &name, account, LimitCause::AutotunedUp, |m| m.to > m.from);
+            check.equal(
+                format_args!("{name}: the limit is locked"),
+                account.last.userlocks & 1,
+                0,
+            );
+            moved(check, &name, account, LimitCause::AutotunedUp, |m| {
+                m.to > m.from
+            });
         }
         "tcp-mem" | "memcg-limit" => shrunk(check, &name, rest, account),
         "tcp-mem-locked" => {
             let value = 2 * i64::from(rest.params.sndbuf.unwrap_or(0));
             check.equal(format_args!("{name}: the limit"), n.limit, value);
             let blocked = account.blocked;
-            check.that(account.scheduled.refused > 0, || format!("{name}: nothing was refused"));
+            check.that(account.scheduled.refused > 0, || {
+                format!("{name}: nothing was refused")
+            });
             check.that(blocked.asleep == 1 && blocked.reasons[1] > 0, || {
                 format!("{name}: the writer does not sleep for want of memory: {blocked:?}")
             });
@@ -289,11 +367,11 @@ pub fn of_scenario(check: &mut Check, scenario: &str, rest: &Rest, account: &Acc
             );
         }
         "many-sockets" => {
-            check.equal(
-                format_args!("{name}: payload"),
-                payload(account),
-                rest.params.bytes.unwrap_or(0) as i64,
-            );
+            // Without blocking: a large O leaves less room.
+            let most = rest.params.bytes.unwrap_or(0) as i64;
+            check.that((1..=most).contains(&payload(account)), || {
+                format!("{name}: payload {}, of {most}", payload(account))
+            });
             n.skbs(check, &name);
         }
         _ => {}
@@ -302,11 +380,19 @@ pub fn of_scenario(check: &mut Check, scenario: &str, rest: &Rest, account: &Acc
 
 /// What the closing phase comes to.
 pub fn of_the_end(check: &mut Check, scenario: &str, rest: &Rest, found: &Found) {
-    let queued: i64 = rest.truths.iter().map(|t| i64::from(t.mem.wmem_queued)).sum();
+    let queued: i64 = rest
+        .truths
+        .iter()
+        .map(|t| i64::from(t.mem.wmem_queued))
+        .sum();
     let thrown = found.bytes("purge") + found.bytes("reset");
     match scenario {
         "rst-full-queue" => {
-            check.equal("thrown away by purge and reset, and queued at rest", -thrown, queued);
+            check.equal(
+                "thrown away by purge and reset, and queued at rest",
+                -thrown,
+                queued,
+            );
             check.equal(
                 "one queue by purge, one by reset",
                 (found.count("purge"), found.count("reset")),
@@ -324,11 +410,15 @@ pub fn of_the_end(check: &mut Check, scenario: &str, rest: &Rest, found: &Found)
 /// sent (U, at most what is in flight), and the skbs that made (k).
 fn bound(check: &mut Check, name: &str, account: &Account, n: &Numbers) {
     let fragments = |at: &Standing| -> i64 {
-        [Cause::TsoSplit, Cause::ProbeSplit, Cause::RetransmitFragment]
-            .iter()
-            .filter(|cause| at.since_mask & (1 << **cause as u32) != 0)
-            .map(|cause| i64::from(at.since[*cause as usize].count))
-            .sum()
+        [
+            Cause::TsoSplit,
+            Cause::ProbeSplit,
+            Cause::RetransmitFragment,
+        ]
+        .iter()
+        .filter(|cause| at.since_mask & (1 << **cause as u32) != 0)
+        .map(|cause| i64::from(at.since[*cause as usize].count))
+        .sum()
     };
     let in_flight = |view: &View| {
         i64::from(view.snd_nxt.wrapping_sub(view.snd_una).cast_signed()) + i64::from(view.untrimmed)
@@ -344,7 +434,10 @@ fn bound(check: &mut Check, name: &str, account: &Account, n: &Numbers) {
             + in_flight(view).max(0)
             + n.one * fragments(at);
         check.that(i64::from(at.w) <= most, || {
-            format!("{name} {when}: w {} is beyond (S - 1) + O + G + U + O k = {most}", at.w)
+            format!(
+                "{name} {when}: w {} is beyond (S - 1) + O + G + U + O k = {most}",
+                at.w
+            )
         });
     }
 }
@@ -362,9 +455,15 @@ fn admitted(check: &mut Check, name: &str, account: &Account, n: &Numbers) {
         new.map(|s| (i64::from(s.bytes), s.count)),
         Some((n.one, 1)),
     );
-    check.that(i64::from(now.admission.w) < i64::from(now.admission.sndbuf), || {
-        format!("{name}: admitted at {} of {}", now.admission.w, now.admission.sndbuf)
-    });
+    check.that(
+        i64::from(now.admission.w) < i64::from(now.admission.sndbuf),
+        || {
+            format!(
+                "{name}: admitted at {} of {}",
+                now.admission.w, now.admission.sndbuf
+            )
+        },
+    );
 }
 
 /// The value given to SO_SNDBUF, and whether by SO_SNDBUFFORCE, as seen.
@@ -386,9 +485,10 @@ fn moved(
     let moves: Vec<LimitMove> = (count.saturating_sub(MOVES)..count)
         .map(|n| account.ledger.moves[n % MOVES])
         .collect();
-    check.that(moves.iter().any(|m| m.cause == cause as u8 && like(m)), || {
-        format!("{name}: no such move {} among {moves:?}", cause.name())
-    });
+    check.that(
+        moves.iter().any(|m| m.cause == cause as u8 && like(m)),
+        || format!("{name}: no such move {} among {moves:?}", cause.name()),
+    );
 }
 
 /// `sk_stream_moderate_sndbuf`: the limit became half of the queue, or the least there is.
@@ -396,15 +496,17 @@ fn shrunk(check: &mut Check, name: &str, rest: &Rest, account: &Account) {
     let mut found = 0;
     for event in rest.limits.iter().filter(|e| e.socket == account.ident.id) {
         let ops = &event.ops[..usize::from(event.header.ops).min(event.ops.len())];
-        let shrink = |op: &&Op| {
-            op.kind == OP_LIMIT && op.cause == LimitCause::ShrunkByMemoryPressure as u8
-        };
+        let shrink =
+            |op: &&Op| op.kind == OP_LIMIT && op.cause == LimitCause::ShrunkByMemoryPressure as u8;
         for op in ops.iter().filter(shrink) {
             found += 1;
             // The call that asks for memory changes nothing of the queue itself.
             if event.header.hook == Hook::MemSchedule as u8 {
                 check.equal(
-                    format_args!("{name}: the limit under pressure, and half of w = {}", event.view.wmem_queued),
+                    format_args!(
+                        "{name}: the limit under pressure, and half of w = {}",
+                        event.view.wmem_queued
+                    ),
                     op.value,
                     (event.view.wmem_queued / 2).max(LEAST),
                 );
@@ -414,5 +516,9 @@ fn shrunk(check: &mut Check, name: &str, rest: &Rest, account: &Account) {
         }
     }
     check.that(found > 0, || format!("{name}: the limit never shrank"));
-    check.equal(format_args!("{name}: the limit is locked"), account.last.userlocks & 1, 0);
+    check.equal(
+        format_args!("{name}: the limit is locked"),
+        account.last.userlocks & 1,
+        0,
+    );
 }

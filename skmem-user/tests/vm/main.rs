@@ -12,9 +12,11 @@
 //! * [`formulas`]: bytes per cause, computed from observed sizes
 //! * [`binary`]: the shipped program, from outside
 //! * [`ring`]: a ring that is too small
+//! * [`ablation`]: a hook left out
 //! * [`leftovers`]: what must not stay behind
 //! * [`report`]: lines for the table that `xtask` prints
 
+mod ablation;
 mod bench;
 mod binary;
 mod case;
@@ -46,8 +48,12 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let before = leftovers::State::read();
     let mut trials: Vec<Trial> = Case::all().into_iter().map(Case::trial).collect();
-    trials.push(Trial::test("scenario-end::every-record-is-accounted-for", bench::end));
+    trials.push(Trial::test(
+        "scenario-end::every-record-is-accounted-for",
+        bench::end,
+    ));
     trials.extend(ring::trials());
+    trials.extend(ablation::trials());
     trials.extend(binary::trials());
     trials.push(Trial::test("end::nothing-is-left-behind", move || {
         leftovers::check(&before)

@@ -17,7 +17,10 @@ use crate::{
 };
 
 pub fn trials() -> Vec<Trial> {
-    vec![Trial::test("ring::a-tiny-ring-loses-records-and-no-byte", tiny)]
+    vec![Trial::test(
+        "ring::a-tiny-ring-loses-records-and-no-byte",
+        tiny,
+    )]
 }
 
 /// One page, for sixty busy connections of two processes.
@@ -42,8 +45,7 @@ fn tiny() -> Result<(), Failed> {
     }
     bench.during(driver.go()).map_err(failed)?;
     bench.during(driver.settled()).map_err(failed)?;
-    let (truths, accounts) =
-        case::reading(&mut bench, &mut driver, &mut check).map_err(failed)?;
+    let (truths, accounts) = case::reading(&mut bench, &mut driver, &mut check).map_err(failed)?;
     bench.every_record_is_accounted_for(&mut check);
     let lost = bench.totals().all_lost();
     check.that(lost > 0, || "a ring of one page lost nothing".into());
@@ -68,7 +70,11 @@ fn tiny() -> Result<(), Failed> {
             continue;
         }
         lossy += 1;
-        check.equal(format_args!("{name}: replay, of which records are missing"), agrees, None);
+        check.equal(
+            format_args!("{name}: replay, of which records are missing"),
+            agrees,
+            None,
+        );
         let verdict = Verdict::of(
             account,
             &Setting {
@@ -81,7 +87,11 @@ fn tiny() -> Result<(), Failed> {
                 stream_agrees: agrees,
             },
         );
-        check.equal(format_args!("{name}: the verdict is complete"), verdict.complete, false);
+        check.equal(
+            format_args!("{name}: the verdict is complete"),
+            verdict.complete,
+            false,
+        );
         check.equal(
             format_args!("{name}: lost events in the verdict"),
             verdict.lost_events,
@@ -92,11 +102,19 @@ fn tiny() -> Result<(), Failed> {
         });
         check.that(
             verdict.self_check.ledger_closes && verdict.self_check.excess_closes,
-            || format!("{name}: the account does not close: {:?}", verdict.self_check),
+            || {
+                format!(
+                    "{name}: the account does not close: {:?}",
+                    verdict.self_check
+                )
+            },
         );
     }
     check.that(lossy > 0, || "no socket knows of a lost record".into());
-    eprintln!("tests: {lost} records lost, on {lossy} of {} sockets", accounts.len());
+    eprintln!(
+        "tests: {lost} records lost, on {lossy} of {} sockets",
+        accounts.len()
+    );
     bench.during(driver.finish()).map_err(failed)?;
     for account in case::closed(&mut bench, &mut check, false) {
         sums::check(&mut check, &account);

@@ -19,7 +19,11 @@ pub fn name(account: &Account) -> String {
 pub fn check(check: &mut Check, account: &Account) {
     let ledger = &account.ledger;
     standing(check, &format!("{} now", name(account)), &ledger.now);
-    standing(check, &format!("{} at its worst", name(account)), ledger.at_worst());
+    standing(
+        check,
+        &format!("{} at its worst", name(account)),
+        ledger.at_worst(),
+    );
     let unnamed = ledger.now.total[Cause::Unattributed as usize];
     check.equal(
         format_args!("{}: bytes that nothing names, and how often", name(account)),
@@ -27,18 +31,31 @@ pub fn check(check: &mut Check, account: &Account) {
         (0, 0),
     );
     check.equal(
-        format_args!("{}: the worst excess, and that at the worst standing", name(account)),
+        format_args!(
+            "{}: the worst excess, and that at the worst standing",
+            name(account)
+        ),
         ledger.worst_excess,
-        if ledger.worst_ns == 0 { 0 } else { excess(ledger.at_worst()) },
+        if ledger.worst_ns == 0 {
+            0
+        } else {
+            excess(ledger.at_worst())
+        },
     );
 }
 
 /// Σ total == w, and the excess is room + limit moves + Σ since.
 fn standing(check: &mut Check, what: &str, at: &Standing) {
     let total: i64 = at.total.iter().map(|t| t.bytes).sum();
-    check.equal(format_args!("{what}: sum of all causes, and w"), total, i64::from(at.w));
     check.equal(
-        format_args!("{what}: unused room + limit moves + causes since the admission, and w - sndbuf"),
+        format_args!("{what}: sum of all causes, and w"),
+        total,
+        i64::from(at.w),
+    );
+    check.equal(
+        format_args!(
+            "{what}: unused room + limit moves + causes since the admission, and w - sndbuf"
+        ),
         i64::from(at.admission.w) - i64::from(at.admission.sndbuf)
             + (i64::from(at.admission.sndbuf) - i64::from(at.sndbuf))
             + since(at),

@@ -73,6 +73,15 @@ impl Net {
         if params.gso_off {
             net.disable_gso()?;
         }
+        if let Some(most) = params.tcp_wmem {
+            // What a socket starts with may not be more.
+            let start = most.min(16 << 10);
+            set_sysctl(
+                &net.client,
+                "ipv4/tcp_wmem",
+                &format!("4096 {start} {most}"),
+            )?;
+        }
         Ok(net)
     }
 

@@ -192,12 +192,7 @@ fn plain(stage: &Stage) -> Result<Done> {
 
 fn flagged(stage: &Stage, flags: libc::c_int) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
-    never_reading_server(
-        stage,
-        &net,
-        |_| Ok(()),
-        write(stage, flags),
-    )
+    never_reading_server(stage, &net, |_| Ok(()), write(stage, flags))
 }
 
 fn acks_blackholed(stage: &Stage) -> Result<Done> {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{
-    Scenario, Stage, WRITER, client_setup, drain, pace, server_setup, wait_until_acknowledged, write,
+    Scenario, Stage, WRITER, client_setup, drain, pace, server_setup, wait_until_acknowledged,
+    write,
 };
 use crate::workload::{
     Params,
@@ -30,6 +31,7 @@ const BULK: &[&str] = &[
     "nodelay",
     "notsent-lowat",
     "eor",
+    "tcp-wmem",
 ];
 
 pub(super) const AUTOTUNED: Scenario = Scenario {

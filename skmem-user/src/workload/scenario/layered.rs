@@ -4,8 +4,8 @@ use anyhow::{Result, anyhow};
 use socket2::Protocol;
 
 use super::{
-    NEVER_READING_NO_SEND, Scenario, Stage, WRITER, client_setup, drain, never_reading_server, pace, send,
-    server_setup,
+    NEVER_READING_NO_SEND, Scenario, Stage, WRITER, client_setup, drain, never_reading_server,
+    pace, send, server_setup,
 };
 use crate::{
     diag::{self, Family},

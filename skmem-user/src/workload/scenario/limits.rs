@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 
 use super::{
-    NEVER_READING, ONE_WRITER, Scenario, Stage, WRITER, client_setup, drain, never_reading_server, pace,
-    server_setup, write,
+    NEVER_READING, ONE_WRITER, Scenario, Stage, WRITER, client_setup, drain, never_reading_server,
+    pace, server_setup, write,
 };
 use crate::{
     diag,

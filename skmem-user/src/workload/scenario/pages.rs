@@ -17,6 +17,22 @@ use socket2::Socket;
 use super::{NEVER_READING_NO_SEND, Scenario, Stage, never_reading_server};
 use crate::workload::{Params, net::Net, proto::Done, skip::Skip, sockets::set_option};
 
+/// The options of a scenario with `MSG_ZEROCOPY`.
+const ZEROCOPY: &[&str] = &[
+    "interval",
+    "sndbuf",
+    "no-sndbuf",
+    "rcvbuf",
+    "write-size",
+    "mtu",
+    "gso-max-segs",
+    "gso-off",
+    "nodelay",
+    "notsent-lowat",
+    "copy",
+    "reader",
+];
+
 /// A pipe's default capacity (`PIPE_DEF_BUFFERS` pages): the most that one splice can carry.
 const PIPE: usize = 64 << 10;
 
@@ -56,7 +72,7 @@ pub(super) const ZEROCOPY_SMALL: Scenario = Scenario {
         "tail-append",
     ],
     needs: &[],
-    accepts: NEVER_READING_NO_SEND,
+    accepts: ZEROCOPY,
     defaults: Params {
         rcvbuf: Some(29_200),
         ..Params::BASE
@@ -69,7 +85,7 @@ pub(super) const ZEROCOPY_LARGE: Scenario = Scenario {
     summary: "MSG_ZEROCOPY with 64 KiB writes",
     provokes: ZEROCOPY_SMALL.provokes,
     needs: &[],
-    accepts: NEVER_READING_NO_SEND,
+    accepts: ZEROCOPY,
     defaults: Params {
         sndbuf: Some(65_536),
         write_size: 64 << 10,
@@ -147,8 +163,13 @@ fn zerocopy(stage: &Stage) -> Result<Done> {
             }
         })
     };
+    let how = if stage.params.copy {
+        0
+    } else {
+        libc::MSG_ZEROCOPY
+    };
     never_reading_server(stage, &net, allow, move |socket| {
-        let sent = socket.send_with_flags(&payload, libc::MSG_ZEROCOPY | libc::MSG_NOSIGNAL);
+        let sent = socket.send_with_flags(&payload, how | libc::MSG_NOSIGNAL);
         match sent {
             // Option memory (net.core.optmem_max) is full of completions that nobody fetched.
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {

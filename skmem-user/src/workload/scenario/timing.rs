@@ -4,7 +4,9 @@ use std::{thread, time::Duration};
 
 use anyhow::{Context, Result};
 
-use super::{ONE_WRITER, Scenario, Stage, WRITER, client_setup, drain, pace, send, server_setup, write};
+use super::{
+    ONE_WRITER, Scenario, Stage, WRITER, client_setup, drain, pace, send, server_setup, write,
+};
 use crate::workload::{
     Params,
     net::{Net, set_sysctl},
