@@ -13,18 +13,29 @@ use stream::{O, Stream};
 #[test]
 fn a_new_skb_and_its_first_fill() {
     let mut s = Stream::new(8192);
-    s.enter(Hook::SendmsgLocked).new_skb().copy(1024).leave(Hook::SendmsgLocked);
+    s.enter(Hook::SendmsgLocked)
+        .new_skb()
+        .copy(1024)
+        .leave(Hook::SendmsgLocked);
     s.has(&[(Cause::NewSkb, O), (Cause::FirstFill, 1024)]);
     let admission = s.account.ledger.now.admission;
-    assert_eq!((admission.w, admission.sndbuf, admission.count), (0, 8192, 1));
+    assert_eq!(
+        (admission.w, admission.sndbuf, admission.count),
+        (0, 8192, 1)
+    );
 }
 
 #[test]
 fn a_later_call_appends_to_the_tail_whatever_the_limit() {
     let mut s = Stream::new(4608);
-    s.enter(Hook::SendmsgLocked).new_skb().copy(1024).leave(Hook::SendmsgLocked);
+    s.enter(Hook::SendmsgLocked)
+        .new_skb()
+        .copy(1024)
+        .leave(Hook::SendmsgLocked);
     for _ in 0..9 {
-        s.enter(Hook::SendmsgLocked).copy(1024).leave(Hook::SendmsgLocked);
+        s.enter(Hook::SendmsgLocked)
+            .copy(1024)
+            .leave(Hook::SendmsgLocked);
     }
     s.has(&[
         (Cause::NewSkb, O),
@@ -32,15 +43,23 @@ fn a_later_call_appends_to_the_tail_whatever_the_limit() {
         (Cause::TailAppend, 9216),
     ]);
     assert_eq!(s.account.ledger.worst_excess, O + 10240 - 4608);
-    assert_eq!(s.account.ledger.now.admission.count, 1, "one test for ten writes");
+    assert_eq!(
+        s.account.ledger.now.admission.count, 1,
+        "one test for ten writes"
+    );
 }
 
 #[test]
 fn what_a_split_left_is_refilled() {
     let mut s = Stream::new(8192);
-    s.enter(Hook::SendmsgLocked).new_skb().copy(4096).enter(Hook::WriteXmit);
+    s.enter(Hook::SendmsgLocked)
+        .new_skb()
+        .copy(4096)
+        .enter(Hook::WriteXmit);
     s.split().leave(Hook::WriteXmit).leave(Hook::SendmsgLocked);
-    s.enter(Hook::SendmsgLocked).copy(1024).leave(Hook::SendmsgLocked);
+    s.enter(Hook::SendmsgLocked)
+        .copy(1024)
+        .leave(Hook::SendmsgLocked);
     s.has(&[
         (Cause::NewSkb, O),
         (Cause::FirstFill, 4096),
@@ -52,8 +71,15 @@ fn what_a_split_left_is_refilled() {
 #[test]
 fn merges_and_splits_of_one_transmission_are_told_apart() {
     let mut s = Stream::new(1 << 20);
-    s.enter(Hook::SendmsgLocked).new_skb().copy(3000).new_skb().copy(3000);
-    s.enter(Hook::WriteXmit).split().change(-2 * O).leave(Hook::WriteXmit);
+    s.enter(Hook::SendmsgLocked)
+        .new_skb()
+        .copy(3000)
+        .new_skb()
+        .copy(3000);
+    s.enter(Hook::WriteXmit)
+        .split()
+        .change(-2 * O)
+        .leave(Hook::WriteXmit);
     s.leave(Hook::SendmsgLocked);
     s.has(&[
         (Cause::NewSkb, 2 * O),
@@ -66,10 +92,17 @@ fn merges_and_splits_of_one_transmission_are_told_apart() {
 #[test]
 fn an_ack_frees_and_a_sack_merges() {
     let mut s = Stream::new(1 << 20);
-    s.enter(Hook::SendmsgLocked).new_skb().copy(2896).new_skb().copy(2896);
+    s.enter(Hook::SendmsgLocked)
+        .new_skb()
+        .copy(2896)
+        .new_skb()
+        .copy(2896);
     s.leave(Hook::SendmsgLocked);
     s.enter(Hook::Ack).change(-O).leave(Hook::Ack);
-    s.enter(Hook::Ack).acked(2896).change(-2896).leave(Hook::Ack);
+    s.enter(Hook::Ack)
+        .acked(2896)
+        .change(-2896)
+        .leave(Hook::Ack);
     s.has(&[
         (Cause::NewSkb, 2 * O),
         (Cause::FirstFill, 5792),
@@ -104,7 +137,10 @@ fn zerocopy_charges_whole_pages() {
     let mut s = Stream::new(1 << 20);
     s.enter_with(Hook::SendmsgLocked, FRAME_ZEROCOPY).new_skb();
     // Two pages are charged before write_seq tells that they hold 5000 bytes.
-    s.change(8192).settle().written(5000).leave(Hook::SendmsgLocked);
+    s.change(8192)
+        .settle()
+        .written(5000)
+        .leave(Hook::SendmsgLocked);
     s.has(&[
         (Cause::NewSkb, O),
         (Cause::FirstFill, 5000),
@@ -115,7 +151,9 @@ fn zerocopy_charges_whole_pages() {
 #[test]
 fn spliced_pages_are_splice() {
     let mut s = Stream::new(1 << 20);
-    s.enter_with(Hook::SendmsgLocked, FRAME_SPLICE).new_skb().copy(4096);
+    s.enter_with(Hook::SendmsgLocked, FRAME_SPLICE)
+        .new_skb()
+        .copy(4096);
     s.leave(Hook::SendmsgLocked);
     s.has(&[(Cause::NewSkb, O), (Cause::Splice, 4096)]);
 }
@@ -123,9 +161,16 @@ fn spliced_pages_are_splice() {
 #[test]
 fn the_first_and_the_last_skb() {
     let mut s = Stream::new(8192);
-    s.enter(Hook::Connect).alloc().change(O).written(1).leave(Hook::Connect);
+    s.enter(Hook::Connect)
+        .alloc()
+        .change(O)
+        .written(1)
+        .leave(Hook::Connect);
     s.enter(Hook::Ack).acked(1).change(-O).leave(Hook::Ack);
-    s.enter(Hook::SendFin).change(O).written(1).leave(Hook::SendFin);
+    s.enter(Hook::SendFin)
+        .change(O)
+        .written(1)
+        .leave(Hook::SendFin);
     s.enter(Hook::Purge).change(-O).leave(Hook::Purge);
     s.has(&[
         (Cause::Syn, O),
@@ -138,7 +183,10 @@ fn the_first_and_the_last_skb() {
 #[test]
 fn a_reset_is_no_ordinary_purge() {
     let mut s = Stream::older(8192, 5000);
-    s.enter(Hook::Reset).enter(Hook::Purge).change(-5000).leave(Hook::Purge);
+    s.enter(Hook::Reset)
+        .enter(Hook::Purge)
+        .change(-5000)
+        .leave(Hook::Purge);
     s.leave(Hook::Reset);
     s.has(&[(Cause::PreExisting, 5000), (Cause::Reset, -5000)]);
 }
@@ -149,7 +197,9 @@ fn a_sleeping_sender_takes_its_call_along() {
     s.enter(Hook::SendmsgLocked).new_skb().copy(1000);
     let sleeping = s.wait_begin();
     // Another thread sends meanwhile, and an ACK comes in.
-    s.enter(Hook::SendmsgLocked).copy(500).leave(Hook::SendmsgLocked);
+    s.enter(Hook::SendmsgLocked)
+        .copy(500)
+        .leave(Hook::SendmsgLocked);
     s.enter(Hook::Ack).acked(700).change(-700).leave(Hook::Ack);
     s.wait_end(sleeping);
     s.copy(200).leave(Hook::SendmsgLocked);
@@ -201,7 +251,10 @@ fn without_its_call_a_change_is_named_from_the_fields() {
         (Cause::Fin, O),
     ]);
     let now = &s.account.ledger.now;
-    assert!(now.total.iter().all(|t| t.bytes == t.inferred), "all inferred");
+    assert!(
+        now.total.iter().all(|t| t.bytes == t.inferred),
+        "all inferred"
+    );
 }
 
 #[test]
@@ -224,7 +277,10 @@ fn an_end_without_a_start_names_its_bytes_as_inferred() {
 fn a_start_without_an_end_is_dropped_when_it_cannot_be_open() {
     let mut s = Stream::new(8192);
     s.enter(Hook::Ack);
-    s.enter(Hook::SendmsgLocked).new_skb().copy(10).leave(Hook::SendmsgLocked);
+    s.enter(Hook::SendmsgLocked)
+        .new_skb()
+        .copy(10)
+        .leave(Hook::SendmsgLocked);
     assert_eq!((s.account.depth, s.account.stale), (0, 1));
     s.has(&[(Cause::NewSkb, O), (Cause::FirstFill, 10)]);
 }
@@ -232,9 +288,18 @@ fn a_start_without_an_end_is_dropped_when_it_cannot_be_open() {
 #[test]
 fn the_worst_instant_is_kept_whole() {
     let mut s = Stream::new(4608);
-    s.enter(Hook::SendmsgLocked).new_skb().copy(9000).leave(Hook::SendmsgLocked);
-    s.enter(Hook::Ack).acked(9000).change(-9000 - O).leave(Hook::Ack);
-    s.enter(Hook::SendmsgLocked).new_skb().copy(100).leave(Hook::SendmsgLocked);
+    s.enter(Hook::SendmsgLocked)
+        .new_skb()
+        .copy(9000)
+        .leave(Hook::SendmsgLocked);
+    s.enter(Hook::Ack)
+        .acked(9000)
+        .change(-9000 - O)
+        .leave(Hook::Ack);
+    s.enter(Hook::SendmsgLocked)
+        .new_skb()
+        .copy(100)
+        .leave(Hook::SendmsgLocked);
     let worst = s.account.ledger.at_worst();
     assert_eq!(worst.w, O + 9000);
     assert_eq!(worst.since(Cause::FirstFill).map(|c| c.bytes), Some(9000));

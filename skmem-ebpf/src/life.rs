@@ -1,9 +1,6 @@
 //! The life of sockets, and of the processes that a traced command starts.
 
-use aya_ebpf::{
-    macros::btf_tracepoint,
-    programs::BtfTracePointContext,
-};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use skmem_common::{
     hook::Hook,
     layout::ABSENT,

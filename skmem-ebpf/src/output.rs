@@ -13,7 +13,8 @@ use skmem_common::{
     account::Account,
     hook::{HOOKS, Hook},
     record::{
-        Before, Event, FLAG_TASK, Header, OPS, Op, Open, SHORT_EVENT, SHORT_OPS, Task, VERSION, View,
+        Before, Event, FLAG_TASK, Header, OPS, Op, Open, SHORT_EVENT, SHORT_OPS, Task, VERSION,
+        View,
     },
 };
 
@@ -112,7 +113,17 @@ fn send_event(account: &mut Account, call: &Call, before: &Before, sk: Sock, tp:
         // SAFETY: SHORT_EVENT bytes were reserved, 8-byte aligned; `fill`
         // writes all of them but no operation past SHORT_OPS.
         unsafe {
-            fill(to, account, call, before, &account.last, ids, now, SHORT_EVENT, ops);
+            fill(
+                to,
+                account,
+                call,
+                before,
+                &account.last,
+                ids,
+                now,
+                SHORT_EVENT,
+                ops,
+            );
             (&raw mut (*to).ops[0]).write(account.ops[0]);
             (&raw mut (*to).ops[1]).write(account.ops[1]);
         }
@@ -126,7 +137,17 @@ fn send_event(account: &mut Account, call: &Call, before: &Before, sk: Sock, tp:
         let to = room.as_mut_ptr().cast::<Event>();
         // SAFETY: a whole Event was reserved, 8-byte aligned.
         unsafe {
-            fill(to, account, call, before, &account.last, ids, now, size_of::<Event>(), ops);
+            fill(
+                to,
+                account,
+                call,
+                before,
+                &account.last,
+                ids,
+                now,
+                size_of::<Event>(),
+                ops,
+            );
             let mut n = 0;
             while n < OPS {
                 (&raw mut (*to).ops[n]).write(account.ops[n]);

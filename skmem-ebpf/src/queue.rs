@@ -8,11 +8,7 @@ use aya_ebpf::{
 };
 use skmem_common::{hook::Hook, record::IDENT_MPTCP};
 
-use crate::{
-    accounts, calls,
-    output::Call,
-    socket::Sock,
-};
+use crate::{accounts, calls, output::Call, socket::Sock};
 
 macro_rules! calls {
     ($($(#[$doc:meta])* $entry:ident, $exit:ident: $hook:ident, sk = $arg:literal;)*) => {$(

@@ -7,10 +7,7 @@ use skmem_common::{account::Seen, layout::ABSENT, record::View};
 /// The offset of a field, a constant to the verifier.
 macro_rules! offset {
     ($field:ident) => {
-        $crate::maps::offset_at(core::mem::offset_of!(
-            skmem_common::layout::Offsets,
-            $field
-        ))
+        $crate::maps::offset_at(core::mem::offset_of!(skmem_common::layout::Offsets, $field))
     };
 }
 pub(crate) use offset;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use serde::Deserialize;
 use skmem_vm_init::Job;
 
 use crate::setup::Setup;
@@ -47,6 +48,40 @@ struct Row {
     took: Duration,
 }
 
+/// What a line for the table begins with; see `skmem-user/tests/vm/report.rs`.
+const ROW: &str = "@row ";
+
+/// What a scenario came to on one kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Scenario {
+    scenario: String,
+    outcome: String,
+    why: Option<String>,
+    excess: i64,
+    explained: i64,
+    unattributed: i64,
+    lost: u64,
+    skipped_runs: u64,
+}
+
+impl Scenario {
+    fn cell(&self) -> String {
+        if self.outcome == "skipped" {
+            return "skipped".to_owned();
+        }
+        let mark = if self.outcome == "ok" { "" } else { "! " };
+        let excess = if self.explained == self.excess {
+            self.excess.to_string()
+        } else {
+            format!("{} of {}", self.explained, self.excess)
+        };
+        format!(
+            "{mark}{excess} {}/{}/{}",
+            self.unattributed, self.lost, self.skipped_runs
+        )
+    }
+}
+
 /// What the tests of one row came to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Tally {
@@ -55,11 +90,20 @@ struct Tally {
     skipped: u64,
     /// Why there is no (whole) count.
     broken: Option<String>,
+    /// What the scenarios came to, one by one.
+    scenarios: Vec<Scenario>,
 }
 
 impl Tally {
     /// Takes in a line such as `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; …`.
     fn read(&mut self, line: &str) {
+        if let Some(row) = line.strip_prefix(ROW) {
+            match serde_json::from_str(row) {
+                Ok(scenario) => self.scenarios.push(scenario),
+                Err(error) => self.broken = Some(format!("the tests' {line:?}: {error}")),
+            }
+            return;
+        }
         let Some((_, counts)) = line
             .strip_prefix("test result: ")
             .and_then(|rest| rest.split_once(". "))
@@ -128,9 +172,15 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
             })?;
         }
     }
+    let everything = options.kernel.is_empty() && options.filter.is_none();
+    let unplayed = unplayed(&table);
+    if everything && let Some(row) = table.last_mut().filter(|_| !unplayed.is_empty()) {
+        row.tally
+            .breaks(format!("no kernel could run {}", unplayed.join(", ")));
+    }
     let good = table.iter().all(|row| row.tally.is_good());
     io::stdout()
-        .write_all(summary(&table).as_bytes())
+        .write_all((scenarios(&table) + &summary(&table)).as_bytes())
         .context("cannot write to stdout")?;
     Ok(u8::from(!good))
 }
@@ -208,25 +258,85 @@ struct Counted {
 
 impl Write for Counted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::stdout().write_all(bytes)?;
+        let mut shown = Vec::with_capacity(bytes.len());
         for &byte in bytes {
+            self.line.push(byte);
+            // Lines for the table are shown in it.
+            if !self.line.starts_with(&ROW.as_bytes()[..1]) {
+                shown.push(byte);
+            }
             if byte == b'\n' {
                 let line = String::from_utf8_lossy(&self.line);
                 self.tally
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
-                    .read(&line);
+                    .read(line.trim_end());
                 self.line.clear();
-            } else {
-                self.line.push(byte);
             }
         }
+        io::stdout().write_all(&shown)?;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         io::stdout().flush()
     }
+}
+
+/// All scenarios in the order in which they ran, by the first kernel that has them.
+fn names(table: &[Row]) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for scenario in table.iter().flat_map(|row| &row.tally.scenarios) {
+        if !names.contains(&scenario.scenario.as_str()) {
+            names.push(&scenario.scenario);
+        }
+    }
+    names
+}
+
+/// Scenarios that no kernel could run: nobody knows whether they still work.
+fn unplayed(table: &[Row]) -> Vec<String> {
+    let skipped = |name: &&str| {
+        table
+            .iter()
+            .flat_map(|row| &row.tally.scenarios)
+            .filter(|scenario| scenario.scenario == *name)
+            .all(|scenario| scenario.outcome == "skipped")
+    };
+    let names = names(table).into_iter().filter(skipped);
+    names.map(str::to_owned).collect()
+}
+
+/// The table scenario × kernel, and why what was skipped was.
+fn scenarios(table: &[Row]) -> String {
+    let kernels: Vec<&Row> = table
+        .iter()
+        .filter(|row| !row.tally.scenarios.is_empty())
+        .collect();
+    if kernels.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "\nworst excess that is explained, in bytes; then unattributed bytes / lost records / skipped runs\n{:<26}",
+        ""
+    );
+    for row in &kernels {
+        _ = write!(text, " {:>22}", row.name);
+    }
+    text.push('\n');
+    let mut reasons = Vec::new();
+    for name in names(table) {
+        _ = write!(text, "{name:<26}");
+        for row in &kernels {
+            let found = row.tally.scenarios.iter().find(|s| s.scenario == name);
+            if let Some(why) = found.and_then(|scenario| scenario.why.as_ref()) {
+                reasons.push(format!("{name}, {}: skipped: {why}\n", row.name));
+            }
+            _ = write!(text, " {:>22}", found.map_or(String::new(), Scenario::cell));
+        }
+        text.push('\n');
+    }
+    text + &reasons.concat()
 }
 
 /// The table, what broke, and the closing line.
@@ -244,6 +354,7 @@ fn summary(table: &[Row]) -> String {
                 failed,
                 skipped,
                 broken,
+                scenarios: _,
             },
         took,
     } in table
@@ -290,9 +401,38 @@ mod tests {
                 passed: 3,
                 failed: 2,
                 skipped: 1,
-                broken: None
+                ..Tally::default()
             }
         );
+        assert!(!tally.is_good());
+    }
+
+    #[test]
+    fn scenarios_make_one_table_and_one_that_never_ran_is_named() {
+        let row = |kernel: &str, lines: &[&str]| {
+            let mut tally = Tally::default();
+            lines.iter().for_each(|line| tally.read(line));
+            Row {
+                name: kernel.to_owned(),
+                tally,
+                took: Duration::ZERO,
+            }
+        };
+        let good = r#"@row {"scenario":"article","outcome":"ok","why":null,"excess":7184,"explained":7184,"unattributed":0,"lost":0,"skipped_runs":2}"#;
+        let bad = r#"@row {"scenario":"article","outcome":"failed","why":null,"excess":100,"explained":90,"unattributed":10,"lost":1,"skipped_runs":0}"#;
+        let skipped = r#"@row {"scenario":"ktls","outcome":"skipped","why":"no TLS","excess":0,"explained":0,"unattributed":0,"lost":0,"skipped_runs":0}"#;
+        let table = [
+            row("kernel A", &[good, skipped]),
+            row("kernel B", &[bad, skipped]),
+        ];
+        let text = scenarios(&table);
+        assert!(text.contains("7184 0/0/2"), "{text}");
+        assert!(text.contains("! 90 of 100 10/1/0"), "{text}");
+        assert!(text.contains("ktls, kernel B: skipped: no TLS"), "{text}");
+        assert_eq!(unplayed(&table), ["ktls"]);
+        assert_eq!(scenarios(&[row("this machine", &[])]), "");
+        let mut tally = Tally::default();
+        tally.read("@row nonsense");
         assert!(!tally.is_good());
     }
 

@@ -141,7 +141,11 @@ impl Stream {
     /// The ledger holds exactly these sums, and closes.
     pub fn has(&self, sums: &[(Cause, i32)]) {
         for cause in Cause::ALL {
-            let wanted: i32 = sums.iter().filter(|(c, _)| c == cause).map(|(_, b)| b).sum();
+            let wanted: i32 = sums
+                .iter()
+                .filter(|(c, _)| c == cause)
+                .map(|(_, b)| b)
+                .sum();
             let total = self.account.ledger.now.total(*cause);
             assert_eq!(total.bytes, i64::from(wanted), "{}", cause.name());
         }

@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 use crate::{render::Style, workload};
 
 mod bench;
+mod causes;
 mod demo;
 mod explain;
 mod filters;
@@ -55,6 +56,8 @@ enum Command {
     Demo(Box<demo::Options>),
     /// Measure what tracing costs on this machine
     Bench(bench::Options),
+    /// Explain the names of causes
+    Causes(causes::Options),
     /// The child process of `demo`
     #[command(hide = true)]
     Workload(Box<Workload>),
@@ -115,6 +118,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Trace(options) => trace::run(*options, cli.verbose).await,
         Command::Demo(options) => demo::run(*options, cli.verbose).await,
         Command::Bench(options) => bench::run(options).await,
+        Command::Causes(options) => causes::run(&options),
         Command::Workload(_) => Ok(ExitCode::SUCCESS),
     }
 }

@@ -27,9 +27,8 @@ impl CpuReserve {
     #[must_use]
     pub fn read(release: &str, page: u64) -> Self {
         let possible = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
-        let cpus = cpus_in(possible.trim()).unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(1, |n| n.get() as u64)
-        });
+        let cpus = cpus_in(possible.trim())
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get() as u64));
         // The sysctl is seen in the initial network namespace only.
         let set = fs::read_to_string("/proc/sys/net/core/mem_pcpu_rsv")
             .ok()

@@ -81,8 +81,13 @@ pub fn find(held: &HashMap<u64, PathBuf>) -> io::Result<Namespaces> {
     }
     for entry in fs::read_dir("/proc")?.flatten() {
         let name = entry.file_name();
-        if let Some(pid) = name.to_str().filter(|n| n.bytes().all(|b| b.is_ascii_digit())) {
-            add(format!("/proc/{pid}/ns/net").into(), &|| format!("pid {pid}"));
+        if let Some(pid) = name
+            .to_str()
+            .filter(|n| n.bytes().all(|b| b.is_ascii_digit()))
+        {
+            add(format!("/proc/{pid}/ns/net").into(), &|| {
+                format!("pid {pid}")
+            });
         }
     }
     for path in held.values() {

@@ -42,7 +42,11 @@ impl Owners {
         let mut owners = Self::default();
         let mut room = vec![MaybeUninit::uninit(); 32 << 10];
         for entry in fs::read_dir("/proc")? {
-            let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            let Some(pid) = entry?
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            else {
                 continue;
             };
             match owners.process(pid, &mut room) {

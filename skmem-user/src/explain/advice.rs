@@ -15,7 +15,7 @@ use super::{
 const SHARE: i64 = 20;
 
 /// `SOCK_MIN_SNDBUF`, in bytes.
-const MINIMUM: i64 = 4608;
+pub(crate) const MINIMUM: i64 = 4608;
 
 /// What the causes that matter are.
 pub(super) fn explanation(verdict: &Verdict) -> Vec<Why> {

@@ -36,7 +36,8 @@ pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
         worst_excess: i64::from(account.ledger.worst_excess),
         so_sndbuf: asked.as_ref().map(|a| a.value),
         so_sndbuf_inferred: asked.as_ref().is_some_and(|a| a.inferred),
-        doubling: asked.map(|a| a.doubling),
+        doubling: asked.as_ref().map(|a| a.doubling),
+        limit_chain: asked.map_or_else(Vec::new, |a| a.chain),
         sndbuf: i64::from(standing.sndbuf),
         limit_locked: at.locked(),
         wmem_queued: i64::from(standing.w),
@@ -89,7 +90,8 @@ pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
         not_helpful: Vec::new(),
     };
     verdict.self_check = SelfCheck::of(&verdict, &at, setting);
-    verdict.incomplete_because = checks::missing(account, &at, &verdict.self_check);
+    verdict.incomplete_because =
+        checks::missing(account, &at, &verdict.self_check, verdict.is_stuck());
     verdict.complete = verdict.incomplete_because.is_empty();
     verdict.explanation = advice::explanation(&verdict);
     verdict.advice = advice::useful(&verdict);

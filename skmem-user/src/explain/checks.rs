@@ -30,7 +30,12 @@ impl SelfCheck {
 }
 
 /// What is missing, one sentence each; empty where the account is complete.
-pub(super) fn missing(account: &Account, at: &At<'_>, check: &SelfCheck) -> Vec<String> {
+pub(super) fn missing(
+    account: &Account,
+    at: &At<'_>,
+    check: &SelfCheck,
+    stuck: bool,
+) -> Vec<String> {
     let mut missing = Vec::new();
     let mut say = |text: String| missing.push(text);
     if !check.excess_closes || !check.ledger_closes {
@@ -47,7 +52,7 @@ pub(super) fn missing(account: &Account, at: &At<'_>, check: &SelfCheck) -> Vec<
         say("Send-Q, payload and window were read after wmem_queued had changed again".into());
     }
     if account.ident.flags & IDENT_OLDER != 0 {
-        say(older(at.standing));
+        say(older(at.standing, stuck));
     }
     if account.lost != 0 {
         say(format!(
@@ -66,7 +71,12 @@ pub(super) fn missing(account: &Account, at: &At<'_>, check: &SelfCheck) -> Vec<
     missing
 }
 
-fn older(standing: &Standing) -> String {
+fn older(standing: &Standing, stuck: bool) -> String {
+    if stuck {
+        return "the socket is older than skmem's first sight of it, and no call has touched its \
+            queue since: no cause can be told"
+            .to_owned();
+    }
     let held = standing.total(Cause::PreExisting).bytes;
     format!(
         "the socket is older than skmem's first sight of it: {} bytes were queued already, \

@@ -9,8 +9,8 @@ use skmem_common::{
 };
 
 use super::{
-    Setting,
-    verdict::{Doubling, Instant},
+    Setting, chain,
+    verdict::{ChainStep, Doubling, Instant},
 };
 
 /// States of the kernel's `tcp_states.h` in which a SYN or a FIN may be
@@ -148,28 +148,34 @@ pub(super) struct Asked {
     pub value: i64,
     pub inferred: bool,
     pub doubling: Doubling,
+    pub chain: Vec<ChainStep>,
 }
 
 impl Asked {
     pub fn of(account: &Account, at: &At<'_>, setting: &Setting<'_>) -> Option<Self> {
         let sndbuf = i64::from(at.standing.sndbuf);
         let ident = &account.ident;
-        if ident.flags & IDENT_V_SEEN != 0 && !set_later(account, at) {
-            return Some(Self {
-                value: i64::from(ident.so_sndbuf),
-                inferred: false,
-                doubling: doubling(ident, sndbuf, setting.wmem_max),
-            });
+        let seen = ident.flags & IDENT_V_SEEN != 0 && !set_later(account, at);
+        if !seen && !at.locked() {
+            return None;
         }
-        at.locked().then_some(Self {
-            value: sndbuf / 2,
-            inferred: true,
-            doubling: Doubling {
+        let (value, doubling, flags) = if seen {
+            let value = i64::from(ident.so_sndbuf);
+            (value, doubling(ident, sndbuf, setting.wmem_max), 0)
+        } else {
+            let half = Doubling {
                 honoured: sndbuf / 2,
                 clamped: false,
                 forced: false,
                 raised: 0,
-            },
+            };
+            (sndbuf / 2, half, ident.flags)
+        };
+        Some(Self {
+            value,
+            inferred: !seen,
+            doubling,
+            chain: chain::chain(value, &doubling, sndbuf, flags),
         })
     }
 }

@@ -4,6 +4,8 @@
 //!
 //! * [`verdict`]: what a verdict holds, which is the JSON contract
 //! * [`texts`]: the words for each cause, their one source
+//! * [`pages`]: every name with its words, for `skmem causes`
+//! * [`compare`]: a case without and with a fix
 //! * [`remedies`]: the words for each piece of advice, their one source
 //!
 //! Where does a new cause go? `skmem-common`'s `cause.rs`; the compiler then
@@ -14,17 +16,19 @@ use skmem_common::account::Account;
 mod advice;
 mod assemble;
 mod blocked;
+pub mod chain;
 mod checks;
 pub mod compare;
 mod fields;
 pub mod numbers;
+pub mod pages;
 pub mod remedies;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod texts;
 pub mod verdict;
 
-pub(crate) use advice::growth;
+pub(crate) use advice::{MINIMUM, growth};
 pub(crate) use assemble::{address, state_name};
 pub use verdict::Verdict;
 

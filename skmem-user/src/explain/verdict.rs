@@ -2,6 +2,9 @@
 //! each field means; the two change together.
 
 use serde::Serialize;
+use skmem_common::cause::Cause;
+
+use super::chain::Step;
 
 /// Version of the JSON form.
 pub const SCHEMA: u32 = 1;
@@ -30,6 +33,8 @@ pub struct Verdict {
     pub so_sndbuf_inferred: bool,
     /// How `so_sndbuf` became `sndbuf`; None without `so_sndbuf`.
     pub doubling: Option<Doubling>,
+    /// The steps from `so_sndbuf` to `sndbuf`; empty without `so_sndbuf`.
+    pub limit_chain: Vec<ChainStep>,
     /// `sk_sndbuf`: the kernel's limit.
     pub sndbuf: i64,
     /// `SOCK_SNDBUF_LOCK`: the application set the limit, the kernel does not
@@ -159,6 +164,17 @@ pub struct Doubling {
     pub forced: bool,
     /// What the kernel's minimum added after doubling.
     pub raised: i64,
+}
+
+/// A step from `SO_SNDBUF` to `sk_sndbuf`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ChainStep {
+    /// Its name.
+    pub cause: &'static str,
+    /// Before.
+    pub from: i64,
+    /// After.
+    pub to: i64,
 }
 
 /// The last time that a new skb passed the send path's one test.
@@ -321,6 +337,23 @@ impl Verdict {
     pub fn cause_total(&self, name: &str) -> i64 {
         let found = self.ledger.iter().find(|c| c.cause == name);
         found.map_or(0, |c| c.bytes)
+    }
+
+    /// Whether `step` led to the limit.
+    #[must_use]
+    pub fn took(&self, step: Step) -> bool {
+        self.limit_chain.iter().any(|s| s.cause == step.name())
+    }
+
+    /// Whether all that is queued was there at first sight and no call has
+    /// touched it since: nothing but the socket's fields is known then.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        let before = self.cause_total(Cause::PreExisting.name());
+        self.wmem_queued > 0
+            && before == self.wmem_queued
+            && self.admission.count == 0
+            && self.causes.is_empty()
     }
 
     /// How far the limit's moves since the admission pushed the excess up.

@@ -4,14 +4,18 @@
 //! * [`btf`]: field offsets and function signatures
 //! * [`symbols`]: which kernel functions exist out of line
 //! * [`plan`]: which programs go onto which functions of this kernel
-//! * [`tracer`]: load, attach, enable; detach on drop
+//! * [`tracer`]: load, attach, enable; detach on drop. `attach` does one
+//!   program, `existing` finds older sockets, `errors` has the words
 //! * [`table`]: the sockets' accounts, as the programs keep them
 //! * [`ring`]: the records, as bytes
 //! * [`counters`]: records made, lost, runs skipped
 //! * [`system`]: release, clock, capabilities, limits
 
+mod attach;
 pub mod btf;
 pub mod counters;
+mod errors;
+mod existing;
 pub mod plan;
 pub mod ring;
 pub mod symbols;

@@ -1,16 +1,10 @@
 //! Loads the programs, attaches them, turns them on; takes them out on drop.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    os::fd::AsRawFd as _,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use aya::{
     Btf, Ebpf, EbpfLoader, VerifierLogLevel,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, Queue, RingBuf},
-    programs::{Program, ProgramError, iter::IterLink},
 };
 use aya_log::EbpfLogger;
 use skmem_common::{
@@ -20,9 +14,12 @@ use skmem_common::{
 };
 
 use super::{
-    KernelError, Result,
+    Result,
+    attach::{attach, essential},
     btf::KernelBtf,
     counters::{CpuCounters, Runs, Totals, runs},
+    errors::{internal, refused},
+    existing,
     plan::{Attachment, Kind, Need, Plan, cost},
     ring::Ring,
     symbols::Symbols,
@@ -252,37 +249,7 @@ impl Tracer {
     /// # Errors
     /// Where the kernel has no iterator over TCP sockets.
     pub fn adopt(&mut self, namespaces: &[PathBuf], inodes: &[u32]) -> Result<Vec<String>> {
-        let map = self
-            .ebpf
-            .map_mut("INODES")
-            .ok_or_else(|| internal("INODES"))?;
-        let mut known =
-            HashMap::<_, u32, u8>::try_from(map).map_err(|e| refused("cannot use INODES", &e))?;
-        for inode in inodes {
-            known
-                .insert(inode, &1, 0)
-                .map_err(|e| refused("cannot tell which sockets to look for", &e))?;
-        }
-        let Some(Program::Iter(program)) = self.ebpf.program_mut("existing") else {
-            return Err(internal("existing"));
-        };
-        program
-            .load("tcp", &self.types)
-            .map_err(|e| refused("cannot look for older sockets", &e))?;
-        let mut notes = Vec::new();
-        for namespace in namespaces {
-            let link = program
-                .attach()
-                .and_then(|id| program.take_link(id))
-                .map_err(|e| refused("cannot look for older sockets", &e))?;
-            if let Err(e) = walk(link, namespace) {
-                notes.push(format!(
-                    "cannot look for older sockets in {}: {e}",
-                    namespace.display()
-                ));
-            }
-        }
-        Ok(notes)
+        existing::adopt(&mut self.ebpf, &self.types, namespaces, inodes)
     }
 
     /// Lets the filter admit another process.
@@ -373,140 +340,11 @@ impl Tracer {
     }
 }
 
-/// Walks the sockets of one network namespace: in a thread, which enters it.
-fn walk(link: IterLink, namespace: &Path) -> io::Result<()> {
-    let entered = File::open(namespace)?;
-    let walker = std::thread::spawn(move || {
-        // SAFETY: the descriptor is open; only this thread changes namespace.
-        if unsafe { libc::setns(entered.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let mut walk = link.into_file().map_err(io::Error::other)?;
-        // The program writes nothing: reading to the end runs it.
-        walk.read_to_end(&mut Vec::new()).map(drop)
-    });
-    match walker.join() {
-        Ok(result) => result,
-        Err(_) => Err(io::Error::other("the walker failed")),
-    }
-}
-
-/// Without such a hook there is nothing to tell.
-fn essential(error: KernelError) -> KernelError {
-    match error {
-        KernelError::NoHook { function, reason } => KernelError::NoHook {
-            function,
-            reason: format!("{reason}; skmem cannot do without it"),
-        },
-        other => other,
-    }
+fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map> {
+    ebpf.take_map(name).ok_or_else(|| internal(name))
 }
 
 /// Hooks that only some kernels have, where their lack costs nothing.
 fn expected_missing(hook: Hook) -> bool {
     matches!(hook, Hook::Sendpages | Hook::MptcpFrag)
-}
-
-fn attach(ebpf: &mut Ebpf, to: &Attachment, btf: &Btf) -> Result<()> {
-    let program = ebpf
-        .program_mut(to.program)
-        .ok_or_else(|| internal(to.program))?;
-    let done = match (to.kind, program) {
-        (Kind::Fentry, Program::FEntry(p)) => {
-            p.load(to.function, btf).and_then(|()| p.attach().map(drop))
-        }
-        (Kind::Fexit, Program::FExit(p)) => {
-            p.load(to.function, btf).and_then(|()| p.attach().map(drop))
-        }
-        (Kind::Tracepoint, Program::BtfTracePoint(p)) => {
-            p.load(to.function, btf).and_then(|()| p.attach().map(drop))
-        }
-        (Kind::Kprobe, Program::KProbe(p)) => {
-            p.load().and_then(|()| p.attach(to.function, 0).map(drop))
-        }
-        _ => return Err(internal(to.program)),
-    };
-    done.map_err(|e| match e {
-        ProgramError::LoadError {
-            ref io_error,
-            ref verifier_log,
-        } => {
-            if io_error.raw_os_error() == Some(libc::EPERM) {
-                return not_permitted();
-            }
-            KernelError::NoHook {
-                function: to.function.into(),
-                reason: format!(
-                    "the kernel refused program {}: {io_error}{}",
-                    to.program,
-                    last_words(&verifier_log.to_string())
-                ),
-            }
-        }
-        e => KernelError::NoHook {
-            function: to.function.into(),
-            reason: causes(&e).join(": "),
-        },
-    })
-}
-
-/// The end of the verifier's log, where its complaint is.
-fn last_words(log: &str) -> String {
-    let lines: Vec<_> = log.lines().filter(|l| !l.trim().is_empty()).collect();
-    let from = lines.len().saturating_sub(60);
-    if lines.is_empty() {
-        return String::new();
-    }
-    format!(
-        "; the verifier's last words:\n  {}",
-        lines[from..].join("\n  ")
-    )
-}
-
-fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map> {
-    ebpf.take_map(name).ok_or_else(|| internal(name))
-}
-
-fn internal(name: &str) -> KernelError {
-    KernelError::Refused {
-        what: format!("the compiled programs lack {name}"),
-        reason: "this build of skmem is broken; build it again".into(),
-    }
-}
-
-fn not_permitted() -> KernelError {
-    KernelError::NotPermitted {
-        lockdown: system::lockdown()
-            .map(|mode| {
-                format!("; kernel lockdown is in mode {mode}, which may forbid it even then")
-            })
-            .unwrap_or_default(),
-    }
-}
-
-fn refused(what: &str, error: &(dyn std::error::Error + 'static)) -> KernelError {
-    let mut cause = Some(error);
-    while let Some(c) = cause {
-        let io = c.downcast_ref::<io::Error>();
-        if io.is_some_and(|io| io.raw_os_error() == Some(libc::EPERM)) {
-            return not_permitted();
-        }
-        cause = c.source();
-    }
-    KernelError::Refused {
-        what: what.into(),
-        reason: causes(error).join(": "),
-    }
-}
-
-/// An error and what it stems from, each once.
-fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
-    let mut causes = vec![error.to_string()];
-    let mut source = error.source();
-    while let Some(s) = source {
-        causes.push(s.to_string());
-        source = s.source();
-    }
-    causes.dedup();
-    causes
 }

@@ -67,7 +67,27 @@ pub(super) fn write(out: &mut String, verdict: &Verdict, style: &Style) {
         role,
         style,
     );
+    order(out, verdict, style);
     ledger(out, verdict, style);
+}
+
+/// Where something was freed, a row is no step of a sequence: say so.
+fn order(out: &mut String, verdict: &Verdict, style: &Style) {
+    let (mut put, mut freed) = (0, 0);
+    for cause in &verdict.causes {
+        put += cause.bytes.max(0);
+        freed += cause.bytes.min(0);
+    }
+    if freed == 0 {
+        return;
+    }
+    let text = format!(
+        "each row sums a cause from its first time on, so rows overlap in time: {} in all, {} of \
+         it or of what was there before, and the rest stands",
+        change(put),
+        change(freed)
+    );
+    hang(out, "  ", 2, &text, Some(Role::Aside), style);
 }
 
 fn rows(verdict: &Verdict) -> Vec<Row> {

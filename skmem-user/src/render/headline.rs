@@ -1,12 +1,24 @@
 //! The answer in one sentence, and what casts doubt on it.
 
+use skmem_common::cause::{Cause, LimitCause};
+
 use super::{
     layout::hang,
     style::{Role, Style},
     units::{bytes, ratio},
     who::owner,
 };
-use crate::explain::{Verdict, growth, numbers::grouped, texts};
+use crate::explain::{Verdict, chain::Step, growth, numbers::grouped, texts};
+
+/// Parts of what went into the queue that are named.
+const NAMED: usize = 2;
+
+/// A part is named where it is at least one in this many.
+const SHARE: i64 = 6;
+
+/// What else pushed the excess up is named where it is at least one part in
+/// this many of what did most.
+const BESIDES: i64 = 4;
 
 pub(super) fn write(out: &mut String, verdict: &Verdict, style: &Style) {
     let check = &verdict.self_check;
@@ -53,16 +65,18 @@ fn sentence(v: &Verdict) -> String {
     }
     let because = because(v);
     let over = grouped(v.excess);
+    let raised = v.doubling.is_some_and(|d| d.raised > 0);
     match v.so_sndbuf {
-        Some(asked) if asked > 0 && v.send_q > asked => format!(
-            "Send-Q is {send_q}, {} × the SO_SNDBUF of {} that {who} asked for: {because}.",
+        Some(asked) if v.send_q > v.sndbuf && asked > 0 && !raised => format!(
+            "Send-Q is {send_q}, {} × the SO_SNDBUF of {} {}: {because}.",
             ratio(v.send_q, asked),
-            grouped(asked)
+            grouped(asked),
+            origin(v, &who)
         ),
         Some(asked) => format!(
-            "{who} holds {w} bytes of send memory, {over} over its limit of {limit}, for a \
-             Send-Q of {send_q} and a SO_SNDBUF of {}: {because}.",
-            grouped(asked)
+            "{who} holds {w} bytes of send memory, {over} over its limit of {limit} ({}), for a \
+             Send-Q of {send_q}: {because}.",
+            made_of(v, asked)
         ),
         None => format!(
             "{who} holds {w} bytes of send memory, {over} over the limit of {limit} that the \
@@ -71,14 +85,120 @@ fn sentence(v: &Verdict) -> String {
     }
 }
 
-/// The largest cause, in the words of its page.
-fn because(verdict: &Verdict) -> String {
-    let growth = growth(verdict);
-    let Some((cause, amount)) = growth.first() else {
+/// Whose `SO_SNDBUF` it is.
+fn origin(v: &Verdict, who: &str) -> String {
+    if v.took(Step::InheritedFromListener) {
+        format!("that {who} has from its listener")
+    } else if v.took(Step::MptcpSync) {
+        format!("that the MPTCP socket of {who} was given")
+    } else {
+        format!("that {who} asked for")
+    }
+}
+
+/// How the limit came from `SO_SNDBUF`.
+fn made_of(v: &Verdict, asked: i64) -> String {
+    let asked = grouped(asked);
+    match v.doubling {
+        Some(d) if d.raised > 0 => format!("SO_SNDBUF {asked}, raised to the kernel's minimum"),
+        Some(d) if d.clamped => format!(
+            "SO_SNDBUF {asked}, clamped to wmem_max {} and doubled",
+            grouped(d.honoured)
+        ),
+        _ => format!("SO_SNDBUF {asked}, doubled"),
+    }
+}
+
+/// What put the queue over its limit: what did most, and in what order.
+fn because(v: &Verdict) -> String {
+    let growth = growth(v);
+    let is_limit = |cause: &str| LimitCause::from_name(cause).is_some();
+    let before = Cause::PreExisting.name();
+    let moved = growth.iter().find(|(cause, _)| is_limit(cause));
+    let older = growth.iter().find(|(cause, _)| *cause == before);
+    let put: Vec<_> = growth
+        .iter()
+        .filter(|(cause, _)| !is_limit(cause) && *cause != before)
+        .copied()
+        .collect();
+    let sum: i64 = put.iter().map(|(_, n)| n).sum();
+    let amount = |found: Option<&(&str, i64)>| found.map_or(0, |(_, n)| *n);
+    let mut clauses = Vec::new();
+    if amount(older) > sum.max(amount(moved)) {
+        let mut text = format!(
+            "{} were queued before skmem first saw the socket",
+            bytes(amount(older))
+        );
+        if v.is_stuck() {
+            text.push_str(", and nothing has moved since");
+        }
+        clauses.push((amount(older), text));
+    } else if sum > 0 {
+        clauses.push((sum, went_in(v, &put, sum)));
+    }
+    if let Some((cause, fell)) = moved {
+        let because = texts::named(cause).map_or(*cause, |words| words.because);
+        clauses.push((*fell, because.replace("{bytes}", &grouped(*fell))));
+    }
+    let most = clauses.iter().map(|(n, _)| *n).max().unwrap_or(0);
+    clauses.retain(|(n, _)| n.saturating_mul(BESIDES) >= most);
+    if clauses.is_empty() {
         return "see the account".to_owned();
+    }
+    let clauses: Vec<_> = clauses.into_iter().map(|(_, text)| text).collect();
+    clauses.join("; ")
+}
+
+/// The bytes that went in since the last test, and what was freed of them.
+fn went_in(v: &Verdict, put: &[(&'static str, i64)], sum: i64) -> String {
+    let admission = &v.admission;
+    let words = |cause: &str| texts::named(cause);
+    let mut text = if admission.count == 0 {
+        let (cause, n) = put.first().copied().unwrap_or(("", 0));
+        let because = words(cause).map_or(cause, |w| w.because);
+        because.replace("{bytes}", &grouped(n))
+    } else {
+        format!(
+            "the limit is tested only before a new skb; the last one passed at {} of {}, then {} \
+             bytes went in ({})",
+            grouped(admission.wmem_queued),
+            grouped(admission.sndbuf),
+            grouped(sum),
+            parts(put, sum)
+        )
     };
-    texts::named(cause).map_or_else(
-        || (*cause).to_owned(),
-        |words| words.because.replace("{bytes}", &grouped(*amount)),
-    )
+    let freed: i64 = v.causes.iter().map(|c| c.bytes.min(0)).sum();
+    if freed != 0 {
+        let by_ack = |name: &str| {
+            let cause = Cause::from_name(name);
+            matches!(cause, Some(Cause::Ack | Cause::PartialAckTrim))
+        };
+        let all = v.causes.iter().filter(|c| c.bytes < 0);
+        let how = if all.into_iter().all(|c| by_ack(c.cause)) {
+            "were acknowledged"
+        } else {
+            "were freed"
+        };
+        text.push_str(&format!(" and {} {how}", grouped(-freed)));
+    }
+    text
+}
+
+/// `9,216 appended by later writes, 2,816 other`.
+fn parts(put: &[(&'static str, i64)], sum: i64) -> String {
+    let matter = put
+        .iter()
+        .take(NAMED)
+        .filter(|(_, n)| n.saturating_mul(SHARE) >= sum);
+    let mut rest = sum;
+    let mut parts = Vec::new();
+    for (cause, n) in matter {
+        let part = texts::named(cause).map_or(*cause, |w| w.part);
+        parts.push(format!("{} {part}", grouped(*n)));
+        rest -= n;
+    }
+    if rest != 0 {
+        parts.push(format!("{} other", grouped(rest)));
+    }
+    parts.join(", ")
 }

@@ -6,6 +6,8 @@ use super::style::{Role, Style};
 const LEAST: usize = 24;
 /// How far in it is then.
 const INDENT: usize = 6;
+/// A word up to this long does not stand alone in a last line.
+const LONELY: usize = 12;
 
 /// `text` broken into lines at spaces: the first after `first` columns, the
 /// others after `rest`. A word that is too long has a line of its own.
@@ -29,7 +31,25 @@ pub(super) fn wrap(text: &str, first: usize, rest: usize, width: usize) -> Vec<S
     if !line.is_empty() {
         lines.push(line);
     }
+    keep_company(&mut lines, width.saturating_sub(rest));
     lines
+}
+
+/// A last line of one short word takes one from the line before.
+fn keep_company(lines: &mut [String], room: usize) {
+    let [.., before, last] = lines else {
+        return;
+    };
+    if last.contains(' ') || last.chars().count() > LONELY {
+        return;
+    }
+    if let Some((rest, word)) = before.rsplit_once(' ')
+        && rest.contains(' ')
+        && word.chars().count() + 1 + last.chars().count() <= room
+    {
+        *last = format!("{word} {last}");
+        *before = rest.to_owned();
+    }
 }
 
 /// A row: `label` in `column` columns, then `text`, its further lines under
@@ -110,10 +130,12 @@ mod tests {
             "below where there is no room",
             &style,
         );
-        assert_eq!(out, "  name\n      below where there is no\n      room\n");
+        assert_eq!(out, "  name\n      below where there is\n      no room\n");
         out.clear();
         row(&mut out, "  name", 8, "", &style);
         assert_eq!(out, "  name\n");
+        assert_eq!(wrap("one two three", 0, 0, 8), ["one two", "three"]);
+        assert_eq!(wrap("one two three 4", 0, 0, 13), ["one two", "three 4"]);
         assert_eq!(wrap("averyveryverylongword x", 0, 0, 10).len(), 2);
     }
 }

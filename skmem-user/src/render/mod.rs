@@ -18,7 +18,9 @@ mod headline;
 mod layout;
 mod ops;
 mod overview;
+mod pages;
 mod parts;
+mod stuck;
 mod style;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ pub use compare::{comparison, comparison_json};
 pub use event_json::{event_json, event_json_line};
 pub use event_line::{event_header, event_line, event_line_by};
 pub use overview::overview;
+pub use pages::{cause_list, cause_page, causes_markdown};
 pub use style::Style;
 
 /// A verdict as text: the answer first, the account that proves it, and what
@@ -40,6 +43,7 @@ pub fn text(verdict: &Verdict, style: &Style) -> String {
     parts::who(&mut out, verdict, style);
     parts::chain(&mut out, verdict, style);
     account::write(&mut out, verdict, style);
+    stuck::write(&mut out, verdict, style);
     parts::explanation(&mut out, verdict, style);
     parts::holdup(&mut out, verdict, style);
     parts::advice(&mut out, verdict, style);

@@ -8,9 +8,10 @@ use super::{
     who::{ends, escaped_comm, name},
 };
 use crate::explain::{
-    Verdict,
+    MINIMUM, Verdict,
+    chain::Step,
     numbers::grouped,
-    verdict::{Advice, Blocked, Doubling, Instant},
+    verdict::{Advice, Blocked, Instant},
 };
 
 /// Columns of labels.
@@ -19,43 +20,37 @@ const LABEL: usize = 10;
 pub(super) fn who(out: &mut String, v: &Verdict, style: &Style) {
     let s = &v.socket;
     out.push('\n');
-    let text = format!(
-        "{}, pid {}, {}, {}, netns {}, {}",
-        escaped_comm(s),
-        s.pid,
-        ends(s),
-        s.state,
-        s.netns,
-        name(s)
-    );
-    row(out, "who", LABEL, &text, style);
+    if s.pid != 0 {
+        let text = format!("{}, pid {}", escaped_comm(s), s.pid);
+        row(out, "who", LABEL, &text, style);
+    }
+    let text = format!("{}, {}, netns {}, {}", ends(s), s.state, s.netns, name(s));
+    row(out, "socket", LABEL, &text, style);
     let instant = match v.instant {
+        _ if v.is_stuck() => "first sight",
         Instant::Worst => "the worst excess",
         Instant::Last => "the last call seen",
     };
-    let closed = if s.closed {
-        "; the socket is closed now"
-    } else {
-        ""
-    };
-    let text = format!(
-        "{instant}, {} after skmem first saw the socket{closed}; kernel {}",
-        span(v.at_ns.saturating_sub(s.seen_ns)),
-        v.kernel
-    );
+    let after = v.at_ns.saturating_sub(s.seen_ns);
+    let mut text = instant.to_owned();
+    if !v.is_stuck() {
+        text.push_str(&format!(
+            ", {} after skmem first saw the socket",
+            span(after)
+        ));
+    }
+    if s.closed {
+        text.push_str("; the socket is closed now");
+    }
     row(out, "when", LABEL, &text, style);
+    row(out, "kernel", LABEL, &v.kernel, style);
 }
 
 /// From what was asked for to what is queued.
 pub(super) fn chain(out: &mut String, v: &Verdict, style: &Style) {
     title(out, "From SO_SNDBUF to Send-Q", style);
     let mut lines: Vec<(&str, Option<i64>, String)> = Vec::new();
-    let asked = match v.so_sndbuf {
-        Some(_) if v.so_sndbuf_inferred => "inferred from the locked limit: half of it",
-        Some(_) => "what the application passed to setsockopt",
-        None => "not set: the kernel tunes the limit",
-    };
-    lines.push(("SO_SNDBUF", v.so_sndbuf, asked.to_owned()));
+    lines.push(("SO_SNDBUF", v.so_sndbuf, asked(v)));
     lines.push(("sk_sndbuf", Some(v.sndbuf), limit(v)));
     lines.push((
         "wmem_queued",
@@ -86,32 +81,45 @@ pub(super) fn chain(out: &mut String, v: &Verdict, style: &Style) {
     }
 }
 
-fn limit(v: &Verdict) -> String {
-    let base = "the kernel's limit";
-    match v.doubling {
-        None => format!("{base} for wmem_queued, tested before each new skb"),
-        Some(d) => format!("{base}: {}", doubled(d, v.sndbuf)),
+fn asked(v: &Verdict) -> String {
+    let half = if v.sndbuf <= MINIMUM {
+        "at most half of the limit, which is locked"
+    } else {
+        "half of the limit, which is locked"
+    };
+    if v.so_sndbuf.is_none() {
+        "not set: the kernel tunes the limit".to_owned()
+    } else if v.took(Step::InheritedFromListener) {
+        format!("set on the listener; inferred: {half}")
+    } else if v.took(Step::MptcpSync) {
+        format!("set on the MPTCP socket; inferred: {half}")
+    } else if v.so_sndbuf_inferred {
+        format!("inferred: {half}")
+    } else if v.doubling.is_some_and(|d| d.forced) {
+        "what the application passed to setsockopt(SO_SNDBUFFORCE)".to_owned()
+    } else {
+        "what the application passed to setsockopt".to_owned()
     }
 }
 
-fn doubled(d: Doubling, sndbuf: i64) -> String {
-    let mut text = if d.clamped {
-        format!("net.core.wmem_max {}, doubled", grouped(d.honoured))
-    } else if d.forced {
-        "SO_SNDBUFFORCE, doubled".to_owned()
-    } else {
-        "SO_SNDBUF doubled, to leave room for overhead".to_owned()
-    };
-    if 2 * d.honoured + d.raised != sndbuf {
-        return "set otherwise since SO_SNDBUF".to_owned();
+fn limit(v: &Verdict) -> String {
+    let base = "the kernel's limit";
+    if v.limit_chain.is_empty() {
+        return format!("{base} for wmem_queued, tested before each new skb");
     }
-    if d.raised != 0 {
-        text.push_str(&format!(
-            ", raised by {} to the kernel's minimum",
-            grouped(d.raised)
-        ));
-    }
-    text
+    let doubled = Step::Doubled.name();
+    let steps: Vec<_> = v
+        .limit_chain
+        .iter()
+        .map(|s| match s.cause {
+            cause if cause == doubled && v.limit_chain.len() == 1 => {
+                "doubled, to leave room for overhead".to_owned()
+            }
+            cause if s.from == s.to => cause.to_owned(),
+            cause => format!("{cause} {}", grouped(s.to)),
+        })
+        .collect();
+    format!("{base}: {}", steps.join(", "))
 }
 
 fn payload(v: &Verdict) -> String {
@@ -174,7 +182,7 @@ pub(super) fn holdup(out: &mut String, v: &Verdict, style: &Style) {
     let text = v
         .blocked
         .as_ref()
-        .map_or_else(|| "never".to_owned(), blocked);
+        .map_or_else(|| unblocked(v).to_owned(), blocked);
     row(out, "blocked", LABEL, &text, style);
     let p = &v.peer_window;
     let mut text = format!(
@@ -191,6 +199,14 @@ pub(super) fn holdup(out: &mut String, v: &Verdict, style: &Style) {
         );
     }
     row(out, "window", LABEL, &text, style);
+}
+
+fn unblocked(v: &Verdict) -> &'static str {
+    if v.socket.older {
+        "not seen; a sleep that began before skmem did shows when it ends"
+    } else {
+        "never"
+    }
 }
 
 fn blocked(b: &Blocked) -> String {
@@ -255,7 +271,11 @@ pub(super) fn explanation(out: &mut String, v: &Verdict, style: &Style) {
     for why in &v.explanation {
         let head = format!("  {:<1$}", why.cause, column - 2);
         let head = head.replacen(why.cause, &style.paint(Role::Name, why.cause), 1);
-        let text = format!("{} [{}; {}]", why.sentence, why.function, why.versions);
+        let text = match why.cause {
+            // No code path to name.
+            "pre-existing" | "unattributed" => why.sentence.to_owned(),
+            _ => format!("{} [{}; {}]", why.sentence, why.function, why.versions),
+        };
         hang(out, &head, column, &text, None, style);
     }
 }

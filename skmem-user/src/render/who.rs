@@ -5,8 +5,11 @@ use skmem_common::record::Ident;
 use super::escape::escaped;
 use crate::explain::{address, verdict::Socket};
 
-/// `client (pid 123)`.
+/// `client (pid 123)`; the socket's ends where no process is known.
 pub(super) fn owner(socket: &Socket) -> String {
+    if socket.pid == 0 {
+        return format!("the socket {}", ends(socket));
+    }
     format!("{} (pid {})", escaped(&socket.comm), socket.pid)
 }
 

@@ -17,7 +17,10 @@ use crate::{
 };
 
 pub fn trials() -> Vec<Trial> {
-    vec![Trial::test("ablation::without-tcp_ack-its-bytes-are-inferred", without_ack)]
+    vec![Trial::test(
+        "ablation::without-tcp_ack-its-bytes-are-inferred",
+        without_ack,
+    )]
 }
 
 fn without_ack() -> Result<(), Failed> {
@@ -46,7 +49,9 @@ fn without_ack() -> Result<(), Failed> {
         let name = sums::name(account);
         let freed = account.ledger.now.total[Cause::Ack as usize];
         eprintln!("tests: {name}: freed by acknowledgements without tcp_ack: {freed:?}");
-        check.that(freed.bytes < 0, || format!("{name}: nothing was freed by acknowledgements"));
+        check.that(freed.bytes < 0, || {
+            format!("{name}: nothing was freed by acknowledgements")
+        });
         check.equal(
             format_args!("{name}: bytes freed by acknowledgements, and those inferred"),
             freed.inferred,

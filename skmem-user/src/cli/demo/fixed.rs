@@ -10,6 +10,7 @@ use super::{Options, failed};
 use crate::{
     cli::{Usage, print, session::Session, style},
     collect::decode::Record,
+    diag::Truth,
     explain::{
         Verdict,
         compare::{Comparison, Peak, Run},
@@ -100,8 +101,18 @@ impl Runner {
             }
         };
         session.finish(|record, _| note(record));
-        let ours = |v: &Verdict| u64::from(v.socket.netns) == self.ready.netns;
-        let worst = session.verdicts(true, false).into_iter().find(ours);
+        let ours = |v: &&Verdict| u64::from(v.socket.netns) == self.ready.netns;
+        // What the case is about, where it has other sockets too.
+        let subject = |v: &&Verdict| {
+            let same = |t: &Truth| {
+                let e = &t.endpoint;
+                (e.sport, e.dport) == (v.socket.sport, v.socket.dport)
+            };
+            settled.truth.iter().any(same)
+        };
+        let all = session.verdicts(true, false);
+        let of_case = || all.iter().filter(ours);
+        let worst = of_case().find(subject).or_else(|| of_case().next());
         let worst = worst.context("the case made no socket that was seen to send")?;
         let ends = session.verdicts(true, true);
         let last = ends.iter().find(|v| v.socket.id == worst.socket.id);
@@ -111,6 +122,6 @@ impl Runner {
             _ => None,
         };
         let peak = peaks.get(&worst.socket.id).copied().unwrap_or_default();
-        Ok(Run::of(self.command, worst, last, peak, segments))
+        Ok(Run::of(self.command, worst.clone(), last, peak, segments))
     }
 }

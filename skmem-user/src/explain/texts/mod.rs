@@ -4,9 +4,11 @@
 
 use skmem_common::cause::{Cause, LimitCause};
 
-use super::remedies::Remedy;
+use super::{chain::Step, pages::Memory, remedies::Remedy};
 
+mod chain;
 mod limit;
+mod memory;
 mod other;
 mod send;
 mod shrink;
@@ -17,14 +19,24 @@ pub struct Words {
     /// For the line of a table.
     pub brief: &'static str,
     /// Ends the sentence "Send-Q is …, because"; `{bytes}` stands for its
-    /// bytes.
+    /// bytes. Empty for what never makes an excess by itself.
     pub because: &'static str,
+    /// Follows its bytes in a list of what went into the queue.
+    pub part: &'static str,
     /// What happens in the kernel, in a sentence or two.
     pub sentence: &'static str,
     /// The kernel function that does it.
     pub function: &'static str,
     /// On which kernels.
     pub versions: &'static str,
+    /// What it does to which field, with sign and unit.
+    pub effect: &'static str,
+    /// When it can exceed the limit, and by how much.
+    pub over: &'static str,
+    /// How skmem sees it; when it is inferred.
+    pub seen: &'static str,
+    /// The command that brings it about; empty where there is none.
+    pub demo: &'static str,
     /// What can be done where this cause matters, most useful first.
     pub remedies: &'static [Remedy],
 }
@@ -78,7 +90,31 @@ pub const fn of_limit(cause: LimitCause) -> Words {
     }
 }
 
-/// The words for the cause of this name, of either kind.
+/// The words for a step from `SO_SNDBUF` to the limit.
+#[must_use]
+pub const fn of_step(step: Step) -> Words {
+    match step {
+        Step::ClampedToWmemMax => chain::CLAMPED_TO_WMEM_MAX,
+        Step::Doubled => chain::DOUBLED,
+        Step::RaisedToMinimum => chain::RAISED_TO_MINIMUM,
+        Step::InheritedFromListener => chain::INHERITED_FROM_LISTENER,
+        Step::MptcpSync => chain::MPTCP_SYNC,
+        Step::SetOtherwise => chain::SET_OTHERWISE,
+    }
+}
+
+/// The words for what concerns memory, but no byte of `sk_wmem_queued`.
+#[must_use]
+pub const fn of_memory(memory: Memory) -> Words {
+    match memory {
+        Memory::Forced => memory::FORCED,
+        Memory::Refused => memory::REFUSED,
+        Memory::KtlsRecord => memory::KTLS_RECORD,
+    }
+}
+
+/// The words for the cause of this name, a change of `sk_wmem_queued` or a
+/// move of `sk_sndbuf`.
 #[must_use]
 pub fn named(name: &str) -> Option<Words> {
     let limit = || LimitCause::from_name(name).map(of_limit);

@@ -1,0 +1,55 @@
+//! Reading `ss -m` output back, whichever version printed it, and saying what it means.
+//!
+//! [`parse`] turns text into [`Reading`]s and keeps what it could not read, with line numbers; [`findings`]
+//! says what stands out. `skmem snapshot` makes [`Reading`]s of what it asks the kernel itself, so both say
+//! the same of the same socket.
+
+mod details;
+pub mod findings;
+mod lines;
+pub mod reading;
+mod words;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+pub use findings::{Finding, Limits, Weight, findings};
+pub use reading::Reading;
+
+/// What was read of a text.
+#[derive(Debug, Default, PartialEq)]
+pub struct Decoded {
+    /// TCP, MPTCP and UDP sockets, in their order.
+    pub sockets: Vec<Reading>,
+    /// Sockets of other kinds (unix, netlink, …), which have no such memory and are passed over.
+    pub others: usize,
+    /// What could not be read.
+    pub unread: Vec<Unread>,
+}
+
+/// A piece of input that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Unread {
+    /// Line, from 1.
+    pub line: usize,
+    /// The piece, shortened.
+    pub text: String,
+    /// What was expected.
+    pub why: &'static str,
+}
+
+impl Unread {
+    fn new(line: usize, text: &str, why: &'static str) -> Self {
+        let text = text.trim().chars().take(60).collect();
+        Self { line, text, why }
+    }
+}
+
+/// Reads the output of `ss`, of any version and with any options.
+#[must_use]
+pub fn parse(text: &str) -> Decoded {
+    lines::parse(text)
+}
+
+#[cfg(test)]
+mod tests;

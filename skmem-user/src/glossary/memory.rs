@@ -1,0 +1,145 @@
+//! The nine values of `skmem:(…)` (`sk_get_meminfo`), in the order in which `ss` prints them.
+
+use super::Field;
+
+pub(super) const FIELDS: &[Field] = &[
+    Field {
+        name: "rmem_alloc",
+        ss: Some("r"),
+        aliases: &["sk_rmem_alloc", "rmem"],
+        kernel: "sk->sk_backlog.rmem_alloc (SK_MEMINFO_RMEM_ALLOC)",
+        unit: "bytes of truesize",
+        meaning: "memory of packets that were received and that the application has not read, \
+                  out-of-order ones and the error queue included",
+        moved_by: "up: a packet is queued (skb_set_owner_r); down: recv() frees it (sock_rfree)",
+        traps: &[
+            "Truesize, not payload: a packet with one byte of data may count for hundreds or thousands; \
+             Recv-Q has the payload.",
+            "r above 0 with Recv-Q 0: out-of-order data that waits for a hole to be filled, or unread \
+             messages on the error queue (timestamps, zero-copy completions).",
+        ],
+    },
+    Field {
+        name: "rcvbuf",
+        ss: Some("rb"),
+        aliases: &["sk_rcvbuf", "so_rcvbuf"],
+        kernel: "sk->sk_rcvbuf (SK_MEMINFO_RCVBUF)",
+        unit: "bytes of truesize",
+        meaning: "the limit for r",
+        moved_by: "SO_RCVBUF sets twice the value asked for and ends autotuning; else the kernel raises it \
+                   while the application reads (tcp_rcv_space_adjust), up to tcp_rmem[2]",
+        traps: &[
+            "A limit, not memory: nothing of it is allocated until data arrives.",
+            "getsockopt(SO_RCVBUF) gives this number, the doubled one.",
+        ],
+    },
+    Field {
+        name: "wmem_alloc",
+        ss: Some("t"),
+        aliases: &["sk_wmem_alloc", "tmem"],
+        kernel: "sk->sk_wmem_alloc - 1 (SK_MEMINFO_WMEM_ALLOC)",
+        unit: "bytes of truesize",
+        meaning: "memory of packets that have left TCP and that the queueing discipline or the network card \
+                  still holds",
+        moved_by: "up: a segment is handed down (__tcp_transmit_skb); down: the card has sent it (tcp_wfree)",
+        traps: &[
+            "Not the send buffer: that is w. For TCP these are clones that share their payload with packets \
+             counted in w, so do not add t to w.",
+            "Data waiting for an ACK is not in t but in w.",
+            "TCP itself keeps t small (TCP small queues, tcp_limit_output_bytes); a large t says that the \
+             queueing discipline or the card is slow.",
+        ],
+    },
+    Field {
+        name: "sndbuf",
+        ss: Some("tb"),
+        aliases: &["sk_sndbuf", "so_sndbuf", "S"],
+        kernel: "sk->sk_sndbuf (SK_MEMINFO_SNDBUF)",
+        unit: "bytes of truesize",
+        meaning: "the limit for w",
+        moved_by: "SO_SNDBUF sets twice the value asked for (at most 2 × net.core.wmem_max, at least 4,608) and \
+                   ends autotuning; else the kernel raises it with the congestion window \
+                   (tcp_sndbuf_expand), up to tcp_wmem[2], and shrinks it under memory pressure",
+        traps: &[
+            "Limits w, not t, in spite of its letter.",
+            "Tested in one place only: before send() begins a new packet. Adding to the last packet, splitting \
+             and retransmitting do not test it, so w may pass it.",
+            "A socket whose application set SO_SNDBUF never grows again (SOCK_SNDBUF_LOCK). ss and sock_diag \
+             do not tell; SO_BUF_LOCK does (5.14), and `skmem snapshot --locks` asks it.",
+        ],
+    },
+    Field {
+        name: "forward_alloc",
+        ss: Some("f"),
+        aliases: &["sk_forward_alloc", "fwd_alloc", "fmem"],
+        kernel: "sk->sk_forward_alloc (SK_MEMINFO_FWD_ALLOC)",
+        unit: "bytes, signed",
+        meaning: "memory that is already charged to the socket and not used yet",
+        moved_by: "up: whole pages are charged (__sk_mem_schedule), memory of packets comes free; down: packets \
+                   use it, whole pages are given back (__sk_mem_reclaim)",
+        traps: &[
+            "Shared by both directions.",
+            "From 6.1 on less than a page stays here; on 5.10 up to 2 MiB may, and then w + r falls far short \
+             of what the socket is charged.",
+            "ss prints it unsigned: 4294963200 is -4,096.",
+        ],
+    },
+    Field {
+        name: "wmem_queued",
+        ss: Some("w"),
+        aliases: &["sk_wmem_queued", "wmem"],
+        kernel: "sk->sk_wmem_queued (SK_MEMINFO_WMEM_QUEUED)",
+        unit: "bytes of truesize",
+        meaning: "memory of everything in TCP's write queue and retransmit queue: not sent yet, and sent but \
+                  not acknowledged",
+        moved_by: "up: send() adds packets and data; down: ACKs free them (tcp_clean_rtx_queue)",
+        traps: &[
+            "ss(8) calls it memory \"which has not been sent to layer 3\". It also holds data that was sent \
+             and waits for its ACK; often that is all there is.",
+            "Not the same as wmem_alloc (t), which is below TCP.",
+            "Truesize: payload (see Send-Q) plus an empty packet's size for each packet; zero-copy sends \
+             count whole pages of the application's memory.",
+        ],
+    },
+    Field {
+        name: "optmem",
+        ss: Some("o"),
+        aliases: &["sk_omem_alloc", "optmem_max"],
+        kernel: "sk->sk_omem_alloc (SK_MEMINFO_OPTMEM)",
+        unit: "bytes",
+        meaning: "memory for the socket's options: BPF storage and filters, MD5 and AO keys, zero-copy \
+                  notifications not read yet",
+        moved_by: "setsockopt(), BPF programs, sends with MSG_ZEROCOPY",
+        traps: &["Limited by net.core.optmem_max, not by rb or tb, and not part of TCP's mem in sockstat."],
+    },
+    Field {
+        name: "backlog",
+        ss: Some("bl"),
+        aliases: &["sk_backlog", "backlog_len"],
+        kernel: "sk->sk_backlog.len (SK_MEMINFO_BACKLOG)",
+        unit: "bytes of truesize",
+        meaning: "packets that arrived while the application was inside a call on the socket, and that are \
+                  handled when it leaves",
+        moved_by: "up: sk_add_backlog; down: __release_sock",
+        traps: &[
+            "Nothing to do with listen()'s backlog: of a listening socket that is Send-Q.",
+            "Not charged to TCP's memory; limited by rb + tb and some more.",
+            "Not printed by ss before 3.6.",
+        ],
+    },
+    Field {
+        name: "drops",
+        ss: Some("d"),
+        aliases: &["sk_drops"],
+        kernel: "sk->sk_drops (SK_MEMINFO_DROPS)",
+        unit: "packets",
+        meaning: "how many packets that arrived for the socket were thrown away since it was made",
+        moved_by: "tcp_drop: duplicates, packets outside the window, checksum errors, no memory; of a listener \
+                   also connections that found its queue full",
+        traps: &[
+            "A count of packets, not bytes, and it never goes down.",
+            "On TCP a drop is rarely lost data: the sender sends it again.",
+            "Not printed by ss before 4.7.",
+        ],
+    },
+];

@@ -1,0 +1,52 @@
+//! From aya's errors to one line each: what, why, what to do.
+
+use std::io;
+
+use super::{KernelError, system};
+
+/// The programs lack something that this build of skmem asks of them.
+pub(super) fn internal(name: &str) -> KernelError {
+    KernelError::Refused {
+        what: format!("the compiled programs lack {name}"),
+        reason: "this build of skmem is broken; build it again".into(),
+    }
+}
+
+/// Too few rights.
+pub(super) fn not_permitted() -> KernelError {
+    KernelError::NotPermitted {
+        lockdown: system::lockdown()
+            .map(|mode| {
+                format!("; kernel lockdown is in mode {mode}, which may forbid it even then")
+            })
+            .unwrap_or_default(),
+    }
+}
+
+/// The kernel, or aya, refused something.
+pub(super) fn refused(what: &str, error: &(dyn std::error::Error + 'static)) -> KernelError {
+    let mut cause = Some(error);
+    while let Some(c) = cause {
+        let io = c.downcast_ref::<io::Error>();
+        if io.is_some_and(|io| io.raw_os_error() == Some(libc::EPERM)) {
+            return not_permitted();
+        }
+        cause = c.source();
+    }
+    KernelError::Refused {
+        what: what.into(),
+        reason: causes(error).join(": "),
+    }
+}
+
+/// An error and what it stems from, each once.
+pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+    let mut causes = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(s) = source {
+        causes.push(s.to_string());
+        source = s.source();
+    }
+    causes.dedup();
+    causes
+}
