@@ -286,16 +286,11 @@ impl Account {
         }
         if !entered {
             self.orphans += 1;
+            let mut before = self.last_seen();
+            before.forward_alloc = seen.forward_alloc;
             let frame = Frame {
                 hook: hook as u8,
-                before: Before {
-                    wmem_queued: self.ledger.now.w,
-                    sndbuf: self.ledger.now.sndbuf,
-                    forward_alloc: seen.forward_alloc,
-                    write_seq: self.write_seq,
-                    snd_una: self.snd_una,
-                    reserved: 0,
-                },
+                before,
                 ..Frame::default()
             };
             if self.differs(seen) {
@@ -321,6 +316,30 @@ impl Account {
         if self.differs(seen) {
             let hook = self.top();
             self.observe_as(hook, Tier::Observed, seen, now());
+        }
+        self.snd_una = seen.snd_una;
+    }
+
+    /// The fields as the last hook saw them.
+    #[inline(always)]
+    #[must_use]
+    pub fn last_seen(&self) -> Before {
+        Before {
+            wmem_queued: self.ledger.now.w,
+            sndbuf: self.ledger.now.sndbuf,
+            forward_alloc: self.last.forward_alloc,
+            write_seq: self.write_seq,
+            snd_una: self.snd_una,
+            reserved: 0,
+        }
+    }
+
+    /// Books what happened since the last hook when the lock is held by nobody
+    /// who is known: no call is open, whatever was skipped.
+    #[inline(always)]
+    pub fn settle_outside(&mut self, seen: &Seen, now: impl Fn() -> u64) {
+        if self.differs(seen) {
+            self.observe_as(Hook::None as u8, Tier::Inferred, seen, now());
         }
         self.snd_una = seen.snd_una;
     }

@@ -90,4 +90,7 @@ hooks! {
     Open = 27 => "socket-seen",
     /// Not a kernel function: another thread uses the socket.
     Task = 28 => "task-seen",
+    /// Not a kernel function: skmem walked all sockets, and found something
+    /// that no hook had seen.
+    Walk = 29 => "socket-walk",
 }

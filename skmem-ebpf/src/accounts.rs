@@ -82,6 +82,17 @@ pub fn find_or_open(sk: Sock, tp: Kernel) -> Option<&'static mut Account> {
     }
 }
 
+/// Fills in the addresses of a socket that had none when it was first seen: a
+/// Fast Open sender connects within its first send.
+#[inline(always)]
+pub fn complete(sk: Sock, account: &mut Account) {
+    if account.ident.dport != 0 {
+        return;
+    }
+    addresses(sk, &mut account.ident);
+    output::opened(account);
+}
+
 /// The socket is gone: its address may be another's soon.
 #[inline(always)]
 pub fn forget(sk: Sock, account: &mut Account) {
@@ -204,28 +215,11 @@ fn open(sk: Sock, tp: Kernel, first: u32) -> u32 {
 /// Fills in who the socket is; false where it is no internet socket.
 #[inline(always)]
 fn identify(sk: Sock, who: &mut Ident, walk: bool) -> bool {
+    if !addresses(sk, who) {
+        return false;
+    }
     // SAFETY: offsets and types are those of the kernel's BTF.
     unsafe {
-        who.family = sk.load(offset!(family));
-        who.sport = sk.load(offset!(num));
-        who.dport = u16::from_be(sk.load(offset!(dport)));
-        if who.family == AF_INET {
-            put(&mut who.saddr, 0, sk.load(offset!(rcv_saddr)));
-            put(&mut who.daddr, 0, sk.load(offset!(daddr)));
-        } else if who.family == AF_INET6 {
-            if offset!(v6_daddr) != ABSENT {
-                put(&mut who.saddr, 0, sk.load(offset!(v6_rcv_saddr)));
-                put(&mut who.saddr, 4, sk.load(offset!(v6_rcv_saddr) + 4));
-                put(&mut who.saddr, 8, sk.load(offset!(v6_rcv_saddr) + 8));
-                put(&mut who.saddr, 12, sk.load(offset!(v6_rcv_saddr) + 12));
-                put(&mut who.daddr, 0, sk.load(offset!(v6_daddr)));
-                put(&mut who.daddr, 4, sk.load(offset!(v6_daddr) + 4));
-                put(&mut who.daddr, 8, sk.load(offset!(v6_daddr) + 8));
-                put(&mut who.daddr, 12, sk.load(offset!(v6_daddr) + 12));
-            }
-        } else {
-            return false;
-        }
         let net: *const u8 = sk.load(offset!(net));
         who.netns = Kernel(net).load(offset!(net_inum));
     }
@@ -249,6 +243,35 @@ fn identify(sk: Sock, who: &mut Ident, walk: bool) -> bool {
         who.id = OWN_ID | (cpu << 48) | (who.seen_ns & 0xffff_ffff_ffff);
     } else {
         who.flags |= IDENT_COOKIE;
+    }
+    true
+}
+
+/// Fills in family, addresses and ports; false where it is no internet socket.
+#[inline(always)]
+fn addresses(sk: Sock, who: &mut Ident) -> bool {
+    // SAFETY: offsets and types are those of the kernel's BTF.
+    unsafe {
+        who.family = sk.load(offset!(family));
+        who.sport = sk.load(offset!(num));
+        who.dport = u16::from_be(sk.load(offset!(dport)));
+        if who.family == AF_INET {
+            put(&mut who.saddr, 0, sk.load(offset!(rcv_saddr)));
+            put(&mut who.daddr, 0, sk.load(offset!(daddr)));
+        } else if who.family == AF_INET6 {
+            if offset!(v6_daddr) != ABSENT {
+                put(&mut who.saddr, 0, sk.load(offset!(v6_rcv_saddr)));
+                put(&mut who.saddr, 4, sk.load(offset!(v6_rcv_saddr) + 4));
+                put(&mut who.saddr, 8, sk.load(offset!(v6_rcv_saddr) + 8));
+                put(&mut who.saddr, 12, sk.load(offset!(v6_rcv_saddr) + 12));
+                put(&mut who.daddr, 0, sk.load(offset!(v6_daddr)));
+                put(&mut who.daddr, 4, sk.load(offset!(v6_daddr) + 4));
+                put(&mut who.daddr, 8, sk.load(offset!(v6_daddr) + 8));
+                put(&mut who.daddr, 12, sk.load(offset!(v6_daddr) + 12));
+            }
+        } else {
+            return false;
+        }
     }
     true
 }

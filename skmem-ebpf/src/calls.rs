@@ -103,7 +103,14 @@ pub fn leave(sk: Sock, mut call: Call, always: bool) {
     change(account, |a| {
         let (frame, entered) = a.leave(call.hook, &seen, now);
         let wanted = note_worst(a, sk, tp);
-        if !always && !wanted && a.op_count <= u32::from(frame.ops_before) {
+        // What an outer call did is told by its own record; where there is no
+        // outer call, nobody else would tell.
+        let mine = if a.depth == 0 {
+            0
+        } else {
+            u32::from(frame.ops_before)
+        };
+        if !always && !wanted && a.op_count <= mine {
             sk.refresh(tp, &mut a.last);
             return;
         }

@@ -8,8 +8,8 @@ use skmem_common::{
 };
 
 use crate::{
-    accounts,
-    maps::{ASKED, Asked, PIDS},
+    accounts, calls,
+    maps::{self, ASKED, Asked, PIDS},
     output::{self, Call},
     socket::{Kernel, SOCK_SNDBUF_LOCK, Sock, offset},
 };
@@ -81,7 +81,9 @@ pub fn fork(ctx: BtfTracePointContext) -> i32 {
 }
 
 /// `bpf_iter__tcp`: called for each TCP socket of a network namespace, to find
-/// those that are older than the trace. aya has no macro for iterators.
+/// those that are older than the trace, and to bring the accounts of the others
+/// up to date: a limit that was lowered since, or a hook that was skipped,
+/// shows at the next hook only. aya has no macro for iterators.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/tcp")]
 pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
@@ -92,8 +94,27 @@ pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
         return 0;
     }
     // Sockets in TIME-WAIT and requests are no full sockets.
-    if let Some(tp) = Sock::new(sk).tcp() {
-        accounts::open_existing(Sock(tp), tp);
+    let Some(tp) = Sock::new(sk).tcp() else {
+        return 0;
+    };
+    let sk = Sock(tp);
+    let Some(account) = accounts::find(sk) else {
+        accounts::open_existing(sk, tp);
+        return 0;
+    };
+    if !maps::locked_walk() {
+        return 0;
     }
+    let seen = sk.seen(tp);
+    let mut call = Call::of(Hook::Walk);
+    call.softirq = true;
+    calls::change(account, |a| {
+        let before = a.last_seen();
+        a.settle_outside(&seen, calls::now);
+        calls::note_worst(a, sk, tp);
+        if a.op_count != 0 {
+            output::event(a, &call, &before, sk, tp);
+        }
+    });
     0
 }

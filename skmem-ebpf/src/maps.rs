@@ -117,6 +117,9 @@ static USE_COOKIE: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static RECORDS: Global<u32> = Global::new(1);
 
+/// 1: walks over sockets hold each one's lock (5.15 on).
+#[unsafe(no_mangle)]
+static LOCKED_WALK: Global<u32> = Global::new(0);
 /// 1: no program does anything.
 #[unsafe(no_mangle)]
 static EMPTY: Global<u32> = Global::new(0);
@@ -158,6 +161,12 @@ pub fn use_cookie() -> bool {
 #[inline(always)]
 pub fn empty() -> bool {
     EMPTY.load() != 0
+}
+
+/// Whether walks over sockets hold each one's lock.
+#[inline(always)]
+pub fn locked_walk() -> bool {
+    LOCKED_WALK.load() != 0
 }
 
 /// Whether records are made.

@@ -85,6 +85,7 @@ pub fn connect_entry(ctx: FEntryContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
     let Some(tp) = sk.tcp() else { return 0 };
     if let Some(account) = accounts::find_or_open(sk, tp) {
+        accounts::complete(sk, account);
         calls::enter_with(account, sk, tp, Hook::Connect, 0, 0, false);
     }
     0

@@ -4,12 +4,15 @@
 //! [`explain`] says of accounts; [`model`] rebuilds accounts from records that
 //! [`collect`] reads; [`kernel`] alone knows how the programs are loaded.
 //! [`diag`] asks the kernel without eBPF; [`workload`] makes traffic whose
-//! memory is worth explaining.
+//! memory is worth explaining. [`snapshot`] is what [`diag`] tells of all sockets
+//! at once; [`decode`] reads `ss`, [`glossary`] has the words for both.
 
 pub mod cli;
 pub mod collect;
+pub mod decode;
 pub mod diag;
 pub mod explain;
+pub mod glossary;
 pub mod kernel;
 pub mod model;
 pub mod render;

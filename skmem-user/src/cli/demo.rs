@@ -13,6 +13,7 @@ use super::{
     session::Session,
 };
 use crate::{
+    diag::holders,
     kernel::tracer,
     workload::{
         self, Driver, DriverError,
@@ -114,6 +115,7 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
         verbose,
         ..tracer::Options::default()
     })?;
+    session.adopt(holders::namespaces(&ready.pids, true), &[]);
     driver.go().await.map_err(failed)?;
     {
         let mut settled = std::pin::pin!(driver.settled());

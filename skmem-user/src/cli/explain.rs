@@ -65,7 +65,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     }
     let mut session = Session::start(&tracing)?;
     let (namespaces, inodes) = options.filters.older();
-    session.adopt(&namespaces, &inodes);
+    session.adopt(namespaces, &inodes);
     let mut child = start(&options.command)?;
     if child.is_none() && options.duration.is_none() && !options.until_blocked {
         eprintln!("skmem: watching; Ctrl-C explains what was seen");

@@ -37,6 +37,7 @@ pub struct Session {
     closed: Vec<(Box<Account>, Option<bool>)>,
     harvested: Instant,
     release: String,
+    namespaces: Vec<PathBuf>,
 }
 
 impl Session {
@@ -76,13 +77,24 @@ impl Session {
             closed: Vec::new(),
             harvested: Instant::now(),
             release: system::release(),
+            namespaces: Vec::new(),
         })
     }
 
-    /// Also traces sockets that are older than the trace: those that hold
-    /// something and match, or without a filter those over their limit.
-    pub fn adopt(&mut self, namespaces: &[PathBuf], inodes: &[u32]) {
-        match self.tracer.adopt(namespaces, inodes) {
+    /// Also traces sockets that are older than the trace, in these network
+    /// namespaces: those that hold something and match, or without a filter
+    /// those over their limit.
+    pub fn adopt(&mut self, namespaces: Vec<PathBuf>, inodes: &[u32]) {
+        self.namespaces = namespaces;
+        self.walk(inodes);
+    }
+
+    /// Brings all accounts up to date.
+    fn walk(&mut self, inodes: &[u32]) {
+        if self.namespaces.is_empty() {
+            return;
+        }
+        match self.tracer.walk(&self.namespaces, inodes) {
             Ok(notes) => notes.iter().for_each(|note| eprintln!("skmem: {note}")),
             Err(e) => eprintln!("skmem: {e}; sockets are traced from their next call on"),
         }
@@ -107,15 +119,22 @@ impl Session {
             let gone = self.gone();
             if !gone.is_empty() {
                 // All of their records are in the ring by now.
-                self.finish(&mut each);
+                self.drain(&mut each);
                 self.harvest(gone)?;
             }
         }
         Ok(())
     }
 
+    /// The end of the trace: brings the accounts up to date, and takes in what
+    /// still lies in the ring.
+    pub fn finish(&mut self, each: impl FnMut(&Record, &Replay)) {
+        self.walk(&[]);
+        self.drain(each);
+    }
+
     /// Takes in what still lies in the ring.
-    pub fn finish(&mut self, mut each: impl FnMut(&Record, &Replay)) {
+    fn drain(&mut self, mut each: impl FnMut(&Record, &Replay)) {
         let replay = &mut self.replay;
         while self.reader.drain(|record| {
             replay.apply(record);
@@ -160,7 +179,7 @@ impl Session {
         };
         let mut accounts: Vec<(&Account, Option<bool>)> = open
             .iter()
-            .map(|a| (&**a, self.replay.agrees(a.ident.id, &a.ledger)))
+            .map(|a| (&**a, self.replay.agrees(a)))
             .chain(self.closed.iter().map(|(a, agrees)| (&**a, *agrees)))
             .filter(|(a, _)| all || a.ledger.worst_excess > 0)
             .collect();
@@ -216,7 +235,7 @@ impl Session {
     fn harvest(&mut self, gone: Vec<Box<Account>>) -> Result<()> {
         for account in gone {
             self.tracer.free_slot(account.slot)?;
-            let agrees = self.replay.agrees(account.ident.id, &account.ledger);
+            let agrees = self.replay.agrees(&account);
             self.replay.forget(account.ident.id);
             self.closed.push((account, agrees));
         }

@@ -52,7 +52,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     tracing.observe = true;
     let mut session = Session::start(&tracing)?;
     let (namespaces, inodes) = options.filters.older();
-    session.adopt(&namespaces, &inodes);
+    session.adopt(namespaces, &inodes);
     let mut lines = Lines::new(&options)?;
     let end = async {
         match options.duration {

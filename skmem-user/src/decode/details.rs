@@ -1,7 +1,7 @@
 //! What stands after the addresses: memory, `-i`, `-o`, `-e`, `-p`, on the same line (`-O`) or on others.
 
 use super::{
-    Reading, Unread,
+    Reading, Unread, number,
     reading::{TimerText, User},
 };
 
@@ -75,7 +75,7 @@ impl Details {
                 self.reading.cgroup = Some(value.to_owned());
                 Ok(())
             }
-            _ => self.number(key, value),
+            _ => self.value(key, value),
         }
     }
 
@@ -88,10 +88,10 @@ impl Details {
         self.reading.old_form = old_form;
         for part in list.split(',') {
             let digits = part.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(part.len());
-            let (letter, number) = part.split_at(digits);
-            let number: i64 = number.parse().map_err(|_| "a letter and a number")?;
+            let (letter, digits) = part.split_at(digits);
+            let value = number(digits).ok_or("a letter and a number")?;
             if let Some(place) = self.reading.memory.place(letter) {
-                *place = Some(signed(letter, number));
+                *place = Some(signed(letter, value));
             }
         }
         Ok(())
@@ -112,7 +112,7 @@ impl Details {
             let end = numbers.find(')').ok_or(WHY)?;
             let mut found = numbers[..end].split(',').filter_map(|part| {
                 let digits = part.split_once('=').map_or(part, |(_, digits)| digits);
-                digits.parse().ok()
+                number(digits)
             });
             let (Some(pid), Some(fd)) = (found.next(), found.next()) else {
                 return Err(WHY);
@@ -141,12 +141,12 @@ impl Details {
         self.reading.timer = Some(TimerText {
             name: name.to_owned(),
             left: left.to_owned(),
-            count: count.parse().map_err(|_| WHY)?,
+            count: number(count).ok_or(WHY)?,
         });
         Ok(())
     }
 
-    fn number(&mut self, key: &str, value: &str) -> Result<(), &'static str> {
+    fn value(&mut self, key: &str, value: &str) -> Result<(), &'static str> {
         let info = &mut self.reading.info;
         let place = match key {
             "ino" => &mut self.reading.inode,
@@ -167,8 +167,8 @@ impl Details {
             }
             "retrans" => {
                 let (now, total) = value.split_once('/').ok_or("retrans:N/N")?;
-                info.retrans = Some(now.parse().map_err(|_| "retrans:N/N")?);
-                info.total_retrans = Some(total.parse().map_err(|_| "retrans:N/N")?);
+                info.retrans = Some(number(now).ok_or("retrans:N/N")?);
+                info.total_retrans = Some(number(total).ok_or("retrans:N/N")?);
                 return Ok(());
             }
             "minrtt" => {
@@ -180,7 +180,7 @@ impl Details {
         };
         // "424ms(100.0%)" among them.
         let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
-        *place = Some(value[..digits].parse().map_err(|_| "a number")?);
+        *place = Some(number(&value[..digits]).ok_or("a number")?);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Lines: which ones begin a socket, which go on with one, which are headings.
 
-use super::{Decoded, Reading, Unread, details::Details, words::Words};
+use super::{Decoded, Reading, Unread, details::Details, number, words::Words};
 use crate::diag::TcpState;
 
 /// Kinds of sockets that are no business of ours (`proto_name`, `unix_netid_name`, `sock_state_print`).
@@ -25,19 +25,19 @@ pub(super) fn parse(text: &str) -> Decoded {
     let mut open: Option<Details> = None;
     let mut skipping = false;
     for (at, line) in text.lines().enumerate() {
-        let number = at + 1;
+        let line_number = at + 1;
         let words: Vec<&str> = Words::new(line).collect();
         if words.is_empty() || is_heading(&words) {
             continue;
         }
         let indented = line.starts_with([' ', '\t']);
-        let (head, used) = head(&words, number);
+        let (head, used) = head(&words, line_number);
         match head {
             Head::Socket(reading) => {
                 finish(&mut decoded, open.take());
                 skipping = false;
                 let mut details = Details::new(*reading);
-                details.line(number, &words[used..], &mut decoded.unread);
+                details.line(line_number, &words[used..], &mut decoded.unread);
                 open = Some(details);
             }
             Head::Other => {
@@ -48,18 +48,18 @@ pub(super) fn parse(text: &str) -> Decoded {
             Head::None if skipping && indented => {}
             Head::None => match &mut open {
                 Some(details) if indented || Details::knows(&words) => {
-                    details.line(number, &words, &mut decoded.unread);
+                    details.line(line_number, &words, &mut decoded.unread);
                 }
                 // Only the memory was pasted.
                 None if Details::has_memory(&words) => {
                     let mut details = Details::new(Reading {
-                        line: number,
+                        line: line_number,
                         ..Reading::default()
                     });
-                    details.line(number, &words, &mut decoded.unread);
+                    details.line(line_number, &words, &mut decoded.unread);
                     finish(&mut decoded, Some(details));
                 }
-                _ => decoded.unread.push(Unread::new(number, line, "a socket, or details of one")),
+                _ => decoded.unread.push(Unread::new(line_number, line, "a socket, or details of one")),
             },
         }
     }
@@ -100,7 +100,7 @@ fn head(words: &[&str], line: usize) -> (Head, usize) {
         reading.state = Some(state);
         at += 1;
     }
-    let (Ok(recv_q), Ok(send_q)) = (word(at).parse(), word(at + 1).parse()) else {
+    let (Some(recv_q), Some(send_q)) = (number(word(at)), number(word(at + 1))) else {
         return (Head::None, 0);
     };
     (reading.recv_q, reading.send_q) = (Some(recv_q), Some(send_q));

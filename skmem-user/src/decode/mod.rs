@@ -13,7 +13,7 @@ mod words;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-pub use findings::{Finding, Limits, Weight, findings};
+pub use findings::{Finding, LimitState, Limits, Origin, Weight, findings, origin};
 pub use reading::Reading;
 
 /// What was read of a text.
@@ -43,6 +43,11 @@ impl Unread {
         let text = text.trim().chars().take(60).collect();
         Self { line, text, why }
     }
+}
+
+/// A whole number; one that no kernel prints is none, which keeps sums of a few of them in range.
+fn number(digits: &str) -> Option<i64> {
+    digits.parse().ok().filter(|n: &i64| n.unsigned_abs() <= 1 << 50)
 }
 
 /// Reads the output of `ss`, of any version and with any options.

@@ -1,6 +1,9 @@
 //! Splitting a line of `ss` into words: at spaces, but not inside `(…)` or `"…"`, since a command name may
 //! hold spaces and brackets.
 
+/// Longest line in which brackets are followed, bytes.
+const LONGEST: usize = 64 << 10;
+
 /// The words of a line, borrowed from it.
 pub(super) struct Words<'a> {
     rest: &'a str,
@@ -29,6 +32,10 @@ impl<'a> Iterator for Words<'a> {
 
 /// Where the word that `text` begins with ends; `None` if a bracket or a quote is never closed.
 fn closed(text: &str) -> Option<usize> {
+    // Each word looks ahead to the line's end: not worth it where no line of ss is so long.
+    if text.len() > LONGEST {
+        return None;
+    }
     let (mut depth, mut quoted) = (0_usize, false);
     for (at, c) in text.char_indices() {
         match c {

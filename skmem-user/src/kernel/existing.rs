@@ -19,13 +19,11 @@ use super::{
     errors::{internal, refused},
 };
 
-/// Gives accounts to older sockets that the filter wants, in these network
-/// namespaces; `inodes` are the sockets that the filter's processes hold. Says
-/// what could not be looked at.
+/// See [`super::tracer::Tracer::walk`].
 ///
 /// # Errors
 /// Where the kernel has no iterator over TCP sockets (5.8 on has).
-pub(super) fn adopt(
+pub(super) fn walk(
     ebpf: &mut Ebpf,
     types: &Btf,
     namespaces: &[PathBuf],
@@ -42,18 +40,20 @@ pub(super) fn adopt(
     let Some(Program::Iter(program)) = ebpf.program_mut("existing") else {
         return Err(internal("existing"));
     };
-    program
-        .load("tcp", types)
-        .map_err(|e| refused("cannot look for older sockets", &e))?;
+    if program.fd().is_err() {
+        program
+            .load("tcp", types)
+            .map_err(|e| refused("cannot walk the sockets", &e))?;
+    }
     let mut notes = Vec::new();
     for namespace in namespaces {
         let link = program
             .attach()
             .and_then(|id| program.take_link(id))
-            .map_err(|e| refused("cannot look for older sockets", &e))?;
-        if let Err(e) = walk(link, namespace) {
+            .map_err(|e| refused("cannot walk the sockets", &e))?;
+        if let Err(e) = walk_one(link, namespace) {
             notes.push(format!(
-                "cannot look for older sockets in {}: {e}",
+                "cannot walk the sockets in {}: {e}",
                 namespace.display()
             ));
         }
@@ -62,7 +62,7 @@ pub(super) fn adopt(
 }
 
 /// Walks the sockets of one network namespace: in a thread, which enters it.
-fn walk(link: IterLink, namespace: &Path) -> io::Result<()> {
+fn walk_one(link: IterLink, namespace: &Path) -> io::Result<()> {
     let entered = File::open(namespace)?;
     let walker = std::thread::spawn(move || {
         // SAFETY: the descriptor is open; only this thread changes namespace.

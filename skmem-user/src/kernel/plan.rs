@@ -108,7 +108,7 @@ static PROBES: &[Probe] = &[
 #[must_use]
 pub fn cost(hook: Hook) -> &'static str {
     match hook {
-        Hook::None | Hook::Open | Hook::Task => "nothing",
+        Hook::None | Hook::Open | Hook::Task | Hook::Walk => "nothing",
         Hook::SendmsgLocked => "payload of tcp_sendmsg will be inferred from write_seq",
         Hook::AllocSkb => "new skbs will be inferred",
         Hook::MemSchedule => "forward_alloc will be known, but not who asked for it",

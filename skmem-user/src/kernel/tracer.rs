@@ -142,6 +142,7 @@ impl Tracer {
             u32::from(symbols.surely_has("bpf_get_socket_ptr_cookie_proto")),
             u32::from(options.records),
             u32::from(options.empty),
+            u32::from(symbols.surely_has("bpf_iter_tcp_batch")),
         ];
         let level = if options.verbose {
             log::Level::Debug as u8
@@ -158,6 +159,7 @@ impl Tracer {
             .override_global("USE_STORAGE", &flags[0], true)
             .override_global("USE_COOKIE", &flags[1], true)
             .override_global("RECORDS", &flags[2], true)
+            .override_global("LOCKED_WALK", &flags[4], true)
             .override_global("EMPTY", &flags[3], true)
             .override_global("AYA_LOG_LEVEL", &level, true)
             .map_max_entries("ACCOUNTS", slots)
@@ -241,15 +243,16 @@ impl Tracer {
             .map_err(|e| refused("cannot start tracing", &e))
     }
 
-    /// Gives accounts to sockets that are older than the trace and that the
-    /// filter wants, in these network namespaces (paths for `setns`);
-    /// `inodes` are the sockets that the filter's processes hold. Says what
-    /// could not be looked at.
+    /// Walks all TCP sockets in these network namespaces (paths for `setns`).
+    /// Those that are older than the trace and that the filter wants get
+    /// accounts; the others' accounts are brought up to date. `inodes` are the
+    /// sockets that the filter's processes hold. Says what could not be looked
+    /// at.
     ///
     /// # Errors
     /// Where the kernel has no iterator over TCP sockets.
-    pub fn adopt(&mut self, namespaces: &[PathBuf], inodes: &[u32]) -> Result<Vec<String>> {
-        existing::adopt(&mut self.ebpf, &self.types, namespaces, inodes)
+    pub fn walk(&mut self, namespaces: &[PathBuf], inodes: &[u32]) -> Result<Vec<String>> {
+        existing::walk(&mut self.ebpf, &self.types, namespaces, inodes)
     }
 
     /// Lets the filter admit another process.

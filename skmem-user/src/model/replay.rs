@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use skmem_common::{
+    account::Account,
     cause::{CAUSES, Cause, LimitCause, Tier},
     ledger::{Ledger, Standing},
     record::{Event, Ident, OP_ADMIT, OP_BOOK, OP_LIMIT, OPS, Op, View},
@@ -51,12 +52,15 @@ impl Replay {
         }
         match record {
             Record::Open(open) => {
-                socket.ident = Some(open.ident);
+                // A second one completes the identity.
+                let first = socket.ident.replace(open.ident).is_none();
                 socket.comms.insert(open.ident.tid, open.ident.comm);
-                socket.last = open.view;
-                socket
-                    .ledger
-                    .start(open.view.wmem_queued, open.view.sndbuf, open.time_ns);
+                if first {
+                    socket.last = open.view;
+                    socket
+                        .ledger
+                        .start(open.view.wmem_queued, open.view.sndbuf, open.time_ns);
+                }
             }
             Record::Task(task) => {
                 socket.comms.insert(task.tid, task.comm);
@@ -76,14 +80,16 @@ impl Replay {
         self.sockets.remove(&id);
     }
 
-    /// Whether the records of socket `id` tell the same account as the
-    /// kernel's, to the byte; None where they cannot, some being lost.
+    /// Whether the records of a socket tell the same account as the kernel's,
+    /// to the byte; None where they cannot, some being lost or not read yet.
     #[must_use]
-    pub fn agrees(&self, id: u64, kernel: &Ledger) -> Option<bool> {
-        let socket = self.sockets.get(&id)?;
-        if socket.missed != 0 || socket.ident.is_none() {
+    pub fn agrees(&self, account: &Account) -> Option<bool> {
+        let socket = self.sockets.get(&account.ident.id)?;
+        let all = socket.next == Some(account.event_no.wrapping_add(1));
+        if !all || socket.missed != 0 || socket.ident.is_none() {
             return None;
         }
+        let kernel = &account.ledger;
         Some(
             same(&socket.ledger.now, &kernel.now)
                 && same(socket.ledger.at_worst(), kernel.at_worst()),
@@ -95,7 +101,7 @@ impl Socket {
     fn new() -> Self {
         Self {
             ident: None,
-            ledger: Box::new(skmem_common::account::Account::EMPTY.ledger),
+            ledger: Box::new(Account::EMPTY.ledger),
             last: View::default(),
             comms: HashMap::new(),
             missed: 0,

@@ -54,11 +54,11 @@ pub fn comparison(c: &Comparison, style: &Style) -> String {
         ));
     }
     out.push('\n');
-    let explains = "explains it";
-    for run in [&c.without, &c.with] {
-        let text = format!("`{}` {explains}", run.command);
-        hang(&mut out, "  ", 2, &text, Some(Role::Aside), style);
-    }
+    let text = format!(
+        "`{}` and `{}` explain them",
+        c.without.command, c.with.command
+    );
+    hang(&mut out, "", 0, &text, Some(Role::Aside), style);
     out
 }
 
@@ -72,34 +72,38 @@ pub fn comparison_json(comparison: &Comparison) -> io::Result<String> {
 
 fn answer(c: &Comparison) -> String {
     let fix = format!("{} ({})", c.fix, c.does);
-    let verdict = match c.outcome {
-        Outcome::NothingToFix => {
-            let case = c.scenario;
-            return format!("{fix}: the case {case} stays within its limit anyhow.");
-        }
-        Outcome::WithinLimit | Outcome::Less => "helps",
-        Outcome::Same => "does not help",
-        Outcome::More => "makes it worse",
-    };
-    let reached = if c.same_limit {
+    if c.outcome == Outcome::NothingToFix {
+        let case = c.scenario;
+        return format!("{fix}: the case {case} stays within its limit anyhow.");
+    }
+    if c.same_limit {
+        let verdict = match c.outcome {
+            Outcome::WithinLimit | Outcome::Less => "helps",
+            Outcome::Same => "does not help",
+            _ => "makes it worse",
+        };
         let limit = grouped(c.with.sndbuf);
-        format!(
-            "with a limit of {limit}, wmem_queued went {} with the fix, {} without",
+        return format!(
+            "{fix} {verdict}: with a limit of {limit}, wmem_queued went {} with the fix, {} \
+             without.",
             standing(&c.with),
             standing(&c.without)
-        )
-    } else {
-        let queue = |run: &Run| {
-            let (w, limit) = (grouped(run.peak_wmem_queued), grouped(run.sndbuf));
-            format!("{w} under a limit of {limit} ({})", standing(run))
-        };
-        format!(
-            "wmem_queued reached {} with the fix, {} without",
-            queue(&c.with),
-            queue(&c.without)
-        )
+        );
+    }
+    let queue = match c.outcome {
+        Outcome::WithinLimit | Outcome::Less => "and the queue is smaller",
+        Outcome::Same => "and the queue is as large",
+        _ => "and the queue is larger",
     };
-    format!("{fix} {verdict}: {reached}.")
+    let reached = |run: &Run| {
+        let (w, limit) = (grouped(run.peak_wmem_queued), grouped(run.sndbuf));
+        format!("{w} under a limit of {limit} ({})", standing(run))
+    };
+    format!(
+        "{fix} moves the limit, {queue}: wmem_queued reached {} with the fix, {} without.",
+        reached(&c.with),
+        reached(&c.without)
+    )
 }
 
 /// `7,184 bytes over it`, `not over it`.
@@ -196,9 +200,10 @@ mod tests {
             "gso-max-segs (smaller skbs) helps: with a limit of 8,192, wmem_queued went 5,184 bytes \
              over it"
         ));
-        let line = "  most over sk_sndbuf, bytes      7,184         5,184  -2,000 (-27 %)";
-        assert!(text.lines().any(|l| l == line), "{text}");
-        assert!(text.ends_with("`skmem demo article --gso-max-segs 4` explains it\n"));
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = "most over sk_sndbuf, bytes 7,184 5,184 -2,000 (-27 %)";
+        assert!(words.contains(line), "{text}");
+        assert!(text.ends_with("`skmem demo article --gso-max-segs 4` explain them\n"));
         assert!(
             text.lines()
                 .all(|l| l.chars().count() <= 100 && l.trim_end() == l)

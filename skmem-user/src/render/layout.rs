@@ -121,7 +121,7 @@ mod tests {
             "some words that wrap at spaces",
             &style,
         );
-        assert_eq!(out, "  name  some words that wrap at\n        spaces\n");
+        assert_eq!(out, "  name  some words that wrap\n        at spaces\n");
         out.clear();
         row(
             &mut out,

@@ -5,6 +5,7 @@ use std::{
     env,
     io::Write,
     net::{TcpListener, TcpStream},
+    path::Path,
     os::unix::process::CommandExt,
     process::{Command, Output, Stdio, id},
     sync::{
@@ -17,9 +18,9 @@ use std::{
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
-use skmem::workload;
+use skmem::workload::{self, Driver, Options};
 
-use crate::{case::SKMEM, check::Check, sender};
+use crate::{case::SKMEM, check::Check, sender, truth};
 
 /// The keys of the contract (issue A, part 7).
 const KEYS: &[&str] = &[
@@ -66,6 +67,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("binary::demo-text", demo_text),
         Trial::test("binary::demo-list", demo_list),
         Trial::test("binary::explain-json-runs-a-command", explain_command),
+        Trial::test("binary::explain-pid-finds-an-older-blocked-writer", explain_older),
         Trial::test("binary::trace-json-lines", trace),
         Trial::test("binary::wrong-usage-ends-with-2", usage),
         Trial::test("binary::failures-end-with-1", failures),
@@ -153,7 +155,7 @@ fn sum(list: &Value, key: &str) -> i64 {
 }
 
 /// Keys, types and arithmetic of one object, computed anew from the JSON.
-fn contract(check: &mut Check, verdict: &Value) {
+pub fn contract(check: &mut Check, verdict: &Value) {
     let mut keys = |value: &Value, what: &str, wanted: &[&str]| {
         let found: BTreeSet<&str> = value
             .as_object()
@@ -282,6 +284,51 @@ fn explain_command() -> Result<(), Failed> {
             &Value::from("127.0.0.1"),
         );
     }
+    check.done()
+}
+
+/// A writer that was blocked before skmem came: the numbers are those that the kernel reports.
+fn explain_older() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut driver = runtime
+        .block_on(async { Driver::spawn(Path::new(SKMEM), "article", &Options::default()) })?;
+    let ready = runtime.block_on(driver.ready())?;
+    runtime.block_on(driver.go())?;
+    runtime.block_on(driver.settled())?;
+    let before = runtime.block_on(driver.truth())?;
+    let pid = ready.pid.to_string();
+    let output = skmem(&["explain", "--json", "-p", &pid, "--duration", "1s"])?;
+    let after = runtime.block_on(driver.truth())?;
+    ended(&mut check, "skmem explain -p", &output, 0);
+    check.that(truth::at_rest(&before, &after), || {
+        format!("the writer moved meanwhile: {before:?}, {after:?}")
+    });
+    let objects = objects(&mut check, &output);
+    check.equal("sockets over their limit", objects.len(), 1);
+    for (verdict, truth) in objects.iter().zip(&after) {
+        contract(&mut check, verdict);
+        for (key, value) in [
+            ("wmem_queued", truth.mem.wmem_queued),
+            ("sndbuf", truth.mem.sndbuf),
+            ("forward_alloc", truth.mem.fwd_alloc),
+            ("send_q", truth.queues.outq),
+            ("excess", truth.mem.wmem_queued - truth.mem.sndbuf),
+        ] {
+            check.equal(key, int(verdict, key), value.into());
+        }
+        check.equal("socket.pid", int(&verdict["socket"], "pid"), ready.pid.into());
+        check.equal(
+            "socket.sport",
+            int(&verdict["socket"], "sport"),
+            truth.endpoint.sport.into(),
+        );
+        check.equal("socket.older", &verdict["socket"]["older"], &Value::from(true));
+        check.equal("unattributed", &verdict["unattributed"], &Value::from(0));
+    }
+    runtime.block_on(driver.finish())?;
     check.done()
 }
 

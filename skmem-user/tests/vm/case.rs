@@ -24,7 +24,7 @@ use crate::{
     check::Check,
     formulas,
     report::{self, Row},
-    sums, truth,
+    sums, truth, verdict,
 };
 
 /// The program under test, on the PATH.
@@ -172,6 +172,9 @@ impl Case {
                 formulas::written(check, account, truth);
             }
             formulas::of_scenario(check, self.scenario.name, rest, account, truth);
+            if account.ledger.worst_excess > 0 {
+                verdict::check(check, account, truth);
+            }
             if n < 2 {
                 eprintln!("tests: {}: {}", self.name, describe(account, truth));
             }

@@ -124,6 +124,11 @@ fn fin(truth: &Truth) -> i64 {
     ))
 }
 
+/// Payload in the queues, by SIOCOUTQ.
+pub fn queued(truth: &Truth) -> i64 {
+    i64::from(truth.queues.outq) - fin(truth)
+}
+
 /// A socket at rest, in numbers.
 struct Numbers {
     /// `sk_wmem_queued`, as the kernel reports it.
@@ -149,7 +154,7 @@ impl Numbers {
         Self {
             w: truth.mem.wmem_queued.into(),
             limit: truth.mem.sndbuf.into(),
-            queued: i64::from(truth.queues.outq) - fin(truth),
+            queued: queued(truth),
             unsent: i64::from(truth.queues.outq_nsd) - fin(truth),
             one: account.overhead.into(),
             goal: goal.into(),

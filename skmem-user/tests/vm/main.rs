@@ -10,10 +10,12 @@
 //! * [`sums`]: the account against itself: sums, identity, replay, records
 //! * [`causes`]: what a scenario provokes is there
 //! * [`formulas`]: bytes per cause, computed from observed sizes
+//! * [`verdict`]: what is said of an account
 //! * [`binary`]: the shipped program, from outside
 //! * [`ring`]: a ring that is too small
 //! * [`ablation`]: a hook left out
 //! * [`leftovers`]: what must not stay behind
+//! * [`selftest`]: wrong accounts are found out
 //! * [`report`]: lines for the table that `xtask` prints
 
 mod ablation;
@@ -26,9 +28,11 @@ mod formulas;
 mod leftovers;
 mod report;
 mod ring;
+mod selftest;
 mod sender;
 mod sums;
 mod truth;
+mod verdict;
 
 use std::process::ExitCode;
 
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         bench::end,
     ));
     trials.extend(ring::trials());
+    trials.extend(selftest::trials());
     trials.extend(ablation::trials());
     trials.extend(binary::trials());
     trials.push(Trial::test("end::nothing-is-left-behind", move || {

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use libtest_mimic::{Failed, Trial};
 use skmem::{
-    explain::{Setting, Verdict},
-    kernel::{system, tracer},
+    kernel::tracer,
     workload::{Driver, Options},
 };
 
@@ -13,7 +12,7 @@ use crate::{
     bench::{Bench, failed},
     case::{self, SKMEM},
     check::Check,
-    formulas, sums, truth,
+    formulas, sums, truth, verdict,
 };
 
 pub fn trials() -> Vec<Trial> {
@@ -64,7 +63,7 @@ fn tiny() -> Result<(), Failed> {
         sums::check(&mut check, account);
         formulas::every_socket(&mut check, account);
         let name = sums::name(account);
-        let agrees = bench.tape.replay.agrees(account.ident.id, &account.ledger);
+        let agrees = bench.tape.replay.agrees(account);
         if account.lost == 0 {
             check.equal(format_args!("{name}: replay agrees"), agrees, Some(true));
             continue;
@@ -75,18 +74,7 @@ fn tiny() -> Result<(), Failed> {
             agrees,
             None,
         );
-        let verdict = Verdict::of(
-            account,
-            &Setting {
-                kernel: &system::release(),
-                now_ns: system::monotonic_ns(),
-                at_end: true,
-                skipped_runs: bench.tracer.skipped_runs(),
-                wmem_max: None,
-                notsent_lowat_sysctl: None,
-                stream_agrees: agrees,
-            },
-        );
+        let verdict = verdict::of(account, true);
         check.equal(
             format_args!("{name}: the verdict is complete"),
             verdict.complete,

@@ -83,7 +83,7 @@ pub fn replay(check: &mut Check, when: &str, replay: &Replay, account: &Account)
                 name(account),
                 account.op_count
             ),
-            replay.agrees(account.ident.id, &account.ledger),
+            replay.agrees(account),
             Some(true),
         );
     }

@@ -3,7 +3,7 @@
 use skmem_common::cause::{Cause, LimitCause};
 
 use super::socket::{Socket, article};
-use crate::explain::{Verdict, texts};
+use crate::explain::{Verdict, pages::Kind, texts};
 
 fn has(list: &[crate::explain::verdict::Advice], words: &str) -> bool {
     list.iter().any(|a| a.advice.contains(words))
@@ -81,6 +81,8 @@ fn every_cause_has_words_that_fit_a_table_and_end_as_sentences_do() {
     for (name, words) in all.chain(limits) {
         assert!(words.brief.chars().count() <= 50, "{name}");
         assert!(words.sentence.ends_with('.'), "{name}");
+        let grows = crate::explain::pages::find(name).unwrap().kind != Kind::Shrink;
+        assert_eq!(words.because.is_empty(), !grows, "{name}");
         assert!(!words.because.ends_with('.'), "{name}");
         assert!(
             !words.sentence.contains("  ") && !words.because.contains("  "),

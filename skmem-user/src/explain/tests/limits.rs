@@ -112,6 +112,17 @@ fn clamped_raised_and_forced_values_are_told_apart() {
             (honoured, clamped, raised, forced),
             "{asked}"
         );
+        let mut at = i64::from(asked);
+        for step in &v.limit_chain {
+            assert_eq!(step.from, at, "{asked}");
+            at = step.to;
+        }
+        assert_eq!(at, i64::from(limit), "{asked}");
+        let names: Vec<_> = v.limit_chain.iter().map(|s| s.cause).collect();
+        let clamp = names.contains(&"clamped-to-wmem_max");
+        assert_eq!(clamp, honoured != i64::from(asked), "{asked}");
+        assert_eq!(names.contains(&"raised-to-minimum"), raised > 0, "{asked}");
+        assert!(names.contains(&"doubled"));
     }
 }
 
@@ -142,4 +153,34 @@ fn more_moves_than_are_kept_are_counted_and_the_account_closes() {
     assert_eq!((v.limit_moves.len(), v.limit_moves_omitted), (8, 2));
     assert_eq!(v.limit_moved(), 10_000);
     assert!(v.limit_moves.iter().all(|m| !m.since_admission));
+}
+
+#[test]
+fn a_limit_taken_over_from_another_socket_says_so() {
+    use skmem_common::record::{IDENT_INHERITED, IDENT_MPTCP};
+    for (flag, name) in [
+        (IDENT_INHERITED, "inherited-from-listener"),
+        (IDENT_MPTCP, "mptcp-sync"),
+    ] {
+        let mut socket = article(896);
+        socket.account.ident.flags &= !IDENT_V_SEEN;
+        socket.account.ident.flags |= flag;
+        let v = socket.verdict();
+        let steps: Vec<_> = v
+            .limit_chain
+            .iter()
+            .map(|s| (s.cause, s.from, s.to))
+            .collect();
+        assert_eq!(steps, [("doubled", 4096, 8192), (name, 8192, 8192)]);
+        assert!(v.so_sndbuf_inferred);
+    }
+}
+
+#[test]
+fn a_limit_that_no_rule_makes_is_not_explained_away() {
+    let mut socket = Socket::with_sndbuf(4096, 896);
+    socket.account.ident.so_sndbuf = 40_000;
+    let v = socket.verdict();
+    let steps: Vec<_> = v.limit_chain.iter().map(|s| (s.cause, s.to)).collect();
+    assert_eq!(steps, [("doubled", 80_000), ("set-otherwise", 8192)]);
 }

@@ -33,12 +33,24 @@ fn a_socket_older_than_skmem() {
     assert_eq!(v.admission.count, 0);
     assert_eq!(v.ledger[0].cause, "pre-existing");
     assert!(!v.complete);
-    assert!(v.incomplete_because[0].contains("15,376 bytes"), "{v:?}");
+    assert!(v.is_stuck());
+    assert!(
+        v.incomplete_because[0].contains("no call has touched"),
+        "{v:?}"
+    );
     // What comes after is named all the same.
     socket.ack(14_480, 1);
     while socket.write(1024) {}
     let v = socket.verdict();
     assert_eq!(v.excess, 7184);
+    assert!(v.is_stuck());
+    let at_end = Setting {
+        at_end: true,
+        ..SETTING
+    };
+    let v = socket.verdict_in(&at_end);
+    assert!(!v.is_stuck());
+    assert!(v.incomplete_because[0].contains("15,376 bytes"), "{v:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Verdicts as text.
 
-use skmem_common::record::IDENT_V_SEEN;
+use skmem_common::record::{IDENT_INHERITED, IDENT_MPTCP, IDENT_V_SEEN};
 
 use crate::{
     explain::{
@@ -44,12 +44,12 @@ fn the_article_is_answered_in_its_first_sentence() {
     println!("{text}");
     assert!(flat(&text).starts_with(
         "Send-Q is 14,480 bytes, 3.5 × the SO_SNDBUF of 4,096 that client (pid 123) asked for: \
-         the limit is tested only before a new skb, and 13,456 bytes were then appended to the \
-         last one."
+         the limit is tested only before a new skb; the last one passed at 0 of 8,192, then \
+         15,376 bytes went in (13,456 appended by later writes, 1,920 other)."
     ));
     for line in [
         "  SO_SNDBUF    4,096 B  what the application passed to setsockopt",
-        "  sk_sndbuf    8,192 B  the kernel's limit: SO_SNDBUF doubled, to leave room for overhead",
+        "  sk_sndbuf    8,192 B  the kernel's limit: doubled, to leave room for overhead",
         "    payload   14,480 B  bytes of data in them: 10 × MSS 1,448",
         "    overhead     896 B  1 skb × 896, the truesize (memory charged) of an empty one",
     ] {
@@ -129,9 +129,14 @@ fn older_than_skmem() {
     says(
         &Socket::older(4096, 896, 15_376, 14_480).verdict(),
         &[
-            "15,376 bytes were queued before skmem first saw the socket.",
+            "15,376 bytes were queued before skmem first saw the socket, and nothing has moved \
+             since.",
             "INCOMPLETE: the socket is older",
             "over already +7,184 at first sight: 15,376 queued, limit 8,192",
+            "may be 8,192 - 1 + 896 (an empty skb) + 14,480 (size_goal) = 23,567; 15,376 is \
+             within that: one skb past the limit is enough",
+            "not known which calls",
+            "blocked not seen",
         ],
     );
 }
@@ -187,19 +192,105 @@ fn an_inferred_value_and_an_unusual_limit_are_marked() {
     socket.account.ident.flags &= !IDENT_V_SEEN;
     says(
         &socket.verdict(),
-        &["inferred from the locked limit: half of it"],
+        &["4,096 B inferred: half of the limit, which is locked"],
+    );
+    socket.account.ident.flags |= IDENT_INHERITED;
+    says(
+        &socket.verdict(),
+        &[
+            "the SO_SNDBUF of 4,096 that client (pid 123) has from its listener:",
+            "set on the listener; inferred: half of the limit",
+            "the kernel's limit: doubled 8,192, inherited-from-listener",
+        ],
+    );
+    socket.account.ident.flags &= !IDENT_INHERITED;
+    socket.account.ident.flags |= IDENT_MPTCP;
+    says(
+        &socket.verdict(),
+        &[
+            "that the MPTCP socket of client (pid 123) was given:",
+            "doubled 8,192, mptcp-sync",
+        ],
     );
     let mut socket = Socket::with_sndbuf(2304, 896);
     socket.account.ident.so_sndbuf = 1000;
     says(
         &socket.verdict(),
-        &["doubled, to leave room for overhead, raised by 2,608 to the"],
+        &["the kernel's limit: doubled 2,000, raised-to-minimum 4,608"],
+    );
+    while socket.write(1024) {}
+    says(
+        &socket.verdict(),
+        &[
+            "client (pid 123) holds 15,376 bytes of send memory, 10,768 over its limit of 4,608 \
+             (SO_SNDBUF 1,000, raised to the kernel's minimum), for a Send-Q of 14,480 bytes:",
+        ],
     );
     let mut socket = Socket::with_sndbuf(212_992, 896);
     socket.account.ident.so_sndbuf = 1_000_000;
-    says(&socket.verdict(), &["net.core.wmem_max 212,992, doubled"]);
+    says(
+        &socket.verdict(),
+        &["clamped-to-wmem_max 212,992, doubled 425,984"],
+    );
     socket.account.ident.so_sndbuf = 1000;
-    says(&socket.verdict(), &["raised by 423,984"]);
+    says(&socket.verdict(), &["raised-to-minimum 425,984"]);
+}
+
+#[test]
+fn what_was_acknowledged_meanwhile_is_said() {
+    let mut socket = Socket::with_sndbuf(4096, 896);
+    socket.write(1024);
+    socket.transmit();
+    socket.write(1024);
+    socket.ack(1024, 1);
+    while socket.write(1024) {}
+    says(
+        &socket.verdict(),
+        &[
+            "the last one passed at 1,920 of 8,192, then 15,376 bytes went in (13,456 appended by \
+             later writes, 1,920 other) and 1,920 were acknowledged.",
+            "each row sums a cause from its first time on, so rows overlap in time: +15,376 in \
+             all, -1,920 of it or of what was there before",
+        ],
+    );
+}
+
+#[test]
+fn payload_within_the_limit_is_not_blamed_for_its_overhead() {
+    let mut socket = Socket::with_sndbuf(4096, 896);
+    socket.view.gso_segs = 1;
+    socket.view.mss = 100;
+    while socket.write(100) {}
+    says(
+        &socket.verdict(),
+        &[
+            "client (pid 123) holds 8,964 bytes of send memory, 772 over its limit of 8,192 \
+             (SO_SNDBUF 4,096, doubled), for a Send-Q of 900 bytes: the limit is tested only \
+             before a new skb; the last one passed at 7,968 of 8,192, then 996 bytes went in (896 \
+             skb overhead, 100 other).",
+        ],
+    );
+}
+
+#[test]
+fn a_queue_of_a_socket_that_nobody_was_seen_to_use() {
+    let mut socket = Socket::older(4096, 896, 60_000, 50_000);
+    socket.account.ident.pid = 0;
+    socket.account.ident.comm = [0; 16];
+    socket.view.gso_segs = 0;
+    socket.account.last.gso_segs = 0;
+    socket.account.ledger.worst_view.gso_segs = 0;
+    let v = socket.verdict();
+    says(
+        &v,
+        &[
+            "that the socket 10.0.0.1:40000 → 10.0.0.2:5001 asked for",
+            "10,000 (an empty skb) + 65,536 (the largest size_goal)",
+            "when first sight",
+        ],
+    );
+    let text = plain(&v);
+    assert!(!text.contains("\nwho "), "{text}");
 }
 
 #[test]

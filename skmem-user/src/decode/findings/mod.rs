@@ -1,0 +1,115 @@
+//! What stands out in a socket's values, in words. Pure: a [`Reading`] in, sentences out.
+//!
+//! Each rule is a function that looks at the values it needs and says nothing when one of them is missing.
+//! What cannot be known from the values is not said, or said as an either-or.
+
+mod limit;
+mod receive;
+mod send;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+pub use limit::{LimitState, Origin, origin};
+
+use super::Reading;
+use crate::explain::numbers::grouped;
+
+/// How much something matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Weight {
+    /// Worth knowing.
+    Note,
+    /// Probably what the reader is looking for.
+    Alarm,
+}
+
+/// One thing that stands out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Finding {
+    /// How much it matters.
+    pub weight: Weight,
+    /// The letters or values that it is about, as `ss` prints them: "t w".
+    pub about: &'static str,
+    /// What it says.
+    pub text: String,
+}
+
+/// The sysctls that limits are compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// `tcp_wmem[1]`: sndbuf of a new socket, bytes.
+    pub wmem_default: i64,
+    /// `tcp_wmem[2]`: how far autotuning goes, bytes.
+    pub wmem_max: i64,
+    /// `net.core.wmem_max`: what SO_SNDBUF is clamped to before doubling, bytes.
+    pub core_wmem_max: i64,
+    /// Whether they were read from the machine in question; else they are the kernel's defaults.
+    pub read: bool,
+}
+
+impl Limits {
+    /// What an untouched machine has.
+    pub const DEFAULT: Self = Self {
+        wmem_default: 16_384,
+        wmem_max: 4_194_304,
+        core_wmem_max: 212_992,
+        read: false,
+    };
+}
+
+/// What stands out, alarms first.
+#[must_use]
+pub fn findings(reading: &Reading, limits: &Limits) -> Vec<Finding> {
+    let mut found: Vec<Finding> = [
+        send::over_limit(reading),
+        send::waits_in_tcp(reading),
+        send::below_tcp(reading),
+        send::retransmits(reading),
+        send::limited_for(reading),
+        send::overhead(reading),
+        limit::small_or_locked(reading, limits),
+        receive::slow_reader(reading),
+        receive::nothing_to_read(reading),
+        receive::close_wait(reading),
+        receive::accept_queue(reading),
+        receive::backlog(reading),
+        receive::drops(reading),
+        send::orphan(reading),
+        send::forward(reading),
+        send::options(reading),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    found.sort_by_key(|finding| std::cmp::Reverse(finding.weight));
+    found
+}
+
+fn note(about: &'static str, text: String) -> Option<Finding> {
+    let weight = Weight::Note;
+    Some(Finding {
+        weight,
+        about,
+        text,
+    })
+}
+
+fn alarm(about: &'static str, text: String) -> Option<Finding> {
+    let weight = Weight::Alarm;
+    Some(Finding {
+        weight,
+        about,
+        text,
+    })
+}
+
+fn bytes(n: i64) -> String {
+    format!("{} bytes", grouped(n))
+}
+
+/// `part` in percent of `whole`, rounded down.
+fn percent(part: i64, whole: i64) -> i64 {
+    part.saturating_mul(100) / whole.max(1)
+}

@@ -1,0 +1,47 @@
+//! One look at all TCP sockets of the machine, without eBPF: who holds how much memory, in what state, and
+//! whether the sum agrees with the kernel's own count.
+//!
+//! [`capture`] asks the kernel; all else is pure: [`row`] is one socket, [`account`] the sum, [`order`],
+//! [`group`] and [`delta`] arrange rows. [`Snapshot`] is what `--json` prints, and `docs/snapshot.md` explains.
+
+pub mod account;
+pub mod capture;
+pub mod delta;
+pub mod filter;
+pub mod group;
+mod locks;
+pub mod order;
+mod reading;
+pub mod row;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use account::Account;
+pub use row::Row;
+
+/// Version of the JSON contract.
+pub const SCHEMA: u32 = 1;
+
+/// All that one look found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Snapshot {
+    /// Version of this contract: 1
+    pub schema: u32,
+    /// `uname -r`
+    pub kernel: String,
+    /// When the sockets were listed, ns since 1970
+    pub realtime_ns: u64,
+    /// How long listing them took, ns
+    pub took_ns: u64,
+    /// The whole machine's account, filters notwithstanding
+    pub account: Account,
+    /// Sockets that match, in the order asked for; absent with `--by`
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sockets: Option<Vec<Row>>,
+    /// Groups of the sockets that match, with `--by`
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub groups: Option<Vec<group::Group>>,
+    /// What could not be seen, and why
+    pub notes: Vec<String>,
+}
