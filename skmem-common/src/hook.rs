@@ -93,4 +93,7 @@ hooks! {
     /// Not a kernel function: skmem walked all sockets, and found something
     /// that no hook had seen.
     Walk = 29 => "socket-walk",
+    /// `setsockopt` has set the limit (or an ACK made room), and the lock is
+    /// still held.
+    WriteSpace = 30 => "sk_stream_write_space",
 }

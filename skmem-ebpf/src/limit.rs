@@ -1,12 +1,13 @@
 //! What the application asked of `SO_SNDBUF`. The kernel keeps only the
 //! doubled value; these programs see the one that was passed. The lock is
-//! given up before the exit, so nothing is booked: the next hook under the
-//! lock finds the new limit.
+//! given up before the exit of `setsockopt`, so nothing is booked there: the
+//! new limit is found in `sk_stream_write_space`, which `setsockopt` calls with
+//! the lock held.
 
 use aya_ebpf::{
     helpers::{bpf_probe_read_kernel, bpf_probe_read_user},
-    macros::{fexit, kprobe},
-    programs::{FExitContext, ProbeContext},
+    macros::{fentry, fexit, kprobe},
+    programs::{FEntryContext, FExitContext, ProbeContext},
 };
 use skmem_common::{
     hook::Hook,
@@ -14,7 +15,7 @@ use skmem_common::{
 };
 
 use crate::{
-    accounts,
+    accounts, calls,
     maps::{self, ASKED, Asked},
     output::{self, Call},
     socket::{Sock, offset},
@@ -84,6 +85,29 @@ pub fn setsockopt_probe(ctx: ProbeContext) -> u32 {
         account.ident.flags &= !(IDENT_V_FORCED | IDENT_INHERITED);
         account.ident.flags |= asked.flags;
     }
+    0
+}
+
+/// `sk_stream_write_space(sk)`: from `setsockopt`, or from `tcp_new_space` in
+/// an ACK.
+#[fentry]
+pub fn write_space_entry(ctx: FEntryContext) -> i32 {
+    let sk = Sock::new(ctx.arg(0));
+    let Some(account) = accounts::find(sk) else {
+        return 0;
+    };
+    let Some(tp) = sk.tcp() else { return 0 };
+    let seen = sk.seen(tp);
+    let mut call = Call::of(Hook::WriteSpace);
+    call.softirq = true;
+    calls::change(account, |a| {
+        let before = a.last_seen();
+        a.settle(&seen, calls::now);
+        calls::note_worst(a, sk, tp);
+        if a.depth == 0 && a.op_count != 0 {
+            output::event(a, &call, &before, sk, tp);
+        }
+    });
     0
 }
 

@@ -16,4 +16,5 @@ pub mod glossary;
 pub mod kernel;
 pub mod model;
 pub mod render;
+pub mod snapshot;
 pub mod workload;

@@ -61,7 +61,7 @@ pub struct Comparison {
     /// The fix.
     pub fix: &'static str,
     /// What it does.
-    pub does: &'static str,
+    pub does: String,
     /// Without the fix.
     pub without: Run,
     /// With it.
@@ -182,7 +182,7 @@ impl Comparison {
     pub fn of(
         scenario: &'static str,
         fix: &'static str,
-        does: &'static str,
+        does: String,
         without: Run,
         with: Run,
     ) -> Self {
@@ -319,7 +319,7 @@ mod tests {
         let fixed = Comparison::of(
             "article",
             "eor",
-            "",
+            String::new(),
             run(&article(896)),
             run(&article(1280)),
         );

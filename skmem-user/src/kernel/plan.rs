@@ -95,6 +95,7 @@ static PROBES: &[Probe] = &[
     probe!(WaitConnect, Label, "sk_stream_wait_connect": "wait_connect_entry" @ Fentry, "wait_connect_exit" @ Fexit),
     probe!(Setsockopt, Label, "sk_setsockopt" / 5: "setsockopt_exit" @ Fexit),
     probe!(Setsockopt, Label, "sock_setsockopt" / 5: "setsockopt_probe" @ Kprobe),
+    probe!(WriteSpace, Label, "sk_stream_write_space": "write_space_entry" @ Fentry),
     probe!(TrimHead, Label, "tcp_trim_head": "trim_head_entry" @ Fentry, "trim_head_exit" @ Fexit),
     probe!(RemoveEmpty, Label, "tcp_remove_empty_skb": "remove_empty_entry" @ Fentry, "remove_empty_exit" @ Fexit),
     probe!(LossProbe, Label, "tcp_send_loss_probe": "loss_probe_entry" @ Fentry, "loss_probe_exit" @ Fexit),
@@ -130,6 +131,7 @@ pub fn cost(hook: Hook) -> &'static str {
         }
         Hook::WaitConnect => "labels may be wrong for senders that wait for the connection",
         Hook::Setsockopt => "SO_SNDBUF will be inferred from sk_sndbuf",
+        Hook::WriteSpace => "limits that setsockopt moved will be seen at the socket's next call",
         Hook::TrimHead => "partial ACKs will show as ack",
         Hook::RemoveEmpty => "skbs taken back unused will be inferred",
         Hook::LossProbe | Hook::WriteWakeup => "splits for probes will not be told apart",

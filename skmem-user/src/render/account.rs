@@ -82,8 +82,8 @@ fn order(out: &mut String, verdict: &Verdict, style: &Style) {
         return;
     }
     let text = format!(
-        "each row sums a cause from its first time on, so rows overlap in time: {} in all, {} of \
-         it or of what was there before, and the rest stands",
+        "rows are sums, in the order of their first times: {} went in, and {} (of it, or queued \
+         before) were freed meanwhile",
         change(put),
         change(freed)
     );

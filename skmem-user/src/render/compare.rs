@@ -190,7 +190,7 @@ mod tests {
         let c = Comparison::of(
             "article",
             "gso-max-segs",
-            "smaller skbs",
+            "smaller skbs".into(),
             run(&article(896), "skmem demo article"),
             run(&small, "skmem demo article --gso-max-segs 4"),
         );

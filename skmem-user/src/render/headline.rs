@@ -146,7 +146,7 @@ fn because(v: &Verdict) -> String {
         return "see the account".to_owned();
     }
     let clauses: Vec<_> = clauses.into_iter().map(|(_, text)| text).collect();
-    clauses.join("; ")
+    clauses.join("; then ")
 }
 
 /// The bytes that went in since the last test, and what was freed of them.
@@ -179,7 +179,7 @@ fn went_in(v: &Verdict, put: &[(&'static str, i64)], sum: i64) -> String {
         } else {
             "were freed"
         };
-        text.push_str(&format!(" and {} {how}", grouped(-freed)));
+        text.push_str(&format!(", and {} {how}", grouped(-freed)));
     }
     text
 }

@@ -10,20 +10,18 @@ use anyhow::{Context as _, Result};
 
 use super::{
     account::{Account, Kernel, Tally, Visited},
-    locks,
-    row::{Holder, Limit, Owner, Row},
+    locks, people,
+    row::Row,
 };
 use crate::{
-    decode::{Limits, origin},
+    decode::Limits,
     diag::{
-        self, DiagSocket, Family, Protocol, SockstatTcp,
+        self, Family, Protocol, SockstatTcp,
         account_sources::{CpuReserve, MemcgSock, slab_caches},
-        cgroups,
         inet_diag::{self, Ask},
         netns::{self, Namespace, Namespaces},
-        owners::{Owners, command_name},
+        owners::Owners,
     },
-    explain::numbers::grouped,
 };
 
 /// What to look at.
@@ -62,53 +60,29 @@ pub struct Captured {
     pub notes: Vec<String>,
 }
 
-/// Sockets of one namespace.
-struct Listed {
-    rows: Vec<Row>,
-    time_wait: u64,
-    limits: Limits,
-    notes: Vec<String>,
-}
-
 /// Looks once.
 ///
 /// # Errors
 /// Where the kernel answers no sock_diag question, or `/proc` is not mounted.
 pub fn capture(options: Options) -> Result<Captured> {
-    let mut notes = Vec::new();
+    let proc = "cannot read /proc: is it mounted?";
     let mut owners = match options.owners || options.all_netns {
-        true => Owners::read().context("cannot read /proc: is it mounted?")?,
+        true => Owners::read().context(proc)?,
         false => Owners::default(),
     };
-    let found = netns::find(owners.held_namespaces()).context("cannot read /proc: is it mounted?")?;
+    let found = netns::find(owners.held_namespaces()).context(proc)?;
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let page = rustix::param::page_size() as u64;
     let realtime_ns = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX));
+        .map_or(0, |time| ns(time.as_nanos()));
     let begun = Instant::now();
     let before = SockstatTcp::read()?;
-    let mut seen = Tally::default();
-    let (mut rows, mut limits) = (Vec::new(), HashMap::new());
-    // A socket is listed twice when the kernel's table changes between two parts of a dump.
-    let mut cookies = HashSet::new();
-    let visited = visit(&found, options, &mut notes, |namespace, listed| {
-        seen.time_wait += listed.time_wait;
-        notes_once(&listed.notes, namespace);
-        limits.insert(namespace.inode, listed.limits);
-        for row in listed.rows {
-            if cookies.insert(row.cookie) {
-                seen.add(&row, page as i64);
-                if options.mptcp || row.protocol != Protocol::Mptcp {
-                    rows.push(row);
-                }
-            }
-        }
-        listed.notes
-    })?;
+    let mut gathered = Gathered::default();
+    let visited = gathered.visit(&found, options)?;
     let after = SockstatTcp::read()?;
-    let took_ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    drop(cookies);
+    let took_ns = ns(begun.elapsed().as_nanos());
+    let (mut rows, seen) = gathered.sum(options, page);
     let kernel = Kernel {
         page,
         before,
@@ -119,21 +93,182 @@ pub fn capture(options: Options) -> Result<Captured> {
         slab: slab_caches(page),
     };
     let account = Account::new(seen, kernel, visited);
+    let mut notes = gathered.notes;
     if options.owners {
-        give_owners(&mut rows, &mut owners, &mut notes);
-        if options.locks {
-            locks::ask(&mut rows, &mut notes);
-        }
+        people::give(&mut rows, &mut owners, &mut notes);
     }
-    give_cgroups(&mut rows);
+    locks::judge(&mut rows, &gathered.limits);
+    if options.owners && options.locks {
+        locks::ask(&mut rows, &mut notes);
+    }
+    people::give_cgroups(&mut rows);
     Ok(Captured {
         rows,
         account,
         namespaces: found.all.into_iter().map(|n| (n.inode, n.name)).collect(),
-        limits,
+        limits: gathered.limits,
         kernel: release,
         realtime_ns,
         took_ns,
         notes,
     })
+}
+
+fn ns(nanos: u128) -> u64 {
+    u64::try_from(nanos).unwrap_or(u64::MAX)
+}
+
+/// Sockets of one namespace.
+struct Listed {
+    rows: Vec<Row>,
+    time_wait: u64,
+    limits: Limits,
+    notes: Vec<String>,
+}
+
+/// Sockets of all that were visited.
+#[derive(Default)]
+struct Gathered {
+    rows: Vec<Row>,
+    time_wait: u64,
+    limits: HashMap<u64, Limits>,
+    notes: Vec<String>,
+}
+
+impl Gathered {
+    /// Lists our own namespace, and the others where they are wanted.
+    fn visit(&mut self, found: &Namespaces, options: Options) -> Result<Visited> {
+        let (mut visited, mut refused) = (0, Vec::new());
+        for (at, namespace) in found.all.iter().enumerate() {
+            // Our own comes first, and needs no permission.
+            let listed = match at {
+                0 => list(namespace, options)?,
+                _ if !options.all_netns => continue,
+                _ => match netns::inside(&namespace.path, || list(namespace, options)) {
+                    Ok(listed) => listed?,
+                    Err(error) => {
+                        refused.push(format!("{} ({}): {error}", namespace.name, namespace.inode));
+                        continue;
+                    }
+                },
+            };
+            visited += 1;
+            self.rows.extend(listed.rows);
+            self.time_wait += listed.time_wait;
+            self.limits.insert(namespace.inode, listed.limits);
+            for note in listed.notes {
+                if !self.notes.contains(&note) {
+                    self.notes.push(note);
+                }
+            }
+        }
+        let found_all = found.all.len() as u64;
+        if let [first, rest @ ..] = &refused[..] {
+            let more = match rest.len() {
+                0 => String::new(),
+                n => format!(", and {n} more"),
+            };
+            self.notes.push(format!(
+                "network namespace {first}{more}: entering another needs CAP_SYS_ADMIN (run as root)"
+            ));
+        } else if !options.all_netns && found_all > 1 {
+            self.notes.push(format!(
+                "sockets of this network namespace only; {} more exist (--all-netns, as root)",
+                found_all - 1
+            ));
+        }
+        if found.denied > 0 {
+            self.notes.push(format!(
+                "the namespaces of {} processes may not be looked at: run as root to see all",
+                found.denied
+            ));
+        }
+        Ok(Visited {
+            visited,
+            found: found_all,
+            denied: u64::from(found.denied),
+        })
+    }
+
+    /// Drops sockets that were listed twice, and adds up.
+    fn sum(&mut self, options: Options, page: u64) -> (Vec<Row>, Tally) {
+        let mut seen = Tally {
+            time_wait: self.time_wait,
+            ..Tally::default()
+        };
+        let mut cookies = HashSet::with_capacity(self.rows.len());
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.retain(|row| {
+            let new = cookies.insert(row.cookie);
+            if new {
+                seen.add(row, i64::try_from(page).unwrap_or(4096));
+            }
+            new && (options.mptcp || row.protocol != Protocol::Mptcp)
+        });
+        (rows, seen)
+    }
+}
+
+/// Lists the calling thread's namespace, which is `namespace`.
+fn list(namespace: &Namespace, options: Options) -> Result<Listed> {
+    let mut listed = Listed {
+        rows: Vec::new(),
+        time_wait: 0,
+        limits: limits(),
+        notes: Vec::new(),
+    };
+    let mut wanted = vec![Protocol::Tcp];
+    wanted.extend(inet_diag::mptcp_is_known().then_some(Protocol::Mptcp));
+    wanted.extend(options.udp.then_some(Protocol::Udp));
+    for protocol in wanted {
+        for family in [Family::Ipv4, Family::Ipv6] {
+            let ask = Ask {
+                family,
+                protocol,
+                details: true,
+            };
+            let (rows, time_wait) = (&mut listed.rows, &mut listed.time_wait);
+            let dumped = inet_diag::dump(ask, |socket| match socket.time_wait {
+                true => *time_wait += 1,
+                false => rows.push(Row::new(&socket, namespace.inode)),
+            });
+            match dumped {
+                Ok(dumped) if dumped.unreadable > 0 => listed.notes.push(format!(
+                    "{} messages of sock_diag are in a form that skmem does not know",
+                    dumped.unreadable
+                )),
+                Ok(_) => {}
+                // IPv6 switched off, or a protocol's module that is not loaded: there are no such sockets,
+                // or the kernel does not tell.
+                Err(error) if error.is_unsupported() && protocol != Protocol::Tcp => {
+                    let what = match protocol {
+                        Protocol::Udp => "UDP (module udp_diag)",
+                        _ => "MPTCP (module mptcp_diag)",
+                    };
+                    listed.notes.push(format!("this kernel does not list {what}"));
+                }
+                Err(error) => {
+                    return Err(error).context(
+                        "cannot list TCP sockets over sock_diag (is the module tcp_diag there? `modprobe tcp_diag`)",
+                    );
+                }
+            }
+        }
+    }
+    Ok(listed)
+}
+
+/// The sysctls of the calling thread's namespace; the kernel's defaults where they cannot be read.
+fn limits() -> Limits {
+    let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let Ok(wmem) = diag::tcp_wmem() else {
+        return Limits::DEFAULT;
+    };
+    Limits {
+        wmem_default: whole(wmem.default),
+        wmem_max: whole(wmem.max),
+        // Not shown in a container; then twice its default is what hints are about.
+        core_wmem_max: diag::wmem_max().map_or(Limits::DEFAULT.core_wmem_max, whole),
+        read: true,
+    }
 }

@@ -11,6 +11,7 @@ pub mod filter;
 pub mod group;
 mod locks;
 pub mod order;
+mod people;
 mod reading;
 pub mod row;
 

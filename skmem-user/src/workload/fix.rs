@@ -189,6 +189,23 @@ impl Choice {
         (after != before).then_some(fixed)
     }
 
+    /// What it does in numbers, to options that it was applied to.
+    #[must_use]
+    pub fn does(self, fixed: &Options) -> String {
+        let number = |n: Option<u32>| n.unwrap_or(0);
+        match self.fix {
+            Fix::GsoMaxSegs => format!("gso_max_segs {} on the link", number(fixed.gso_max_segs)),
+            Fix::Rcvbuf => format!("SO_RCVBUF {} at the receiver", number(fixed.rcvbuf)),
+            Fix::SmallerSndbuf | Fix::Sndbuf => format!("SO_SNDBUF {}", number(fixed.sndbuf)),
+            Fix::NotsentLowat => format!("TCP_NOTSENT_LOWAT {}", number(fixed.notsent_lowat)),
+            Fix::LargerWrites => format!("{} bytes with each write", number(fixed.write_size)),
+            Fix::TcpWmem => format!("{} as tcp_wmem[2]", number(fixed.tcp_wmem)),
+            Fix::Eor | Fix::GsoOff | Fix::NoSndbuf | Fix::Reader | Fix::Copy => {
+                self.fix.summary().to_owned()
+            }
+        }
+    }
+
     fn change(self, options: &Options, now: &Params) -> Options {
         let number = |default: u32| Some(self.value.unwrap_or(default));
         let mut fixed = options.clone();
@@ -249,6 +266,18 @@ mod tests {
         assert_eq!(args("notsent-lowat"), "--notsent-lowat 1");
         assert_eq!(args("larger-writes"), "--write-size 16384");
         assert_eq!(args("reader"), "--reader");
+    }
+
+    #[test]
+    fn what_a_fix_does_is_told_in_numbers() {
+        let article = find("article").unwrap();
+        let does = |text: &str| {
+            let fixed = choice(text).apply(article, &Options::default()).unwrap();
+            choice(text).does(&fixed)
+        };
+        assert_eq!(does("rcvbuf"), "SO_RCVBUF 14600 at the receiver");
+        assert_eq!(does("sndbuf=20000"), "SO_SNDBUF 20000");
+        assert!(does("eor").starts_with("MSG_EOR"));
     }
 
     #[test]

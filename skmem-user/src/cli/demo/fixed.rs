@@ -33,10 +33,10 @@ pub(super) async fn play(
     fix: Choice,
     verbose: bool,
 ) -> Result<ExitCode> {
-    let with = fix.apply(scenario, &options.workload).map_err(Usage)?;
+    let fixed = fix.apply(scenario, &options.workload).map_err(Usage)?;
     // Both before the trace begins, so that they have namespaces of different numbers.
     let without = Runner::start(scenario, &options.workload).await?;
-    let with = Runner::start(scenario, &with).await?;
+    let with = Runner::start(scenario, &fixed).await?;
     let mut pids = Vec::new();
     for runner in [&without, &with] {
         pids.push(runner.driver.pid());
@@ -55,8 +55,8 @@ pub(super) async fn play(
     })?;
     let without = without.play(&mut session).await?;
     let with = with.play(&mut session).await?;
-    let fix = fix.fix();
-    let compared = Comparison::of(scenario.name, fix.name(), fix.summary(), without, with);
+    let (name, does) = (fix.fix().name(), fix.does(&fixed));
+    let compared = Comparison::of(scenario.name, name, does, without, with);
     if options.json {
         print(&format!("{}\n", render::comparison_json(&compared)?))?;
     } else {

@@ -9,7 +9,7 @@ const UNLOCKED: &str =
 
 pub(super) const SET_BY_APPLICATION: Words = Words {
     brief: "limit set by the application",
-    because: "the application then set the limit {bytes} bytes lower",
+    because: "the application lowered the limit by {bytes} bytes",
     part: "",
     sentence: "setsockopt(SO_SNDBUF) set sk_sndbuf to twice the value (the value at most \
         net.core.wmem_max, unless SO_SNDBUFFORCE; the result at least 4608 bytes) and \
@@ -41,7 +41,7 @@ pub(super) const AUTOTUNED_UP: Words = Words {
 
 pub(super) const SHRUNK_BY_MEMORY_PRESSURE: Words = Words {
     brief: "limit shrunk for want of memory",
-    because: "the kernel, short of memory, then took the limit down by {bytes} bytes",
+    because: "the kernel, short of memory, lowered the limit by {bytes} bytes",
     part: "",
     sentence: "Memory was refused (tcp_mem, the cgroup's limit, or a failed allocation) \
         and no SO_SNDBUF was set: sk_stream_moderate_sndbuf took sk_sndbuf down to half of \
@@ -58,8 +58,8 @@ pub(super) const SHRUNK_BY_MEMORY_PRESSURE: Words = Words {
 
 pub(super) const LOWERED_BELOW_QUEUE: Words = Words {
     brief: "limit set below what was queued",
-    because: "the application then set the limit {bytes} bytes lower, below what was \
-        queued already",
+    because: "the application lowered the limit by {bytes} bytes, below what was queued \
+        already",
     part: "",
     sentence: "setsockopt(SO_SNDBUF) set the limit below what was queued already. The \
         queue stays as it is until it is acknowledged; only new skbs are refused.",
@@ -74,7 +74,7 @@ pub(super) const LOWERED_BELOW_QUEUE: Words = Words {
 
 pub(super) const AUTOTUNED_DOWN: Words = Words {
     brief: "limit lowered to a lowered tcp_wmem[2]",
-    because: "autotuning then took the limit down by {bytes} bytes, to tcp_wmem[2]",
+    because: "autotuning lowered the limit by {bytes} bytes, to tcp_wmem[2]",
     part: "",
     sentence: "No SO_SNDBUF was set and tcp_wmem[2] had been lowered: tcp_sndbuf_expand \
         sets the smaller of what it wants and tcp_wmem[2], and so can lower sk_sndbuf.",

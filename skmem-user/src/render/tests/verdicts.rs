@@ -150,7 +150,7 @@ fn lowered_below_the_queue() {
     says(
         &socket.verdict(),
         &[
-            "the application then set the limit 122,880 bytes lower, below what was queued",
+            "the application lowered the limit by 122,880 bytes, below what was queued already.",
             "lowered-below-queue +122,880 1 +2.0 µs limit 131,072 → 8,192",
         ],
     );
@@ -248,9 +248,9 @@ fn what_was_acknowledged_meanwhile_is_said() {
         &socket.verdict(),
         &[
             "the last one passed at 1,920 of 8,192, then 15,376 bytes went in (13,456 appended by \
-             later writes, 1,920 other) and 1,920 were acknowledged.",
-            "each row sums a cause from its first time on, so rows overlap in time: +15,376 in \
-             all, -1,920 of it or of what was there before",
+             later writes, 1,920 other), and 1,920 were acknowledged.",
+            "rows are sums, in the order of their first times: +15,376 went in, and -1,920 (of it, \
+             or queued before) were freed meanwhile",
         ],
     );
 }

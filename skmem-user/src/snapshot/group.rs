@@ -1,0 +1,163 @@
+//! Sockets added up by process, cgroup, namespace, state or peer.
+
+use std::collections::HashMap;
+
+use clap::ValueEnum;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::row::{Owner, Row};
+use crate::decode::reading::state_name;
+
+/// What one line stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// Each socket by itself
+    Socket,
+    /// The process that holds it; of several, the one with the lowest pid
+    Process,
+    /// The cgroup in which it was made: container, service
+    Cgroup,
+    /// The network namespace
+    Netns,
+    /// The TCP state
+    State,
+    /// The remote address, all ports together
+    Remote,
+}
+
+/// Sums over the sockets of one group. Bytes, except counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Group {
+    /// What they have in common
+    pub key: String,
+    /// How many sockets
+    pub sockets: u64,
+    /// w + r + f
+    pub charged: i64,
+    /// w
+    pub wmem_queued: i64,
+    /// r
+    pub rmem_alloc: i64,
+    /// f
+    pub forward_alloc: i64,
+    /// t
+    pub wmem_alloc: i64,
+    /// Application data in w
+    pub payload: i64,
+    /// w less payload
+    pub skb_overhead: i64,
+    /// Written and never sent
+    pub unsent: i64,
+    /// Sent and not acknowledged
+    pub in_flight: i64,
+    /// Received and not read, payload
+    pub recv_q: i64,
+    /// Packets dropped; a count
+    pub drops: u64,
+    /// Sockets whose send buffer is full (w at or over sndbuf); a count
+    pub full: u64,
+    /// Change of `charged` since the last look, with `--watch`
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub change: Option<i64>,
+}
+
+impl Group {
+    fn add(&mut self, row: &Row) {
+        let some = |value: Option<u32>| i64::from(value.unwrap_or(0));
+        self.sockets += 1;
+        self.charged += row.charged;
+        self.wmem_queued += row.bytes(|m| m.wmem_queued);
+        self.rmem_alloc += row.bytes(|m| m.rmem_alloc);
+        self.forward_alloc += row.bytes(|m| m.forward_alloc);
+        self.wmem_alloc += row.bytes(|m| m.wmem_alloc);
+        self.payload += some(row.payload);
+        self.skb_overhead += some(row.skb_overhead);
+        self.unsent += some(row.unsent);
+        self.in_flight += some(row.in_flight);
+        self.recv_q += if row.listens() { 0 } else { i64::from(row.recv_q) };
+        self.drops += row.memory.map_or(0, |m| u64::from(m.drops));
+        self.full += u64::from(row.fill_percent.is_some_and(|fill| fill >= 100));
+    }
+}
+
+/// Adds up, the group that is charged most first. `names` are those of namespaces.
+#[must_use]
+pub fn group(rows: &[Row], by: By, names: &HashMap<u64, String>) -> Vec<Group> {
+    let mut groups: HashMap<String, Group> = HashMap::new();
+    for row in rows {
+        let key = key(row, by, names);
+        groups.entry(key).or_default().add(row);
+    }
+    let mut groups: Vec<Group> = groups
+        .into_iter()
+        .map(|(key, group)| Group { key, ..group })
+        .collect();
+    groups.sort_unstable_by(|a, b| (b.charged, &a.key).cmp(&(a.charged, &b.key)));
+    groups
+}
+
+/// What a socket without a process is called.
+#[must_use]
+pub fn ownerless(owner: Owner) -> &'static str {
+    match owner {
+        Owner::Process => "a process",
+        Owner::NotAccepted => "not accepted yet",
+        Owner::Orphan => "orphan: closed, kernel finishes it",
+        Owner::NotPermitted => "owner not permitted to be seen",
+        Owner::NotFound => "no process holds it",
+        Owner::NotAsked => "owner not asked",
+    }
+}
+
+fn key(row: &Row, by: By, names: &HashMap<u64, String>) -> String {
+    match by {
+        By::Socket => format!("cookie {}", row.cookie),
+        By::Process => match row.holders.first() {
+            Some(holder) => format!("{} (pid {})", holder.comm, holder.pid),
+            None => ownerless(row.owner).to_owned(),
+        },
+        By::Cgroup => match (&row.cgroup, row.cgroup_id) {
+            (Some(path), _) => path.clone(),
+            (None, Some(id)) => format!("cgroup {id}, which is gone or not mounted here"),
+            (None, None) => "cgroup not told by this kernel".to_owned(),
+        },
+        By::Netns => match names.get(&row.netns) {
+            Some(name) => format!("{} ({name})", row.netns),
+            None => row.netns.to_string(),
+        },
+        By::State if row.listens() || row.protocol != crate::diag::Protocol::Udp => {
+            state_name(row.state).to_owned()
+        }
+        By::State => "UDP".to_owned(),
+        By::Remote if row.listens() => "listening".to_owned(),
+        By::Remote => row.dst.to_canonical().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        diag::TcpState,
+        snapshot::row::tests::{mem, socket},
+    };
+
+    #[test]
+    fn groups_add_up_and_the_heaviest_comes_first() {
+        let row = |state, w| Row::new(&socket(state, mem(w, 1, 2, 10)), 7);
+        let rows = [
+            row(TcpState::Established, 5),
+            row(TcpState::CloseWait, 100),
+            row(TcpState::Established, 20),
+        ];
+        let groups = group(&rows, By::State, &HashMap::new());
+        let keys: Vec<_> = groups.iter().map(|g| (g.key.as_str(), g.sockets, g.charged)).collect();
+        assert_eq!(keys, [("CLOSE-WAIT", 1, 103), ("ESTABLISHED", 2, 31)]);
+        assert_eq!((groups[0].full, groups[1].full), (1, 1));
+        let names = HashMap::from([(7, "blue".to_owned())]);
+        assert_eq!(group(&rows, By::Netns, &names)[0].key, "7 (blue)");
+        assert_eq!(group(&rows, By::Remote, &names)[0].key, "10.0.0.2");
+        assert_eq!(group(&rows, By::Process, &names)[0].key, "owner not asked");
+    }
+}

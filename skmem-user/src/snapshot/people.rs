@@ -1,0 +1,66 @@
+//! Whose each socket is: descriptors, names, cgroups.
+
+use std::collections::{HashMap, HashSet};
+
+use super::row::{Holder, Owner, Row};
+use crate::{
+    diag::{
+        cgroups,
+        owners::{Owners, command_name},
+    },
+    explain::numbers::grouped,
+};
+
+/// Tells each row its holders. A socket that was opened after `/proc` was read is looked for once more.
+pub(super) fn give(rows: &mut [Row], owners: &mut Owners, notes: &mut Vec<String>) {
+    let mut names = HashMap::new();
+    assign(rows, owners, &mut names);
+    let denied = owners.denied > 0;
+    if !denied && rows.iter().any(|row| row.owner == Owner::NotFound) {
+        if let Ok(mut again) = Owners::read() {
+            assign(rows, &mut again, &mut names);
+        }
+    }
+    let unknown = rows.iter().filter(|row| row.owner == Owner::NotPermitted).count();
+    if unknown > 0 {
+        let unknown = grouped(unknown as i64);
+        notes.push(format!(
+            "the owner of {unknown} sockets: {} processes may not be looked at (run as root, or with CAP_SYS_PTRACE)",
+            owners.denied
+        ));
+    }
+}
+
+fn assign(rows: &mut [Row], owners: &mut Owners, names: &mut HashMap<u32, Box<str>>) {
+    let denied = owners.denied > 0;
+    for row in rows.iter_mut().filter(|row| row.owner != Owner::Process) {
+        let held = match row.inode {
+            0 => Vec::new(),
+            inode => owners.take(inode),
+        };
+        row.owner = match held.is_empty() {
+            true => row.without_holder(denied),
+            false => Owner::Process,
+        };
+        row.holders = held
+            .into_iter()
+            .map(|held| Holder {
+                pid: held.pid,
+                comm: names
+                    .entry(held.pid)
+                    .or_insert_with(|| command_name(held.pid))
+                    .clone(),
+                fd: held.fd,
+            })
+            .collect();
+    }
+}
+
+/// Tells each row the path of its cgroup.
+pub(super) fn give_cgroups(rows: &mut [Row]) {
+    let ids: HashSet<u64> = rows.iter().filter_map(|row| row.cgroup_id).collect();
+    let paths = cgroups::paths(&ids);
+    for row in rows {
+        row.cgroup = row.cgroup_id.and_then(|id| paths.get(&id).cloned());
+    }
+}
