@@ -186,7 +186,7 @@ impl FromStr for Net {
 }
 
 impl Net {
-    fn prefix(self) -> Prefix {
+    pub(super) fn prefix(self) -> Prefix {
         let mut bytes = [0; 16];
         let family = match self.addr {
             IpAddr::V4(a) => {
@@ -284,7 +284,7 @@ fn in_cgroup(pid: u32, path: &Path) -> bool {
 }
 
 /// A network namespace's inode.
-fn netns(text: &str) -> Result<u32> {
+pub(super) fn netns(text: &str) -> Result<u32> {
     if let Ok(number) = text.parse::<u32>() {
         if let Ok(meta) = fs::metadata(format!("/proc/{number}/ns/net")) {
             return Ok(u32::try_from(meta.ino())?);

@@ -13,10 +13,14 @@ use crate::{render::Style, workload};
 
 mod bench;
 mod causes;
+mod decode;
 mod demo;
 mod explain;
+mod fields;
 mod filters;
+mod schema;
 mod session;
+mod snapshot;
 mod trace;
 
 /// Names every byte of a TCP socket's send memory.
@@ -54,6 +58,14 @@ enum Command {
     Trace(Box<trace::Options>),
     /// Reproduce a case on this kernel, with real sockets, and explain it
     Demo(Box<demo::Options>),
+    /// Show every TCP socket's memory, whose it is, and whether it adds up (no eBPF, any user)
+    Snapshot(Box<snapshot::Options>),
+    /// Say in words what `ss -m` printed
+    Decode(decode::Options),
+    /// Explain the values that `ss -m` and skmem print
+    Fields(fields::Options),
+    /// Print the JSON Schema of a command's --json output
+    Schema(schema::Options),
     /// Measure what tracing costs on this machine
     Bench(bench::Options),
     /// Explain the names of causes
@@ -117,6 +129,10 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Explain(options) => explain::run(*options, cli.verbose).await,
         Command::Trace(options) => trace::run(*options, cli.verbose).await,
         Command::Demo(options) => demo::run(*options, cli.verbose).await,
+        Command::Snapshot(options) => snapshot::run(*options).await,
+        Command::Decode(options) => decode::run(&options),
+        Command::Fields(options) => fields::run(&options),
+        Command::Schema(options) => schema::run(&options),
         Command::Bench(options) => bench::run(options).await,
         Command::Causes(options) => causes::run(&options),
         Command::Workload(_) => Ok(ExitCode::SUCCESS),

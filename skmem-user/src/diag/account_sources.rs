@@ -109,7 +109,8 @@ fn sock_of(path: &Path) -> Option<u64> {
 }
 
 /// Where cgroup v2 is mounted.
-pub(super) fn cgroup2_root() -> Option<PathBuf> {
+#[must_use]
+pub fn cgroup2_root() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     let mut lines = mounts.lines().map(|line| line.split(' '));
     lines.find_map(|mut words| {

@@ -77,27 +77,16 @@ pub(super) fn useful(verdict: &Verdict) -> Vec<Advice> {
 
 /// What is often said to help, and why it does not here.
 pub(super) fn useless(verdict: &Verdict) -> Vec<Advice> {
-    let filled = [
-        Cause::TailAppend,
-        Cause::FirstFill,
-        Cause::TailRefill,
-        Cause::Splice,
-    ];
     let growth = growth(verdict);
-    let main = growth
-        .iter()
-        .find(|(cause, _)| filled.iter().any(|f| f.name() == *cause));
+    let useless = |cause: &str| texts::named(cause).map_or(&[][..], |words| words.useless);
+    let main = growth.iter().find(|(cause, _)| !useless(cause).is_empty());
     let mut list = List::default();
     if let Some((cause, _)) = main
         && verdict.excess > 0
         && verdict.size_goal > verdict.mss
     {
-        list.add(verdict, cause, Remedy::GsoOff);
-        if verdict.size_goal >= verdict.sndbuf {
-            list.add(verdict, cause, Remedy::SmallerLimit);
-        }
-        if !bounds_unsent(verdict) {
-            list.add(verdict, cause, Remedy::LowatOneSkb);
+        for remedy in useless(cause).iter().filter(|r| fits(verdict, **r)) {
+            list.add(verdict, cause, *remedy);
         }
     }
     list.0.into_iter().map(|(_, advice)| advice).collect()
@@ -158,12 +147,17 @@ fn fits(verdict: &Verdict, remedy: Remedy) -> bool {
     match remedy {
         Remedy::Reader => verdict.peer_window.closed,
         Remedy::SmallerGoal => verdict.gso_segs > 1,
-        Remedy::SmallerWindow => verdict.size_goal > verdict.mss,
+        // With a smaller size_goal more skbs pass the test: it helps where one
+        // alone goes far past the limit, and may do harm where it does not.
+        Remedy::SmallerWindow => verdict.size_goal >= 2 * verdict.sndbuf,
         Remedy::BoundUnsent => bounds_unsent(verdict),
         Remedy::Doubled => verdict
             .so_sndbuf
             .is_some_and(|asked| verdict.send_q > asked && asked > 0),
         Remedy::FixLimit | Remedy::LockLimit => !verdict.limit_locked,
+        Remedy::SmallerLimit => verdict.size_goal >= verdict.sndbuf,
+        Remedy::Unset => verdict.limit_locked && verdict.size_goal >= verdict.sndbuf,
+        Remedy::LowatOneSkb => !bounds_unsent(verdict),
         Remedy::LargerWrites => {
             verdict.skbs.is_some_and(|n| n > 2) && verdict.skb_overhead * 4 > verdict.payload
         }
@@ -192,6 +186,7 @@ impl List {
                 advice,
                 price: words.price.to_owned(),
                 evidence: words.evidence,
+                reproduce: (!words.reproduce.is_empty()).then_some(words.reproduce),
             },
         ));
     }

@@ -6,6 +6,7 @@ use skmem_common::cause::{Cause, LimitCause};
 
 use super::{
     chain::Step,
+    remedies,
     texts::{self, Words},
 };
 
@@ -110,6 +111,8 @@ pub struct Description {
     pub demo: Option<&'static str>,
     /// What can be done, most useful first.
     pub remedies: Vec<Remedy>,
+    /// What is often said to help and does not.
+    pub useless: Vec<Remedy>,
 }
 
 /// A piece of advice as JSON has it.
@@ -121,6 +124,8 @@ pub struct Remedy {
     pub price: &'static str,
     /// How it is known.
     pub evidence: &'static str,
+    /// The command that tries it; None where it was not tried.
+    pub reproduce: Option<&'static str>,
 }
 
 impl Page {
@@ -128,7 +133,16 @@ impl Page {
     #[must_use]
     pub fn describe(&self) -> Description {
         let w = &self.words;
-        let remedies = w.remedies.iter().map(|remedy| remedy.words());
+        let describe = |list: &[remedies::Remedy]| {
+            let words = list.iter().map(|remedy| remedy.words());
+            let described = words.map(|said| Remedy {
+                advice: said.advice,
+                price: said.price,
+                evidence: said.evidence,
+                reproduce: (!said.reproduce.is_empty()).then_some(said.reproduce),
+            });
+            described.collect()
+        };
         Description {
             name: self.name,
             kind: self.kind,
@@ -140,13 +154,8 @@ impl Page {
             over: w.over,
             seen: w.seen,
             demo: (!w.demo.is_empty()).then_some(w.demo),
-            remedies: remedies
-                .map(|said| Remedy {
-                    advice: said.advice,
-                    price: said.price,
-                    evidence: said.evidence,
-                })
-                .collect(),
+            remedies: describe(w.remedies),
+            useless: describe(w.useless),
         }
     }
 }
@@ -293,6 +302,28 @@ mod tests {
             if let Some(rest) = page.words.demo.strip_prefix("skmem demo ") {
                 let name = rest.split(' ').next().unwrap();
                 assert!(crate::workload::find(name).is_ok(), "{}", page.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_command_that_tries_an_advice_is_one() {
+        use crate::workload::{Options, find as case, fix::Choice};
+        let pages = all();
+        let of = |p: &Page| [p.words.remedies, p.words.useless].concat();
+        let remedies = pages.iter().flat_map(of);
+        for words in remedies.map(|r| r.words()) {
+            let mut rest = words.reproduce.split(' ').skip(2);
+            assert_eq!(
+                words.reproduce.is_empty(),
+                words.evidence.starts_with("read")
+            );
+            let Some(name) = rest.next() else { continue };
+            let case = case(name).unwrap();
+            if let (Some("--fix"), Some(fix)) = (rest.next(), rest.next()) {
+                let fix: Choice = fix.parse().unwrap();
+                fix.apply(case, &Options::default()).unwrap();
+                assert!(words.evidence.contains(words.reproduce), "{words:?}");
             }
         }
     }

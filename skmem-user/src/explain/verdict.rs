@@ -322,6 +322,8 @@ pub struct Advice {
     pub price: String,
     /// How it is known.
     pub evidence: &'static str,
+    /// The command that tries it; None where it was not tried.
+    pub reproduce: Option<&'static str>,
 }
 
 impl Verdict {

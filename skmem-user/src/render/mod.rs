@@ -20,6 +20,7 @@ mod ops;
 mod overview;
 mod pages;
 mod parts;
+pub mod snapshot;
 mod stuck;
 mod style;
 #[cfg(test)]

@@ -5,7 +5,10 @@ use super::{
     layout::{hang, row, title},
     style::{Role, Style},
 };
-use crate::explain::pages::{Kind, Page};
+use crate::explain::{
+    pages::{Kind, Page},
+    remedies::{Remedy, Words},
+};
 
 /// Columns of labels.
 const LABEL: usize = 10;
@@ -44,17 +47,37 @@ pub fn cause_page(page: &Page, style: &Style) -> String {
     for (label, text) in facts(page) {
         row(&mut out, label, LABEL, &text, style);
     }
-    if !words.remedies.is_empty() {
-        title(&mut out, "What can be done", style);
+    list(&mut out, "What can be done", words.remedies, true, style);
+    list(&mut out, "What does not help", words.useless, false, style);
+    out
+}
+
+fn list(out: &mut String, heading: &str, remedies: &[Remedy], price: bool, style: &Style) {
+    if !remedies.is_empty() {
+        title(out, heading, style);
     }
-    for (n, remedy) in words.remedies.iter().enumerate() {
+    for (n, remedy) in remedies.iter().enumerate() {
         let said = remedy.words();
         let head = format!("  {}. ", n + 1);
-        hang(&mut out, &head, head.len(), said.advice, None, style);
-        let aside = format!("Price: {}. Known: {}.", said.price, said.evidence);
-        hang(&mut out, "     ", 5, &aside, Some(Role::Aside), style);
+        hang(out, &head, head.len(), said.advice, None, style);
+        hang(
+            out,
+            "     ",
+            5,
+            &aside(&said, price),
+            Some(Role::Aside),
+            style,
+        );
     }
-    out
+}
+
+fn aside(said: &Words, price: bool) -> String {
+    let price = if price {
+        format!("Price: {}. ", said.price)
+    } else {
+        String::new()
+    };
+    format!("{price}Known: {}.", said.evidence)
 }
 
 /// The document. Ends with a newline.
@@ -82,7 +105,32 @@ pub fn causes_markdown(pages: &[Page]) -> String {
             markdown_page(&mut out, page);
         }
     }
+    measured(&mut out, pages);
     out
+}
+
+/// Each piece of advice once, with how it is known.
+fn measured(out: &mut String, pages: &[Page]) {
+    out.push_str(
+        "\n## How the advice is known\n\nTried in a VM (two CPUs under TCG) on Debian's kernels, \
+         once each; `skmem demo … --fix …` tries it again.\n\n| advice | known |\n|---|---|\n",
+    );
+    let mut seen: Vec<Remedy> = Vec::new();
+    let of = |p: &Page| [p.words.remedies, p.words.useless].concat();
+    for remedy in pages.iter().flat_map(of) {
+        if seen.contains(&remedy) {
+            continue;
+        }
+        seen.push(remedy);
+        let said = remedy.words();
+        // As much of it as tells it from the others.
+        let mut first = said.advice;
+        for end in [": ", ". ", " ("] {
+            first = first.split(end).next().unwrap_or_default();
+        }
+        let first = first.trim_end_matches('.');
+        out.push_str(&format!("| {first} | {} |\n", said.evidence));
+    }
 }
 
 fn markdown_page(out: &mut String, page: &Page) {
@@ -91,19 +139,24 @@ fn markdown_page(out: &mut String, page: &Page) {
     for (label, text) in facts(page) {
         out.push_str(&format!("- **{label}**: {text}\n"));
     }
-    if words.remedies.is_empty() {
-        return;
+    markdown_list(out, "What can be done", words.remedies, true);
+    markdown_list(out, "What does not help", words.useless, false);
+}
+
+fn markdown_list(out: &mut String, heading: &str, remedies: &[Remedy], price: bool) {
+    if !remedies.is_empty() {
+        out.push_str(&format!("\n{heading}:\n\n"));
     }
-    out.push_str("\nWhat can be done:\n\n");
-    for (n, remedy) in words.remedies.iter().enumerate() {
+    for (n, remedy) in remedies.iter().enumerate() {
         let said = remedy.words();
-        out.push_str(&format!(
-            "{}. {}\n   Price: {}. Known: {}.\n",
-            n + 1,
-            said.advice,
-            said.price,
-            said.evidence
-        ));
+        out.push_str(&format!("{}. {}", n + 1, said.advice));
+        if price {
+            out.push_str(&format!(" Price: {}.", said.price));
+        }
+        match said.reproduce {
+            "" => out.push_str(" Not tried.\n"),
+            command => out.push_str(&format!(" Tried: `{command}`.\n")),
+        }
     }
 }
 

@@ -283,6 +283,15 @@ pub(super) fn explanation(out: &mut String, v: &Verdict, style: &Style) {
 pub(super) fn advice(out: &mut String, v: &Verdict, style: &Style) {
     list(out, "What can be done", &v.advice, true, style);
     list(out, "What does not help here", &v.not_helpful, false, style);
+    let mut all = v.advice.iter().chain(&v.not_helpful);
+    if let Some(tried) = all.find(|a| a.evidence.contains(" --fix ")) {
+        let text = format!(
+            "what was measured on each kernel: `skmem causes {}`",
+            tried.cause
+        );
+        out.push('\n');
+        hang(out, "", 0, &text, Some(Role::Aside), style);
+    }
 }
 
 fn list(out: &mut String, heading: &str, advice: &[Advice], price: bool, style: &Style) {
@@ -298,7 +307,10 @@ fn list(out: &mut String, heading: &str, advice: &[Advice], price: bool, style: 
         if price {
             aside = format!("Price: {}. ", a.price);
         }
-        aside.push_str(&format!("Known: {}.", a.evidence));
+        aside.push_str(&match a.reproduce {
+            Some(command) => format!("Tried: `{command}`."),
+            None => format!("Known: {}.", a.evidence),
+        });
         hang(out, "     ", 5, &aside, Some(Role::Aside), style);
     }
 }

@@ -73,8 +73,8 @@ fn inside(net: &Prefix, ip: IpAddr) -> bool {
         }
     };
     let mut words = [0; 4];
-    for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
-        *word = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u32::from_ne_bytes(*bytes);
     }
     net.holds(family as u16, &words)
 }

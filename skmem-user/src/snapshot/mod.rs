@@ -14,6 +14,7 @@ pub mod order;
 mod people;
 mod reading;
 pub mod row;
+pub mod schema;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

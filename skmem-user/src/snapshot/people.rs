@@ -16,10 +16,11 @@ pub(super) fn give(rows: &mut [Row], owners: &mut Owners, notes: &mut Vec<String
     let mut names = HashMap::new();
     assign(rows, owners, &mut names);
     let denied = owners.denied > 0;
-    if !denied && rows.iter().any(|row| row.owner == Owner::NotFound) {
-        if let Ok(mut again) = Owners::read() {
-            assign(rows, &mut again, &mut names);
-        }
+    if !denied
+        && rows.iter().any(|row| row.owner == Owner::NotFound)
+        && let Ok(mut again) = Owners::read()
+    {
+        assign(rows, &mut again, &mut names);
     }
     let unknown = rows.iter().filter(|row| row.owner == Owner::NotPermitted).count();
     if unknown > 0 {

@@ -24,6 +24,7 @@ mod sink;
 mod skip;
 mod sockets;
 mod stage;
+mod time;
 mod undo;
 mod writer;
 

@@ -31,9 +31,9 @@ use skmem_common::{
 use crate::check::Check;
 
 /// Events kept to show what led to something wrong.
-const KEPT: usize = 20_000;
+const KEPT: usize = 60_000;
 /// How many of a socket's events to show.
-const SHOWN: usize = 14;
+const SHOWN: usize = 20;
 
 thread_local! {
     /// Trials run in one thread.

@@ -5,8 +5,8 @@ use std::{
     env,
     io::Write,
     net::{TcpListener, TcpStream},
-    path::Path,
     os::unix::process::CommandExt,
+    path::Path,
     process::{Command, Output, Stdio, id},
     sync::{
         Arc,
@@ -67,7 +67,10 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("binary::demo-text", demo_text),
         Trial::test("binary::demo-list", demo_list),
         Trial::test("binary::explain-json-runs-a-command", explain_command),
-        Trial::test("binary::explain-pid-finds-an-older-blocked-writer", explain_older),
+        Trial::test(
+            "binary::explain-pid-finds-an-older-blocked-writer",
+            explain_older,
+        ),
         Trial::test("binary::trace-json-lines", trace),
         Trial::test("binary::wrong-usage-ends-with-2", usage),
         Trial::test("binary::failures-end-with-1", failures),
@@ -319,13 +322,21 @@ fn explain_older() -> Result<(), Failed> {
         ] {
             check.equal(key, int(verdict, key), value.into());
         }
-        check.equal("socket.pid", int(&verdict["socket"], "pid"), ready.pid.into());
+        check.equal(
+            "socket.pid",
+            int(&verdict["socket"], "pid"),
+            ready.pid.into(),
+        );
         check.equal(
             "socket.sport",
             int(&verdict["socket"], "sport"),
             truth.endpoint.sport.into(),
         );
-        check.equal("socket.older", &verdict["socket"]["older"], &Value::from(true));
+        check.equal(
+            "socket.older",
+            &verdict["socket"]["older"],
+            &Value::from(true),
+        );
         check.equal("unattributed", &verdict["unattributed"], &Value::from(0));
     }
     runtime.block_on(driver.finish())?;

@@ -34,6 +34,9 @@ const CLOSING: Duration = Duration::from_secs(30);
 /// How long a socket may take whose FIN was lost while its peer's namespace went away: it asks nobody for minutes
 /// (`tcp_orphan_retries`).
 const LOST_FIN: Duration = Duration::from_secs(3);
+/// Scenarios so busy that newer kernels skip runs of programs (one that is preempted blocks itself for all others on its
+/// CPU): where the last calls on a socket were such, its account stands at the call before them until the next one.
+const CROWDS: &[&str] = &["storm", "many-sockets", "under-traffic"];
 /// Scenarios whose network loses packets to the very end.
 const LOSSY: &[&str] = &["loss"];
 /// Tries at a reading during which nothing moved.
@@ -106,6 +109,7 @@ impl Case {
     }
 
     fn play(&self, bench: &mut Bench, check: &mut Check, row: &mut Row) -> Result<(), DriverError> {
+        let skipped = bench.tracer.skipped_runs();
         let mut driver = bench
             .during(async { Driver::spawn(Path::new(SKMEM), self.scenario.name, &self.options) })?;
         let ready = bench.during(driver.ready())?;
@@ -117,6 +121,7 @@ impl Case {
         bench.during(driver.go())?;
         let settled = bench.during(driver.settled())?;
         let (truths, accounts) = reading(bench, &mut driver, check)?;
+        unnamed(bench, check);
         for account in &accounts {
             sums::replay(check, "at rest", &bench.tape.replay, account);
         }
@@ -127,6 +132,7 @@ impl Case {
                 .map_err(|error| DriverError::Failed(error.to_string()))?,
             older: !ready.connections.is_empty(),
             counters: settled.counters,
+            skipped_runs: bench.tracer.skipped_runs() - skipped,
             limits: bench.tape.limits.clone(),
             truths,
             accounts,
@@ -147,9 +153,7 @@ impl Case {
         eprintln!("tests: {}: found {}", self.name, found.line());
         found.check(check, self.provokes, kernel());
         formulas::of_the_end(check, self.scenario.name, &rest, &found);
-        for story in &bench.tape.suspects {
-            check.fails(format!("events around bytes that nothing names:\n{story}"));
-        }
+        unnamed(bench, check);
         bench.every_record_is_accounted_for(check);
         Ok(())
     }
@@ -162,15 +166,30 @@ impl Case {
             sums::check(check, account);
             formulas::every_socket(check, account);
         }
+        // Each socket that is behind needs a run that was skipped.
+        let excused = if CROWDS.contains(&self.scenario.name) {
+            rest.skipped_runs
+        } else {
+            0
+        };
+        let mut behind = 0;
         for (n, truth) in rest.truths.iter().enumerate() {
             let Some(account) = truth::account_of(&rest.accounts, truth, ready.netns) else {
                 check.fails(format!("no account of {:?}", truth.endpoint));
                 continue;
             };
-            truth::check(check, account, truth);
+            let mut of_it = Check::default();
+            truth::check(&mut of_it, account, truth);
             if !rest.older {
-                formulas::written(check, account, truth);
+                // The one scenario in which the server sends.
+                let accepted = self.scenario.name == "listener-inherit";
+                formulas::written(&mut of_it, account, truth, accepted);
             }
+            if !of_it.is_good() && behind < excused {
+                behind += 1;
+                continue;
+            }
+            check.take(of_it);
             formulas::of_scenario(check, self.scenario.name, rest, account, truth);
             if account.ledger.worst_excess > 0 {
                 verdict::check(check, account, truth);
@@ -179,6 +198,20 @@ impl Case {
                 eprintln!("tests: {}: {}", self.name, describe(account, truth));
             }
         }
+        if behind > 0 {
+            eprintln!(
+                "tests: {}: {behind} of {} accounts are behind their sockets, with {excused} runs skipped",
+                self.name,
+                rest.truths.len()
+            );
+        }
+    }
+}
+
+/// The stories of bytes that nothing names, so far.
+pub fn unnamed(bench: &mut Bench, check: &mut Check) {
+    for story in bench.tape.suspects.drain(..) {
+        check.fails(format!("events around bytes that nothing names:\n{story}"));
     }
 }
 
@@ -188,6 +221,8 @@ pub struct Rest {
     /// Its sockets are older than their accounts.
     pub older: bool,
     pub counters: Counters,
+    /// Program runs skipped meanwhile.
+    pub skipped_runs: u64,
     /// Records that moved limits.
     pub limits: Vec<Event>,
     pub truths: Vec<Truth>,

@@ -1,25 +1,28 @@
 //! Checks that go on after a failure, so that one run tells all that is wrong.
 
-use std::fmt::{Debug, Display};
+use std::{
+    collections::HashMap,
+    fmt::{Debug, Display},
+};
 
 use libtest_mimic::Failed;
 
-/// More failures than this of one trial say nothing new.
-const MOST: usize = 30;
+/// More failures than this of one kind say nothing new: thousands of sockets may fail alike.
+const MOST: usize = 5;
 
 /// What went wrong so far.
 #[derive(Debug, Default)]
 pub struct Check {
     lines: Vec<String>,
-    more: usize,
+    kinds: HashMap<String, usize>,
 }
 
 impl Check {
     /// `got` must be `want`.
-    pub fn equal<T: PartialEq + Debug>(&mut self, what: impl Display, got: T, want: T) -> bool {
-        let good = got == want;
-        self.that(good, || format!("{what}: {got:?}, not {want:?}"));
-        good
+    pub fn equal<T: PartialEq + Debug>(&mut self, what: impl Display, got: T, want: T) {
+        if got != want {
+            self.fails(format!("{what}: {got:?}, not {want:?}"));
+        }
     }
 
     /// `good` must hold.
@@ -31,22 +34,39 @@ impl Check {
 
     /// Something is wrong.
     pub fn fails(&mut self, what: String) {
-        if self.lines.len() < MOST {
+        let count = self.kinds.entry(kind(&what)).or_default();
+        *count += 1;
+        if *count <= MOST {
             self.lines.push(what);
-        } else {
-            self.more += 1;
         }
     }
 
+    /// Whether nothing is wrong.
+    pub fn is_good(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Takes in what another one found.
+    pub fn take(&mut self, other: Self) {
+        other.lines.into_iter().for_each(|line| self.fails(line));
+    }
+
     /// All of it as a trial's failure.
-    pub fn done(self) -> Result<(), Failed> {
+    pub fn done(mut self) -> Result<(), Failed> {
         if self.lines.is_empty() {
             return Ok(());
         }
-        let mut text = self.lines.join("\n");
-        if self.more > 0 {
-            text.push_str(&format!("\n… and {} more", self.more));
+        let more: usize = self.kinds.values().map(|n| n.saturating_sub(MOST)).sum();
+        if more > 0 {
+            self.lines.push(format!("… and {more} more of these"));
         }
-        Err(text.into())
+        Err(self.lines.join("\n").into())
     }
+}
+
+/// A message less its numbers.
+fn kind(what: &str) -> String {
+    what.split([' ', ':', '(', ','])
+        .filter(|word| !word.contains(|c: char| c.is_ascii_digit()))
+        .collect()
 }

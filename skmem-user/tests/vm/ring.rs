@@ -53,7 +53,7 @@ fn tiny() -> Result<(), Failed> {
         match truth::account_of(&accounts, truth, ready.netns) {
             Some(account) => {
                 truth::check(&mut check, account, truth);
-                formulas::written(&mut check, account, truth);
+                formulas::written(&mut check, account, truth, false);
             }
             None => check.fails(format!("no account of {:?}", truth.endpoint)),
         }

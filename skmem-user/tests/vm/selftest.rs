@@ -34,9 +34,13 @@ pub fn trials() -> Vec<Trial> {
         noticed("a-cause-missing-since-the-admission", |account, _| {
             account.ledger.now.since_mask &= !(1 << Cause::TailAppend as u32);
         }),
-        noticed("a-queue-one-byte-longer", |_, truth| truth.mem.wmem_queued += 1),
+        noticed("a-queue-one-byte-longer", |_, truth| {
+            truth.mem.wmem_queued += 1
+        }),
         noticed("a-limit-that-moved", |_, truth| truth.mem.sndbuf += 2),
-        noticed("an-acknowledgement-missed", |_, truth| truth.queues.outq -= 1448),
+        noticed("an-acknowledgement-missed", |_, truth| {
+            truth.queues.outq -= 1448
+        }),
         noticed("a-segment-sent", |_, truth| truth.queues.outq_nsd -= 1448),
         noticed("another-connection", |_, truth| truth.endpoint.dport += 1),
     ]
@@ -59,7 +63,7 @@ fn noticed(name: &str, spoil: fn(&mut Account, &mut Truth)) -> Trial {
 fn all(check: &mut Check, account: &Account, truth: &Truth) {
     sums::check(check, account);
     formulas::every_socket(check, account);
-    formulas::written(check, account, truth);
+    formulas::written(check, account, truth, true);
     truth::check(check, account, truth);
 }
 

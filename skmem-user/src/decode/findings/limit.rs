@@ -97,5 +97,5 @@ pub(super) fn small_or_locked(reading: &Reading, limits: &Limits) -> Option<Find
         LimitState::Unknown if origin.evidence.starts_with("sock_diag") => return None,
         LimitState::Unknown => "tb may be locked by SO_SNDBUF, which ends autotuning",
     };
-    note("tb", format!("{what} ({} is {}).", bytes(sndbuf), origin.evidence))
+    note("limit", "tb", format!("{what} ({} is {}).", bytes(sndbuf), origin.evidence))
 }

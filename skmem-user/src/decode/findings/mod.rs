@@ -30,6 +30,8 @@ pub enum Weight {
 pub struct Finding {
     /// How much it matters.
     pub weight: Weight,
+    /// Its name, which does not change.
+    pub tag: &'static str,
     /// The letters or values that it is about, as `ss` prints them: "t w".
     pub about: &'static str,
     /// What it says.
@@ -87,19 +89,21 @@ pub fn findings(reading: &Reading, limits: &Limits) -> Vec<Finding> {
     found
 }
 
-fn note(about: &'static str, text: String) -> Option<Finding> {
+fn note(tag: &'static str, about: &'static str, text: String) -> Option<Finding> {
     let weight = Weight::Note;
     Some(Finding {
         weight,
+        tag,
         about,
         text,
     })
 }
 
-fn alarm(about: &'static str, text: String) -> Option<Finding> {
+fn alarm(tag: &'static str, about: &'static str, text: String) -> Option<Finding> {
     let weight = Weight::Alarm;
     Some(Finding {
         weight,
+        tag,
         about,
         text,
     })

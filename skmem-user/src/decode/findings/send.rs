@@ -16,8 +16,7 @@ pub(super) fn over_limit(reading: &Reading) -> Option<Finding> {
         0 => "w has reached tb".to_owned(),
         over => format!("w is {} over tb ({} %)", bytes(over), percent(queued, limit)),
     };
-    alarm(
-        "w tb",
+    alarm("over-limit", "w tb",
         format!(
             "{excess}: send() waits or gives EAGAIN until w is below two thirds of tb. The limit is tested before \
              a new packet is begun and not while one is filled; `skmem explain` names each byte of the excess."
@@ -35,7 +34,7 @@ pub(super) fn waits_in_tcp(reading: &Reading) -> Option<Finding> {
         0 => "t is 0: nothing is in the queueing discipline or the card, everything waits in TCP".to_owned(),
         t => format!("t is {}: nearly everything waits in TCP, not below it", bytes(t)),
     };
-    alarm("t w", format!("{where_}. {}", held_by(reading)))
+    alarm("waits-in-tcp", "t w", format!("{where_}. {}", held_by(reading)))
 }
 
 /// What holds the data that waits in TCP.
@@ -92,8 +91,7 @@ pub(super) fn below_tcp(reading: &Reading) -> Option<Finding> {
     if reading.is_udp() || below < SMALL || below.saturating_mul(2) < queued {
         return None;
     }
-    alarm(
-        "t",
+    alarm("below-tcp", "t",
         format!(
             "{} have left TCP and are still in the queueing discipline or the card: look at `tc -s qdisc` and the \
              device, not at windows.",
@@ -111,8 +109,7 @@ pub(super) fn retransmits(reading: &Reading) -> Option<Finding> {
         .or(reading.info.backoff)
         .unwrap_or(0);
     if timeouts >= 2 && reading.send_q? > 0 {
-        return alarm(
-            "timer",
+        return alarm("timeouts", "timer",
             format!(
                 "{} timeouts in a row: nothing has been acknowledged for a while. The peer or the path is gone.",
                 grouped(timeouts)
@@ -120,8 +117,7 @@ pub(super) fn retransmits(reading: &Reading) -> Option<Finding> {
         );
     }
     let lost = reading.info.lost.or(reading.info.retrans).filter(|lost| *lost > 0)?;
-    note(
-        "lost retrans",
+    note("losses", "lost retrans",
         format!("{} segments are lost or being sent again now.", grouped(lost)),
     )
 }
@@ -133,8 +129,7 @@ pub(super) fn limited_for(reading: &Reading) -> Option<Finding> {
     let share = |part: Option<i64>| percent(part.unwrap_or(0), busy);
     let (peer, buffer) = (share(info.rwnd_limited_ms), share(info.sndbuf_limited_ms));
     if buffer >= 20 {
-        return alarm(
-            "sndbuf_limited",
+        return alarm("sndbuf-limited", "sndbuf_limited",
             format!(
                 "For {buffer} % of the time with data to send, the send buffer was what kept it from going \
                  faster: a larger SO_SNDBUF, or none, would help."
@@ -142,8 +137,7 @@ pub(super) fn limited_for(reading: &Reading) -> Option<Finding> {
         );
     }
     (peer >= 50).then_some(())?;
-    note(
-        "rwnd_limited",
+    note("peer-limited", "rwnd_limited",
         format!(
             "For {peer} % of the time with data to send, the peer's window stopped it: a larger send buffer only \
              queues more."
@@ -157,8 +151,7 @@ pub(super) fn overhead(reading: &Reading) -> Option<Finding> {
     if payload == 0 || overhead < SMALL || overhead < payload {
         return None;
     }
-    note(
-        "w Send-Q",
+    note("overhead", "w Send-Q",
         format!(
             "{} of memory for {} of data: many small packets, or small zero-copy sends, which count whole \
              pages.",
@@ -178,8 +171,7 @@ pub(super) fn orphan(reading: &Reading) -> Option<Finding> {
     if !closing || send_q == 0 || !reading.users.is_empty() || reading.inode.is_some_and(|inode| inode != 0) {
         return None;
     }
-    note(
-        "Send-Q",
+    note("orphan", "Send-Q",
         format!(
             "The application has closed; {} stay with the kernel until they are acknowledged or it gives up \
              (tcp_orphan_retries), in no process's account.",
@@ -191,8 +183,7 @@ pub(super) fn orphan(reading: &Reading) -> Option<Finding> {
 pub(super) fn forward(reading: &Reading) -> Option<Finding> {
     let forward = reading.memory.forward_alloc?;
     if forward < 0 {
-        return note(
-            "f",
+        return note("forward-alloc", "f",
             format!(
                 "f is {}, which ss prints as {}: charged less than used, for a moment.",
                 grouped(forward),
@@ -203,8 +194,7 @@ pub(super) fn forward(reading: &Reading) -> Option<Finding> {
     if forward < 256 << 10 {
         return None;
     }
-    note(
-        "f",
+    note("forward-alloc", "f",
         format!(
             "{} are charged to the socket and not in use: normal up to 2 MiB before kernel 6.0.",
             bytes(forward)
@@ -214,8 +204,7 @@ pub(super) fn forward(reading: &Reading) -> Option<Finding> {
 
 pub(super) fn options(reading: &Reading) -> Option<Finding> {
     let optmem = reading.memory.optmem.filter(|optmem| *optmem >= 4096)?;
-    note(
-        "o",
+    note("option-memory", "o",
         format!(
             "{} for options: zero-copy notifications that were not read, BPF storage, or keys.",
             bytes(optmem)

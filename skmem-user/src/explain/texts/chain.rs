@@ -19,6 +19,7 @@ pub(super) const CLAMPED_TO_WMEM_MAX: Words = Words {
     seen: SEEN,
     demo: "skmem demo sndbuf-force --all",
     remedies: NOTHING,
+    useless: NOTHING,
 };
 
 pub(super) const DOUBLED: Words = Words {
@@ -34,6 +35,7 @@ pub(super) const DOUBLED: Words = Words {
     seen: SEEN,
     demo: "skmem demo article",
     remedies: &[Remedy::Doubled],
+    useless: NOTHING,
 };
 
 pub(super) const RAISED_TO_MINIMUM: Words = Words {
@@ -49,6 +51,7 @@ pub(super) const RAISED_TO_MINIMUM: Words = Words {
     seen: SEEN,
     demo: "skmem demo sndbuf-minimum",
     remedies: NOTHING,
+    useless: NOTHING,
 };
 
 pub(super) const INHERITED_FROM_LISTENER: Words = Words {
@@ -65,6 +68,7 @@ pub(super) const INHERITED_FROM_LISTENER: Words = Words {
         setsockopt of its own",
     demo: "skmem demo listener-inherit",
     remedies: NOTHING,
+    useless: NOTHING,
 };
 
 pub(super) const MPTCP_SYNC: Words = Words {
@@ -81,6 +85,7 @@ pub(super) const MPTCP_SYNC: Words = Words {
     seen: "a subflow (mptcp_sendmsg_frag has run on it) with SOCK_SNDBUF_LOCK set",
     demo: "skmem demo mptcp",
     remedies: NOTHING,
+    useless: NOTHING,
 };
 
 pub(super) const SET_OTHERWISE: Words = Words {
@@ -97,4 +102,5 @@ pub(super) const SET_OTHERWISE: Words = Words {
     seen: SEEN,
     demo: "",
     remedies: NOTHING,
+    useless: NOTHING,
 };

@@ -1,6 +1,6 @@
 //! What moves the limit. In `because`, `{bytes}` is how far it fell.
 
-use super::{ALL, Words};
+use super::{ALL, NOTHING, Words};
 use crate::explain::remedies::Remedy;
 
 const LOCKED: &str = "sk_sndbuf differs from what the last hook saw, and SOCK_SNDBUF_LOCK is set";
@@ -21,6 +21,7 @@ pub(super) const SET_BY_APPLICATION: Words = Words {
     seen: LOCKED,
     demo: "skmem demo sndbuf-force --all",
     remedies: &[Remedy::Doubled],
+    useless: NOTHING,
 };
 
 pub(super) const AUTOTUNED_UP: Words = Words {
@@ -37,6 +38,7 @@ pub(super) const AUTOTUNED_UP: Words = Words {
     seen: UNLOCKED,
     demo: "skmem demo autotuned",
     remedies: &[Remedy::FixLimit, Remedy::LowerCeiling],
+    useless: NOTHING,
 };
 
 pub(super) const SHRUNK_BY_MEMORY_PRESSURE: Words = Words {
@@ -54,6 +56,7 @@ pub(super) const SHRUNK_BY_MEMORY_PRESSURE: Words = Words {
         is clear",
     demo: "skmem demo tcp-mem",
     remedies: &[Remedy::FindMemory, Remedy::LockLimit],
+    useless: NOTHING,
 };
 
 pub(super) const LOWERED_BELOW_QUEUE: Words = Words {
@@ -70,6 +73,7 @@ pub(super) const LOWERED_BELOW_QUEUE: Words = Words {
     seen: LOCKED,
     demo: "skmem demo sndbuf-lowered",
     remedies: &[Remedy::SetEarly, Remedy::Reader],
+    useless: NOTHING,
 };
 
 pub(super) const AUTOTUNED_DOWN: Words = Words {
@@ -85,4 +89,5 @@ pub(super) const AUTOTUNED_DOWN: Words = Words {
     seen: UNLOCKED,
     demo: "",
     remedies: &[Remedy::RaiseCeiling],
+    useless: NOTHING,
 };

@@ -22,6 +22,7 @@ pub(super) const FORCED: Words = Words {
     seen: "tcp_stream_alloc_skb (sk_stream_alloc_skb in 5.10) with its force argument set",
     demo: "skmem demo acks-blackholed",
     remedies: NOTHING,
+    useless: NOTHING,
 };
 
 pub(super) const REFUSED: Words = Words {
@@ -41,6 +42,7 @@ pub(super) const REFUSED: Words = Words {
     seen: "__sk_mem_schedule returned 0, or sk_stream_wait_memory began below the limit",
     demo: "skmem demo tcp-mem-locked --all",
     remedies: &[Remedy::FindMemory],
+    useless: NOTHING,
 };
 
 pub(super) const KTLS_RECORD: Words = Words {
@@ -57,4 +59,5 @@ pub(super) const KTLS_RECORD: Words = Words {
     seen: "sk_forward_alloc falls and sk_wmem_queued does not rise",
     demo: "skmem demo ktls",
     remedies: NOTHING,
+    useless: NOTHING,
 };

@@ -39,6 +39,8 @@ pub struct Words {
     pub demo: &'static str,
     /// What can be done where this cause matters, most useful first.
     pub remedies: &'static [Remedy],
+    /// What is often said to help and does not.
+    pub useless: &'static [Remedy],
 }
 
 const ALL: &str = "5.10 to 7.3";

@@ -22,6 +22,7 @@ pub(super) const TSO_SPLIT: Words = Words {
     seen: "an allocation inside tcp_write_xmit, and growth by its truesize.",
     demo: "skmem demo acks-blackholed",
     remedies: &[Remedy::Reader],
+    useless: NOTHING,
 };
 
 pub(super) const RETRANSMIT_FRAGMENT: Words = Words {
@@ -41,6 +42,7 @@ pub(super) const RETRANSMIT_FRAGMENT: Words = Words {
         other is inlined).",
     demo: "skmem demo acks-blackholed",
     remedies: &[Remedy::Loss],
+    useless: NOTHING,
 };
 
 pub(super) const SACK_SPLIT: Words = Words {
@@ -57,6 +59,7 @@ pub(super) const SACK_SPLIT: Words = Words {
     seen: "tcp_fragment inside tcp_ack.",
     demo: "skmem demo loss",
     remedies: &[Remedy::Loss],
+    useless: NOTHING,
 };
 
 pub(super) const PROBE_SPLIT: Words = Words {
@@ -74,6 +77,7 @@ pub(super) const PROBE_SPLIT: Words = Words {
     seen: "tcp_fragment inside tcp_send_loss_probe or tcp_write_wakeup.",
     demo: "skmem demo article",
     remedies: &[Remedy::Reader],
+    useless: NOTHING,
 };
 
 pub(super) const MTU_PROBE: Words = Words {
@@ -91,6 +95,7 @@ pub(super) const MTU_PROBE: Words = Words {
     seen: "icsk_mtup.probe_size was 0 at the entry of tcp_write_xmit and is not after.",
     demo: "skmem demo mtu-probing",
     remedies: NOTHING,
+    useless: NOTHING,
 };
 
 pub(super) const SYN: Words = Words {
@@ -107,6 +112,7 @@ pub(super) const SYN: Words = Words {
     seen: "tcp_connect, entry and exit. Inferred where write_seq moved by 1 in SYN-SENT.",
     demo: "skmem demo article --all",
     remedies: NOTHING,
+    useless: NOTHING,
 };
 
 pub(super) const SYN_DATA: Words = Words {
@@ -123,6 +129,7 @@ pub(super) const SYN_DATA: Words = Words {
     seen: "tcp_connect, entry and exit, with more than one allocation in between.",
     demo: "skmem demo tfo",
     remedies: NOTHING,
+    useless: NOTHING,
 };
 
 pub(super) const SYN_ACK: Words = Words {
@@ -138,6 +145,7 @@ pub(super) const SYN_ACK: Words = Words {
     seen: "tcp_send_synack, entry and exit.",
     demo: "",
     remedies: NOTHING,
+    useless: NOTHING,
 };
 
 pub(super) const FIN: Words = Words {
@@ -155,6 +163,7 @@ pub(super) const FIN: Words = Words {
         skb.",
     demo: "skmem demo fin-full-queue",
     remedies: NOTHING,
+    useless: NOTHING,
 };
 
 pub(super) const MPTCP_SUBFLOW: Words = Words {
@@ -172,4 +181,5 @@ pub(super) const MPTCP_SUBFLOW: Words = Words {
     seen: "mptcp_sendmsg_frag, entry and exit, on the subflow.",
     demo: "skmem demo mptcp",
     remedies: &[Remedy::Reader],
+    useless: NOTHING,
 };

@@ -1,7 +1,7 @@
 //! What the send path adds (`tcp_sendmsg_locked` and its like), and what was
 //! there before.
 
-use super::{ALL, Words};
+use super::{ALL, NOTHING, Words};
 use crate::explain::remedies::Remedy;
 
 const ONE_SKB: &[Remedy] = &[
@@ -14,12 +14,20 @@ const ONE_SKB: &[Remedy] = &[
 ];
 const TAIL: &[Remedy] = &[
     Remedy::Reader,
-    Remedy::SmallerGoal,
     Remedy::Eor,
+    Remedy::SmallerGoal,
     Remedy::SmallerWindow,
     Remedy::FixLimit,
     Remedy::BoundUnsent,
     Remedy::Doubled,
+];
+
+/// What is often said to help against a last skb that is filled past the limit.
+const WITHOUT_EFFECT: &[Remedy] = &[
+    Remedy::GsoOff,
+    Remedy::SmallerLimit,
+    Remedy::Unset,
+    Remedy::LowatOneSkb,
 ];
 
 pub(super) const PRE_EXISTING: Words = Words {
@@ -38,6 +46,7 @@ pub(super) const PRE_EXISTING: Words = Words {
         tcp_sendmsg_locked under skmem's eyes, or when skmem starts.",
     demo: "skmem demo older-than-tracer",
     remedies: &[Remedy::Reader, Remedy::StartEarlier],
+    useless: NOTHING,
 };
 
 pub(super) const UNATTRIBUTED: Words = Words {
@@ -54,6 +63,7 @@ pub(super) const UNATTRIBUTED: Words = Words {
         tail of the write queue and the size of an empty skb explain it.",
     demo: "",
     remedies: &[Remedy::Report],
+    useless: NOTHING,
 };
 
 pub(super) const NEW_SKB: Words = Words {
@@ -78,6 +88,7 @@ pub(super) const NEW_SKB: Words = Words {
         Remedy::FixLimit,
         Remedy::Doubled,
     ],
+    useless: NOTHING,
 };
 
 pub(super) const SKB_OVERHEAD: Words = Words {
@@ -95,6 +106,7 @@ pub(super) const SKB_OVERHEAD: Words = Words {
         sk_wmem_queued grew by whole empty skbs and no hook saw them queued.",
     demo: "skmem demo under-traffic",
     remedies: &[Remedy::Reader, Remedy::LargerWrites],
+    useless: NOTHING,
 };
 
 pub(super) const FIRST_FILL: Words = Words {
@@ -115,6 +127,7 @@ pub(super) const FIRST_FILL: Words = Words {
         where the call was not seen.",
     demo: "skmem demo one-large-write",
     remedies: ONE_SKB,
+    useless: WITHOUT_EFFECT,
 };
 
 pub(super) const TAIL_APPEND: Words = Words {
@@ -135,6 +148,7 @@ pub(super) const TAIL_APPEND: Words = Words {
         where the call was not seen.",
     demo: "skmem demo article",
     remedies: TAIL,
+    useless: WITHOUT_EFFECT,
 };
 
 pub(super) const TAIL_REFILL: Words = Words {
@@ -159,6 +173,7 @@ pub(super) const TAIL_REFILL: Words = Words {
         write_seq and that tail where the call was not seen.",
     demo: "skmem demo acks-blackholed",
     remedies: TAIL,
+    useless: WITHOUT_EFFECT,
 };
 
 pub(super) const SPLICE: Words = Words {
@@ -177,6 +192,7 @@ pub(super) const SPLICE: Words = Words {
         much.",
     demo: "skmem demo sendfile",
     remedies: ONE_SKB,
+    useless: WITHOUT_EFFECT,
 };
 
 pub(super) const ZEROCOPY_PAGE_ROUNDING: Words = Words {
@@ -196,4 +212,5 @@ pub(super) const ZEROCOPY_PAGE_ROUNDING: Words = Words {
         and new skbs.",
     demo: "skmem demo zerocopy-small",
     remedies: &[Remedy::CopySmall, Remedy::Reader],
+    useless: NOTHING,
 };

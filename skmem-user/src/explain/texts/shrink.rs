@@ -18,6 +18,7 @@ pub(super) const ACK: Words = Words {
         where the call was not seen.",
     demo: "skmem demo autotuned",
     remedies: NOTHING,
+    useless: NOTHING,
 };
 
 pub(super) const PARTIAL_ACK_TRIM: Words = Words {
@@ -34,6 +35,7 @@ pub(super) const PARTIAL_ACK_TRIM: Words = Words {
     seen: "tcp_trim_head, entry and exit.",
     demo: "skmem demo loss",
     remedies: NOTHING,
+    useless: NOTHING,
 };
 
 pub(super) const TAIL_MERGE: Words = Words {
@@ -50,6 +52,7 @@ pub(super) const TAIL_MERGE: Words = Words {
         Send-Q stood still. Inferred from that where the call was not seen.",
     demo: "skmem demo small-writes-nodelay",
     remedies: NOTHING,
+    useless: NOTHING,
 };
 
 pub(super) const RETRANSMIT_COLLAPSE: Words = Words {
@@ -65,6 +68,7 @@ pub(super) const RETRANSMIT_COLLAPSE: Words = Words {
     seen: "__tcp_retransmit_skb (tcp_retransmit_skb in 6.1), entry and exit.",
     demo: "skmem demo loss",
     remedies: NOTHING,
+    useless: NOTHING,
 };
 
 pub(super) const SACK_SHIFT: Words = Words {
@@ -81,6 +85,7 @@ pub(super) const SACK_SHIFT: Words = Words {
         empty skbs. A merge in a call that also frees is counted under ack.",
     demo: "skmem demo loss",
     remedies: NOTHING,
+    useless: NOTHING,
 };
 
 pub(super) const UNUSED_SKB: Words = Words {
@@ -96,6 +101,7 @@ pub(super) const UNUSED_SKB: Words = Words {
     seen: "tcp_remove_empty_skb, entry and exit.",
     demo: "skmem demo tcp-mem-locked --all",
     remedies: NOTHING,
+    useless: NOTHING,
 };
 
 pub(super) const PURGE: Words = Words {
@@ -111,6 +117,7 @@ pub(super) const PURGE: Words = Words {
         the socket closed.",
     demo: "skmem demo rst-full-queue --at-end",
     remedies: NOTHING,
+    useless: NOTHING,
 };
 
 pub(super) const RESET: Words = Words {
@@ -125,4 +132,5 @@ pub(super) const RESET: Words = Words {
     seen: "tcp_write_queue_purge inside tcp_reset.",
     demo: "skmem demo rst-full-queue --at-end",
     remedies: NOTHING,
+    useless: NOTHING,
 };

@@ -1,0 +1,300 @@
+//! `skmem snapshot`: all sockets' memory at once, and the machine's account. No eBPF, no privileges.
+
+use std::{
+    io::{BufWriter, IsTerminal as _, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::{Usage, duration, print, style};
+use crate::{
+    render::{
+        Style,
+        snapshot::{self as show, Show},
+    },
+    snapshot::{
+        SCHEMA, Snapshot,
+        account::Outcome,
+        capture::{self, Captured, capture},
+        delta::{Last, Turnover},
+        group::{By, Group, group},
+        order::{Sort, sort},
+    },
+};
+
+mod choose;
+mod watch;
+
+/// Sockets shown where nobody said how many.
+const FEW: usize = 20;
+/// Looks that `--check` takes before it gives up.
+const LOOKS: u32 = 5;
+/// Exit status for an account that does not close.
+const OPEN: u8 = 3;
+
+/// Show every TCP socket's memory, whose it is, and whether it adds up
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The columns carry the letters of `ss -m`; `skmem fields w` explains one. Any user may look; root also
+sees the owners of others' sockets and other network namespaces. Filters choose what is shown; the
+account is always of the whole machine.
+
+Examples:
+  skmem snapshot                          the sockets that hold most, and the account
+  skmem snapshot --explain --dport 5432   say in words what stands out for each
+  skmem snapshot --by cgroup --all-netns  which container holds it (as root)
+  skmem snapshot --sort fill --watch 1s   full send buffers first, with changes, each second
+  skmem snapshot --check                  for monitoring: exit status 3 if memory is unaccounted for
+  skmem snapshot --json | jq '.sockets[0]'
+
+Exit status: 0, 1 for a failure (or with --check, where it cannot be told), 2 for wrong usage,
+3 with --check where the account does not close within its bound.")]
+pub struct Options {
+    #[command(flatten)]
+    which: choose::Which,
+    /// UDP sockets too
+    #[arg(long, help_heading = "Which sockets")]
+    udp: bool,
+    /// MPTCP sockets too (their subflows are TCP sockets and always shown)
+    #[arg(long, help_heading = "Which sockets")]
+    mptcp: bool,
+    /// Every network namespace, not only this one (needs root)
+    #[arg(short = 'A', long, help_heading = "Which sockets")]
+    all_netns: bool,
+    /// What one line stands for
+    #[arg(short, long, value_name = "WHAT", default_value = "socket")]
+    by: By,
+    /// What to sort by, largest first (sockets only)
+    #[arg(short, long, value_name = "WHAT", default_value = "charged")]
+    sort: Sort,
+    /// Show so many; 0 shows all [default: 20, and all with --json and --csv]
+    #[arg(short = 'n', long, value_name = "N")]
+    limit: Option<usize>,
+    /// Whole numbers of bytes instead of 2.6M
+    #[arg(long)]
+    bytes: bool,
+    /// Say in words what stands out for each socket
+    #[arg(short, long)]
+    explain: bool,
+    /// Ask each socket whether its limit is locked: borrows its descriptor for the moment
+    /// (needs the right to trace its owner, and Linux 5.14)
+    #[arg(long, conflicts_with = "no_owners")]
+    locks: bool,
+    /// Do not look for the owners of sockets
+    #[arg(long)]
+    no_owners: bool,
+    /// Look again and again, e.g. every 2s, and show what changed, until Ctrl-C
+    #[arg(short, long, value_name = "TIME", value_parser = duration)]
+    watch: Option<Duration>,
+    /// Look so many times, with --watch
+    #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Print one JSON object; with --watch, one a line (`skmem schema snapshot` describes it)
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print comma-separated values
+    #[arg(long)]
+    csv: bool,
+    /// Print only the account, of every namespace; exit status 3 if it does not close
+    #[arg(long, conflicts_with_all = ["csv", "watch"])]
+    check: bool,
+}
+
+/// One look, arranged.
+struct Look {
+    captured: Captured,
+    groups: Option<Vec<Group>>,
+    turnover: Option<Turnover>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Where the kernel does not answer, or stdout cannot be written to.
+pub async fn run(options: Options) -> Result<ExitCode> {
+    let filter = options.which.filter().map_err(Usage)?;
+    if options.no_owners && (!filter.pids.is_empty() || filter.comm.is_some()) {
+        return Err(Usage(anyhow::anyhow!("--pid and --comm need the owners: leave out --no-owners")).into());
+    }
+    if options.check {
+        return check(&options);
+    }
+    let mut last = Last::default();
+    let mut look = || -> Result<Look> {
+        let mut captured = capture(asked(&options))?;
+        captured.rows.retain(|row| filter.holds(row));
+        let turnover = match options.watch {
+            Some(_) => last.rows(&mut captured.rows),
+            None => None,
+        };
+        let groups = match options.by {
+            By::Socket => None,
+            by => {
+                let mut groups = group(&captured.rows, by, &captured.namespaces);
+                if options.watch.is_some() {
+                    last.groups(&mut groups);
+                }
+                Some(groups)
+            }
+        };
+        sort(&mut captured.rows, options.sort);
+        Ok(Look {
+            captured,
+            groups,
+            turnover,
+        })
+    };
+    match options.watch {
+        Some(time) => watch::run(&options, time, look).await?,
+        None => {
+            let look = look()?;
+            if options.json || options.csv {
+                structured(look, &options, true)?;
+            } else {
+                print(&whole(&look, &options))?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn asked(options: &Options) -> capture::Options {
+    capture::Options {
+        all_netns: options.all_netns || options.check,
+        udp: options.udp,
+        mptcp: options.mptcp,
+        owners: !options.no_owners && !options.check,
+        locks: options.locks,
+    }
+}
+
+/// How text looks here: as wide as the terminal.
+fn wide() -> Style {
+    let mut style = style();
+    let out = std::io::stdout();
+    if out.is_terminal()
+        && let Ok(size) = rustix::termios::tcgetwinsize(&out)
+        && size.ws_col >= 60
+    {
+        style.width = usize::from(size.ws_col).min(200);
+    }
+    style
+}
+
+fn how<'a>(look: &'a Look, options: &Options, most: usize) -> Show<'a> {
+    let captured = &look.captured;
+    Show {
+        most: options.limit.unwrap_or(most),
+        exact: options.bytes,
+        explain: options.explain,
+        changes: look.turnover.is_some(),
+        namespaces: options.all_netns.then_some(&captured.namespaces),
+        limits: &captured.limits,
+    }
+}
+
+/// Sockets or groups.
+fn table(look: &Look, options: &Options, most: usize, style: &Style) -> String {
+    let show = how(look, options, most);
+    match &look.groups {
+        Some(groups) => {
+            let what = match options.by {
+                By::Socket => "socket",
+                By::Process => "process",
+                By::Cgroup => "cgroup",
+                By::Netns => "network namespace",
+                By::State => "state",
+                By::Remote => "remote address",
+            };
+            show::groups(groups, what, &show, style)
+        }
+        None if look.captured.rows.is_empty() => "no socket matches\n".into(),
+        None => show::sockets(&look.captured.rows, &show, style),
+    }
+}
+
+fn whole(look: &Look, options: &Options) -> String {
+    let style = wide();
+    let mut text = table(look, options, FEW, &style);
+    text.push('\n');
+    text.push_str(&show::legend(&style));
+    text.push_str(&show::account(&look.captured.account, &style));
+    text.push_str(&show::notes(&look.captured.notes, &style));
+    text
+}
+
+/// JSON or CSV; the largest first, as many as wanted. `head`: with the columns' names.
+fn structured(look: Look, options: &Options, head: bool) -> Result<()> {
+    let Look {
+        mut captured,
+        mut groups,
+        ..
+    } = look;
+    let most = options.limit.filter(|most| *most > 0).unwrap_or(usize::MAX);
+    captured.rows.truncate(most);
+    if let Some(groups) = &mut groups {
+        groups.truncate(most);
+    }
+    let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    if options.csv {
+        let at = captured.realtime_ns;
+        match &groups {
+            Some(groups) => show::csv_groups(groups, at, head, &mut out)?,
+            None => show::csv_rows(&captured.rows, at, head, &mut out)?,
+        }
+    } else {
+        serde_json::to_writer(&mut out, &snapshot(captured, groups)).map_err(std::io::Error::from)?;
+        out.write_all(b"\n")?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn snapshot(captured: Captured, groups: Option<Vec<Group>>) -> Snapshot {
+    Snapshot {
+        schema: SCHEMA,
+        kernel: captured.kernel,
+        realtime_ns: captured.realtime_ns,
+        took_ns: captured.took_ns,
+        account: captured.account,
+        sockets: groups.is_none().then_some(captured.rows),
+        groups,
+        notes: captured.notes,
+    }
+}
+
+/// Looks until the account closes, a few times: memory moves while sockets are read.
+fn check(options: &Options) -> Result<ExitCode> {
+    let mut looks = 1;
+    let mut captured = loop {
+        let captured = capture(asked(options))?;
+        if captured.account.outcome != Outcome::Open || looks == LOOKS {
+            break captured;
+        }
+        looks += 1;
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    captured.account.attempts = looks;
+    let outcome = captured.account.outcome;
+    if options.json {
+        captured.rows = Vec::new();
+        let text = serde_json::to_string(&snapshot(captured, None))?;
+        print(&format!("{text}\n"))?;
+    } else {
+        let style = wide();
+        let mut text = show::account(&captured.account, &style);
+        text.push_str(&show::notes(&captured.notes, &style));
+        print(text.trim_start())?;
+    }
+    match outcome {
+        Outcome::Closes => Ok(ExitCode::SUCCESS),
+        Outcome::Open => Ok(ExitCode::from(OPEN)),
+        Outcome::PartlySeen => bail!(
+            "cannot tell whether the account closes: not every network namespace was seen (run as root, in the \
+             initial pid namespace)"
+        ),
+    }
+}

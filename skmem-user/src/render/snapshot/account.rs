@@ -1,0 +1,232 @@
+//! The machine's account, as rows of number and explanation.
+
+use super::short::size;
+use crate::{
+    explain::numbers::grouped,
+    render::{
+        Style,
+        layout::{row, title, wrap},
+        style::Role,
+        units::signed,
+    },
+    snapshot::account::{Account, Outcome},
+};
+
+/// Columns of a row's label.
+const LABEL: usize = 20;
+
+/// One line: how much, and whether it agrees.
+#[must_use]
+pub fn summary(account: &Account, kernel: &str) -> String {
+    let sockets = grouped(signed(account.seen.sockets));
+    format!(
+        "{} in {sockets} TCP sockets, Linux {kernel}; the kernel counts {}: {}",
+        size(account.charged_bytes),
+        size(account.kernel_bytes),
+        match account.outcome {
+            Outcome::Closes => "the account closes",
+            Outcome::Open => "the account does not close",
+            Outcome::PartlySeen => "not every network namespace was seen",
+        }
+    )
+}
+
+/// The whole account.
+#[must_use]
+pub fn account(account: &Account, style: &Style) -> String {
+    let mut out = String::new();
+    title(&mut out, "The account of the machine's TCP memory", style);
+    let mut line = |label: &str, text: String| row(&mut out, &format!("  {label}"), LABEL, &text, style);
+    let seen = &account.seen;
+    let bytes = |n: i64| format!("{} bytes", grouped(n));
+    let mut small = Vec::new();
+    for (count, what) in [
+        (seen.mptcp, "of them MPTCP"),
+        (seen.time_wait, "in TIME-WAIT besides (no buffers)"),
+        (seen.requests, "in SYN-RECV besides (no buffers)"),
+        (seen.ktls, "with kernel TLS"),
+    ] {
+        if count > 0 {
+            small.push(format!("{} {what}", grouped(signed(count))));
+        }
+    }
+    let small = if small.is_empty() { String::new() } else { format!("; {}", small.join(", ")) };
+    line(
+        "charged to sockets",
+        format!(
+            "{}: w {} + r {} + f {}, over {} sockets{small}",
+            bytes(account.charged_bytes),
+            grouped(seen.wmem_queued),
+            grouped(seen.rmem_alloc),
+            grouped(seen.forward_alloc),
+            grouped(signed(seen.sockets)),
+        ),
+    );
+    line(
+        "the kernel counts",
+        format!(
+            "{}: {} pages, `TCP: mem` in /proc/net/sockstat",
+            bytes(account.kernel_bytes),
+            grouped(signed(account.kernel_pages))
+        ),
+    );
+    line("difference", difference(account));
+    if let Some(why) = bound(account) {
+        line("bound", why);
+    }
+    line("sockets in no list", unlisted(account));
+    line("limits (tcp_mem)", marks(account));
+    match &account.memcg_sock {
+        Some(memcg) => line(
+            "memory cgroups",
+            format!("{} of it charged to them ({})", size(signed(memcg.bytes)), memcg.source),
+        ),
+        None => line("memory cgroups", "no memory.stat with `sock` is shown here".into()),
+    }
+    line("slab", slab(account));
+    line(
+        "below TCP",
+        format!(
+            "{}: clones in queueing disciplines and cards (t); their data is in w and not counted twice",
+            size(seen.wmem_alloc)
+        ),
+    );
+    out.push('\n');
+    let why = "None of it is in any process's RES or in buff/cache: socket buffers are the kernel's own pages, which \
+               are mapped into no process and cache no file. `free` shows them as used; the heads of packets are slab \
+               (SUnreclaim), the data is plain pages that no line of /proc/meminfo names. A memory cgroup is charged \
+               for its sockets all the same (`sock` in memory.stat), and can hit its limit by them.";
+    for text in wrap(why, 0, 0, style.width) {
+        out.push_str(&style.paint(Role::Aside, text));
+        out.push('\n');
+    }
+    out
+}
+
+fn difference(account: &Account) -> String {
+    let plus = if account.difference_bytes > 0 { "+" } else { "" };
+    let number = format!("{plus}{} bytes", grouped(account.difference_bytes));
+    let bound = grouped(account.bound_bytes);
+    let times = match account.attempts {
+        1 => String::new(),
+        n => format!(", at the {n}th look"),
+    };
+    match account.outcome {
+        Outcome::Closes if account.bound_bytes == 0 => format!("{number}: the account closes exactly{times}"),
+        Outcome::Closes => format!("{number}, within ±{bound}: the account closes{times}"),
+        Outcome::Open => format!(
+            "{number}, more than ±{bound}: THE ACCOUNT DOES NOT CLOSE{times}. Memory is charged to sockets that no list \
+             shows, or leaked"
+        ),
+        Outcome::PartlySeen => format!(
+            "{number}, more than ±{bound}: the rest may be in the network namespaces that were not seen ({} of {}; \
+             --all-netns, as root)",
+            account.namespaces.visited, account.namespaces.found
+        ),
+    }
+}
+
+/// Why the bound is what it is.
+fn bound(account: &Account) -> Option<String> {
+    let mut parts = Vec::new();
+    let (reserve, seen) = (account.cpu_reserve, &account.seen);
+    if reserve.bound() > 0 {
+        parts.push(format!(
+            "{}: each of {} CPUs may hold back {} (net.core.mem_pcpu_rsv)",
+            grouped(signed(reserve.bound())),
+            reserve.cpus,
+            size(signed(reserve.bytes_per_cpu))
+        ));
+    }
+    if account.drift_bytes > 0 {
+        parts.push(format!("{}: the kernel's count moved meanwhile", grouped(account.drift_bytes)));
+    }
+    if seen.uneven > 0 {
+        parts.push(format!(
+            "{}: {} sockets moved while they were read, or hold error-queue messages or kTLS records",
+            grouped(seen.uneven_bytes),
+            grouped(signed(seen.uneven))
+        ));
+    }
+    if seen.maybe_zerocopy > 0 {
+        parts.push(format!(
+            "{}: {} sockets may hold zero-copy data, which newer kernels do not charge",
+            grouped(seen.maybe_zerocopy_bytes),
+            grouped(signed(seen.maybe_zerocopy))
+        ));
+    }
+    (!parts.is_empty()).then(|| format!("± {}", parts.join("; ")))
+}
+
+fn unlisted(account: &Account) -> String {
+    let orphans = match account.orphans {
+        0 => String::new(),
+        1 => "; 1 orphan, which its application has closed and the kernel finishes".into(),
+        n => format!(
+            "; {} orphans, which their applications have closed and the kernel finishes",
+            grouped(signed(n))
+        ),
+    };
+    match account.unlisted {
+        n if n > 0 => format!(
+            "{}: not bound, in a namespace not seen, or reset by the peer and not closed yet{orphans}",
+            grouped(n)
+        ),
+        _ => format!("none{orphans}"),
+    }
+}
+
+fn marks(account: &Account) -> String {
+    let Some(marks) = account.tcp_mem else {
+        return "not shown in this namespace (net.ipv4.tcp_mem is the initial one's)".into();
+    };
+    let pages = |n: i64| {
+        let bytes = n.saturating_mul(signed(account.page_bytes));
+        format!("{} pages ({})", grouped(n), size(bytes))
+    };
+    let share = |mark: u64| account.kernel_pages.saturating_mul(100) / mark.max(1);
+    if marks.to_high <= 0 {
+        return format!(
+            "PAST THE HARD LIMIT of {}: nothing more is given, packets are dropped",
+            pages(signed(marks.high))
+        );
+    }
+    if marks.to_pressure <= 0 {
+        return format!(
+            "UNDER PRESSURE since {}: buffers shrink; {} left to the hard limit of {}",
+            pages(signed(marks.pressure)),
+            pages(marks.to_high),
+            pages(signed(marks.high))
+        );
+    }
+    format!(
+        "{} % of the {} where pressure begins, {} % of the {} where nothing more is given; {} left to pressure",
+        share(marks.pressure),
+        pages(signed(marks.pressure)),
+        share(marks.high),
+        pages(signed(marks.high)),
+        size(marks.to_pressure.saturating_mul(signed(account.page_bytes)))
+    )
+}
+
+fn slab(account: &Account) -> String {
+    let Some(caches) = &account.slab else {
+        return "/proc/slabinfo is for root only".into();
+    };
+    let total: u64 = caches.iter().map(|cache| cache.total_bytes).sum();
+    let mut used: Vec<_> = caches.iter().filter(|cache| cache.objects > 0).collect();
+    used.sort_by_key(|cache| std::cmp::Reverse(cache.total_bytes));
+    let named: Vec<_> = used
+        .iter()
+        .take(4)
+        .map(|cache| {
+            let count = grouped(signed(cache.objects));
+            format!("{} {count} × {}", cache.name, grouped(signed(cache.object_bytes)))
+        })
+        .collect();
+    format!(
+        "{} in caches for sockets and packet heads: {}; partly counted above, since w and r include the heads",
+        size(signed(total)),
+        named.join(", ")
+    )
+}

@@ -1,0 +1,24 @@
+//! Text of a snapshot, of decoded `ss` output and of the glossary.
+
+mod account;
+mod csv;
+mod decoded;
+mod fields;
+mod groups;
+mod notes;
+mod short;
+mod sockets;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    account::{account, summary},
+    csv::{csv_groups, csv_rows},
+    decoded::decoded,
+    fields::{field, fields, fields_markdown},
+    groups::groups,
+    notes::notes,
+    short::size,
+    sockets::{Show, legend, sockets},
+};

@@ -1,0 +1,239 @@
+//! Sockets: two lines each, who and where, then the numbers under `ss`'s letters.
+
+use std::collections::HashMap;
+
+use super::{
+    short::Bytes,
+    table::Table,
+};
+use crate::{
+    decode::{Limits, Reading, Weight, findings, reading::state_name},
+    diag::{Protocol, UpperLayer},
+    explain::numbers::grouped,
+    render::{
+        Style,
+        escape::escaped,
+        layout::{hang, wrap},
+        style::Role,
+    },
+    snapshot::{
+        Row,
+        group::ownerless,
+        row::{Limit, Owner},
+    },
+};
+
+/// How sockets are shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Show<'a> {
+    /// At most so many; 0: all.
+    pub most: usize,
+    /// Whole numbers instead of `2.6M`.
+    pub exact: bool,
+    /// Say what stands out, in words.
+    pub explain: bool,
+    /// Whether changes are known.
+    pub changes: bool,
+    /// Names of namespaces; none where all sockets are in one.
+    pub namespaces: Option<&'a HashMap<u64, String>>,
+    /// Sysctls by namespace.
+    pub limits: &'a HashMap<u64, Limits>,
+}
+
+impl Show<'_> {
+    pub(super) fn bytes(&self) -> Bytes {
+        if self.exact { Bytes::Exact } else { Bytes::Short }
+    }
+}
+
+/// The sockets, in the order in which they are.
+#[must_use]
+pub fn sockets(rows: &[Row], show: &Show, style: &Style) -> String {
+    let most = if show.most == 0 { rows.len() } else { show.most };
+    let shown = &rows[..most.min(rows.len())];
+    let mut heads = vec![
+        "charged", "w", "data", "ovhd", "tb", "fill", "unsent", "flight", "t", "r", "rb", "unread", "f", "o", "bl",
+        "d",
+    ];
+    if show.changes {
+        heads.insert(0, "change");
+    }
+    let mut table = Table::new(heads);
+    for row in shown {
+        table.push(numbers(row, show));
+    }
+    for letter in ["o", "bl", "d", "t"] {
+        table.drop_empty(letter);
+    }
+    let (head, lines) = table.lines();
+    let mut out = format!("{}\n", style.paint(Role::Title, &head));
+    for (row, line) in shown.iter().zip(lines) {
+        who(&mut out, row, show, style);
+        out.push_str(&line);
+        out.push('\n');
+        if show.explain {
+            words(&mut out, row, show, style);
+        }
+    }
+    if shown.len() < rows.len() {
+        let rest = rows.len() - shown.len();
+        let bytes = rows[shown.len()..].iter().map(|row| row.charged).sum();
+        let text = format!(
+            "… and {} more, charged {} (--limit 0 shows all)",
+            grouped(rest as i64),
+            show.bytes().show(bytes)
+        );
+        out.push_str(&format!("{}\n", style.paint(Role::Aside, text)));
+    }
+    out
+}
+
+fn numbers(row: &Row, show: &Show) -> Vec<String> {
+    let bytes = show.bytes();
+    let some = |value: Option<u32>| value.map_or("-".into(), |value| bytes.show(i64::from(value)));
+    let mut cells = Vec::with_capacity(17);
+    if show.changes {
+        cells.push(row.change.map_or("new".into(), |change| bytes.change(change)));
+    }
+    let Some(memory) = &row.memory else {
+        cells.resize(cells.len() + 16, "-".into());
+        return cells;
+    };
+    let mem = |value: i32| bytes.show(i64::from(value));
+    cells.extend([
+        bytes.show(row.charged),
+        mem(memory.wmem_queued),
+        some(row.payload),
+        some(row.skb_overhead),
+        mem(memory.sndbuf),
+        row.fill_percent.map_or("-".into(), |fill| format!("{fill}%")),
+        some(row.unsent),
+        some(row.in_flight),
+        mem(memory.wmem_alloc),
+        mem(memory.rmem_alloc),
+        mem(memory.rcvbuf),
+        if row.listens() { "-".into() } else { bytes.show(i64::from(row.recv_q)) },
+        mem(memory.forward_alloc),
+        mem(memory.optmem),
+        mem(memory.backlog),
+        grouped(i64::from(memory.drops)),
+    ]);
+    cells
+}
+
+/// State, addresses, holder, cgroup, limit, and what stands out by name.
+fn who(out: &mut String, row: &Row, show: &Show, style: &Style) {
+    let mut parts = vec![place(row), holders(row)];
+    parts.extend(cgroup(row));
+    parts.extend(limit(row.limit).map(str::to_owned));
+    match (row.protocol, row.upper_layer) {
+        (_, Some(UpperLayer::Tls)) => parts.push("kernel TLS".into()),
+        (_, Some(UpperLayer::Mptcp)) => parts.push("MPTCP subflow".into()),
+        _ => {}
+    }
+    if let Some(names) = show.namespaces {
+        let name = names.get(&row.netns).map_or("?", String::as_str);
+        parts.push(format!("netns {} ({})", row.netns, escaped(name)));
+    }
+    let reading = Reading::from(row);
+    let alarms: Vec<&str> = findings(&reading, limits(row, show))
+        .iter()
+        .filter(|finding| finding.weight == Weight::Alarm)
+        .map(|finding| finding.tag)
+        .collect();
+    for line in wrap(&parts.join(" · "), 0, 4, style.width) {
+        out.push_str(&style.paint(Role::Name, line));
+        out.push('\n');
+    }
+    if !alarms.is_empty() && !show.explain {
+        out.truncate(out.trim_end_matches('\n').len());
+        out.push_str(&format!(" · {}\n", style.paint(Role::Alarm, alarms.join(", "))));
+    }
+}
+
+fn limits<'a>(row: &Row, show: &Show<'a>) -> &'a Limits {
+    show.limits.get(&row.netns).unwrap_or(&Limits::DEFAULT)
+}
+
+fn place(row: &Row) -> String {
+    let end = |ip, port| std::net::SocketAddr::new(ip, port).to_string();
+    let protocol = match row.protocol {
+        Protocol::Tcp => "",
+        Protocol::Mptcp => "MPTCP ",
+        Protocol::Udp => "UDP ",
+    };
+    let src = end(row.src, row.sport);
+    if row.listens() {
+        return format!(
+            "{protocol}LISTEN {src}, {} of {} waiting",
+            grouped(i64::from(row.recv_q)),
+            grouped(i64::from(row.send_q))
+        );
+    }
+    let state = match row.protocol {
+        Protocol::Udp => "",
+        _ => state_name(row.state),
+    };
+    let space = if state.is_empty() { "" } else { " " };
+    match row.dport {
+        0 => format!("{protocol}{state}{space}{src}"),
+        _ => format!("{protocol}{state}{space}{src} → {}", end(row.dst, row.dport)),
+    }
+}
+
+fn holders(row: &Row) -> String {
+    let Some(first) = row.holders.first() else {
+        return match row.owner {
+            Owner::NotPermitted => format!("owner not shown (uid {})", row.uid),
+            other => ownerless(other).to_owned(),
+        };
+    };
+    let more = match row.holders.len() {
+        1 => String::new(),
+        n => format!(" and {} more", n - 1),
+    };
+    format!("{} (pid {}, fd {}){more}", escaped(&first.comm), first.pid, first.fd)
+}
+
+/// The cgroup's last part that says something; container ids are cut to twelve digits.
+fn cgroup(row: &Row) -> Option<String> {
+    let path = row.cgroup.as_deref().filter(|path| *path != "/")?;
+    let parts = path.split('/').map(|part| {
+        let digits = part.chars().rev().skip_while(|c| !c.is_ascii_hexdigit());
+        let run = digits.take_while(char::is_ascii_hexdigit).count();
+        let start = part.trim_end_matches(".scope").len().saturating_sub(run);
+        match part.get(start..start + 12) {
+            Some(short) if run >= 32 => format!("{}{short}…", &part[..start]),
+            _ => part.to_owned(),
+        }
+    });
+    Some(escaped(&parts.collect::<Vec<_>>().join("/")).replace("\\u{2026}", "…"))
+}
+
+fn limit(limit: Limit) -> Option<&'static str> {
+    match limit {
+        Limit::Locked => Some("tb locked"),
+        Limit::Autotuned => Some("tb autotuned"),
+        Limit::LockedOrShrunk => Some("tb locked or shrunk"),
+        Limit::Unknown => None,
+    }
+}
+
+fn words(out: &mut String, row: &Row, show: &Show, style: &Style) {
+    for finding in findings(&Reading::from(row), limits(row, show)) {
+        let role = (finding.weight == Weight::Alarm).then_some(Role::Alarm);
+        let mark = if role.is_some() { "  ! " } else { "  - " };
+        hang(out, mark, 4, &finding.text, role, style);
+    }
+}
+
+/// What the columns are.
+#[must_use]
+pub fn legend(style: &Style) -> String {
+    let text = "charged = w + r + f. w (in TCP) = data + ovhd, limit tb, fill = w/tb; Send-Q = unsent + flight; \
+                t: below TCP, in qdisc or card; r (not read), limit rb; unread: its data; f: charged, unused; \
+                o: options; bl: backlog; d: packets dropped. K, M, G are 1,024s of bytes. `skmem fields` says more.";
+    let lines = wrap(text, 0, 0, style.width);
+    let lines = lines.into_iter().map(|line| style.paint(Role::Aside, line) + "\n");
+    lines.collect()
+}

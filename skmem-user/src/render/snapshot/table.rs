@@ -1,0 +1,68 @@
+//! Columns as wide as what stands in them.
+
+/// A table that is filled row by row; numbers stand right, the last column, if it is text, left.
+pub(super) struct Table {
+    heads: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(super) fn new(heads: Vec<&'static str>) -> Self {
+        Self {
+            heads,
+            rows: Vec::new(),
+        }
+    }
+
+    pub(super) fn push(&mut self, row: Vec<String>) {
+        self.rows.push(row);
+    }
+
+    /// Leaves out a column in which nothing but zeros stands.
+    pub(super) fn drop_empty(&mut self, head: &str) {
+        let Some(at) = self.heads.iter().position(|h| *h == head) else {
+            return;
+        };
+        if self.rows.iter().all(|row| row.get(at).is_none_or(|cell| cell == "0")) {
+            self.heads.remove(at);
+            for row in &mut self.rows {
+                if at < row.len() {
+                    row.remove(at);
+                }
+            }
+        }
+    }
+
+    /// The head line, and each row's line; all cells right-aligned.
+    pub(super) fn lines(&self) -> (String, Vec<String>) {
+        let mut widths: Vec<usize> = self.heads.iter().map(|head| head.chars().count()).collect();
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        let line = |cells: &mut dyn Iterator<Item = &str>| {
+            let cells = cells.zip(&widths).map(|(cell, width)| format!("{cell:>width$}"));
+            cells.collect::<Vec<_>>().join("  ")
+        };
+        let head = line(&mut self.heads.iter().copied());
+        let rows = self.rows.iter().map(|row| line(&mut row.iter().map(String::as_str)));
+        (head, rows.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_fit_and_empty_ones_go() {
+        let mut table = Table::new(vec!["w", "o", "d"]);
+        table.push(vec!["1,000".into(), "0".into(), "7".into()]);
+        table.push(vec!["0".into(), "0".into(), "0".into()]);
+        table.drop_empty("o");
+        table.drop_empty("none");
+        let (head, rows) = table.lines();
+        assert_eq!((head.as_str(), rows[0].as_str()), ("    w  d", "1,000  7"));
+    }
+}
