@@ -22,8 +22,13 @@ pub const FRAMES: usize = 8;
 pub const FRAME_ZEROCOPY: u8 = 1;
 /// [`Frame::flags`]: `MSG_SPLICE_PAGES`, or a sendpage function.
 pub const FRAME_SPLICE: u8 = 2;
-/// [`Frame::flags`]: `icsk_mtup.probe_size` was not 0.
-pub const FRAME_PROBING: u8 = 4;
+
+/// [`Seen::probing`]: not looked at.
+pub const PROBING_UNKNOWN: u8 = 0;
+/// [`Seen::probing`]: `icsk_mtup.probe_size` is 0.
+pub const PROBING_NO: u8 = 1;
+/// [`Seen::probing`]: it is not: an MTU probe is in flight.
+pub const PROBING_YES: u8 = 2;
 
 /// [`Blocked`]: `sk_wmem_queued` had reached `sk_sndbuf`.
 pub const WAIT_LIMIT: u32 = 0;
@@ -49,7 +54,7 @@ pub struct Seen {
     pub snd_una: u32,
     /// 1 where `SOCK_SNDBUF_LOCK` is set; looked at where `sndbuf` changed.
     pub locked: u8,
-    /// 1 where `icsk_mtup.probe_size` is not 0; looked at in `tcp_write_xmit`.
+    /// `PROBING_…`; looked at in `tcp_write_xmit` and at allocations.
     pub probing: u8,
     /// `skc_state`; looked at where no call is open.
     pub state: u8,
@@ -178,8 +183,8 @@ pub struct Account {
     /// 1: opened without the socket's lock, so the first hook under the lock
     /// says what was queued.
     pub unanchored: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// `PROBING_…`, when it was last looked at.
+    pub probing: u32,
 }
 
 impl Account {
@@ -265,9 +270,10 @@ impl Account {
         if is_send(hook as u8) {
             self.fresh = 0;
         }
+        self.note_probing(seen);
         self.frames[depth & (FRAMES - 1)] = Frame {
             hook: hook as u8,
-            flags: flags | if seen.probing != 0 { FRAME_PROBING } else { 0 },
+            flags,
             allocs: 0,
             ops_before: self.op_count as u8,
             arg,
@@ -320,6 +326,14 @@ impl Account {
         self.snd_una = seen.snd_una;
     }
 
+    /// Keeps what was seen of MTU probes, after it was compared.
+    #[inline(always)]
+    fn note_probing(&mut self, seen: &Seen) {
+        if seen.probing != PROBING_UNKNOWN {
+            self.probing = u32::from(seen.probing);
+        }
+    }
+
     /// The fields as the last hook saw them.
     #[inline(always)]
     #[must_use]
@@ -349,6 +363,7 @@ impl Account {
     #[inline(always)]
     pub fn alloc_begin(&mut self, seen: &Seen, now: impl Fn() -> u64) {
         self.settle(seen, now);
+        self.note_probing(seen);
         let top = self.top();
         self.test_sndbuf = seen.sndbuf;
         self.tested = u32::from(seen.w < seen.sndbuf && (is_send(top) || top == Hook::None as u8));

@@ -9,7 +9,7 @@
 //! not once for each way that leads to it.
 
 use crate::{
-    account::{Account, FRAME_PROBING, FRAME_SPLICE, FRAME_ZEROCOPY, Seen, is_send},
+    account::{Account, FRAME_SPLICE, FRAME_ZEROCOPY, PROBING_YES, Seen, is_send},
     cause::{Cause, LimitCause, Tier},
     hook::Hook,
     record::{OP_BOOK, Op},
@@ -214,8 +214,7 @@ impl Account {
     fn transmitted(&mut self, moved: i32, tier: Tier, seen: &Seen) -> i32 {
         let allocated = self.allocated;
         self.allocated = 0;
-        if seen.probing != 0 && self.frame().flags & FRAME_PROBING == 0 {
-            self.frame().flags |= FRAME_PROBING;
+        if self.probed(seen) {
             self.plan(MAIN, Cause::MtuProbe, tier, moved);
             return 0;
         }
@@ -258,7 +257,9 @@ impl Account {
     fn infer_rest(&mut self, rest: i32, seen: &Seen) {
         let acked = seen.snd_una.wrapping_sub(self.snd_una) as i32;
         let mut tier = Tier::Inferred;
-        let cause = if rest < 0 && acked > 0 {
+        let cause = if self.probed(seen) {
+            Cause::MtuProbe
+        } else if rest < 0 && acked > 0 {
             Cause::Ack
         } else if rest < 0 && (seen.w == 0 || seen.state == TCP_CLOSE) {
             Cause::Purge
@@ -300,6 +301,16 @@ impl Account {
             LimitCause::AutotunedDown
         };
         self.limit(cause, Tier::Observed, to, now);
+    }
+
+    /// Whether an MTU probe was sent since that was last looked at; asked once.
+    #[inline(always)]
+    fn probed(&mut self, seen: &Seen) -> bool {
+        let probed = seen.probing == PROBING_YES && self.probing != u32::from(PROBING_YES);
+        if probed {
+            self.probing = u32::from(PROBING_YES);
+        }
+        probed
     }
 
     /// Whether `bytes` is a whole number of empty skbs.

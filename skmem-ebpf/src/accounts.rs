@@ -23,7 +23,10 @@ use skmem_common::{
 
 use crate::{
     calls,
-    maps::{self, ACCOUNTS, ASKED, ENABLED, FREE_SLOTS, INODES, PIDS, SLOT_HASH, SLOT_STORAGE},
+    maps::{
+        self, ACCOUNTS, ASKED, ENABLED, FREE_SLOTS, INODES, OVERHEAD, PIDS, SHARED, SLOT_HASH,
+        SLOT_STORAGE,
+    },
     output,
     socket::{Kernel, Sock, offset},
     tell,
@@ -71,7 +74,7 @@ pub fn find_or_open(sk: Sock, tp: Kernel) -> Option<&'static mut Account> {
     match find(sk) {
         Some(account) => Some(account),
         None => {
-            if maps::empty() || ENABLED.get(0).is_none_or(|e| *e == 0) {
+            if maps::empty() || SHARED.get(ENABLED).is_none_or(|e| *e == 0) {
                 return None;
             }
             if open(sk, tp, First::Call as u32) == 0 {
@@ -191,6 +194,7 @@ fn open(sk: Sock, tp: Kernel, first: u32) -> u32 {
     account.ident = who;
     account.slot = slot;
     account.open(&seen, who.seen_ns);
+    account.overhead = SHARED.get(OVERHEAD).copied().unwrap_or(0);
     let mut value = slot;
     // Another CPU may be quicker: the first one's slot stays.
     let kept = if maps::use_storage() {

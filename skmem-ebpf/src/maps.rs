@@ -98,10 +98,16 @@ pub struct Counters {
 #[map]
 pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 
-/// Set once all programs are attached: until then no socket gets an account,
-/// so no program does anything.
+/// [`SHARED`]: set once all programs are attached; until then no socket gets
+/// an account, so no program does anything.
+pub const ENABLED: u32 = 0;
+/// [`SHARED`]: truesize of an empty skb, as seen last, in bytes. It is the same
+/// for all sockets; this one serves those whose own was not seen.
+pub const OVERHEAD: u32 = 1;
+
+/// What all sockets share.
 #[map]
-pub static ENABLED: Array<u32> = Array::with_max_entries(1, 0);
+pub static SHARED: Array<u32> = Array::with_max_entries(2, 0);
 
 #[unsafe(no_mangle)]
 static OFFSETS: Global<Offsets> = Global::new(Offsets::NONE);

@@ -13,6 +13,7 @@ use skmem_common::{
 
 use crate::{
     accounts, calls,
+    maps::{OVERHEAD, SHARED},
     output::{self, Call},
     socket::{Kernel, Sock, offset, truesize},
 };
@@ -149,7 +150,15 @@ fn allocated(sk: Sock, size: i32, force: u32, skb: *const u8) {
     }
     calls::change(account, |a| {
         if call.ret != 0 {
+            let known = a.overhead;
             a.alloc_end(skb.addr() as u64, call.truesize);
+            if a.overhead != known
+                && let Some(shared) = SHARED.get_ptr_mut(OVERHEAD)
+            {
+                // SAFETY: the map outlives the program; all writers write the
+                // same value.
+                unsafe { *shared = a.overhead };
+            }
         }
         let before = Before {
             wmem_queued: seen.w,

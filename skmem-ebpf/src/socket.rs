@@ -2,7 +2,11 @@
 //! at offsets that user space took from the running kernel's BTF.
 
 use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_skc_to_tcp_sock};
-use skmem_common::{account::Seen, layout::ABSENT, record::View};
+use skmem_common::{
+    account::{PROBING_NO, PROBING_UNKNOWN, PROBING_YES, Seen},
+    layout::ABSENT,
+    record::View,
+};
 
 /// The offset of a field, a constant to the verifier.
 macro_rules! offset {
@@ -125,16 +129,20 @@ impl Sock {
         }
     }
 
-    /// `icsk_mtup.probe_size`, as 0 or 1. It is the low 31 bits of a word that
-    /// also holds `enabled`.
+    /// `icsk_mtup.probe_size`, as `PROBING_…`. It is the low 31 bits of a word
+    /// that also holds `enabled`.
     #[inline(always)]
     pub fn probing(self, tp: Kernel) -> u8 {
         if offset!(probe_size) == ABSENT {
-            return 0;
+            return PROBING_UNKNOWN;
         }
         // SAFETY: struct tcp_sock starts with its inet_connection_sock.
         let size: u32 = unsafe { tp.load(offset!(probe_size)) };
-        u8::from(size & 0x7fff_ffff != 0)
+        if size & 0x7fff_ffff == 0 {
+            PROBING_NO
+        } else {
+            PROBING_YES
+        }
     }
 
     /// What a record tells of the socket; written in place, to spare the
@@ -163,14 +171,16 @@ impl Sock {
     }
 
     /// Brings up to date what a call without a record may have changed: an ACK
-    /// can open the window and free nothing.
+    /// can open the window and free nothing, a FIN can ride on the tail.
     #[inline(always)]
     pub fn refresh(self, tp: Kernel, to: &mut View) {
         // SAFETY: offsets and types are those of the kernel's BTF.
         unsafe {
             to.forward_alloc = self.load(offset!(forward_alloc));
+            to.write_seq = tp.load(offset!(write_seq));
             to.snd_una = tp.load(offset!(snd_una));
             to.snd_wnd = tp.load(offset!(snd_wnd));
+            to.state = self.load(offset!(state));
         }
     }
 

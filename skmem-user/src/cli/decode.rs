@@ -57,7 +57,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         );
     }
     if read.unread.len() > 20 {
-        eprintln!("skmem: {} more lines could not be read", read.unread.len() - 20);
+        eprintln!(
+            "skmem: {} more lines could not be read",
+            read.unread.len() - 20
+        );
     }
     if nothing {
         eprintln!(

@@ -117,7 +117,10 @@ struct Look {
 pub async fn run(options: Options) -> Result<ExitCode> {
     let filter = options.which.filter().map_err(Usage)?;
     if options.no_owners && (!filter.pids.is_empty() || filter.comm.is_some()) {
-        return Err(Usage(anyhow::anyhow!("--pid and --comm need the owners: leave out --no-owners")).into());
+        return Err(Usage(anyhow::anyhow!(
+            "--pid and --comm need the owners: leave out --no-owners"
+        ))
+        .into());
     }
     if options.check {
         return check(&options);
@@ -246,7 +249,8 @@ fn structured(look: Look, options: &Options, head: bool) -> Result<()> {
             None => show::csv_rows(&captured.rows, at, head, &mut out)?,
         }
     } else {
-        serde_json::to_writer(&mut out, &snapshot(captured, groups)).map_err(std::io::Error::from)?;
+        serde_json::to_writer(&mut out, &snapshot(captured, groups))
+            .map_err(std::io::Error::from)?;
         out.write_all(b"\n")?;
     }
     out.flush()?;

@@ -26,9 +26,29 @@ impl Details {
             let name = word.split_once(':').map_or(*word, |(name, _)| name);
             matches!(
                 name,
-                "users" | "timer" | "uid" | "ino" | "sk" | "cgroup" | "skmem" | "mem" | "ts" | "sack"
-                    | "cubic" | "bbr" | "reno" | "wscale" | "rto" | "rtt" | "mss" | "cwnd" | "inet-sockopt"
-                    | "<->" | "-->" | "<--" | "---"
+                "users"
+                    | "timer"
+                    | "uid"
+                    | "ino"
+                    | "sk"
+                    | "cgroup"
+                    | "skmem"
+                    | "mem"
+                    | "ts"
+                    | "sack"
+                    | "cubic"
+                    | "bbr"
+                    | "reno"
+                    | "wscale"
+                    | "rto"
+                    | "rtt"
+                    | "mss"
+                    | "cwnd"
+                    | "inet-sockopt"
+                    | "<->"
+                    | "-->"
+                    | "<--"
+                    | "---"
             )
         })
     }
@@ -87,7 +107,9 @@ impl Details {
             .ok_or("skmem:(…) that is closed")?;
         self.reading.old_form = old_form;
         for part in list.split(',') {
-            let digits = part.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(part.len());
+            let digits = part
+                .find(|c: char| !c.is_ascii_lowercase())
+                .unwrap_or(part.len());
             let (letter, digits) = part.split_at(digits);
             let value = number(digits).ok_or("a letter and a number")?;
             if let Some(place) = self.reading.memory.place(letter) {
@@ -135,7 +157,8 @@ impl Details {
             .and_then(|value| value.strip_suffix(')'))
             .ok_or(WHY)?;
         let mut parts = list.split(',');
-        let (Some(name), Some(left), Some(count)) = (parts.next(), parts.next(), parts.next()) else {
+        let (Some(name), Some(left), Some(count)) = (parts.next(), parts.next(), parts.next())
+        else {
             return Err(WHY);
         };
         self.reading.timer = Some(TimerText {
@@ -179,7 +202,9 @@ impl Details {
             _ => return Ok(()),
         };
         // "424ms(100.0%)" among them.
-        let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+        let digits = value
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(value.len());
         *place = Some(number(&value[..digits]).ok_or("a number")?);
         Ok(())
     }

@@ -5,8 +5,8 @@ use crate::diag::TcpState;
 
 /// Kinds of sockets that are no business of ours (`proto_name`, `unix_netid_name`, `sock_state_print`).
 const OTHERS: [&str; 18] = [
-    "u_str", "u_dgr", "u_seq", "nl", "p_raw", "p_dgr", "raw", "dccp", "sctp", "icmp6", "icmp", "???",
-    "v_str", "v_dgr", "ti_st", "ti_dg", "xdp", "unknown",
+    "u_str", "u_dgr", "u_seq", "nl", "p_raw", "p_dgr", "raw", "dccp", "sctp", "icmp6", "icmp",
+    "???", "v_str", "v_dgr", "ti_st", "ti_dg", "xdp", "unknown",
 ];
 
 /// What a line begins.
@@ -59,7 +59,11 @@ pub(super) fn parse(text: &str) -> Decoded {
                     details.line(line_number, &words, &mut decoded.unread);
                     finish(&mut decoded, Some(details));
                 }
-                _ => decoded.unread.push(Unread::new(line_number, line, "a socket, or details of one")),
+                _ => decoded.unread.push(Unread::new(
+                    line_number,
+                    line,
+                    "a socket, or details of one",
+                )),
             },
         }
     }
@@ -76,8 +80,13 @@ fn is_heading(words: &[&str]) -> bool {
     let header = words.contains(&"Recv-Q") && words.contains(&"Send-Q");
     let prompt = words.len() > 1
         && words[0].ends_with(['$', '#'])
-        && words[1..].iter().take(2).any(|w| matches!(*w, "ss" | "sudo") || w.ends_with("/ss"));
-    let ruler = words.iter().all(|w| w.chars().all(|c| matches!(c, '-' | '=' | '`' | '.')));
+        && words[1..]
+            .iter()
+            .take(2)
+            .any(|w| matches!(*w, "ss" | "sudo") || w.ends_with("/ss"));
+    let ruler = words
+        .iter()
+        .all(|w| w.chars().all(|c| matches!(c, '-' | '=' | '`' | '.')));
     header || prompt || ruler
 }
 

@@ -47,7 +47,10 @@ impl Unread {
 
 /// A whole number; one that no kernel prints is none, which keeps sums of a few of them in range.
 fn number(digits: &str) -> Option<i64> {
-    digits.parse().ok().filter(|n: &i64| n.unsigned_abs() <= 1 << 50)
+    digits
+        .parse()
+        .ok()
+        .filter(|n: &i64| n.unsigned_abs() <= 1 << 50)
 }
 
 /// Reads the output of `ss`, of any version and with any options.

@@ -49,19 +49,37 @@ fn every_version_in_the_corpus_is_read_whole() {
         assert_eq!(read, printed, "{name}");
         assert!(read >= 9, "{name}");
         for socket in &decoded.sockets {
-            assert!(socket.local.is_some() && socket.remote.is_some(), "{name} {socket}");
-            assert_eq!(socket.state.is_none(), name.ends_with("-state.txt"), "{name} {socket}");
-            assert_eq!(socket.old_form && !socket.is_bare(), name.starts_with("2.6.39") && !socket.is_bare());
+            assert!(
+                socket.local.is_some() && socket.remote.is_some(),
+                "{name} {socket}"
+            );
+            assert_eq!(
+                socket.state.is_none(),
+                name.ends_with("-state.txt"),
+                "{name} {socket}"
+            );
+            assert_eq!(
+                socket.old_form && !socket.is_bare(),
+                name.starts_with("2.6.39") && !socket.is_bare()
+            );
             // Each of the sockets that were made for it is there, with the same memory under each version.
             if socket.memory.sndbuf == Some(131_072) {
                 assert_eq!(socket.memory.wmem_queued, Some(35_736), "{name}");
                 assert_eq!(socket.send_q, Some(34_904), "{name}");
             }
         }
-        if name.contains("p") && !name.contains("state") && !name.contains("udp") && !name.contains("tos") {
+        if name.contains("p")
+            && !name.contains("state")
+            && !name.contains("udp")
+            && !name.contains("tos")
+        {
             let owned = decoded.sockets.iter().flat_map(|s| &s.users);
             assert!(owned.clone().count() >= 9, "{name}");
-            assert!(owned.clone().all(|user| user.comm == "python3" && user.pid > 0 && user.fd > 2));
+            assert!(
+                owned
+                    .clone()
+                    .all(|user| user.comm == "python3" && user.pid > 0 && user.fd > 2)
+            );
         }
     }
 }
@@ -71,7 +89,11 @@ fn letters_come_with_their_versions() {
     let count = |name: &str| {
         let (_, text) = corpus().into_iter().find(|(n, _)| n == name).unwrap();
         let sockets = parse(&text).sockets;
-        sockets.iter().map(|s| s.memory.values().count()).max().unwrap()
+        sockets
+            .iter()
+            .map(|s| s.memory.values().count())
+            .max()
+            .unwrap()
     };
     assert_eq!(count("2.6.39-tam.txt"), 4);
     assert_eq!(count("3.4.0-tmnpieo.txt"), 7);
@@ -89,42 +111,86 @@ fn details_of_one_socket_are_read_from_all_their_places() {
     );
     assert_eq!(socket.users.len(), 2);
     assert_eq!(socket.users[0].comm, "my (w) app");
-    assert_eq!((socket.inode, socket.cgroup.as_deref()), (Some(207_043), Some("/a/b")));
+    assert_eq!(
+        (socket.inode, socket.cgroup.as_deref()),
+        (Some(207_043), Some("/a/b"))
+    );
     assert_eq!(socket.memory.forward_alloc, Some(-4096));
     assert_eq!(socket.memory.drops, Some(4_294_967_295));
-    assert_eq!((socket.info.unsent, socket.in_flight()), (Some(3_782_144), Some(0)));
-    assert_eq!((socket.info.retrans, socket.info.total_retrans), (Some(1), Some(2)));
+    assert_eq!(
+        (socket.info.unsent, socket.in_flight()),
+        (Some(3_782_144), Some(0))
+    );
+    assert_eq!(
+        (socket.info.retrans, socket.info.total_retrans),
+        (Some(1), Some(2))
+    );
     assert_eq!(socket.info.rtt_ms, Some(4.492));
     assert_eq!(socket.timer.as_ref().map(|t| t.count), Some(3));
     assert_eq!(socket.upper_layer.as_deref(), Some("tls"));
-    assert_eq!(socket.to_string(), "tcp ESTABLISHED 10.0.0.1%eth0:54896 → 10.0.0.2:http");
+    assert_eq!(
+        socket.to_string(),
+        "tcp ESTABLISHED 10.0.0.1%eth0:54896 → 10.0.0.2:http"
+    );
 }
 
 #[test]
 fn what_is_left_of_a_paste_is_read_too() {
     // Addresses cut out, no indent, the memory alone, a prompt, kinds that do not matter.
-    let text = "$ sudo ss -inm 'src *:50000'\nESTAB      0      0\nmem:(r0,w0,f0,t0) sack rto:204\n";
+    let text =
+        "$ sudo ss -inm 'src *:50000'\nESTAB      0      0\nmem:(r0,w0,f0,t0) sack rto:204\n";
     assert!(one(text).old_form);
-    assert_eq!(one("skmem:(r1,rb2,t3,tb4,f5,w6,o7)").memory.values().count(), 7);
-    let mixed = parse("u_str ESTAB 0 0 * 1 * 2\n\t skmem:(r0,rb1,t0,tb1,f0,w0,o0)\ntcp ESTAB 0 0 a:1 b:2\n");
-    assert_eq!((mixed.others, mixed.sockets.len(), mixed.unread.len()), (1, 1, 0));
-    let wrapped = "ESTAB 0 0 10.0.0.1:1\n      10.0.0.2:2\nusers:((\"x\",pid=1,fd=2))\n\tskmem:(r0,rb9,t0)\n";
+    assert_eq!(
+        one("skmem:(r1,rb2,t3,tb4,f5,w6,o7)")
+            .memory
+            .values()
+            .count(),
+        7
+    );
+    let mixed = parse(
+        "u_str ESTAB 0 0 * 1 * 2\n\t skmem:(r0,rb1,t0,tb1,f0,w0,o0)\ntcp ESTAB 0 0 a:1 b:2\n",
+    );
+    assert_eq!(
+        (mixed.others, mixed.sockets.len(), mixed.unread.len()),
+        (1, 1, 0)
+    );
+    let wrapped =
+        "ESTAB 0 0 10.0.0.1:1\n      10.0.0.2:2\nusers:((\"x\",pid=1,fd=2))\n\tskmem:(r0,rb9,t0)\n";
     assert_eq!(one(wrapped).users.len(), 1);
 }
 
 #[test]
 fn what_cannot_be_read_is_named_with_its_line_and_the_rest_is_read() {
-    let decoded = parse("hello world\nESTAB 0 0 a:1 b:2\n\t skmem:(r0,rbx,t0)\n\ttimer:(on)\nESTAB 0 0 c:1 d:2\n");
-    let lines: Vec<_> = decoded.unread.iter().map(|u| (u.line, u.text.as_str())).collect();
-    assert_eq!(lines, [(1, "hello world"), (3, "skmem:(r0,rbx,t0)"), (4, "timer:(on)")]);
+    let decoded = parse(
+        "hello world\nESTAB 0 0 a:1 b:2\n\t skmem:(r0,rbx,t0)\n\ttimer:(on)\nESTAB 0 0 c:1 d:2\n",
+    );
+    let lines: Vec<_> = decoded
+        .unread
+        .iter()
+        .map(|u| (u.line, u.text.as_str()))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            (1, "hello world"),
+            (3, "skmem:(r0,rbx,t0)"),
+            (4, "timer:(on)")
+        ]
+    );
     assert_eq!(decoded.sockets.len(), 2);
 }
 
 /// "ss -m command output: what do r, w, f, t mean?" and all zero: nothing stands out.
 #[test]
 fn a_quiet_socket_has_nothing_that_stands_out() {
-    assert_eq!(said("ESTAB 0 0 192.0.2.1:55266 192.0.2.9:imap2\n mem:(r0,w0,f0,t0)"), "");
-    assert_eq!(said("ESTAB 0 0 a:1 b:2\n skmem:(r0,rb131072,t0,tb87040,f0,w0,o0,bl0,d0)"), "");
+    assert_eq!(
+        said("ESTAB 0 0 192.0.2.1:55266 192.0.2.9:imap2\n mem:(r0,w0,f0,t0)"),
+        ""
+    );
+    assert_eq!(
+        said("ESTAB 0 0 a:1 b:2\n skmem:(r0,rb131072,t0,tb87040,f0,w0,o0,bl0,d0)"),
+        ""
+    );
 }
 
 /// "is data waiting in the socket, the qdisc or the NIC?"
@@ -133,16 +199,33 @@ fn t_zero_with_w_large_waits_in_tcp() {
     let memory = "skmem:(r0,rb131072,t0,tb4194304,f2368,w3847872,o0,bl0,d0)";
     let head = "ESTAB 0 3782144 a:1 b:2";
     assert!(said(&format!("{head}\n {memory}")).contains("everything waits in TCP"));
-    let shut = said(&format!("{head} timer:(persist,032ms,0)\n {memory} notsent:3782144"));
+    let shut = said(&format!(
+        "{head} timer:(persist,032ms,0)\n {memory} notsent:3782144"
+    ));
     assert!(shut.contains("Its application does not read"), "{shut}");
-    let window = said(&format!("{head}\n {memory} mss:1448 cwnd:90 snd_wnd:64000 notsent:3718144 minrtt:1"));
-    assert!(window.contains("peer's window (64,000 bytes) is full"), "{window}");
-    let network = said(&format!("{head}\n {memory} mss:1448 cwnd:10 unacked:10 snd_wnd:900000 notsent:3767664"));
-    assert!(network.contains("congestion window (10 segments of 1,448 bytes) is full"), "{network}");
+    let window = said(&format!(
+        "{head}\n {memory} mss:1448 cwnd:90 snd_wnd:64000 notsent:3718144 minrtt:1"
+    ));
+    assert!(
+        window.contains("peer's window (64,000 bytes) is full"),
+        "{window}"
+    );
+    let network = said(&format!(
+        "{head}\n {memory} mss:1448 cwnd:10 unacked:10 snd_wnd:900000 notsent:3767664"
+    ));
+    assert!(
+        network.contains("congestion window (10 segments of 1,448 bytes) is full"),
+        "{network}"
+    );
     let acks = said(&format!("{head}\n {memory} mss:1448 cwnd:4000 minrtt:0.1"));
     assert!(acks.contains("waits for ACKs"), "{acks}");
-    let card = said("ESTAB 0 3000000 a:1 b:2\n skmem:(r0,rb131072,t2500000,tb4194304,f0,w3100000,o0,bl0,d0)");
-    assert!(card.contains("tc -s qdisc") && !card.contains("waits in TCP"), "{card}");
+    let card = said(
+        "ESTAB 0 3000000 a:1 b:2\n skmem:(r0,rb131072,t2500000,tb4194304,f0,w3100000,o0,bl0,d0)",
+    );
+    assert!(
+        card.contains("tc -s qdisc") && !card.contains("waits in TCP"),
+        "{card}"
+    );
 }
 
 /// "SO_SNDBUF is 4096, why is Send-Q 14480?"
@@ -156,19 +239,30 @@ fn w_past_tb_says_why_it_may_be() {
 /// "did my SO_SNDBUF stop autotuning?"
 #[test]
 fn a_limit_is_called_locked_only_where_it_must_be() {
-    let read = Limits { read: true, ..Limits::DEFAULT };
+    let read = Limits {
+        read: true,
+        ..Limits::DEFAULT
+    };
     assert_eq!(origin(8_388_608, &read).state, LimitState::Locked);
-    assert_eq!(origin(8_388_608, &Limits::DEFAULT).state, LimitState::Unknown);
+    assert_eq!(
+        origin(8_388_608, &Limits::DEFAULT).state,
+        LimitState::Unknown
+    );
     assert_eq!(origin(46_081, &read).state, LimitState::Autotuned);
     assert_eq!(origin(8_192, &read).state, LimitState::LockedOrShrunk);
     assert_eq!(origin(2_626_560, &read).state, LimitState::Unknown);
-    assert!(origin(425_984, &read).evidence.contains("net.core.wmem_max"));
+    assert!(
+        origin(425_984, &read)
+            .evidence
+            .contains("net.core.wmem_max")
+    );
 }
 
 /// "do they not read fast enough?"
 #[test]
 fn r_at_rb_is_a_slow_reader() {
-    let text = said("ESTAB 128512 0 a:1 b:2\n skmem:(r131840,rb131072,t0,tb87040,f3328,w0,o0,bl0,d1)");
+    let text =
+        said("ESTAB 128512 0 a:1 b:2\n skmem:(r131840,rb131072,t0,tb87040,f3328,w0,o0,bl0,d1)");
     assert!(text.contains("the reader is slow. 128,512 bytes"), "{text}");
     assert!(text.contains("1 packet (not bytes)"), "{text}");
     let hole = said("ESTAB 0 0 a:1 b:2\n skmem:(r60000,rb131072,t0,tb87040,f0,w0,o0,bl0,d0)");
@@ -177,15 +271,22 @@ fn r_at_rb_is_a_slow_reader() {
 
 #[test]
 fn a_listener_counts_connections() {
-    let text = said("LISTEN 129 128 0.0.0.0:80 0.0.0.0:*\n skmem:(r0,rb131072,t0,tb16384,f0,w0,o0,bl0,d55)");
+    let text = said(
+        "LISTEN 129 128 0.0.0.0:80 0.0.0.0:*\n skmem:(r0,rb131072,t0,tb16384,f0,w0,o0,bl0,d55)",
+    );
     assert!(text.contains("accept queue is full (129 of 128)"), "{text}");
     assert!(text.contains("found its queue full"), "{text}");
 }
 
 #[test]
 fn data_of_a_closed_application_is_an_orphan() {
-    let socket = one("FIN-WAIT-1 0 2649 a:1 b:2 timer:(on,5sec,4) ino:0 sk:1\n skmem:(r0,rb1,t0,tb87040,f0,w3500,o0,bl0,d0)");
-    assert_eq!((socket.state, socket.send_payload()), (Some(TcpState::FinWait1), Some(2648)));
+    let socket = one(
+        "FIN-WAIT-1 0 2649 a:1 b:2 timer:(on,5sec,4) ino:0 sk:1\n skmem:(r0,rb1,t0,tb87040,f0,w3500,o0,bl0,d0)",
+    );
+    assert_eq!(
+        (socket.state, socket.send_payload()),
+        (Some(TcpState::FinWait1), Some(2648))
+    );
     let text = findings(&socket, &Limits::DEFAULT);
     assert!(text.iter().any(|f| f.text.contains("tcp_orphan_retries")));
     assert!(text[0].text.contains("4 timeouts in a row"));

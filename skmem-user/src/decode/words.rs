@@ -23,7 +23,8 @@ impl<'a> Iterator for Words<'a> {
         if text.is_empty() {
             return None;
         }
-        let end = closed(text).unwrap_or_else(|| text.find(char::is_whitespace).unwrap_or(text.len()));
+        let end =
+            closed(text).unwrap_or_else(|| text.find(char::is_whitespace).unwrap_or(text.len()));
         let (word, rest) = text.split_at(end);
         self.rest = rest;
         Some(word)
@@ -69,8 +70,14 @@ mod tests {
                 "ino:5"
             ]
         );
-        assert_eq!(words("inet-sockopt: ( recverr)"), ["inet-sockopt:", "( recverr)"]);
-        assert_eq!(words("users:((\"a\"b\",pid=1,fd=2)) x"), ["users:((\"a\"b\",pid=1,fd=2))", "x"]);
+        assert_eq!(
+            words("inet-sockopt: ( recverr)"),
+            ["inet-sockopt:", "( recverr)"]
+        );
+        assert_eq!(
+            words("users:((\"a\"b\",pid=1,fd=2)) x"),
+            ["users:((\"a\"b\",pid=1,fd=2))", "x"]
+        );
     }
 
     #[test]

@@ -20,28 +20,27 @@ pub struct CpuReserve {
     pub cpus: u64,
     /// `net.core.mem_pcpu_rsv` in bytes; 0 before 6.0, where the count is exact.
     pub bytes_per_cpu: u64,
+    /// The sysctl could not be read (it is shown in the initial network namespace only, from 6.4 on)
+    pub assumed: bool,
 }
 
 impl CpuReserve {
-    /// Reads it for this kernel, `release` being `uname -r`.
+    /// For this kernel, `release` being `uname -r`; `set` is the sysctl in pages, where it was seen.
     #[must_use]
-    pub fn read(release: &str, page: u64) -> Self {
+    pub fn new(release: &str, page: u64, set: Option<u64>) -> Self {
         let possible = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
         let cpus = cpus_in(possible.trim())
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get() as u64));
-        // The sysctl is seen in the initial network namespace only.
-        let set = fs::read_to_string("/proc/sys/net/core/mem_pcpu_rsv")
-            .ok()
-            .and_then(|pages| pages.trim().parse::<u64>().ok())
-            .map(|pages| pages.saturating_mul(page));
+        let version = version(release);
         let bytes_per_cpu = match set {
-            Some(bytes) => bytes,
-            None if version(release) < (6, 0) => 0,
+            Some(pages) => pages.saturating_mul(page),
+            None if version < (6, 0) => 0,
             None => RESERVE_BYTES,
         };
         Self {
             cpus,
             bytes_per_cpu,
+            assumed: set.is_none() && version >= (6, 4),
         }
     }
 
@@ -50,6 +49,13 @@ impl CpuReserve {
     pub fn bound(self) -> u64 {
         self.cpus.saturating_mul(self.bytes_per_cpu)
     }
+}
+
+/// `net.core.mem_pcpu_rsv`, pages; shown in the initial network namespace only, from 6.4 on.
+#[must_use]
+pub fn mem_pcpu_rsv() -> Option<u64> {
+    let pages = fs::read_to_string("/proc/sys/net/core/mem_pcpu_rsv").ok()?;
+    pages.trim().parse().ok()
 }
 
 /// Major and minor number of a kernel release; zeros where it cannot be read.

@@ -26,7 +26,7 @@ const DONE: u16 = 3;
 /// `NLMSG_OVERRUN`
 const OVERRUN: u16 = 4;
 /// `INET_DIAG_REQ_PROTOCOL`
-const REQ_PROTOCOL: u16 = 2;
+const REQ_PROTOCOL: u16 = 3;
 /// `struct nlmsghdr`
 const HEADER: usize = 16;
 /// `struct nlmsghdr` and `struct inet_diag_req_v2`

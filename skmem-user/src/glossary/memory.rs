@@ -110,7 +110,9 @@ pub(super) const FIELDS: &[Field] = &[
         meaning: "memory for the socket's options: BPF storage and filters, MD5 and AO keys, zero-copy \
                   notifications not read yet",
         moved_by: "setsockopt(), BPF programs, sends with MSG_ZEROCOPY",
-        traps: &["Limited by net.core.optmem_max, not by rb or tb, and not part of TCP's mem in sockstat."],
+        traps: &[
+            "Limited by net.core.optmem_max, not by rb or tb, and not part of TCP's mem in sockstat.",
+        ],
     },
     Field {
         name: "backlog",

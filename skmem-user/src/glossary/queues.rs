@@ -12,7 +12,7 @@ pub(super) const FIELDS: &[Field] = &[
         meaning: "data in order that the application has not read; of a listening socket, connections that \
                   it has not accepted",
         moved_by: "packets in order raise it, recv() lowers it",
-        traps: &["Payload; the memory behind it is r."],
+        traps: &["Payload (a FIN that has arrived counts one byte); the memory behind it is r."],
     },
     Field {
         name: "send_q",
@@ -47,7 +47,9 @@ pub(super) const FIELDS: &[Field] = &[
         unit: "bytes of payload",
         meaning: "the part of Send-Q that was sent and is not acknowledged",
         moved_by: "tcp_write_xmit raises it, ACKs lower it",
-        traps: &["Includes what the peer has acknowledged selectively (SACK): it must be kept all the same."],
+        traps: &[
+            "Includes what the peer has acknowledged selectively (SACK): it must be kept all the same.",
+        ],
     },
     Field {
         name: "unacked",
@@ -67,7 +69,9 @@ pub(super) const FIELDS: &[Field] = &[
         unit: "bytes",
         meaning: "the part of w that is the application's data",
         moved_by: "as Send-Q",
-        traps: &["Read without the socket's lock: on a busy socket w and Send-Q may be of two moments."],
+        traps: &[
+            "Read without the socket's lock: on a busy socket w and Send-Q may be of two moments.",
+        ],
     },
     Field {
         name: "skb_overhead",
@@ -89,7 +93,9 @@ pub(super) const FIELDS: &[Field] = &[
         meaning: "how full the send buffer is; at 100 and above send() waits, and poll() says writable again \
                   at two thirds",
         moved_by: "w and tb",
-        traps: &["100 or a little more is the normal state of a sender that is faster than its network."],
+        traps: &[
+            "100 or a little more is the normal state of a sender that is faster than its network.",
+        ],
     },
     Field {
         name: "cwnd",
@@ -119,7 +125,9 @@ pub(super) const FIELDS: &[Field] = &[
         unit: "bytes of payload",
         meaning: "the peer's window: how much it allows in flight",
         moved_by: "the peer's ACKs, as its application reads",
-        traps: &["ss -i leaves it out when it is 0, which is when it matters; the timer is `persist` then."],
+        traps: &[
+            "ss -i leaves it out when it is 0, which is when it matters; the timer is `persist` then.",
+        ],
     },
     Field {
         name: "rwnd_limited",
@@ -163,6 +171,8 @@ pub(super) const FIELDS: &[Field] = &[
         meaning: "what the socket waits for: `on` an ACK (retransmission), `persist` the peer's window to open, \
                   `keepalive` nothing in particular, `timewait` its end",
         moved_by: "sending, ACKs",
-        traps: &["The count is of timeouts in a row: above 0 with `on`, nothing has come back for a while."],
+        traps: &[
+            "The count is of timeouts in a row: above 0 with `on`, nothing has come back for a while.",
+        ],
     },
 ];

@@ -20,7 +20,13 @@ pub(super) const FIELDS: &[Field] = &[
     Field {
         name: "sockstat_mem",
         ss: None,
-        aliases: &["mem", "TCP mem", "sockstat", "memory_allocated", "tcp_memory_allocated"],
+        aliases: &[
+            "mem",
+            "TCP mem",
+            "sockstat",
+            "memory_allocated",
+            "tcp_memory_allocated",
+        ],
         kernel: "tcp_memory_allocated (\"TCP: … mem N\" in /proc/net/sockstat)",
         unit: "pages",
         meaning: "what all TCP sockets of the machine are charged with, in every namespace, IPv4, IPv6 and \

@@ -236,8 +236,8 @@ impl Tracer {
     pub fn enable(&mut self) -> Result<()> {
         let map = self
             .ebpf
-            .map_mut("ENABLED")
-            .ok_or_else(|| internal("ENABLED"))?;
+            .map_mut("SHARED")
+            .ok_or_else(|| internal("SHARED"))?;
         Array::<_, u32>::try_from(map)
             .and_then(|mut enabled| enabled.set(0, &1, 0))
             .map_err(|e| refused("cannot start tracing", &e))

@@ -264,6 +264,7 @@ pub(crate) mod tests {
             reserve: CpuReserve {
                 cpus,
                 bytes_per_cpu: 1 << 20,
+                assumed: false,
             },
             tcp_mem: Some(TcpMem {
                 low: 1,

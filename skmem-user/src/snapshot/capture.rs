@@ -16,8 +16,8 @@ use super::{
 use crate::{
     decode::Limits,
     diag::{
-        self, Family, Protocol, SockstatTcp,
-        account_sources::{CpuReserve, MemcgSock, slab_caches},
+        self, Family, Protocol, SockstatTcp, TcpMem,
+        account_sources::{CpuReserve, MemcgSock, mem_pcpu_rsv, slab_caches},
         inet_diag::{self, Ask},
         netns::{self, Namespace, Namespaces},
         owners::Owners,
@@ -71,7 +71,10 @@ pub fn capture(options: Options) -> Result<Captured> {
         false => Owners::default(),
     };
     let found = netns::find(owners.held_namespaces()).context(proc)?;
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let release = rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned();
     let page = rustix::param::page_size() as u64;
     let realtime_ns = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -87,8 +90,8 @@ pub fn capture(options: Options) -> Result<Captured> {
         page,
         before,
         after,
-        reserve: CpuReserve::read(&release, page),
-        tcp_mem: diag::tcp_mem().ok(),
+        reserve: CpuReserve::new(&release, page, gathered.reserve),
+        tcp_mem: gathered.tcp_mem,
         memcg: MemcgSock::read(),
         slab: slab_caches(page),
     };
@@ -114,6 +117,12 @@ pub fn capture(options: Options) -> Result<Captured> {
     })
 }
 
+/// `1 process`, `7 processes`.
+pub(super) fn processes(n: u64) -> String {
+    let es = if n == 1 { "" } else { "es" };
+    format!("{n} process{es}")
+}
+
 fn ns(nanos: u128) -> u64 {
     u64::try_from(nanos).unwrap_or(u64::MAX)
 }
@@ -123,6 +132,9 @@ struct Listed {
     rows: Vec<Row>,
     time_wait: u64,
     limits: Limits,
+    /// Shown in the initial namespace only, as is the next.
+    tcp_mem: Option<TcpMem>,
+    reserve: Option<u64>,
     notes: Vec<String>,
 }
 
@@ -131,6 +143,8 @@ struct Listed {
 struct Gathered {
     rows: Vec<Row>,
     time_wait: u64,
+    tcp_mem: Option<TcpMem>,
+    reserve: Option<u64>,
     limits: HashMap<u64, Limits>,
     notes: Vec<String>,
 }
@@ -156,6 +170,8 @@ impl Gathered {
             self.rows.extend(listed.rows);
             self.time_wait += listed.time_wait;
             self.limits.insert(namespace.inode, listed.limits);
+            self.tcp_mem = self.tcp_mem.or(listed.tcp_mem);
+            self.reserve = self.reserve.or(listed.reserve);
             for note in listed.notes {
                 if !self.notes.contains(&note) {
                     self.notes.push(note);
@@ -179,8 +195,8 @@ impl Gathered {
         }
         if found.denied > 0 {
             self.notes.push(format!(
-                "the namespaces of {} processes may not be looked at: run as root to see all",
-                found.denied
+                "the namespaces of {} that may not be looked at (root may, unless a security module objects)",
+                processes(u64::from(found.denied))
             ));
         }
         Ok(Visited {
@@ -215,6 +231,8 @@ fn list(namespace: &Namespace, options: Options) -> Result<Listed> {
         rows: Vec::new(),
         time_wait: 0,
         limits: limits(),
+        tcp_mem: diag::tcp_mem().ok(),
+        reserve: mem_pcpu_rsv(),
         notes: Vec::new(),
     };
     let mut wanted = vec![Protocol::Tcp];
@@ -245,7 +263,9 @@ fn list(namespace: &Namespace, options: Options) -> Result<Listed> {
                         Protocol::Udp => "UDP (module udp_diag)",
                         _ => "MPTCP (module mptcp_diag)",
                     };
-                    listed.notes.push(format!("this kernel does not list {what}"));
+                    listed
+                        .notes
+                        .push(format!("this kernel does not list {what}"));
                 }
                 Err(error) => {
                     return Err(error).context(

@@ -73,7 +73,10 @@ mod tests {
         let mut rows = [row(2, 15), row(3, 1)];
         let turnover = last.rows(&mut rows).unwrap();
         assert_eq!((rows[0].change, rows[1].change), (Some(-5), None));
-        assert_eq!((turnover.come, turnover.gone, turnover.gone_bytes), (1, 1, 10));
+        assert_eq!(
+            (turnover.come, turnover.gone, turnover.gone_bytes),
+            (1, 1, 10)
+        );
     }
 
     #[test]

@@ -35,7 +35,8 @@ impl Filter {
     #[must_use]
     pub fn holds(&self, row: &Row) -> bool {
         let by = |wanted: Option<u16>, is: u16| wanted.is_none_or(|wanted| wanted == is);
-        let within = |net: &Option<Prefix>, ip: IpAddr| net.as_ref().is_none_or(|net| inside(net, ip));
+        let within =
+            |net: &Option<Prefix>, ip: IpAddr| net.as_ref().is_none_or(|net| inside(net, ip));
         by(self.sport, row.sport)
             && by(self.dport, row.dport)
             && within(&self.src, row.src)
@@ -57,7 +58,8 @@ impl Filter {
 /// Whether cgroup `path` is `top` or below it.
 fn below(path: &str, top: &str) -> bool {
     let top = top.trim_end_matches('/');
-    path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(top)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn inside(net: &Prefix, ip: IpAddr) -> bool {
@@ -108,12 +110,30 @@ mod tests {
         };
         assert!(all.holds(&row));
         for other in [
-            Filter { pids: vec![9], ..all.clone() },
-            Filter { comm: Some("b".into()), ..all.clone() },
-            Filter { cgroup: Some("/x/yy".into()), ..all.clone() },
-            Filter { netns: Some(6), ..all.clone() },
-            Filter { dport: Some(81), ..all.clone() },
-            Filter { states: vec![TcpState::Listen], ..all },
+            Filter {
+                pids: vec![9],
+                ..all.clone()
+            },
+            Filter {
+                comm: Some("b".into()),
+                ..all.clone()
+            },
+            Filter {
+                cgroup: Some("/x/yy".into()),
+                ..all.clone()
+            },
+            Filter {
+                netns: Some(6),
+                ..all.clone()
+            },
+            Filter {
+                dport: Some(81),
+                ..all.clone()
+            },
+            Filter {
+                states: vec![TcpState::Listen],
+                ..all
+            },
         ] {
             assert!(!other.holds(&row), "{other:?}");
         }

@@ -75,7 +75,11 @@ impl Group {
         self.skb_overhead += some(row.skb_overhead);
         self.unsent += some(row.unsent);
         self.in_flight += some(row.in_flight);
-        self.recv_q += if row.listens() { 0 } else { i64::from(row.recv_q) };
+        self.recv_q += if row.listens() {
+            0
+        } else {
+            i64::from(row.recv_q)
+        };
         self.drops += row.memory.map_or(0, |m| u64::from(m.drops));
         self.full += u64::from(row.fill_percent.is_some_and(|fill| fill >= 100));
     }
@@ -152,7 +156,10 @@ mod tests {
             row(TcpState::Established, 20),
         ];
         let groups = group(&rows, By::State, &HashMap::new());
-        let keys: Vec<_> = groups.iter().map(|g| (g.key.as_str(), g.sockets, g.charged)).collect();
+        let keys: Vec<_> = groups
+            .iter()
+            .map(|g| (g.key.as_str(), g.sockets, g.charged))
+            .collect();
         assert_eq!(keys, [("CLOSE-WAIT", 1, 103), ("ESTABLISHED", 2, 31)]);
         assert_eq!((groups[0].full, groups[1].full), (1, 1));
         let names = HashMap::from([(7, "blue".to_owned())]);

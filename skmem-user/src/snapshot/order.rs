@@ -61,12 +61,7 @@ impl Sort {
 
 /// Sorts, largest first; equal ones by what they are charged, then by cookie, so that two looks agree.
 pub fn sort(rows: &mut [Row], by: Sort) {
-    rows.sort_unstable_by_key(|row| {
-        (
-            std::cmp::Reverse((by.key(row), row.charged)),
-            row.cookie,
-        )
-    });
+    rows.sort_unstable_by_key(|row| (std::cmp::Reverse((by.key(row), row.charged)), row.cookie));
 }
 
 #[cfg(test)]
@@ -86,6 +81,9 @@ mod tests {
         let mut rows = [listener, sender].map(|s| Row::new(&s, 1));
         sort(&mut rows, Sort::SendQ);
         assert_eq!(rows[0].send_q, 7);
-        assert_eq!((Sort::Fill.key(&rows[0]), Sort::Fill.key(&rows[1])), (90, -1));
+        assert_eq!(
+            (Sort::Fill.key(&rows[0]), Sort::Fill.key(&rows[1])),
+            (90, -1)
+        );
     }
 }

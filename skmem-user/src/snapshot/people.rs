@@ -2,7 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::row::{Holder, Owner, Row};
+use super::{
+    capture::processes,
+    row::{Holder, Owner, Row},
+};
 use crate::{
     diag::{
         cgroups,
@@ -22,12 +25,15 @@ pub(super) fn give(rows: &mut [Row], owners: &mut Owners, notes: &mut Vec<String
     {
         assign(rows, &mut again, &mut names);
     }
-    let unknown = rows.iter().filter(|row| row.owner == Owner::NotPermitted).count();
+    let unknown = rows
+        .iter()
+        .filter(|row| row.owner == Owner::NotPermitted)
+        .count();
     if unknown > 0 {
         let unknown = grouped(unknown as i64);
         notes.push(format!(
-            "the owner of {unknown} sockets: {} processes may not be looked at (run as root, or with CAP_SYS_PTRACE)",
-            owners.denied
+            "the owners of {unknown} sockets: {} may not be looked at (run as root, or with CAP_SYS_PTRACE)",
+            processes(u64::from(owners.denied))
         ));
     }
 }

@@ -239,9 +239,9 @@ impl Row {
         ));
         let payload = (streams && memory.is_some()).then(|| socket.send_q.saturating_sub(control));
         let queued = memory.and_then(|m| u32::try_from(m.wmem_queued).ok());
-        let fill = memory.filter(|m| !listens && m.sndbuf > 0).and_then(|m| {
-            u32::try_from(i64::from(m.wmem_queued) * 100 / i64::from(m.sndbuf)).ok()
-        });
+        let fill = memory
+            .filter(|m| !listens && m.sndbuf > 0)
+            .and_then(|m| u32::try_from(i64::from(m.wmem_queued) * 100 / i64::from(m.sndbuf)).ok());
         Self {
             netns,
             protocol: socket.protocol,
@@ -285,16 +285,19 @@ impl Row {
     /// Bytes of a value of its memory; 0 where it has none.
     #[must_use]
     pub fn bytes(&self, value: impl Fn(&Memory) -> i32) -> i64 {
-        self.memory.as_ref().map_or(0, |memory| i64::from(value(memory)))
+        self.memory
+            .as_ref()
+            .map_or(0, |memory| i64::from(value(memory)))
     }
 
     /// What a socket without a holder is, by its state: `inode` 0 means that it has no file.
     #[must_use]
     pub fn without_holder(&self, denied: bool) -> Owner {
         match (self.inode, self.state) {
-            (0, TcpState::FinWait1 | TcpState::FinWait2 | TcpState::Closing | TcpState::LastAck) => {
-                Owner::Orphan
-            }
+            (
+                0,
+                TcpState::FinWait1 | TcpState::FinWait2 | TcpState::Closing | TcpState::LastAck,
+            ) => Owner::Orphan,
             (0, _) => Owner::NotAccepted,
             _ if denied => Owner::NotPermitted,
             _ => Owner::NotFound,
@@ -303,12 +306,12 @@ impl Row {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
 
-    pub(in crate::snapshot) fn socket(state: TcpState, mem: MemInfo) -> DiagSocket {
+    pub(crate) fn socket(state: TcpState, mem: MemInfo) -> DiagSocket {
         DiagSocket {
             protocol: Protocol::Tcp,
             family: Family::Ipv4,
@@ -332,7 +335,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::snapshot) fn mem(w: i32, r: i32, f: i32, sndbuf: i32) -> MemInfo {
+    pub(crate) fn mem(w: i32, r: i32, f: i32, sndbuf: i32) -> MemInfo {
         let mut bytes = [0; 36];
         for (at, value) in [(0, r), (12, sndbuf), (16, f), (20, w)] {
             bytes[at..at + 4].copy_from_slice(&value.to_ne_bytes());
@@ -354,7 +357,10 @@ pub(super) mod tests {
         let mut one = socket(TcpState::Established, mem(100, 0, -50, 0));
         one.send_q = 500;
         let row = Row::new(&one, 1);
-        assert_eq!((row.skb_overhead, row.fill_percent, row.charged), (None, None, 50));
+        assert_eq!(
+            (row.skb_overhead, row.fill_percent, row.charged),
+            (None, None, 50)
+        );
     }
 
     #[test]
@@ -362,7 +368,10 @@ pub(super) mod tests {
         let mut one = socket(TcpState::Listen, mem(0, 0, 0, 16_384));
         one.send_q = 128;
         let row = Row::new(&one, 1);
-        assert_eq!((row.payload, row.in_flight, row.fill_percent), (None, None, None));
+        assert_eq!(
+            (row.payload, row.in_flight, row.fill_percent),
+            (None, None, None)
+        );
     }
 
     #[test]

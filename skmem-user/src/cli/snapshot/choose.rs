@@ -104,7 +104,11 @@ fn state(text: &str) -> Result<TcpState, String> {
         "lastack" => TcpState::LastAck,
         "listen" | "listening" => TcpState::Listen,
         "closing" => TcpState::Closing,
-        "timewait" => return Err("TIME-WAIT sockets have no buffers: they are only counted, in the account".into()),
+        "timewait" => {
+            return Err(
+                "TIME-WAIT sockets have no buffers: they are only counted, in the account".into(),
+            );
+        }
         _ => {
             return Err(format!(
                 "{text:?} is no state: established, syn-sent, syn-recv, fin-wait-1, fin-wait-2, close-wait, \
@@ -134,7 +138,12 @@ mod tests {
             pid: vec![u32::MAX],
             ..Which::default()
         };
-        assert!(none.filter().unwrap_err().to_string().contains("no process"));
+        assert!(
+            none.filter()
+                .unwrap_err()
+                .to_string()
+                .contains("no process")
+        );
         let long = Which {
             comm: Some("a-name-that-is-too-long".into()),
             ..Which::default()

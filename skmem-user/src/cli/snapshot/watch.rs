@@ -18,9 +18,15 @@ use crate::{
 const AROUND: usize = 3;
 
 /// Looks every `time` until Ctrl-C, or as often as was asked for.
-pub(super) async fn run(options: &Options, time: Duration, mut look: impl FnMut() -> Result<Look>) -> Result<()> {
+pub(super) async fn run(
+    options: &Options,
+    time: Duration,
+    mut look: impl FnMut() -> Result<Look>,
+) -> Result<()> {
     let text = !options.json && !options.csv;
-    let screen = (text && stdout().is_terminal()).then(Screen::enter).transpose()?;
+    let screen = (text && stdout().is_terminal())
+        .then(Screen::enter)
+        .transpose()?;
     let mut ticks = tokio::time::interval(time);
     // A look that takes longer than the interval does not make the next ones hurry.
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -82,7 +88,8 @@ impl Screen {
     /// Draws over what is there, line by line, so that nothing blinks; terminals that can show the frame at
     /// once (mode 2026).
     fn draw(&self, look: &Look, options: &Options) -> Result<()> {
-        let height = rustix::termios::tcgetwinsize(stdout()).map_or(24, |size| usize::from(size.ws_row));
+        let height =
+            rustix::termios::tcgetwinsize(stdout()).map_or(24, |size| usize::from(size.ws_row));
         let height = height.max(AROUND + 2);
         let each = if look.groups.is_some() { 1 } else { 2 };
         let text = frame(look, options, ((height - AROUND - 1) / each).max(1), false);

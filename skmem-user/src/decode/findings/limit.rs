@@ -45,7 +45,9 @@ pub fn origin(sndbuf: i64, limits: &Limits) -> Origin {
         } else {
             of(
                 LimitState::Unknown,
-                format!("above the default tcp_wmem[2] ({max}): set by the application, or that was raised"),
+                format!(
+                    "above the default tcp_wmem[2] ({max}): set by the application, or that was raised"
+                ),
             )
         };
     }
@@ -89,7 +91,9 @@ pub(super) fn small_or_locked(reading: &Reading, limits: &Limits) -> Option<Find
     }
     let origin = origin(sndbuf, limits);
     let what = match origin.state {
-        LimitState::Locked => "tb is locked: the application set SO_SNDBUF, so the kernel never raises it",
+        LimitState::Locked => {
+            "tb is locked: the application set SO_SNDBUF, so the kernel never raises it"
+        }
         LimitState::LockedOrShrunk => {
             "tb does not grow by itself if the application set SO_SNDBUF, and small as it is it looks so"
         }
@@ -97,5 +101,9 @@ pub(super) fn small_or_locked(reading: &Reading, limits: &Limits) -> Option<Find
         LimitState::Unknown if origin.evidence.starts_with("sock_diag") => return None,
         LimitState::Unknown => "tb may be locked by SO_SNDBUF, which ends autotuning",
     };
-    note("limit", "tb", format!("{what} ({} is {}).", bytes(sndbuf), origin.evidence))
+    note(
+        "limit",
+        "tb",
+        format!("{what} ({} is {}).", bytes(sndbuf), origin.evidence),
+    )
 }

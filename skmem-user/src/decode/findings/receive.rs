@@ -11,17 +11,25 @@ pub(super) fn slow_reader(reading: &Reading) -> Option<Finding> {
     }
     let share = percent(held, limit);
     let Some(waiting) = reading.recv_q.filter(|_| reading.is_connection()) else {
-        return alarm("slow-reader", "r rb", format!("r is at rb ({share} %): the reader is slow; further packets are dropped."));
+        return alarm(
+            "slow-reader",
+            "r rb",
+            format!("r is at rb ({share} %): the reader is slow; further packets are dropped."),
+        );
     };
     if waiting == 0 {
-        return alarm("held-not-readable", "r rb",
+        return alarm(
+            "held-not-readable",
+            "r rb",
             format!(
                 "r is at rb ({share} %) with nothing to read: out-of-order data that waits for a hole to be filled, \
                  or messages on the error queue."
             ),
         );
     }
-    alarm("slow-reader", "r rb",
+    alarm(
+        "slow-reader",
+        "r rb",
         format!(
             "r is at rb ({share} %): the reader is slow. {} wait for recv(), and the window that we offer is shut \
              or nearly so: the other side queues.",
@@ -33,12 +41,17 @@ pub(super) fn slow_reader(reading: &Reading) -> Option<Finding> {
 /// r without Recv-Q.
 pub(super) fn nothing_to_read(reading: &Reading) -> Option<Finding> {
     let (held, waiting) = (reading.memory.rmem_alloc?, reading.recv_q?);
-    let full = reading.memory.rcvbuf.is_some_and(|rb| held.saturating_mul(5) >= rb.saturating_mul(4));
+    let full = reading
+        .memory
+        .rcvbuf
+        .is_some_and(|rb| held.saturating_mul(5) >= rb.saturating_mul(4));
     if held < 4096 || full || !reading.is_connection() {
         return None;
     }
     if waiting == 0 {
-        return note("held-not-readable", "r Recv-Q",
+        return note(
+            "held-not-readable",
+            "r Recv-Q",
             format!(
                 "{} are held and none can be read: out-of-order data that waits for a hole to be filled, or unread \
                  messages on the error queue.",
@@ -47,7 +60,9 @@ pub(super) fn nothing_to_read(reading: &Reading) -> Option<Finding> {
         );
     }
     (held >= 16 << 10 && held / waiting >= 4).then_some(())?;
-    note("small-packets", "r Recv-Q",
+    note(
+        "small-packets",
+        "r Recv-Q",
         format!(
             "{} of memory for {} of data: it came in small packets, each of which costs hundreds of bytes.",
             bytes(held),
@@ -60,7 +75,9 @@ pub(super) fn close_wait(reading: &Reading) -> Option<Finding> {
     if reading.state? != TcpState::CloseWait {
         return None;
     }
-    note("close-wait", "State",
+    note(
+        "close-wait",
+        "State",
         "The peer has closed and our application has not: it stays so until close().".into(),
     )
 }
@@ -72,7 +89,9 @@ pub(super) fn accept_queue(reading: &Reading) -> Option<Finding> {
         return None;
     }
     if waiting >= most {
-        return alarm("accept-queue-full", "Recv-Q Send-Q",
+        return alarm(
+            "accept-queue-full",
+            "Recv-Q Send-Q",
             format!(
                 "The accept queue is full ({} of {}): new connections are dropped until the application calls \
                  accept().",
@@ -81,7 +100,9 @@ pub(super) fn accept_queue(reading: &Reading) -> Option<Finding> {
             ),
         );
     }
-    note("accept-queue", "Recv-Q",
+    note(
+        "accept-queue",
+        "Recv-Q",
         format!(
             "{} connections wait for accept(); for a listener Recv-Q and Send-Q count connections, not bytes.",
             grouped(waiting)
@@ -91,7 +112,9 @@ pub(super) fn accept_queue(reading: &Reading) -> Option<Finding> {
 
 pub(super) fn backlog(reading: &Reading) -> Option<Finding> {
     let backlog = reading.memory.backlog.filter(|backlog| *backlog > 0)?;
-    note("backlog", "bl",
+    note(
+        "backlog",
+        "bl",
         format!(
             "{} arrived while the application was inside a call on the socket: handled when it leaves.",
             bytes(backlog)
@@ -109,7 +132,9 @@ pub(super) fn drops(reading: &Reading) -> Option<Finding> {
     } else {
         "duplicates, or what fell outside the window; TCP sends lost data again"
     };
-    note("drops", "d",
+    note(
+        "drops",
+        "d",
         format!(
             "{} {packets} (not bytes) that arrived were thrown away since the socket was made: {why}.",
             grouped(drops)

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Columns of a row's label.
-const LABEL: usize = 20;
+const LABEL: usize = 22;
 
 /// One line: how much, and whether it agrees.
 #[must_use]
@@ -36,7 +36,8 @@ pub fn summary(account: &Account, kernel: &str) -> String {
 pub fn account(account: &Account, style: &Style) -> String {
     let mut out = String::new();
     title(&mut out, "The account of the machine's TCP memory", style);
-    let mut line = |label: &str, text: String| row(&mut out, &format!("  {label}"), LABEL, &text, style);
+    let mut line =
+        |label: &str, text: String| row(&mut out, &format!("  {label}"), LABEL, &text, style);
     let seen = &account.seen;
     let bytes = |n: i64| format!("{} bytes", grouped(n));
     let mut small = Vec::new();
@@ -50,7 +51,11 @@ pub fn account(account: &Account, style: &Style) -> String {
             small.push(format!("{} {what}", grouped(signed(count))));
         }
     }
-    let small = if small.is_empty() { String::new() } else { format!("; {}", small.join(", ")) };
+    let small = if small.is_empty() {
+        String::new()
+    } else {
+        format!("; {}", small.join(", "))
+    };
     line(
         "charged to sockets",
         format!(
@@ -77,6 +82,10 @@ pub fn account(account: &Account, style: &Style) -> String {
     line("sockets in no list", unlisted(account));
     line("limits (tcp_mem)", marks(account));
     match &account.memcg_sock {
+        Some(memcg) if memcg.bytes == 0 && memcg.source.ends_with("usage_in_bytes") => line(
+            "memory cgroups",
+            "cgroup v1, which counts sockets only where memory.kmem.tcp.limit_in_bytes is set: none".into(),
+        ),
         Some(memcg) => line(
             "memory cgroups",
             format!("{} of it charged to them ({})", size(signed(memcg.bytes)), memcg.source),
@@ -104,7 +113,11 @@ pub fn account(account: &Account, style: &Style) -> String {
 }
 
 fn difference(account: &Account) -> String {
-    let plus = if account.difference_bytes > 0 { "+" } else { "" };
+    let plus = if account.difference_bytes > 0 {
+        "+"
+    } else {
+        ""
+    };
     let number = format!("{plus}{} bytes", grouped(account.difference_bytes));
     let bound = grouped(account.bound_bytes);
     let times = match account.attempts {
@@ -112,7 +125,9 @@ fn difference(account: &Account) -> String {
         n => format!(", at the {n}th look"),
     };
     match account.outcome {
-        Outcome::Closes if account.bound_bytes == 0 => format!("{number}: the account closes exactly{times}"),
+        Outcome::Closes if account.bound_bytes == 0 => {
+            format!("{number}: the account closes exactly{times}")
+        }
         Outcome::Closes => format!("{number}, within ±{bound}: the account closes{times}"),
         Outcome::Open => format!(
             "{number}, more than ±{bound}: THE ACCOUNT DOES NOT CLOSE{times}. Memory is charged to sockets that no list \
@@ -132,14 +147,22 @@ fn bound(account: &Account) -> Option<String> {
     let (reserve, seen) = (account.cpu_reserve, &account.seen);
     if reserve.bound() > 0 {
         parts.push(format!(
-            "{}: each of {} CPUs may hold back {} (net.core.mem_pcpu_rsv)",
+            "{}: each of {} CPUs may hold back {} (net.core.mem_pcpu_rsv{})",
             grouped(signed(reserve.bound())),
             reserve.cpus,
-            size(signed(reserve.bytes_per_cpu))
+            size(signed(reserve.bytes_per_cpu)),
+            if reserve.assumed {
+                ", which is not shown here: its default"
+            } else {
+                ""
+            }
         ));
     }
     if account.drift_bytes > 0 {
-        parts.push(format!("{}: the kernel's count moved meanwhile", grouped(account.drift_bytes)));
+        parts.push(format!(
+            "{}: the kernel's count moved meanwhile",
+            grouped(account.drift_bytes)
+        ));
     }
     if seen.uneven > 0 {
         parts.push(format!(
@@ -221,7 +244,11 @@ fn slab(account: &Account) -> String {
         .take(4)
         .map(|cache| {
             let count = grouped(signed(cache.objects));
-            format!("{} {count} × {}", cache.name, grouped(signed(cache.object_bytes)))
+            format!(
+                "{} {count} × {}",
+                cache.name,
+                grouped(signed(cache.object_bytes))
+            )
         })
         .collect();
     format!(

@@ -163,10 +163,18 @@ pub fn csv_rows(rows: &[Row], at_ns: u64, head: bool, out: impl Write) -> io::Re
 /// # Errors
 /// Where `out` cannot be written to.
 pub fn csv_groups(groups: &[Group], at_ns: u64, head: bool, out: impl Write) -> io::Result<()> {
-    write(groups.iter().map(|group| group_line(group, at_ns)), head, out)
+    write(
+        groups.iter().map(|group| group_line(group, at_ns)),
+        head,
+        out,
+    )
 }
 
-fn write(lines: impl Iterator<Item = impl Serialize>, head: bool, out: impl Write) -> io::Result<()> {
+fn write(
+    lines: impl Iterator<Item = impl Serialize>,
+    head: bool,
+    out: impl Write,
+) -> io::Result<()> {
     let mut writer = csv::WriterBuilder::new().has_headers(head).from_writer(out);
     for line in lines {
         writer.serialize(line).map_err(io::Error::from)?;

@@ -27,7 +27,10 @@ pub fn decoded(decoded: &Decoded, style: &Style) -> String {
         one(&mut out, socket, style);
     }
     if decoded.others > 0 {
-        let text = format!("{} sockets of other kinds were passed over.", decoded.others);
+        let text = format!(
+            "{} sockets of other kinds were passed over.",
+            decoded.others
+        );
         out.push_str(&format!("\n{}\n", style.paint(Role::Aside, text)));
     }
     out
@@ -40,12 +43,23 @@ fn one(out: &mut String, socket: &Reading, style: &Style) {
     };
     let mut head = escaped(&name).replace("\\u{2192}", "→");
     for user in &socket.users {
-        head.push_str(&format!(", {} (pid {}, fd {})", escaped(&user.comm), user.pid, user.fd));
+        head.push_str(&format!(
+            ", {} (pid {}, fd {})",
+            escaped(&user.comm),
+            user.pid,
+            user.fd
+        ));
     }
     hang(out, "", 0, &head, Some(Role::Title), style);
     queues(out, socket, style);
     if socket.is_bare() {
-        row(out, "", 2, "No memory was printed for it (TIME-WAIT and half-open sockets have no buffers; else use ss -m).", style);
+        row(
+            out,
+            "",
+            2,
+            "No memory was printed for it (TIME-WAIT and half-open sockets have no buffers; else use ss -m).",
+            style,
+        );
     }
     for (letter, name, value) in socket.memory.values() {
         let label = format!("  {letter:<3}{:>13}", grouped(value));
@@ -69,28 +83,50 @@ fn finding_line(out: &mut String, finding: &Finding, style: &Style) {
 
 fn queues(out: &mut String, socket: &Reading, style: &Style) {
     let mut line = |label: &str, value: i64, text: &str| {
-        row(out, &format!("  {label:<7}{:>9}", grouped(value)), LABEL, text, style);
+        row(
+            out,
+            &format!("  {label:<7}{:>9}", grouped(value)),
+            LABEL,
+            text,
+            style,
+        );
     };
     if socket.listens() {
         if let Some(waiting) = socket.recv_q {
             line("Recv-Q", waiting, "connections that wait for accept()");
         }
         if let Some(most) = socket.send_q {
-            line("Send-Q", most, "connections that may wait, at most (listen()'s backlog)");
+            line(
+                "Send-Q",
+                most,
+                "connections that may wait, at most (listen()'s backlog)",
+            );
         }
         return;
     }
     if let Some(unread) = socket.recv_q.filter(|n| *n != 0) {
-        line("Recv-Q", unread, "bytes of data that the application has not read");
+        line(
+            "Recv-Q",
+            unread,
+            "bytes of data that the application has not read",
+        );
     }
     if let Some(send_q) = socket.send_q.filter(|n| *n != 0 && socket.is_connection()) {
         let split = match (socket.info.unsent, socket.in_flight()) {
             (Some(unsent), Some(in_flight)) => {
-                format!(": {} never sent, {} in flight", grouped(unsent), grouped(in_flight))
+                format!(
+                    ": {} never sent, {} in flight",
+                    grouped(unsent),
+                    grouped(in_flight)
+                )
             }
             _ => ": sent or not (ss -i tells them apart)".into(),
         };
-        line("Send-Q", send_q, &format!("bytes of data that the peer has not acknowledged{split}"));
+        line(
+            "Send-Q",
+            send_q,
+            &format!("bytes of data that the peer has not acknowledged{split}"),
+        );
     }
 }
 

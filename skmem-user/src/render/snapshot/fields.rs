@@ -43,7 +43,9 @@ pub fn fields(style: &Style) -> String {
         let text = format!("{} ({})", field.meaning, field.unit);
         row(&mut out, &label, 32, &text, style);
     }
-    out.push_str("\nThe first column is what ss prints. `skmem fields NAME` says more: `skmem fields w`.\n");
+    out.push_str(
+        "\nThe first column is what ss prints. `skmem fields NAME` says more: `skmem fields w`.\n",
+    );
     out
 }
 
@@ -54,7 +56,9 @@ pub fn fields_markdown() -> String {
         "# The values that `ss -m` and skmem print\n\nPrinted by `skmem fields --markdown`; a test keeps this file so.\n",
     );
     for field in glossary::all() {
-        let ss = field.ss.map_or(String::new(), |ss| format!(" (`{ss}` in ss)"));
+        let ss = field
+            .ss
+            .map_or(String::new(), |ss| format!(" (`{ss}` in ss)"));
         out.push_str(&format!("\n## {}{ss}\n\n", field.name));
         for (label, text) in [
             ("Is", field.meaning),

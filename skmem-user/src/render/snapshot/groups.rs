@@ -11,10 +11,15 @@ use crate::{
 #[must_use]
 pub fn groups(groups: &[Group], what: &str, show: &Show, style: &Style) -> String {
     let bytes = show.bytes();
-    let most = if show.most == 0 { groups.len() } else { show.most };
+    let most = if show.most == 0 {
+        groups.len()
+    } else {
+        show.most
+    };
     let shown = &groups[..most.min(groups.len())];
     let mut heads = vec![
-        "charged", "sockets", "full", "w", "data", "ovhd", "unsent", "flight", "t", "r", "unread", "f", "d",
+        "charged", "sockets", "full", "w", "data", "ovhd", "unsent", "flight", "t", "r", "unread",
+        "f", "d",
     ];
     if show.changes {
         heads.insert(0, "change");
@@ -23,7 +28,11 @@ pub fn groups(groups: &[Group], what: &str, show: &Show, style: &Style) -> Strin
     for group in shown {
         let mut cells = Vec::with_capacity(14);
         if show.changes {
-            cells.push(group.change.map_or("-".into(), |change| bytes.change(change)));
+            cells.push(
+                group
+                    .change
+                    .map_or("-".into(), |change| bytes.change(change)),
+            );
         }
         let count = |n: u64| grouped(i64::try_from(n).unwrap_or(i64::MAX));
         cells.extend([
@@ -53,7 +62,10 @@ pub fn groups(groups: &[Group], what: &str, show: &Show, style: &Style) -> Strin
     }
     if shown.len() < groups.len() {
         let rest = groups.len() - shown.len();
-        let sum = groups[shown.len()..].iter().map(|group| group.charged).sum();
+        let sum = groups[shown.len()..]
+            .iter()
+            .map(|group| group.charged)
+            .sum();
         let text = format!(
             "… and {} more, charged {} (--limit 0 shows all)",
             grouped(rest as i64),

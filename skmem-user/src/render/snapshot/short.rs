@@ -81,6 +81,9 @@ mod tests {
             assert!(text.trim_start_matches('-').len() <= 5);
         }
         assert_eq!(Bytes::Exact.change(1000), "+1,000");
-        assert_eq!((size(832).as_str(), size(1 << 20).as_str()), ("832 bytes", "1.0 MiB"));
+        assert_eq!(
+            (size(832).as_str(), size(1 << 20).as_str()),
+            ("832 bytes", "1.0 MiB")
+        );
     }
 }

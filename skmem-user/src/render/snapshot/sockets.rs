@@ -2,10 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{
-    short::Bytes,
-    table::Table,
-};
+use super::{short::Bytes, table::Table};
 use crate::{
     decode::{Limits, Reading, Weight, findings, reading::state_name},
     diag::{Protocol, UpperLayer},
@@ -42,18 +39,26 @@ pub struct Show<'a> {
 
 impl Show<'_> {
     pub(super) fn bytes(&self) -> Bytes {
-        if self.exact { Bytes::Exact } else { Bytes::Short }
+        if self.exact {
+            Bytes::Exact
+        } else {
+            Bytes::Short
+        }
     }
 }
 
 /// The sockets, in the order in which they are.
 #[must_use]
 pub fn sockets(rows: &[Row], show: &Show, style: &Style) -> String {
-    let most = if show.most == 0 { rows.len() } else { show.most };
+    let most = if show.most == 0 {
+        rows.len()
+    } else {
+        show.most
+    };
     let shown = &rows[..most.min(rows.len())];
     let mut heads = vec![
-        "charged", "w", "data", "ovhd", "tb", "fill", "unsent", "flight", "t", "r", "rb", "unread", "f", "o", "bl",
-        "d",
+        "charged", "w", "data", "ovhd", "tb", "fill", "unsent", "flight", "t", "r", "rb", "unread",
+        "f", "o", "bl", "d",
     ];
     if show.changes {
         heads.insert(0, "change");
@@ -93,7 +98,10 @@ fn numbers(row: &Row, show: &Show) -> Vec<String> {
     let some = |value: Option<u32>| value.map_or("-".into(), |value| bytes.show(i64::from(value)));
     let mut cells = Vec::with_capacity(17);
     if show.changes {
-        cells.push(row.change.map_or("new".into(), |change| bytes.change(change)));
+        cells.push(
+            row.change
+                .map_or("new".into(), |change| bytes.change(change)),
+        );
     }
     let Some(memory) = &row.memory else {
         cells.resize(cells.len() + 16, "-".into());
@@ -106,13 +114,18 @@ fn numbers(row: &Row, show: &Show) -> Vec<String> {
         some(row.payload),
         some(row.skb_overhead),
         mem(memory.sndbuf),
-        row.fill_percent.map_or("-".into(), |fill| format!("{fill}%")),
+        row.fill_percent
+            .map_or("-".into(), |fill| format!("{fill}%")),
         some(row.unsent),
         some(row.in_flight),
         mem(memory.wmem_alloc),
         mem(memory.rmem_alloc),
         mem(memory.rcvbuf),
-        if row.listens() { "-".into() } else { bytes.show(i64::from(row.recv_q)) },
+        if row.listens() {
+            "-".into()
+        } else {
+            bytes.show(i64::from(row.recv_q))
+        },
         mem(memory.forward_alloc),
         mem(memory.optmem),
         mem(memory.backlog),
@@ -147,7 +160,10 @@ fn who(out: &mut String, row: &Row, show: &Show, style: &Style) {
     }
     if !alarms.is_empty() && !show.explain {
         out.truncate(out.trim_end_matches('\n').len());
-        out.push_str(&format!(" · {}\n", style.paint(Role::Alarm, alarms.join(", "))));
+        out.push_str(&format!(
+            " · {}\n",
+            style.paint(Role::Alarm, alarms.join(", "))
+        ));
     }
 }
 
@@ -177,7 +193,10 @@ fn place(row: &Row) -> String {
     let space = if state.is_empty() { "" } else { " " };
     match row.dport {
         0 => format!("{protocol}{state}{space}{src}"),
-        _ => format!("{protocol}{state}{space}{src} → {}", end(row.dst, row.dport)),
+        _ => format!(
+            "{protocol}{state}{space}{src} → {}",
+            end(row.dst, row.dport)
+        ),
     }
 }
 
@@ -192,7 +211,12 @@ fn holders(row: &Row) -> String {
         1 => String::new(),
         n => format!(" and {} more", n - 1),
     };
-    format!("{} (pid {}, fd {}){more}", escaped(&first.comm), first.pid, first.fd)
+    format!(
+        "{} (pid {}, fd {}){more}",
+        escaped(&first.comm),
+        first.pid,
+        first.fd
+    )
 }
 
 /// The cgroup's last part that says something; container ids are cut to twelve digits.
@@ -234,6 +258,8 @@ pub fn legend(style: &Style) -> String {
                 t: below TCP, in qdisc or card; r (not read), limit rb; unread: its data; f: charged, unused; \
                 o: options; bl: backlog; d: packets dropped. K, M, G are 1,024s of bytes. `skmem fields` says more.";
     let lines = wrap(text, 0, 0, style.width);
-    let lines = lines.into_iter().map(|line| style.paint(Role::Aside, line) + "\n");
+    let lines = lines
+        .into_iter()
+        .map(|line| style.paint(Role::Aside, line) + "\n");
     lines.collect()
 }

@@ -23,7 +23,11 @@ impl Table {
         let Some(at) = self.heads.iter().position(|h| *h == head) else {
             return;
         };
-        if self.rows.iter().all(|row| row.get(at).is_none_or(|cell| cell == "0")) {
+        if self
+            .rows
+            .iter()
+            .all(|row| row.get(at).is_none_or(|cell| cell == "0"))
+        {
             self.heads.remove(at);
             for row in &mut self.rows {
                 if at < row.len() {
@@ -42,11 +46,16 @@ impl Table {
             }
         }
         let line = |cells: &mut dyn Iterator<Item = &str>| {
-            let cells = cells.zip(&widths).map(|(cell, width)| format!("{cell:>width$}"));
+            let cells = cells
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:>width$}"));
             cells.collect::<Vec<_>>().join("  ")
         };
         let head = line(&mut self.heads.iter().copied());
-        let rows = self.rows.iter().map(|row| line(&mut row.iter().map(String::as_str)));
+        let rows = self
+            .rows
+            .iter()
+            .map(|row| line(&mut row.iter().map(String::as_str)));
         (head, rows.collect())
     }
 }

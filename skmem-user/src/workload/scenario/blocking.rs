@@ -14,13 +14,7 @@ use crate::workload::{Params, net::Net, proto::Done};
 pub(super) const ARTICLE: Scenario = Scenario {
     name: "article",
     summary: "SO_SNDBUF 4096, 1024-byte writes, a peer that never reads: Send-Q beyond 14000",
-    provokes: &[
-        "new-skb",
-        "first-fill",
-        "tail-append",
-        "tail-refill",
-        "skb-overhead",
-    ],
+    provokes: &["new-skb", "first-fill", "tail-append"],
     needs: &[],
     accepts: NEVER_READING,
     defaults: Params {
@@ -39,13 +33,7 @@ pub(super) const ARTICLE: Scenario = Scenario {
 pub(super) const SMALL_WRITES_NODELAY: Scenario = Scenario {
     name: "small-writes-nodelay",
     summary: "100-byte writes with TCP_NODELAY: many short skbs, each with its overhead",
-    provokes: &[
-        "new-skb",
-        "first-fill",
-        "tail-append",
-        "skb-overhead",
-        "tail-merge",
-    ],
+    provokes: &["new-skb", "first-fill"],
     needs: &[],
     accepts: NEVER_READING,
     defaults: Params {
@@ -60,7 +48,7 @@ pub(super) const SMALL_WRITES_NODELAY: Scenario = Scenario {
 pub(super) const ONE_LARGE_WRITE: Scenario = Scenario {
     name: "one-large-write",
     summary: "one blocking write of 1 MiB against SO_SNDBUF 4096",
-    provokes: &["new-skb", "first-fill", "tail-append", "tail-refill"],
+    provokes: &["new-skb", "first-fill", "tail-refill"],
     needs: &[],
     accepts: NEVER_READING,
     defaults: Params {
@@ -74,7 +62,7 @@ pub(super) const ONE_LARGE_WRITE: Scenario = Scenario {
 pub(super) const BLOCKING_WRITER: Scenario = Scenario {
     name: "blocking-writer",
     summary: "SO_SNDBUF 65536, 16 KiB writes, default receiver: an everyday sender that blocks",
-    provokes: &["new-skb", "first-fill", "tail-append", "skb-overhead"],
+    provokes: &["new-skb", "first-fill", "tail-append"],
     needs: &[],
     accepts: NEVER_READING,
     defaults: Params {
@@ -88,7 +76,7 @@ pub(super) const BLOCKING_WRITER: Scenario = Scenario {
 pub(super) const EOR: Scenario = Scenario {
     name: "eor",
     summary: "every write ends a record (MSG_EOR): no skb is ever appended to",
-    provokes: &["new-skb", "first-fill", "skb-overhead"],
+    provokes: &["new-skb", "first-fill"],
     needs: &[],
     accepts: NEVER_READING,
     defaults: Params {
@@ -144,7 +132,7 @@ pub(super) const GSO_MAX_SEGS: Scenario = Scenario {
 pub(super) const LOOPBACK: Scenario = Scenario {
     name: "loopback",
     summary: "the article over a loopback with its 64 KiB MTU",
-    provokes: &["new-skb", "first-fill", "tail-append", "skb-overhead"],
+    provokes: &["new-skb", "first-fill", "tail-append"],
     needs: &[],
     accepts: &[
         "interval",
@@ -171,12 +159,7 @@ pub(super) const LOOPBACK: Scenario = Scenario {
 pub(super) const ACKS_BLACKHOLED: Scenario = Scenario {
     name: "acks-blackholed",
     summary: "no ACK comes back: the tail is cut, sent and refilled, untested, again and again",
-    provokes: &[
-        "tail-refill",
-        "tso-split",
-        "retransmit-fragment",
-        "skb-overhead",
-    ],
+    provokes: &["tail-refill", "tso-split"],
     needs: &[],
     accepts: NEVER_READING,
     defaults: Params {

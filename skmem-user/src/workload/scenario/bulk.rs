@@ -75,7 +75,6 @@ pub(super) const LOSS: Scenario = Scenario {
         "sack-split",
         "sack-shift",
         "retransmit-fragment",
-        "retransmit-collapse",
     ],
     needs: &["sch_netem", "sch_tbf"],
     accepts: BULK,

@@ -18,7 +18,7 @@ use crate::{
 pub(super) const FIN_FULL_QUEUE: Scenario = Scenario {
     name: "fin-full-queue",
     summary: "shutdown behind a full queue: the FIN rides on the last skb or brings its own",
-    provokes: &["fin", "new-skb", "tail-append", "ack"],
+    provokes: &["new-skb", "tail-append", "ack"],
     needs: &[],
     accepts: &[
         "sndbuf",

@@ -17,7 +17,7 @@ use crate::workload::{
 pub(super) const FOUR_WRITERS: Scenario = Scenario {
     name: "four-writers",
     summary: "four threads block in writes on one socket and take turns as room appears",
-    provokes: &["new-skb", "first-fill", "tail-append", "skb-overhead"],
+    provokes: &["new-skb", "first-fill"],
     needs: &[],
     accepts: ONE_WRITER,
     defaults: Params {
@@ -31,13 +31,7 @@ pub(super) const FOUR_WRITERS: Scenario = Scenario {
 pub(super) const MANY_SOCKETS: Scenario = Scenario {
     name: "many-sockets",
     summary: "2000 connections at once, each with a little that its peer has no room for",
-    provokes: &[
-        "new-skb",
-        "first-fill",
-        "tail-append",
-        "skb-overhead",
-        "syn",
-    ],
+    provokes: &["new-skb", "first-fill", "syn"],
     needs: &[],
     accepts: &[
         "sndbuf",

@@ -22,7 +22,7 @@ use crate::{
 pub(super) const SNDBUF_LOWERED: Scenario = Scenario {
     name: "sndbuf-lowered",
     summary: "SO_SNDBUF lowered to 4096 when 64 KiB and more are queued already",
-    provokes: &["lowered-below-queue", "set-by-application"],
+    provokes: &["lowered-below-queue"],
     needs: &[],
     accepts: ONE_WRITER,
     defaults: Params {

@@ -39,7 +39,7 @@ const PIPE: usize = 64 << 10;
 pub(super) const SENDFILE: Scenario = Scenario {
     name: "sendfile",
     summary: "sendfile from a file in memory, 64 KiB a call",
-    provokes: &["sendfile", "new-skb", "first-fill", "tail-append"],
+    provokes: &["splice", "new-skb"],
     needs: &[],
     accepts: NEVER_READING_NO_SEND,
     defaults: Params {
@@ -52,7 +52,7 @@ pub(super) const SENDFILE: Scenario = Scenario {
 pub(super) const SPLICE: Scenario = Scenario {
     name: "splice",
     summary: "splice from a pipe, 16 KiB a call",
-    provokes: &["splice", "new-skb", "first-fill", "tail-append"],
+    provokes: &["splice", "new-skb"],
     needs: &[],
     accepts: NEVER_READING_NO_SEND,
     defaults: Params {

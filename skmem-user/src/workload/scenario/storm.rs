@@ -37,7 +37,7 @@ pub(in crate::workload) const WORKER: &str = "storm-worker";
 pub(super) const STORM: Scenario = Scenario {
     name: "storm",
     summary: "8 processes with 300 busy connections each",
-    provokes: &["new-skb", "first-fill", "tail-append", "ack", "tso-split"],
+    provokes: &["new-skb", "first-fill", "ack"],
     needs: &[],
     accepts: &[
         "sndbuf",

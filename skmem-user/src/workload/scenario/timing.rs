@@ -33,7 +33,7 @@ pub(super) const OLDER_THAN_TRACER: Scenario = Scenario {
 pub(super) const UNDER_TRAFFIC: Scenario = Scenario {
     name: "under-traffic",
     summary: "four connections busy before, while and after the tracer attaches",
-    provokes: &["pre-existing", "new-skb", "ack"],
+    provokes: &["new-skb", "first-fill", "ack"],
     needs: &[],
     accepts: &[
         "interval",

@@ -1,0 +1,152 @@
+//! What `skmem snapshot` costs beside `ss`, at 1,000, 10,000 and 100,000 sockets, in the same run.
+//!
+//! `cargo bench --bench snapshot [-- N…]`, as root: the sockets are loopback pairs in a network namespace of
+//! their own. Each command runs several times with its output thrown away; the table has the fastest.
+
+use std::{
+    io::Write as _,
+    mem::MaybeUninit,
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::{
+    process::{Resource, Rlimit, setrlimit},
+    thread::{UnshareFlags, unshare},
+};
+
+/// Pairs on one listener: a client's ports are as many at most.
+const PAIRS: usize = 20_000;
+/// Runs of each command.
+const RUNS: usize = 5;
+/// What is compared. Each lists every TCP socket.
+const COMMANDS: [(&str, &[&str]); 7] = [
+    ("ss", &["-tam"]),
+    ("ss", &["-tami"]),
+    ("ss", &["-tamp"]),
+    ("skmem", &["snapshot"]),
+    ("skmem", &["snapshot", "--no-owners"]),
+    ("skmem", &["snapshot", "--json"]),
+    ("skmem", &["snapshot", "--csv"]),
+];
+
+fn main() -> Result<()> {
+    let mut sizes: Vec<usize> = std::env::args()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    if sizes.is_empty() {
+        sizes = vec![1_000, 10_000, 100_000];
+    }
+    // SAFETY: nothing else runs; no thread shares the namespace that is left.
+    unshare(UnshareFlags::NEWNET).context("cannot make a network namespace: run as root")?;
+    let up = Command::new("ip")
+        .args(["link", "set", "lo", "up"])
+        .status();
+    ensure!(
+        up.is_ok_and(|status| status.success()),
+        "cannot set lo up: is `ip` there?"
+    );
+    let most = sizes.iter().max().copied().unwrap_or(0) as u64 + 1000;
+    let limit = Rlimit {
+        current: Some(most),
+        maximum: Some(most),
+    };
+    setrlimit(Resource::Nofile, limit)
+        .context("cannot have so many descriptors: see fs.nr_open")?;
+    let mut sockets = Sockets::default();
+    println!(
+        "{:>8}  {:<28} {:>9} {:>9} {:>9}",
+        "sockets", "command", "time", "CPU", "memory"
+    );
+    for size in sizes {
+        sockets.grow(size)?;
+        for (program, arguments) in COMMANDS {
+            let mut best: Option<Cost> = None;
+            for _ in 0..RUNS {
+                let cost = run(program, arguments)?;
+                if best.is_none_or(|best| cost.time < best.time) {
+                    best = Some(cost);
+                }
+            }
+            let Some(cost) = best else { continue };
+            println!(
+                "{size:>8}  {:<28} {:>6.1} ms {:>6.1} ms {:>6.1} MB",
+                format!("{program} {}", arguments.join(" ")),
+                cost.time.as_secs_f64() * 1e3,
+                cost.cpu.as_secs_f64() * 1e3,
+                cost.peak_bytes as f64 / 1e6
+            );
+        }
+        std::io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+struct Cost {
+    time: Duration,
+    cpu: Duration,
+    peak_bytes: u64,
+}
+
+/// Runs a command once.
+fn run(program: &str, arguments: &[&str]) -> Result<Cost> {
+    let path = match program {
+        "skmem" => env!("CARGO_BIN_EXE_skmem"),
+        other => other,
+    };
+    let begun = Instant::now();
+    let child = Command::new(path)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot run {program}"))?;
+    let pid = i32::try_from(child.id())?;
+    let (mut status, mut usage) = (0, MaybeUninit::<libc::rusage>::zeroed());
+    // SAFETY: both point to room for what is written; the child is ours and waited for here only.
+    let waited = unsafe { libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr()) };
+    let time = begun.elapsed();
+    ensure!(
+        waited == pid && status == 0,
+        "{program} {arguments:?} failed"
+    );
+    // SAFETY: zeroes are a valid rusage, and wait4 has written one.
+    let usage = unsafe { usage.assume_init() };
+    let spent =
+        |t: libc::timeval| Duration::from_micros(t.tv_sec as u64 * 1_000_000 + t.tv_usec as u64);
+    Ok(Cost {
+        time,
+        cpu: spent(usage.ru_utime) + spent(usage.ru_stime),
+        peak_bytes: usage.ru_maxrss as u64 * 1024,
+    })
+}
+
+/// Connected pairs; every tenth holds data that is not read.
+#[derive(Default)]
+struct Sockets {
+    listeners: Vec<TcpListener>,
+    pairs: Vec<(TcpStream, TcpStream)>,
+}
+
+impl Sockets {
+    fn grow(&mut self, sockets: usize) -> Result<()> {
+        while self.pairs.len() * 2 < sockets {
+            let at = self.pairs.len();
+            if at.is_multiple_of(PAIRS) {
+                let address: SocketAddr = ([127, 1, 0, (at / PAIRS) as u8 + 1], 5000).into();
+                self.listeners.push(TcpListener::bind(address)?);
+            }
+            let listener = self.listeners.last().context("no listener")?;
+            let client = TcpStream::connect(listener.local_addr()?)
+                .with_context(|| format!("at pair {at}"))?;
+            let (server, _) = listener.accept()?;
+            if at.is_multiple_of(10) {
+                (&client).write_all(&[7; 3000])?;
+            }
+            self.pairs.push((client, server));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,360 @@
+//! `skmem snapshot`, `decode` and `schema` as programs: against `ss` and `SO_MEMINFO` on the same sockets, and
+//! against their own schema. Needs no eBPF and no root; what needs more is skipped by name.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    os::fd::AsFd as _,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+use skmem::{
+    decode,
+    diag::{self, MemInfo},
+};
+
+fn skmem(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_skmem"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn json(arguments: &[&str], input: &str) -> Value {
+    let output = skmem(arguments, input);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A sender with a small limit whose peer does not read, full.
+struct Stuck {
+    client: TcpStream,
+    server: TcpStream,
+    _listener: TcpListener,
+}
+
+fn stuck() -> Stuck {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    socket2::SockRef::from(&client)
+        .set_send_buffer_size(65_536)
+        .unwrap();
+    client.set_nonblocking(true).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    while (&client).write(&[7; 1000]).is_ok() {}
+    // Until the window's probes have come to rest nothing may move.
+    let mut last = None;
+    loop {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        let now = (
+            MemInfo::read(client.as_fd()).unwrap(),
+            MemInfo::read(server.as_fd()).unwrap(),
+        );
+        if last.replace(now) == Some(now) {
+            return Stuck {
+                client,
+                server,
+                _listener: listener,
+            };
+        }
+    }
+}
+
+fn port(socket: &TcpStream) -> String {
+    socket.local_addr().unwrap().port().to_string()
+}
+
+#[test]
+fn memory_is_what_so_meminfo_says_of_the_same_socket() {
+    let pair = stuck();
+    for socket in [&pair.client, &pair.server] {
+        let peer = socket.peer_addr().unwrap().port().to_string();
+        let arguments = [
+            "snapshot",
+            "--json",
+            "--sport",
+            &port(socket),
+            "--dport",
+            &peer,
+        ];
+        let snapshot = json(&arguments, "");
+        let rows = snapshot["sockets"].as_array().unwrap();
+        assert_eq!(rows.len(), 1);
+        let truth = MemInfo::read(socket.as_fd()).unwrap();
+        let memory = &rows[0]["memory"];
+        for (name, value) in [
+            ("rmem_alloc", truth.rmem_alloc),
+            ("rcvbuf", truth.rcvbuf),
+            ("wmem_alloc", truth.wmem_alloc),
+            ("sndbuf", truth.sndbuf),
+            ("forward_alloc", truth.fwd_alloc),
+            ("wmem_queued", truth.wmem_queued),
+            ("optmem", truth.optmem),
+            ("backlog", truth.backlog),
+        ] {
+            assert_eq!(memory[name], value, "{name}");
+        }
+        let charged = truth.wmem_queued + truth.rmem_alloc + truth.fwd_alloc;
+        assert_eq!(rows[0]["charged"], charged);
+        assert_eq!(
+            rows[0]["cookie"],
+            diag::socket_cookie(socket.as_fd()).unwrap()
+        );
+        assert_eq!(rows[0]["owner"], "process");
+        assert_eq!(rows[0]["holders"][0]["pid"], std::process::id());
+        let data = rows[0]["payload"].as_i64().unwrap();
+        let overhead = rows[0]["skb_overhead"].as_i64().unwrap();
+        assert_eq!(data + overhead, i64::from(truth.wmem_queued));
+        let (unsent, in_flight) = (&rows[0]["unsent"], &rows[0]["in_flight"]);
+        assert_eq!(
+            unsent.as_i64().unwrap() + in_flight.as_i64().unwrap(),
+            rows[0]["send_q"].as_i64().unwrap()
+        );
+    }
+}
+
+#[test]
+fn every_field_is_what_ss_prints_of_the_same_socket() {
+    if Command::new("ss").arg("-V").output().is_err() {
+        eprintln!("skipped: no ss here");
+        return;
+    }
+    let pair = stuck();
+    let filter = format!("sport = :{}", port(&pair.client));
+    let ss = Command::new("ss")
+        .args(["-tmionep", &filter])
+        .output()
+        .unwrap();
+    let read = decode::parse(&String::from_utf8_lossy(&ss.stdout));
+    assert_eq!(read.unread, []);
+    let theirs = &read.sockets[0];
+    let ours = json(&["snapshot", "--json", "--sport", &port(&pair.client)], "");
+    let row = &ours["sockets"][0];
+    let mut compared = 0;
+    for (_, name, value) in theirs.memory.values() {
+        assert_eq!(row["memory"][name], value, "{name}");
+        compared += 1;
+    }
+    assert!(compared >= 7, "{theirs:?}");
+    assert_eq!(row["send_q"].as_i64(), theirs.send_q);
+    assert_eq!(row["recv_q"].as_i64(), theirs.recv_q);
+    assert_eq!(row["inode"].as_i64(), theirs.inode);
+    assert_eq!(row["flow"]["mss"].as_i64(), theirs.info.mss);
+    assert_eq!(row["flow"]["cwnd"].as_i64(), theirs.info.cwnd);
+    assert_eq!(row["unsent"].as_i64(), theirs.info.unsent);
+    for user in &theirs.users {
+        assert_eq!(row["holders"][0]["pid"], user.pid);
+        assert_eq!(row["holders"][0]["fd"], user.fd);
+        assert_eq!(row["holders"][0]["comm"], *user.comm);
+    }
+}
+
+#[test]
+fn words_for_a_socket_are_the_same_from_ss_and_from_the_kernel() {
+    let pair = stuck();
+    let text = skmem(
+        &["snapshot", "--explain", "--sport", &port(&pair.client)],
+        "",
+    );
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("everything waits in TCP"), "{text}");
+    assert!(text.contains("w is") && text.contains("over tb"), "{text}");
+}
+
+#[test]
+fn json_keeps_to_the_schema_that_is_printed() {
+    let pair = stuck();
+    for (what, value) in [
+        (
+            "snapshot",
+            json(&["snapshot", "--json", "--udp", "--mptcp"], ""),
+        ),
+        (
+            "snapshot",
+            json(&["snapshot", "--json", "--by", "state"], ""),
+        ),
+        (
+            "decode",
+            json(
+                &["decode", "--json"],
+                "ESTAB 0 0 a:1 b:2\n\tskmem:(r0,rb1,t0,tb1,f0,w0,o0,bl0,d0)\n",
+            ),
+        ),
+    ] {
+        let schema = json(&["schema", what], "");
+        keeps(&value, &schema, &schema, what);
+    }
+    drop(pair);
+}
+
+/// As much of JSON Schema as ours uses: every member is declared, required ones are there, types agree.
+fn keeps(value: &Value, schema: &Value, root: &Value, at: &str) {
+    if let Some(name) = schema["$ref"].as_str() {
+        let definition = root.pointer(name.trim_start_matches('#')).unwrap();
+        return keeps(value, definition, root, at);
+    }
+    for alternatives in ["anyOf", "oneOf"] {
+        if let Some(list) = schema[alternatives].as_array() {
+            let fits = |one: &Value| {
+                one["const"] == *value
+                    || (one["type"] == "null" && value.is_null())
+                    || one["enum"]
+                        .as_array()
+                        .is_some_and(|all| all.contains(value))
+                    || (one["$ref"].is_string() && !value.is_null())
+            };
+            let one = list.iter().find(|one| fits(one));
+            let one = one.unwrap_or_else(|| panic!("{at}: {value} is none of {list:?}"));
+            if one["$ref"].is_string() {
+                keeps(value, one, root, at);
+            }
+            return;
+        }
+    }
+    if let Some(all) = schema["enum"].as_array() {
+        assert!(all.contains(value), "{at}: {value}");
+    }
+    let types: Vec<&str> = match &schema["type"] {
+        Value::String(one) => vec![one],
+        Value::Array(many) => many.iter().filter_map(Value::as_str).collect(),
+        _ => panic!("{at}: no type in {schema}"),
+    };
+    let is = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(n) if n.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    assert!(types.contains(&is), "{at}: {is} is not {types:?}");
+    match value {
+        Value::Array(items) => items
+            .iter()
+            .for_each(|item| keeps(item, &schema["items"], root, at)),
+        Value::Object(members) => {
+            for (name, member) in members {
+                let declared = &schema["properties"][name];
+                assert!(!declared.is_null(), "{at}.{name} is not in the schema");
+                assert!(
+                    declared["description"].is_string() || declared["$ref"].is_string(),
+                    "{at}.{name} is not described"
+                );
+                keeps(member, declared, root, &format!("{at}.{name}"));
+            }
+            for name in schema["required"].as_array().into_iter().flatten() {
+                assert!(
+                    members.contains_key(name.as_str().unwrap()),
+                    "{at}.{name} is missing"
+                );
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn csv_has_a_head_and_as_many_columns_in_each_line() {
+    let _pair = stuck();
+    let output = skmem(&["snapshot", "--csv", "--state", "established"], "");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let columns = reader.headers().unwrap().len();
+    let lines: Vec<_> = reader.records().map(Result::unwrap).collect();
+    assert!(lines.len() >= 2 && lines.iter().all(|line| line.len() == columns));
+}
+
+#[test]
+fn watch_tells_changes_and_ends_after_its_count() {
+    let mut pair = stuck();
+    let sport = port(&pair.client);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_skmem"))
+        .args([
+            "snapshot", "--json", "--watch", "700ms", "--count", "2", "--sport", &sport,
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(350));
+    pair.client.set_nonblocking(false).unwrap();
+    let mut read = vec![0; 60_000];
+    pair.server.read_exact(&mut read).unwrap();
+    assert!(child.wait().unwrap().success());
+    let mut text = String::new();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    let looks: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(looks.len(), 2);
+    assert_eq!(looks[0]["sockets"][0]["change"], Value::Null);
+    let charged = |look: &Value| look["sockets"][0]["charged"].as_i64().unwrap();
+    assert_eq!(
+        looks[1]["sockets"][0]["change"],
+        charged(&looks[1]) - charged(&looks[0])
+    );
+}
+
+#[test]
+fn statuses_are_as_the_help_says() {
+    let status = |arguments: &[&str], input: &str| skmem(arguments, input).status.code().unwrap();
+    assert_eq!(status(&["snapshot", "--pid", "4294967295"], ""), 2);
+    assert_eq!(status(&["snapshot", "--watch", "0s"], ""), 2);
+    assert_eq!(status(&["snapshot", "--state", "time-wait"], ""), 2);
+    assert_eq!(status(&["fields", "nonsense"], ""), 2);
+    assert_eq!(status(&["fields", "w", "Send-Q"], ""), 0);
+    assert_eq!(status(&["decode"], "nothing of ss\n"), 1);
+    assert_eq!(status(&["decode"], ""), 1);
+    assert_eq!(status(&["decode", "/no/such/file"], ""), 1);
+    assert_eq!(
+        status(&["decode"], "ESTAB 0 0 a:1 b:2\n mem:(r0,w0,f0,t0)\n"),
+        0
+    );
+    let partly = skmem(
+        &["decode"],
+        "what?\nESTAB 0 0 a:1 b:2\n mem:(r0,w0,f0,t0)\n",
+    );
+    assert_eq!(partly.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&partly.stderr).contains("line 1"));
+    assert!(String::from_utf8_lossy(&partly.stdout).contains("ESTABLISHED a:1"));
+    for command in ["snapshot", "decode", "fields", "schema"] {
+        let help = skmem(&[command, "--help"], "");
+        let text = String::from_utf8(help.stdout).unwrap();
+        assert!(
+            text.contains("Examples:") && text.contains("Exit status:"),
+            "{command}"
+        );
+    }
+}
+
+#[test]
+fn the_glossary_in_docs_is_the_one_that_is_printed() {
+    let printed = String::from_utf8(skmem(&["fields", "--markdown"], "").stdout).unwrap();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/fields.md");
+    let kept = std::fs::read_to_string(file).unwrap();
+    assert!(
+        kept == printed,
+        "run `skmem fields --markdown > docs/fields.md`"
+    );
+}
