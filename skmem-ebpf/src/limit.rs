@@ -88,14 +88,17 @@ pub fn setsockopt_probe(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// `sk_stream_write_space(sk)`: from `setsockopt`, or from `tcp_new_space` in
-/// an ACK.
+/// `sk_stream_write_space(sk)`: from `setsockopt`. Within another call it is
+/// `tcp_new_space`, half-way through something whose end will tell more.
 #[fentry]
 pub fn write_space_entry(ctx: FEntryContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
     let Some(account) = accounts::find(sk) else {
         return 0;
     };
+    if account.depth != 0 {
+        return 0;
+    }
     let Some(tp) = sk.tcp() else { return 0 };
     let seen = sk.seen(tp);
     let mut call = Call::of(Hook::WriteSpace);
@@ -104,7 +107,7 @@ pub fn write_space_entry(ctx: FEntryContext) -> i32 {
         let before = a.last_seen();
         a.settle(&seen, calls::now);
         calls::note_worst(a, sk, tp);
-        if a.depth == 0 && a.op_count != 0 {
+        if a.op_count != 0 {
             output::event(a, &call, &before, sk, tp);
         }
     });

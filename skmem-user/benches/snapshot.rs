@@ -4,17 +4,17 @@
 //! their own. Each command runs several times with its output thrown away; the table has the fastest.
 
 use std::{
-    io::Write as _,
+    io::{Read as _, Write as _},
     mem::MaybeUninit,
     net::{SocketAddr, TcpListener, TcpStream},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::{
-    process::{Resource, Rlimit, setrlimit},
-    thread::{UnshareFlags, unshare},
+    process::{Resource, getrlimit, setrlimit},
+    thread::{UnshareFlags, unshare_unsafe},
 };
 
 /// Pairs on one listener: a client's ports are as many at most.
@@ -33,14 +33,19 @@ const COMMANDS: [(&str, &[&str]); 7] = [
 ];
 
 fn main() -> Result<()> {
-    let mut sizes: Vec<usize> = std::env::args()
-        .filter_map(|word| word.parse().ok())
-        .collect();
+    let words: Vec<String> = std::env::args().collect();
+    if let [_, hold, first, count] = &words[..]
+        && hold == "hold"
+    {
+        return holder(first.parse()?, count.parse()?);
+    }
+    let mut sizes: Vec<usize> = words.iter().filter_map(|word| word.parse().ok()).collect();
     if sizes.is_empty() {
         sizes = vec![1_000, 10_000, 100_000];
     }
-    // SAFETY: nothing else runs; no thread shares the namespace that is left.
-    unshare(UnshareFlags::NEWNET).context("cannot make a network namespace: run as root")?;
+    // SAFETY: the calling thread leaves its network namespace and shares nothing else with it.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
+        .context("cannot make a network namespace: run as root")?;
     let up = Command::new("ip")
         .args(["link", "set", "lo", "up"])
         .status();
@@ -48,13 +53,6 @@ fn main() -> Result<()> {
         up.is_ok_and(|status| status.success()),
         "cannot set lo up: is `ip` there?"
     );
-    let most = sizes.iter().max().copied().unwrap_or(0) as u64 + 1000;
-    let limit = Rlimit {
-        current: Some(most),
-        maximum: Some(most),
-    };
-    setrlimit(Resource::Nofile, limit)
-        .context("cannot have so many descriptors: see fs.nr_open")?;
     let mut sockets = Sockets::default();
     println!(
         "{:>8}  {:<28} {:>9} {:>9} {:>9}",
@@ -123,30 +121,68 @@ fn run(program: &str, arguments: &[&str]) -> Result<Cost> {
     })
 }
 
-/// Connected pairs; every tenth holds data that is not read.
+/// Processes that hold connected pairs, each as many as it may have descriptors.
 #[derive(Default)]
 struct Sockets {
-    listeners: Vec<TcpListener>,
-    pairs: Vec<(TcpStream, TcpStream)>,
+    holders: Vec<Child>,
+    pairs: usize,
 }
 
 impl Sockets {
     fn grow(&mut self, sockets: usize) -> Result<()> {
-        while self.pairs.len() * 2 < sockets {
-            let at = self.pairs.len();
-            if at.is_multiple_of(PAIRS) {
-                let address: SocketAddr = ([127, 1, 0, (at / PAIRS) as u8 + 1], 5000).into();
-                self.listeners.push(TcpListener::bind(address)?);
-            }
-            let listener = self.listeners.last().context("no listener")?;
-            let client = TcpStream::connect(listener.local_addr()?)
-                .with_context(|| format!("at pair {at}"))?;
-            let (server, _) = listener.accept()?;
-            if at.is_multiple_of(10) {
-                (&client).write_all(&[7; 3000])?;
-            }
-            self.pairs.push((client, server));
+        let limit = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+        // Some descriptors are no pairs' ends.
+        let most = usize::try_from(limit)?.saturating_sub(100) / 2;
+        ensure!(most > 0, "too few descriptors: see `ulimit -Hn`");
+        while self.pairs * 2 < sockets {
+            let count = (sockets / 2 - self.pairs).min(most).min(PAIRS);
+            let first = self.holders.len();
+            let mut child = Command::new(std::env::current_exe()?)
+                .args(["hold", &first.to_string(), &count.to_string()])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()?;
+            let mut ready = [0; 1];
+            let out = child.stdout.as_mut().context("no pipe")?;
+            out.read_exact(&mut ready)
+                .context("a process that holds sockets failed")?;
+            self.holders.push(child);
+            self.pairs += count;
         }
         Ok(())
     }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        for holder in &mut self.holders {
+            // Its standard input ends, and it with it.
+            drop(holder.stdin.take());
+            let _ = holder.wait();
+        }
+    }
+}
+
+/// Opens `count` pairs, on a listener of its own, says so, and holds them until its input ends. Every tenth
+/// holds data that is not read.
+fn holder(first: usize, count: usize) -> Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit)?;
+    let address: SocketAddr = ([127, 1, (first / 200) as u8, (first % 200) as u8 + 1], 5000).into();
+    let listener = TcpListener::bind(address)?;
+    let mut pairs = Vec::with_capacity(count);
+    for at in 0..count {
+        let client = TcpStream::connect(address).with_context(|| format!("at pair {at}"))?;
+        let (server, _) = listener.accept()?;
+        if at.is_multiple_of(10) {
+            (&client).write_all(&[7; 3000])?;
+        }
+        pairs.push((client, server));
+    }
+    std::io::stdout().write_all(b".")?;
+    std::io::stdout().flush()?;
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    drop(pairs);
+    Ok(())
 }

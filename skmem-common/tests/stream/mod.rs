@@ -18,7 +18,6 @@ pub struct Stream {
     skbs: u64,
 }
 
-#[expect(dead_code, reason = "each test target uses a part of it")]
 impl Stream {
     /// A socket whose birth skmem saw.
     pub fn new(sndbuf: i32) -> Self {

@@ -105,15 +105,24 @@ fn head(words: &[&str], line: usize) -> (Head, usize) {
         reading.netid = Some(word(0).to_owned());
         at += 1;
     }
+    let mut recv_q = None;
     if let Some(state) = state(word(at)) {
         reading.state = Some(state);
         at += 1;
+    } else if let Some((state, digits)) = glued(word(at)) {
+        reading.state = Some(state);
+        recv_q = number(digits);
+        at += 1;
     }
-    let (Some(recv_q), Some(send_q)) = (number(word(at)), number(word(at + 1))) else {
+    if recv_q.is_none() {
+        recv_q = number(word(at));
+        at += 1;
+    }
+    let (Some(recv_q), Some(send_q)) = (recv_q, number(word(at))) else {
         return (Head::None, 0);
     };
     (reading.recv_q, reading.send_q) = (Some(recv_q), Some(send_q));
-    at += 2;
+    at += 1;
     // Addresses may have been cut out before the text was published.
     if is_address(word(at)) {
         reading.local = Some(word(at).to_owned());
@@ -139,6 +148,29 @@ fn is_address(word: &str) -> bool {
         "ino" | "uid" | "sk" | "fwmark" | "cgroup" | "tos" | "v6only" | "class_id" | "rto" | "cwnd"
     );
     !host.is_empty() && !detail && !host.contains(['(', '"']) && port.chars().all(plain)
+}
+
+/// `CLOSE-WAIT1`: ss 4.15 leaves no space between a long state and Recv-Q.
+fn glued(word: &str) -> Option<(TcpState, &str)> {
+    let split = |name: &str| {
+        let digits = word.strip_prefix(name)?;
+        Some((state(name)?, digits))
+    };
+    let names = [
+        "FIN-WAIT-1",
+        "FIN-WAIT-2",
+        "CLOSE-WAIT",
+        "SYN-SENT",
+        "SYN-RECV",
+        "TIME-WAIT",
+        "LAST-ACK",
+    ];
+    let found = names.into_iter().find_map(split)?;
+    found
+        .1
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then_some(found)
 }
 
 /// States as `ss` prints them, and as others do.

@@ -211,8 +211,8 @@ impl Remedy {
                     the limit",
                 evidence: "tried, `skmem demo tcp-mem --fix sndbuf=200000`, bytes over the limit, \
                     without → with: 5.10: 153,872 → 30,768; 6.1: 153,872 → 7,376; 6.12: 281,888 \
-                    → 37,224; 7.2: 324,350 → within; with it, the sender waited for memory on \
-                    all of them",
+                    → 37,224; 7.2: 324,350 → within; with it, the sender waited for memory in \
+                    most runs",
                 reproduce: "skmem demo tcp-mem --fix sndbuf=200000",
             },
             Self::Loss => Words {

@@ -9,6 +9,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["sk_rmem_alloc", "rmem"],
         kernel: "sk->sk_backlog.rmem_alloc (SK_MEMINFO_RMEM_ALLOC)",
         unit: "bytes of truesize",
+        brief: "received, not read",
         meaning: "memory of packets that were received and that the application has not read, \
                   out-of-order ones and the error queue included",
         moved_by: "up: a packet is queued (skb_set_owner_r); down: recv() frees it (sock_rfree)",
@@ -25,6 +26,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["sk_rcvbuf", "so_rcvbuf"],
         kernel: "sk->sk_rcvbuf (SK_MEMINFO_RCVBUF)",
         unit: "bytes of truesize",
+        brief: "limit of r",
         meaning: "the limit for r",
         moved_by: "SO_RCVBUF sets twice the value asked for and ends autotuning; else the kernel raises it \
                    while the application reads (tcp_rcv_space_adjust), up to tcp_rmem[2]",
@@ -39,6 +41,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["sk_wmem_alloc", "tmem"],
         kernel: "sk->sk_wmem_alloc - 1 (SK_MEMINFO_WMEM_ALLOC)",
         unit: "bytes of truesize",
+        brief: "below TCP: qdisc, card",
         meaning: "memory of packets that have left TCP and that the queueing discipline or the network card \
                   still holds",
         moved_by: "up: a segment is handed down (__tcp_transmit_skb); down: the card has sent it (tcp_wfree)",
@@ -56,6 +59,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["sk_sndbuf", "so_sndbuf", "S"],
         kernel: "sk->sk_sndbuf (SK_MEMINFO_SNDBUF)",
         unit: "bytes of truesize",
+        brief: "limit of w",
         meaning: "the limit for w",
         moved_by: "SO_SNDBUF sets twice the value asked for (at most 2 × net.core.wmem_max, at least 4,608) and \
                    ends autotuning; else the kernel raises it with the congestion window \
@@ -74,6 +78,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["sk_forward_alloc", "fwd_alloc", "fmem"],
         kernel: "sk->sk_forward_alloc (SK_MEMINFO_FWD_ALLOC)",
         unit: "bytes, signed",
+        brief: "charged, unused",
         meaning: "memory that is already charged to the socket and not used yet",
         moved_by: "up: whole pages are charged (__sk_mem_schedule), memory of packets comes free; down: packets \
                    use it, whole pages are given back (__sk_mem_reclaim)",
@@ -90,6 +95,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["sk_wmem_queued", "wmem"],
         kernel: "sk->sk_wmem_queued (SK_MEMINFO_WMEM_QUEUED)",
         unit: "bytes of truesize",
+        brief: "in TCP's queues",
         meaning: "memory of everything in TCP's write queue and retransmit queue: not sent yet, and sent but \
                   not acknowledged",
         moved_by: "up: send() adds packets and data; down: ACKs free them (tcp_clean_rtx_queue)",
@@ -107,6 +113,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["sk_omem_alloc", "optmem_max"],
         kernel: "sk->sk_omem_alloc (SK_MEMINFO_OPTMEM)",
         unit: "bytes",
+        brief: "options",
         meaning: "memory for the socket's options: BPF storage and filters, MD5 and AO keys, zero-copy \
                   notifications not read yet",
         moved_by: "setsockopt(), BPF programs, sends with MSG_ZEROCOPY",
@@ -120,6 +127,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["sk_backlog", "backlog_len"],
         kernel: "sk->sk_backlog.len (SK_MEMINFO_BACKLOG)",
         unit: "bytes of truesize",
+        brief: "waiting for the lock",
         meaning: "packets that arrived while the application was inside a call on the socket, and that are \
                   handled when it leaves",
         moved_by: "up: sk_add_backlog; down: __release_sock",
@@ -135,6 +143,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["sk_drops"],
         kernel: "sk->sk_drops (SK_MEMINFO_DROPS)",
         unit: "packets",
+        brief: "packets dropped",
         meaning: "how many packets that arrived for the socket were thrown away since it was made",
         moved_by: "tcp_drop: duplicates, packets outside the window, checksum errors, no memory; of a listener \
                    also connections that found its queue full",

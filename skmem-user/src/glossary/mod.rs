@@ -21,6 +21,8 @@ pub struct Field {
     pub kernel: &'static str,
     /// Bytes, packets, pages, ….
     pub unit: &'static str,
+    /// The same in a word or three; empty where `ss` prints no letter for it.
+    pub brief: &'static str,
     /// What it is, in a clause that stands after "is".
     pub meaning: &'static str,
     /// Who makes it go up and down.
@@ -60,6 +62,14 @@ pub fn meaning(name: &str) -> &'static str {
         .map_or("", |field| field.meaning)
 }
 
+/// What a value is, in a word or three.
+#[must_use]
+pub fn brief(name: &str) -> &'static str {
+    all()
+        .find(|field| field.name == name)
+        .map_or("", |field| field.brief)
+}
+
 /// Names that begin like `word` or hold it, for a reader who mistyped.
 #[must_use]
 pub fn near(word: &str) -> Vec<&'static str> {
@@ -86,6 +96,7 @@ mod tests {
             let field = find(letter).unwrap();
             assert_eq!(field.ss, Some(letter));
             assert!(!field.traps.is_empty(), "{letter}");
+            assert!(!field.brief.is_empty(), "{letter}");
         }
     }
 

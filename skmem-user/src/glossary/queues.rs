@@ -9,6 +9,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["rqueue", "SIOCINQ", "idiag_rqueue"],
         kernel: "tp->rcv_nxt - tp->copied_seq (tcp_diag_get_info)",
         unit: "bytes of payload; of a listener, connections",
+        brief: "",
         meaning: "data in order that the application has not read; of a listening socket, connections that \
                   it has not accepted",
         moved_by: "packets in order raise it, recv() lowers it",
@@ -20,6 +21,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["wqueue", "SIOCOUTQ", "idiag_wqueue"],
         kernel: "tp->write_seq - tp->snd_una (tcp_diag_get_info)",
         unit: "bytes of payload; of a listener, connections",
+        brief: "",
         meaning: "data that the application has written and the peer has not acknowledged; of a listening \
                   socket, how many connections may wait",
         moved_by: "send() raises it, ACKs lower it",
@@ -35,6 +37,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["tcpi_notsent_bytes", "SIOCOUTQNSD", "notsent_bytes"],
         kernel: "tp->write_seq - tp->snd_nxt (tcp_get_info, 4.6)",
         unit: "bytes of payload",
+        brief: "",
         meaning: "the part of Send-Q that was never sent",
         moved_by: "send() raises it, tcp_write_xmit lowers it",
         traps: &["ss -i leaves it out when it is 0."],
@@ -45,6 +48,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["inflight", "bytes in flight"],
         kernel: "tp->snd_nxt - tp->snd_una: Send-Q less unsent",
         unit: "bytes of payload",
+        brief: "",
         meaning: "the part of Send-Q that was sent and is not acknowledged",
         moved_by: "tcp_write_xmit raises it, ACKs lower it",
         traps: &[
@@ -57,6 +61,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["packets_out", "tcpi_unacked"],
         kernel: "tp->packets_out (tcp_get_info); of a listener its accept queue",
         unit: "segments",
+        brief: "",
         meaning: "how many segments are sent and not acknowledged",
         moved_by: "tcp_event_new_data_sent, tcp_clean_rtx_queue",
         traps: &["Segments, not bytes."],
@@ -67,6 +72,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["send payload"],
         kernel: "Send-Q without the sequence numbers of SYN and FIN",
         unit: "bytes",
+        brief: "",
         meaning: "the part of w that is the application's data",
         moved_by: "as Send-Q",
         traps: &[
@@ -79,6 +85,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["overhead"],
         kernel: "w - payload",
         unit: "bytes",
+        brief: "",
         meaning: "the part of w that is not data: an empty packet's size (832 to 1,280 bytes) for each packet, \
                   and with zero-copy the rest of each page",
         moved_by: "new packets, splitting, merging, ACKs",
@@ -90,6 +97,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["fill_percent"],
         kernel: "w / tb (sk_stream_memory_free tests w >= S)",
         unit: "percent",
+        brief: "",
         meaning: "how full the send buffer is; at 100 and above send() waits, and poll() says writable again \
                   at two thirds",
         moved_by: "w and tb",
@@ -103,6 +111,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["snd_cwnd", "tcpi_snd_cwnd"],
         kernel: "tp->snd_cwnd (tcp_get_info)",
         unit: "segments",
+        brief: "",
         meaning: "the congestion window: how many segments may be in flight",
         moved_by: "the congestion control: ACKs raise it, losses lower it",
         traps: &["Segments; times mss gives bytes."],
@@ -113,6 +122,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["snd_mss", "mss_cache"],
         kernel: "tp->mss_cache (tcp_get_info)",
         unit: "bytes of payload",
+        brief: "",
         meaning: "how much data one segment carries",
         moved_by: "the path's MTU, TCP options",
         traps: &["Not advmss (what we offered) and not rcvmss (an estimate of the peer's)."],
@@ -123,6 +133,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["tcpi_snd_wnd", "peer window"],
         kernel: "tp->snd_wnd (tcp_get_info, 5.4)",
         unit: "bytes of payload",
+        brief: "",
         meaning: "the peer's window: how much it allows in flight",
         moved_by: "the peer's ACKs, as its application reads",
         traps: &[
@@ -135,6 +146,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["tcpi_rwnd_limited"],
         kernel: "TCP_CHRONO_RWND_LIMITED (tcp_get_info, 4.10)",
         unit: "time, share of `busy`",
+        brief: "",
         meaning: "for how long the sender had data and the peer's window stopped it",
         moved_by: "tcp_write_xmit",
         traps: &["Since the connection began, not now: compare two readings."],
@@ -145,6 +157,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["tcpi_sndbuf_limited"],
         kernel: "TCP_CHRONO_SNDBUF_LIMITED (tcp_get_info, 4.10)",
         unit: "time, share of `busy`",
+        brief: "",
         meaning: "for how long the network could have taken more than the send buffer held",
         moved_by: "tcp_check_space, tcp_write_xmit",
         traps: &[
@@ -158,6 +171,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["tcpi_busy_time", "busy_time"],
         kernel: "sum of the tcp_chrono times (tcp_get_info, 4.10)",
         unit: "time",
+        brief: "",
         meaning: "for how long there was data in the send queue",
         moved_by: "tcp_write_xmit, tcp_clean_rtx_queue",
         traps: &["Waiting for the application is not in it."],
@@ -168,6 +182,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["idiag_timer", "persist", "keepalive"],
         kernel: "idiag_timer, idiag_expires, idiag_retrans (inet_sk_diag_fill)",
         unit: "name, time left, count",
+        brief: "",
         meaning: "what the socket waits for: `on` an ACK (retransmission), `persist` the peer's window to open, \
                   `keepalive` nothing in particular, `timewait` its end",
         moved_by: "sending, ACKs",

@@ -9,6 +9,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["account"],
         kernel: "w + r + f",
         unit: "bytes, whole pages on a quiet socket",
+        brief: "",
         meaning: "what one socket is charged with against tcp_mem and its memory cgroup",
         moved_by: "__sk_mem_schedule, __sk_mem_reclaim",
         traps: &[
@@ -29,6 +30,7 @@ pub(super) const FIELDS: &[Field] = &[
         ],
         kernel: "tcp_memory_allocated (\"TCP: … mem N\" in /proc/net/sockstat)",
         unit: "pages",
+        brief: "",
         meaning: "what all TCP sockets of the machine are charged with, in every namespace, IPv4, IPv6 and \
                   MPTCP together",
         moved_by: "__sk_mem_raise_allocated, __sk_mem_reduce_allocated",
@@ -43,6 +45,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["net.ipv4.tcp_mem", "pressure"],
         kernel: "sysctl_tcp_mem[3]",
         unit: "pages",
+        brief: "",
         meaning: "three marks for sockstat_mem: where pressure ends, where it begins, and where nothing more is \
                   given",
         moved_by: "the administrator; at boot, a share of the machine's memory",
@@ -58,6 +61,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["net.ipv4.tcp_wmem"],
         kernel: "net->ipv4.sysctl_tcp_wmem[3]",
         unit: "bytes",
+        brief: "",
         meaning: "for tb: what is always granted, what it starts with, and how far autotuning raises it",
         moved_by: "the administrator, for each network namespace",
         traps: &["Does not bound SO_SNDBUF: net.core.wmem_max does."],
@@ -68,6 +72,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["memory.stat sock", "sock"],
         kernel: "MEMCG_SOCK (mem_cgroup_charge_skmem)",
         unit: "bytes",
+        brief: "",
         meaning: "socket memory that memory cgroups are charged with: `sock` in memory.stat",
         moved_by: "as sockstat_mem, in batches",
         traps: &[
@@ -81,6 +86,7 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["RES", "RSS", "buff/cache", "free"],
         kernel: "mm_struct rss; nr_file_pages",
         unit: "bytes",
+        brief: "",
         meaning: "not where socket buffers are: they belong to the kernel, not to a process (RES), and are not \
                   page cache (buff/cache)",
         moved_by: "-",

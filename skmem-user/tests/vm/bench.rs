@@ -179,8 +179,11 @@ impl Bench {
 
     /// All accounts of this case.
     pub fn accounts(&self) -> Vec<Box<Account>> {
-        let ours = |account: &Box<Account>| !self.lingering.contains(&account.ident.id);
-        self.tracer.table().accounts().filter(ours).collect()
+        self.tracer
+            .table()
+            .accounts()
+            .filter(|account| !self.lingering.contains(&account.ident.id))
+            .collect()
     }
 
     /// Records read so far.

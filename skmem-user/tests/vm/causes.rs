@@ -13,7 +13,6 @@ use crate::check::Check;
 /// Names in the catalog that the ledger does not have yet. A name that the ledger has is checked, and must leave this
 /// table.
 const NOT_YET: &[(&str, &str)] = &[
-    ("sendfile", "booked as splice"),
     (
         "doubled",
         "the verdict's `doubling` has it; no move is booked",
@@ -26,15 +25,7 @@ const NOT_YET: &[(&str, &str)] = &[
         "inherited-from-listener",
         "a limit from birth: no move is booked",
     ),
-    ("mptcp-sync", "booked as set-by-application"),
-    ("ktls-record", "sits in forward_alloc, which has no ledger"),
 ];
-
-/// Names in the catalog that the ledger has, for something else.
-const ELSEWHERE: &[(&str, &str)] = &[(
-    "skb-overhead",
-    "an skb that passed the send path's test is booked as new-skb; the ledger's skb-overhead is one queued without it",
-)];
 
 /// Causes that a kernel does not have: `(name, from this version on, why)`.
 const SINCE: &[(&str, (u32, u32), &str)] =
@@ -98,10 +89,6 @@ impl Found {
     /// Every cause that the scenario says it provokes was found.
     pub fn check(&self, check: &mut Check, provokes: &[&str], kernel: (u32, u32)) {
         for name in provokes {
-            if let Some((_, why)) = ELSEWHERE.iter().find(|(n, _)| n == name) {
-                eprintln!("tests: {name} is not checked by name: {why}");
-                continue;
-            }
             let booked = Cause::from_name(name).is_some() || LimitCause::from_name(name).is_some();
             let excused = NOT_YET.iter().find(|(not_yet, _)| not_yet == name);
             let newer = SINCE

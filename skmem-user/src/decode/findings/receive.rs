@@ -104,8 +104,11 @@ pub(super) fn accept_queue(reading: &Reading) -> Option<Finding> {
         "accept-queue",
         "Recv-Q",
         format!(
-            "{} connections wait for accept(); for a listener Recv-Q and Send-Q count connections, not bytes.",
-            grouped(waiting)
+            "{} for accept(); for a listener Recv-Q and Send-Q count connections, not bytes.",
+            match waiting {
+                1 => "1 connection waits".to_owned(),
+                n => format!("{} connections wait", grouped(n)),
+            }
         ),
     )
 }
@@ -136,7 +139,7 @@ pub(super) fn drops(reading: &Reading) -> Option<Finding> {
         "drops",
         "d",
         format!(
-            "{} {packets} (not bytes) that arrived were thrown away since the socket was made: {why}.",
+            "{} {packets} (not bytes) thrown away on arrival since the socket was made: {why}.",
             grouped(drops)
         ),
     )

@@ -51,27 +51,29 @@ fn one(out: &mut String, socket: &Reading, style: &Style) {
         ));
     }
     hang(out, "", 0, &head, Some(Role::Title), style);
-    queues(out, socket, style);
-    if socket.is_bare() {
-        row(
-            out,
-            "",
-            2,
-            "No memory was printed for it (TIME-WAIT and half-open sockets have no buffers; else use ss -m).",
-            style,
-        );
+    let found = findings(socket, &Limits::DEFAULT);
+    for finding in &found {
+        finding_line(out, finding, style);
     }
+    if socket.is_bare() {
+        let text = "No memory was printed for it (TIME-WAIT and half-open sockets have no buffers; else use ss -m).";
+        row(out, "  ", 2, text, style);
+    } else if found.is_empty() {
+        row(out, "  ", 2, "Nothing stands out.", style);
+    }
+    queues(out, socket, style);
+    let mut zeros = Vec::new();
     for (letter, name, value) in socket.memory.values() {
+        if value == 0 {
+            zeros.push(format!("{letter} ({})", glossary::brief(name)));
+            continue;
+        }
         let label = format!("  {letter:<3}{:>13}", grouped(value));
         let text = format!("{name}: {}", value_in_words(socket, name));
         row(out, &label, LABEL, &text, style);
     }
-    let found = findings(socket, &Limits::DEFAULT);
-    if found.is_empty() && !socket.is_bare() {
-        row(out, "", 2, "Nothing stands out.", style);
-    }
-    for finding in &found {
-        finding_line(out, finding, style);
+    if !zeros.is_empty() {
+        row(out, &format!("{:>18}", 0), LABEL, &zeros.join(", "), style);
     }
 }
 

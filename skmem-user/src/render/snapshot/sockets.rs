@@ -7,6 +7,7 @@ use crate::{
     decode::{Limits, Reading, Weight, findings, reading::state_name},
     diag::{Protocol, UpperLayer},
     explain::numbers::grouped,
+    glossary,
     render::{
         Style,
         escape::escaped,
@@ -223,11 +224,10 @@ fn holders(row: &Row) -> String {
 fn cgroup(row: &Row) -> Option<String> {
     let path = row.cgroup.as_deref().filter(|path| *path != "/")?;
     let parts = path.split('/').map(|part| {
-        let digits = part.chars().rev().skip_while(|c| !c.is_ascii_hexdigit());
-        let run = digits.take_while(char::is_ascii_hexdigit).count();
-        let start = part.trim_end_matches(".scope").len().saturating_sub(run);
-        match part.get(start..start + 12) {
-            Some(short) if run >= 32 => format!("{}{short}…", &part[..start]),
+        let name = part.strip_suffix(".scope").unwrap_or(part);
+        let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_hexdigit()).len();
+        match digits {
+            32.. => format!("{}…", &name[..name.len() - digits + 12]),
             _ => part.to_owned(),
         }
     });
@@ -254,10 +254,16 @@ fn words(out: &mut String, row: &Row, show: &Show, style: &Style) {
 /// What the columns are.
 #[must_use]
 pub fn legend(style: &Style) -> String {
-    let text = "charged = w + r + f. w (in TCP) = data + ovhd, limit tb, fill = w/tb; Send-Q = unsent + flight; \
-                t: below TCP, in qdisc or card; r (not read), limit rb; unread: its data; f: charged, unused; \
-                o: options; bl: backlog; d: packets dropped. K, M, G are 1,024s of bytes. `skmem fields` says more.";
-    let lines = wrap(text, 0, 0, style.width);
+    let letters = glossary::all()
+        .filter(|field| !field.brief.is_empty())
+        .filter_map(|field| Some(format!("{}: {}", field.ss?, field.brief)))
+        .collect::<Vec<_>>();
+    let text = format!(
+        "charged = w + r + f; w = data + ovhd; fill = w / tb; Send-Q = unsent + flight; unread: data in r. {}. K, M, G \
+         are 1,024s of bytes. `skmem fields` says more.",
+        letters.join("; ")
+    );
+    let lines = wrap(&text, 0, 0, style.width);
     let lines = lines
         .into_iter()
         .map(|line| style.paint(Role::Aside, line) + "\n");
