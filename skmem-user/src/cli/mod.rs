@@ -40,6 +40,9 @@ Examples:
   skmem explain -p 4711 --duration 10s why the sockets of a process queue more than SO_SNDBUF
   skmem explain -- ./my-sender         run a command, and explain its sockets
   skmem trace --dport 443 --json | jq  every event of matching sockets
+  skmem demo article --fix eor         a case without and with a fix, side by side
+  skmem causes tail-append             what a name in the output means, and what to do
+  skmem snapshot                       all sockets' memory now, and whose it is
 
 Needs root, or CAP_BPF and CAP_PERFMON, and a kernel from 5.10 on with BTF.")]
 struct Cli {

@@ -221,7 +221,9 @@ fn table(look: &Look, options: &Options, most: usize, style: &Style) -> String {
 
 fn whole(look: &Look, options: &Options) -> String {
     let style = wide();
-    let mut text = table(look, options, FEW, &style);
+    let captured = &look.captured;
+    let mut text = format!("{}\n\n", show::summary(&captured.account, &captured.kernel));
+    text.push_str(&table(look, options, FEW, &style));
     text.push('\n');
     text.push_str(&show::legend(&style));
     text.push_str(&show::account(&look.captured.account, &style));

@@ -8,10 +8,17 @@ use std::{
     fs::{self, File},
     io,
     mem::MaybeUninit,
+    num::NonZero,
+    panic::resume_unwind,
     path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
 };
 
 use rustix::fs::{Mode, OFlags, RawDir, readlinkat_raw};
+
+/// More than this are no faster: they meet in the same kernel locks.
+const MOST_THREADS: usize = 4;
 
 /// One descriptor that refers to a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,7 +32,8 @@ pub struct Descriptor {
 /// What the pass over `/proc` found.
 #[derive(Debug, Default)]
 pub struct Owners {
-    by_inode: HashMap<u32, Vec<Descriptor>>,
+    /// By inode, then by process: sorted when all are there.
+    held: Vec<(u32, Descriptor)>,
     namespaces: HashMap<u64, PathBuf>,
     /// Processes whose descriptors could be read.
     pub read: u32,
@@ -34,38 +42,61 @@ pub struct Owners {
 }
 
 impl Owners {
-    /// Looks at every process. A process or descriptor that goes away meanwhile is left out.
+    /// Looks at every process, on a few CPUs at once. A process or descriptor that goes away meanwhile is
+    /// left out.
     ///
     /// # Errors
     /// Where `/proc` itself cannot be read.
     pub fn read() -> io::Result<Self> {
+        let pids: Vec<u32> = fs::read_dir("/proc")?
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect();
+        let next = AtomicUsize::new(0);
+        let threads = thread::available_parallelism()
+            .map_or(1, NonZero::get)
+            .min(MOST_THREADS);
+        let parts: Vec<Self> = thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads)
+                .map(|_| scope.spawn(|| Self::some(&pids, &next)))
+                .collect();
+            workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
+        });
+        let mut owners = Self::default();
+        for part in parts {
+            owners.held.extend(part.held);
+            owners.namespaces.extend(part.namespaces);
+            owners.read += part.read;
+            owners.denied += part.denied;
+        }
+        owners.held.sort_unstable();
+        Ok(owners)
+    }
+
+    /// Looks at processes until none is left that no other thread has taken.
+    fn some(pids: &[u32], next: &AtomicUsize) -> Self {
         let mut owners = Self::default();
         let mut room = vec![MaybeUninit::uninit(); 32 << 10];
-        for entry in fs::read_dir("/proc")? {
-            let Some(pid) = entry?
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok())
-            else {
-                continue;
-            };
-            match owners.process(pid, &mut room) {
+        while let Some(pid) = pids.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match owners.process(*pid, &mut room) {
                 Ok(()) => owners.read += 1,
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => owners.denied += 1,
                 // Gone meanwhile.
                 Err(_) => {}
             }
         }
-        for held in owners.by_inode.values_mut() {
-            held.sort_unstable();
-        }
-        Ok(owners)
+        owners
     }
 
-    /// The descriptors of a socket, lowest pid first; they are given away.
-    #[must_use]
-    pub fn take(&mut self, inode: u32) -> Vec<Descriptor> {
-        self.by_inode.remove(&inode).unwrap_or_default()
+    /// The descriptors of a socket, lowest pid first.
+    pub fn of(&self, inode: u32) -> impl Iterator<Item = Descriptor> {
+        let first = self.held.partition_point(|(held, _)| *held < inode);
+        self.held[first..]
+            .iter()
+            .take_while(move |(held, _)| *held == inode)
+            .map(|(_, descriptor)| *descriptor)
     }
 
     /// Network namespaces that processes hold open, by inode, with a path that opens them.
@@ -100,7 +131,7 @@ impl Owners {
     fn descriptor(&mut self, held: Descriptor, link: &[u8]) {
         if let Some(inode) = number(link, b"socket:[") {
             // sock_diag reports the low half.
-            self.by_inode.entry(inode as u32).or_default().push(held);
+            self.held.push((inode as u32, held));
         } else if let Some(inode) = number(link, b"net:[") {
             self.namespaces
                 .entry(inode)
@@ -151,15 +182,15 @@ mod tests {
         let fd = listener.as_raw_fd();
         let twin = listener.try_clone().unwrap();
         let inode = fs::metadata(format!("/proc/self/fd/{fd}")).unwrap().ino();
-        let mut owners = Owners::read().unwrap();
+        let owners = Owners::read().unwrap();
         let pid = std::process::id();
-        let held = owners.take(inode as u32);
+        let held: Vec<_> = owners.of(inode as u32).collect();
         assert!(held.contains(&Descriptor { pid, fd }), "{held:?}");
         assert!(held.contains(&Descriptor {
             pid,
             fd: twin.as_raw_fd()
         }));
-        assert!(owners.take(inode as u32).is_empty());
+        assert_eq!(owners.of(0).count(), 0);
         assert!(!command_name(pid).is_empty());
     }
 

@@ -1,8 +1,10 @@
-//! Asking the kernel, in this order: who holds what (`/proc`), the kernel's count, every socket of every
-//! namespace, the kernel's count again.
+//! Asking the kernel: who holds what (`/proc`), and meanwhile the kernel's count, every socket of every namespace,
+//! the kernel's count again.
 
 use std::{
     collections::{HashMap, HashSet},
+    panic::resume_unwind,
+    thread,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -66,11 +68,6 @@ pub struct Captured {
 /// Where the kernel answers no sock_diag question, or `/proc` is not mounted.
 pub fn capture(options: Options) -> Result<Captured> {
     let proc = "cannot read /proc: is it mounted?";
-    let mut owners = match options.owners || options.all_netns {
-        true => Owners::read().context(proc)?,
-        false => Owners::default(),
-    };
-    let found = netns::find(owners.held_namespaces()).context(proc)?;
     let release = rustix::system::uname()
         .release()
         .to_string_lossy()
@@ -80,11 +77,27 @@ pub fn capture(options: Options) -> Result<Captured> {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| ns(time.as_nanos()));
     let begun = Instant::now();
-    let before = SockstatTcp::read()?;
-    let mut gathered = Gathered::default();
-    let visited = gathered.visit(&found, options)?;
-    let after = SockstatTcp::read()?;
+    // Which namespaces there are is known only when all descriptors have been looked at; where only ours is
+    // wanted, both go on at once.
+    let (owners, found, listed) = if options.all_netns {
+        let owners = Owners::read().context(proc)?;
+        let found = netns::find(owners.held_namespaces()).context(proc)?;
+        let listed = Gathered::list(&found, options)?;
+        (owners, found, listed)
+    } else {
+        thread::scope(|scope| {
+            let owners = scope.spawn(|| match options.owners {
+                true => Owners::read().context(proc),
+                false => Ok(Owners::default()),
+            });
+            let found = netns::find(&HashMap::new()).context(proc)?;
+            let listed = Gathered::list(&found, options)?;
+            let owners = owners.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            anyhow::Ok((owners, found, listed))
+        })?
+    };
     let took_ns = ns(begun.elapsed().as_nanos());
+    let (mut gathered, before, after, visited) = listed;
     let (mut rows, seen) = gathered.sum(options, page);
     let kernel = Kernel {
         page,
@@ -98,7 +111,7 @@ pub fn capture(options: Options) -> Result<Captured> {
     let account = Account::new(seen, kernel, visited);
     let mut notes = gathered.notes;
     if options.owners {
-        people::give(&mut rows, &mut owners, &mut notes);
+        people::give(&mut rows, &owners, &mut notes);
     }
     locks::judge(&mut rows, &gathered.limits);
     if options.owners && options.locks {
@@ -150,6 +163,17 @@ struct Gathered {
 }
 
 impl Gathered {
+    /// All sockets, with the kernel's count before and after.
+    fn list(
+        found: &Namespaces,
+        options: Options,
+    ) -> Result<(Self, SockstatTcp, SockstatTcp, Visited)> {
+        let before = SockstatTcp::read()?;
+        let mut gathered = Self::default();
+        let visited = gathered.visit(found, options)?;
+        Ok((gathered, before, SockstatTcp::read()?, visited))
+    }
+
     /// Lists our own namespace, and the others where they are wanted.
     fn visit(&mut self, found: &Namespaces, options: Options) -> Result<Visited> {
         let (mut visited, mut refused) = (0, Vec::new());

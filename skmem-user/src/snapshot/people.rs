@@ -15,15 +15,15 @@ use crate::{
 };
 
 /// Tells each row its holders. A socket that was opened after `/proc` was read is looked for once more.
-pub(super) fn give(rows: &mut [Row], owners: &mut Owners, notes: &mut Vec<String>) {
+pub(super) fn give(rows: &mut [Row], owners: &Owners, notes: &mut Vec<String>) {
     let mut names = HashMap::new();
     assign(rows, owners, &mut names);
     let denied = owners.denied > 0;
     if !denied
         && rows.iter().any(|row| row.owner == Owner::NotFound)
-        && let Ok(mut again) = Owners::read()
+        && let Ok(again) = Owners::read()
     {
-        assign(rows, &mut again, &mut names);
+        assign(rows, &again, &mut names);
     }
     let unknown = rows
         .iter()
@@ -38,28 +38,26 @@ pub(super) fn give(rows: &mut [Row], owners: &mut Owners, notes: &mut Vec<String
     }
 }
 
-fn assign(rows: &mut [Row], owners: &mut Owners, names: &mut HashMap<u32, Box<str>>) {
+fn assign(rows: &mut [Row], owners: &Owners, names: &mut HashMap<u32, Box<str>>) {
     let denied = owners.denied > 0;
     for row in rows.iter_mut().filter(|row| row.owner != Owner::Process) {
-        let held = match row.inode {
-            0 => Vec::new(),
-            inode => owners.take(inode),
-        };
-        row.owner = match held.is_empty() {
+        if row.inode != 0 {
+            row.holders = owners
+                .of(row.inode)
+                .map(|held| Holder {
+                    pid: held.pid,
+                    comm: names
+                        .entry(held.pid)
+                        .or_insert_with(|| command_name(held.pid))
+                        .clone(),
+                    fd: held.fd,
+                })
+                .collect();
+        }
+        row.owner = match row.holders.is_empty() {
             true => row.without_holder(denied),
             false => Owner::Process,
         };
-        row.holders = held
-            .into_iter()
-            .map(|held| Holder {
-                pid: held.pid,
-                comm: names
-                    .entry(held.pid)
-                    .or_insert_with(|| command_name(held.pid))
-                    .clone(),
-                fd: held.fd,
-            })
-            .collect();
     }
 }
 
