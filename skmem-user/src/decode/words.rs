@@ -1,17 +1,22 @@
 //! Splitting a line of `ss` into words: at spaces, but not inside `(…)` or `"…"`, since a command name may
 //! hold spaces and brackets.
 
-/// Longest line in which brackets are followed, bytes.
-const LONGEST: usize = 64 << 10;
+/// Brackets that are never closed, after which a line's brackets mean nothing: each costs a look at the whole
+/// rest of the line.
+const UNCLOSED: u32 = 8;
 
 /// The words of a line, borrowed from it.
 pub(super) struct Words<'a> {
     rest: &'a str,
+    unclosed: u32,
 }
 
 impl<'a> Words<'a> {
     pub(super) fn new(line: &'a str) -> Self {
-        Self { rest: line }
+        Self {
+            rest: line,
+            unclosed: 0,
+        }
     }
 }
 
@@ -23,8 +28,14 @@ impl<'a> Iterator for Words<'a> {
         if text.is_empty() {
             return None;
         }
-        let end =
-            closed(text).unwrap_or_else(|| text.find(char::is_whitespace).unwrap_or(text.len()));
+        let whole = match self.unclosed {
+            UNCLOSED.. => None,
+            _ => closed(text),
+        };
+        let end = whole.unwrap_or_else(|| {
+            self.unclosed += 1;
+            text.find(char::is_whitespace).unwrap_or(text.len())
+        });
         let (word, rest) = text.split_at(end);
         self.rest = rest;
         Some(word)
@@ -33,10 +44,6 @@ impl<'a> Iterator for Words<'a> {
 
 /// Where the word that `text` begins with ends; `None` if a bracket or a quote is never closed.
 fn closed(text: &str) -> Option<usize> {
-    // Each word looks ahead to the line's end: not worth it where no line of ss is so long.
-    if text.len() > LONGEST {
-        return None;
-    }
     let (mut depth, mut quoted) = (0_usize, false);
     for (at, c) in text.char_indices() {
         match c {
@@ -78,6 +85,12 @@ mod tests {
             words("users:((\"a\"b\",pid=1,fd=2)) x"),
             ["users:((\"a\"b\",pid=1,fd=2))", "x"]
         );
+    }
+
+    #[test]
+    fn a_line_of_nothing_but_brackets_takes_no_time() {
+        let line = "( ".repeat(500_000);
+        assert_eq!(Words::new(&line).count(), 500_000);
     }
 
     #[test]
