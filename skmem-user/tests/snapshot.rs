@@ -328,6 +328,64 @@ fn watch_tells_changes_and_ends_after_its_count() {
     );
 }
 
+/// A socket that the peer has reset is in no list, and what was not read of it stays charged: with enough of
+/// them the account is open, and closes when they are closed.
+#[test]
+fn an_account_that_does_not_close_is_status_3() {
+    let checked = || {
+        let output = skmem(&["snapshot", "--check", "--json"], "");
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code().unwrap(), value)
+    };
+    let (status, before) = checked();
+    let bound = before["account"]["bound_bytes"].as_u64().unwrap();
+    let pairs = usize::try_from(bound / 50_000).unwrap() + 20;
+    if status != 0 || pairs > 400 {
+        eprintln!(
+            "skipped: status {status}, bound {bound}: needs root, a quiet machine, and not too many CPUs"
+        );
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut left = Vec::new();
+    for _ in 0..pairs {
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        client.set_nonblocking(true).unwrap();
+        while (&client).write(&[7; 60_000]).is_ok() {}
+        left.push((client, server));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let left: Vec<TcpStream> = left
+        .into_iter()
+        .map(|(client, server)| {
+            let linger = Some(std::time::Duration::ZERO);
+            socket2::SockRef::from(&client).set_linger(linger).unwrap();
+            server
+        })
+        .collect();
+    let (status, open) = checked();
+    assert_eq!(
+        (status, &open["account"]["outcome"]),
+        (3, &"open".into()),
+        "{open}"
+    );
+    assert!(
+        open["account"]["unlisted"].as_u64().unwrap() >= pairs as u64,
+        "{open}"
+    );
+    let holders = open["account"]["unlisted_holders"].as_array().unwrap();
+    let ours = holders
+        .iter()
+        .find(|holder| holder["pid"] == std::process::id());
+    assert!(
+        ours.unwrap()["sockets"].as_u64().unwrap() >= pairs as u64,
+        "{open}"
+    );
+    drop(left);
+    assert_eq!(checked().0, 0);
+}
+
 #[test]
 fn statuses_are_as_the_help_says() {
     let status = |arguments: &[&str], input: &str| skmem(arguments, input).status.code().unwrap();

@@ -99,6 +99,12 @@ impl Owners {
             .map(|(_, descriptor)| *descriptor)
     }
 
+    /// Every socket that a process holds, of any kind, with one of its descriptors.
+    pub fn sockets(&self) -> impl Iterator<Item = (u32, Descriptor)> {
+        let firsts = self.held.chunk_by(|a, b| a.0 == b.0);
+        firsts.filter_map(|same| same.first().copied())
+    }
+
     /// Network namespaces that processes hold open, by inode, with a path that opens them.
     #[must_use]
     pub fn held_namespaces(&self) -> &HashMap<u64, PathBuf> {
@@ -146,6 +152,15 @@ fn number(link: &[u8], kind: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
+/// Whether a descriptor is a TCP socket, without touching it (`sockfs_xattr_get`).
+#[must_use]
+pub fn is_tcp(held: Descriptor) -> bool {
+    let mut name = [0; 16];
+    let path = format!("/proc/{}/fd/{}", held.pid, held.fd);
+    rustix::fs::getxattr(path, c"system.sockprotoname", &mut name)
+        .is_ok_and(|len| matches!(name[..len].trim_ascii_end(), b"TCP\0" | b"TCPv6\0"))
+}
+
 /// The command name of a process (`/proc/PID/comm`); empty where it is gone.
 #[must_use]
 pub fn command_name(pid: u32) -> Box<str> {
@@ -191,6 +206,9 @@ mod tests {
             fd: twin.as_raw_fd()
         }));
         assert_eq!(owners.of(0).count(), 0);
+        assert!(owners.sockets().any(|(held, _)| held == inode as u32));
+        assert!(is_tcp(Descriptor { pid, fd }));
+        assert!(!is_tcp(Descriptor { pid, fd: 0 }));
         assert!(!command_name(pid).is_empty());
     }
 

@@ -92,6 +92,17 @@ pub struct Visited {
     pub denied: u64,
 }
 
+/// A process that holds TCP sockets which no list shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Stray {
+    /// Process
+    pub pid: u32,
+    /// Command name
+    pub comm: Box<str>,
+    /// How many
+    pub sockets: u64,
+}
+
 /// What came of the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -150,6 +161,8 @@ pub struct Account {
     /// reset by the peer and still open, whose unread data is charged; negative where sockets were
     /// closed meanwhile
     pub unlisted: i64,
+    /// Processes that hold TCP sockets which are in no list, the most first; looked for where `unlisted` is not 0
+    pub unlisted_holders: Vec<Stray>,
     /// `TCP: orphan`: sockets that their application has closed and the kernel still finishes
     pub orphans: u64,
     /// Namespaces
@@ -179,6 +192,8 @@ pub struct Kernel {
     pub memcg: Option<MemcgSock>,
     /// Slab.
     pub slab: Option<Vec<SlabCache>>,
+    /// Who holds sockets that are in no list.
+    pub strays: Vec<Stray>,
 }
 
 fn signed(n: u64) -> i64 {
@@ -198,7 +213,12 @@ impl Account {
             .saturating_add(drift_bytes)
             .saturating_add(seen.uneven_bytes)
             .saturating_add(seen.maybe_zerocopy_bytes);
-        let partly = namespaces.visited < namespaces.found || namespaces.denied > 0;
+        let listed = signed(seen.sockets.saturating_sub(seen.mptcp));
+        let unlisted = signed(kernel.after.alloc).saturating_sub(listed);
+        // Processes that may not be looked at matter only where sockets are missing that no other holds.
+        let held: u64 = kernel.strays.iter().map(|stray| stray.sockets).sum();
+        let hidden = namespaces.denied > 0 && unlisted > signed(held);
+        let partly = namespaces.visited < namespaces.found || hidden;
         let outcome = if difference_bytes.saturating_abs() <= bound_bytes {
             Outcome::Closes
         } else if difference_bytes > 0 && partly {
@@ -214,7 +234,6 @@ impl Account {
             to_pressure: signed(mem.pressure).saturating_sub(pages),
             to_high: signed(mem.high).saturating_sub(pages),
         });
-        let listed = signed(seen.sockets.saturating_sub(seen.mptcp));
         Self {
             page_bytes: kernel.page,
             charged_bytes,
@@ -227,7 +246,8 @@ impl Account {
             drift_bytes,
             outcome,
             attempts: 1,
-            unlisted: signed(kernel.after.alloc).saturating_sub(listed),
+            unlisted,
+            unlisted_holders: kernel.strays,
             orphans: kernel.after.orphan,
             namespaces,
             tcp_mem,
@@ -273,6 +293,7 @@ pub(crate) mod tests {
             }),
             memcg: None,
             slab: None,
+            strays: Vec::new(),
         };
         Account::new(seen, kernel, namespaces)
     }
@@ -304,6 +325,9 @@ pub(crate) mod tests {
     fn what_other_namespaces_may_hold_is_not_called_an_error() {
         let partly = Visited { found: 2, ..ALL };
         assert_eq!(account(4096, 9, 0, partly).outcome, Outcome::PartlySeen);
+        // Nor what may be in a process that cannot be looked at, unless no socket is missing.
+        let denied = Visited { denied: 1, ..ALL };
+        assert_eq!(account(4096, 9, 0, denied).outcome, Outcome::PartlySeen);
         // More than the kernel counts is an error wherever sockets are.
         assert_eq!(account(9 * 4096, 1, 0, partly).outcome, Outcome::Open);
     }

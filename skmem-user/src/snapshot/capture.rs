@@ -14,6 +14,7 @@ use super::{
     account::{Account, Kernel, Tally, Visited},
     locks, people,
     row::Row,
+    strays,
 };
 use crate::{
     decode::Limits,
@@ -98,7 +99,9 @@ pub fn capture(options: Options) -> Result<Captured> {
     };
     let took_ns = ns(begun.elapsed().as_nanos());
     let (mut gathered, before, after, visited) = listed;
+    let inodes: HashSet<u32> = gathered.rows.iter().map(|row| row.inode).collect();
     let (mut rows, seen) = gathered.sum(options, page);
+    let missing = after.alloc > seen.sockets.saturating_sub(seen.mptcp);
     let kernel = Kernel {
         page,
         before,
@@ -107,6 +110,11 @@ pub fn capture(options: Options) -> Result<Captured> {
         tcp_mem: gathered.tcp_mem,
         memcg: MemcgSock::read(),
         slab: slab_caches(page),
+        strays: if missing {
+            strays::find(&owners, &inodes)
+        } else {
+            Vec::new()
+        },
     };
     let account = Account::new(seen, kernel, visited);
     let mut notes = gathered.notes;

@@ -15,6 +15,7 @@ mod people;
 mod reading;
 pub mod row;
 pub mod schema;
+mod strays;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -5,6 +5,7 @@ use crate::{
     explain::numbers::grouped,
     render::{
         Style,
+        escape::escaped,
         layout::{row, title, wrap},
         style::Role,
         units::signed,
@@ -192,11 +193,34 @@ fn unlisted(account: &Account) -> String {
     };
     match account.unlisted {
         n if n > 0 => format!(
-            "{}: not bound, in a namespace not seen, or reset by the peer and not closed yet{orphans}",
-            grouped(n)
+            "{}: not bound, in a namespace not seen, or reset by the peer and not closed yet, with their unread data \
+             charged{}{orphans}",
+            grouped(n),
+            strays(account)
         ),
         _ => format!("none{orphans}"),
     }
+}
+
+/// Who holds them.
+fn strays(account: &Account) -> String {
+    let held: Vec<_> = account
+        .unlisted_holders
+        .iter()
+        .take(3)
+        .map(|stray| {
+            let count = grouped(signed(stray.sockets));
+            format!("{} (pid {}) {count}", escaped(&stray.comm), stray.pid)
+        })
+        .collect();
+    if held.is_empty() {
+        return String::new();
+    }
+    let more = match account.unlisted_holders.len() {
+        0..=3 => "",
+        _ => ", …",
+    };
+    format!("; held by {}{more}", held.join(", "))
 }
 
 fn marks(account: &Account) -> String {
