@@ -123,7 +123,7 @@ fn difference(account: &Account) -> String {
     let bound = grouped(account.bound_bytes);
     let times = match account.attempts {
         1 => String::new(),
-        n => format!(", at the {n}th look"),
+        n => format!(", after {n} looks"),
     };
     match account.outcome {
         Outcome::Closes if account.bound_bytes == 0 => {
