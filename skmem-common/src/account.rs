@@ -7,11 +7,14 @@
 //! `sk_stream_wait_memory` and `sk_stream_wait_connect`: there the sleeping
 //! thread takes its open call with it ([`Account::wait_begin`]).
 
+pub use crate::look::{Look, PROBING_NO, PROBING_UNKNOWN, PROBING_YES, Seen};
 use crate::{
     cause::{LimitCause, Tier},
     classify::PARTS,
     hook::Hook,
     ledger::Ledger,
+    memory::{Messages, PageCheck, Scheduled},
+    receive::Receiving,
     record::{Before, Ident, OP_ADMIT, OP_LIMIT, OPS, Op, View},
 };
 
@@ -23,13 +26,6 @@ pub const FRAME_ZEROCOPY: u8 = 1;
 /// [`Frame::flags`]: `MSG_SPLICE_PAGES`, or a sendpage function.
 pub const FRAME_SPLICE: u8 = 2;
 
-/// [`Seen::probing`]: not looked at.
-pub const PROBING_UNKNOWN: u8 = 0;
-/// [`Seen::probing`]: `icsk_mtup.probe_size` is 0.
-pub const PROBING_NO: u8 = 1;
-/// [`Seen::probing`]: it is not: an MTU probe is in flight.
-pub const PROBING_YES: u8 = 2;
-
 /// [`Blocked`]: `sk_wmem_queued` had reached `sk_sndbuf`.
 pub const WAIT_LIMIT: u32 = 0;
 /// [`Blocked`]: under the limit, but memory was refused.
@@ -37,32 +33,6 @@ pub const WAIT_MEMORY: u32 = 1;
 /// [`Blocked`]: under the limit, but unsent bytes had reached
 /// `TCP_NOTSENT_LOWAT`.
 pub const WAIT_LOWAT: u32 = 2;
-
-/// The fields a hook reads to tell what happened since the one before it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Seen {
-    /// `sk_wmem_queued`, in bytes.
-    pub w: i32,
-    /// `sk_sndbuf`, in bytes.
-    pub sndbuf: i32,
-    /// `sk_forward_alloc`, in bytes.
-    pub forward_alloc: i32,
-    /// `write_seq`.
-    pub write_seq: u32,
-    /// `snd_una`.
-    pub snd_una: u32,
-    /// 1 where `SOCK_SNDBUF_LOCK` is set; looked at where `sndbuf` changed.
-    pub locked: u8,
-    /// `PROBING_…`; looked at in `tcp_write_xmit` and at allocations.
-    pub probing: u8,
-    /// `skc_state`; looked at where no call is open.
-    pub state: u8,
-    /// Always 0.
-    pub reserved: u8,
-    /// Address of the last skb of the write queue; only ever compared.
-    pub tail: u64,
-}
 
 /// An open call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,18 +72,6 @@ pub struct Blocked {
     pub asleep: u32,
 }
 
-/// What `__sk_mem_schedule(SK_MEM_SEND)` did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Scheduled {
-    /// Calls granted.
-    pub granted: u64,
-    /// Calls refused.
-    pub refused: u64,
-    /// What the granted ones added to `sk_forward_alloc`, in bytes.
-    pub bytes: u64,
-}
-
 /// All that skmem keeps of a socket, in the kernel and in replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -134,6 +92,12 @@ pub struct Account {
     pub blocked: Blocked,
     /// Memory asked of `__sk_mem_schedule`.
     pub scheduled: Scheduled,
+    /// What layers above TCP have charged for themselves.
+    pub messages: Messages,
+    /// Whether what is charged adds up.
+    pub pages: PageCheck,
+    /// The receive side; all 0 unless it is traced.
+    pub receiving: Receiving,
     /// Events made so far, lost ones included.
     pub event_no: u32,
     /// Events that found the ring full.
@@ -156,14 +120,20 @@ pub struct Account {
     pub queued_new: i32,
     /// Truesize of skbs allocated in `tcp_write_xmit` since the last hook.
     pub allocated: i32,
-    /// `sk_sndbuf` when the skb now on its way into the queue was allocated.
-    pub test_sndbuf: i32,
-    /// 1: that allocation was made by the send path, under the limit.
-    pub tested: u32,
+    /// `sk_sndbuf` before the last change that was seen took it down, in bytes;
+    /// 0 where something was booked since: an skb whose allocation cut the
+    /// limit was tested against the one before.
+    pub cut_from: i32,
     /// 1: the skb in `queued_new` had passed the test.
     pub queued_tested: u32,
-    /// `sk_forward_alloc` at the entry of `__sk_mem_schedule`.
-    pub schedule_before: i32,
+    /// 1: the send call now at work was refused memory; what it writes next is
+    /// let in by force.
+    pub starved: u32,
+    /// The worst excess when it was last told, in bytes, where only
+    /// transitions are told.
+    pub told_excess: i32,
+    /// [`Ledger::move_count`] then.
+    pub told_moves: u32,
     /// Operations since the last record.
     pub op_count: u32,
     /// The skb that the send call now at work has queued; 0: none.
@@ -206,15 +176,6 @@ impl Account {
         self.snd_una = seen.snd_una;
     }
 
-    /// Whether a hook that sees this has something to book.
-    #[inline(always)]
-    #[must_use]
-    pub fn differs(&self, seen: &Seen) -> bool {
-        self.ledger.now.w != seen.w
-            || self.write_seq != seen.write_seq
-            || self.ledger.now.sndbuf != seen.sndbuf
-    }
-
     /// The innermost open call, [`Hook::None`] where there is none.
     #[inline(always)]
     #[must_use]
@@ -255,12 +216,22 @@ impl Account {
     /// call around it; `now` is asked for only where there is something to
     /// book.
     #[inline(always)]
-    pub fn enter(&mut self, hook: Hook, flags: u8, arg: i32, seen: &Seen, now: impl Fn() -> u64) {
-        if hook as u8 == Hook::Connect as u8 && self.ledger.now.w == seen.w {
+    pub fn enter(
+        &mut self,
+        hook: Hook,
+        flags: u8,
+        arg: i32,
+        look: &impl Look,
+        now: impl Fn() -> u64,
+    ) {
+        if hook as u8 == Hook::Connect as u8 {
             // connect() chose the first sequence number.
-            self.write_seq = seen.write_seq;
+            let (w, _, write_seq, _) = look.glance();
+            if self.ledger.now.w == w {
+                self.write_seq = write_seq;
+            }
         }
-        self.settle(seen, now);
+        self.settle(look, now);
         self.drop_stale(hook);
         let depth = self.depth as usize;
         if depth >= FRAMES {
@@ -269,15 +240,20 @@ impl Account {
         }
         if is_send(hook as u8) {
             self.fresh = 0;
+            self.starved = 0;
         }
-        self.note_probing(seen);
+        if hook as u8 == Hook::WriteXmit as u8 {
+            self.note_probing(look.probing());
+        }
+        let mut before = self.last_seen();
+        before.forward_alloc = look.forward_alloc();
         self.frames[depth & (FRAMES - 1)] = Frame {
             hook: hook as u8,
             flags,
             allocs: 0,
             ops_before: self.op_count as u8,
             arg,
-            before: before(seen),
+            before,
         };
         self.depth = depth as u32 + 1;
     }
@@ -285,7 +261,7 @@ impl Account {
     /// A hooked function returns. Gives the fields at its entry and whether
     /// that entry was seen.
     #[inline(always)]
-    pub fn leave(&mut self, hook: Hook, seen: &Seen, now: impl Fn() -> u64) -> (Frame, bool) {
+    pub fn leave(&mut self, hook: Hook, look: &impl Look, now: impl Fn() -> u64) -> (Frame, bool) {
         let mut entered = self.top() == hook as u8;
         if !entered {
             entered = self.unwind(hook as u8);
@@ -293,22 +269,20 @@ impl Account {
         if !entered {
             self.orphans += 1;
             let mut before = self.last_seen();
-            before.forward_alloc = seen.forward_alloc;
+            before.forward_alloc = look.forward_alloc();
             let frame = Frame {
                 hook: hook as u8,
                 before,
                 ..Frame::default()
             };
-            if self.differs(seen) {
-                self.observe_as(hook as u8, Tier::Inferred, seen, now());
-            }
-            self.snd_una = seen.snd_una;
+            self.settle_as(hook as u8, Tier::Inferred, look, now);
             return (frame, false);
         }
-        self.settle(seen, now);
+        self.settle(look, now);
         let frame = self.pop();
         if is_send(hook as u8) {
             self.fresh = 0;
+            self.starved = 0;
         }
         if hook as u8 == Hook::WriteXmit as u8 {
             self.allocated = 0;
@@ -318,19 +292,36 @@ impl Account {
 
     /// Books what happened since the last hook under the innermost open call.
     #[inline(always)]
-    pub fn settle(&mut self, seen: &Seen, now: impl Fn() -> u64) {
-        if self.differs(seen) {
-            let hook = self.top();
-            self.observe_as(hook, Tier::Observed, seen, now());
+    pub fn settle(&mut self, look: &impl Look, now: impl Fn() -> u64) {
+        self.settle_as(self.top(), Tier::Observed, look, now);
+    }
+
+    /// Books what happened since the last hook when the lock is held by nobody
+    /// who is known: no call is open, whatever was skipped.
+    #[inline(always)]
+    pub fn settle_outside(&mut self, look: &impl Look, now: impl Fn() -> u64) {
+        self.settle_as(Hook::None as u8, Tier::Inferred, look, now);
+    }
+
+    #[inline(always)]
+    fn settle_as(&mut self, hook: u8, tier: Tier, look: &impl Look, now: impl Fn() -> u64) {
+        let (w, sndbuf, write_seq, snd_una) = look.glance();
+        if self.ledger.now.w != w
+            || self.write_seq != write_seq
+            || self.ledger.now.sndbuf != sndbuf
+            // A split and a merge may cancel.
+            || self.allocated != 0
+        {
+            self.observe_as(hook, tier, &look.seen(), now());
         }
-        self.snd_una = seen.snd_una;
+        self.snd_una = snd_una;
     }
 
     /// Keeps what was seen of MTU probes, after it was compared.
     #[inline(always)]
-    fn note_probing(&mut self, seen: &Seen) {
-        if seen.probing != PROBING_UNKNOWN {
-            self.probing = u32::from(seen.probing);
+    fn note_probing(&mut self, probing: u8) {
+        if probing != PROBING_UNKNOWN {
+            self.probing = u32::from(probing);
         }
     }
 
@@ -348,39 +339,27 @@ impl Account {
         }
     }
 
-    /// Books what happened since the last hook when the lock is held by nobody
-    /// who is known: no call is open, whatever was skipped.
+    /// `tcp_stream_alloc_skb` has returned the skb at address `skb`, of
+    /// `truesize` bytes; 0: none.
     #[inline(always)]
-    pub fn settle_outside(&mut self, seen: &Seen, now: impl Fn() -> u64) {
-        if self.differs(seen) {
-            self.observe_as(Hook::None as u8, Tier::Inferred, seen, now());
+    pub fn alloc(&mut self, skb: u64, truesize: u32, look: &impl Look, now: impl Fn() -> u64) {
+        if skb == 0 {
+            return;
         }
-        self.snd_una = seen.snd_una;
-    }
-
-    /// `tcp_stream_alloc_skb` is entered: where the send path calls it, it has
-    /// just found `sk_wmem_queued` under `sk_sndbuf`.
-    #[inline(always)]
-    pub fn alloc_begin(&mut self, seen: &Seen, now: impl Fn() -> u64) {
-        self.settle(seen, now);
-        self.note_probing(seen);
         let top = self.top();
-        self.test_sndbuf = seen.sndbuf;
-        self.tested = u32::from(seen.w < seen.sndbuf && (is_send(top) || top == Hook::None as u8));
-    }
-
-    /// It returned the skb at address `skb`, of `truesize` bytes.
-    #[inline(always)]
-    pub fn alloc_end(&mut self, skb: u64, truesize: u32) {
-        let top = self.top();
-        if is_send(top) || top == Hook::Connect as u8 || self.overhead == 0 {
+        if self.overhead == 0 {
             self.overhead = truesize;
+        }
+        if top == Hook::WriteXmit as u8 || top == Hook::Connect as u8 {
+            // What the skb before this one has changed.
+            self.settle(look, now);
         }
         if self.depth != 0 {
             let frame = self.frame();
             frame.allocs = frame.allocs.wrapping_add(1);
         }
         if top == Hook::WriteXmit as u8 {
+            self.note_probing(look.probing());
             self.allocated = self.allocated.wrapping_add(truesize as i32);
             self.split = skb;
         } else if top == Hook::Fragment as u8 {
@@ -388,28 +367,50 @@ impl Account {
         }
     }
 
-    /// `tcp_skb_entail` is entered with that skb: it joins the write queue.
+    /// `tcp_skb_entail` is entered with that skb: it joins the write queue. The
+    /// send path has found `sk_wmem_queued` under `sk_sndbuf` for it, and has
+    /// written nothing since.
     #[inline(always)]
-    pub fn entail(&mut self, skb: u64, truesize: u32, seen: &Seen, now: impl Fn() -> u64) {
-        self.settle(seen, &now);
+    pub fn entail(&mut self, skb: u64, truesize: u32, look: &impl Look, now: impl Fn() -> u64) {
+        self.settle(look, &now);
+        let mut sndbuf = self.ledger.now.sndbuf;
+        if self.cut_from != 0 {
+            sndbuf = self.cut_from;
+            self.cut_from = 0;
+        }
+        let top = self.top();
+        let tested = self.ledger.now.w < sndbuf && (is_send(top) || top == Hook::None as u8);
         self.queued_new = self.queued_new.wrapping_add(truesize as i32);
-        self.queued_tested = self.tested;
+        self.queued_tested = u32::from(tested);
+        self.overhead = truesize;
         self.fresh = skb;
         self.split = 0;
-        if self.tested != 0 {
-            self.tested = 0;
-            let sndbuf = self.test_sndbuf;
+        if tested {
             self.ledger.admit(sndbuf, now());
             self.push(OP_ADMIT, 0, 0, sndbuf);
         }
     }
 
+    /// `__sk_mem_schedule(SK_MEM_SEND)` has returned. Where it cut the limit,
+    /// or refused, or grants again what it had refused, what was written before
+    /// is booked: those are rare.
+    #[inline(always)]
+    pub fn schedule(&mut self, granted: bool, look: &impl Look, now: impl Fn() -> u64) {
+        let from = self.ledger.now.sndbuf;
+        self.settle(look, now);
+        if self.ledger.now.sndbuf < from {
+            self.cut_from = from;
+        }
+        self.starved = u32::from(!granted && is_send(self.top()));
+    }
+
     /// The thread is about to sleep and give up the lock: takes its open call
     /// out of the account, for [`Account::wait_end`] to put back.
     #[inline(always)]
-    pub fn wait_begin(&mut self, seen: &Seen, now: impl Fn() -> u64) -> Frame {
-        self.settle(seen, now);
+    pub fn wait_begin(&mut self, look: &impl Look, now: impl Fn() -> u64) -> Frame {
+        self.settle(look, now);
         self.fresh = 0;
+        self.starved = 0;
         if !is_send(self.top()) {
             return Frame::default();
         }
@@ -418,8 +419,8 @@ impl Account {
 
     /// The thread has the lock again.
     #[inline(always)]
-    pub fn wait_end(&mut self, frame: Frame, seen: &Seen, now: impl Fn() -> u64) {
-        self.settle(seen, now);
+    pub fn wait_end(&mut self, frame: Frame, look: &impl Look, now: impl Fn() -> u64) {
+        self.settle(look, now);
         self.fresh = 0;
         let depth = self.depth as usize;
         if frame.hook != Hook::None as u8 && depth < FRAMES {
@@ -475,6 +476,22 @@ impl Account {
         open
     }
 
+    /// Whether a call is one to tell of where only transitions are told; asked
+    /// once for each.
+    #[inline(always)]
+    pub fn transition(&mut self, hook: Hook, kind: u32) -> bool {
+        let worst = self.ledger.worst_excess;
+        let further = worst > 0 && worst >> 1 >= self.told_excess;
+        if further {
+            self.told_excess = worst;
+        }
+        let moved = self.ledger.move_count != self.told_moves;
+        self.told_moves = self.ledger.move_count;
+        let asleep = hook as u8 == Hook::WaitMemory as u8 && kind == 1;
+        let closed = hook as u8 == Hook::Purge as u8 && self.closing != 0;
+        further || moved || asleep || closed
+    }
+
     /// Books a part of a change and notes it for the next record.
     #[inline(always)]
     pub(crate) fn book(&mut self, op: Op, now: u64) {
@@ -521,16 +538,4 @@ pub(crate) fn is_send(hook: u8) -> bool {
 #[inline(always)]
 fn may_surround(outer: u8, inner: u8) -> bool {
     is_send(outer) && outer != inner
-}
-
-#[inline(always)]
-fn before(seen: &Seen) -> Before {
-    Before {
-        wmem_queued: seen.w,
-        sndbuf: seen.sndbuf,
-        forward_alloc: seen.forward_alloc,
-        write_seq: seen.write_seq,
-        snd_una: seen.snd_una,
-        reserved: 0,
-    }
 }

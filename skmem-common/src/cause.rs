@@ -99,6 +99,9 @@ causes! {
         Purge = 25 => "purge",
         /// The queues emptied because of a reset (`tcp_reset`).
         Reset = 26 => "reset",
+        /// Payload for which `__sk_mem_schedule` had refused memory, let in
+        /// by force (`tcp_wmem_schedule`, 5.19 on).
+        Forced = 27 => "forced",
     }
 }
 
@@ -115,6 +118,9 @@ causes! {
         LoweredBelowQueue = 3 => "lowered-below-queue",
         /// `tcp_sndbuf_expand` down to a lowered `tcp_wmem[2]`.
         AutotunedDown = 4 => "autotuned-down",
+        /// The MPTCP socket's limit and lock passed on to its subflow
+        /// (`sync_socket_options`, `mptcp_setsockopt`).
+        MptcpSync = 5 => "mptcp-sync",
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     account::{Account, FRAME_SPLICE, FRAME_ZEROCOPY, PROBING_YES, Seen, is_send},
     cause::{Cause, LimitCause, Tier},
     hook::Hook,
-    record::{OP_BOOK, Op},
+    record::{IDENT_MPTCP, OP_BOOK, Op},
 };
 
 /// `TCP_CLOSE`, `TCP_SYN_SENT` of the kernel's `tcp_states.h`.
@@ -50,13 +50,14 @@ impl Account {
     #[inline(never)]
     fn observe(&mut self, hook: u8, tier: Tier, seen: &Seen, now: u64) -> u32 {
         let limit = self.ledger.now.sndbuf;
+        self.cut_from = 0;
         if seen.sndbuf > limit {
             self.limit_moved(seen, now);
         }
         let moved = seen.w.wrapping_sub(self.ledger.now.w);
         let written = written(seen.write_seq, self.write_seq);
         self.write_seq = seen.write_seq;
-        if moved != 0 || written != 0 {
+        if moved != 0 || written != 0 || self.allocated != 0 {
             self.plan_change(hook, moved, written, tier, seen);
             let mut part = 0;
             while part < PARTS {
@@ -88,11 +89,14 @@ impl Account {
         } else if self.queued_new != 0 {
             // The send path was seen at work, but not its start.
             self.sent(0, moved, written, Tier::Inferred, seen);
-        } else if moved != 0 {
+        } else if moved != 0 || self.allocated != 0 {
             let left = self.named(hook, moved, tier, seen);
             if left != 0 {
                 self.infer(left, written, seen);
             }
+        } else if written > 1 && seen.snd_una != self.snd_una {
+            // Written and acknowledged, and neither was seen.
+            self.infer(0, written, seen);
         }
     }
 
@@ -141,7 +145,8 @@ impl Account {
             },
             RETRANSMIT if moved < 0 && self.whole_skbs(moved) => Cause::RetransmitCollapse,
             FIN if moved > 0 => Cause::Fin,
-            CONNECT if moved > 0 => {
+            // In any other state the end of the call was not seen.
+            CONNECT if moved > 0 && seen.state == TCP_SYN_SENT => {
                 if self.frame().allocs > 1 {
                     Cause::SynData
                 } else {
@@ -178,7 +183,9 @@ impl Account {
         };
         self.queued_new = 0;
         self.plan(MAIN, cause, tier, new);
-        let cause = if flags & FRAME_SPLICE != 0 {
+        let cause = if self.starved != 0 {
+            Cause::Forced
+        } else if flags & FRAME_SPLICE != 0 {
             Cause::Splice
         } else {
             self.payload(new, seen)
@@ -285,7 +292,9 @@ impl Account {
     fn limit_moved(&mut self, seen: &Seen, now: u64) {
         let from = self.ledger.now.sndbuf;
         let to = seen.sndbuf;
-        let cause = if seen.locked != 0 {
+        let cause = if seen.locked != 0 && self.ident.flags & IDENT_MPTCP != 0 {
+            LimitCause::MptcpSync
+        } else if seen.locked != 0 {
             if to < seen.w && to < from {
                 LimitCause::LoweredBelowQueue
             } else {

@@ -75,22 +75,11 @@ pub struct Filter {
     pub comm: [u8; 16],
 }
 
-impl Filter {
-    /// Whether a socket's own fields pass; the task is tested elsewhere.
-    #[inline(always)]
-    #[must_use]
-    pub fn socket_passes(&self, who: &crate::record::Ident) -> bool {
-        let f = self.flags;
-        (f & BY_NETNS == 0 || who.netns == self.netns)
-            && (f & BY_SPORT == 0 || who.sport == self.sport)
-            && (f & BY_DPORT == 0 || who.dport == self.dport)
-            && (f & BY_SADDR == 0 || self.saddr.holds(who.family, &words(&who.saddr)))
-            && (f & BY_DADDR == 0 || self.daddr.holds(who.family, &words(&who.daddr)))
-    }
-}
-
+/// An address as [`crate::record::Ident`] holds it, as [`Prefix::holds`] takes
+/// it.
 #[inline(always)]
-fn words(bytes: &[u8; 16]) -> [u32; 4] {
+#[must_use]
+pub fn words(bytes: &[u8; 16]) -> [u32; 4] {
     let b = bytes;
     [
         u32::from_ne_bytes([b[0], b[1], b[2], b[3]]),

@@ -28,7 +28,7 @@ macro_rules! hooks {
 }
 
 /// Number of slots for per-hook counters; a power of two.
-pub const HOOKS: usize = 32;
+pub const HOOKS: usize = 64;
 
 hooks! {
     /// None: an empty context.
@@ -96,4 +96,14 @@ hooks! {
     /// `setsockopt` has set the limit (or an ACK made room), and the lock is
     /// still held.
     WriteSpace = 30 => "sk_stream_write_space",
+    /// More memory for the socket, whatever the limits say.
+    ForcedSchedule = 31 => "sk_forced_mem_schedule",
+    /// Memory for a message that a layer above TCP keeps: a kTLS record.
+    MsgAlloc = 32 => "sk_msg_alloc",
+    /// A connection is accepted.
+    Accept = 33 => "inet_csk_accept",
+    /// Received data joins the receive queue.
+    QueueRcv = 34 => "tcp_queue_rcv",
+    /// Tracepoint: the application has taken received data.
+    Read = 35 => "tcp_rcv_space_adjust",
 }

@@ -4,6 +4,28 @@
 /// An offset that no field has: the running kernel lacks this field.
 pub const ABSENT: u32 = u32::MAX;
 
+/// Slot of the map `SHARED`: 1 once all programs are attached; until then no
+/// socket gets an account, so no program does anything.
+pub const SHARED_ENABLED: u32 = 0;
+/// Slot of the map `SHARED`: truesize of an empty skb, in bytes, the same for
+/// all sockets of a kernel; 0: not known, each socket's own first one tells.
+pub const SHARED_OVERHEAD: u32 = 1;
+
+/// Which records the programs make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Records {
+    /// Only of what an account would want to tell by itself: over the limit
+    /// for the first time or twice as far as told, held up, limit moved,
+    /// closed. Replay does not follow.
+    Transitions = 0,
+    /// One for each call that changed the account: all that replay needs.
+    Calls = 1,
+    /// Also one for each hook within a call, for traces: allocations, memory
+    /// granted or forced, user pages attached.
+    Hooks = 2,
+}
+
 macro_rules! offsets {
     ($($(#[$m:meta])* $field:ident: $ty:literal . $path:literal $(optional $opt:literal)?,)*) => {
         /// Byte offsets of the fields that the programs read.
@@ -20,7 +42,8 @@ macro_rules! offsets {
 
         /// Type, path and offset slot of each field, for the reader of BTF:
         /// `(name, type, path, what its lack costs)`; an empty cost means that
-        /// skmem cannot do without.
+        /// skmem cannot do without, "nothing" that a kernel which lacks the
+        /// field lacks the thing.
         pub const FIELDS: &[(&str, &str, &str, &str)] = &[$((stringify!($field), $ty, $path, concat!("" $(, $opt)?)),)*];
 
         impl Offsets {
@@ -67,6 +90,20 @@ offsets! {
     gso_segs: "tcp_sock"."gso_segs",
     notsent_lowat: "tcp_sock"."notsent_lowat" optional "waits for TCP_NOTSENT_LOWAT will be named after the limit",
     probe_size: "inet_connection_sock"."icsk_mtup.probe_size" optional "MTU probes will be named by the rest of their bytes",
+    is_mptcp: "tcp_sock"."is_mptcp" optional "nothing",
+    ulp_ops: "inet_connection_sock"."icsk_ulp_ops" optional "nothing",
+    prot: "sock_common"."skc_prot" optional "memory granted over tcp_mem will show as granted",
+    memory_allocated: "proto"."memory_allocated" optional "memory granted over tcp_mem will show as granted",
+    memory_pressure: "proto"."memory_pressure" optional "memory granted over tcp_mem will show as granted",
+    sysctl_mem: "proto"."sysctl_mem" optional "memory granted over tcp_mem will show as granted",
+    rmem_alloc: "sock"."sk_backlog.rmem_alloc" optional "the receive side will not be traced",
+    backlog_len: "sock"."sk_backlog.len" optional "the receive side will not be traced",
+    rcvbuf: "sock"."sk_rcvbuf" optional "the receive side will not be traced",
+    rcv_nxt: "tcp_sock"."rcv_nxt" optional "the receive side will not be traced",
+    copied_seq: "tcp_sock"."copied_seq" optional "the receive side will not be traced",
+    rcv_wnd: "tcp_sock"."rcv_wnd" optional "the receive side will not be traced",
+    rcv_wup: "tcp_sock"."rcv_wup" optional "the receive side will not be traced",
+    msg_size: "sk_msg"."sg.size" optional "nothing",
     skb_truesize: "sk_buff"."truesize",
     skb_cb: "sk_buff"."cb",
     msg_flags: "msghdr"."msg_flags" optional "spliced and zero-copied bytes will be named after the skb they are in",

@@ -9,6 +9,9 @@
 //! * [`hook`]: the kernel functions that are hooked
 //! * [`ledger`]: sums per cause, admission, worst excess: the account proper
 //! * [`account`]: from "this hook saw these fields" to bookings in the ledger
+//! * [`look`]: what a hook sees of a socket
+//! * [`memory`]: what was charged ahead of use, `sk_forward_alloc`'s side
+//! * [`receive`]: the receive side, for `--rx`
 //! * [`record`]: what goes through the ring buffer
 //! * [`filter`], [`layout`]: what user space hands to the programs before load
 #![no_std]
@@ -23,4 +26,7 @@ pub mod filter;
 pub mod hook;
 pub mod layout;
 pub mod ledger;
+pub mod look;
+pub mod memory;
+pub mod receive;
 pub mod record;

@@ -4,6 +4,8 @@
 #[cfg(feature = "user")]
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::receive::ReceiveView;
+
 /// Version of the records' layout.
 pub const VERSION: u8 = 1;
 
@@ -187,7 +189,8 @@ pub struct Event {
     pub truesize: u32,
     /// The call's size argument: bytes to send, to fragment at, to schedule.
     pub arg: i32,
-    /// The call's return value; 1 or 0 where it returns a pointer.
+    /// The call's return value; 1 or 0 where it returns a pointer; a
+    /// [`crate::memory::Grant`] for `__sk_mem_schedule`.
     pub ret: i32,
     /// `__sk_mem_schedule`: 0 send, 1 receive; alloc: 1 where forced.
     pub kind: u32,
@@ -281,7 +284,36 @@ pub struct Task {
     pub comm: [u8; 16],
 }
 
+/// Hooks `QueueRcv` and `Read`: a change of the socket's receive side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[repr(C)]
+pub struct Receive {
+    /// Size, hook, CPU.
+    pub header: Header,
+    /// ns of `CLOCK_MONOTONIC`.
+    pub time_ns: u64,
+    /// [`Ident::id`] of the socket.
+    pub socket: u64,
+    /// Counts with the socket's events.
+    pub event_no: u32,
+    /// The socket's place in the table of accounts.
+    pub slot: u32,
+    /// Process id of the reader; 0 in softirq.
+    pub pid: u32,
+    /// Its thread id.
+    pub tid: u32,
+    /// Truesize of the skb that was queued, in bytes; 0 where the application
+    /// has read.
+    pub truesize: u32,
+    /// Always 0.
+    pub reserved: u32,
+    /// The receive side at the end of the call.
+    pub view: ReceiveView,
+}
+
 const _: () = {
+    assert!(size_of::<Receive>().is_multiple_of(8));
     assert!(size_of::<Event>() == 192 && SHORT_EVENT.is_multiple_of(8));
     assert!(size_of::<Open>().is_multiple_of(8) && size_of::<Task>().is_multiple_of(8));
 };

@@ -4,11 +4,16 @@
 mod stream;
 
 use skmem_common::{
-    account::{FRAME_SPLICE, FRAME_ZEROCOPY},
+    account::{FRAME_SPLICE, FRAME_ZEROCOPY, PROBING_NO, PROBING_UNKNOWN, PROBING_YES},
     cause::{Cause, LimitCause, Tier},
     hook::Hook,
+    record::IDENT_MPTCP,
 };
 use stream::{O, Stream};
+
+/// `TCP_ESTABLISHED` and `TCP_SYN_SENT` of the kernel's `tcp_states.h`.
+const ESTABLISHED: u8 = 1;
+const SYN_SENT: u8 = 2;
 
 #[test]
 fn a_new_skb_and_its_first_fill() {
@@ -161,11 +166,13 @@ fn spliced_pages_are_splice() {
 #[test]
 fn the_first_and_the_last_skb() {
     let mut s = Stream::new(8192);
+    s.seen.state = SYN_SENT;
     s.enter(Hook::Connect)
         .alloc()
         .change(O)
         .written(1)
         .leave(Hook::Connect);
+    s.seen.state = ESTABLISHED;
     s.enter(Hook::Ack).acked(1).change(-O).leave(Hook::Ack);
     s.enter(Hook::SendFin)
         .change(O)
@@ -178,6 +185,164 @@ fn the_first_and_the_last_skb() {
         (Cause::Fin, O),
         (Cause::Purge, -O),
     ]);
+}
+
+#[test]
+fn a_connect_whose_end_was_not_seen_names_nothing_later() {
+    let mut s = Stream::new(8192);
+    s.seen.state = SYN_SENT;
+    s.enter(Hook::Connect).alloc().alloc().change(O).written(1);
+    s.settle();
+    s.seen.state = ESTABLISHED;
+    // Neither its exit nor the send's entry ran.
+    s.copy(4096).settle();
+    s.has(&[(Cause::SynData, O), (Cause::TailAppend, 4096)]);
+    let total = s.account.ledger.now.total(Cause::TailAppend);
+    assert_eq!(total.inferred, 4096);
+}
+
+#[test]
+fn payload_that_memory_was_forced_for_is_told_apart() {
+    let mut s = Stream::new(1 << 20);
+    s.enter(Hook::SendmsgLocked).new_skb();
+    s.copy(500).schedule(false);
+    // tcp_wmem_schedule forces what is left of tcp_wmem[0].
+    s.copy(3_200).schedule(true);
+    s.copy(800);
+    s.leave(Hook::SendmsgLocked);
+    s.has(&[
+        (Cause::NewSkb, O),
+        (Cause::FirstFill, 500 + 800),
+        (Cause::Forced, 3_200),
+    ]);
+    // A refusal is the call's own: the next one does not start with it.
+    s.enter(Hook::SendmsgLocked).schedule(false);
+    s.leave(Hook::SendmsgLocked);
+    s.enter(Hook::SendmsgLocked).copy(100);
+    s.leave(Hook::SendmsgLocked);
+    assert_eq!(s.account.ledger.now.total(Cause::Forced).bytes, 3_200);
+}
+
+#[test]
+fn an_skb_was_tested_against_the_limit_before_its_own_allocation_cut_it() {
+    let mut s = Stream::older(20_000, 12_000);
+    s.enter(Hook::SendmsgLocked);
+    // tcp_stream_alloc_skb asks for memory, which cuts the limit to half of the queue.
+    s.limit(6_000, false).schedule(true);
+    s.new_skb().copy(100).leave(Hook::SendmsgLocked);
+    let admission = s.account.ledger.now.admission;
+    assert_eq!((admission.w, admission.sndbuf), (12_000, 20_000));
+    s.check();
+    // Cut for payload, the next skb is tested against the new one.
+    let mut s = Stream::older(20_000, 2_000);
+    s.enter(Hook::SendmsgLocked)
+        .limit(6_000, false)
+        .schedule(true);
+    s.copy(1_000).new_skb().copy(1);
+    s.leave(Hook::SendmsgLocked);
+    let admission = s.account.ledger.now.admission;
+    assert_eq!((admission.w, admission.sndbuf), (3_000, 6_000));
+    s.check();
+}
+
+#[test]
+fn an_mtu_probe_is_named_by_whoever_sees_it_first() {
+    let mut s = Stream::new(1 << 20);
+    s.enter(Hook::SendmsgLocked).new_skb().copy(20_000);
+    s.leave(Hook::SendmsgLocked);
+    s.seen.probing = PROBING_NO;
+    s.enter(Hook::WriteXmit);
+    // tcp_mtu_probe: a new skb of 3,000 bytes, two small ones eaten; the next hook on the socket is
+    // the allocation for a split.
+    s.seen.probing = PROBING_YES;
+    s.change(O + 3_000 - 2 * O - 2_000).split();
+    s.seen.probing = PROBING_UNKNOWN;
+    s.leave(Hook::WriteXmit);
+    s.has(&[
+        (Cause::NewSkb, O),
+        (Cause::FirstFill, 20_000),
+        (Cause::MtuProbe, 1_000 - O),
+        (Cause::TsoSplit, O),
+    ]);
+}
+
+#[test]
+fn a_subflow_gets_the_limit_of_its_mptcp_socket() {
+    let mut s = Stream::new(16_384);
+    s.account.ident.flags |= IDENT_MPTCP;
+    s.limit(65_536, true).settle();
+    let ledger = &s.account.ledger;
+    assert_eq!(ledger.moves[0].cause, LimitCause::MptcpSync as u8);
+    s.check();
+}
+
+#[test]
+fn a_split_and_a_merge_that_cancel_are_both_told() {
+    let mut s = Stream::older(1 << 20, 60_000);
+    s.account.overhead = O as u32;
+    s.enter(Hook::WriteXmit).split().change(-O);
+    s.leave(Hook::WriteXmit);
+    s.has(&[
+        (Cause::PreExisting, 60_000),
+        (Cause::TsoSplit, O),
+        (Cause::TailMerge, -O),
+    ]);
+}
+
+#[test]
+fn what_was_written_and_acknowledged_unseen_is_told() {
+    let mut s = Stream::new(1 << 20);
+    s.enter(Hook::SendmsgLocked).new_skb().copy(10);
+    s.leave(Hook::SendmsgLocked);
+    s.enter(Hook::Ack)
+        .acked(10)
+        .change(-O - 10)
+        .leave(Hook::Ack);
+    // Neither the send nor the ACK ran.
+    s.written(4_096).acked(4_096).settle();
+    let total = |c| s.account.ledger.now.total(c);
+    assert_eq!(total(Cause::TailAppend).inferred, 4_096);
+    assert_eq!(total(Cause::Ack).inferred, -4_096);
+    s.check();
+}
+
+#[test]
+fn the_syn_and_its_data_are_two_skbs() {
+    let mut s = Stream::new(8192);
+    s.seen.state = SYN_SENT;
+    s.enter(Hook::Connect).alloc().change(O).written(1);
+    s.alloc().change(O + 1_024).written(1_024);
+    s.leave(Hook::Connect);
+    s.has(&[(Cause::Syn, O), (Cause::SynData, O + 1_024)]);
+}
+
+#[test]
+fn transitions_are_few() {
+    let mut s = Stream::new(8192);
+    let told = |s: &mut Stream, hook| s.account.transition(hook, 0);
+    s.enter(Hook::SendmsgLocked).new_skb().copy(7_000);
+    s.leave(Hook::SendmsgLocked);
+    assert!(!told(&mut s, Hook::SendmsgLocked), "within the limit");
+    s.enter(Hook::SendmsgLocked).copy(1_000);
+    s.leave(Hook::SendmsgLocked);
+    assert!(
+        told(&mut s, Hook::SendmsgLocked),
+        "over it for the first time"
+    );
+    assert!(!told(&mut s, Hook::SendmsgLocked), "that was told");
+    s.enter(Hook::SendmsgLocked).copy(500);
+    s.leave(Hook::SendmsgLocked);
+    assert!(!told(&mut s, Hook::SendmsgLocked), "a little further");
+    s.enter(Hook::SendmsgLocked).copy(1_000);
+    s.leave(Hook::SendmsgLocked);
+    assert!(told(&mut s, Hook::SendmsgLocked), "twice as far");
+    s.limit(4_608, true).settle();
+    assert!(told(&mut s, Hook::Ack), "the limit moved");
+    assert!(!told(&mut s, Hook::WaitMemory), "the end of a wait");
+    assert!(s.account.transition(Hook::WaitMemory, 1), "asleep");
+    assert!(!told(&mut s, Hook::Purge));
+    s.account.closing = 1;
+    assert!(told(&mut s, Hook::Purge), "closed");
 }
 
 #[test]

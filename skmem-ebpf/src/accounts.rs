@@ -7,38 +7,27 @@
 
 use core::ptr;
 
-use aya_ebpf::helpers::{
-    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns,
-    generated::{
-        bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_get_socket_cookie,
-        bpf_sk_storage_get,
-    },
-};
+use aya_ebpf::helpers::generated::bpf_sk_storage_get;
 use skmem_common::{
-    account::Account,
-    filter::{BY_CGROUP, BY_COMM, BY_PID, BY_TASK, Filter},
-    layout::ABSENT,
-    record::{IDENT_CLOSED, IDENT_COOKIE, IDENT_OLDER, Ident},
+    account::{Account, Look as _},
+    layout::{ABSENT, SHARED_ENABLED, SHARED_OVERHEAD},
+    record::{IDENT_CLOSED, IDENT_OLDER, Ident},
 };
 
 use crate::{
     calls,
-    maps::{
-        self, ACCOUNTS, ASKED, ENABLED, FREE_SLOTS, INODES, OVERHEAD, PIDS, SHARED, SLOT_HASH,
-        SLOT_STORAGE,
-    },
+    filter::{may_pass, passes},
+    identity::{addresses, identify},
+    known::Known,
+    maps::{self, ACCOUNTS, ASKED, FREE_SLOTS, SHARED, SLOT_HASH, SLOT_STORAGE},
     output,
-    socket::{Kernel, Sock, offset},
+    socket::{Kernel, Locked, Sock, offset},
     tell,
 };
 
 const IPPROTO_TCP: u16 = 6;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
 const BPF_SK_STORAGE_GET_F_CREATE: u64 = 1;
 const BPF_NOEXIST: u64 = 1;
-/// Marks ids that are not the kernel's cookies.
-const OWN_ID: u64 = 1 << 63;
 
 /// The socket's account, where it has one.
 #[inline(always)]
@@ -46,14 +35,20 @@ pub fn find(sk: Sock) -> Option<&'static mut Account> {
     if maps::empty() {
         return None;
     }
-    let slot = if maps::use_storage() {
-        if offset!(bpf_storage) != ABSENT {
-            // SAFETY: a pointer field; it is only compared.
-            let storage: u64 = unsafe { sk.load(offset!(bpf_storage)) };
-            if storage == 0 {
-                return None;
-            }
+    let mut storage = 0;
+    if maps::use_storage() && offset!(bpf_storage) != ABSENT {
+        // SAFETY: a pointer field; it is only compared.
+        let address = unsafe { sk.load::<u64>(offset!(bpf_storage)) };
+        if address == 0 {
+            return None;
         }
+        storage = maps::number(address);
+    }
+    let known = Known::of(sk, storage);
+    if let Some(slot) = known.slot() {
+        return at(slot);
+    }
+    let slot = if maps::use_storage() {
         let slot = storage_get(sk, ptr::null_mut(), 0);
         if slot.is_null() {
             return None;
@@ -64,20 +59,33 @@ pub fn find(sk: Sock) -> Option<&'static mut Account> {
         // SAFETY: the entry is a u32 that is written once.
         unsafe { *SLOT_HASH.get(&sk.address())? }
     };
-    at(slot)
+    let account = at(slot)?;
+    if account.ident.flags & IDENT_CLOSED == 0 {
+        known.keep(slot);
+    }
+    Some(account)
+}
+
+/// The account of the socket at an address that is a mere number, where
+/// accounts are found by address.
+#[inline(always)]
+pub fn find_at(address: u64) -> Option<&'static mut Account> {
+    // SAFETY: the entry is a u32 that is written once.
+    at(unsafe { *SLOT_HASH.get(&address)? })
 }
 
 /// The socket's account for a call by the current task: a new one where the
 /// socket has none and the filter wants it.
 #[inline(always)]
-pub fn find_or_open(sk: Sock, tp: Kernel) -> Option<&'static mut Account> {
+pub fn find_or_open(socket: Locked) -> Option<&'static mut Account> {
+    let Locked { sk, tp } = socket;
     match find(sk) {
         Some(account) => Some(account),
         None => {
-            if maps::empty() || SHARED.get(ENABLED).is_none_or(|e| *e == 0) {
+            if maps::empty() || SHARED.get(SHARED_ENABLED).is_none_or(|e| *e == 0) {
                 return None;
             }
-            if open(sk, tp, First::Call as u32) == 0 {
+            if !may_pass(sk) || open(sk, tp, First::Call as u32) == 0 {
                 return None;
             }
             find(sk)
@@ -100,6 +108,7 @@ pub fn complete(sk: Sock, account: &mut Account) {
 #[inline(always)]
 pub fn forget(sk: Sock, account: &mut Account) {
     account.ident.flags |= IDENT_CLOSED;
+    Known::of(sk, 0).clear();
     if !maps::use_storage() {
         let _ = SLOT_HASH.remove(&sk.address());
     }
@@ -144,18 +153,19 @@ enum First {
 /// Kernels before 5.19 walk without the socket's lock; the first hook under
 /// the lock corrects what was read.
 #[inline(always)]
-pub fn open_existing(sk: Sock, tp: Kernel) {
-    let seen = sk.seen(tp);
+pub fn open_existing(socket: Locked) {
+    let (w, sndbuf, ..) = socket.glance();
+    let Locked { sk, tp } = socket;
     // SAFETY: the global is initialised and never changes.
     let filtered = unsafe { (&raw const (*maps::filter()).flags).read_volatile() } != 0;
-    if seen.w > 0
-        && (filtered || seen.w > seen.sndbuf)
+    if w > 0
+        && (filtered || w > sndbuf)
         && find(sk).is_none()
         && open(sk, tp, First::Walk as u32) != 0
         && let Some(account) = find(sk)
     {
         account.unanchored = 1;
-        calls::note_worst(account, sk, tp);
+        calls::note_worst(account, socket);
     }
 }
 
@@ -167,7 +177,7 @@ fn open(sk: Sock, tp: Kernel, first: u32) -> u32 {
     let mut who = Ident::default();
     // SAFETY: offsets and types are those of the kernel's BTF.
     let protocol: u16 = unsafe { sk.load(offset!(protocol)) };
-    if protocol & 0xff != IPPROTO_TCP || !identify(sk, &mut who, walk) || !passes(&who, walk) {
+    if protocol & 0xff != IPPROTO_TCP || !identify(sk, tp, &mut who, walk) || !passes(&who, walk) {
         return 0;
     }
     let Ok(Some(slot)) = FREE_SLOTS.pop() else {
@@ -178,7 +188,7 @@ fn open(sk: Sock, tp: Kernel, first: u32) -> u32 {
         return 0;
     };
     let Some(account) = at(slot) else { return 0 };
-    let seen = sk.seen(tp);
+    let seen = Locked { sk, tp }.seen();
     let asked = sk.address();
     // SAFETY: the entry is copied at once; it is written by setsockopt of the
     // same socket only.
@@ -194,7 +204,7 @@ fn open(sk: Sock, tp: Kernel, first: u32) -> u32 {
     account.ident = who;
     account.slot = slot;
     account.open(&seen, who.seen_ns);
-    account.overhead = SHARED.get(OVERHEAD).copied().unwrap_or(0);
+    account.overhead = SHARED.get(SHARED_OVERHEAD).copied().unwrap_or(0);
     let mut value = slot;
     // Another CPU may be quicker: the first one's slot stays.
     let kept = if maps::use_storage() {
@@ -214,125 +224,4 @@ fn open(sk: Sock, tp: Kernel, first: u32) -> u32 {
     output::opened(account);
     tell::opened(&account.ident, slot);
     1
-}
-
-/// Fills in who the socket is; false where it is no internet socket.
-#[inline(always)]
-fn identify(sk: Sock, who: &mut Ident, walk: bool) -> bool {
-    if !addresses(sk, who) {
-        return false;
-    }
-    // SAFETY: offsets and types are those of the kernel's BTF.
-    unsafe {
-        let net: *const u8 = sk.load(offset!(net));
-        who.netns = Kernel(net).load(offset!(net_inum));
-    }
-    who.inode = sk.inode();
-    if !walk {
-        let ids = bpf_get_current_pid_tgid();
-        who.pid = (ids >> 32) as u32;
-        who.tid = ids as u32;
-        who.comm = bpf_get_current_comm().unwrap_or_default();
-        // SAFETY: the helper takes nothing.
-        let cgroup = unsafe { bpf_get_current_cgroup_id() };
-        who.cgroup_lo = cgroup as u32;
-        who.cgroup_hi = (cgroup >> 32) as u32;
-    }
-    // SAFETY: the helper takes nothing.
-    who.seen_ns = unsafe { bpf_ktime_get_ns() };
-    who.id = cookie(sk);
-    if who.id == 0 {
-        // SAFETY: the helper takes nothing.
-        let cpu = u64::from(unsafe { bpf_get_smp_processor_id() });
-        who.id = OWN_ID | (cpu << 48) | (who.seen_ns & 0xffff_ffff_ffff);
-    } else {
-        who.flags |= IDENT_COOKIE;
-    }
-    true
-}
-
-/// Fills in family, addresses and ports; false where it is no internet socket.
-#[inline(always)]
-fn addresses(sk: Sock, who: &mut Ident) -> bool {
-    // SAFETY: offsets and types are those of the kernel's BTF.
-    unsafe {
-        who.family = sk.load(offset!(family));
-        who.sport = sk.load(offset!(num));
-        who.dport = u16::from_be(sk.load(offset!(dport)));
-        if who.family == AF_INET {
-            put(&mut who.saddr, 0, sk.load(offset!(rcv_saddr)));
-            put(&mut who.daddr, 0, sk.load(offset!(daddr)));
-        } else if who.family == AF_INET6 {
-            if offset!(v6_daddr) != ABSENT {
-                put(&mut who.saddr, 0, sk.load(offset!(v6_rcv_saddr)));
-                put(&mut who.saddr, 4, sk.load(offset!(v6_rcv_saddr) + 4));
-                put(&mut who.saddr, 8, sk.load(offset!(v6_rcv_saddr) + 8));
-                put(&mut who.saddr, 12, sk.load(offset!(v6_rcv_saddr) + 12));
-                put(&mut who.daddr, 0, sk.load(offset!(v6_daddr)));
-                put(&mut who.daddr, 4, sk.load(offset!(v6_daddr) + 4));
-                put(&mut who.daddr, 8, sk.load(offset!(v6_daddr) + 8));
-                put(&mut who.daddr, 12, sk.load(offset!(v6_daddr) + 12));
-            }
-        } else {
-            return false;
-        }
-    }
-    true
-}
-
-/// The socket's cookie; 0 where it has none yet and the kernel gives none.
-#[inline(always)]
-fn cookie(sk: Sock) -> u64 {
-    if maps::use_cookie() {
-        // SAFETY: the helper takes a socket pointer and checks it.
-        return unsafe { bpf_get_socket_cookie(sk.0.0.cast_mut().cast()) };
-    }
-    if offset!(cookie) == ABSENT {
-        return 0;
-    }
-    // SAFETY: the offset and type are those of the kernel's BTF.
-    unsafe { sk.load(offset!(cookie)) }
-}
-
-#[inline(always)]
-fn put(to: &mut [u8; 16], at: usize, word: u32) {
-    let bytes = word.to_ne_bytes();
-    to[at] = bytes[0];
-    to[at + 1] = bytes[1];
-    to[at + 2] = bytes[2];
-    to[at + 3] = bytes[3];
-}
-
-/// Whether the filter wants this socket, used by the current task; in a walk,
-/// user space has told which sockets the filter's tasks hold.
-#[inline(always)]
-fn passes(who: &Ident, walk: bool) -> bool {
-    let filter = maps::filter();
-    // SAFETY: the global is initialised and never changes.
-    let flags = unsafe { (&raw const (*filter).flags).read_volatile() };
-    if flags == 0 {
-        return true;
-    }
-    // SAFETY: as above.
-    let filter: Filter = unsafe { filter.read_volatile() };
-    if walk {
-        // SAFETY: the entry is only tested for.
-        let held = unsafe { INODES.get(&who.inode) }.is_some();
-        return (flags & BY_TASK == 0 || held) && filter.socket_passes(who);
-    }
-    // SAFETY: the entry is only tested for.
-    if flags & BY_PID != 0 && unsafe { PIDS.get(&who.pid) }.is_none() {
-        return false;
-    }
-    if flags & BY_COMM != 0 && who.comm != filter.comm {
-        return false;
-    }
-    if flags & BY_CGROUP != 0 {
-        // SAFETY: the helper takes a level.
-        let id = unsafe { bpf_get_current_ancestor_cgroup_id(filter.cgroup_level as i32) };
-        if id != filter.cgroup {
-            return false;
-        }
-    }
-    filter.socket_passes(who)
 }

@@ -4,15 +4,16 @@ use core::ptr;
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use skmem_common::{
-    account::{Account, Seen},
+    account::{Account, Look as _},
     hook::Hook,
-    record::{Before, FLAG_ENTRY, FLAG_STEP, OPS},
+    layout::ABSENT,
+    record::{FLAG_ENTRY, FLAG_STEP, OPS},
 };
 
 use crate::{
     accounts,
     output::{self, Call},
-    socket::{Kernel, Sock},
+    socket::{Locked, Sock, offset},
 };
 
 /// Operations that one hook may add; an entry that leaves less room sends
@@ -26,28 +27,50 @@ pub fn now() -> u64 {
     unsafe { bpf_ktime_get_ns() }
 }
 
-/// Runs `work` on the account with its version odd, so that a reader in user
-/// space can tell that it is being changed.
-#[inline(always)]
-pub fn change<R>(account: &mut Account, work: impl FnOnce(&mut Account) -> R) -> R {
-    let version = &raw mut account.version;
-    // SAFETY: the account is alive; only this hook writes it now.
-    unsafe { ptr::write_volatile(version, (*version).wrapping_add(1)) };
-    let result = work(account);
-    // SAFETY: as above.
-    unsafe { ptr::write_volatile(version, (*version).wrapping_add(1)) };
-    result
+/// An account with its version odd, so that a reader in user space can tell
+/// that it is being changed; even again when this goes.
+pub struct Changing<'a>(&'a mut Account);
+
+impl<'a> Changing<'a> {
+    #[inline(always)]
+    pub fn new(account: &'a mut Account) -> Self {
+        let changing = Self(account);
+        changing.count();
+        changing
+    }
+
+    /// The account.
+    #[inline(always)]
+    pub fn account(&mut self) -> &mut Account {
+        self.0
+    }
+
+    #[inline(always)]
+    fn count(&self) {
+        let version = (&raw const self.0.version).cast_mut();
+        // SAFETY: the account is alive; only this hook writes it now.
+        unsafe { ptr::write_volatile(version, (*version).wrapping_add(1)) };
+    }
 }
 
-/// What `hook` reads of the socket.
-#[inline(always)]
-pub fn see(sk: Sock, tp: Kernel, hook: Hook) -> Seen {
-    let mut seen = sk.seen(tp);
-    if hook as u8 == Hook::WriteXmit as u8 {
-        seen.probing = sk.probing(tp);
+impl Drop for Changing<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.count();
     }
-    seen
 }
+
+/// Works on an account as [`Changing`]. A macro and no function, because LLVM
+/// may make a subprogram of a closure, and what that leaves as its result is
+/// not always something that the verifier lets it return.
+macro_rules! change {
+    ($account:expr, |$a:ident| $body:expr) => {{
+        let mut changing = $crate::calls::Changing::new($account);
+        let $a = changing.account();
+        $body
+    }};
+}
+pub(crate) use change;
 
 /// The entry of a call on a socket that has an account already.
 #[inline(always)]
@@ -55,40 +78,38 @@ pub fn enter(sk: Sock, hook: Hook, softirq: bool) {
     let Some(account) = accounts::find(sk) else {
         return;
     };
-    let Some(tp) = sk.tcp() else { return };
-    enter_with(account, sk, tp, hook, 0, 0, softirq);
+    let Some(socket) = sk.locked() else { return };
+    enter_with(account, socket, hook, 0, 0, softirq);
 }
 
 /// The entry of a call.
 #[inline(always)]
 pub fn enter_with(
     account: &mut Account,
-    sk: Sock,
-    tp: Kernel,
+    socket: Locked,
     hook: Hook,
     flags: u8,
     arg: i32,
     softirq: bool,
 ) {
-    let seen = see(sk, tp, hook);
-    change(account, |a| {
-        a.enter(hook, flags, arg, &seen, now);
-        note_worst(a, sk, tp);
-        if a.op_count > OPS as u32 - OPS_PER_HOOK {
-            let mut call = Call::of(hook);
-            call.flags = FLAG_STEP;
-            let before = Before {
-                wmem_queued: seen.w,
-                sndbuf: seen.sndbuf,
-                forward_alloc: seen.forward_alloc,
-                write_seq: seen.write_seq,
-                snd_una: seen.snd_una,
-                reserved: 0,
-            };
-            call.softirq = softirq;
-            output::event(a, &call, &before, sk, tp);
-        }
+    change!(account, |a| {
+        a.enter(hook, flags, arg, &socket, now);
+        note_worst(a, socket);
+        flush(a, socket, hook, softirq);
     });
+}
+
+/// Sends the operations that await a record, where another hook's might find no
+/// room.
+#[inline(always)]
+pub fn flush(account: &mut Account, socket: Locked, hook: Hook, softirq: bool) {
+    if account.op_count > OPS as u32 - OPS_PER_HOOK {
+        let mut call = Call::of(hook);
+        call.flags = FLAG_STEP;
+        call.softirq = softirq;
+        let before = account.last_seen();
+        output::event(account, &call, &before, socket);
+    }
 }
 
 /// The exit of a call. A call that changed nothing makes no record, unless
@@ -98,38 +119,54 @@ pub fn leave(sk: Sock, mut call: Call, always: bool) {
     let Some(account) = accounts::find(sk) else {
         return;
     };
-    let Some(tp) = sk.tcp() else { return };
-    let seen = see(sk, tp, call.hook);
-    change(account, |a| {
-        let (frame, entered) = a.leave(call.hook, &seen, now);
-        let wanted = note_worst(a, sk, tp);
-        // What an outer call did is told by its own record; where there is no
-        // outer call, nobody else would tell.
-        let mine = if a.depth == 0 {
-            0
-        } else {
-            u32::from(frame.ops_before)
-        };
-        if !always && !wanted && a.op_count <= mine {
-            sk.refresh(tp, &mut a.last);
+    let Some(socket) = sk.locked() else { return };
+    change!(account, |a| {
+        let (frame, entered) = a.leave(call.hook, &socket, now);
+        let wanted = note_worst(a, socket);
+        if a.depth != 0 {
+            // What an outer call did is told by its own record.
+            if !always && !wanted && a.op_count <= u32::from(frame.ops_before) {
+                return;
+            }
+        } else if !always && !wanted && a.op_count == 0 {
+            sk.refresh(socket.tp, &mut a.last);
             return;
         }
         if entered {
             call.flags |= FLAG_ENTRY;
         }
-        output::event(a, &call, &frame.before, sk, tp);
+        output::event(a, &call, &frame.before, socket);
     });
+}
+
+/// Looks whether what is charged to the socket adds up.
+#[inline(always)]
+pub fn check_pages(account: &mut Account, socket: Locked) {
+    if offset!(rmem_alloc) == ABSENT {
+        return;
+    }
+    if socket.sk.has_ulp(socket.tp) {
+        account.pages.exempt = 1;
+    }
+    // SAFETY: offsets and types are those of the kernel's BTF.
+    let (w, rmem_alloc) = unsafe {
+        (
+            socket.sk.load(offset!(wmem_queued)),
+            socket.sk.load(offset!(rmem_alloc)),
+        )
+    };
+    account.pages.look(w, rmem_alloc, socket.forward_alloc());
 }
 
 /// Keeps the fields of a new worst excess.
 #[inline(always)]
-pub fn note_worst(account: &mut Account, sk: Sock, tp: Kernel) -> bool {
+pub fn note_worst(account: &mut Account, socket: Locked) -> bool {
     if account.ledger.view_wanted == 0 {
         return false;
     }
     account.ledger.view_wanted = 0;
     let view = &mut account.ledger.worst_view;
-    sk.view_into(tp, view);
-    view.untrimmed = sk.untrimmed(view.snd_una);
+    socket.sk.view_into(socket.tp, view);
+    view.untrimmed = socket.sk.untrimmed(view.snd_una);
     true
 }

@@ -11,7 +11,7 @@ use crate::{
     accounts, calls,
     maps::{self, ASKED, Asked, PIDS},
     output::{self, Call},
-    socket::{Kernel, SOCK_SNDBUF_LOCK, Sock, offset},
+    socket::{Kernel, Locked, SOCK_SNDBUF_LOCK, Sock, offset},
 };
 
 /// `TCP_ESTABLISHED` and `TCP_SYN_RECV` of the kernel's `tcp_states.h`.
@@ -34,12 +34,12 @@ pub fn set_state(ctx: BtfTracePointContext) -> i32 {
     let Some(account) = accounts::find(sk) else {
         return 0;
     };
-    let Some(tp) = sk.tcp() else { return 0 };
+    let Some(socket) = sk.locked() else { return 0 };
     let mut call = Call::of(Hook::SetState);
     call.flags = FLAG_LOCKLESS;
     call.kind = old as u32;
     call.arg = new;
-    output::observation(account, &call, sk, tp);
+    output::observation(account, &call, socket);
     0
 }
 
@@ -52,10 +52,10 @@ pub fn destroy(ctx: BtfTracePointContext) -> i32 {
         return 0;
     };
     account.closing = 1;
-    let Some(tp) = sk.tcp() else { return 0 };
+    let Some(socket) = sk.locked() else { return 0 };
     let mut call = Call::of(Hook::Destroy);
     call.flags = FLAG_LOCKLESS;
-    output::observation(account, &call, sk, tp);
+    output::observation(account, &call, socket);
     0
 }
 
@@ -97,23 +97,23 @@ pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
     let Some(tp) = Sock::new(sk).tcp() else {
         return 0;
     };
-    let sk = Sock(tp);
-    let Some(account) = accounts::find(sk) else {
-        accounts::open_existing(sk, tp);
+    let socket = Locked { sk: Sock(tp), tp };
+    let Some(account) = accounts::find(socket.sk) else {
+        accounts::open_existing(socket);
         return 0;
     };
     if !maps::locked_walk() {
         return 0;
     }
-    let seen = sk.seen(tp);
     let mut call = Call::of(Hook::Walk);
     call.softirq = true;
-    calls::change(account, |a| {
+    calls::change!(account, |a| {
         let before = a.last_seen();
-        a.settle_outside(&seen, calls::now);
-        calls::note_worst(a, sk, tp);
+        a.settle_outside(&socket, calls::now);
+        calls::check_pages(a, socket);
+        calls::note_worst(a, socket);
         if a.op_count != 0 {
-            output::event(a, &call, &before, sk, tp);
+            output::event(a, &call, &before, socket);
         }
     });
     0

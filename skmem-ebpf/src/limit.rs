@@ -42,12 +42,12 @@ pub fn setsockopt_exit(ctx: FExitContext) -> i32 {
         account.ident.so_sndbuf = asked.value;
         account.ident.flags &= !(IDENT_V_FORCED | IDENT_INHERITED);
         account.ident.flags |= asked.flags;
-        if let Some(tp) = sk.tcp() {
+        if let Some(socket) = sk.locked() {
             let mut call = Call::of(Hook::Setsockopt);
             call.flags = FLAG_LOCKLESS;
             call.arg = asked.value;
             call.kind = u32::from(asked.flags & IDENT_V_FORCED != 0);
-            output::observation(account, &call, sk, tp);
+            output::observation(account, &call, socket);
         }
     } else {
         let _ = ASKED.insert(&sk.address(), &asked, 0);
@@ -79,7 +79,7 @@ pub fn setsockopt_probe(ctx: ProbeContext) -> u32 {
     let _ = ASKED.insert(&sk, &asked, 0);
     // Without socket storage the account is found by address, too.
     if !maps::use_storage()
-        && let Some(account) = accounts::find(Sock::new(sk as *const u8))
+        && let Some(account) = accounts::find_at(sk)
     {
         account.ident.so_sndbuf = asked.value;
         account.ident.flags &= !(IDENT_V_FORCED | IDENT_INHERITED);
@@ -99,16 +99,15 @@ pub fn write_space_entry(ctx: FEntryContext) -> i32 {
     if account.depth != 0 {
         return 0;
     }
-    let Some(tp) = sk.tcp() else { return 0 };
-    let seen = sk.seen(tp);
+    let Some(socket) = sk.locked() else { return 0 };
     let mut call = Call::of(Hook::WriteSpace);
     call.softirq = true;
-    calls::change(account, |a| {
+    calls::change!(account, |a| {
         let before = a.last_seen();
-        a.settle(&seen, calls::now);
-        calls::note_worst(a, sk, tp);
+        a.settle(&socket, calls::now);
+        calls::note_worst(a, socket);
         if a.op_count != 0 {
-            output::event(a, &call, &before, sk, tp);
+            output::event(a, &call, &before, socket);
         }
     });
     0

@@ -3,10 +3,11 @@
 //! * [`maps`]: what the kernel side and user space share at run time
 //! * [`socket`]: a `struct sock` and the fields of it that are read
 //! * [`accounts`]: a socket's account; which sockets get one
+//! * [`known`], [`identity`], [`filter`]: its slot, who it is, whether it is wanted
 //! * [`output`]: records into the ring buffer, and what becomes of lost ones
 //! * [`tell`]: diagnostics of rare paths
 //! * [`calls`]: what every program does at the entry and the exit of a call
-//! * [`send`], [`queue`], [`wait`], [`limit`], [`life`]: the programs, one file
+//! * [`send`], [`memory`], [`queue`], [`wait`], [`limit`], [`receive`], [`life`]: the programs, one file
 //!   per hook family
 //!
 //! Everything that books runs under socket ownership. Which kernel function a
@@ -16,11 +17,16 @@
 
 mod accounts;
 mod calls;
+mod filter;
+mod identity;
+mod known;
 mod life;
 mod limit;
 mod maps;
+mod memory;
 mod output;
 mod queue;
+mod receive;
 mod send;
 mod socket;
 mod tell;

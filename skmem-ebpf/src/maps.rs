@@ -10,7 +10,7 @@ use skmem_common::{
     account::{Account, Frame},
     filter::Filter,
     hook::HOOKS,
-    layout::Offsets,
+    layout::{Offsets, Records},
 };
 
 /// `BPF_F_MMAPABLE`: user space reads the table without system calls.
@@ -35,6 +35,14 @@ pub static SLOT_STORAGE: SkStorage<u32> = SkStorage::new();
 /// A socket's slot by its address, where they may not.
 #[map]
 pub static SLOT_HASH: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
+
+/// How many sockets' slots are known without a look-up; a power of two.
+pub const PLACES: u32 = 4096;
+
+/// Slots of sockets that were looked up last, by a part of their address: an
+/// array, which the verifier looks up by itself.
+#[map]
+pub static SLOTS_KNOWN: Array<u64> = Array::with_max_entries(PLACES, 0);
 
 /// A thread asleep in the send path: the call it took along.
 #[derive(Clone, Copy)]
@@ -98,14 +106,7 @@ pub struct Counters {
 #[map]
 pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 
-/// [`SHARED`]: set once all programs are attached; until then no socket gets
-/// an account, so no program does anything.
-pub const ENABLED: u32 = 0;
-/// [`SHARED`]: truesize of an empty skb, as seen last, in bytes. It is the same
-/// for all sockets; this one serves those whose own was not seen.
-pub const OVERHEAD: u32 = 1;
-
-/// What all sockets share.
+/// What all sockets share: see `SHARED_…` in [`skmem_common::layout`].
 #[map]
 pub static SHARED: Array<u32> = Array::with_max_entries(2, 0);
 
@@ -119,10 +120,13 @@ static USE_STORAGE: Global<u32> = Global::new(0);
 /// 1: `bpf_get_socket_cookie` takes a socket here (5.12 on).
 #[unsafe(no_mangle)]
 static USE_COOKIE: Global<u32> = Global::new(0);
-/// 1: records are made; 0: only accounts are kept.
+/// A [`Records`].
 #[unsafe(no_mangle)]
-static RECORDS: Global<u32> = Global::new(1);
+static RECORDS: Global<u32> = Global::new(Records::Calls as u32);
 
+/// 1: the receive side is traced, too.
+#[unsafe(no_mangle)]
+static RX: Global<u32> = Global::new(0);
 /// 1: walks over sockets hold each one's lock (5.15 on).
 #[unsafe(no_mangle)]
 static LOCKED_WALK: Global<u32> = Global::new(0);
@@ -141,6 +145,14 @@ pub fn offset_at(at: usize) -> u32 {
     let offsets = (&raw const OFFSETS).cast::<u8>();
     // SAFETY: the global is initialised, and all of it is u32s.
     unsafe { offsets.add(at).cast::<u32>().read_volatile() }
+}
+
+/// A kernel address as a number to reckon with: the verifier forbids any other
+/// arithmetic on pointers, but gives the difference of two as a number, and the
+/// globals stay where they are.
+#[inline(always)]
+pub fn number(address: u64) -> u64 {
+    address.wrapping_sub((&raw const OFFSETS).addr() as u64)
 }
 
 /// Whom to trace.
@@ -175,10 +187,22 @@ pub fn locked_walk() -> bool {
     LOCKED_WALK.load() != 0
 }
 
-/// Whether records are made.
+/// Whether the receive side is traced.
 #[inline(always)]
-pub fn records() -> bool {
-    RECORDS.load() != 0
+pub fn rx() -> bool {
+    RX.load() != 0
+}
+
+/// Whether each call that changed something makes a record.
+#[inline(always)]
+pub fn every_call() -> bool {
+    RECORDS.load() != Records::Transitions as u32
+}
+
+/// Whether every hook makes one, not only each call that changed something.
+#[inline(always)]
+pub fn every_hook() -> bool {
+    RECORDS.load() == Records::Hooks as u32
 }
 
 /// This CPU's counters.

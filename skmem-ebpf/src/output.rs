@@ -13,14 +13,14 @@ use skmem_common::{
     account::Account,
     hook::{HOOKS, Hook},
     record::{
-        Before, Event, FLAG_TASK, Header, OPS, Op, Open, SHORT_EVENT, SHORT_OPS, Task, VERSION,
-        View,
+        Before, Event, FLAG_TASK, Header, OPS, Op, Open, Receive, SHORT_EVENT, SHORT_OPS, Task,
+        VERSION, View,
     },
 };
 
 use crate::{
     maps::{self, EVENTS},
-    socket::{Kernel, Sock},
+    socket::{Kernel, Locked, Sock},
 };
 
 const BPF_RB_NO_WAKEUP: u64 = 1;
@@ -72,8 +72,8 @@ impl Call {
 /// refuses a subprogram that happens to leave a pointer to the stack where a
 /// result would be.
 #[inline(always)]
-pub fn event(account: &mut Account, call: &Call, before: &Before, sk: Sock, tp: Kernel) {
-    core::hint::black_box(send_event(account, call, before, sk, tp));
+pub fn event(account: &mut Account, call: &Call, before: &Before, socket: Locked) {
+    core::hint::black_box(send_event(account, call, before, socket.sk, socket.tp));
 }
 
 #[inline(never)]
@@ -82,7 +82,7 @@ fn send_event(account: &mut Account, call: &Call, before: &Before, sk: Sock, tp:
     let now = unsafe { bpf_ktime_get_ns() };
     sk.view_into(tp, &mut account.last);
     account.last_ns = now;
-    if !maps::records() {
+    if !maps::every_call() && !account.transition(call.hook, call.kind) {
         account.op_count = 0;
         return 0;
     }
@@ -162,13 +162,13 @@ fn send_event(account: &mut Account, call: &Call, before: &Before, sk: Sock, tp:
 /// Sends a record that carries no operations: of a call without the socket
 /// lock. It must not touch what the account holds under the lock.
 #[inline(always)]
-pub fn observation(account: &Account, call: &Call, sk: Sock, tp: Kernel) {
-    core::hint::black_box(send_observation(account, call, sk, tp));
+pub fn observation(account: &Account, call: &Call, socket: Locked) {
+    core::hint::black_box(send_observation(account, call, socket.sk, socket.tp));
 }
 
 #[inline(never)]
 fn send_observation(account: &Account, call: &Call, sk: Sock, tp: Kernel) -> u32 {
-    if !maps::records() {
+    if !maps::every_call() {
         return 0;
     }
     let Some(counters) = maps::counters() else {
@@ -237,12 +237,62 @@ unsafe fn fill(
     }
 }
 
+/// Sends the receive side, as the account has it now.
+#[inline(always)]
+pub fn receive(account: &mut Account, hook: Hook, truesize: u32, softirq: bool) {
+    core::hint::black_box(send_receive(account, hook, truesize, softirq));
+}
+
+#[inline(never)]
+fn send_receive(account: &mut Account, hook: Hook, truesize: u32, softirq: bool) -> u32 {
+    if !maps::every_call() {
+        return 0;
+    }
+    let ids = if softirq {
+        0
+    } else {
+        bpf_get_current_pid_tgid()
+    };
+    // SAFETY: the helper takes nothing.
+    let now = unsafe { bpf_ktime_get_ns() };
+    if ids != 0 && account.last_tid != ids as u32 {
+        account.last_tid = ids as u32;
+        task(account, now, ids);
+    }
+    account.event_no = account.event_no.wrapping_add(1);
+    let Some(counters) = maps::counters() else {
+        return 0;
+    };
+    let slot = counter(hook);
+    counters.produced[slot] += 1;
+    let Some(mut room) = EVENTS.reserve_bytes(size_of::<Receive>(), 0) else {
+        counters.lost[slot] += 1;
+        account.lost += 1;
+        return 0;
+    };
+    let to = room.as_mut_ptr().cast::<Receive>();
+    let flags = if ids != 0 { FLAG_TASK } else { 0 };
+    // SAFETY: a whole Receive was reserved, 8-byte aligned; all of it is
+    // written.
+    unsafe {
+        (&raw mut (*to).header).write(header(hook, size_of::<Receive>(), flags, 0));
+        (&raw mut (*to).time_ns).write(now);
+        (&raw mut (*to).socket).write(account.ident.id);
+        (&raw mut (*to).event_no).write(account.event_no);
+        (&raw mut (*to).slot).write(account.slot);
+        (&raw mut (*to).pid).write((ids >> 32) as u32);
+        (&raw mut (*to).tid).write(ids as u32);
+        (&raw mut (*to).truesize).write(truesize);
+        (&raw mut (*to).reserved).write(0);
+        (&raw mut (*to).view).write(account.receiving.now);
+    }
+    room.submit(wake(&mut counters.pending, size_of::<Receive>()));
+    0
+}
+
 /// Sends who the socket is.
 #[inline(never)]
 pub fn opened(account: &mut Account) {
-    if !maps::records() {
-        return;
-    }
     account.last_tid = account.ident.tid;
     account.event_no = account.event_no.wrapping_add(1);
     let Some(counters) = maps::counters() else {

@@ -3,8 +3,9 @@
 
 use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_skc_to_tcp_sock};
 use skmem_common::{
-    account::{PROBING_NO, PROBING_UNKNOWN, PROBING_YES, Seen},
+    account::{Look, PROBING_NO, PROBING_UNKNOWN, PROBING_YES, Seen},
     layout::ABSENT,
+    receive::ReceiveView,
     record::View,
 };
 
@@ -72,6 +73,15 @@ impl Sock {
         unsafe { self.0.load(offset) }
     }
 
+    /// As hooks look at it; None where it is no TCP socket.
+    #[inline(always)]
+    pub fn locked(self) -> Option<Locked> {
+        Some(Locked {
+            sk: self,
+            tp: self.tcp()?,
+        })
+    }
+
     /// The same socket as a `struct tcp_sock`; None where it is none.
     #[inline(always)]
     pub fn tcp(self) -> Option<Kernel> {
@@ -107,26 +117,6 @@ impl Sock {
         let inode = (socket + u64::from(offset!(inode))) as *const u64;
         // SAFETY: the helper checks the address.
         unsafe { bpf_probe_read_kernel(inode) }.unwrap_or(0) as u32
-    }
-
-    /// What every hook reads.
-    #[inline(always)]
-    pub fn seen(self, tp: Kernel) -> Seen {
-        // SAFETY: offsets and types are those of the kernel's BTF.
-        unsafe {
-            Seen {
-                w: self.load(offset!(wmem_queued)),
-                sndbuf: self.load(offset!(sndbuf)),
-                forward_alloc: self.load(offset!(forward_alloc)),
-                write_seq: tp.load(offset!(write_seq)),
-                snd_una: tp.load(offset!(snd_una)),
-                locked: self.userlocks() & SOCK_SNDBUF_LOCK,
-                probing: 0,
-                state: self.load(offset!(state)),
-                reserved: 0,
-                tail: self.load(offset!(write_queue) + 8),
-            }
-        }
     }
 
     /// `icsk_mtup.probe_size`, as `PROBING_…`. It is the low 31 bits of a word
@@ -184,6 +174,64 @@ impl Sock {
         }
     }
 
+    /// What is left of the window offered to the peer, in bytes
+    /// (`tcp_receive_window`).
+    #[inline(always)]
+    pub fn window(self, tp: Kernel) -> u32 {
+        if offset!(rcv_wup) == ABSENT || offset!(rcv_wnd) == ABSENT || offset!(rcv_nxt) == ABSENT {
+            return 0;
+        }
+        // SAFETY: offsets and types are those of the kernel's BTF.
+        let left = unsafe {
+            tp.load::<u32>(offset!(rcv_wup))
+                .wrapping_add(tp.load(offset!(rcv_wnd)))
+                .wrapping_sub(tp.load(offset!(rcv_nxt)))
+        };
+        if (left as i32) < 0 { 0 } else { left }
+    }
+
+    /// The receive side, but for the window.
+    #[inline(always)]
+    pub fn receive_into(self, tp: Kernel, to: &mut ReceiveView) {
+        if offset!(rmem_alloc) == ABSENT
+            || offset!(rcvbuf) == ABSENT
+            || offset!(backlog_len) == ABSENT
+            || offset!(rcv_nxt) == ABSENT
+            || offset!(copied_seq) == ABSENT
+        {
+            return;
+        }
+        // SAFETY: offsets and types are those of the kernel's BTF.
+        unsafe {
+            to.rmem_alloc = self.load(offset!(rmem_alloc));
+            to.rcvbuf = self.load(offset!(rcvbuf));
+            to.backlog = self.load(offset!(backlog_len));
+            to.forward_alloc = self.load(offset!(forward_alloc));
+            to.rcv_nxt = tp.load(offset!(rcv_nxt));
+            to.copied_seq = tp.load(offset!(copied_seq));
+            to.state = u32::from(self.load::<u8>(offset!(state)));
+        }
+    }
+
+    /// Whether it is a subflow of an MPTCP connection.
+    #[inline(always)]
+    pub fn is_mptcp(self, tp: Kernel) -> bool {
+        // SAFETY: the offset is that of a bool.
+        offset!(is_mptcp) != ABSENT && unsafe { tp.load::<u8>(offset!(is_mptcp)) } & 1 != 0
+    }
+
+    /// Whether a protocol sits on top that charges memory for itself: kTLS,
+    /// MPTCP (`icsk_ulp_ops`).
+    #[inline(always)]
+    pub fn has_ulp(self, tp: Kernel) -> bool {
+        if offset!(ulp_ops) == ABSENT {
+            return false;
+        }
+        // SAFETY: a pointer field of inet_connection_sock, which tcp_sock
+        // starts with; it is only compared.
+        unsafe { tp.load::<u64>(offset!(ulp_ops)) != 0 }
+    }
+
     /// Acknowledged bytes that the first skb of the retransmit queue still
     /// holds: an ACK inside one segment frees nothing (`tcp_clean_rtx_queue`).
     #[inline(never)]
@@ -210,6 +258,61 @@ impl Sock {
         match unsafe { bpf_probe_read_kernel(seq) } {
             Ok(seq) if (snd_una.wrapping_sub(seq) as i32) > 0 => snd_una.wrapping_sub(seq),
             _ => 0,
+        }
+    }
+}
+
+/// A TCP socket under its lock: what hooks look at.
+#[derive(Clone, Copy)]
+pub struct Locked {
+    /// The socket,
+    pub sk: Sock,
+    /// and the same as a `struct tcp_sock`.
+    pub tp: Kernel,
+}
+
+impl Look for Locked {
+    #[inline(always)]
+    fn glance(&self) -> (i32, i32, u32, u32) {
+        // SAFETY: offsets and types are those of the kernel's BTF.
+        unsafe {
+            (
+                self.sk.load(offset!(wmem_queued)),
+                self.sk.load(offset!(sndbuf)),
+                self.tp.load(offset!(write_seq)),
+                self.tp.load(offset!(snd_una)),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn forward_alloc(&self) -> i32 {
+        // SAFETY: as above.
+        unsafe { self.sk.load(offset!(forward_alloc)) }
+    }
+
+    #[inline(always)]
+    fn probing(&self) -> u8 {
+        self.sk.probing(self.tp)
+    }
+
+    #[inline(always)]
+    fn seen(&self) -> Seen {
+        let (w, sndbuf, write_seq, snd_una) = self.glance();
+        // SAFETY: as above.
+        unsafe {
+            Seen {
+                w,
+                sndbuf,
+                forward_alloc: self.forward_alloc(),
+                write_seq,
+                snd_una,
+                locked: self.sk.userlocks() & SOCK_SNDBUF_LOCK,
+                probing: self.probing(),
+                state: self.sk.load(offset!(state)),
+                reserved: 0,
+                tail: self.sk.load(offset!(write_queue) + 8),
+            }
         }
     }
 }

@@ -9,10 +9,10 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext},
 };
 use skmem_common::{
-    account::{WAIT_LIMIT, WAIT_LOWAT, WAIT_MEMORY},
+    account::{Look as _, WAIT_LIMIT, WAIT_LOWAT, WAIT_MEMORY},
     hook::Hook,
     layout::ABSENT,
-    record::{Before, FLAG_ENTRY},
+    record::FLAG_ENTRY,
 };
 
 use crate::{
@@ -69,28 +69,29 @@ fn begin(sk: Sock, hook: Hook, timeout: i64) {
     let Some(account) = accounts::find(sk) else {
         return;
     };
-    let Some(tp) = sk.tcp() else { return };
-    let seen = sk.seen(tp);
+    let Some(socket) = sk.locked() else { return };
+    let (w, sndbuf, write_seq, _) = socket.glance();
     // SAFETY: offsets and types are those of the kernel's BTF.
-    let snd_nxt: u32 = unsafe { tp.load(offset!(snd_nxt)) };
+    let snd_nxt: u32 = unsafe { socket.tp.load(offset!(snd_nxt)) };
     let lowat: u32 = if offset!(notsent_lowat) == ABSENT {
         0
     } else {
         // SAFETY: as above.
-        unsafe { tp.load(offset!(notsent_lowat)) }
+        unsafe { socket.tp.load(offset!(notsent_lowat)) }
     };
-    let reason = if seen.w >= seen.sndbuf {
+    let reason = if w >= sndbuf {
         WAIT_LIMIT
-    } else if lowat != 0 && seen.write_seq.wrapping_sub(snd_nxt) >= lowat {
+    } else if lowat != 0 && write_seq.wrapping_sub(snd_nxt) >= lowat {
         WAIT_LOWAT
     } else {
         WAIT_MEMORY
     };
     let since_ns = calls::now();
     let tid = bpf_get_current_pid_tgid() as u32;
-    calls::change(account, |a| {
-        let frame = a.wait_begin(&seen, calls::now);
-        calls::note_worst(a, sk, tp);
+    calls::change!(account, |a| {
+        let frame = a.wait_begin(&socket, calls::now);
+        calls::check_pages(a, socket);
+        calls::note_worst(a, socket);
         if hook as u8 == Hook::WaitMemory as u8 {
             if let Some(count) = a.blocked.reasons.get_mut(reason as usize) {
                 *count += 1;
@@ -116,7 +117,7 @@ fn begin(sk: Sock, hook: Hook, timeout: i64) {
             let mut call = Call::of(hook);
             call.arg = reason as i32;
             call.kind = 1;
-            output::event(a, &call, &frame.before, sk, tp);
+            output::event(a, &call, &frame.before, socket);
         }
     });
 }
@@ -126,8 +127,7 @@ fn end(sk: Sock, hook: Hook, ret: i32) {
     let Some(account) = accounts::find(sk) else {
         return;
     };
-    let Some(tp) = sk.tcp() else { return };
-    let seen = sk.seen(tp);
+    let Some(socket) = sk.locked() else { return };
     let tid = bpf_get_current_pid_tgid() as u32;
     // SAFETY: only this thread writes the entry.
     let Some(waiting) = (unsafe { WAITING.get(&tid) }).copied() else {
@@ -135,8 +135,8 @@ fn end(sk: Sock, hook: Hook, ret: i32) {
     };
     let _ = WAITING.remove(&tid);
     let now = calls::now();
-    calls::change(account, |a| {
-        a.wait_end(waiting.frame, &seen, calls::now);
+    calls::change!(account, |a| {
+        a.wait_end(waiting.frame, &socket, calls::now);
         if hook as u8 == Hook::WaitMemory as u8 && waiting.nonblocking == 0 {
             let slept = now.wrapping_sub(waiting.since_ns);
             a.blocked.waits += 1;
@@ -155,14 +155,8 @@ fn end(sk: Sock, hook: Hook, ret: i32) {
         call.flags = FLAG_ENTRY;
         call.arg = waiting.reason as i32;
         call.ret = ret;
-        let before = Before {
-            wmem_queued: seen.w,
-            sndbuf: seen.sndbuf,
-            forward_alloc: seen.forward_alloc,
-            write_seq: seen.write_seq,
-            snd_una: seen.snd_una,
-            reserved: 0,
-        };
-        output::event(a, &call, &before, sk, tp);
+        let mut before = a.last_seen();
+        before.forward_alloc = socket.forward_alloc();
+        output::event(a, &call, &before, socket);
     });
 }

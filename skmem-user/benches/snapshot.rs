@@ -1,7 +1,8 @@
 //! What `skmem snapshot` costs beside `ss`, at 1,000, 10,000 and 100,000 sockets, in the same run.
 //!
 //! `cargo bench --bench snapshot [-- N…]`, as root: the sockets are loopback pairs in a network namespace of
-//! their own. Each command runs several times with its output thrown away; the table has the fastest.
+//! their own. The commands take turns, several times, with their output thrown away; the table has each one's
+//! fastest run. Below it: those that look at the same things, side by side.
 
 use std::{
     io::{Read as _, Write as _},
@@ -22,14 +23,27 @@ const PAIRS: usize = 20_000;
 /// Runs of each command.
 const RUNS: usize = 5;
 /// What is compared. Each lists every TCP socket.
-const COMMANDS: [(&str, &[&str]); 7] = [
+const COMMANDS: [(&str, &[&str]); 8] = [
     ("ss", &["-tam"]),
     ("ss", &["-tami"]),
     ("ss", &["-tamp"]),
     ("skmem", &["snapshot"]),
     ("skmem", &["snapshot", "--no-owners"]),
+    ("skmem", &["snapshot", "--no-owners", "-n0"]),
     ("skmem", &["snapshot", "--json"]),
     ("skmem", &["snapshot", "--csv"]),
+];
+
+/// Which of them do the same work: ours, theirs, and what that is.
+const SIDE_BY_SIDE: [(usize, usize, &str); 4] = [
+    (4, 0, "memory of all sockets"),
+    (
+        5,
+        1,
+        "the same with unsent and in flight, each socket printed",
+    ),
+    (3, 2, "memory and owners of all sockets"),
+    (3, 0, "not the same: ss looks for no owners"),
 ];
 
 fn main() -> Result<()> {
@@ -55,26 +69,38 @@ fn main() -> Result<()> {
     );
     let mut sockets = Sockets::default();
     println!(
-        "{:>8}  {:<28} {:>9} {:>9} {:>9}",
+        "{:>8}  {:<32} {:>9} {:>9} {:>9}",
         "sockets", "command", "time", "CPU", "memory"
     );
     for size in sizes {
         sockets.grow(size)?;
-        for (program, arguments) in COMMANDS {
-            let mut best: Option<Cost> = None;
-            for _ in 0..RUNS {
+        let mut best: [Option<Cost>; COMMANDS.len()] = [None; COMMANDS.len()];
+        for _ in 0..RUNS {
+            for (best, (program, arguments)) in best.iter_mut().zip(COMMANDS) {
                 let cost = run(program, arguments)?;
                 if best.is_none_or(|best| cost.time < best.time) {
-                    best = Some(cost);
+                    *best = Some(cost);
                 }
             }
-            let Some(cost) = best else { continue };
+        }
+        for (cost, (program, arguments)) in best.iter().zip(COMMANDS) {
+            let Some(cost) = cost else { continue };
             println!(
-                "{size:>8}  {:<28} {:>6.1} ms {:>6.1} ms {:>6.1} MB",
+                "{size:>8}  {:<32} {:>6.1} ms {:>6.1} ms {:>6.1} MB",
                 format!("{program} {}", arguments.join(" ")),
                 cost.time.as_secs_f64() * 1e3,
                 cost.cpu.as_secs_f64() * 1e3,
                 cost.peak_bytes as f64 / 1e6
+            );
+        }
+        for (ours, theirs, what) in SIDE_BY_SIDE {
+            let (Some(ours), Some(theirs)) = (best[ours], best[theirs]) else {
+                continue;
+            };
+            println!(
+                "{size:>8}  skmem : ss = {:.2} in time, {:.2} in CPU time ({what})",
+                ours.time.as_secs_f64() / theirs.time.as_secs_f64(),
+                ours.cpu.as_secs_f64() / theirs.cpu.as_secs_f64()
             );
         }
         std::io::stdout().flush()?;

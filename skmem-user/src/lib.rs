@@ -2,19 +2,23 @@
 //!
 //! Arrows point one way: [`cli`] uses everything; [`render`] shows what
 //! [`explain`] says of accounts; [`model`] rebuilds accounts from records that
-//! [`collect`] reads; [`kernel`] alone knows how the programs are loaded.
-//! [`diag`] asks the kernel without eBPF; [`workload`] makes traffic whose
-//! memory is worth explaining. [`snapshot`] is what [`diag`] tells of all sockets
-//! at once; [`decode`] reads `ss`, [`glossary`] has the words for both.
+//! [`collect`] reads; [`recording`] keeps both in files; [`kernel`] alone knows
+//! how the programs are loaded. [`diag`] asks the kernel without eBPF;
+//! [`workload`] makes traffic whose memory is worth explaining. [`snapshot`] is
+//! what [`diag`] tells of all sockets at once; [`decode`] reads `ss`,
+//! [`glossary`] has the words for both.
 
 pub mod cli;
 pub mod collect;
 pub mod decode;
 pub mod diag;
 pub mod explain;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod glossary;
 pub mod kernel;
 pub mod model;
+pub mod recording;
 pub mod render;
 pub mod snapshot;
 pub mod workload;

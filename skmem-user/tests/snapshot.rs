@@ -48,7 +48,7 @@ fn json(arguments: &[&str], input: &str) -> Value {
 struct Stuck {
     client: TcpStream,
     server: TcpStream,
-    _listener: TcpListener,
+    listener: TcpListener,
 }
 
 fn stuck() -> Stuck {
@@ -72,7 +72,7 @@ fn stuck() -> Stuck {
             return Stuck {
                 client,
                 server,
-                _listener: listener,
+                listener,
             };
         }
     }
@@ -322,12 +322,141 @@ fn an_account_that_does_not_close_is_status_3() {
     assert_eq!(checked().0, 0);
 }
 
+/// What people ask about `ss -m`, each with the one command that answers it.
+#[test]
+fn questions_that_people_ask_have_one_command() {
+    let pair = stuck();
+    let sport = port(&pair.client);
+    let full = "ESTAB 0 3782144 a:1 b:2 timer:(persist,032ms,0)\n \
+                skmem:(r0,rb131072,t0,tb4194304,f2368,w3847872,o0,bl0,d0)\n";
+    let questions: [(&str, &[&str], &str, &[&str]); 7] = [
+        (
+            "what do r, rb, t, tb, f, w, o, bl, d mean?",
+            &["fields", "r", "rb", "t", "tb", "f", "w", "o", "bl", "d"],
+            "",
+            &[
+                "rmem_alloc, `r` in ss",
+                "drops, `d` in ss",
+                "A count of packets, not bytes",
+            ],
+        ),
+        (
+            "what is the difference between wmem_alloc and wmem_queued?",
+            &["fields", "wmem_alloc", "wmem_queued"],
+            "",
+            &[
+                "do not add t to w",
+                "Not the same as wmem_alloc (t), which is below TCP",
+            ],
+        ),
+        (
+            "is it counted in RES or in buff/cache?",
+            &["fields", "buff/cache"],
+            "",
+            &[
+                "belong to the kernel, not to a process",
+                "`free` shows them as used",
+            ],
+        ),
+        (
+            "the same, with this machine's numbers",
+            &["snapshot", "--check"],
+            "",
+            &[
+                "the kernel counts",
+                "None of it is in any process's RES or in buff/cache",
+            ],
+        ),
+        (
+            "is data waiting in the socket, the qdisc or the NIC?",
+            &["decode"],
+            full,
+            &["nothing is in the queueing discipline or the card, everything waits in TCP"],
+        ),
+        (
+            "the same, on this machine",
+            &["snapshot", "--explain", "--sport", &sport],
+            "",
+            &["everything waits in TCP"],
+        ),
+        (
+            "did my SO_SNDBUF stop autotuning?",
+            &["snapshot", "--locks", "--sport", &sport],
+            "",
+            &["tb locked"],
+        ),
+    ];
+    for (question, command, input, answers) in questions {
+        let output = skmem(command, input);
+        let text = String::from_utf8(output.stdout).unwrap();
+        // Lines break where the terminal ends.
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for answer in answers {
+            assert!(
+                text.contains(answer),
+                "{question} {command:?}: no {answer:?} in {text}"
+            );
+        }
+    }
+}
+
+/// Where tracing is not possible, the snapshot is there all the same, and the status says so.
+#[test]
+fn a_probe_that_is_not_possible_costs_the_status_and_not_the_snapshot() {
+    let pair = stuck();
+    let sport = port(&pair.client);
+    let output = skmem(
+        &[
+            "snapshot",
+            "--probe",
+            "1",
+            "--probe-time",
+            "100ms",
+            "--json",
+            "--sport",
+            &sport,
+        ],
+        "",
+    );
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let described = json(&["schema", "snapshot"], "");
+    schema::keeps(&value, &described, &described, "snapshot");
+    assert_eq!(value["sockets"].as_array().unwrap().len(), 1);
+    let told = String::from_utf8(output.stderr).unwrap();
+    if output.status.success() {
+        // As root on a kernel that allows it.
+        assert_eq!(value["probe"]["sockets"][0]["traced"]["untouched"], true);
+        return;
+    }
+    assert_eq!(output.status.code(), Some(1));
+    assert!(value["probe"]["failed"].is_string(), "{value}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(told.starts_with("skmem: nothing was traced: "), "{told}");
+    // Nothing queued: nothing to trace, and no rights needed.
+    let listener = port_of(&pair.listener);
+    let output = skmem(
+        &[
+            "snapshot", "--probe", "--state", "listen", "--sport", &listener,
+        ],
+        "",
+    );
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("there is nothing to trace"));
+}
+
+fn port_of(listener: &TcpListener) -> String {
+    listener.local_addr().unwrap().port().to_string()
+}
+
 #[test]
 fn statuses_are_as_the_help_says() {
     let status = |arguments: &[&str], input: &str| skmem(arguments, input).status.code().unwrap();
     assert_eq!(status(&["snapshot", "--pid", "4294967295"], ""), 2);
     assert_eq!(status(&["snapshot", "--watch", "0s"], ""), 2);
     assert_eq!(status(&["snapshot", "--state", "time-wait"], ""), 2);
+    assert_eq!(status(&["snapshot", "--probe", "0"], ""), 2);
+    assert_eq!(status(&["snapshot", "--probe", "--by", "state"], ""), 2);
+    assert_eq!(status(&["snapshot", "--probe-time", "1s"], ""), 2);
     assert_eq!(status(&["fields", "nonsense"], ""), 2);
     assert_eq!(status(&["fields", "w", "Send-Q"], ""), 0);
     assert_eq!(status(&["decode"], "nothing of ss\n"), 1);

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::setup::Setup;
-use crate::{check, demo, kernels, setup, test, vm};
+use crate::{bench, check, demo, kernels, setup, test, vm};
 
 /// Tasks around skmem: preparing a machine, booting test VMs, the demo, the tests.
 ///
@@ -40,6 +40,8 @@ enum Task {
     Demo(demo::Options),
     /// Run the tests, on this machine and in VMs
     Test(test::Options),
+    /// Measure what tracing costs: in VMs whose clock counts instructions, and on this machine
+    Bench(bench::Options),
     /// Check formatting and lints
     Check,
 }
@@ -53,6 +55,7 @@ pub(crate) fn run(cli: Cli) -> Result<u8> {
         Task::Vm(options) => vm::run(&setup, &options),
         Task::Demo(options) => demo::run(&setup, &options),
         Task::Test(options) => test::run(&setup, &options),
+        Task::Bench(options) => bench::run(&setup, &options),
         Task::Check => check::run(&setup),
     }
 }

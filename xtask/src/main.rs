@@ -3,6 +3,7 @@
 //! This crate builds on any stable Rust from 1.95 on, and installs the pinned toolchain that the rest of the workspace
 //! needs. Nothing here is part of what skmem ships.
 
+mod bench;
 mod check;
 mod cli;
 mod debian;

@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde::Deserialize;
 use skmem_vm_init::Job;
@@ -16,10 +18,16 @@ use crate::vm::{Extra, MachineOptions, Streams, Vm};
 use crate::{guest, process, rust};
 
 /// The kernels that the VM tests run on where none is named.
-const KERNELS: &[&str] = &["5.10", "6.12"];
+const KERNELS: &[&str] = &["5.10", "6.1", "6.12", "7.2"];
+
+/// Machines at a time. An emulated one keeps one of our CPUs busy, however many it has itself.
+const MACHINES: usize = 2;
 
 /// Where the tests are in the guest.
 const IN_GUEST: &str = "/usr/local/bin/skmem-vm-tests";
+
+/// Tests of what skmem writes with the programs that read it: DuckDB, and a browser.
+const OUTSIDE: &str = "skmem-user/outside-tests";
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, Args)]
@@ -48,6 +56,21 @@ struct Row {
     took: Duration,
 }
 
+impl Row {
+    fn of(name: String, run: impl FnOnce() -> Result<Tally>) -> Self {
+        let started = Instant::now();
+        let tally = run().unwrap_or_else(|failure| Tally {
+            broken: Some(format!("{failure:#}")),
+            ..Tally::default()
+        });
+        Self {
+            name,
+            tally,
+            took: started.elapsed(),
+        }
+    }
+}
+
 /// What a line for the table begins with; see `skmem-user/tests/vm/report.rs`.
 const ROW: &str = "@row ";
 
@@ -60,6 +83,8 @@ struct Scenario {
     excess: i64,
     explained: i64,
     unattributed: i64,
+    inferred: i64,
+    inferred_causes: Vec<String>,
     lost: u64,
     skipped_runs: u64,
 }
@@ -76,8 +101,8 @@ impl Scenario {
             format!("{} of {}", self.explained, self.excess)
         };
         format!(
-            "{mark}{excess} {}/{}/{}",
-            self.unattributed, self.lost, self.skipped_runs
+            "{mark}{excess} {}/{}/{}/{}",
+            self.unattributed, self.inferred, self.lost, self.skipped_runs
         )
     }
 }
@@ -143,35 +168,24 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     setup.build_tools()?;
     let both = !options.host && !options.vm;
     let mut table = Vec::new();
-    let mut row = |name: String, run: &dyn Fn() -> Result<Tally>| -> Result<()> {
-        let started = Instant::now();
-        let tally = run().unwrap_or_else(|failure| Tally {
-            broken: Some(format!("{failure:#}")),
-            ..Tally::default()
-        });
-        process::check_interrupted()?;
-        table.push(Row {
-            name,
-            tally,
-            took: started.elapsed(),
-        });
-        Ok(())
-    };
     if options.host || both {
-        row("this machine".to_owned(), &|| on_host(options))?;
+        table.push(Row::of("this machine".to_owned(), || {
+            on_host(setup, options)
+        }));
     }
     if options.vm || both {
         let default: Vec<String> = KERNELS.iter().map(|&kernel| kernel.to_owned()).collect();
-        for kernel in if options.kernel.is_empty() {
-            &default
-        } else {
-            &options.kernel
-        } {
-            row(format!("kernel {kernel}"), &|| {
-                in_vm(setup, options, kernel)
-            })?;
-        }
+        table.extend(in_vms(
+            setup,
+            options,
+            if options.kernel.is_empty() {
+                &default
+            } else {
+                &options.kernel
+            },
+        ));
     }
+    process::check_interrupted()?;
     let everything = options.kernel.is_empty() && options.filter.is_none();
     let unplayed = unplayed(&table);
     if everything && let Some(row) = table.last_mut().filter(|_| !unplayed.is_empty()) {
@@ -185,7 +199,7 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     Ok(u8::from(!good))
 }
 
-fn on_host(options: &Options) -> Result<Tally> {
+fn on_host(setup: &Setup, options: &Options) -> Result<Tally> {
     let mut command = rust::cargo();
     command
         .args([
@@ -194,8 +208,12 @@ fn on_host(options: &Options) -> Result<Tally> {
             "--exclude",
             "skmem-ebpf",
             "--no-fail-fast",
+            "--features",
+            OUTSIDE,
         ])
-        .args(&options.filter);
+        .args(&options.filter)
+        .env("SKMEM_TEST_DUCKDB", setup.duckdb()?)
+        .env("SKMEM_TEST_BROWSER", setup.browser()?);
     command.stderr(Stdio::inherit());
     let mut tally = Tally::default();
     let status = process::with_stdout(&mut command, |from| {
@@ -213,13 +231,50 @@ fn on_host(options: &Options) -> Result<Tally> {
     Ok(tally)
 }
 
-fn in_vm(setup: &Setup, options: &Options, kernel: &str) -> Result<Tally> {
-    let tests = Extra {
-        guest: IN_GUEST.to_owned(),
-        source: guest::vm_tests()?,
-    };
-    let machine = MachineOptions::for_tests(kernel, options.timeout);
-    let vm = Vm::prepare(setup, &machine, &[tests])?;
+/// On these kernels, [`MACHINES`] of them at a time; what they need is made ready one after the other.
+fn in_vms(setup: &Setup, options: &Options, kernels: &[String]) -> Vec<Row> {
+    let tests = guest::vm_tests();
+    let ready: Vec<Result<Vm>> = kernels
+        .iter()
+        .map(|kernel| {
+            let source = tests.as_ref().map_err(|failure| anyhow!("{failure:#}"))?;
+            let tests = Extra {
+                guest: IN_GUEST.to_owned(),
+                source: source.clone(),
+            };
+            let machine = MachineOptions::for_tests(kernel, options.timeout);
+            Vm::prepare(setup, &machine, &[tests])
+        })
+        .collect();
+    let rows: Vec<Mutex<Option<Row>>> = kernels.iter().map(|_| Mutex::new(None)).collect();
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..MACHINES.min(kernels.len()) {
+            scope.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let (Some(kernel), Some(vm)) = (kernels.get(n), ready.get(n)) else {
+                        return;
+                    };
+                    let prefix = match kernels.len() {
+                        1 => String::new(),
+                        _ => format!("{kernel:>4} | "),
+                    };
+                    let row = Row::of(format!("kernel {kernel}"), || match vm {
+                        Ok(vm) => in_vm(vm, options, &prefix),
+                        Err(failure) => Err(anyhow!("{failure:#}")),
+                    });
+                    *rows[n].lock().unwrap_or_else(PoisonError::into_inner) = Some(row);
+                }
+            });
+        }
+    });
+    let rows = rows.into_iter();
+    rows.filter_map(|row| row.into_inner().unwrap_or_else(PoisonError::into_inner))
+        .collect()
+}
+
+fn in_vm(vm: &Vm, options: &Options, prefix: &str) -> Result<Tally> {
     let mut argv = vec![IN_GUEST.to_owned(), "--test-threads=1".to_owned()];
     argv.extend(options.filter.clone());
     let job = Job {
@@ -230,13 +285,14 @@ fn in_vm(setup: &Setup, options: &Options, kernel: &str) -> Result<Tally> {
     };
     let tally = Arc::new(Mutex::new(Tally::default()));
     let done = vm.run(&job, || {
-        let counted = Counted {
-            tally: Arc::clone(&tally),
+        let lines = |counted: bool| Lines {
+            tally: counted.then(|| Arc::clone(&tally)),
+            prefix: prefix.to_owned(),
             line: Vec::new(),
         };
         Ok(Streams {
-            stdout: Box::new(counted),
-            stderr: Box::new(io::stderr()),
+            stdout: Box::new(lines(true)),
+            stderr: Box::new(lines(false)),
             out: None,
         })
     });
@@ -250,31 +306,42 @@ fn in_vm(setup: &Setup, options: &Options, kernel: &str) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Our stdout, with the results counted on their way.
-struct Counted {
-    tally: Arc<Mutex<Tally>>,
+/// What a machine prints, whole lines at a time, each with a prefix that tells the machines apart. The results on its
+/// stdout are counted on their way.
+struct Lines {
+    /// None for its stderr.
+    tally: Option<Arc<Mutex<Tally>>>,
+    prefix: String,
     line: Vec<u8>,
 }
 
-impl Write for Counted {
+impl Lines {
+    fn end_of_line(&mut self) -> io::Result<()> {
+        let line = std::mem::take(&mut self.line);
+        let text = String::from_utf8_lossy(&line);
+        let Some(tally) = &self.tally else {
+            return write!(io::stderr(), "{}{text}", self.prefix);
+        };
+        tally
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .read(text.trim_end());
+        // Lines for the table are shown in it.
+        if text.starts_with(ROW) {
+            return Ok(());
+        }
+        write!(io::stdout(), "{}{text}", self.prefix)
+    }
+}
+
+impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut shown = Vec::with_capacity(bytes.len());
         for &byte in bytes {
             self.line.push(byte);
-            // Lines for the table are shown in it.
-            if !self.line.starts_with(&ROW.as_bytes()[..1]) {
-                shown.push(byte);
-            }
             if byte == b'\n' {
-                let line = String::from_utf8_lossy(&self.line);
-                self.tally
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .read(line.trim_end());
-                self.line.clear();
+                self.end_of_line()?;
             }
         }
-        io::stdout().write_all(&shown)?;
         Ok(bytes.len())
     }
 
@@ -317,11 +384,11 @@ fn scenarios(table: &[Row]) -> String {
         return String::new();
     }
     let mut text = format!(
-        "\nworst excess that is explained, in bytes; then unattributed bytes / lost records / skipped runs\n{:<26}",
+        "\nworst excess that is explained, in bytes; then bytes unattributed / inferred, records lost, runs skipped\n{:<26}",
         ""
     );
     for row in &kernels {
-        _ = write!(text, " {:>22}", row.name);
+        _ = write!(text, " {:>26}", row.name);
     }
     text.push('\n');
     let mut reasons = Vec::new();
@@ -332,7 +399,14 @@ fn scenarios(table: &[Row]) -> String {
             if let Some(why) = found.and_then(|scenario| scenario.why.as_ref()) {
                 reasons.push(format!("{name}, {}: skipped: {why}\n", row.name));
             }
-            _ = write!(text, " {:>22}", found.map_or(String::new(), Scenario::cell));
+            if let Some(inferred) = found.filter(|s| !s.inferred_causes.is_empty()) {
+                reasons.push(format!(
+                    "{name}, {}: inferred: {}\n",
+                    row.name,
+                    inferred.inferred_causes.join(", ")
+                ));
+            }
+            _ = write!(text, " {:>26}", found.map_or(String::new(), Scenario::cell));
         }
         text.push('\n');
     }
@@ -418,16 +492,20 @@ mod tests {
                 took: Duration::ZERO,
             }
         };
-        let good = r#"@row {"scenario":"article","outcome":"ok","why":null,"excess":7184,"explained":7184,"unattributed":0,"lost":0,"skipped_runs":2}"#;
-        let bad = r#"@row {"scenario":"article","outcome":"failed","why":null,"excess":100,"explained":90,"unattributed":10,"lost":1,"skipped_runs":0}"#;
-        let skipped = r#"@row {"scenario":"ktls","outcome":"skipped","why":"no TLS","excess":0,"explained":0,"unattributed":0,"lost":0,"skipped_runs":0}"#;
+        let good = r#"@row {"scenario":"article","outcome":"ok","why":null,"excess":7184,"explained":7184,"unattributed":0,"inferred":7,"inferred_causes":["ack"],"lost":0,"skipped_runs":2}"#;
+        let bad = r#"@row {"scenario":"article","outcome":"failed","why":null,"excess":100,"explained":90,"unattributed":10,"inferred":0,"inferred_causes":[],"lost":1,"skipped_runs":0}"#;
+        let skipped = r#"@row {"scenario":"ktls","outcome":"skipped","why":"no TLS","excess":0,"explained":0,"unattributed":0,"inferred":0,"inferred_causes":[],"lost":0,"skipped_runs":0}"#;
         let table = [
             row("kernel A", &[good, skipped]),
             row("kernel B", &[bad, skipped]),
         ];
         let text = scenarios(&table);
-        assert!(text.contains("7184 0/0/2"), "{text}");
-        assert!(text.contains("! 90 of 100 10/1/0"), "{text}");
+        assert!(text.contains("7184 0/7/0/2"), "{text}");
+        assert!(
+            text.contains("article, kernel A: inferred: ack\n"),
+            "{text}"
+        );
+        assert!(text.contains("! 90 of 100 10/0/1/0"), "{text}");
         assert!(text.contains("ktls, kernel B: skipped: no TLS"), "{text}");
         assert_eq!(unplayed(&table), ["ktls"]);
         assert_eq!(scenarios(&[row("this machine", &[])]), "");

@@ -105,8 +105,14 @@ impl Stream {
     pub fn alloc(&mut self) -> &mut Self {
         let now = self.tick();
         self.skbs += 1;
-        self.account.alloc_begin(&self.seen, now);
-        self.account.alloc_end(self.skbs, O as u32);
+        self.account.alloc(self.skbs, O as u32, &self.seen, now);
+        self
+    }
+
+    /// `__sk_mem_schedule` answers.
+    pub fn schedule(&mut self, granted: bool) -> &mut Self {
+        let now = self.tick();
+        self.account.schedule(granted, &self.seen, now);
         self
     }
 

@@ -1,19 +1,20 @@
 //! `skmem demo`: a case reproduced on this kernel, and explained.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use skmem_common::filter::{BY_NETNS, Filter};
+use skmem_common::filter::{BY_NETNS, BY_PID, Filter};
 
 use super::{
     Skip, Usage, duration,
     explain::{print_json, print_text},
     filters, interrupted, print,
+    record::{self, tape::Tape},
     session::Session,
 };
 use crate::{
-    diag::holders,
+    diag::{netns, owners::Owners},
     kernel::tracer,
     workload::{
         self, Driver, DriverError,
@@ -37,6 +38,7 @@ Examples:
   skmem demo --fix gso-max-segs        the case without and with a fix, side by side
   skmem demo blocking-writer --fix rcvbuf=16384
   skmem demo --json | jq .causes
+  skmem demo autotuned --record run.skm    and keep everything for skmem report
 
 Exit status: 0, 1 for a failure, 2 for wrong usage, 77 where this kernel cannot run the case.")]
 pub struct Options {
@@ -61,6 +63,12 @@ pub struct Options {
     /// Print JSON: one object a socket, or the list
     #[arg(long)]
     json: bool,
+    /// Also trace the receive side
+    #[arg(long)]
+    rx: bool,
+    /// Record the case into this file, too, for skmem report
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "list_fixes", "fix"])]
+    record: Option<PathBuf>,
     /// Ring buffer between kernel and skmem, e.g. 512K, 8M
     #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = filters::size)]
     ring: u32,
@@ -105,17 +113,27 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
     let this = std::env::current_exe().context("cannot find this program to start it again")?;
     let mut driver = Driver::spawn(&this, &options.name, &options.workload).map_err(failed)?;
     let ready = driver.ready().await.map_err(failed)?;
-    let mut session = Session::start(&tracer::Options {
+    // The receivers live in the same processes, but in another namespace.
+    let flags = if options.rx { BY_PID } else { BY_NETNS };
+    let tracing = tracer::Options {
         filter: Filter {
-            flags: BY_NETNS,
+            flags,
             netns: u32::try_from(ready.netns)?,
             ..Filter::default()
         },
+        pids: ready.pids.iter().copied().chain([ready.pid]).collect(),
         ring_bytes: options.ring,
+        rx: options.rx,
         verbose,
         ..tracer::Options::default()
-    })?;
-    session.adopt(holders::namespaces(&ready.pids, true), &[]);
+    };
+    let mut session = Session::start(&tracing)?;
+    let held = Owners::among(ready.pids.clone());
+    session.adopt(netns::of(&ready.pids, &held), &[]);
+    let mut tape = match &options.record {
+        Some(path) => Some(record::of_demo(&mut session, &tracing, path)?),
+        None => None,
+    };
     driver.go().await.map_err(failed)?;
     {
         let mut settled = std::pin::pin!(driver.settled());
@@ -125,12 +143,20 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
                     settled.map_err(failed)?;
                     break;
                 }
-                step = session.step(|_, _| {}) => step?,
+                step = step(&mut session, tape.as_mut()) => step?,
             }
         }
     }
-    session.finish(|_, _| {});
-    let verdicts = session.verdicts(options.all, options.at_end);
+    match &mut tape {
+        Some(tape) => tape.finish(&mut session, |_, _| {}),
+        None => session.finish(|_, _| {}),
+    }
+    let end = session.end("command-ended")?;
+    let verdicts = session.judge(&end, options.all, options.at_end);
+    if let (Some(tape), Some(path)) = (tape, &options.record) {
+        tape.end(end, None)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     // The sockets may go now: what they were is told.
     drop(driver);
     if options.json {
@@ -141,6 +167,14 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
         print_text(&verdicts)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A step of the session, recorded where that was asked for.
+async fn step(session: &mut Session, tape: Option<&mut Tape>) -> Result<()> {
+    match tape {
+        Some(tape) => tape.step(session, |_, _| {}).await,
+        None => session.step(|_, _| {}).await,
+    }
 }
 
 /// A scenario that this kernel cannot run is no failure.

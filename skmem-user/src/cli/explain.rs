@@ -2,16 +2,21 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
-use skmem_common::filter::BY_PID;
-use tokio::process::{Child, Command};
+use skmem_common::layout::Records;
+use tokio::process::Child;
 
-use super::{Usage, duration, filters::Filters, interrupted, print, session::Session, style};
-use crate::{explain::Verdict, kernel::tracer, render};
+use super::{
+    Usage, command, duration, filters::Filters, interrupted, print, session::Session, style,
+};
+use crate::{explain::Verdict, render};
 
 /// A sender asleep for so long counts as blocked.
 const BLOCKED: Duration = Duration::from_millis(500);
+
+/// For longer than this, records of each call are not worth their price.
+const LONG: Duration = Duration::from_secs(60);
 
 /// With more sockets than this, an overview comes first.
 const FEW: usize = 3;
@@ -27,6 +32,8 @@ Examples:
   skmem explain -p 4711 --duration 10s        the sockets of a process, for ten seconds
   skmem explain --dport 5432 --until-blocked  until a sender sleeps for want of buffer space
   skmem explain --json -- ./sender            run a command and watch its sockets
+  skmem explain --rx -p 4711                  also whether this process reads what it is sent
+  skmem explain --aggregate --duration 1h     all day long: accounts only, no record of each call
   skmem explain --all --dst 10.0.0.0/8        those within their limits, too
 
 Exit status: 0, 1 for a failure, 2 for wrong usage; with CMD, that of CMD.")]
@@ -42,6 +49,13 @@ pub struct Options {
     /// Also explain sockets that never went over their limit
     #[arg(short, long)]
     all: bool,
+    /// Keep accounts only, and make no record of each call: the same answer for less; this is what happens
+    /// without a filter, or for longer than a minute
+    #[arg(long)]
+    aggregate: bool,
+    /// Make a record of each call, and check that replaying them gives the same account
+    #[arg(long, conflicts_with = "aggregate")]
+    records: bool,
     /// Explain the last instant instead of the worst
     #[arg(long)]
     at_end: bool,
@@ -60,13 +74,16 @@ pub struct Options {
 pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let mut tracing = options.filters.options().map_err(Usage)?;
     tracing.verbose = verbose;
+    if options.aggregates() {
+        tracing.records = Records::Transitions;
+    }
     if !options.command.is_empty() {
-        follow_children(&mut tracing);
+        command::follow_children(&mut tracing);
     }
     let mut session = Session::start(&tracing)?;
     let (namespaces, inodes) = options.filters.older();
     session.adopt(namespaces, &inodes);
-    let mut child = start(&options.command)?;
+    let mut child = command::start(&options.command)?;
     if child.is_none() && options.duration.is_none() && !options.until_blocked {
         eprintln!("skmem: watching; Ctrl-C explains what was seen");
     }
@@ -76,23 +93,13 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     Ok(status)
 }
 
-/// Traces what this process starts: its children are traced from their birth.
-fn follow_children(tracing: &mut tracer::Options) {
-    tracing.filter.flags |= BY_PID;
-    tracing.pids.push(std::process::id());
-    tracing.follow = true;
-}
-
-fn start(command: &[String]) -> Result<Option<Child>> {
-    let [program, arguments @ ..] = command else {
-        return Ok(None);
-    };
-    Command::new(program)
-        .args(arguments)
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("cannot run {program:?}"))
-        .map(Some)
+impl Options {
+    /// Whether accounts are kept without a record of each call.
+    fn aggregates(&self) -> bool {
+        let long = self.duration.is_some_and(|time| time > LONG);
+        let all = self.filters.is_empty() && self.command.is_empty();
+        self.aggregate || (!self.records && (long || all))
+    }
 }
 
 /// Watches until one of the ends that were asked for; gives the exit status.
@@ -107,12 +114,7 @@ async fn watch(
             None => std::future::pending().await,
         }
     };
-    let exit = async {
-        match child {
-            Some(child) => child.wait().await,
-            None => std::future::pending().await,
-        }
-    };
+    let exit = command::ended(child);
     tokio::pin!(end, exit);
     let mut stop = std::pin::pin!(interrupted());
     let mut look = tokio::time::interval(Duration::from_millis(100));
@@ -120,7 +122,7 @@ async fn watch(
         tokio::select! {
             () = &mut end => return Ok(ExitCode::SUCCESS),
             () = &mut stop => return Ok(ExitCode::SUCCESS),
-            status = &mut exit => return Ok(code(status?)),
+            status = &mut exit => return Ok(command::code(status?)),
             _ = look.tick(), if options.until_blocked => {
                 if session.blocked_for(BLOCKED) {
                     return Ok(ExitCode::SUCCESS);
@@ -129,16 +131,6 @@ async fn watch(
             step = session.step(|_, _| {}) => step?,
         }
     }
-}
-
-/// The exit status of a command, as a shell would give it.
-fn code(status: std::process::ExitStatus) -> ExitCode {
-    use std::os::unix::process::ExitStatusExt as _;
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|s| 128 + s))
-        .unwrap_or(1);
-    ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
 fn report(session: &Session, options: &Options) -> Result<()> {

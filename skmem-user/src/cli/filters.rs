@@ -18,7 +18,13 @@ use skmem_common::{
     hook::Hook,
 };
 
-use crate::{diag::holders, kernel::tracer};
+use crate::{
+    diag::{
+        netns,
+        owners::{self, Owners},
+    },
+    kernel::tracer,
+};
 
 /// Filters, applied in the kernel; several must all hold.
 #[derive(Debug, Clone, Default, Args)]
@@ -49,6 +55,9 @@ pub struct Filters {
     /// Only this remote address or prefix
     #[arg(long, value_name = "ADDR[/LEN]", help_heading = "Which sockets")]
     pub dst: Option<Net>,
+    /// Also trace the receive side: what arrives, what the application reads, whether it keeps up
+    #[arg(long, help_heading = "What")]
+    pub rx: bool,
     /// Ring buffer between kernel and skmem, e.g. 512K, 8M
     #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = size, help_heading = "Resources")]
     pub ring: u32,
@@ -116,6 +125,7 @@ impl Filters {
             ring_bytes: self.ring,
             max_sockets: self.max_sockets,
             without: self.without_hook.clone(),
+            rx: self.rx,
             ..tracer::Options::default()
         })
     }
@@ -125,20 +135,46 @@ impl Filters {
     #[must_use]
     pub fn older(&self) -> (Vec<PathBuf>, Vec<u32>) {
         let by_task = !self.pid.is_empty() || self.comm.is_some() || self.cgroup.is_some();
-        let pids: Vec<u32> = holders::processes()
+        let pids: Vec<u32> = owners::processes()
+            .unwrap_or_default()
+            .into_iter()
             .filter(|pid| self.pid.is_empty() || self.pid.contains(pid))
-            .filter(|pid| self.comm.as_ref().is_none_or(|c| *c == holders::comm(*pid)))
+            .filter(|pid| {
+                let wanted = self.comm.as_deref();
+                wanted.is_none_or(|comm| *comm == *owners::command_name(*pid))
+            })
             .filter(|pid| self.cgroup.as_ref().is_none_or(|c| in_cgroup(*pid, c)))
             .collect();
-        let namespaces = holders::namespaces(&pids, by_task);
-        let inodes = if by_task {
-            pids.iter()
-                .flat_map(|pid| holders::sockets_of(*pid))
-                .collect()
-        } else {
-            Vec::new()
+        let held = match by_task {
+            true => Owners::among(pids.clone()),
+            false => Owners::default(),
         };
+        let inodes = held.sockets().map(|(inode, _)| inode).collect();
+        let namespaces = netns::of(&pids, &held);
         (namespaces, inodes)
+    }
+
+    /// What was asked for, by option.
+    #[must_use]
+    pub fn named(&self) -> Vec<(String, String)> {
+        let mut named = Vec::new();
+        let mut add = |name: &str, value: Option<String>| {
+            named.extend(value.map(|v| (name.to_owned(), v)));
+        };
+        for pid in &self.pid {
+            add("pid", Some(pid.to_string()));
+        }
+        add("comm", self.comm.clone());
+        add(
+            "cgroup",
+            self.cgroup.as_ref().map(|p| p.display().to_string()),
+        );
+        add("netns", self.netns.clone());
+        add("sport", self.sport.map(|n| n.to_string()));
+        add("dport", self.dport.map(|n| n.to_string()));
+        add("src", self.src.map(|n| n.to_string()));
+        add("dst", self.dst.map(|n| n.to_string()));
+        named
     }
 
     /// Whether nothing was asked for.
@@ -185,8 +221,14 @@ impl FromStr for Net {
     }
 }
 
+impl std::fmt::Display for Net {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.addr, self.len)
+    }
+}
+
 impl Net {
-    pub(super) fn prefix(self) -> Prefix {
+    pub(crate) fn prefix(self) -> Prefix {
         let mut bytes = [0; 16];
         let family = match self.addr {
             IpAddr::V4(a) => {
@@ -220,6 +262,24 @@ impl Net {
 /// # Errors
 /// Where the text is none, or out of range.
 pub fn size(text: &str) -> Result<u32, String> {
+    bytes(text)
+        .filter(|n| (4096..=1 << 30).contains(n))
+        .and_then(|n| u32::try_from(n).ok())
+        .ok_or_else(|| format!("{text:?} is no size from 4K to 1G"))
+}
+
+/// A file's size such as 512K, 100M or 20G, in bytes.
+///
+/// # Errors
+/// Where the text is none, or out of range.
+pub fn file_size(text: &str) -> Result<u64, String> {
+    bytes(text)
+        .filter(|n| (64 << 10..=1 << 50).contains(n))
+        .ok_or_else(|| format!("{text:?} is no size from 64K on"))
+}
+
+/// A number of bytes with a unit or without.
+pub(super) fn bytes(text: &str) -> Option<u64> {
     let (digits, unit) = match text.trim_end_matches(['K', 'k', 'M', 'm', 'G', 'g']) {
         digits if digits.len() + 1 == text.len() => {
             let unit = match text.as_bytes()[digits.len()] {
@@ -231,13 +291,7 @@ pub fn size(text: &str) -> Result<u32, String> {
         }
         _ => (text, 1),
     };
-    digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|n| n.checked_mul(unit))
-        .filter(|n| (4096..=1 << 30).contains(n))
-        .and_then(|n| u32::try_from(n).ok())
-        .ok_or_else(|| format!("{text:?} is no size from 4K to 1G"))
+    digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit))
 }
 
 fn hook(text: &str) -> Result<Hook, String> {

@@ -13,11 +13,19 @@ use crate::{render::Style, workload};
 
 mod bench;
 mod causes;
+mod command;
 mod decode;
 mod demo;
+mod diff;
+mod doctor;
 mod explain;
+mod export;
 mod fields;
-mod filters;
+pub(crate) mod filters;
+mod plot;
+pub(crate) mod record;
+mod recorded;
+mod report;
 mod schema;
 mod session;
 mod snapshot;
@@ -39,7 +47,10 @@ Examples:
   skmem demo                           see a socket go past its limit, explained
   skmem explain -p 4711 --duration 10s why the sockets of a process queue more than SO_SNDBUF
   skmem explain -- ./my-sender         run a command, and explain its sockets
+  skmem record -o run.skm -p 4711      the same into a file, for skmem report and skmem diff
   skmem trace --dport 443 --json | jq  every event of matching sockets
+  skmem plot run.skm -o run.html       a recorded socket over time, to zoom into
+  skmem export run.skm -f perfetto -o run.pftrace
   skmem demo article --fix eor         a case without and with a fix, side by side
   skmem causes tail-append             what a name in the output means, and what to do
   skmem snapshot                       all sockets' memory now, and whose it is
@@ -59,6 +70,16 @@ enum Command {
     Explain(Box<explain::Options>),
     /// Print each event of matching sockets, a line each
     Trace(Box<trace::Options>),
+    /// Record everything about matching sockets into a file, for report, diff and more
+    Record(Box<record::Options>),
+    /// Explain a recording, as `explain` would have (no root, any machine)
+    Report(report::Options),
+    /// Compare two recordings: before and after a change
+    Diff(diff::Options),
+    /// Draw a recorded socket over time: in the terminal, as SVG, PNG or HTML
+    Plot(plot::Options),
+    /// Write a recording for other programs: Perfetto, Parquet, Arrow, CSV, JSON
+    Export(export::Options),
     /// Reproduce a case on this kernel, with real sockets, and explain it
     Demo(Box<demo::Options>),
     /// Show every TCP socket's memory, whose it is, and whether it adds up (no eBPF, any user)
@@ -69,6 +90,8 @@ enum Command {
     Fields(fields::Options),
     /// Print the JSON Schema of a command's --json output
     Schema(schema::Options),
+    /// Say what this machine allows: kernel, rights, hooks, fields
+    Doctor(doctor::Options),
     /// Measure what tracing costs on this machine
     Bench(bench::Options),
     /// Explain the names of causes
@@ -131,11 +154,17 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Explain(options) => explain::run(*options, cli.verbose).await,
         Command::Trace(options) => trace::run(*options, cli.verbose).await,
+        Command::Record(options) => record::run(*options, cli.verbose).await,
+        Command::Report(options) => report::run(&options),
+        Command::Diff(options) => diff::run(&options),
+        Command::Plot(options) => plot::run(&options),
+        Command::Export(options) => export::run(&options),
         Command::Demo(options) => demo::run(*options, cli.verbose).await,
-        Command::Snapshot(options) => snapshot::run(*options).await,
+        Command::Snapshot(options) => snapshot::run(*options, cli.verbose).await,
         Command::Decode(options) => decode::run(&options),
         Command::Fields(options) => fields::run(&options),
         Command::Schema(options) => schema::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
         Command::Bench(options) => bench::run(options).await,
         Command::Causes(options) => causes::run(&options),
         Command::Workload(_) => Ok(ExitCode::SUCCESS),

@@ -1,42 +1,48 @@
 //! A trace under way: programs attached, records read, accounts at hand.
 
 use std::{
-    collections::HashSet,
     io,
     path::PathBuf,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result};
-use skmem_common::{account::Account, record::IDENT_CLOSED};
+use skmem_common::{
+    account::Account,
+    hook::Hook,
+    layout::Records,
+    record::{IDENT_CLOSED, Task},
+};
 
 use crate::{
     collect::{decode::Record, reader::Reader},
-    diag::holders,
-    explain::{Setting, Verdict},
+    diag::owners::{Owners, command_name},
+    explain::{Source, Verdict},
     kernel::{
-        counters::Totals,
-        system,
+        counters, system,
         tracer::{Options, Tracer},
     },
     model::replay::Replay,
+    recording::{End, HookTotal, KEEP_CLOSED, Kept, Totals, Worst},
 };
 
 /// How often closed sockets are collected.
 const HARVEST: Duration = Duration::from_millis(500);
-
-/// Closed sockets that are kept for the end; of more, those with the worst
-/// excess.
-const KEEP_CLOSED: usize = 1024;
 
 /// A trace under way.
 pub struct Session {
     tracer: Tracer,
     reader: Reader,
     replay: Replay,
-    closed: Vec<(Box<Account>, Option<bool>)>,
+    /// Records tell all of an account, so replay can be compared with it.
+    faithful: bool,
+    closed: Worst,
+    /// Closed sockets that a recorder has not taken yet; None: nobody records.
+    just_closed: Option<Vec<Kept>>,
     harvested: Instant,
     release: String,
+    /// Most records that can lie in the ring.
+    room: usize,
     namespaces: Vec<PathBuf>,
 }
 
@@ -74,9 +80,12 @@ impl Session {
             tracer,
             reader,
             replay: Replay::default(),
-            closed: Vec::new(),
+            faithful: options.records != Records::Transitions,
+            closed: Worst::new(KEEP_CLOSED),
+            just_closed: None,
             harvested: Instant::now(),
             release: system::release(),
+            room: options.ring_bytes.next_power_of_two() as usize / size_of::<Task>(),
             namespaces: Vec::new(),
         })
     }
@@ -133,67 +142,133 @@ impl Session {
         self.drain(each);
     }
 
-    /// Takes in what still lies in the ring.
+    /// Takes in what lies in the ring now.
     fn drain(&mut self, mut each: impl FnMut(&Record, &Replay)) {
         let replay = &mut self.replay;
-        while self.reader.drain(|record| {
-            replay.apply(record);
-            each(record, replay);
-        }) > 0
-        {}
+        // Not until it is empty: on a busy machine it never may be.
+        let mut left = self.room;
+        while left > 0 {
+            let n = self.reader.drain(|record| {
+                replay.apply(record);
+                each(record, replay);
+            });
+            if n == 0 {
+                break;
+            }
+            left = left.saturating_sub(n);
+        }
     }
 
     /// Whether a traced sender has been asleep for at least `long`.
     #[must_use]
     pub fn blocked_for(&self, long: Duration) -> bool {
+        self.any_asleep(long, |_| 0)
+    }
+
+    /// Whether a sleep that is on, or one that `also` tells of, is as long.
+    fn any_asleep(&self, long: Duration, also: impl Fn(&Account) -> u64) -> bool {
         let now = system::monotonic_ns();
         let long = u64::try_from(long.as_nanos()).unwrap_or(u64::MAX);
-        self.tracer
-            .table()
-            .accounts()
-            .any(|a| a.blocked.since_ns != 0 && now.saturating_sub(a.blocked.since_ns) >= long)
+        let asleep = |a: &Account| match a.blocked.since_ns {
+            0 => 0,
+            since => now.saturating_sub(since),
+        };
+        let mut accounts = self.tracer.table().accounts();
+        accounts.any(|a| asleep(&a).max(also(&a)) >= long)
+    }
+
+    /// Whether a traced sender has ever been asleep, or still is, for at least
+    /// `long`.
+    #[must_use]
+    pub fn was_blocked_for(&self, long: Duration) -> bool {
+        self.any_asleep(long, |a| a.blocked.longest_ns)
     }
 
     /// The verdicts on all sockets, worst first; `all` also those that never
     /// went over their limit.
     #[must_use]
     pub fn verdicts(&self, all: bool, at_end: bool) -> Vec<Verdict> {
+        self.judge(&self.gather(), all, at_end)
+    }
+
+    /// The verdicts on what was known at `end`.
+    #[must_use]
+    pub fn judge(&self, end: &End, all: bool, at_end: bool) -> Vec<Verdict> {
+        end.verdicts(&self.release, all, at_end, Source::Kernel)
+    }
+
+    /// All that is known now, but for the hooks' counters.
+    fn gather(&self) -> End {
         let mut open: Vec<_> = self.tracer.table().accounts().collect();
         name_holders(&mut open);
-        let skipped = self.tracer.skipped_runs();
-        let wmem_max = sysctl("net/core/wmem_max");
-        let lowat = sysctl("net/ipv4/tcp_notsent_lowat");
-        let judge = |account: &Account, stream_agrees: Option<bool>| {
-            Verdict::of(
-                account,
-                &Setting {
-                    kernel: &self.release,
-                    now_ns: system::monotonic_ns(),
-                    at_end,
-                    skipped_runs: skipped,
-                    wmem_max,
-                    notsent_lowat_sysctl: lowat,
-                    stream_agrees,
-                },
-            )
-        };
-        let mut accounts: Vec<(&Account, Option<bool>)> = open
+        let open = open.into_iter().map(|account| Kept {
+            stream_agrees: self.agrees(&account),
+            account,
+        });
+        let open: Vec<Kept> = open.collect();
+        End {
+            totals: Totals {
+                now_ns: system::monotonic_ns(),
+                wall_ns: wall_ns(),
+                skipped_runs: self.tracer.skipped_runs(),
+                sockets: open.len() as u64 + self.closed.count,
+                wmem_max: wmem_max(),
+                notsent_lowat: notsent_lowat(),
+                ..Totals::default()
+            },
+            open,
+            closed: self.closed.list(),
+        }
+    }
+
+    /// All that is known now, for the end of a recording.
+    ///
+    /// # Errors
+    /// Where the kernel refuses its counters.
+    pub fn end(&self, reason: &str) -> Result<End> {
+        let counted = self.totals()?;
+        let mut end = self.gather();
+        end.totals.reason = reason.to_owned();
+        end.totals.no_slot = counted.no_slot;
+        end.totals.hooks = Hook::ALL
             .iter()
-            .map(|a| (&**a, self.replay.agrees(a)))
-            .chain(self.closed.iter().map(|(a, agrees)| (&**a, *agrees)))
-            .filter(|(a, _)| all || a.ledger.worst_excess > 0)
+            .map(|hook| HookTotal {
+                hook: hook.name().to_owned(),
+                produced: counted.produced[*hook as usize],
+                lost: counted.lost[*hook as usize],
+            })
+            .filter(|h| h.produced != 0)
             .collect();
-        accounts.sort_by_key(|(a, _)| std::cmp::Reverse(a.ledger.worst_excess));
+        Ok(end)
+    }
+
+    /// The accounts of open sockets as they are now.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<Kept> {
+        let accounts = self.tracer.table().accounts();
         accounts
-            .into_iter()
-            .map(|(a, agrees)| judge(a, agrees))
+            .map(|account| Kept {
+                account,
+                stream_agrees: None,
+            })
             .collect()
+    }
+
+    /// Closed sockets from here on are kept for [`Session::take_closed`].
+    pub fn keep_closed(&mut self) {
+        self.just_closed = Some(Vec::new());
+    }
+
+    /// The sockets that were closed since this was last asked. All of their
+    /// records were handed on before.
+    pub fn take_closed(&mut self) -> Vec<Kept> {
+        self.just_closed.replace(Vec::new()).unwrap_or_default()
     }
 
     /// How many sockets there are, open and closed.
     #[must_use]
     pub fn sockets(&self) -> usize {
-        self.tracer.table().accounts().count() + self.closed.len()
+        self.tracer.table().accounts().count() + self.closed.count as usize
     }
 
     /// Records taken in.
@@ -206,7 +281,7 @@ impl Session {
     ///
     /// # Errors
     /// Where the kernel refuses.
-    pub fn totals(&self) -> Result<Totals> {
+    pub fn totals(&self) -> Result<counters::Totals> {
         Ok(self.tracer.totals()?)
     }
 
@@ -222,6 +297,11 @@ impl Session {
         &self.tracer
     }
 
+    /// See [`Replay::agrees`].
+    fn agrees(&self, account: &Account) -> Option<bool> {
+        self.faithful.then(|| self.replay.agrees(account)).flatten()
+    }
+
     /// The accounts of sockets that were destroyed.
     fn gone(&self) -> Vec<Box<Account>> {
         self.tracer
@@ -235,14 +315,16 @@ impl Session {
     fn harvest(&mut self, gone: Vec<Box<Account>>) -> Result<()> {
         for account in gone {
             self.tracer.free_slot(account.slot)?;
-            let agrees = self.replay.agrees(&account);
+            let agrees = self.agrees(&account);
             self.replay.forget(account.ident.id);
-            self.closed.push((account, agrees));
-        }
-        if self.closed.len() > KEEP_CLOSED {
-            self.closed
-                .sort_by_key(|(a, _)| std::cmp::Reverse(a.ledger.worst_excess));
-            self.closed.truncate(KEEP_CLOSED);
+            let kept = Kept {
+                account,
+                stream_agrees: agrees,
+            };
+            if let Some(list) = &mut self.just_closed {
+                list.push(kept.clone());
+            }
+            self.closed.push(kept);
         }
         Ok(())
     }
@@ -251,24 +333,38 @@ impl Session {
 /// Fills in whose the sockets are that nobody has used since they were
 /// adopted.
 fn name_holders(accounts: &mut [Box<Account>]) {
-    let unknown: HashSet<u32> = accounts
-        .iter()
-        .filter(|a| a.ident.pid == 0 && a.ident.inode != 0)
-        .map(|a| a.ident.inode)
-        .collect();
-    if unknown.is_empty() {
+    let unknown = |account: &Account| account.ident.pid == 0 && account.ident.inode != 0;
+    if !accounts.iter().any(|account| unknown(account)) {
         return;
     }
-    let holders = holders::of(&unknown);
-    for account in accounts {
-        if account.ident.pid == 0
-            && let Some(holder) = holders.get(&account.ident.inode)
-        {
-            account.ident.pid = holder.pid;
-            let name = &holder.comm.as_bytes()[..holder.comm.len().min(15)];
+    let owners = Owners::read().unwrap_or_default();
+    for account in accounts.iter_mut().filter(|account| unknown(account)) {
+        if let Some(held) = owners.of(account.ident.inode).next() {
+            account.ident.pid = held.pid;
+            let name = command_name(held.pid);
+            let name = &name.as_bytes()[..name.len().min(15)];
             account.ident.comm[..name.len()].copy_from_slice(name);
         }
     }
+}
+
+/// `net.core.wmem_max`, in bytes.
+#[must_use]
+pub fn wmem_max() -> Option<u32> {
+    sysctl("net/core/wmem_max")
+}
+
+/// `net.ipv4.tcp_notsent_lowat`, in bytes.
+#[must_use]
+pub fn notsent_lowat() -> Option<u32> {
+    sysctl("net/ipv4/tcp_notsent_lowat")
+}
+
+/// ns since 1970-01-01 UTC.
+#[must_use]
+pub fn wall_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// A sysctl that is one number.

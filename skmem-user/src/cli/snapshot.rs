@@ -1,4 +1,5 @@
-//! `skmem snapshot`: all sockets' memory at once, and the machine's account. No eBPF, no privileges.
+//! `skmem snapshot`: all sockets' memory at once, and the machine's account. No eBPF (but for `--probe`), no
+//! privileges.
 
 use std::{
     io::{BufWriter, IsTerminal as _, Write as _},
@@ -22,10 +23,12 @@ use crate::{
         delta::{Last, Turnover},
         group::{By, Group, group},
         order::{Sort, sort},
+        probe::Probe,
     },
 };
 
 mod choose;
+mod probe;
 mod watch;
 
 /// Sockets shown where nobody said how many.
@@ -47,10 +50,12 @@ Examples:
   skmem snapshot --explain --dport 5432   say in words what stands out for each
   skmem snapshot --by cgroup --all-netns  which container holds it (as root)
   skmem snapshot --sort fill --watch 1s   full send buffers first, with changes, each second
+  skmem snapshot --probe 3                what put the bytes into the three worst send queues (eBPF)
   skmem snapshot --check                  for monitoring: exit status 3 if memory is unaccounted for
   skmem snapshot --json | jq '.sockets[0]'
 
-Exit status: 0, 1 for a failure (or with --check, where it cannot be told), 2 for wrong usage,
+Exit status: 0, 1 for a failure (with --check, where it cannot be told; with --probe, where tracing
+is not possible: the snapshot is printed all the same), 2 for wrong usage,
 3 with --check where the account does not close within its bound.")]
 pub struct Options {
     #[command(flatten)]
@@ -92,6 +97,16 @@ pub struct Options {
     /// Look so many times, with --watch
     #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
+    /// Trace the send queues of the worst N sockets for a moment, and say which kernel code put their bytes
+    /// there (eBPF: root, or CAP_BPF and CAP_PERFMON) [N: 5]
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "5",
+          value_parser = clap::value_parser!(u8).range(1..=100),
+          conflicts_with_all = ["watch", "check", "csv", "by", "udp"], help_heading = "Why it is queued")]
+    probe: Option<u8>,
+    /// Trace for so long, with --probe
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s",
+          requires = "probe", help_heading = "Why it is queued")]
+    probe_time: Duration,
     /// Print one JSON object; with --watch, one a line (`skmem schema snapshot` describes it)
     #[arg(long, conflicts_with = "csv")]
     json: bool,
@@ -108,13 +123,14 @@ struct Look {
     captured: Captured,
     groups: Option<Vec<Group>>,
     turnover: Option<Turnover>,
+    probe: Option<Probe>,
 }
 
 /// Runs it.
 ///
 /// # Errors
 /// Where the kernel does not answer, or stdout cannot be written to.
-pub async fn run(options: Options) -> Result<ExitCode> {
+pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let filter = options.which.filter().map_err(Usage)?;
     if options.no_owners && (!filter.pids.is_empty() || filter.comm.is_some()) {
         return Err(Usage(anyhow::anyhow!(
@@ -148,20 +164,27 @@ pub async fn run(options: Options) -> Result<ExitCode> {
             captured,
             groups,
             turnover,
+            probe: None,
         })
     };
-    match options.watch {
-        Some(time) => watch::run(&options, time, look).await?,
-        None => {
-            let look = look()?;
-            if options.json || options.csv {
-                structured(look, &options, true)?;
-            } else {
-                print(&whole(&look, &options))?;
-            }
-        }
+    if let Some(time) = options.watch {
+        watch::run(&options, time, look).await?;
+        return Ok(ExitCode::SUCCESS);
     }
-    Ok(ExitCode::SUCCESS)
+    let look = match options.probe {
+        Some(most) => probe::run(most.into(), options.probe_time, verbose, look).await?,
+        None => look()?,
+    };
+    let failed = look
+        .probe
+        .as_ref()
+        .is_some_and(|probe| probe.failed.is_some());
+    if options.json || options.csv {
+        structured(look, &options, true)?;
+    } else {
+        print(&whole(&look, &options))?;
+    }
+    Ok(ExitCode::from(u8::from(failed)))
 }
 
 fn asked(options: &Options) -> capture::Options {
@@ -224,6 +247,10 @@ fn whole(look: &Look, options: &Options) -> String {
     let captured = &look.captured;
     let mut text = format!("{}\n\n", show::summary(&captured.account, &captured.kernel));
     text.push_str(&table(look, options, FEW, &style));
+    if let Some(probe) = &look.probe {
+        let show = how(look, options, FEW);
+        text.push_str(&show::probe(probe, &captured.rows, &show, &style));
+    }
     text.push('\n');
     text.push_str(&show::legend(&style));
     text.push_str(&show::account(&look.captured.account, &style));
@@ -236,6 +263,7 @@ fn structured(look: Look, options: &Options, head: bool) -> Result<()> {
     let Look {
         mut captured,
         mut groups,
+        probe,
         ..
     } = look;
     let most = options.limit.filter(|most| *most > 0).unwrap_or(usize::MAX);
@@ -251,7 +279,7 @@ fn structured(look: Look, options: &Options, head: bool) -> Result<()> {
             None => show::csv_rows(&captured.rows, at, head, &mut out)?,
         }
     } else {
-        serde_json::to_writer(&mut out, &snapshot(captured, groups))
+        serde_json::to_writer(&mut out, &snapshot(captured, groups, probe))
             .map_err(std::io::Error::from)?;
         out.write_all(b"\n")?;
     }
@@ -259,7 +287,7 @@ fn structured(look: Look, options: &Options, head: bool) -> Result<()> {
     Ok(())
 }
 
-fn snapshot(captured: Captured, groups: Option<Vec<Group>>) -> Snapshot {
+fn snapshot(captured: Captured, groups: Option<Vec<Group>>, probe: Option<Probe>) -> Snapshot {
     Snapshot {
         schema: SCHEMA,
         kernel: captured.kernel,
@@ -268,6 +296,7 @@ fn snapshot(captured: Captured, groups: Option<Vec<Group>>) -> Snapshot {
         account: captured.account,
         sockets: groups.is_none().then_some(captured.rows),
         groups,
+        probe,
         notes: captured.notes,
     }
 }
@@ -287,7 +316,7 @@ fn check(options: &Options) -> Result<ExitCode> {
     let outcome = captured.account.outcome;
     if options.json {
         captured.rows = Vec::new();
-        let text = serde_json::to_string(&snapshot(captured, None))?;
+        let text = serde_json::to_string(&snapshot(captured, None, None))?;
         print(&format!("{text}\n"))?;
     } else {
         let style = wide();

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Result;
 use clap::Args;
-use skmem_common::record::Event;
+use skmem_common::layout::Records;
 
 use super::{Usage, duration, filters::Filters, interrupted, session::Session, style};
 use crate::{
@@ -49,7 +49,7 @@ pub struct Options {
 pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let mut tracing = options.filters.options().map_err(Usage)?;
     tracing.verbose = verbose;
-    tracing.observe = true;
+    tracing.records = Records::Hooks;
     let mut session = Session::start(&tracing)?;
     let (namespaces, inodes) = options.filters.older();
     session.adopt(namespaces, &inodes);
@@ -128,29 +128,38 @@ impl Lines {
     }
 
     fn write(&mut self, record: &Record, replay: &Replay) {
-        let Record::Event(event) = record else { return };
-        if self.done() || self.failed.is_some() {
+        if !matches!(record, Record::Event(_) | Record::Receive(_))
+            || self.done()
+            || self.failed.is_some()
+        {
             return;
         }
         if self.printed == 0 {
-            self.style.zero_ns = event.time_ns;
+            self.style.zero_ns = record.time_ns();
         }
-        if let Err(e) = self.line(event, replay) {
+        if let Err(e) = self.line(record, replay) {
             self.failed = Some(e);
             return;
         }
         self.printed += 1;
     }
 
-    fn line(&mut self, event: &Event, replay: &Replay) -> std::io::Result<()> {
-        let socket = replay.socket(event.socket);
+    fn line(&mut self, record: &Record, replay: &Replay) -> std::io::Result<()> {
+        let (id, tid) = match record {
+            Record::Event(event) => (event.socket, event.tid),
+            Record::Receive(receive) => (receive.socket, receive.tid),
+            Record::Open(_) | Record::Task(_) => return Ok(()),
+        };
+        let socket = replay.socket(id);
         let who = socket.and_then(|s| s.ident.as_ref());
-        let comm = socket.and_then(|s| s.comms.get(&event.tid)).map(name);
+        let comm = socket.and_then(|s| s.comms.get(&tid)).map(name);
         let comm = comm.as_deref();
-        let line = if self.json {
-            render::event_json_line(event, who, comm)
-        } else {
-            render::event_line_by(event, who, comm, &self.style)
+        let line = match record {
+            Record::Event(event) if self.json => render::event_json_line(event, who, comm),
+            Record::Event(event) => render::event_line_by(event, who, comm, &self.style),
+            Record::Receive(receive) if self.json => render::receive_json_line(receive, who, comm),
+            Record::Receive(receive) => render::receive_line(receive, who, comm, &self.style),
+            Record::Open(_) | Record::Task(_) => return Ok(()),
         };
         writeln!(self.out, "{line}")
     }

@@ -3,7 +3,7 @@
 
 use skmem_common::{
     hook::Hook,
-    record::{Event, Header, OPS, Open, SHORT_EVENT, SHORT_OPS, Task, VERSION},
+    record::{Event, Header, OPS, Open, Receive, SHORT_EVENT, SHORT_OPS, Task, VERSION},
 };
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -16,6 +16,8 @@ pub enum Record {
     Open(Open),
     /// Another thread uses a socket.
     Task(Task),
+    /// A change of the receive side.
+    Receive(Receive),
 }
 
 /// Why bytes are no record.
@@ -70,6 +72,9 @@ impl Record {
             Hook::Task => Task::read_from_bytes(bytes)
                 .map(Self::Task)
                 .map_err(|_| wrong_length),
+            Hook::QueueRcv | Hook::Read => Receive::read_from_bytes(bytes)
+                .map(Self::Receive)
+                .map_err(|_| wrong_length),
             _ => {
                 let room = match bytes.len() {
                     SHORT_EVENT => SHORT_OPS,
@@ -95,6 +100,7 @@ impl Record {
             Self::Event(e) => Some((e.socket, e.event_no)),
             Self::Open(o) => Some((o.ident.id, o.event_no)),
             Self::Task(t) => Some((t.socket, t.event_no)),
+            Self::Receive(r) => Some((r.socket, r.event_no)),
         }
     }
 
@@ -105,6 +111,7 @@ impl Record {
             Self::Event(e) => e.time_ns,
             Self::Open(o) => o.time_ns,
             Self::Task(t) => t.time_ns,
+            Self::Receive(r) => r.time_ns,
         }
     }
 }
@@ -137,6 +144,18 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn the_receive_side() {
+        let mut bytes = event(Hook::Read, size_of::<Event>(), 0);
+        bytes.truncate(size_of::<Receive>());
+        bytes[0] = size_of::<Receive>() as u8;
+        match Record::decode(&bytes) {
+            Ok(Record::Receive(r)) => assert_eq!(r.time_ns, 7),
+            other => panic!("{other:?}"),
+        }
+        assert!(Record::decode(&event(Hook::Read, SHORT_EVENT, 0)).is_err());
     }
 
     #[test]

@@ -59,7 +59,8 @@ pub fn mem_pcpu_rsv() -> Option<u64> {
 }
 
 /// Major and minor number of a kernel release; zeros where it cannot be read.
-fn version(release: &str) -> (u32, u32) {
+#[must_use]
+pub fn version(release: &str) -> (u32, u32) {
     let mut numbers = release
         .split(|c: char| !c.is_ascii_digit())
         .map(|n| n.parse().unwrap_or(0));

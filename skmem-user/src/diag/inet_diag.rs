@@ -19,6 +19,9 @@ use super::{
 const WHAT: &str = "NETLINK_SOCK_DIAG";
 /// `SOCK_DIAG_BY_FAMILY`
 const BY_FAMILY: u16 = 20;
+/// `TCPDIAG_GETSOCK`: the older request for TCP, the only one that lists both families in one pass
+/// (`inet_diag_dump_compat`). A pass costs a walk over the whole table, whatever it is asked for.
+const TCP_BOTH: u16 = 18;
 /// `NLMSG_ERROR`
 const ERROR: u16 = 2;
 /// `NLMSG_DONE`
@@ -31,19 +34,12 @@ const REQ_PROTOCOL: u16 = 3;
 const HEADER: usize = 16;
 /// `struct nlmsghdr` and `struct inet_diag_req_v2`
 const REQUEST: usize = 72;
+/// `struct nlmsghdr` and `struct inet_diag_req`
+const OLD_REQUEST: usize = 76;
+/// The attributes that are wanted: each socket's memory and `TCP_INFO`.
+const EXTENSIONS: u8 = 1 << (TCP_INFO - 1) | 1 << (SKMEMINFO - 1);
 /// The kernel fills dumps in parts of at most 32 KiB (`netlink_dump`).
 const PART: usize = 64 << 10;
-
-/// What a dump asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ask {
-    /// Address family.
-    pub family: Family,
-    /// Protocol.
-    pub protocol: Protocol,
-    /// Whether each socket's memory and `TCP_INFO` are wanted, or only which sockets there are.
-    pub details: bool,
-}
 
 /// How a dump ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,7 +50,7 @@ pub struct Dumped {
     pub interrupted: bool,
 }
 
-/// Hands every socket that `ask` means, in the calling thread's network namespace, to `each`.
+/// Hands every socket of a protocol, IPv4 and IPv6, in the calling thread's network namespace, to `each`.
 ///
 /// A socket may be listed twice, or missed, when the kernel's table changes between two parts of the
 /// dump; its cookie tells it apart.
@@ -62,16 +58,40 @@ pub struct Dumped {
 /// # Errors
 /// Where the kernel refuses ([`DiagError::is_unsupported`]: the protocol's module is not there), or ends
 /// the dump early.
-pub fn dump(ask: Ask, mut each: impl FnMut(DiagSocket)) -> Result<Dumped> {
-    if ask.protocol == Protocol::Mptcp && !mptcp_is_known() {
+pub fn dump(protocol: Protocol, mut each: impl FnMut(DiagSocket)) -> Result<Dumped> {
+    if protocol == Protocol::Mptcp && !mptcp_is_known() {
         // A kernel that does not know the attribute would list raw sockets instead.
         return Err(failed(io::Error::from_raw_os_error(libc::ENOENT)));
     }
+    let mut dumped = Dumped::default();
+    if protocol == Protocol::Tcp {
+        match pass(&both_families(), protocol, &mut dumped, &mut each) {
+            // Refused before the first socket: the kernel may have given the older request up.
+            Err(error) if error.is_unsupported() => {}
+            other => return other.map(|()| dumped),
+        }
+    }
+    for family in [Family::Ipv4, Family::Ipv6] {
+        match pass(&request(protocol, family), protocol, &mut dumped, &mut each) {
+            // IPv6 is switched off: there are no such sockets.
+            Err(error) if error.is_unsupported() && family == Family::Ipv6 => {}
+            other => other?,
+        }
+    }
+    Ok(dumped)
+}
+
+/// One walk over the kernel's table.
+fn pass(
+    request: &[u8],
+    protocol: Protocol,
+    dumped: &mut Dumped,
+    each: &mut impl FnMut(DiagSocket),
+) -> Result<()> {
     let mut socket = Socket::new(NETLINK_SOCK_DIAG).map_err(failed)?;
     socket.bind_auto().map_err(failed)?;
     socket.connect(&SocketAddr::new(0, 0)).map_err(failed)?;
-    socket.send(&request(ask), 0).map_err(failed)?;
-    let mut dumped = Dumped::default();
+    socket.send(request, 0).map_err(failed)?;
     let mut part: Vec<u8> = Vec::with_capacity(PART);
     loop {
         part.clear();
@@ -82,8 +102,8 @@ pub fn dump(ask: Ask, mut each: impl FnMut(DiagSocket)) -> Result<Dumped> {
         if got == 0 || got > part.len() {
             return Err(DiagError::format(WHAT, "a datagram that was cut"));
         }
-        if read_part(&part, ask, &mut dumped, &mut each)? {
-            return Ok(dumped);
+        if read_part(&part, protocol, dumped, each)? {
+            return Ok(());
         }
     }
 }
@@ -99,28 +119,19 @@ fn failed(source: io::Error) -> DiagError {
 }
 
 /// `struct nlmsghdr`, `struct inet_diag_req_v2`, and for a protocol beyond 255 its attribute.
-fn request(ask: Ask) -> Vec<u8> {
-    let family = match ask.family {
+fn request(protocol: Protocol, family: Family) -> Vec<u8> {
+    let family = match family {
         Family::Ipv4 => libc::AF_INET,
         Family::Ipv6 => libc::AF_INET6,
     };
-    let (protocol, wide) = match ask.protocol {
+    let (protocol, wide) = match protocol {
         Protocol::Tcp => (libc::IPPROTO_TCP, None),
         Protocol::Udp => (libc::IPPROTO_UDP, None),
         Protocol::Mptcp => (libc::IPPROTO_RAW, Some(libc::IPPROTO_MPTCP)),
     };
-    let extensions = if ask.details {
-        1 << (TCP_INFO - 1) | 1 << (SKMEMINFO - 1)
-    } else {
-        0
-    };
     let len = REQUEST + wide.map_or(0, |_| 8);
-    let mut bytes = Vec::with_capacity(len);
-    bytes.extend((len as u32).to_ne_bytes());
-    bytes.extend(BY_FAMILY.to_ne_bytes());
-    bytes.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
-    bytes.extend([0; 8]);
-    bytes.extend([family as u8, protocol as u8, extensions, 0]);
+    let mut bytes = header(len, BY_FAMILY);
+    bytes.extend([family as u8, protocol as u8, EXTENSIONS, 0]);
     // Every state.
     bytes.extend(u32::MAX.to_ne_bytes());
     // struct inet_diag_sockid: any.
@@ -133,10 +144,33 @@ fn request(ask: Ask) -> Vec<u8> {
     bytes
 }
 
+/// `struct nlmsghdr`, `struct inet_diag_req`: TCP of both families.
+fn both_families() -> Vec<u8> {
+    let mut bytes = header(OLD_REQUEST, TCP_BOTH);
+    // The family (any), and two lengths that no kernel reads.
+    bytes.extend([libc::AF_UNSPEC as u8, 0, 0, EXTENSIONS]);
+    // struct inet_diag_sockid: any.
+    bytes.extend([0; 48]);
+    // Every state.
+    bytes.extend(u32::MAX.to_ne_bytes());
+    // idiag_dbs, which no kernel reads.
+    bytes.extend([0; 4]);
+    bytes
+}
+
+fn header(len: usize, kind: u16) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(len);
+    bytes.extend((len as u32).to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    bytes.extend([0; 8]);
+    bytes
+}
+
 /// Reads the messages in one datagram; true at the end of the dump.
 fn read_part(
     mut rest: &[u8],
-    ask: Ask,
+    protocol: Protocol,
     dumped: &mut Dumped,
     each: &mut impl FnMut(DiagSocket),
 ) -> Result<bool> {
@@ -149,7 +183,7 @@ fn read_part(
             DONE => return refusal(body).map_or(Ok(true), Err),
             ERROR => return refusal(body).map_or(Ok(true), Err),
             OVERRUN => return Err(DiagError::format(WHAT, "messages were lost")),
-            BY_FAMILY => match DiagSocket::parse(body, ask.protocol) {
+            BY_FAMILY | TCP_BOTH => match DiagSocket::parse(body, protocol) {
                 Some(socket) => each(socket),
                 None => dumped.unreadable += 1,
             },
@@ -159,6 +193,17 @@ fn read_part(
         rest = rest.get(len..).unwrap_or_default();
     }
     Ok(false)
+}
+
+/// The sockets in one datagram, of whatever bytes: for tests.
+pub(crate) fn sockets_in(datagram: &[u8]) -> usize {
+    let mut found = 0;
+    for protocol in [Protocol::Tcp, Protocol::Mptcp, Protocol::Udp] {
+        let dumped = &mut Dumped::default();
+        // A refusal is as good an end as another.
+        let _ = read_part(datagram, protocol, dumped, &mut |_| found += 1);
+    }
+    found
 }
 
 /// The error number that `NLMSG_ERROR` and `NLMSG_DONE` begin with, if it is one.
@@ -174,12 +219,6 @@ mod tests {
     use super::*;
     use crate::diag::inet_diag_msg::tests::message;
 
-    const ASK: Ask = Ask {
-        family: Family::Ipv4,
-        protocol: Protocol::Tcp,
-        details: true,
-    };
-
     fn packet(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
         let len = (HEADER + body.len()) as u32;
         let mut bytes = len.to_ne_bytes().to_vec();
@@ -192,7 +231,7 @@ mod tests {
 
     fn read(part: &[u8]) -> (Result<bool>, Dumped, usize) {
         let (mut dumped, mut found) = (Dumped::default(), 0);
-        let end = read_part(part, ASK, &mut dumped, &mut |_| found += 1);
+        let end = read_part(part, Protocol::Tcp, &mut dumped, &mut |_| found += 1);
         (end, dumped, found)
     }
 
@@ -220,14 +259,47 @@ mod tests {
     }
 
     #[test]
-    fn mptcp_is_asked_for_by_attribute() {
-        let bytes = request(Ask {
-            protocol: Protocol::Mptcp,
-            ..ASK
-        });
+    fn mptcp_is_asked_for_by_attribute_and_tcp_for_both_families_at_once() {
+        let bytes = request(Protocol::Mptcp, Family::Ipv4);
         assert_eq!((bytes.len(), bytes[0]), (80, 80));
         assert_eq!(bytes[76..], 262_u32.to_ne_bytes());
-        assert_eq!((request(ASK).len(), request(ASK)[17]), (72, 6));
+        let tcp = request(Protocol::Tcp, Family::Ipv6);
+        assert_eq!((tcp.len(), tcp[16], tcp[17]), (72, 10, 6));
+        let both = both_families();
+        assert_eq!((both.len(), both[0], both[4], both[16]), (76, 76, 18, 0));
+        assert_eq!(both[68..72], u32::MAX.to_ne_bytes());
+    }
+
+    #[test]
+    fn one_pass_lists_what_a_pass_for_each_family_lists() {
+        let listeners = ["127.0.0.1:0", "[::1]:0"].map(std::net::TcpListener::bind);
+        let cookies: Vec<u64> = listeners
+            .iter()
+            .flatten()
+            .map(|listener| crate::diag::socket_cookie(std::os::fd::AsFd::as_fd(listener)).unwrap())
+            .collect();
+        let ours = |passes: &[Vec<u8>]| {
+            let mut found = Vec::new();
+            for bytes in passes {
+                pass(
+                    bytes,
+                    Protocol::Tcp,
+                    &mut Dumped::default(),
+                    &mut |socket| {
+                        if cookies.contains(&socket.cookie) {
+                            assert!(socket.mem.is_some());
+                            found.push((socket.cookie, socket.family, socket.sport));
+                        }
+                    },
+                )
+                .unwrap();
+            }
+            found.sort_unstable_by_key(|(cookie, ..)| *cookie);
+            found
+        };
+        let each = [Family::Ipv4, Family::Ipv6].map(|family| request(Protocol::Tcp, family));
+        assert_eq!(ours(&[both_families()]), ours(&each));
+        assert_eq!(ours(&each).len(), cookies.len());
     }
 
     proptest! {

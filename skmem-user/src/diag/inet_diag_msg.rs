@@ -13,6 +13,8 @@ use super::{Family, MemInfo, TcpInfo, TcpState};
 pub(super) const TCP_INFO: u16 = 2;
 /// `INET_DIAG_SKMEMINFO`
 pub(super) const SKMEMINFO: u16 = 7;
+/// `INET_DIAG_MARK`
+const MARK: u16 = 15;
 /// `INET_DIAG_ULP_INFO`
 const ULP_INFO: u16 = 19;
 /// `INET_DIAG_CGROUP_ID`
@@ -105,6 +107,8 @@ pub struct DiagSocket {
     pub cgroup: Option<u64>,
     /// `INET_DIAG_ULP_INFO` (5.4; up to 6.x only told to CAP_NET_ADMIN).
     pub upper_layer: Option<UpperLayer>,
+    /// The kernel told what it tells CAP_NET_ADMIN only: the upper layer is absent where there is none.
+    pub told_all: bool,
 }
 
 impl DiagSocket {
@@ -138,6 +142,7 @@ impl DiagSocket {
             tcp: None,
             cgroup: None,
             upper_layer: None,
+            told_all: false,
         };
         socket.attributes(&body[MESSAGE..]);
         Some(socket)
@@ -157,6 +162,8 @@ impl DiagSocket {
                     let id = value.get(..8).and_then(|id| id.try_into().ok());
                     self.cgroup = id.map(u64::from_ne_bytes);
                 }
+                // Every socket has one, and nobody else is told (inet_diag_msg_attrs_fill).
+                MARK => self.told_all = true,
                 ULP_INFO => self.upper_layer = upper_layer(value),
                 _ => {}
             }
@@ -241,6 +248,7 @@ pub(super) mod tests {
         body[68..72].copy_from_slice(&99_u32.to_ne_bytes());
         body.extend(attribute(SKMEMINFO, &[1; 36]));
         body.extend(attribute(TCP_INFO, &[1; 232]));
+        body.extend(attribute(MARK, &[0; 4]));
         body.extend(attribute(CGROUP_ID, &5_u64.to_ne_bytes()));
         let name = attribute(ULP_NAME, b"tls\0");
         body.extend(attribute(ULP_INFO | 0x8000, &name));
@@ -266,6 +274,7 @@ pub(super) mod tests {
             (socket.cgroup, socket.upper_layer),
             (Some(5), Some(UpperLayer::Tls))
         );
+        assert!(socket.told_all);
     }
 
     #[test]

@@ -6,9 +6,9 @@
 
 pub mod account_sources;
 pub mod cgroups;
+mod empty_skb;
 mod endpoint;
 mod error;
-pub mod holders;
 pub mod inet_diag;
 mod inet_diag_msg;
 mod meminfo;
@@ -23,6 +23,7 @@ mod sysctl;
 mod tcp_info;
 mod truth;
 
+pub use empty_skb::empty_skb;
 pub use endpoint::{Endpoint, Family};
 pub use error::{DiagError, Result};
 pub use inet_diag_msg::{DiagSocket, Protocol, Timer, UpperLayer};

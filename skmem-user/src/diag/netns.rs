@@ -1,7 +1,7 @@
 //! The machine's network namespaces: finding them, and asking a question inside one.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fs::{self, File},
     io,
     os::{fd::AsFd, unix::fs::MetadataExt},
@@ -10,6 +10,8 @@ use std::{
 };
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::owners::Owners;
 
 /// Where `ip netns` keeps names.
 const NAMED: &str = "/run/netns";
@@ -99,6 +101,29 @@ pub fn find(held: &HashMap<u64, PathBuf>) -> io::Result<Namespaces> {
     Ok(Namespaces { all, denied })
 }
 
+/// Ways into namespaces, each once: those in which these processes live, those that are mounted, and those
+/// that `owners` (which may know of these processes only) found open.
+#[must_use]
+pub fn of(pids: &[u32], owners: &Owners) -> Vec<PathBuf> {
+    let lived = pids
+        .iter()
+        .map(|pid| PathBuf::from(format!("/proc/{pid}/ns/net")));
+    let open = owners.held_namespaces().values().cloned();
+    let nsfs = own()
+        .and_then(|own| fs::metadata(own.path))
+        .map(|meta| meta.dev());
+    let mut seen = HashSet::new();
+    lived
+        .chain(mounted())
+        .chain(open)
+        .filter(|path| {
+            fs::metadata(path).is_ok_and(|meta| {
+                nsfs.as_ref().is_ok_and(|nsfs| meta.dev() == *nsfs) && seen.insert(meta.ino())
+            })
+        })
+        .collect()
+}
+
 /// Namespaces that are mounted somewhere in our mount namespace.
 fn mounted() -> Vec<PathBuf> {
     let named = fs::read_dir(NAMED).into_iter().flatten().flatten();
@@ -144,6 +169,20 @@ mod tests {
         let own = own().unwrap();
         assert_eq!(found[0].inode, own.inode);
         assert_eq!(found.iter().filter(|n| n.inode == own.inode).count(), 1);
+    }
+
+    #[test]
+    fn two_processes_of_one_namespace_are_one_way_in() {
+        let own = own().unwrap().inode;
+        let me = std::process::id();
+        let ways = of(&[me, me], &Owners::among(vec![me]));
+        let ours = |path: &&PathBuf| fs::metadata(path).is_ok_and(|meta| meta.ino() == own);
+        assert_eq!(ways.iter().filter(ours).count(), 1);
+        assert!(
+            of(&[u32::MAX], &Owners::default())
+                .iter()
+                .all(|path| path.exists())
+        );
     }
 
     #[test]

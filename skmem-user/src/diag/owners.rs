@@ -7,18 +7,27 @@ use std::{
     collections::HashMap,
     fs::{self, File},
     io,
-    mem::MaybeUninit,
+    mem::{self, MaybeUninit},
     num::NonZero,
+    os::{
+        fd::OwnedFd,
+        unix::{fs::MetadataExt as _, net::UnixDatagram},
+    },
     panic::resume_unwind,
     path::PathBuf,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
-use rustix::fs::{Mode, OFlags, RawDir, readlinkat_raw};
+use rustix::{
+    fs::{Mode, OFlags, RawDir, readlinkat_raw},
+    path::DecInt,
+};
 
 /// More than this are no faster: they meet in the same kernel locks.
 const MOST_THREADS: usize = 4;
+/// Descriptors of one process that a thread looks at before it asks for the next task.
+const PART: usize = 512;
 
 /// One descriptor that refers to a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,16 +57,19 @@ impl Owners {
     /// # Errors
     /// Where `/proc` itself cannot be read.
     pub fn read() -> io::Result<Self> {
-        let pids: Vec<u32> = fs::read_dir("/proc")?
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .collect();
-        let next = AtomicUsize::new(0);
+        Ok(Self::among(processes()?))
+    }
+
+    /// Looks at these processes only.
+    #[must_use]
+    pub fn among(pids: Vec<u32>) -> Self {
+        let work = Work::new(pids);
         let threads = thread::available_parallelism()
             .map_or(1, NonZero::get)
             .min(MOST_THREADS);
         let parts: Vec<Self> = thread::scope(|scope| {
             let workers: Vec<_> = (0..threads)
-                .map(|_| scope.spawn(|| Self::some(&pids, &next)))
+                .map(|_| scope.spawn(|| Self::some(&work)))
                 .collect();
             workers
                 .into_iter()
@@ -72,19 +84,24 @@ impl Owners {
             owners.denied += part.denied;
         }
         owners.held.sort_unstable();
-        Ok(owners)
+        owners
     }
 
-    /// Looks at processes until none is left that no other thread has taken.
-    fn some(pids: &[u32], next: &AtomicUsize) -> Self {
+    /// Does what no other thread has taken, until nothing is left.
+    fn some(work: &Work) -> Self {
         let mut owners = Self::default();
         let mut room = vec![MaybeUninit::uninit(); 32 << 10];
-        while let Some(pid) = pids.get(next.fetch_add(1, Ordering::Relaxed)) {
-            match owners.process(*pid, &mut room) {
-                Ok(()) => owners.read += 1,
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => owners.denied += 1,
-                // Gone meanwhile.
-                Err(_) => {}
+        while let Some(task) = work.take() {
+            match task {
+                Task::Part(part) => owners.part(&part),
+                Task::Process(pid, _reading) => match owners.process(pid, &mut room, work) {
+                    Ok(()) => owners.read += 1,
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                        owners.denied += 1;
+                    }
+                    // Gone meanwhile.
+                    Err(_) => {}
+                },
             }
         }
         owners
@@ -111,27 +128,50 @@ impl Owners {
         &self.namespaces
     }
 
-    fn process(&mut self, pid: u32, room: &mut [MaybeUninit<u8>]) -> io::Result<()> {
-        let directory = rustix::fs::open(
+    /// Lists a process's descriptors; the links of the first few are read at once, those of others by whoever
+    /// has time.
+    fn process(&mut self, pid: u32, room: &mut [MaybeUninit<u8>], work: &Work) -> io::Result<()> {
+        let directory = Arc::new(rustix::fs::open(
             format!("/proc/{pid}/fd"),
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
-        )?;
-        let mut entries = RawDir::new(&directory, room);
+        )?);
+        let mut fds = Vec::new();
+        let mut entries = RawDir::new(&*directory, room);
+        let part = |fds| Part {
+            pid,
+            directory: Arc::clone(&directory),
+            fds,
+        };
         while let Some(entry) = entries.next() {
             let Ok(entry) = entry else { break };
-            let name = entry.file_name();
-            let Some(fd) = name.to_str().ok().and_then(|name| name.parse().ok()) else {
+            let name = entry.file_name().to_str().ok();
+            let Some(fd) = name.and_then(|name| name.parse().ok()) else {
                 continue;
             };
+            fds.push(fd);
+            if fds.len() == PART {
+                work.put(part(mem::take(&mut fds)));
+            }
+        }
+        self.part(&part(fds));
+        Ok(())
+    }
+
+    fn part(&mut self, part: &Part) {
+        for fd in &part.fds {
             // Longer links are files.
             let mut link = [MaybeUninit::uninit(); 40];
-            let Ok((link, _)) = readlinkat_raw(&directory, name, &mut link) else {
+            let name = DecInt::new(*fd);
+            let Ok((link, _)) = readlinkat_raw(&*part.directory, name.as_c_str(), &mut link) else {
                 continue;
             };
-            self.descriptor(Descriptor { pid, fd }, link);
+            let held = Descriptor {
+                pid: part.pid,
+                fd: *fd,
+            };
+            self.descriptor(held, link);
         }
-        Ok(())
     }
 
     fn descriptor(&mut self, held: Descriptor, link: &[u8]) {
@@ -144,6 +184,131 @@ impl Owners {
                 .or_insert_with(|| format!("/proc/{}/fd/{}", held.pid, held.fd).into());
         }
     }
+}
+
+/// Some descriptors of a process.
+struct Part {
+    pid: u32,
+    directory: Arc<OwnedFd>,
+    fds: Vec<i32>,
+}
+
+/// What a thread does next.
+enum Task<'a> {
+    Process(u32, Reading<'a>),
+    Part(Part),
+}
+
+/// What is left to do. One process may hold nearly all descriptors of a machine, so its descriptors are shared
+/// out, too.
+struct Work {
+    left: Mutex<Left>,
+    more: Condvar,
+}
+
+struct Left {
+    pids: Vec<u32>,
+    parts: Vec<Part>,
+    /// Processes that are being listed: more parts may come of them.
+    listing: usize,
+}
+
+impl Work {
+    fn new(pids: Vec<u32>) -> Self {
+        let left = Left {
+            pids,
+            parts: Vec::new(),
+            listing: 0,
+        };
+        Self {
+            left: Mutex::new(left),
+            more: Condvar::new(),
+        }
+    }
+
+    fn left(&self) -> MutexGuard<'_, Left> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next task; waits where other threads may still find some.
+    fn take(&self) -> Option<Task<'_>> {
+        let mut left = self.left();
+        loop {
+            if let Some(part) = left.parts.pop() {
+                return Some(Task::Part(part));
+            }
+            if let Some(pid) = left.pids.pop() {
+                left.listing += 1;
+                return Some(Task::Process(pid, Reading(self)));
+            }
+            if left.listing == 0 {
+                return None;
+            }
+            left = self.more.wait(left).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn put(&self, part: Part) {
+        self.left().parts.push(part);
+        self.more.notify_one();
+    }
+}
+
+/// A process is being listed, while this lives.
+struct Reading<'a>(&'a Work);
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        let mut left = self.0.left();
+        left.listing -= 1;
+        if left.listing == 0 {
+            self.0.more.notify_all();
+        }
+    }
+}
+
+/// Which sockets are new: those that were opened after this was made, and few others.
+///
+/// Inodes of sockets count up; each CPU takes 1,024 of them at a time (`get_next_ino`).
+#[derive(Debug, Clone, Copy)]
+pub struct Since {
+    first: Option<u32>,
+    cpus: i64,
+}
+
+impl Since {
+    /// From now on.
+    #[must_use]
+    pub fn now() -> Self {
+        let inode = UnixDatagram::unbound()
+            .and_then(|socket| File::from(OwnedFd::from(socket)).metadata())
+            .map(|meta| meta.ino() as u32);
+        // More than there are do no harm.
+        let cpus = thread::available_parallelism().map_or(64, |n| n.get().max(64));
+        Self {
+            first: inode.ok(),
+            cpus: cpus as i64,
+        }
+    }
+
+    /// Whether the socket with this inode may have been opened since.
+    #[must_use]
+    pub fn may_have(self, inode: u32) -> bool {
+        self.first.is_none_or(|first| {
+            let behind = first.wrapping_sub(inode).cast_signed();
+            i64::from(behind) < 1024 * self.cpus
+        })
+    }
+}
+
+/// All processes that can be seen.
+///
+/// # Errors
+/// Where `/proc` cannot be read.
+pub fn processes() -> io::Result<Vec<u32>> {
+    let pids =
+        fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    Ok(pids.collect())
 }
 
 /// `N` of `kind:[N]` (`sockfs_dname`, `ns_dname`).
@@ -187,7 +352,7 @@ pub fn borrow(held: Descriptor) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, os::fd::AsRawFd, os::unix::fs::MetadataExt};
+    use std::{net::TcpListener, os::fd::AsRawFd};
 
     use super::*;
 
@@ -210,6 +375,40 @@ mod tests {
         assert!(is_tcp(Descriptor { pid, fd }));
         assert!(!is_tcp(Descriptor { pid, fd: 0 }));
         assert!(!command_name(pid).is_empty());
+    }
+
+    #[test]
+    fn sockets_opened_later_are_new_and_the_first_of_all_is_not() {
+        let since = Since::now();
+        let later = TcpListener::bind("127.0.0.1:0").unwrap();
+        let inode = fs::metadata(format!("/proc/self/fd/{}", later.as_raw_fd())).unwrap();
+        assert!(since.may_have(inode.ino() as u32));
+        let old = Since {
+            first: Some(1_000_000),
+            cpus: 2,
+        };
+        assert!(!old.may_have(1_000_000 - 2048) && old.may_have(1_000_000 - 2047));
+        let wrapped = Since {
+            first: Some(5),
+            cpus: 2,
+        };
+        assert!(wrapped.may_have(u32::MAX) && !wrapped.may_have(u32::MAX - 4096));
+    }
+
+    #[test]
+    fn descriptors_of_one_process_are_found_however_many_there_are() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let twins: Vec<_> = (0..PART * 3 / 2)
+            .map(|_| listener.try_clone().unwrap())
+            .collect();
+        let path = format!("/proc/self/fd/{}", listener.as_raw_fd());
+        let inode = fs::metadata(path).unwrap().ino() as u32;
+        let owners = Owners::read().unwrap();
+        assert_eq!(owners.of(inode).count(), twins.len() + 1);
+        let me = Owners::among(vec![std::process::id()]);
+        assert_eq!(me.of(inode).count(), twins.len() + 1);
+        assert_eq!((me.read, me.denied), (1, 0));
+        assert_eq!(Owners::among(vec![u32::MAX]).read, 0);
     }
 
     #[test]

@@ -13,8 +13,8 @@ use super::{
     Setting, advice, checks,
     fields::{Asked, At, Queue, moves},
     verdict::{
-        Admission, Blocked, CauseSum, CauseTotal, LimitChange, PeerWindow, SCHEMA, SelfCheck,
-        Socket, Verdict,
+        Admission, Blocked, CauseSum, CauseTotal, LimitChange, Memory, PeerWindow, Receive, SCHEMA,
+        SelfCheck, Socket, Verdict,
     },
 };
 
@@ -74,6 +74,8 @@ pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
         unattributed: unattributed.bytes,
         unattributed_count: unattributed.count,
         skipped_runs: setting.skipped_runs,
+        memory: Memory::of(account),
+        receive: Receive::of(account, setting),
         blocked: Blocked::of(account, setting),
         peer_window: PeerWindow::of(account, &at),
         lost_events: u64::from(account.lost),
@@ -84,14 +86,20 @@ pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
             ledger_closes: false,
             fields_match: false,
             stream_agrees: None,
+            pages_close: None,
         },
         explanation: Vec::new(),
         advice: Vec::new(),
         not_helpful: Vec::new(),
     };
-    verdict.self_check = SelfCheck::of(&verdict, &at, setting);
-    verdict.incomplete_because =
-        checks::missing(account, &at, &verdict.self_check, verdict.is_stuck());
+    verdict.self_check = SelfCheck::of(account, &verdict, &at, setting);
+    verdict.incomplete_because = checks::missing(
+        account,
+        &at,
+        &verdict.self_check,
+        verdict.is_stuck(),
+        setting.source,
+    );
     verdict.complete = verdict.incomplete_because.is_empty();
     verdict.explanation = advice::explanation(&verdict);
     verdict.advice = advice::useful(&verdict);

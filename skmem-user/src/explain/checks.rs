@@ -3,14 +3,19 @@
 use skmem_common::{account::Account, cause::Cause, ledger::Standing, record::IDENT_OLDER};
 
 use super::{
-    Setting,
+    Setting, Source,
     fields::At,
     numbers::grouped,
     verdict::{SelfCheck, Verdict},
 };
 
 impl SelfCheck {
-    pub(super) fn of(verdict: &Verdict, at: &At<'_>, setting: &Setting<'_>) -> Self {
+    pub(super) fn of(
+        account: &Account,
+        verdict: &Verdict,
+        at: &At<'_>,
+        setting: &Setting<'_>,
+    ) -> Self {
         let since: i64 = verdict.causes.iter().map(|c| c.bytes).sum();
         let totals = verdict.ledger.iter().map(|c| c.bytes);
         let total = totals.fold(0, i64::wrapping_add);
@@ -19,6 +24,7 @@ impl SelfCheck {
             ledger_closes: verdict.wmem_queued == total,
             fields_match: at.fields_match,
             stream_agrees: setting.stream_agrees,
+            pages_close: pages_close(account),
         }
     }
 
@@ -29,12 +35,19 @@ impl SelfCheck {
     }
 }
 
+/// See [`SelfCheck::pages_close`].
+fn pages_close(account: &Account) -> Option<bool> {
+    let pages = &account.pages;
+    (pages.exempt == 0 && pages.checks != 0).then_some(pages.broken == 0)
+}
+
 /// What is missing, one sentence each; empty where the account is complete.
 pub(super) fn missing(
     account: &Account,
     at: &At<'_>,
     check: &SelfCheck,
     stuck: bool,
+    source: Source<'_>,
 ) -> Vec<String> {
     let mut missing = Vec::new();
     let mut say = |text: String| missing.push(text);
@@ -48,25 +61,45 @@ pub(super) fn missing(
                 .into(),
         );
     }
+    if check.pages_close == Some(false) {
+        say(format!(
+            "the memory charged to the socket is no whole number of pages ({} bytes over): \
+             something charges it that skmem does not know",
+            account.pages.remainder
+        ));
+    }
     if !at.sequence_exact {
         say("Send-Q, payload and window were read after wmem_queued had changed again".into());
     }
     if account.ident.flags & IDENT_OLDER != 0 {
         say(older(at.standing, stuck));
     }
+    let replayed = source != Source::Kernel;
+    if let Source::Records {
+        missing: Some(text),
+    } = source
+    {
+        say(text.to_owned());
+    }
     if account.lost != 0 {
+        let sums = if replayed {
+            "the sums lack what was booked in those after the last account from the kernel"
+        } else {
+            "the sums are the kernel's and exact, the event stream has gaps"
+        };
+        let lost = account.lost;
         say(format!(
-            "{} records of this socket found the ring full: the sums are the kernel's \
-             and exact, the event stream has gaps",
-            account.lost
+            "{lost} records of this socket found the ring full: {sums}"
         ));
     }
     if account.ops_lost != 0 {
-        say(format!(
-            "{} bookings found no room in a record: the sums are exact, the event stream \
-             has gaps",
-            account.ops_lost
-        ));
+        let sums = if replayed {
+            "the sums may lack some of them"
+        } else {
+            "the sums are exact, the event stream has gaps"
+        };
+        let lost = account.ops_lost;
+        say(format!("{lost} bookings found no room in a record: {sums}"));
     }
     missing
 }

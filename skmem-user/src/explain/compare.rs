@@ -141,6 +141,14 @@ impl Peak {
     }
 }
 
+impl Verdict {
+    /// Payload that the kernel took from the application in all, in bytes.
+    #[must_use]
+    pub fn taken(&self) -> i64 {
+        PAYLOAD.iter().map(|c| self.cause_total(c.name())).sum()
+    }
+}
+
 impl Run {
     /// From the verdicts on the worst and on the last instant, and what the
     /// records showed. A record may be lost, so the verdicts count too.
@@ -155,7 +163,6 @@ impl Run {
         for v in [&worst, last] {
             peak.raise(v.send_q, v.wmem_queued, v.excess);
         }
-        let payload = PAYLOAD.iter().map(|c| last.cause_total(c.name()));
         let skbs: i64 = SKBS.iter().map(|c| last.cause_total(c.name())).sum();
         let one = last.skb_truesize.filter(|one| *one > 0);
         Self {
@@ -166,7 +173,7 @@ impl Run {
             sndbuf: worst.sndbuf,
             size_goal: worst.size_goal,
             skb_overhead: worst.skb_overhead,
-            taken: payload.sum(),
+            taken: last.taken(),
             skbs_made: one.map(|one| skbs / one),
             segments,
             blocked_on: last.blocked.map(|b| b.on),
@@ -192,11 +199,7 @@ impl Comparison {
             scenario,
             fix,
             does,
-            change: Change {
-                peak_send_q: with.peak_send_q - without.peak_send_q,
-                peak_wmem_queued: with.peak_wmem_queued - without.peak_wmem_queued,
-                peak_excess: with.peak_excess - without.peak_excess,
-            },
+            change: Change::of(&without, &with),
             same_limit: without.sndbuf == with.sndbuf,
             outcome: Outcome::of(&without, &with),
             without,
@@ -205,8 +208,18 @@ impl Comparison {
     }
 }
 
+impl Change {
+    pub(super) fn of(without: &Run, with: &Run) -> Self {
+        Self {
+            peak_send_q: with.peak_send_q - without.peak_send_q,
+            peak_wmem_queued: with.peak_wmem_queued - without.peak_wmem_queued,
+            peak_excess: with.peak_excess - without.peak_excess,
+        }
+    }
+}
+
 impl Outcome {
-    fn of(without: &Run, with: &Run) -> Self {
+    pub(super) fn of(without: &Run, with: &Run) -> Self {
         if without.peak_excess <= 0 && with.peak_excess <= 0 {
             return Self::NothingToFix;
         }

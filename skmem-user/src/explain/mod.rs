@@ -6,6 +6,7 @@
 //! * [`texts`]: the words for each cause, their one source
 //! * [`pages`]: every name with its words, for `skmem causes`
 //! * [`compare`]: a case without and with a fix
+//! * [`diff`]: two recordings
 //! * [`remedies`]: the words for each piece of advice, their one source
 //!
 //! Where does a new cause go? `skmem-common`'s `cause.rs`; the compiler then
@@ -19,7 +20,9 @@ mod blocked;
 pub mod chain;
 mod checks;
 pub mod compare;
+pub mod diff;
 mod fields;
+mod memory;
 pub mod numbers;
 pub mod pages;
 pub mod remedies;
@@ -51,6 +54,20 @@ pub struct Setting<'a> {
     /// Replay of the records gives the kernel's account; None: not compared,
     /// or records were lost.
     pub stream_agrees: Option<bool>,
+    /// Where the account comes from.
+    pub source: Source<'a>,
+}
+
+/// Where an account comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source<'a> {
+    /// The programs in the kernel kept it: it is exact.
+    Kernel,
+    /// Replayed from records.
+    Records {
+        /// What of the socket's history is missing for that, in a sentence.
+        missing: Option<&'a str>,
+    },
 }
 
 impl Verdict {

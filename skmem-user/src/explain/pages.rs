@@ -13,24 +13,40 @@ use super::{
 /// What concerns memory, but no byte of `sk_wmem_queued`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Memory {
-    /// `sk_forced_mem_schedule`.
-    Forced,
-    /// `__sk_mem_schedule` said no.
+    /// `__sk_mem_schedule` said yes.
+    Granted,
+    /// It did so over `tcp_mem[2]`.
+    GrantedOverTcpMem,
+    /// It did so though the memory cgroup had refused.
+    GrantedOverMemcg,
+    /// It said no.
     Refused,
+    /// `SO_RESERVE_MEM`.
+    Reserved,
     /// What TLS in the kernel has collected of a record.
     KtlsRecord,
 }
 
 impl Memory {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Forced, Self::Refused, Self::KtlsRecord];
+    pub const ALL: &'static [Self] = &[
+        Self::Granted,
+        Self::GrantedOverTcpMem,
+        Self::GrantedOverMemcg,
+        Self::Refused,
+        Self::Reserved,
+        Self::KtlsRecord,
+    ];
 
     /// The name in output and docs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Forced => "forced",
+            Self::Granted => "granted",
+            Self::GrantedOverTcpMem => "granted-over-tcp_mem",
+            Self::GrantedOverMemcg => "granted-over-memcg",
             Self::Refused => "refused",
+            Self::Reserved => "reserve-mem",
             Self::KtlsRecord => "ktls-record",
         }
     }
@@ -170,8 +186,10 @@ pub fn all() -> Vec<Page> {
     let limits = LimitCause::ALL
         .iter()
         .map(|c| page(c.name(), Kind::LimitMove, texts::of_limit(*c)));
+    // A step that is also a move of the limit has one page.
     let steps = Step::ALL
         .iter()
+        .filter(|s| LimitCause::from_name(s.name()).is_none())
         .map(|s| page(s.name(), Kind::LimitChain, texts::of_step(*s)));
     let memory = Memory::ALL
         .iter()
@@ -201,7 +219,8 @@ const fn kind(cause: Cause) -> Kind {
         | Cause::SynData
         | Cause::SynAck
         | Cause::Fin
-        | Cause::MptcpSubflow => Kind::Growth,
+        | Cause::MptcpSubflow
+        | Cause::Forced => Kind::Growth,
         Cause::Ack
         | Cause::PartialAckTrim
         | Cause::TailMerge

@@ -89,6 +89,10 @@ pub struct Verdict {
     pub unattributed_count: u64,
     /// Program runs that the kernel skipped, of all sockets together.
     pub skipped_runs: u64,
+    /// What was asked of `__sk_mem_schedule` for this socket.
+    pub memory: Memory,
+    /// The receive side; None unless it was traced and something arrived.
+    pub receive: Option<Receive>,
     /// How the sender was held up; None where it never was.
     pub blocked: Option<Blocked>,
     /// The peer's window.
@@ -259,6 +263,77 @@ pub struct Blocked {
     pub lowat_inferred: bool,
 }
 
+/// `sk_forward_alloc`'s side: memory that the socket was granted, which is no
+/// byte of `wmem_queued` by itself. Counts since skmem saw the socket, up to
+/// when the account was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// Calls of `__sk_mem_schedule(SK_MEM_SEND)` that were granted.
+    pub granted: u64,
+    /// What they added to `sk_forward_alloc`.
+    pub granted_bytes: u64,
+    /// Of those, granted over `tcp_mem[2]` (the suppress branch).
+    pub granted_over_tcp_mem: u64,
+    /// Of those, granted though the memory cgroup had refused.
+    pub granted_over_memcg: u64,
+    /// Calls that were refused (`sock_exceed_buf_limit`).
+    pub refused: u64,
+    /// Of those, over `tcp_mem[2]`; the others by the memory cgroup or as more
+    /// than the socket's share under pressure.
+    pub refused_over_tcp_mem: u64,
+    /// Messages of a layer above TCP that were charged before they are in
+    /// `wmem_queued` (`sk_msg_alloc`: kTLS records, sockmap).
+    pub messages: u64,
+    /// The largest of them.
+    pub largest_message: u64,
+}
+
+/// The receive side of the socket (`--rx`), when the account was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Receive {
+    /// `rcv_nxt - copied_seq`: received and not read.
+    pub recv_q: i64,
+    /// `sk_rmem_alloc`: truesize of that; `r` in `ss -m`.
+    pub rmem_alloc: i64,
+    /// `sk_rcvbuf`: its limit; `rb`.
+    pub rcvbuf: i64,
+    /// `sk_backlog.len`: truesize of packets that wait for the socket's owner;
+    /// `bl`.
+    pub backlog: i64,
+    /// What is left of the window offered to the peer.
+    pub window: i64,
+    /// Times that it fell to 0.
+    pub zero_windows: u64,
+    /// The largest `rmem_alloc`.
+    pub fullest_rmem_alloc: i64,
+    /// `sk_rcvbuf` then.
+    pub fullest_rcvbuf: i64,
+    /// Recv-Q then.
+    pub fullest_recv_q: i64,
+    /// When that was, in ns of `CLOCK_MONOTONIC`.
+    pub fullest_ns: u64,
+    /// Segments that arrived (`tcp_queue_rcv`).
+    pub segments: u64,
+    /// Times that the application took data (`tcp_rcv_space_adjust`).
+    pub reads: u64,
+    /// Since the last one, in ns; None where there was none.
+    pub since_read_ns: Option<u64>,
+    /// How long what is unread has waited without any read, in ns; 0 where
+    /// nothing waits.
+    pub unread_ns: u64,
+    /// The longest such time, the present one included, in ns.
+    pub longest_unread_ns: u64,
+    /// `__sk_mem_schedule(SK_MEM_RECV)`: calls granted.
+    pub granted: u64,
+    /// What they added to `sk_forward_alloc`.
+    pub granted_bytes: u64,
+    /// Calls refused: what arrived was dropped.
+    pub refused: u64,
+    /// The peer is held up by this reader: what arrived has waited long, or
+    /// the window has been shut.
+    pub slow: bool,
+}
+
 /// Sleeps and refusals by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reasons {
@@ -296,6 +371,11 @@ pub struct SelfCheck {
     pub fields_match: bool,
     /// Replay of the records gives the kernel's account; None: not compared.
     pub stream_agrees: Option<bool>,
+    /// All memory charged to the socket, `wmem_queued + rmem_alloc +
+    /// forward_alloc`, was a whole number of pages whenever it was looked at;
+    /// None: never looked at, or it does not apply (`MSG_ZEROCOPY`, kTLS,
+    /// MPTCP charge otherwise).
+    pub pages_close: Option<bool>,
 }
 
 /// What a cause is.

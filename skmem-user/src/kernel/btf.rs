@@ -8,10 +8,14 @@ use std::{
 use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
 use skmem_common::layout::{FIELDS, Offsets};
 
-use super::{KernelError, Result};
+use super::{KernelError, Result, btf_vet};
 
 /// Where the running kernel shows its BTF.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// Structures of one name that are searched for a field; a kernel has one or
+/// two.
+const SAME_NAME: usize = 16;
 
 /// A kernel's type information, reduced to what skmem asks of it.
 #[derive(Debug)]
@@ -52,11 +56,20 @@ impl KernelBtf {
         Self::parse(path.to_path_buf(), bytes)
     }
 
+    /// Those bytes, wherever they are from.
+    ///
+    /// # Errors
+    /// As for [`KernelBtf::running`].
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
+        Self::parse(PathBuf::from("(bytes)"), bytes)
+    }
+
     fn parse(path: PathBuf, bytes: Vec<u8>) -> Result<Self> {
         let bad = |reason: String| KernelError::BadBtf {
             path: path.display().to_string(),
             reason,
         };
+        btf_vet::vet(&bytes).map_err(|reason| bad(reason.to_owned()))?;
         let types = TypeInformation::new(&Bytes(bytes)).map_err(|e| bad(format!("{e:?}")))?;
         let mut structs: HashMap<String, Vec<u32>> = HashMap::new();
         let mut parameters = HashMap::new();
@@ -89,13 +102,16 @@ impl KernelBtf {
                 .get(*ty)
                 .into_iter()
                 .flatten()
+                .take(SAME_NAME)
                 .find_map(|id| types.offset_of(*id, path).ok());
             let Some((_, at)) = found else {
                 let field = format!("{ty}.{path}");
                 if cost.is_empty() {
                     return Err(KernelError::NoField { field });
                 }
-                missing.push(MissingField { field, cost });
+                if *cost != "nothing" {
+                    missing.push(MissingField { field, cost });
+                }
                 continue;
             };
             let byte = match at {

@@ -24,7 +24,7 @@ pub struct CpuCounters {
 unsafe impl aya::Pod for CpuCounters {}
 
 /// The counters of all CPUs together.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Totals {
     /// Records made, by hook.
     pub produced: [u64; HOOKS],
@@ -38,7 +38,11 @@ impl Totals {
     /// Adds up.
     #[must_use]
     pub fn of(cpus: &[CpuCounters]) -> Self {
-        let mut sum = Self::default();
+        let mut sum = Self {
+            produced: [0; HOOKS],
+            lost: [0; HOOKS],
+            no_slot: 0,
+        };
         for cpu in cpus {
             for n in 0..HOOKS {
                 sum.produced[n] += cpu.produced[n];

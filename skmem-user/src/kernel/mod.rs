@@ -1,7 +1,8 @@
 //! The running kernel: what it has, what is attached to it, what it keeps.
 //! Nothing outside of this module knows aya.
 //!
-//! * [`btf`]: field offsets and function signatures
+//! * [`btf`]: field offsets and function signatures; `btf_vet` refuses what
+//!   no kernel would say
 //! * [`symbols`]: which kernel functions exist out of line
 //! * [`plan`]: which programs go onto which functions of this kernel
 //! * [`tracer`]: load, attach, enable; detach on drop. `attach` does one
@@ -9,10 +10,13 @@
 //! * [`table`]: the sockets' accounts, as the programs keep them
 //! * [`ring`]: the records, as bytes
 //! * [`counters`]: records made, lost, runs skipped
+//! * [`checkup`]: what this machine allows, for `skmem doctor`
 //! * [`system`]: release, clock, capabilities, limits
 
 mod attach;
 pub mod btf;
+mod btf_vet;
+pub mod checkup;
 pub mod counters;
 mod errors;
 mod existing;

@@ -70,10 +70,10 @@ macro_rules! probe {
 /// of line and yet never called).
 static PROBES: &[Probe] = &[
     probe!(SendmsgLocked, Essential, "tcp_sendmsg_locked": "sendmsg_locked_entry" @ Fentry, "sendmsg_locked_exit" @ Fexit),
-    probe!(AllocSkb, Essential, "tcp_stream_alloc_skb" / 3: "alloc_skb_entry" @ Fentry, "alloc_skb_exit" @ Fexit),
-    probe!(AllocSkb, Essential, "tcp_stream_alloc_skb" / 4: "alloc_skb_entry" @ Fentry, "alloc_skb_sized_exit" @ Fexit),
-    probe!(AllocSkb, Essential, "sk_stream_alloc_skb" / 4: "alloc_skb_entry" @ Fentry, "alloc_skb_sized_exit" @ Fexit),
-    probe!(MemSchedule, Essential, "__sk_mem_schedule": "mem_schedule_entry" @ Fentry, "mem_schedule_exit" @ Fexit),
+    probe!(AllocSkb, Essential, "tcp_stream_alloc_skb" / 3: "alloc_skb_exit" @ Fexit),
+    probe!(AllocSkb, Essential, "tcp_stream_alloc_skb" / 4: "alloc_skb_sized_exit" @ Fexit),
+    probe!(AllocSkb, Essential, "sk_stream_alloc_skb" / 4: "alloc_skb_sized_exit" @ Fexit),
+    probe!(MemSchedule, Essential, "__sk_mem_schedule": "mem_schedule_exit" @ Fexit),
     probe!(Ack, Exact, "tcp_ack": "ack_entry" @ Fentry, "ack_exit" @ Fexit),
     probe!(WriteXmit, Exact, "tcp_write_xmit": "write_xmit_entry" @ Fentry, "write_xmit_exit" @ Fexit),
     probe!(Fragment, Exact, "tcp_fragment": "fragment_entry" @ Fentry, "fragment_exit" @ Fexit),
@@ -96,6 +96,12 @@ static PROBES: &[Probe] = &[
     probe!(Setsockopt, Label, "sk_setsockopt" / 5: "setsockopt_exit" @ Fexit),
     probe!(Setsockopt, Label, "sock_setsockopt" / 5: "setsockopt_probe" @ Kprobe),
     probe!(WriteSpace, Label, "sk_stream_write_space": "write_space_entry" @ Fentry),
+    probe!(ForcedSchedule, Label, "sk_forced_mem_schedule": "forced_schedule_entry" @ Fentry),
+    probe!(MsgAlloc, Label, "sk_msg_alloc" / 4: "msg_alloc_exit" @ Fexit),
+    probe!(QueueRcv, Label, "tcp_queue_rcv": "queue_rcv_exit" @ Fexit),
+    probe!(Accept, Label, "inet_csk_accept" / 2: "accept_exit" @ Fexit),
+    probe!(Accept, Label, "inet_csk_accept" / 4: "accept_old_exit" @ Fexit),
+    probe!(Read, Label, "tcp_rcv_space_adjust": "space_adjust" @ Tracepoint),
     probe!(TrimHead, Label, "tcp_trim_head": "trim_head_entry" @ Fentry, "trim_head_exit" @ Fexit),
     probe!(RemoveEmpty, Label, "tcp_remove_empty_skb": "remove_empty_entry" @ Fentry, "remove_empty_exit" @ Fexit),
     probe!(LossProbe, Label, "tcp_send_loss_probe": "loss_probe_entry" @ Fentry, "loss_probe_exit" @ Fexit),
@@ -136,6 +142,11 @@ pub fn cost(hook: Hook) -> &'static str {
         Hook::RemoveEmpty => "skbs taken back unused will be inferred",
         Hook::LossProbe | Hook::WriteWakeup => "splits for probes will not be told apart",
         Hook::Reset => "queues emptied by a reset will show as purge",
+        Hook::ForcedSchedule => "traces will lack memory that is forced",
+        Hook::MsgAlloc => "memory that kTLS has charged and not queued yet will not be known",
+        Hook::QueueRcv => "data that arrives will not be traced",
+        Hook::Accept => "accepted connections are first seen when they read or send",
+        Hook::Read => "reads will not be traced",
         Hook::SetState => "traces will lack changes of state",
         Hook::Destroy => "closed sockets will stay in the table",
     }
@@ -166,6 +177,18 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Hooks that only some kernels have, where their lack costs nothing.
+    #[must_use]
+    pub fn is_expected_missing(hook: Hook) -> bool {
+        matches!(hook, Hook::Sendpages | Hook::MptcpFrag | Hook::MsgAlloc)
+    }
+
+    /// How much depends on a hook; None where no function serves it.
+    #[must_use]
+    pub fn need(hook: Hook) -> Option<Need> {
+        PROBES.iter().find(|p| p.hook == hook).map(|p| p.need)
+    }
+
     /// Makes the plan for a kernel. `without` names hooks to leave out.
     ///
     /// # Errors

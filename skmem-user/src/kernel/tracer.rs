@@ -10,8 +10,10 @@ use aya_log::EbpfLogger;
 use skmem_common::{
     filter::{BY_PID, Filter},
     hook::Hook,
-    layout::Offsets,
+    layout::{Offsets, Records, SHARED_ENABLED, SHARED_OVERHEAD},
 };
+
+use crate::diag::empty_skb;
 
 use super::{
     Result,
@@ -43,10 +45,11 @@ pub struct Options {
     pub ring_bytes: u32,
     /// Sockets traced at the same time.
     pub max_sockets: u32,
-    /// Make records, not only accounts.
-    pub records: bool,
-    /// Also attach the hooks that only observe, for traces: they book nothing.
-    pub observe: bool,
+    /// Which records to make; with [`Records::Hooks`] also the hooks are
+    /// attached that only observe.
+    pub records: Records,
+    /// Also trace the receive side.
+    pub rx: bool,
     /// Programs that return at once: what attaching alone costs.
     pub empty: bool,
     /// Hooks to leave out.
@@ -63,8 +66,8 @@ impl Default for Options {
             follow: false,
             ring_bytes: 8 << 20,
             max_sockets: 4096,
-            records: true,
-            observe: false,
+            records: Records::Calls,
+            rx: false,
             empty: false,
             without: Vec::new(),
             verbose: false,
@@ -82,6 +85,7 @@ pub struct Tracer {
     notes: Vec<String>,
     logger: Option<EbpfLogger<Stderr>>,
     types: Btf,
+    offsets: Offsets,
 }
 
 /// Where the programs' diagnostics go.
@@ -118,8 +122,12 @@ impl Tracer {
         let types = KernelBtf::running()?;
         let symbols = Symbols::running();
         let mut without = options.without.clone();
-        if !options.observe {
-            without.push(Hook::Sendmsg);
+        let observe = options.records == Records::Hooks;
+        if !observe {
+            without.extend(OBSERVE);
+        }
+        if !options.rx {
+            without.extend(RECEIVE);
         }
         let plan = Plan::new(&types, &symbols, &without)?;
         let mut notes: Vec<String> = types
@@ -130,8 +138,10 @@ impl Tracer {
         notes.extend(
             plan.missing
                 .iter()
-                .filter(|hook| !expected_missing(**hook))
-                .filter(|hook| options.observe || **hook != Hook::Sendmsg)
+                .filter(|hook| !Plan::is_expected_missing(**hook))
+                .filter(|hook| !options.without.contains(hook))
+                .filter(|hook| observe || !OBSERVE.contains(hook))
+                .filter(|hook| options.rx || !RECEIVE.contains(hook))
                 .map(|hook| format!("no {} in this kernel: {}", hook.name(), cost(*hook))),
         );
 
@@ -140,9 +150,10 @@ impl Tracer {
         let flags = [
             u32::from(symbols.surely_has("bpf_sk_storage_get_tracing_proto")),
             u32::from(symbols.surely_has("bpf_get_socket_ptr_cookie_proto")),
-            u32::from(options.records),
+            options.records as u32,
             u32::from(options.empty),
             u32::from(symbols.surely_has("bpf_iter_tcp_batch")),
+            u32::from(options.rx),
         ];
         let level = if options.verbose {
             log::Level::Debug as u8
@@ -161,6 +172,7 @@ impl Tracer {
             .override_global("RECORDS", &flags[2], true)
             .override_global("LOCKED_WALK", &flags[4], true)
             .override_global("EMPTY", &flags[3], true)
+            .override_global("RX", &flags[5], true)
             .override_global("AYA_LOG_LEVEL", &level, true)
             .map_max_entries("ACCOUNTS", slots)
             .map_max_entries("FREE_SLOTS", slots)
@@ -220,6 +232,7 @@ impl Tracer {
             notes,
             logger,
             types: btf,
+            offsets: offsets.0,
         };
         if options.filter.flags & BY_PID != 0 {
             for pid in &options.pids {
@@ -238,8 +251,14 @@ impl Tracer {
             .ebpf
             .map_mut("SHARED")
             .ok_or_else(|| internal("SHARED"))?;
+        // Not on a machine without loopback; each socket's own first skb tells it then.
+        let overhead = empty_skb().and_then(|bytes| bytes.try_into().ok());
+        let overhead: u32 = overhead.unwrap_or(0);
         Array::<_, u32>::try_from(map)
-            .and_then(|mut enabled| enabled.set(0, &1, 0))
+            .and_then(|mut shared| {
+                shared.set(SHARED_OVERHEAD, &overhead, 0)?;
+                shared.set(SHARED_ENABLED, &1, 0)
+            })
             .map_err(|e| refused("cannot start tracing", &e))
     }
 
@@ -336,6 +355,12 @@ impl Tracer {
         &self.attached
     }
 
+    /// Where this kernel keeps its fields.
+    #[must_use]
+    pub fn offsets(&self) -> Offsets {
+        self.offsets
+    }
+
     /// One line for each thing that this kernel lacks, with its cost.
     #[must_use]
     pub fn notes(&self) -> &[String] {
@@ -347,7 +372,8 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map> {
     ebpf.take_map(name).ok_or_else(|| internal(name))
 }
 
-/// Hooks that only some kernels have, where their lack costs nothing.
-fn expected_missing(hook: Hook) -> bool {
-    matches!(hook, Hook::Sendpages | Hook::MptcpFrag)
-}
+/// Hooks that book nothing.
+const OBSERVE: [Hook; 2] = [Hook::Sendmsg, Hook::ForcedSchedule];
+
+/// Hooks of the receive side.
+const RECEIVE: [Hook; 3] = [Hook::Accept, Hook::QueueRcv, Hook::Read];

@@ -13,10 +13,38 @@ use crate::explain::{
 };
 
 /// A line of the table: the two cells, and what to say of their difference.
-struct Row {
-    name: &'static str,
-    cells: [String; 2],
-    change: String,
+pub(super) struct Row {
+    pub name: &'static str,
+    pub cells: [String; 2],
+    pub change: String,
+}
+
+impl Row {
+    pub fn numbers(name: &'static str, a: i64, b: i64) -> Self {
+        Self {
+            name,
+            cells: [grouped(a), grouped(b)],
+            change: difference(a, b),
+        }
+    }
+
+    /// Times in ns.
+    pub fn times(name: &'static str, a: u64, b: u64) -> Self {
+        let change = match (a, b) {
+            _ if a == b => "the same".to_owned(),
+            (0, _) | (_, 0) => String::new(),
+            _ => {
+                let percent = i128::from(b) * 100 / i128::from(a) - 100;
+                let sign = if percent > 0 { "+" } else { "" };
+                format!("{sign}{percent} %")
+            }
+        };
+        Self {
+            name,
+            cells: [span(a), span(b)],
+            change,
+        }
+    }
 }
 
 /// Both runs as text. Ends with a newline.
@@ -26,33 +54,8 @@ pub fn comparison(c: &Comparison, style: &Style) -> String {
     hang(&mut out, "", 0, &answer(c), Some(Role::Title), style);
     let heading = format!("The case {} on {}", c.scenario, c.kernel);
     title(&mut out, &heading, style);
-    let rows = rows(c);
-    let width = |cell: &dyn Fn(&Row) -> usize, least: usize| {
-        let widest = rows.iter().map(cell).max();
-        widest.unwrap_or(0).max(least)
-    };
-    let name = width(&|r| r.name.len(), 0);
-    let one = width(&|r| r.cells[0].chars().count(), "without".len());
-    let two = width(&|r| r.cells[1].chars().count(), c.fix.len());
-    let line = |label: &str, cells: [&str; 2], change: &str| {
-        let line = format!(
-            "  {label:<name$}  {:>one$}  {:>two$}  {change}",
-            cells[0], cells[1]
-        );
-        line.trim_end().to_owned() + "\n"
-    };
-    out.push_str(&style.paint(
-        Role::Aside,
-        line("", ["without", c.fix], "change").trim_end(),
-    ));
-    out.push('\n');
-    for row in &rows {
-        out.push_str(&line(
-            row.name,
-            row.cells.each_ref().map(String::as_str),
-            &row.change,
-        ));
-    }
+    let rows = rows(&c.without, &c.with);
+    table(&mut out, &rows, ["without", c.fix], style);
     out.push('\n');
     let text = format!(
         "`{}` and `{}` explain them",
@@ -60,6 +63,33 @@ pub fn comparison(c: &Comparison, style: &Style) -> String {
     );
     hang(&mut out, "", 0, &text, Some(Role::Aside), style);
     out
+}
+
+/// Rows under their headings.
+pub(super) fn table(out: &mut String, rows: &[Row], heads: [&str; 2], style: &Style) {
+    let width = |cell: &dyn Fn(&Row) -> usize, least: usize| {
+        let widest = rows.iter().map(cell).max();
+        widest.unwrap_or(0).max(least)
+    };
+    let name = width(&|r| r.name.len(), 0);
+    let one = width(&|r| r.cells[0].chars().count(), heads[0].len());
+    let two = width(&|r| r.cells[1].chars().count(), heads[1].len());
+    let line = |label: &str, cells: [&str; 2], change: &str| {
+        let line = format!(
+            "  {label:<name$}  {:>one$}  {:>two$}  {change}",
+            cells[0], cells[1]
+        );
+        line.trim_end().to_owned() + "\n"
+    };
+    out.push_str(&style.paint(Role::Aside, line("", heads, "change").trim_end()));
+    out.push('\n');
+    for row in rows {
+        out.push_str(&line(
+            row.name,
+            row.cells.each_ref().map(String::as_str),
+            &row.change,
+        ));
+    }
 }
 
 /// Both runs as one line of JSON. Without a newline.
@@ -115,14 +145,9 @@ fn standing(run: &Run) -> String {
     }
 }
 
-fn rows(c: &Comparison) -> Vec<Row> {
-    let (a, b) = (&c.without, &c.with);
-    let number = |name: &'static str, of: &dyn Fn(&Run) -> i64| Row {
-        name,
-        cells: [grouped(of(a)), grouped(of(b))],
-        change: difference(of(a), of(b)),
-    };
-    let known = |n: Option<i64>| n.map_or("-".to_owned(), grouped);
+/// What of two runs is compared.
+pub(super) fn rows(a: &Run, b: &Run) -> Vec<Row> {
+    let number = |name: &'static str, of: &dyn Fn(&Run) -> i64| Row::numbers(name, of(a), of(b));
     let count = |name: &'static str, of: &dyn Fn(&Run) -> Option<i64>| Row {
         name,
         cells: [known(of(a)), known(of(b))],
@@ -151,6 +176,11 @@ fn rows(c: &Comparison) -> Vec<Row> {
         words("blocked on", &|r| r.blocked_on.unwrap_or("-").to_owned()),
         words("from first to last call", &|r| span(r.took_ns)),
     ]
+}
+
+/// `-` where it is not known.
+pub(super) fn known(n: Option<i64>) -> String {
+    n.map_or("-".to_owned(), grouped)
 }
 
 /// `-5,776 (-80 %)`; nothing where nothing changed.

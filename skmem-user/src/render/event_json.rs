@@ -49,7 +49,7 @@ struct Line<'a> {
 }
 
 #[derive(Serialize)]
-struct Socket {
+pub(super) struct Socket {
     id: u64,
     cookie: Option<u64>,
     slot: u32,
@@ -102,7 +102,7 @@ fn with_line<R>(
         cpu: event.header.cpu,
         hook: hook_name(event.header.hook),
         flags: flags(event.header.flags),
-        socket: socket(event, who),
+        socket: Socket::of(event.socket, event.slot, who),
         event_no: event.event_no,
         pid: task.then_some(event.pid),
         tid: task.then_some(event.tid),
@@ -142,16 +142,18 @@ fn before(event: &Event) -> Option<Before> {
     })
 }
 
-fn socket(event: &Event, who: Option<&Ident>) -> Socket {
-    Socket {
-        id: event.socket,
-        cookie: who.filter(|w| w.flags & IDENT_COOKIE != 0).map(|w| w.id),
-        slot: event.slot,
-        family: who.map(|w| if w.family == 10 { "inet6" } else { "inet" }),
-        src: who.map(|w| address(w.family, w.saddr)),
-        sport: who.map(|w| w.sport),
-        dst: who.map(|w| address(w.family, w.daddr)),
-        dport: who.map(|w| w.dport),
-        netns: who.map(|w| w.netns),
+impl Socket {
+    pub(super) fn of(id: u64, slot: u32, who: Option<&Ident>) -> Self {
+        Self {
+            id,
+            cookie: who.filter(|w| w.flags & IDENT_COOKIE != 0).map(|w| w.id),
+            slot,
+            family: who.map(|w| if w.family == 10 { "inet6" } else { "inet" }),
+            src: who.map(|w| address(w.family, w.saddr)),
+            sport: who.map(|w| w.sport),
+            dst: who.map(|w| address(w.family, w.daddr)),
+            dport: who.map(|w| w.dport),
+            netns: who.map(|w| w.netns),
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use skmem_common::{
     hook::Hook,
+    memory::Grant,
     record::{Event, FLAG_LOCKLESS, FLAG_STEP, FLAG_TASK, Ident},
 };
 
@@ -63,7 +64,7 @@ pub fn event_line_by(
         "{} {:>3} {:<22} {socket:<33} {} {w:>17} {:>9} {:>7} {:>9}  ",
         time(event.time_ns, style),
         event.header.cpu,
-        by(event, who, task),
+        by(event.header.flags, (event.pid, event.tid), who, task),
         style.paint(Role::Name, hook),
         view.sndbuf,
         view.forward_alloc,
@@ -86,7 +87,7 @@ pub fn event_line_by(
 
 /// Seconds with microseconds since the first event; one that was read out of
 /// order may be before it.
-fn time(ns: u64, style: &Style) -> String {
+pub(super) fn time(ns: u64, style: &Style) -> String {
     let (sign, ns) = match ns.checked_sub(style.zero_ns) {
         Some(ns) => ("", ns),
         None => ("-", style.zero_ns - ns),
@@ -97,15 +98,20 @@ fn time(ns: u64, style: &Style) -> String {
 }
 
 /// Who called: `comm/pid`, with the thread where it is not the first one.
-fn by(event: &Event, who: Option<&Ident>, task: Option<&str>) -> String {
-    if event.header.flags & FLAG_TASK == 0 {
+pub(super) fn by(
+    flags: u8,
+    (pid, tid): (u32, u32),
+    who: Option<&Ident>,
+    task: Option<&str>,
+) -> String {
+    if flags & FLAG_TASK == 0 {
         return "softirq".to_owned();
     }
-    let first = || who.filter(|w| w.pid == event.pid).map(|w| comm(&w.comm));
+    let first = || who.filter(|w| w.pid == pid).map(|w| comm(&w.comm));
     let name = task.map(str::to_owned).or_else(first).unwrap_or_default();
-    let mut by = format!("{}/{}", escaped(&name), event.pid);
-    if event.tid != event.pid {
-        let _ = write!(by, ":{}", event.tid);
+    let mut by = format!("{}/{pid}", escaped(&name));
+    if tid != pid {
+        let _ = write!(by, ":{tid}");
     }
     by
 }
@@ -126,13 +132,16 @@ fn call(event: &Event) -> Option<String> {
             }
         }
         Hook::MemSchedule => {
-            let granted = if ret != 0 { "granted" } else { "REFUSED" };
             let before = event.before.forward_alloc;
             format!(
-                "{} bytes {granted}: fwd {before}→{}",
-                event.arg, event.view.forward_alloc
+                "{}{} bytes {}: fwd {before}→{}",
+                if event.kind == 0 { "" } else { "receive: " },
+                event.arg,
+                grant(ret),
+                event.view.forward_alloc
             )
         }
+        Hook::ForcedSchedule => format!("{} bytes, whatever the limits say", event.arg),
         Hook::Zerocopy => format!("skb truesize {}", event.truesize),
         Hook::WaitMemory if event.kind == 1 => format!("sleeps: {}", wait_reason(event.arg)),
         Hook::WaitMemory => format!("held up: {}; {}", wait_reason(event.arg), answer(ret)),
@@ -143,6 +152,17 @@ fn call(event: &Event) -> Option<String> {
         Hook::SetState => format!("{}→{}", state(event.kind), state(event.arg.cast_unsigned())),
         _ => return None,
     })
+}
+
+fn grant(ret: i32) -> &'static str {
+    match Grant::from_i32(ret) {
+        Some(Grant::Granted) => "granted",
+        Some(Grant::GrantedOverTcpMem) => "granted over tcp_mem",
+        Some(Grant::GrantedOverMemcg) => "granted over the cgroup's limit",
+        Some(Grant::Refused) => "REFUSED",
+        Some(Grant::RefusedOverTcpMem) => "REFUSED over tcp_mem",
+        None => "answered unknown",
+    }
 }
 
 fn state(n: u32) -> &'static str {

@@ -4,6 +4,7 @@ use skmem_common::cause::{Cause, LimitCause};
 
 use super::{
     layout::hang,
+    memory,
     style::{Role, Style},
     units::{bytes, ratio},
     who::owner,
@@ -42,9 +43,15 @@ pub(super) fn write(out: &mut String, verdict: &Verdict, style: &Style) {
 }
 
 /// The answer.
-fn sentence(v: &Verdict) -> String {
+pub(super) fn sentence(v: &Verdict) -> String {
     let who = owner(&v.socket);
     let (w, limit, send_q) = (grouped(v.wmem_queued), grouped(v.sndbuf), bytes(v.send_q));
+    if let Some(r) = v.receive.filter(|r| r.slow && !v.over_limit) {
+        return format!(
+            "{who} does not read as fast as its peer sends: {}",
+            memory::answer(&r)
+        );
+    }
     if !v.over_limit {
         let held = match v.blocked {
             Some(b) if b.on == "limit" => ", though it was held up at it",

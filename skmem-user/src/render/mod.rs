@@ -7,19 +7,29 @@
 
 use std::io;
 
+use skmem_common::record::Ident;
+
 use crate::explain::Verdict;
 
 mod account;
 mod compare;
+mod date;
+mod diff;
+mod doctor;
 mod escape;
 mod event_json;
 mod event_line;
+pub mod export;
 mod headline;
 mod layout;
+mod listing;
+mod memory;
 mod ops;
 mod overview;
 mod pages;
 mod parts;
+pub mod plot;
+mod receive;
 pub mod snapshot;
 mod stuck;
 mod style;
@@ -29,10 +39,15 @@ mod units;
 mod who;
 
 pub use compare::{comparison, comparison_json};
+pub use date::utc;
+pub use diff::{difference, difference_json};
+pub use doctor::doctor;
 pub use event_json::{event_json, event_json_line};
 pub use event_line::{event_header, event_line, event_line_by};
+pub use listing::{Listed, listing, listing_json};
 pub use overview::overview;
 pub use pages::{cause_list, cause_page, causes_markdown};
+pub use receive::{receive_json_line, receive_line};
 pub use style::Style;
 
 /// A verdict as text: the answer first, the account that proves it, and what
@@ -47,6 +62,8 @@ pub fn text(verdict: &Verdict, style: &Style) -> String {
     stuck::write(&mut out, verdict, style);
     parts::explanation(&mut out, verdict, style);
     parts::holdup(&mut out, verdict, style);
+    memory::granted(&mut out, verdict, style);
+    memory::receive(&mut out, verdict, style);
     parts::advice(&mut out, verdict, style);
     out
 }
@@ -58,4 +75,28 @@ pub fn text(verdict: &Verdict, style: &Style) -> String {
 /// None in practice: a verdict holds nothing that JSON cannot.
 pub fn json(verdict: &Verdict) -> io::Result<String> {
     serde_json::to_string(verdict).map_err(io::Error::from)
+}
+
+/// Both ends of a socket as one word: `10.0.0.1:4000>10.0.0.2:5001`.
+#[must_use]
+pub fn ends(ident: &Ident) -> String {
+    who::short(ident)
+}
+
+/// Both ends and the owner of a socket, in a line.
+#[must_use]
+pub fn whose(ident: &Ident) -> String {
+    who::whose(ident)
+}
+
+/// A time in ns, in a unit that leaves it readable.
+#[must_use]
+pub fn time_span(ns: u64) -> String {
+    units::span(ns)
+}
+
+/// A command name, NUL-padded as the kernel has it.
+#[must_use]
+pub fn comm(comm: &[u8; 16]) -> String {
+    who::comm(comm)
 }

@@ -70,3 +70,16 @@ pub(super) fn comm(comm: &[u8; 16]) -> String {
 pub(super) fn escaped_comm(socket: &Socket) -> String {
     escaped(&socket.comm)
 }
+
+/// The command name, safe for a terminal, with the process, and both ends.
+pub(super) fn whose(ident: &Ident) -> String {
+    let ends = short(ident);
+    if ident.pid == 0 {
+        return ends;
+    }
+    format!(
+        "{ends}  {} (pid {})",
+        escaped(&comm(&ident.comm)),
+        ident.pid
+    )
+}

@@ -35,11 +35,12 @@ pub struct Tally {
     /// Sum of `wmem_alloc` (t), bytes: clones of packets in w, not to be added
     pub wmem_alloc: i64,
     /// Sockets whose w + r + f is not whole pages: they moved while they were read, or hold error-queue
-    /// messages or kTLS records
+    /// messages, kTLS records or (from 5.16 on) zero-copy data
     pub uneven: u64,
     /// The most that these may be off, bytes
     pub uneven_bytes: i64,
-    /// Sockets with option memory and data in w: perhaps zero-copy, whose data is not charged from 5.16 on
+    /// Sockets with option memory and data in w: perhaps zero-copy, whose data is not charged from 5.16 on (before,
+    /// it is, and the bound does not need this)
     pub maybe_zerocopy: u64,
     /// The most that these may be off, bytes
     pub maybe_zerocopy_bytes: i64,
@@ -153,6 +154,8 @@ pub struct Account {
     pub cpu_reserve: CpuReserve,
     /// Of it: how far the kernel's count moved meanwhile, bytes
     pub drift_bytes: i64,
+    /// Zero-copy data is charged like any other here (before 5.16): it needs no part of the bound
+    pub charges_zerocopy: bool,
     /// Whether it closes
     pub outcome: Outcome,
     /// Times that sockets were listed, with `--check`, until it closed
@@ -180,6 +183,8 @@ pub struct Account {
 pub struct Kernel {
     /// Bytes in a page.
     pub page: u64,
+    /// `MSG_ZEROCOPY` data is charged like any other (`SKBFL_PURE_ZEROCOPY` came with 5.16).
+    pub charges_zerocopy: bool,
     /// Before listing.
     pub before: SockstatTcp,
     /// After it.
@@ -212,7 +217,11 @@ impl Account {
         let bound_bytes = signed(kernel.reserve.bound())
             .saturating_add(drift_bytes)
             .saturating_add(seen.uneven_bytes)
-            .saturating_add(seen.maybe_zerocopy_bytes);
+            .saturating_add(if kernel.charges_zerocopy {
+                0
+            } else {
+                seen.maybe_zerocopy_bytes
+            });
         let listed = signed(seen.sockets.saturating_sub(seen.mptcp));
         let unlisted = signed(kernel.after.alloc).saturating_sub(listed);
         // Processes that may not be looked at matter only where sockets are missing that no other holds.
@@ -244,6 +253,7 @@ impl Account {
             bound_bytes,
             cpu_reserve: kernel.reserve,
             drift_bytes,
+            charges_zerocopy: kernel.charges_zerocopy,
             outcome,
             attempts: 1,
             unlisted,
@@ -266,10 +276,7 @@ pub(crate) mod tests {
         snapshot::row::tests::{mem, socket},
     };
 
-    pub(crate) fn account(charged: i32, pages: u64, cpus: u64, namespaces: Visited) -> Account {
-        let mut seen = Tally::default();
-        let row = Row::new(&socket(TcpState::Established, mem(charged, 0, 0, 1)), 1);
-        seen.add(&row, 4096);
+    fn kernel(pages: u64, cpus: u64) -> Kernel {
         let stat = SockstatTcp {
             inuse: 1,
             orphan: 0,
@@ -277,8 +284,9 @@ pub(crate) mod tests {
             alloc: 3,
             mem_pages: pages,
         };
-        let kernel = Kernel {
+        Kernel {
             page: 4096,
+            charges_zerocopy: false,
             before: stat,
             after: stat,
             reserve: CpuReserve {
@@ -294,8 +302,14 @@ pub(crate) mod tests {
             memcg: None,
             slab: None,
             strays: Vec::new(),
-        };
-        Account::new(seen, kernel, namespaces)
+        }
+    }
+
+    pub(crate) fn account(charged: i32, pages: u64, cpus: u64, namespaces: Visited) -> Account {
+        let mut seen = Tally::default();
+        let row = Row::new(&socket(TcpState::Established, mem(charged, 0, 0, 1)), 1);
+        seen.add(&row, 4096);
+        Account::new(seen, kernel(pages, cpus), namespaces)
     }
 
     const ALL: Visited = Visited {
@@ -341,5 +355,13 @@ pub(crate) mod tests {
         let row = Row::new(&socket(TcpState::Established, zero_copy), 1);
         seen.add(&row, 4096);
         assert_eq!((seen.maybe_zerocopy, seen.maybe_zerocopy_bytes), (1, 8192));
+        let bound = |charges_zerocopy| {
+            let kernel = Kernel {
+                charges_zerocopy,
+                ..kernel(2, 0)
+            };
+            Account::new(seen.clone(), kernel, ALL).bound_bytes
+        };
+        assert_eq!((bound(false), bound(true)), (8192, 0));
     }
 }

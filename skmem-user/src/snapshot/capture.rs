@@ -4,6 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     panic::resume_unwind,
+    path::PathBuf,
     thread,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
@@ -12,18 +13,18 @@ use anyhow::{Context as _, Result};
 
 use super::{
     account::{Account, Kernel, Tally, Visited},
-    locks, people,
+    locks, people, probe,
     row::Row,
     strays,
 };
 use crate::{
     decode::Limits,
     diag::{
-        self, Family, Protocol, SockstatTcp, TcpMem,
-        account_sources::{CpuReserve, MemcgSock, mem_pcpu_rsv, slab_caches},
-        inet_diag::{self, Ask},
+        self, Protocol, SockstatTcp, TcpMem, UpperLayer,
+        account_sources::{CpuReserve, MemcgSock, mem_pcpu_rsv, slab_caches, version},
+        inet_diag,
         netns::{self, Namespace, Namespaces},
-        owners::Owners,
+        owners::{Owners, Since},
     },
 };
 
@@ -51,6 +52,10 @@ pub struct Captured {
     pub account: Account,
     /// Names of namespaces by inode.
     pub namespaces: HashMap<u64, String>,
+    /// Ways into them, for `setns`.
+    pub ways: HashMap<u64, PathBuf>,
+    /// TCP sockets with something in their send queue that no file refers to.
+    pub fileless: usize,
     /// The sysctls of the namespaces, by inode.
     pub limits: HashMap<u64, Limits>,
     /// `uname -r`
@@ -78,6 +83,7 @@ pub fn capture(options: Options) -> Result<Captured> {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| ns(time.as_nanos()));
     let begun = Instant::now();
+    let since = Since::now();
     // Which namespaces there are is known only when all descriptors have been looked at; where only ours is
     // wanted, both go on at once.
     let (owners, found, listed) = if options.all_netns {
@@ -104,6 +110,7 @@ pub fn capture(options: Options) -> Result<Captured> {
     let missing = after.alloc > seen.sockets.saturating_sub(seen.mptcp);
     let kernel = Kernel {
         page,
+        charges_zerocopy: version(&release) < (5, 16),
         before,
         after,
         reserve: CpuReserve::new(&release, page, gathered.reserve),
@@ -119,16 +126,24 @@ pub fn capture(options: Options) -> Result<Captured> {
     let account = Account::new(seen, kernel, visited);
     let mut notes = gathered.notes;
     if options.owners {
-        people::give(&mut rows, &owners, &mut notes);
+        people::give(&mut rows, &owners, since, &mut notes);
     }
     locks::judge(&mut rows, &gathered.limits);
     if options.owners && options.locks {
         locks::ask(&mut rows, &mut notes);
     }
     people::give_cgroups(&mut rows);
+    let fileless = |row: &&Row| row.inode == 0 && probe::is_candidate(row);
+    let ways = found
+        .all
+        .iter()
+        .map(|n| (n.inode, n.path.clone()))
+        .collect();
     Ok(Captured {
+        fileless: rows.iter().filter(fileless).count(),
         rows,
         account,
+        ways,
         namespaces: found.all.into_iter().map(|n| (n.inode, n.name)).collect(),
         limits: gathered.limits,
         kernel: release,
@@ -152,6 +167,9 @@ fn ns(nanos: u128) -> u64 {
 struct Listed {
     rows: Vec<Row>,
     time_wait: u64,
+    /// Some socket is a subflow, or the kernel does not tell. Each MPTCP socket that holds memory has one, so
+    /// without any its own table, whose walk takes as long as thousands of sockets, need not be asked for.
+    maybe_mptcp: bool,
     limits: Limits,
     /// Shown in the initial namespace only, as is the next.
     tcp_mem: Option<TcpMem>,
@@ -199,7 +217,11 @@ impl Gathered {
                 },
             };
             visited += 1;
-            self.rows.extend(listed.rows);
+            if self.rows.is_empty() {
+                self.rows = listed.rows;
+            } else {
+                self.rows.extend(listed.rows);
+            }
             self.time_wait += listed.time_wait;
             self.limits.insert(namespace.inode, listed.limits);
             self.tcp_mem = self.tcp_mem.or(listed.tcp_mem);
@@ -262,52 +284,55 @@ fn list(namespace: &Namespace, options: Options) -> Result<Listed> {
     let mut listed = Listed {
         rows: Vec::new(),
         time_wait: 0,
+        maybe_mptcp: false,
         limits: limits(),
         tcp_mem: diag::tcp_mem().ok(),
         reserve: mem_pcpu_rsv(),
         notes: Vec::new(),
     };
-    let mut wanted = vec![Protocol::Tcp];
-    wanted.extend(inet_diag::mptcp_is_known().then_some(Protocol::Mptcp));
-    wanted.extend(options.udp.then_some(Protocol::Udp));
-    for protocol in wanted {
-        for family in [Family::Ipv4, Family::Ipv6] {
-            let ask = Ask {
-                family,
-                protocol,
-                details: true,
-            };
-            let (rows, time_wait) = (&mut listed.rows, &mut listed.time_wait);
-            let dumped = inet_diag::dump(ask, |socket| match socket.time_wait {
-                true => *time_wait += 1,
-                false => rows.push(Row::new(&socket, namespace.inode)),
-            });
-            match dumped {
-                Ok(dumped) if dumped.unreadable > 0 => listed.notes.push(format!(
-                    "{} messages of sock_diag are in a form that skmem does not know",
-                    dumped.unreadable
-                )),
-                Ok(_) => {}
-                // IPv6 switched off, or a protocol's module that is not loaded: there are no such sockets,
-                // or the kernel does not tell.
-                Err(error) if error.is_unsupported() && protocol != Protocol::Tcp => {
-                    let what = match protocol {
-                        Protocol::Udp => "UDP (module udp_diag)",
-                        _ => "MPTCP (module mptcp_diag)",
-                    };
-                    listed
-                        .notes
-                        .push(format!("this kernel does not list {what}"));
-                }
-                Err(error) => {
-                    return Err(error).context(
-                        "cannot list TCP sockets over sock_diag (is the module tcp_diag there? `modprobe tcp_diag`)",
-                    );
-                }
-            }
-        }
+    list_protocol(&mut listed, Protocol::Tcp, namespace)?;
+    if (options.mptcp || listed.maybe_mptcp) && inet_diag::mptcp_is_known() {
+        list_protocol(&mut listed, Protocol::Mptcp, namespace)?;
+    }
+    if options.udp {
+        list_protocol(&mut listed, Protocol::Udp, namespace)?;
     }
     Ok(listed)
+}
+
+/// Lists the sockets of one protocol.
+fn list_protocol(listed: &mut Listed, protocol: Protocol, namespace: &Namespace) -> Result<()> {
+    let dumped = inet_diag::dump(protocol, |socket| {
+        if socket.time_wait {
+            listed.time_wait += 1;
+            return;
+        }
+        listed.maybe_mptcp |= !socket.told_all || socket.upper_layer == Some(UpperLayer::Mptcp);
+        listed.rows.push(Row::new(&socket, namespace.inode));
+    });
+    match dumped {
+        Ok(dumped) if dumped.unreadable > 0 => listed.notes.push(format!(
+            "{} messages of sock_diag are in a form that skmem does not know",
+            dumped.unreadable
+        )),
+        Ok(_) => {}
+        // A protocol's module that is not loaded: there are no such sockets, or the kernel does not tell.
+        Err(error) if error.is_unsupported() && protocol != Protocol::Tcp => {
+            let what = match protocol {
+                Protocol::Udp => "UDP (module udp_diag)",
+                _ => "MPTCP (module mptcp_diag)",
+            };
+            listed
+                .notes
+                .push(format!("this kernel does not list {what}"));
+        }
+        Err(error) => {
+            return Err(error).context(
+                "cannot list TCP sockets over sock_diag (is the module tcp_diag there? `modprobe tcp_diag`)",
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The sysctls of the calling thread's namespace; the kernel's defaults where they cannot be read.

@@ -12,6 +12,7 @@ pub mod group;
 mod locks;
 pub mod order;
 mod people;
+pub mod probe;
 mod reading;
 pub mod row;
 pub mod schema;
@@ -45,6 +46,9 @@ pub struct Snapshot {
     /// Groups of the sockets that match, with `--by`
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub groups: Option<Vec<group::Group>>,
+    /// What a short trace told of the worst send queues, with `--probe`
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub probe: Option<probe::Probe>,
     /// What could not be seen, and why
     pub notes: Vec<String>,
 }

@@ -9,18 +9,21 @@ use super::{
 use crate::{
     diag::{
         cgroups,
-        owners::{Owners, command_name},
+        owners::{Owners, Since, command_name},
     },
     explain::numbers::grouped,
 };
 
-/// Tells each row its holders. A socket that was opened after `/proc` was read is looked for once more.
-pub(super) fn give(rows: &mut [Row], owners: &Owners, notes: &mut Vec<String>) {
+/// Tells each row its holders. A socket that may have been opened while `/proc` was read is
+/// looked for once more.
+pub(super) fn give(rows: &mut [Row], owners: &Owners, since: Since, notes: &mut Vec<String>) {
     let mut names = HashMap::new();
     assign(rows, owners, &mut names);
     let denied = owners.denied > 0;
     if !denied
-        && rows.iter().any(|row| row.owner == Owner::NotFound)
+        && rows
+            .iter()
+            .any(|row| row.owner == Owner::NotFound && since.may_have(row.inode))
         && let Ok(again) = Owners::read()
     {
         assign(rows, &again, &mut names);

@@ -332,6 +332,7 @@ pub(crate) mod tests {
             tcp: None,
             cgroup: None,
             upper_layer: None,
+            told_all: true,
         }
     }
 

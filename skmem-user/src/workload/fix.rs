@@ -34,8 +34,12 @@ pub enum Fix {
     LargerWrites,
     /// No `MSG_ZEROCOPY`.
     Copy,
-    /// A lower third number of `tcp_wmem`.
+    /// Another third number of `tcp_wmem`.
     TcpWmem,
+    /// A memory limit, of TCP or of the cgroup, that leaves room.
+    Memory,
+    /// A link that loses nothing.
+    NoLoss,
 }
 
 /// A fix as the command line names it: `NAME` or `NAME=N`.
@@ -58,6 +62,8 @@ impl Fix {
         Self::NoSndbuf,
         Self::TcpWmem,
         Self::Copy,
+        Self::Memory,
+        Self::NoLoss,
         Self::NotsentLowat,
         Self::GsoOff,
     ];
@@ -74,6 +80,8 @@ impl Fix {
             Self::Sndbuf => "sndbuf",
             Self::Copy => "copy",
             Self::TcpWmem => "tcp-wmem",
+            Self::Memory => "memory",
+            Self::NoLoss => "no-loss",
             Self::NotsentLowat => "notsent-lowat",
             Self::NoSndbuf => "no-sndbuf",
             Self::Reader => "reader",
@@ -93,6 +101,8 @@ impl Fix {
             Self::Sndbuf => "twice the SO_SNDBUF, 16384 where there is none (or =BYTES)",
             Self::Copy => "no MSG_ZEROCOPY: the data is copied",
             Self::TcpWmem => "65536 (or =BYTES) as the third number of net.ipv4.tcp_wmem",
+            Self::Memory => "a memory limit (tcp_mem, the cgroup's memory.max) that leaves room",
+            Self::NoLoss => "a link that loses nothing",
             Self::NotsentLowat => "TCP_NOTSENT_LOWAT 1 (or =BYTES) on the sender",
             Self::NoSndbuf => "no SO_SNDBUF: the kernel tunes the limit",
             Self::Reader => "the receiver reads, and the sender ends after 64 writes",
@@ -200,9 +210,13 @@ impl Choice {
             Fix::NotsentLowat => format!("TCP_NOTSENT_LOWAT {}", number(fixed.notsent_lowat)),
             Fix::LargerWrites => format!("{} bytes with each write", number(fixed.write_size)),
             Fix::TcpWmem => format!("{} as tcp_wmem[2]", number(fixed.tcp_wmem)),
-            Fix::Eor | Fix::GsoOff | Fix::NoSndbuf | Fix::Reader | Fix::Copy => {
-                self.fix.summary().to_owned()
-            }
+            Fix::Eor
+            | Fix::GsoOff
+            | Fix::NoSndbuf
+            | Fix::Reader
+            | Fix::Copy
+            | Fix::Memory
+            | Fix::NoLoss => self.fix.summary().to_owned(),
         }
     }
 
@@ -225,6 +239,8 @@ impl Choice {
             }
             Fix::Copy => fixed.copy = true,
             Fix::TcpWmem => fixed.tcp_wmem = number(65_536),
+            Fix::Memory => fixed.roomy = true,
+            Fix::NoLoss => fixed.lossless = true,
             Fix::NotsentLowat => fixed.notsent_lowat = number(1),
             Fix::NoSndbuf => {
                 fixed.sndbuf = None;
@@ -318,7 +334,10 @@ mod tests {
     fn the_case_of_the_first_command_takes_nearly_all_of_them() {
         let article = Fix::of(find("article").unwrap());
         let named = Fix::ALL.iter().filter(|f| !article.contains(f));
-        assert_eq!(named.collect::<Vec<_>>(), [&Fix::TcpWmem, &Fix::Copy]);
+        assert_eq!(
+            named.collect::<Vec<_>>(),
+            [&Fix::TcpWmem, &Fix::Copy, &Fix::Memory, &Fix::NoLoss]
+        );
         for scenario in list() {
             for fix in Fix::of(scenario) {
                 assert!(!fix.summary().is_empty());

@@ -11,6 +11,7 @@ use super::{Scenario, time::print_time};
 /// Command-line options, the same for `skmem demo` and the child it starts. Each replaces a default of
 /// the scenario; a scenario refuses those that mean nothing to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+#[group(id = "workload")]
 pub struct Options {
     /// Pause between two writes, e.g. 10ms, 500us, 1s
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
@@ -63,6 +64,12 @@ pub struct Options {
     /// The third number of net.ipv4.tcp_wmem in the sender's namespace, in bytes
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(4608..))]
     pub tcp_wmem: Option<u32>,
+    /// Leave memory where the scenario would use it up
+    #[arg(long)]
+    pub roomy: bool,
+    /// Lose nothing on the link
+    #[arg(long)]
+    pub lossless: bool,
     /// Let the server read, and the sender end after 64 writes (or --bytes)
     #[arg(long)]
     pub reader: bool,
@@ -111,6 +118,10 @@ pub struct Params {
     pub copy: bool,
     /// Third number of `tcp_wmem`, bytes.
     pub tcp_wmem: Option<u32>,
+    /// The memory limit leaves room.
+    pub roomy: bool,
+    /// The link loses nothing.
+    pub lossless: bool,
     /// The server reads.
     pub reader: bool,
     /// IPv6 instead of IPv4.
@@ -136,6 +147,8 @@ impl Params {
         gso_off: false,
         copy: false,
         tcp_wmem: None,
+        roomy: false,
+        lossless: false,
         reader: false,
         ipv6: false,
     };
@@ -184,6 +197,8 @@ impl Options {
             gso_off: self.gso_off || defaults.gso_off,
             copy: self.copy || defaults.copy,
             tcp_wmem: self.tcp_wmem.or(defaults.tcp_wmem),
+            roomy: self.roomy || defaults.roomy,
+            lossless: self.lossless || defaults.lossless,
             reader: self.reader || defaults.reader,
             ipv6: self.ipv6 || defaults.ipv6,
         })
@@ -220,6 +235,8 @@ impl Options {
             gso_off,
             copy,
             tcp_wmem,
+            roomy,
+            lossless,
             reader,
             ipv6,
         } = self;
@@ -244,6 +261,8 @@ impl Options {
             ("gso-off", flag(*gso_off)),
             ("copy", flag(*copy)),
             ("tcp-wmem", number(tcp_wmem)),
+            ("roomy", flag(*roomy)),
+            ("lossless", flag(*lossless)),
             ("reader", flag(*reader)),
             ("ipv6", flag(*ipv6)),
         ]
@@ -305,6 +324,8 @@ mod tests {
             "--copy",
             "--tcp-wmem",
             "65536",
+            "--roomy",
+            "--lossless",
             "--reader",
             "--ipv6",
         ];
@@ -354,6 +375,8 @@ mod tests {
             "--gso-off",
             "--copy",
             "--tcp-wmem=65536",
+            "--roomy",
+            "--lossless",
             "--reader",
         ])
         .unwrap()

@@ -53,7 +53,11 @@ fn serve(listener: &Listener, epoll: &Epoll) -> Result<()> {
                 continue;
             };
             // Readable, so this does not block; at the end, or after a reset, the socket is done with.
-            if matches!((&**connection).read(&mut chunk), Ok(0) | Err(_)) {
+            let done = match (&**connection).read(&mut chunk) {
+                Ok(read) => read == 0,
+                Err(error) => error.kind() != io::ErrorKind::Interrupted,
+            };
+            if done {
                 connections.remove(&fd);
             }
         }

@@ -40,7 +40,7 @@ fn without_ack() -> Result<(), Failed> {
     bench.during(driver.go()).map_err(failed)?;
     bench.during(driver.settled()).map_err(failed)?;
     bench.during(driver.finish()).map_err(failed)?;
-    let accounts = case::closed(&mut bench, &mut check, false);
+    let accounts = case::closed(&mut bench, &mut check);
     check.equal("sockets", accounts.len(), 1);
     for account in &accounts {
         sums::check(&mut check, account);

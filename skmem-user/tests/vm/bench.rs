@@ -2,9 +2,11 @@
 
 use std::{
     cell::RefCell,
-    collections::{HashSet, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     fmt::Display,
     future::Future,
+    os::unix::fs::MetadataExt as _,
+    path::PathBuf,
     pin::pin,
     time::{Duration, Instant},
 };
@@ -89,7 +91,6 @@ pub struct Bench {
 }
 
 /// What was recorded.
-#[derive(Default)]
 pub struct Tape {
     pub replay: Replay,
     seen: [u64; HOOKS],
@@ -138,7 +139,13 @@ impl Bench {
         Ok(Self {
             tracer,
             reader,
-            tape: Tape::default(),
+            tape: Tape {
+                replay: Replay::default(),
+                seen: [0; HOOKS],
+                recent: VecDeque::new(),
+                limits: Vec::new(),
+                suspects: Vec::new(),
+            },
             lingering: HashSet::new(),
             runtime,
         })
@@ -175,6 +182,20 @@ impl Bench {
     pub fn wait(&mut self, time: Duration) {
         self.during(async { tokio::time::sleep(time).await });
         self.drain();
+    }
+
+    /// Brings the accounts up to date in the network namespaces of these processes.
+    pub fn walk(&mut self, pids: &[u32]) -> Result<()> {
+        let mut namespaces: BTreeMap<u64, PathBuf> = BTreeMap::new();
+        for pid in pids {
+            let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
+            namespaces.insert(std::fs::metadata(&path)?.ino(), path);
+        }
+        let namespaces: Vec<PathBuf> = namespaces.into_values().collect();
+        let notes = self.tracer.walk(&namespaces, &[])?;
+        anyhow::ensure!(notes.is_empty(), "{}", notes.join("; "));
+        self.drain();
+        Ok(())
     }
 
     /// All accounts of this case.
@@ -241,6 +262,7 @@ impl Tape {
             }
             Record::Open(_) => Hook::Open as u8,
             Record::Task(_) => Hook::Task as u8,
+            Record::Receive(receive) => receive.header.hook,
         };
         self.seen[usize::from(hook) % HOOKS] += 1;
     }

@@ -77,7 +77,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-fn skmem(arguments: &[&str]) -> Result<Output, Failed> {
+pub fn skmem(arguments: &[&str]) -> Result<Output, Failed> {
     Ok(Command::new(SKMEM)
         .args(arguments)
         .stdin(Stdio::null())
@@ -85,7 +85,7 @@ fn skmem(arguments: &[&str]) -> Result<Output, Failed> {
 }
 
 /// How it ended, with what it said where that was not expected.
-fn ended(check: &mut Check, what: &str, output: &Output, code: i32) {
+pub fn ended(check: &mut Check, what: &str, output: &Output, code: i32) {
     check.that(output.status.code() == Some(code), || {
         format!(
             "{what}: ended with {}, not {code}; stderr: {}",
@@ -96,7 +96,7 @@ fn ended(check: &mut Check, what: &str, output: &Output, code: i32) {
 }
 
 /// Each line of stdout as JSON; anything else on it is wrong.
-fn objects(check: &mut Check, output: &Output) -> Vec<Value> {
+pub fn objects(check: &mut Check, output: &Output) -> Vec<Value> {
     let text = String::from_utf8_lossy(&output.stdout);
     check.that(text.is_empty() || text.ends_with('\n'), || {
         "stdout does not end with a line's end".into()
@@ -265,7 +265,7 @@ fn explain_command() -> Result<(), Failed> {
     let output = Command::new(SKMEM)
         .args(["explain", "--json", "--"])
         .arg(&this)
-        .env(sender::ROLE, "1")
+        .env(sender::ROLE, sender::OVERFILL)
         .stdin(Stdio::null())
         .output()?;
     ended(

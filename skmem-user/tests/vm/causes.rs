@@ -2,40 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use skmem::explain::pages;
 use skmem_common::{
     account::Account,
     cause::{Cause, LimitCause},
     record::{Event, OP_LIMIT},
 };
 
-use crate::check::Check;
-
-/// Names in the catalog that the ledger does not have yet. A name that the ledger has is checked, and must leave this
-/// table.
-const NOT_YET: &[(&str, &str)] = &[
-    (
-        "doubled",
-        "the verdict's `doubling` has it; no move is booked",
-    ),
-    (
-        "raised-to-minimum",
-        "the verdict's `doubling.raised` has it; no move is booked",
-    ),
-    (
-        "inherited-from-listener",
-        "a limit from birth: no move is booked",
-    ),
-];
+use crate::{check::Check, verdict};
 
 /// Causes that a kernel does not have: `(name, from this version on, why)`.
-const SINCE: &[(&str, (u32, u32), &str)] =
-    &[("tail-merge", (6, 10), "tcp_grow_skb is not in this kernel")];
+const SINCE: &[(&str, (u32, u32), &str)] = &[
+    ("tail-merge", (6, 10), "tcp_grow_skb is not in this kernel"),
+    ("forced", (5, 19), "tcp_wmem_schedule is not in this kernel"),
+];
 
 /// Sums over all sockets of a case.
 #[derive(Debug, Default)]
 pub struct Found {
     causes: BTreeMap<&'static str, (i64, u64)>,
-    refused: u64,
 }
 
 impl Found {
@@ -43,7 +28,7 @@ impl Found {
     pub fn of(accounts: &[Box<Account>], limits: &[Event]) -> Self {
         let mut found = Self::default();
         for account in accounts {
-            found.refused += account.scheduled.refused;
+            found.words(account);
             for cause in Cause::ALL {
                 let total = account.ledger.now.total[*cause as usize];
                 if total.count > 0 {
@@ -65,6 +50,18 @@ impl Found {
         found
     }
 
+    /// What the verdict has names for beside the ledger: the steps from `SO_SNDBUF` to the limit, and the memory side.
+    fn words(&mut self, account: &Account) {
+        let verdict = verdict::of(account, false);
+        for step in &verdict.limit_chain {
+            let sum = self.causes.entry(step.cause).or_default();
+            *sum = (step.to, sum.1 + 1);
+        }
+        for (name, count) in verdict.memory.named() {
+            self.causes.entry(name).or_default().1 += count;
+        }
+    }
+
     pub fn count(&self, name: &str) -> u64 {
         self.causes.get(name).map_or(0, |(_, count)| *count)
     }
@@ -75,38 +72,29 @@ impl Found {
 
     /// `name bytes ×count`, for people.
     pub fn line(&self) -> String {
-        let mut words: Vec<String> = self
+        let words: Vec<String> = self
             .causes
             .iter()
             .map(|(name, (bytes, count))| format!("{name} {bytes} ×{count}"))
             .collect();
-        if self.refused > 0 {
-            words.push(format!("refused ×{}", self.refused));
-        }
         words.join(", ")
     }
 
     /// Every cause that the scenario says it provokes was found.
     pub fn check(&self, check: &mut Check, provokes: &[&str], kernel: (u32, u32)) {
         for name in provokes {
-            let booked = Cause::from_name(name).is_some() || LimitCause::from_name(name).is_some();
-            let excused = NOT_YET.iter().find(|(not_yet, _)| not_yet == name);
+            if pages::find(name).is_err() {
+                check.fails(format!("{name} is no cause that skmem knows"));
+                continue;
+            }
             let newer = SINCE
                 .iter()
                 .find(|(n, since, _)| n == name && kernel < *since);
-            match (booked, excused, newer) {
-                (true, Some(_), _) => check.fails(format!(
-                    "{name} is a cause now: take it out of NOT_YET, and check it"
-                )),
-                (true, None, None) => check.that(self.count(name) > 0, || {
+            match newer {
+                Some((_, _, why)) => eprintln!("tests: {name}: {why}"),
+                None => check.that(self.count(name) > 0, || {
                     format!("catalog: {name}, which this is said to provoke, was not seen")
                 }),
-                (true, None, Some((_, _, why))) => eprintln!("tests: {name}: {why}"),
-                (false, Some((_, why)), _) => eprintln!("tests: {name} is NOT YET a cause: {why}"),
-                (false, None, _) if *name == "refused" => check.that(self.refused > 0, || {
-                    "no refusal of __sk_mem_schedule was seen".into()
-                }),
-                (false, None, _) => check.fails(format!("{name} is no cause that skmem knows")),
             }
         }
     }

@@ -46,11 +46,6 @@ impl Check {
         self.lines.is_empty()
     }
 
-    /// Takes in what another one found.
-    pub fn take(&mut self, other: Self) {
-        other.lines.into_iter().for_each(|line| self.fails(line));
-    }
-
     /// All of it as a trial's failure.
     pub fn done(mut self) -> Result<(), Failed> {
         if self.lines.is_empty() {

@@ -33,6 +33,7 @@ const WHOLE_SKBS: &[Cause] = &[
 
 /// Causes that are payload, byte for byte.
 const PAYLOAD: &[Cause] = &[
+    Cause::Forced,
     Cause::FirstFill,
     Cause::TailAppend,
     Cause::TailRefill,

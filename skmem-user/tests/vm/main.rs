@@ -12,24 +12,38 @@
 //! * [`formulas`]: bytes per cause, computed from observed sizes
 //! * [`verdict`]: what is said of an account
 //! * [`binary`]: the shipped program, from outside
+//! * [`recording`]: recordings: the same answer as live, and what cuts them short
 //! * [`ring`]: a ring that is too small
 //! * [`ablation`]: a hook left out
+//! * [`aggregate`]: accounts without a record of each call
+//! * [`docs`]: what the docs say of this kernel
+//! * [`filters`]: which sockets are traced
+//! * [`receive`]: the receive side
 //! * [`leftovers`]: what must not stay behind
+//! * [`snapshot`]: `skmem snapshot` beside `ss` and the kernel's own numbers
 //! * [`selftest`]: wrong accounts are found out
 //! * [`report`]: lines for the table that `xtask` prints
 
 mod ablation;
+mod aggregate;
 mod bench;
 mod binary;
 mod case;
 mod causes;
 mod check;
+mod docs;
+mod filters;
 mod formulas;
 mod leftovers;
+mod receive;
+mod recording;
 mod report;
 mod ring;
+#[path = "../support/schema.rs"]
+mod schema;
 mod selftest;
 mod sender;
+mod snapshot;
 mod sums;
 mod truth;
 mod verdict;
@@ -59,7 +73,13 @@ fn main() -> ExitCode {
     trials.extend(ring::trials());
     trials.extend(selftest::trials());
     trials.extend(ablation::trials());
+    trials.extend(aggregate::trials());
+    trials.extend(receive::trials());
+    trials.extend(filters::trials());
+    trials.extend(docs::trials());
     trials.extend(binary::trials());
+    trials.extend(snapshot::trials());
+    trials.extend(recording::trials());
     trials.push(Trial::test("end::nothing-is-left-behind", move || {
         leftovers::check(&before)
     }));

@@ -1,6 +1,6 @@
 //! One line for each scenario, for the table kernel × scenario that `cargo xtask test` prints when all kernels have run.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::BTreeSet};
 
 use serde::Serialize;
 
@@ -23,6 +23,8 @@ pub struct Row {
     pub explained: i64,
     /// Bytes that were named from the fields.
     pub inferred: i64,
+    /// The causes that those were named after.
+    pub inferred_causes: BTreeSet<&'static str>,
     /// Bytes that nothing names.
     pub unattributed: i64,
     pub records: u64,

@@ -104,7 +104,7 @@ fn tiny() -> Result<(), Failed> {
         accounts.len()
     );
     bench.during(driver.finish()).map_err(failed)?;
-    for account in case::closed(&mut bench, &mut check, false) {
+    for account in case::closed(&mut bench, &mut check) {
         sums::check(&mut check, &account);
         formulas::every_socket(&mut check, &account);
     }

@@ -1,29 +1,56 @@
 //! This program in another role: a command for `skmem explain -- CMD`, which goes over its limit and ends with a code
-//! of its own.
+//! of its own; or one for `skmem record -- CMD`, which sends as fast as it can.
 
 use std::{
-    env, io,
+    env,
+    io::{self, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     process::ExitCode,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use socket2::SockRef;
 
-/// The environment variable that asks for it.
+/// The environment variable that asks for it: [`OVERFILL`] or [`BULK`].
 pub const ROLE: &str = "SKMEM_TEST_SENDER";
+/// Go over the limit.
+pub const OVERFILL: &str = "1";
+/// Send for so many seconds: `bulk:5`.
+pub const BULK: &str = "bulk:";
 /// How it ends.
 pub const CODE: u8 = 7;
 
 pub fn run() -> ExitCode {
-    match overfill() {
+    let role = env::var(ROLE).unwrap_or_default();
+    let played = match role.strip_prefix(BULK) {
+        Some(seconds) => bulk(Duration::from_secs(seconds.parse().unwrap_or(1))),
+        None => overfill(),
+    };
+    match played {
         Ok(()) => ExitCode::from(CODE),
         Err(error) => {
             eprintln!("sender {}: {error}", env::args().next().unwrap_or_default());
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes to a peer that reads all of it.
+fn bulk(time: Duration) -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut client = TcpStream::connect(listener.local_addr()?)?;
+    let (mut server, _) = listener.accept()?;
+    thread::spawn(move || {
+        let mut room = vec![0; 64 << 10];
+        while server.read(&mut room).is_ok_and(|n| n > 0) {}
+    });
+    let payload = vec![b'b'; 4096];
+    let started = Instant::now();
+    while started.elapsed() < time {
+        client.write_all(&payload)?;
+    }
+    Ok(())
 }
 
 /// Writes to a peer that never reads until the kernel takes no more.

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use skmem::diag::{TcpState, Truth};
+use skmem::diag::{TcpInfo, TcpState, Truth};
 use skmem_common::{
     account::Account,
+    cause::Cause,
     record::{IDENT_CLOSED, IDENT_COOKIE},
 };
 
@@ -114,6 +115,7 @@ pub fn check(check: &mut Check, account: &Account, truth: &Truth) {
         if let Some(window) = tcp.snd_wnd {
             equal("snd_wnd (TCP_INFO)", last.snd_wnd.into(), window.into());
         }
+        segments(check, account, tcp);
     }
     // Old kernels give whole pages back from timers that change nothing else (tcp_write_timer_handler).
     let back = last.forward_alloc - truth.mem.fwd_alloc;
@@ -140,6 +142,31 @@ pub fn check(check: &mut Check, account: &Account, truth: &Truth) {
             "{name}: wmem_alloc at the last call {}, now {}",
             last.wmem_alloc, truth.mem.wmem_alloc
         )
+    });
+}
+
+/// What the kernel counts in segments, we count in bytes.
+fn segments(check: &mut Check, account: &Account, tcp: &TcpInfo) {
+    let name = sums::name(account);
+    let in_flight = account.write_seq.wrapping_sub(account.snd_una) - unsent(account);
+    let room = u64::from(tcp.unacked) * u64::from(tcp.snd_mss);
+    check.that((in_flight == 0) == (tcp.unacked == 0), || {
+        format!(
+            "{name}: {in_flight} bytes in flight, and tcpi_unacked {}",
+            tcp.unacked
+        )
+    });
+    // A FIN or a SYN is a segment of one sequence number.
+    check.that(u64::from(in_flight) <= room + 1, || {
+        format!(
+            "{name}: {in_flight} bytes in flight, more than {} segments of {}",
+            tcp.unacked, tcp.snd_mss
+        )
+    });
+    let cut = account.ledger.now.total[Cause::RetransmitFragment as usize].count
+        + account.ledger.now.total[Cause::RetransmitCollapse as usize].count;
+    check.that(cut == 0 || tcp.total_retrans > 0, || {
+        format!("{name}: {cut} skbs cut or merged for retransmission, and tcpi_total_retrans 0")
     });
 }
 

@@ -3,8 +3,8 @@
 use libtest_mimic::Failed;
 use serde_json::Value;
 use skmem::{
-    diag::Truth,
-    explain::{Setting, Verdict},
+    diag::{self, Truth},
+    explain::{Setting, Source, Verdict},
     kernel::system,
 };
 use skmem_common::account::Account;
@@ -20,9 +20,10 @@ pub fn of(account: &Account, at_end: bool) -> Verdict {
             now_ns: system::monotonic_ns(),
             at_end,
             skipped_runs: 0,
-            wmem_max: None,
+            wmem_max: diag::wmem_max().ok().and_then(|n| n.try_into().ok()),
             notsent_lowat_sysctl: None,
             stream_agrees: None,
+            source: Source::Kernel,
         },
     )
 }
@@ -61,6 +62,6 @@ pub fn check(check: &mut Check, account: &Account, truth: &Truth) {
     );
 }
 
-fn json(verdict: &Verdict) -> Result<Value, Failed> {
+pub fn json(verdict: &Verdict) -> Result<Value, Failed> {
     Ok(serde_json::from_str(&skmem::render::json(verdict)?)?)
 }

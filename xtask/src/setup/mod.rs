@@ -1,6 +1,8 @@
 //! Preparing a machine: each part is checked cheaply, and fetched, built or installed only when it is missing.
 
+mod browser;
 mod busybox;
+mod duckdb;
 mod linker;
 mod system;
 mod toolchain;
@@ -96,6 +98,16 @@ impl Setup {
     /// qemu.
     pub(crate) fn emulator(&self) -> Result<()> {
         self.alone(|| system::ensure(self))
+    }
+
+    /// A browser without a window, for a test: its program.
+    pub(crate) fn browser(&self) -> Result<PathBuf> {
+        self.alone(|| browser::ensure(self))
+    }
+
+    /// DuckDB, for a test: the Python that has it.
+    pub(crate) fn duckdb(&self) -> Result<PathBuf> {
+        self.alone(|| duckdb::ensure(self))
     }
 
     /// A static busybox, the guest's user land: the path of the binary.

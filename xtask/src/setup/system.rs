@@ -1,4 +1,5 @@
-//! Packages of the system: qemu, the only one. Installed through apt, by root or through sudo, after asking.
+//! Packages of the system: qemu, and for a test each a browser and Python's environments. Installed through apt, by root
+//! or through sudo, after asking.
 
 use std::io::{self, IsTerminal};
 use std::process::Command;
@@ -18,10 +19,15 @@ pub(super) fn ensure(setup: &Setup) -> Result<()> {
     if is_on_path(EMULATOR) {
         return Ok(());
     }
-    setup.needs(&format!("{EMULATOR} (package {PACKAGE})"))?;
+    install(setup, EMULATOR, PACKAGE)
+}
+
+/// Installs the package that has `what`, which is missing.
+pub(super) fn install(setup: &Setup, what: &str, package: &str) -> Result<()> {
+    setup.needs(&format!("{what} (package {package})"))?;
     if !is_on_path("apt-get") {
         bail!(
-            "{EMULATOR} is missing, and there is no apt on this machine to install it with: install qemu for x86 yourself"
+            "{what} is missing, and there is no apt on this machine to install it with: install it yourself (Debian's package is {package})"
         );
     }
     let prefix: &[&str] = if nix::unistd::geteuid().is_root() {
@@ -29,29 +35,29 @@ pub(super) fn ensure(setup: &Setup) -> Result<()> {
     } else if is_on_path("sudo") {
         &["sudo"]
     } else {
-        bail!("{EMULATOR} is missing: as root, run `apt-get install {PACKAGE}`");
+        bail!("{what} is missing: as root, run `apt-get install {package}`");
     };
     let install = [
         "apt-get",
         "install",
         "--yes",
         "--no-install-recommends",
-        PACKAGE,
+        package,
     ];
     let shown = format!("`{}`", [prefix, &install].concat().join(" "));
     let removed = removed(&install)?;
     if !setup.assume_yes {
-        ask(&shown, &removed)?;
+        ask(what, &shown, &removed)?;
     }
     if !prefix.is_empty() {
         // Here sudo may ask for a password; once that is done, the rest runs without a terminal.
         let allowed = process::foreground(Command::new("sudo").arg("--validate"))?;
         if !allowed.success() {
-            bail!("sudo refused: as root, run `apt-get install {PACKAGE}`");
+            bail!("sudo refused: as root, run `apt-get install {package}`");
         }
     }
     let step = Step::start(
-        PACKAGE,
+        package,
         &format!(
             "installing with {shown} (a minute){}",
             removed_shown(&removed)
@@ -69,7 +75,7 @@ pub(super) fn ensure(setup: &Setup) -> Result<()> {
     // no reason to stop: the package may come from another one.
     process::capture(&mut words(&["apt-get", "update"]), Some(&step))?;
     process::succeed(&mut words(&install), Some(&step))
-        .with_context(|| format!("{PACKAGE} cannot be installed"))?;
+        .with_context(|| format!("{package} cannot be installed"))?;
     step.done("installed");
     Ok(())
 }
@@ -101,14 +107,14 @@ fn removed_shown(removed: &[String]) -> String {
 }
 
 /// Asks whether to run the command; without a terminal the answer is no.
-fn ask(command: &str, removed: &[String]) -> Result<()> {
+fn ask(what: &str, command: &str, removed: &[String]) -> Result<()> {
     let consequence = removed_shown(removed);
-    let refused = format!("{EMULATOR} is missing: run {command}{consequence}, or pass --yes");
+    let refused = format!("{what} is missing: run {command}{consequence}, or pass --yes");
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         bail!("{refused}");
     }
     let answer = process::ask(&format!(
-        "{EMULATOR} is missing. Run {command}{consequence}? [y/N]"
+        "{what} is missing. Run {command}{consequence}? [y/N]"
     ))?;
     if ["y", "yes"].contains(&answer.to_ascii_lowercase().as_str()) {
         Ok(())

@@ -11,7 +11,7 @@ mod shell;
 mod tree;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -255,17 +255,18 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
         send_out: options.out.is_some(),
         terminal: None,
     };
-    if let Some(out) = &options.out {
+    let vm = Vm::prepare(setup, &options.machine, &[])?;
+    Ok(run_here(&vm, &job, options.out.as_deref())?.status)
+}
+
+/// Runs one job with its output on ours, and puts the files that it leaves in `$OUT` into `out`.
+pub(crate) fn run_here(vm: &Vm, job: &Job, out: Option<&Path>) -> Result<Done> {
+    if let Some(out) = out {
         std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     }
-    let vm = Vm::prepare(setup, &options.machine, &[])?;
     let mut archive = None;
-    let done = vm.run(&job, || {
-        archive = options
-            .out
-            .as_ref()
-            .map(|out| session::spool(out))
-            .transpose()?;
+    let done = vm.run(job, || {
+        archive = out.map(session::spool).transpose()?;
         let out = archive
             .as_ref()
             .map(std::fs::File::try_clone)
@@ -277,13 +278,13 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
             out,
         })
     })?;
-    if let (Some(archive), Some(out)) = (archive, &options.out) {
+    if let (Some(archive), Some(out)) = (archive, out) {
         session::unpack(archive, out)?;
         if done.out_error.is_some() && done.status == 0 {
             bail!("the command succeeded, but not all of its files came back, see above");
         }
     }
-    Ok(done.status)
+    Ok(done)
 }
 
 fn parse_variable(text: &str) -> Result<(String, String)> {

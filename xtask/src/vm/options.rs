@@ -46,12 +46,38 @@ impl MachineOptions {
             kernel: kernel.to_owned(),
             modules: None,
             cpus: 2,
-            memory: 512,
+            // tcp_mem goes by it, and the cases with thousands of connections are not about tcp_mem.
+            memory: 1024,
             accel: AccelChoice::Auto,
             icount: false,
             timeout: Some(timeout),
-            with: Vec::new(),
+            // What skmem's numbers are held against.
+            with: vec!["ss".to_owned()],
             quiet: false,
+        }
+    }
+
+    /// What the bench runs on.
+    pub(crate) fn for_bench(kernel: &str, timeout: u64, bpftrace: bool) -> Self {
+        Self {
+            // bpftrace and its libraries lie in it.
+            memory: 1536,
+            accel: AccelChoice::Tcg,
+            with: if bpftrace {
+                vec!["bpftrace".to_owned()]
+            } else {
+                Vec::new()
+            },
+            ..Self::for_tests(kernel, timeout)
+        }
+    }
+
+    /// The same with one processor and a clock that counts instructions.
+    pub(crate) fn counting(&self) -> Self {
+        Self {
+            cpus: 1,
+            icount: true,
+            ..self.clone()
         }
     }
 }

@@ -14,8 +14,8 @@ use crate::{
     render::snapshot::{notes, size, summary},
 };
 
-/// Lines of a frame besides the table.
-const AROUND: usize = 3;
+/// Lines of a frame besides the sockets: two above the table, its head, what it leaves out, and the hint.
+const AROUND: usize = 5;
 
 /// Looks every `time` until Ctrl-C, or as often as was asked for.
 pub(super) async fn run(
@@ -90,9 +90,9 @@ impl Screen {
     fn draw(&self, look: &Look, options: &Options) -> Result<()> {
         let height =
             rustix::termios::tcgetwinsize(stdout()).map_or(24, |size| usize::from(size.ws_row));
-        let height = height.max(AROUND + 2);
+        let height = height.max(AROUND + 1);
         let each = if look.groups.is_some() { 1 } else { 2 };
-        let text = frame(look, options, ((height - AROUND - 1) / each).max(1), false);
+        let text = frame(look, options, ((height - AROUND) / each).max(1), false);
         let mut lines: Vec<&str> = text.lines().collect();
         lines.truncate(height - 1);
         let hint = "Ctrl-C ends; `skmem fields` explains the columns";

@@ -7,4 +7,5 @@ mod advice;
 mod causes;
 mod contract;
 mod limits;
+mod memory;
 mod unusual;

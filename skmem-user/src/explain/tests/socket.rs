@@ -4,10 +4,13 @@
 use skmem_common::{
     account::{Account, FRAME_ZEROCOPY, Seen, WAIT_LIMIT},
     hook::Hook,
-    record::{IDENT_COOKIE, IDENT_OLDER, IDENT_V_SEEN, Ident, View},
+    record::{
+        Event, FLAG_ENTRY, IDENT_COOKIE, IDENT_OLDER, IDENT_V_SEEN, Ident, SHORT_EVENT, SHORT_OPS,
+        VERSION, View,
+    },
 };
 
-use crate::explain::{Setting, Verdict};
+use crate::explain::{Setting, Source, Verdict};
 
 const PAGE: i32 = 4096;
 
@@ -20,6 +23,7 @@ pub(crate) const SETTING: Setting<'static> = Setting {
     wmem_max: Some(212_992),
     notsent_lowat_sysctl: Some(u32::MAX),
     stream_agrees: Some(true),
+    source: Source::Kernel,
 };
 
 /// A socket and its account.
@@ -32,6 +36,8 @@ pub(crate) struct Socket {
     tail: u64,
     tail_len: u32,
     skbs: u64,
+    /// What the programs would have told, a record a call.
+    pub events: Vec<Event>,
 }
 
 impl Socket {
@@ -81,6 +87,7 @@ impl Socket {
             tail: 0,
             tail_len: 0,
             skbs: 0x1000,
+            events: Vec::new(),
         };
         socket.open();
         socket
@@ -137,16 +144,41 @@ impl Socket {
             ..self.view
         };
         self.account.last_ns = now;
-        self.account.op_count = 0;
+        self.tell(hook, now);
+    }
+
+    /// The record at the end of a call, with the operations that await one.
+    fn tell(&mut self, hook: Hook, now: u64) {
+        let a = &mut self.account;
+        let count = a.op_count as usize;
+        a.op_count = 0;
+        a.event_no += 1;
+        let mut event = Event {
+            time_ns: now,
+            socket: a.ident.id,
+            event_no: a.event_no,
+            view: self.view,
+            ..Event::default()
+        };
+        event.header.version = VERSION;
+        event.header.hook = hook as u8;
+        event.header.flags = FLAG_ENTRY;
+        event.header.ops = count as u8;
+        event.header.len = if count <= SHORT_OPS {
+            SHORT_EVENT as u16
+        } else {
+            size_of::<Event>() as u16
+        };
+        event.ops[..count].copy_from_slice(&a.ops[..count]);
+        self.events.push(event);
     }
 
     fn alloc(&mut self) -> u64 {
         let (seen, now) = self.tick();
-        self.account.alloc_begin(&seen, || now);
-        self.note();
         self.skbs += 0x100;
-        self.account
-            .alloc_end(self.skbs, self.overhead.cast_unsigned());
+        let overhead = self.overhead.cast_unsigned();
+        self.account.alloc(self.skbs, overhead, &seen, || now);
+        self.note();
         self.skbs
     }
 
@@ -174,6 +206,7 @@ impl Socket {
                 let (seen, now) = self.tick();
                 let overhead = self.overhead.cast_unsigned();
                 self.account.entail(skb, overhead, &seen, || now);
+                self.note();
                 self.view.wmem_queued += self.overhead;
                 self.tail = skb;
                 self.tail_len = 0;

@@ -73,7 +73,7 @@ pub(super) const INHERITED_FROM_LISTENER: Words = Words {
 
 pub(super) const MPTCP_SYNC: Words = Words {
     brief: "limit and lock of the MPTCP socket",
-    because: "",
+    because: "the limit of the MPTCP socket, which is lower, was passed on to this subflow",
     part: "",
     sentence: "MPTCP sets the limit and the lock of its subflows after those of the MPTCP \
         socket, on which SO_SNDBUF was set.",

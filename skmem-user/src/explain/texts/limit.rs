@@ -87,7 +87,7 @@ pub(super) const AUTOTUNED_DOWN: Words = Words {
     effect: "lowers sk_sndbuf",
     over: "By what is queued less tcp_wmem[2], with no byte added.",
     seen: UNLOCKED,
-    demo: "",
+    demo: "skmem demo ceiling-lowered",
     remedies: &[Remedy::RaiseCeiling],
     useless: NOTHING,
 };

@@ -58,6 +58,7 @@ pub const fn of(cause: Cause) -> Words {
         Cause::TailAppend => send::TAIL_APPEND,
         Cause::TailRefill => send::TAIL_REFILL,
         Cause::Splice => send::SPLICE,
+        Cause::Forced => send::FORCED,
         Cause::ZerocopyPageRounding => send::ZEROCOPY_PAGE_ROUNDING,
         Cause::TsoSplit => other::TSO_SPLIT,
         Cause::RetransmitFragment => other::RETRANSMIT_FRAGMENT,
@@ -89,6 +90,7 @@ pub const fn of_limit(cause: LimitCause) -> Words {
         LimitCause::ShrunkByMemoryPressure => limit::SHRUNK_BY_MEMORY_PRESSURE,
         LimitCause::LoweredBelowQueue => limit::LOWERED_BELOW_QUEUE,
         LimitCause::AutotunedDown => limit::AUTOTUNED_DOWN,
+        LimitCause::MptcpSync => chain::MPTCP_SYNC,
     }
 }
 
@@ -109,7 +111,10 @@ pub const fn of_step(step: Step) -> Words {
 #[must_use]
 pub const fn of_memory(memory: Memory) -> Words {
     match memory {
-        Memory::Forced => memory::FORCED,
+        Memory::Granted => memory::GRANTED,
+        Memory::GrantedOverTcpMem => memory::GRANTED_OVER_TCP_MEM,
+        Memory::GrantedOverMemcg => memory::GRANTED_OVER_MEMCG,
+        Memory::Reserved => memory::RESERVED,
         Memory::Refused => memory::REFUSED,
         Memory::KtlsRecord => memory::KTLS_RECORD,
     }

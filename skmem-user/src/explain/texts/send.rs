@@ -195,6 +195,29 @@ pub(super) const SPLICE: Words = Words {
     useless: WITHOUT_EFFECT,
 };
 
+pub(super) const FORCED: Words = Words {
+    brief: "payload let in by force, memory being refused",
+    because: "memory was refused, and {bytes} bytes were let in by force so that the sender \
+        makes progress",
+    part: "by force",
+    sentence: "__sk_mem_schedule refused memory for this payload (TCP over tcp_mem[2], or the \
+        cgroup over its limit). A socket that has less than tcp_wmem[0] queued must not \
+        starve: what it had been granted before may be used up, and memory is taken by force \
+        for what is missing up to tcp_wmem[0].",
+    function: "tcp_wmem_schedule, which calls sk_forced_mem_schedule",
+    versions: "6.1 to 7.3",
+    effect: "adds the payload, byte for byte",
+    over: "Of tcp_mem and of the cgroup's limit by up to tcp_wmem[0] (4,096 by default) a \
+        socket; of sk_sndbuf only where that is smaller.",
+    seen: "__sk_mem_schedule returned 0 within tcp_sendmsg_locked, and write_seq moved on after \
+        that, before it granted anything. Memory is also forced for skbs that must not fail \
+        (the second half of one that is cut, SYN, FIN, the first one of an empty queue); those \
+        have their own names.",
+    demo: "skmem demo tcp-mem-fresh --all",
+    remedies: &[Remedy::FindMemory],
+    useless: NOTHING,
+};
+
 pub(super) const ZEROCOPY_PAGE_ROUNDING: Words = Words {
     brief: "MSG_ZEROCOPY charges whole pages",
     because: "MSG_ZEROCOPY charges whole pages, {bytes} bytes beyond the payload",

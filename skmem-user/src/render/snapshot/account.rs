@@ -167,14 +167,15 @@ fn bound(account: &Account) -> Option<String> {
     }
     if seen.uneven > 0 {
         parts.push(format!(
-            "{}: {} sockets moved while they were read, or hold error-queue messages or kTLS records",
+            "{}: {} sockets moved while they were read, or hold error-queue messages, kTLS records or \
+             zero-copy data",
             grouped(seen.uneven_bytes),
             grouped(signed(seen.uneven))
         ));
     }
-    if seen.maybe_zerocopy > 0 {
+    if seen.maybe_zerocopy > 0 && !account.charges_zerocopy {
         parts.push(format!(
-            "{}: {} sockets may hold zero-copy data, which newer kernels do not charge",
+            "{}: {} sockets may hold zero-copy data, which kernels from 5.16 on do not charge",
             grouped(seen.maybe_zerocopy_bytes),
             grouped(signed(seen.maybe_zerocopy))
         ));

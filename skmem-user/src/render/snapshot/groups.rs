@@ -54,7 +54,7 @@ pub fn groups(groups: &[Group], what: &str, show: &Show, style: &Style) -> Strin
     }
     table.drop_empty("d");
     table.drop_empty("t");
-    let (head, lines) = table.lines();
+    let (head, lines) = table.lines(style.width);
     let mut out = format!("{}\n", style.paint(Role::Title, format!("{head}  {what}")));
     for (group, line) in shown.iter().zip(lines) {
         let key = style.paint(Role::Name, escaped(&group.key));

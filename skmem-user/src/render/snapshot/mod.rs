@@ -6,6 +6,7 @@ mod decoded;
 mod fields;
 mod groups;
 mod notes;
+mod probe;
 mod short;
 mod sockets;
 mod table;
@@ -19,6 +20,7 @@ pub use self::{
     fields::{field, fields, fields_markdown},
     groups::groups,
     notes::notes,
+    probe::probe,
     short::size,
     sockets::{Show, legend, sockets},
 };

@@ -71,7 +71,7 @@ pub fn sockets(rows: &[Row], show: &Show, style: &Style) -> String {
     for letter in ["o", "bl", "d", "t"] {
         table.drop_empty(letter);
     }
-    let (head, lines) = table.lines();
+    let (head, lines) = table.lines(style.width);
     let mut out = format!("{}\n", style.paint(Role::Title, &head));
     for (row, line) in shown.iter().zip(lines) {
         who(&mut out, row, show, style);
@@ -155,24 +155,28 @@ fn who(out: &mut String, row: &Row, show: &Show, style: &Style) {
         .filter(|finding| finding.weight == Weight::Alarm)
         .map(|finding| finding.tag)
         .collect();
-    for line in wrap(&parts.join(" · "), 0, 4, style.width) {
-        out.push_str(&style.paint(Role::Name, line));
-        out.push('\n');
-    }
+    let lines = wrap(&parts.join(" · "), 0, 4, style.width);
+    let indent = if lines.len() > 1 { 4 } else { 0 };
+    let used = indent + lines.last().map_or(0, |line| line.chars().count());
+    let lines: Vec<_> = lines
+        .into_iter()
+        .map(|line| style.paint(Role::Name, line))
+        .collect();
+    out.push_str(&lines.join("\n    "));
     if !alarms.is_empty() && !show.explain {
-        out.truncate(out.trim_end_matches('\n').len());
-        out.push_str(&format!(
-            " · {}\n",
-            style.paint(Role::Alarm, alarms.join(", "))
-        ));
+        let alarms = alarms.join(", ");
+        let fits = used + 3 + alarms.chars().count() <= style.width;
+        out.push_str(if fits { " · " } else { "\n    " });
+        out.push_str(&style.paint(Role::Alarm, alarms));
     }
+    out.push('\n');
 }
 
-fn limits<'a>(row: &Row, show: &Show<'a>) -> &'a Limits {
+pub(super) fn limits<'a>(row: &Row, show: &Show<'a>) -> &'a Limits {
     show.limits.get(&row.netns).unwrap_or(&Limits::DEFAULT)
 }
 
-fn place(row: &Row) -> String {
+pub(super) fn place(row: &Row) -> String {
     let end = |ip, port| std::net::SocketAddr::new(ip, port).to_string();
     let protocol = match row.protocol {
         Protocol::Tcp => "",
@@ -201,7 +205,7 @@ fn place(row: &Row) -> String {
     }
 }
 
-fn holders(row: &Row) -> String {
+pub(super) fn holders(row: &Row) -> String {
     let Some(first) = row.holders.first() else {
         return match row.owner {
             Owner::NotPermitted => format!("owner not shown (uid {})", row.uid),

@@ -37,19 +37,22 @@ impl Table {
         }
     }
 
-    /// The head line, and each row's line; all cells right-aligned.
-    pub(super) fn lines(&self) -> (String, Vec<String>) {
+    /// The head line, and each row's line; all cells right-aligned, two spaces apart, or one where `width`
+    /// columns are too few for that.
+    pub(super) fn lines(&self, width: usize) -> (String, Vec<String>) {
         let mut widths: Vec<usize> = self.heads.iter().map(|head| head.chars().count()).collect();
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
             }
         }
+        let wide = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
+        let apart = if wide > width { " " } else { "  " };
         let line = |cells: &mut dyn Iterator<Item = &str>| {
             let cells = cells
                 .zip(&widths)
                 .map(|(cell, width)| format!("{cell:>width$}"));
-            cells.collect::<Vec<_>>().join("  ")
+            cells.collect::<Vec<_>>().join(apart)
         };
         let head = line(&mut self.heads.iter().copied());
         let rows = self
@@ -71,7 +74,8 @@ mod tests {
         table.push(vec!["0".into(), "0".into(), "0".into()]);
         table.drop_empty("o");
         table.drop_empty("none");
-        let (head, rows) = table.lines();
+        let (head, rows) = table.lines(8);
         assert_eq!((head.as_str(), rows[0].as_str()), ("    w  d", "1,000  7"));
+        assert_eq!(table.lines(7).0, "    w d");
     }
 }

@@ -122,3 +122,43 @@ fn decoded_sockets_have_each_letter_in_words() {
     let none = decoded(&parse("TIME-WAIT 0 0 a:1 b:2\n"), &Style::PLAIN);
     assert!(none.contains("No memory was printed"), "{none}");
 }
+
+#[test]
+fn a_probed_queue_says_what_is_known_and_what_cannot_be() {
+    let limits = HashMap::new();
+    let text = |moved| {
+        let (row, found) = crate::snapshot::probe::tests::probed(moved);
+        probe(&found, &[row], &show(&limits), &Style::PLAIN)
+    };
+    let still = text(false);
+    for part in [
+        "the worst send queue, traced for 2.000 s",
+        "w 15,376 bytes, 7,184 bytes over tb 8,192 (set by the application)",
+        "pre-existing +15,376",
+        "cannot be told",
+        "1 packet of 896 bytes when empty",
+    ] {
+        let flat = still.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(part), "{part}: {still}");
+    }
+    let moved = text(true);
+    for part in [
+        "pre-existing",
+        "ack",
+        "= w",
+        "unattributed 0",
+        "still queued",
+    ] {
+        assert!(moved.contains(part), "{part}: {moved}");
+    }
+    for line in still.lines().chain(moved.lines()) {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+    let failed = probe(
+        &crate::snapshot::probe::Probe::failed("no rights".into()),
+        &[],
+        &show(&limits),
+        &Style::PLAIN,
+    );
+    assert!(failed.contains("Not known: no rights"), "{failed}");
+}

@@ -3,6 +3,7 @@
 use skmem_common::{
     cause::{Cause, LimitCause, Tier},
     hook::Hook,
+    memory::Grant,
     record::{
         Before, Event, FLAG_ENTRY, FLAG_LOCKLESS, FLAG_STEP, FLAG_TASK, OP_ADMIT, OP_BOOK,
         OP_LIMIT, Op, View,
@@ -148,7 +149,18 @@ fn calls_say_what_they_were_asked_and_what_they_answered() {
     assert_eq!(tail(&e), "truesize 896 forced");
     e = event(Hook::MemSchedule);
     (e.ret, e.header.ops) = (0, 0);
-    assert_eq!(tail(&e), "1024 bytes REFUSED: fwd 2176→1152");
+    assert_eq!(tail(&e), "1024 bytes REFUSED over tcp_mem: fwd 2176→1152");
+    for (grant, word) in [
+        (Grant::Granted, "granted"),
+        (Grant::GrantedOverTcpMem, "granted over tcp_mem"),
+        (Grant::GrantedOverMemcg, "granted over the cgroup's limit"),
+        (Grant::Refused, "REFUSED"),
+    ] {
+        e.ret = grant as i32;
+        assert_eq!(tail(&e), format!("1024 bytes {word}: fwd 2176→1152"));
+    }
+    e.kind = 1;
+    assert!(tail(&e).starts_with("receive: 1024 bytes"));
     e = event(Hook::WaitMemory);
     (e.arg, e.kind, e.header.ops) = (0, 1, 0);
     assert_eq!(tail(&e), "sleeps: limit");

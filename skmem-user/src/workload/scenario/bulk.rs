@@ -1,6 +1,6 @@
 //! A receiver that reads: what the queue does while data flows, and where it stands when the flow stops.
 
-use std::time::Duration;
+use std::{net::Shutdown, time::Duration};
 
 use anyhow::Result;
 
@@ -77,7 +77,18 @@ pub(super) const LOSS: Scenario = Scenario {
         "retransmit-fragment",
     ],
     needs: &["sch_netem", "sch_tbf"],
-    accepts: BULK,
+    accepts: &[
+        "interval",
+        "sndbuf",
+        "no-sndbuf",
+        "rcvbuf",
+        "write-size",
+        "bytes",
+        "mtu",
+        "gso-max-segs",
+        "nodelay",
+        "lossless",
+    ],
     defaults: Params {
         sndbuf: None,
         write_size: 64 << 10,
@@ -86,6 +97,26 @@ pub(super) const LOSS: Scenario = Scenario {
         ..Params::BASE
     },
     play: loss,
+};
+
+pub(super) const CEILING_LOWERED: Scenario = Scenario {
+    name: "ceiling-lowered",
+    summary: "tcp_wmem[2] lowered below a limit that was autotuned up: autotuning takes it down",
+    provokes: &["autotuned-down", "autotuned-up", "new-skb", "ack"],
+    needs: &[],
+    accepts: &[
+        "write-size",
+        "bytes",
+        "rcvbuf",
+        "mtu",
+        "nodelay",
+        "tcp-wmem",
+    ],
+    defaults: Params {
+        tcp_wmem: Some(32 << 10),
+        ..AUTOTUNED.defaults
+    },
+    play: ceiling_lowered,
 };
 
 /// The server reads as much as it is told and no more; the client writes until it is blocked.
@@ -107,6 +138,39 @@ fn read_then_stop(stage: &Stage, net: &Net) -> Result<Done> {
     drain(stage, &net.client, &senders, &mut writers, &[server])
 }
 
+/// The ceiling falls when the limit has risen once, early in the transfer; the congestion window grows on,
+/// and `tcp_sndbuf_expand` sets the smaller of what it wants and the ceiling.
+fn ceiling_lowered(stage: &Stage) -> Result<Done> {
+    let high = Params {
+        tcp_wmem: None,
+        ..stage.params.clone()
+    };
+    let net = Net::veth(&high)?;
+    stage.ready(&net.client, &[])?;
+    let listener = net.listen(server_setup(stage))?;
+    let (sender, server) = net.connect(&listener, client_setup(stage))?;
+    let early = stage.params.bytes.map(|bytes| bytes / 16);
+    let until_blocked = Pace {
+        bytes: None,
+        ..pace(stage)
+    };
+    let mut writers = [Writer::spawn(
+        WRITER,
+        &sender,
+        until_blocked,
+        write(stage, 0),
+    )?];
+    Reader::spawn(&server, early)?.join()?;
+    if let Some(most) = stage.params.tcp_wmem {
+        set_sysctl(&net.client, "ipv4/tcp_wmem", &format!("4096 16384 {most}"))?;
+    }
+    Reader::spawn(&server, stage.params.bytes)?.join()?;
+    let senders = [sender];
+    let reason = settle(&senders, &mut writers)?;
+    stage.settled(&net.client, reason, &senders)?;
+    drain(stage, &net.client, &senders, &mut writers, &[server])
+}
+
 /// All is written, lost, sent again and read; rest is an empty queue.
 fn loss(stage: &Stage) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
@@ -118,7 +182,7 @@ fn loss(stage: &Stage) -> Result<Done> {
         limit: 1 << 20,
     };
     let netem = Netem {
-        loss_percent: 4.0,
+        loss_percent: if stage.params.lossless { 0.0 } else { 4.0 },
         delay: Duration::from_millis(2),
         limit: 10_000,
     };
@@ -126,7 +190,7 @@ fn loss(stage: &Stage) -> Result<Done> {
     stage.ready(&net.client, &[])?;
     let listener = net.listen(server_setup(stage))?;
     let (sender, server) = net.connect(&listener, client_setup(stage))?;
-    Reader::spawn(&server, None)?;
+    let reader = Reader::spawn(&server, None)?;
     let write = write(stage, 0);
     let mut writers = [Writer::spawn(WRITER, &sender, pace(stage), write)?];
     writers[0].join()?;
@@ -134,5 +198,8 @@ fn loss(stage: &Stage) -> Result<Done> {
     wait_until_acknowledged(&senders)?;
     let reason = settle_empty(&senders, &mut writers)?;
     stage.settled(&net.client, reason, &senders)?;
+    // The FIN may be lost, too: the network must not go before the server has it.
+    senders[0].socket.shutdown(Shutdown::Write)?;
+    reader.join()?;
     stage.done(&net.client, &senders)
 }

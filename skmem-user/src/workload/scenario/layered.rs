@@ -64,7 +64,7 @@ const SUBFLOW: &[&str] = &[
 pub(super) const KTLS: Scenario = Scenario {
     name: "ktls",
     summary: "TLS in the kernel: a record waits in forward_alloc before it counts as queued",
-    provokes: &["splice", "new-skb"],
+    provokes: &["splice", "new-skb", "ktls-record"],
     needs: &["tls"],
     accepts: NEVER_READING_NO_SEND,
     defaults: Params {
@@ -78,7 +78,7 @@ pub(super) const KTLS: Scenario = Scenario {
 pub(super) const MPTCP: Scenario = Scenario {
     name: "mptcp",
     summary: "Multipath TCP with one subflow: the same bytes count on two sockets",
-    provokes: &["mptcp-subflow"],
+    provokes: &["mptcp-subflow", "mptcp-sync"],
     needs: &["mptcp", "tcp_diag"],
     accepts: SUBFLOW,
     defaults: Params {

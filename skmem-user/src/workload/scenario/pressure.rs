@@ -17,7 +17,7 @@ use crate::{
     workload::{
         Params,
         cgroup::MemoryCgroup,
-        net::Net,
+        net::{Net, set_sysctl},
         proto::Done,
         reader::Reader,
         sender::Sender,
@@ -29,7 +29,15 @@ use crate::{
     },
 };
 
-const OPTIONS: &[&str] = &["sndbuf", "rcvbuf", "write-size", "bytes", "mtu", "nodelay"];
+const OPTIONS: &[&str] = &[
+    "sndbuf",
+    "rcvbuf",
+    "write-size",
+    "bytes",
+    "mtu",
+    "nodelay",
+    "roomy",
+];
 const TCP_MEM_FILE: &str = "/proc/sys/net/ipv4/tcp_mem";
 
 /// Pages that must show in `memory_allocated` before its limit is put below it: well above what each CPU
@@ -41,7 +49,12 @@ const MOST_BALLAST: usize = 400;
 pub(super) const TCP_MEM: Scenario = Scenario {
     name: "tcp-mem",
     summary: "tcp_mem exceeded by a socket without SO_SNDBUF: its limit shrinks to half of its queue",
-    provokes: &["shrunk-by-memory-pressure", "autotuned-up", "new-skb"],
+    provokes: &[
+        "shrunk-by-memory-pressure",
+        "granted-over-tcp_mem",
+        "autotuned-up",
+        "new-skb",
+    ],
     needs: &["the initial network namespace, whose tcp_mem is lowered for a second and put back"],
     accepts: OPTIONS,
     defaults: Params {
@@ -68,10 +81,28 @@ pub(super) const TCP_MEM_LOCKED: Scenario = Scenario {
     play: tcp_mem,
 };
 
+pub(super) const TCP_MEM_FRESH: Scenario = Scenario {
+    name: "tcp-mem-fresh",
+    summary: "a new socket while tcp_mem is exceeded: it gets tcp_wmem[0] bytes by force, then waits",
+    provokes: &["forced", "refused", "new-skb"],
+    needs: TCP_MEM.needs,
+    accepts: OPTIONS,
+    defaults: Params {
+        sndbuf: Some(200_000),
+        ..TCP_MEM.defaults
+    },
+    play: tcp_mem_fresh,
+};
+
 pub(super) const MEMCG_LIMIT: Scenario = Scenario {
     name: "memcg-limit",
     summary: "a cgroup's memory.max reached by the socket: its limit shrinks to half of its queue",
-    provokes: &["shrunk-by-memory-pressure", "autotuned-up", "new-skb"],
+    provokes: &[
+        "shrunk-by-memory-pressure",
+        "granted-over-memcg",
+        "autotuned-up",
+        "new-skb",
+    ],
     needs: &["cgroup2 with the memory controller"],
     accepts: OPTIONS,
     defaults: TCP_MEM.defaults,
@@ -79,11 +110,7 @@ pub(super) const MEMCG_LIMIT: Scenario = Scenario {
 };
 
 fn tcp_mem(stage: &Stage) -> Result<Done> {
-    let before = fs::read_to_string(TCP_MEM_FILE).map_err(|error| {
-        Skip::error(format!(
-            "{TCP_MEM_FILE} is out of reach ({error}): not in the initial network namespace"
-        ))
-    })?;
+    let before = limits()?;
     let net = Net::veth(&stage.params)?;
     raise_open_files(2 * MOST_BALLAST as u64 + 64)?;
     stage.ready(&net.client, &[])?;
@@ -91,17 +118,54 @@ fn tcp_mem(stage: &Stage) -> Result<Done> {
     let (sender, server) = half_full(stage, &net, &listener)?;
     let _ballast = ballast(&net, &listener)?;
 
-    let guard = Guard::start(&Undo::Write {
-        path: TCP_MEM_FILE.into(),
-        value: before,
-    })?;
-    let limit = SockstatTcp::read()?.mem_pages / 2;
-    fs::write(TCP_MEM_FILE, format!("{limit} {limit} {limit}"))
-        .with_context(|| format!("cannot lower {TCP_MEM_FILE} to {limit} pages"))?;
+    let guard = exceed(stage, before)?;
     write_on(stage, &net, sender, server, || {
         drop(guard);
         Ok(())
     })
+}
+
+/// More for a starving socket than the page that an empty skb leaves free: with the default of 4096 there
+/// is nothing to force.
+const FLOOR: &str = "16384 16384 4194304";
+
+fn tcp_mem_fresh(stage: &Stage) -> Result<Done> {
+    let before = limits()?;
+    let net = Net::veth(&stage.params)?;
+    set_sysctl(&net.client, "ipv4/tcp_wmem", FLOOR)?;
+    raise_open_files(2 * MOST_BALLAST as u64 + 64)?;
+    stage.ready(&net.client, &[])?;
+    let listener = net.listen(server_setup(stage))?;
+    let _ballast = ballast(&net, &listener)?;
+    let guard = exceed(stage, before)?;
+    let (sender, server) = net.connect(&listener, client_setup(stage))?;
+    write_on(stage, &net, sender, server, || {
+        drop(guard);
+        Ok(())
+    })
+}
+
+/// `tcp_mem` as it is.
+fn limits() -> Result<String> {
+    fs::read_to_string(TCP_MEM_FILE).map_err(|error| {
+        Skip::error(format!(
+            "{TCP_MEM_FILE} is out of reach ({error}): not in the initial network namespace"
+        ))
+    })
+}
+
+/// Puts `tcp_mem` below what is in use, until the guard goes.
+fn exceed(stage: &Stage, before: String) -> Result<Guard> {
+    let guard = Guard::start(&Undo::Write {
+        path: TCP_MEM_FILE.into(),
+        value: before,
+    })?;
+    if !stage.params.roomy {
+        let limit = SockstatTcp::read()?.mem_pages / 2;
+        fs::write(TCP_MEM_FILE, format!("{limit} {limit} {limit}"))
+            .with_context(|| format!("cannot lower {TCP_MEM_FILE} to {limit} pages"))?;
+    }
+    Ok(guard)
 }
 
 fn memcg(stage: &Stage) -> Result<Done> {
@@ -112,7 +176,9 @@ fn memcg(stage: &Stage) -> Result<Done> {
     let (sender, server) = cgroup.run(|| half_full(stage, &net, &listener))?;
     // Below what is charged, so that not a page more is to be had.
     let charged = cgroup.sock_bytes()?;
-    cgroup.limit(charged / 2)?;
+    if !stage.params.roomy {
+        cgroup.limit(charged / 2)?;
+    }
     write_on(stage, &net, sender, server, || cgroup.limit(1 << 30))
 }
 

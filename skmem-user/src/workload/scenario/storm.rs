@@ -21,7 +21,7 @@ use crate::{
     diag::Truth,
     workload::{
         Params, SUBCOMMAND,
-        net::Net,
+        net::{Net, set_sysctl},
         proto::{Command, Done, Reason, Reply},
         sender::{Sender, truths},
         settle::settle_empty,
@@ -90,6 +90,9 @@ fn storm(stage: &Stage) -> Result<Done> {
     let pids = workers.iter().map(|worker| worker.child.id()).collect();
     stage.ready_with(&net.client, &[], pids)?;
 
+    // All connect at once: with fewer, the server falls back on SYN cookies, and where a busy machine takes
+    // too long over them it answers with a reset.
+    set_sysctl(&net.server, "ipv4/tcp_max_syn_backlog", "16384")?;
     let listener = net.listen(Setup {
         rcvbuf: params.rcvbuf,
         ..Setup::PLAIN

@@ -1,0 +1,67 @@
+//! What a hook sees of a socket, and how much of it it looks at.
+
+/// [`Seen::probing`]: not looked at.
+pub const PROBING_UNKNOWN: u8 = 0;
+/// [`Seen::probing`]: `icsk_mtup.probe_size` is 0.
+pub const PROBING_NO: u8 = 1;
+/// [`Seen::probing`]: it is not: an MTU probe is in flight.
+pub const PROBING_YES: u8 = 2;
+
+/// The fields a hook reads to tell what happened since the one before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Seen {
+    /// `sk_wmem_queued`, in bytes.
+    pub w: i32,
+    /// `sk_sndbuf`, in bytes.
+    pub sndbuf: i32,
+    /// `sk_forward_alloc`, in bytes.
+    pub forward_alloc: i32,
+    /// `write_seq`.
+    pub write_seq: u32,
+    /// `snd_una`.
+    pub snd_una: u32,
+    /// 1 where `SOCK_SNDBUF_LOCK` is set.
+    pub locked: u8,
+    /// `PROBING_…`
+    pub probing: u8,
+    /// `skc_state`
+    pub state: u8,
+    /// Always 0.
+    pub reserved: u8,
+    /// Address of the last skb of the write queue; only ever compared.
+    pub tail: u64,
+}
+
+/// A socket that a hook can look at, under the socket's lock. A look costs: the
+/// kernel checks each load of a program, so a hook that finds nothing changed
+/// reads little.
+pub trait Look {
+    /// What tells whether there is anything to book, in order: `w`, `sndbuf`,
+    /// `write_seq`, `snd_una` of [`Seen`].
+    fn glance(&self) -> (i32, i32, u32, u32);
+    /// [`Seen::forward_alloc`].
+    fn forward_alloc(&self) -> i32;
+    /// [`Seen::probing`].
+    fn probing(&self) -> u8;
+    /// All of it.
+    fn seen(&self) -> Seen;
+}
+
+impl Look for Seen {
+    fn glance(&self) -> (i32, i32, u32, u32) {
+        (self.w, self.sndbuf, self.write_seq, self.snd_una)
+    }
+
+    fn forward_alloc(&self) -> i32 {
+        self.forward_alloc
+    }
+
+    fn probing(&self) -> u8 {
+        self.probing
+    }
+
+    fn seen(&self) -> Seen {
+        *self
+    }
+}

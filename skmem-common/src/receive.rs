@@ -1,0 +1,171 @@
+//! The receive side of a socket: what has arrived and was not read.
+
+#[cfg(feature = "user")]
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A socket's receive side at one instant, under kernel names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[repr(C)]
+pub struct ReceiveView {
+    /// `sk_backlog.rmem_alloc`: truesize of what was received and not read, in
+    /// bytes; `r` in `ss -m`.
+    pub rmem_alloc: i32,
+    /// `sk_rcvbuf`, in bytes; `rb`.
+    pub rcvbuf: i32,
+    /// `sk_backlog.len`: truesize of packets that wait for the socket's owner,
+    /// in bytes; `bl`.
+    pub backlog: i32,
+    /// `sk_forward_alloc`, in bytes; `f`.
+    pub forward_alloc: i32,
+    /// `tcp_sock.rcv_nxt`.
+    pub rcv_nxt: u32,
+    /// `tcp_sock.copied_seq`: how far the application has read.
+    pub copied_seq: u32,
+    /// What is left of the window offered to the peer, in bytes
+    /// (`tcp_receive_window`).
+    pub window: u32,
+    /// `skc_state`.
+    pub state: u32,
+}
+
+impl ReceiveView {
+    /// Recv-Q as `ss` and `SIOCINQ` have it: `rcv_nxt - copied_seq`; 0 where a
+    /// listener's fields mean something else.
+    #[must_use]
+    pub const fn recv_q(&self) -> u32 {
+        let bytes = self.rcv_nxt.wrapping_sub(self.copied_seq) as i32;
+        if bytes > 0 { bytes as u32 } else { 0 }
+    }
+}
+
+/// What is kept of a socket's receive side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Receiving {
+    /// As of the last call.
+    pub now: ReceiveView,
+    /// At the largest `rmem_alloc`.
+    pub fullest: ReceiveView,
+    /// When the last call was, in ns of `CLOCK_MONOTONIC`; 0: none.
+    pub now_ns: u64,
+    /// When `fullest` was.
+    pub fullest_ns: u64,
+    /// Calls of `tcp_queue_rcv`: segments, or several of them in one.
+    pub segments: u64,
+    /// Times that the application took data.
+    pub reads: u64,
+    /// When it did so last, in ns; 0: never.
+    pub last_read_ns: u64,
+    /// Since when data has waited with no read at all, in ns; 0: none waits.
+    pub unread_since_ns: u64,
+    /// Longest such time that has ended, in ns.
+    pub longest_unread_ns: u64,
+    /// `__sk_mem_schedule(SK_MEM_RECV)`: calls granted.
+    pub granted: u64,
+    /// Calls refused.
+    pub refused: u64,
+    /// What the granted ones added to `sk_forward_alloc`, in bytes.
+    pub bytes: u64,
+    /// Times that the window offered to the peer fell to 0.
+    pub zero_windows: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+impl Receiving {
+    /// Data has joined the receive queue.
+    #[inline(always)]
+    pub fn arrived(&mut self, now: u64) {
+        self.segments = self.segments.wrapping_add(1);
+        self.look(now);
+        if self.unread_since_ns == 0 {
+            self.unread_since_ns = now;
+        }
+    }
+
+    /// The application has taken some.
+    #[inline(always)]
+    pub fn taken(&mut self, now: u64) {
+        self.reads = self.reads.wrapping_add(1);
+        self.last_read_ns = now;
+        if self.unread_since_ns != 0 {
+            let waited = now.wrapping_sub(self.unread_since_ns);
+            if waited > self.longest_unread_ns {
+                self.longest_unread_ns = waited;
+            }
+        }
+        self.unread_since_ns = if self.now.recv_q() == 0 { 0 } else { now };
+        self.look(now);
+    }
+
+    /// `__sk_mem_schedule(SK_MEM_RECV)` added `bytes`, or refused to.
+    #[inline(always)]
+    pub fn scheduled(&mut self, granted: bool, bytes: i32) {
+        if granted {
+            self.granted = self.granted.wrapping_add(1);
+            if bytes > 0 {
+                self.bytes = self.bytes.wrapping_add(bytes as u64);
+            }
+        } else {
+            self.refused = self.refused.wrapping_add(1);
+        }
+    }
+
+    /// Takes in `now`, which its owner has just filled in.
+    #[inline(always)]
+    fn look(&mut self, now: u64) {
+        self.now_ns = now;
+        if self.now.rmem_alloc > self.fullest.rmem_alloc || self.fullest_ns == 0 {
+            self.fullest = self.now;
+            self.fullest_ns = now;
+        }
+    }
+
+    /// Notes the window before `now` is filled in anew: it is counted when it
+    /// closes.
+    #[inline(always)]
+    pub fn window_moved(&mut self, to: u32) {
+        if to == 0 && self.now.window != 0 {
+            self.zero_windows = self.zero_windows.wrapping_add(1);
+        }
+        self.now.window = to;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(r: &mut Receiving, rmem: i32, rcv_nxt: u32, copied: u32, window: u32) {
+        r.window_moved(window);
+        r.now.rmem_alloc = rmem;
+        r.now.rcv_nxt = rcv_nxt;
+        r.now.copied_seq = copied;
+    }
+
+    #[test]
+    fn a_reader_that_sleeps() {
+        let mut r = Receiving::default();
+        at(&mut r, 2_304, 1_000, 0, 64_000);
+        r.arrived(10);
+        at(&mut r, 131_072, 65_000, 0, 0);
+        r.arrived(20);
+        assert_eq!(r.now.recv_q(), 65_000);
+        assert_eq!((r.unread_since_ns, r.zero_windows), (10, 1));
+        at(&mut r, 0, 65_000, 65_000, 64_000);
+        r.taken(1_010);
+        assert_eq!((r.longest_unread_ns, r.unread_since_ns), (1_000, 0));
+        assert_eq!((r.fullest.rmem_alloc, r.fullest_ns), (131_072, 20));
+    }
+
+    #[test]
+    fn a_partial_read_starts_the_clock_anew() {
+        let mut r = Receiving::default();
+        at(&mut r, 2_304, 1_000, 0, 64_000);
+        r.arrived(10);
+        at(&mut r, 2_304, 1_000, 100, 64_000);
+        r.taken(30);
+        assert_eq!((r.longest_unread_ns, r.unread_since_ns), (20, 30));
+    }
+}

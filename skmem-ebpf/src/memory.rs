@@ -1,0 +1,176 @@
+//! Memory for a socket's queues: `sk_forward_alloc` and who fills it.
+
+use aya_ebpf::{
+    helpers::bpf_probe_read_kernel,
+    macros::{fentry, fexit},
+    programs::{FEntryContext, FExitContext},
+};
+use skmem_common::{
+    account::Look as _,
+    hook::Hook,
+    layout::ABSENT,
+    memory::{Grant, QUANTUM},
+    record::FLAG_ENTRY,
+};
+
+use crate::{
+    accounts, calls, maps,
+    output::{self, Call},
+    socket::{Kernel, Sock, offset},
+};
+
+/// `SK_MEM_SEND` and `SK_MEM_RECV` of `__sk_mem_schedule`'s kinds.
+const SK_MEM_SEND: u32 = 0;
+
+/// The third number of `net.ipv4.tcp_mem`, past two others.
+const HARD_LIMIT: u64 = 16;
+
+/// `__sk_mem_schedule(sk, size, kind)`: adds whole pages for `size` to
+/// `sk_forward_alloc`, or nothing.
+#[fexit]
+pub fn mem_schedule_exit(ctx: FExitContext) -> i32 {
+    let sk = Sock::new(ctx.arg(0));
+    let size: i32 = ctx.arg(1);
+    let kind: u32 = ctx.arg(2);
+    let granted: u32 = ctx.arg(3);
+    if kind != SK_MEM_SEND && !maps::rx() {
+        return 0;
+    }
+    let Some(account) = accounts::find(sk) else {
+        return 0;
+    };
+    let granted = granted & 1 != 0;
+    let bytes = size.wrapping_add(QUANTUM - 1) & !(QUANTUM - 1);
+    // SAFETY: the offset and type are those of the kernel's BTF.
+    let sndbuf: i32 = unsafe { sk.load(offset!(sndbuf)) };
+    let cut = sndbuf < account.ledger.now.sndbuf;
+    let rare = kind == SK_MEM_SEND && (cut || !granted || account.starved != 0);
+    let answer = calls::change!(account, |a| {
+        if kind == SK_MEM_SEND {
+            let grant = grant(sk, granted, size, cut);
+            a.scheduled.count(grant, bytes);
+            grant as i32
+        } else {
+            a.receiving.scheduled(granted, bytes);
+            i32::from(granted)
+        }
+    });
+    if !rare && !maps::every_hook() {
+        return 0;
+    }
+    let Some(socket) = sk.locked() else { return 0 };
+    let mut call = Call::of(Hook::MemSchedule);
+    call.flags = FLAG_ENTRY;
+    call.arg = size;
+    call.ret = answer;
+    call.kind = kind;
+    call.softirq = kind != SK_MEM_SEND;
+    calls::change!(account, |a| {
+        let mut before = a.last_seen();
+        before.forward_alloc = socket.forward_alloc();
+        if granted {
+            before.forward_alloc = before.forward_alloc.wrapping_sub(bytes);
+        }
+        if rare {
+            a.schedule(granted, &socket, calls::now);
+            calls::note_worst(a, socket);
+        }
+        if maps::every_hook() {
+            output::event(a, &call, &before, socket);
+        } else {
+            calls::flush(a, socket, Hook::MemSchedule, call.softirq);
+        }
+    });
+    0
+}
+
+/// How a call that asked for `size` bytes ended
+/// (`__sk_mem_raise_allocated`).
+#[inline(always)]
+fn grant(sk: Sock, granted: bool, size: i32, cut: bool) -> Grant {
+    let over = over_tcp_mem(sk, if granted { 0 } else { size });
+    match (granted, over) {
+        (false, true) => Grant::RefusedOverTcpMem,
+        (false, false) => Grant::Refused,
+        (true, true) => Grant::GrantedOverTcpMem,
+        // Only the suppress branch moderates the limit.
+        (true, false) if cut => Grant::GrantedOverMemcg,
+        (true, false) => Grant::Granted,
+    }
+}
+
+/// Whether the memory of all TCP sockets is over `tcp_mem[2]`, `undone` bytes
+/// included that were taken back. It cannot be while there is no pressure,
+/// which is one look.
+#[inline(always)]
+fn over_tcp_mem(sk: Sock, undone: i32) -> bool {
+    if offset!(prot) == ABSENT
+        || offset!(memory_allocated) == ABSENT
+        || offset!(memory_pressure) == ABSENT
+        || offset!(sysctl_mem) == ABSENT
+    {
+        return false;
+    }
+    // SAFETY: a pointer to a struct proto, and pointers in it.
+    let (pressure, allocated, limits) = unsafe {
+        let prot = Kernel(sk.load(offset!(prot)));
+        (
+            prot.load::<u64>(offset!(memory_pressure)),
+            prot.load::<u64>(offset!(memory_allocated)),
+            prot.load::<u64>(offset!(sysctl_mem)),
+        )
+    };
+    // SAFETY: the helper checks the address.
+    if unsafe { bpf_probe_read_kernel(pressure as *const u64) }.unwrap_or(0) == 0 {
+        return false;
+    }
+    // SAFETY: as above.
+    let allocated = unsafe { bpf_probe_read_kernel(allocated as *const i64) }.unwrap_or(0);
+    // SAFETY: as above.
+    let limit =
+        unsafe { bpf_probe_read_kernel((limits + HARD_LIMIT) as *const i64) }.unwrap_or(i64::MAX);
+    let pages = i64::from(undone.wrapping_add(QUANTUM - 1) >> 12);
+    allocated.wrapping_add(pages) > limit
+}
+
+/// `sk_forced_mem_schedule(sk, size)`: for traces. What it lets in is known
+/// from the refusal before it.
+#[fentry]
+pub fn forced_schedule_entry(ctx: FEntryContext) -> i32 {
+    let sk = Sock::new(ctx.arg(0));
+    let size: i32 = ctx.arg(1);
+    let Some(account) = accounts::find(sk) else {
+        return 0;
+    };
+    let Some(socket) = sk.locked() else { return 0 };
+    if size <= socket.forward_alloc() {
+        return 0;
+    }
+    let mut call = Call::of(Hook::ForcedSchedule);
+    call.arg = size;
+    call.softirq = true;
+    calls::change!(account, |a| {
+        let before = a.last_seen();
+        output::event(a, &call, &before, socket);
+    });
+    0
+}
+
+/// `sk_msg_alloc(sk, msg, len, elem_first_coalesce)`: a kTLS record is charged
+/// to `sk_forward_alloc` long before it is in the write queue.
+#[fexit]
+pub fn msg_alloc_exit(ctx: FExitContext) -> i32 {
+    if offset!(msg_size) == ABSENT {
+        return 0;
+    }
+    let Some(account) = accounts::find(Sock::new(ctx.arg(0))) else {
+        return 0;
+    };
+    // SAFETY: the offset and type are those of the kernel's BTF.
+    let size: u32 = unsafe { Kernel(ctx.arg(1)).load(offset!(msg_size)) };
+    account.messages.count += 1;
+    if size > account.messages.largest {
+        account.messages.largest = size;
+    }
+    0
+}

@@ -1,0 +1,133 @@
+//! The ways to be traced that are compared.
+
+use std::ops::Range;
+
+use skmem_common::{
+    filter::{BY_PID, BY_SPORT, Filter},
+    hook::Hook,
+    layout::Records,
+};
+
+use crate::kernel::{
+    plan::{Need, Plan},
+    tracer,
+};
+
+/// A way to be traced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mode {
+    /// Nothing is attached
+    Nothing,
+    /// Empty programs on the same functions: what attaching alone costs
+    Empty,
+    /// Attached, and the filter wants none of the sockets
+    Miss,
+    /// Accounts, and records of what they would want to tell by themselves
+    Aggregate,
+    /// All records of the three hooks without which nothing works
+    Essential,
+    /// All records of all hooks, read and replayed
+    Records,
+}
+
+impl Mode {
+    /// All of them; the first is what the others are compared with.
+    pub const ALL: [Self; 6] = [
+        Self::Nothing,
+        Self::Empty,
+        Self::Miss,
+        Self::Aggregate,
+        Self::Essential,
+        Self::Records,
+    ];
+
+    /// In the table.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing attached",
+            Self::Empty => "empty programs on the same functions",
+            Self::Miss => "attached, the filter misses",
+            Self::Aggregate => "accounts without records",
+            Self::Essential => "records of three hooks, replayed",
+            Self::Records => "records of all hooks, replayed",
+        }
+    }
+
+    /// How to trace so; None: not at all.
+    pub fn options(self) -> Option<tracer::Options> {
+        let options = tracer::Options {
+            filter: Filter {
+                flags: BY_PID,
+                ..Filter::default()
+            },
+            pids: vec![std::process::id()],
+            ..tracer::Options::default()
+        };
+        Some(match self {
+            Self::Nothing => return None,
+            Self::Empty => tracer::Options {
+                empty: true,
+                ..options
+            },
+            Self::Miss => tracer::Options {
+                filter: Filter {
+                    flags: BY_SPORT,
+                    sport: 1,
+                    ..Filter::default()
+                },
+                ..options
+            },
+            Self::Aggregate => tracer::Options {
+                records: Records::Transitions,
+                ..options
+            },
+            Self::Essential => tracer::Options {
+                without: unessential(),
+                ..options
+            },
+            Self::Records => options,
+        })
+    }
+}
+
+/// Hooks that skmem can do without.
+fn unessential() -> Vec<Hook> {
+    let hooks = Hook::ALL.iter().copied();
+    hooks
+        .filter(|hook| Plan::need(*hook).is_some_and(|need| need != Need::Essential))
+        .collect()
+}
+
+/// In which order the modes take their turns in a round: not always the same,
+/// so that none profits from its place.
+pub fn turns(modes: usize, round: usize) -> impl Iterator<Item = usize> {
+    let all: Range<usize> = 0..modes;
+    all.map(move |n| (n + round) % modes.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_essential_hooks_are_left() {
+        let left: Vec<Hook> = Hook::ALL
+            .iter()
+            .copied()
+            .filter(|hook| Plan::need(*hook).is_some() && !unessential().contains(hook))
+            .collect();
+        assert_eq!(
+            left,
+            [Hook::SendmsgLocked, Hook::AllocSkb, Hook::MemSchedule]
+        );
+    }
+
+    #[test]
+    fn every_mode_has_its_turn_in_every_round() {
+        for round in 0..5 {
+            let mut order: Vec<usize> = turns(4, round).collect();
+            order.sort_unstable();
+            assert_eq!(order, [0, 1, 2, 3]);
+        }
+    }
+}

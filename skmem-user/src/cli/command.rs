@@ -1,0 +1,57 @@
+//! A command that is run and whose sockets are watched: `-- CMD…` of `explain`
+//! and `record`.
+
+use std::{
+    os::unix::process::ExitStatusExt as _,
+    process::{ExitCode, ExitStatus},
+};
+
+use anyhow::{Context as _, Result};
+use skmem_common::filter::BY_PID;
+use tokio::process::{Child, Command};
+
+use crate::kernel::tracer;
+
+/// Traces what this process starts: its children are traced from their birth.
+pub fn follow_children(tracing: &mut tracer::Options) {
+    tracing.filter.flags |= BY_PID;
+    tracing.pids.push(std::process::id());
+    tracing.follow = true;
+}
+
+/// Starts it; None where there is none. It ends with the handle.
+///
+/// # Errors
+/// Where it cannot be run.
+pub fn start(command: &[String]) -> Result<Option<Child>> {
+    let [program, arguments @ ..] = command else {
+        return Ok(None);
+    };
+    Command::new(program)
+        .args(arguments)
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("cannot run {program:?}"))
+        .map(Some)
+}
+
+/// Waits for its end; for ever where there is none.
+///
+/// # Errors
+/// Where it cannot be waited for.
+pub async fn ended(child: Option<&mut Child>) -> std::io::Result<ExitStatus> {
+    match child {
+        Some(child) => child.wait().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Its exit status, as a shell would give it.
+#[must_use]
+pub fn code(status: ExitStatus) -> ExitCode {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|s| 128 + s))
+        .unwrap_or(1);
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}

@@ -1,0 +1,123 @@
+//! `skmem diff`: two recordings side by side.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use clap::Args;
+
+use super::{print, report::cookie, style};
+use crate::{
+    collect::decode::Record,
+    explain::{
+        Verdict,
+        compare::{Peak, Run},
+        diff::{Difference, Side},
+    },
+    recording::{Recording, RecordingError, outcome},
+    render,
+};
+
+/// Compare two recordings: before and after a change
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Of each recording, the socket that went furthest over its limit is compared: its excess and the
+causes of it, its queue, how its sender was held up; then the sums over all sockets.
+
+Examples:
+  skmem record -o before.skm -- ./sender
+  skmem record -o after.skm -- ./sender --with-larger-writes
+  skmem diff before.skm after.skm
+  skmem diff before.skm after.skm --sockets 17,23    these two (skmem report --sockets lists them)
+  skmem diff before.skm after.skm --json | jq .causes
+
+Exit status: 0, 1 for a failure, 2 for wrong usage.")]
+pub struct Options {
+    /// The recording before
+    #[arg(value_name = "A")]
+    before: PathBuf,
+    /// The recording after
+    #[arg(value_name = "B")]
+    after: PathBuf,
+    /// Compare the sockets with these cookies: one of A and one of B
+    #[arg(long, value_name = "COOKIE,COOKIE", value_parser = pair)]
+    sockets: Option<(u64, u64)>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn pair(text: &str) -> Result<(u64, u64), String> {
+    let (a, b) = text
+        .split_once(',')
+        .ok_or("two cookies with a comma between them")?;
+    Ok((cookie(a)?, cookie(b)?))
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Where a file is no recording, or holds no such socket.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let (a, b) = options.sockets.unzip();
+    let before = side(&options.before, a)?;
+    let after = side(&options.after, b)?;
+    let difference = Difference::of(before, after);
+    if options.json {
+        print(&format!("{}\n", render::difference_json(&difference)?))?;
+    } else {
+        print(&render::difference(&difference, &style()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn side(file: &Path, wanted: Option<u64>) -> Result<Side> {
+    let name = file.display();
+    let open = || Recording::open(file);
+    let context = |e: RecordingError| anyhow!(e).context(format!("cannot compare {name}"));
+    let (outcome, recording) = outcome(open).map_err(context)?;
+    if let Some(damage) = recording.damage() {
+        eprintln!("skmem: {name} {damage}");
+    }
+    let meta = recording.meta().clone();
+    let verdicts = |at_end| {
+        outcome
+            .end
+            .verdicts(&meta.kernel, true, at_end, outcome.source())
+    };
+    let all = verdicts(false);
+    let is = |v: &&Verdict| wanted.is_none_or(|id| v.socket.id == id);
+    let worst = all.iter().find(is).with_context(|| match wanted {
+        Some(id) => format!("no socket {id} in {name}; `skmem report {name} --sockets` lists them"),
+        None => format!("{name} holds no socket"),
+    })?;
+    let id = worst.socket.id;
+    let last = verdicts(true).into_iter().find(|v| v.socket.id == id);
+    let last = last.unwrap_or_else(|| worst.clone());
+    let mut peak = Peak::default();
+    for record in open().map_err(context)?.records() {
+        if let Record::Event(event) = record
+            && event.socket == id
+        {
+            peak.note(&event);
+        }
+    }
+    let totals = &outcome.end.totals;
+    let command = meta.command.join(" ");
+    let side = Side {
+        file: name.to_string(),
+        host: meta.host.clone(),
+        kernel: meta.kernel.clone(),
+        recorded_ns: totals.now_ns.saturating_sub(meta.clock.monotonic_ns),
+        events: recording.read(),
+        lost: outcome.missing.is_none().then(|| totals.lost()),
+        sockets: totals.sockets,
+        over_limit: 0,
+        taken: 0,
+        blocked_ns: 0,
+        run: Run::of(command, worst.clone(), &last, peak, None),
+    };
+    Ok(side.over_all(&all))
+}

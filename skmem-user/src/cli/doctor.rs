@@ -1,0 +1,65 @@
+//! `skmem doctor`: can this machine be traced, and what would be missing.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use super::{print, style};
+use crate::{
+    kernel::checkup::{self, Finding, State},
+    render,
+};
+
+/// Say what this machine allows: kernel, rights, hooks, fields
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Works for any user, on any kernel. With the rights for it, all programs are loaded and attached for a
+moment, and taken out again.
+
+Examples:
+  skmem doctor
+  skmem doctor --json | jq -r '.findings[] | select(.state != \"good\") | .consequence'
+
+Exit status: 0 where everything can be traced, 3 where something is lost, 4 where nothing can be
+traced; 1 for a failure, 2 for wrong usage.")]
+pub struct Options {
+    /// Load nothing: only look
+    #[arg(long)]
+    no_load: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    schema: u32,
+    state: State,
+    findings: &'a [Finding],
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Where stdout cannot be written to.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let findings = checkup::checkup(!options.no_load);
+    let state = checkup::overall(&findings);
+    if options.json {
+        let answer = Answer {
+            schema: 1,
+            state,
+            findings: &findings,
+        };
+        print(&format!("{}\n", serde_json::to_string(&answer)?))?;
+    } else {
+        print(&render::doctor(&findings, &style()))?;
+    }
+    Ok(ExitCode::from(match state {
+        State::Good => 0,
+        State::Reduced => 3,
+        State::Impossible => 4,
+    }))
+}

@@ -1,0 +1,335 @@
+//! A recording made by hand, in all forms, read back.
+
+use std::{
+    collections::HashMap,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use clap::Parser;
+use prost::Message as _;
+use skmem_common::{cause::Cause, hook::Hook};
+
+use super::{Options, run};
+use crate::{
+    cli::recorded::tests::write,
+    model::timeline::tests::story::{START, Story, article},
+    render::export::{
+        events::EVENTS,
+        proto::{CLOCK_MONOTONIC, COUNTER, Data, SLICE_BEGIN, SLICE_END, Trace, TrackEvent},
+        sockets::SOCKETS,
+    },
+};
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Runs `skmem export FILE WORDS…`.
+pub(super) fn export(file: &Path, words: &[&str]) -> anyhow::Result<()> {
+    let line = ["export", file.to_str().expect("a name")];
+    let line = Line::try_parse_from(line.iter().chain(words))?;
+    run(&line.options).map(drop)
+}
+
+struct Case {
+    dir: tempfile::TempDir,
+}
+
+impl Case {
+    /// Two sockets, one of them the article's.
+    fn new() -> Self {
+        let case = Self {
+            dir: tempfile::tempdir().expect("a directory"),
+        };
+        let mut calm = Story::new(18, 100_000);
+        calm.admit()
+            .written(Cause::FirstFill, 100)
+            .end(Hook::SendmsgLocked);
+        write(&case.path("a.skm"), "db-1", &[&article(), &calm]);
+        case
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn export(&self, to: &str, words: &[&str]) -> PathBuf {
+        let to = self.path(to);
+        let words = [words, &["-o", to.to_str().expect("a name")]].concat();
+        export(&self.path("a.skm"), &words).expect("an export");
+        to
+    }
+}
+
+#[test]
+fn csv_has_all_columns_and_all_events() {
+    let case = Case::new();
+    let events = case.export("e.csv", &["--format", "csv"]);
+    let mut csv = csv::Reader::from_path(&events).expect("CSV");
+    let names: Vec<_> = EVENTS.columns.iter().map(|c| c.name).collect();
+    assert_eq!(csv.headers().expect("names"), names);
+    let rows: Vec<HashMap<String, String>> = csv.deserialize().map(|r| r.expect("a row")).collect();
+    let events = article().records.len() - 1 + 1;
+    assert_eq!(rows.len(), events);
+    let slept: Vec<_> = rows.iter().filter(|r| !r["slept_ns"].is_empty()).collect();
+    assert_eq!(slept.len(), 1);
+    assert_eq!(slept[0]["slept_ns"], "400010000");
+    assert_eq!(slept[0]["wait_reason"], "limit");
+    assert!(rows.iter().any(|r| r["ops"] == "tail-append:+1024"));
+    assert!(
+        rows.iter()
+            .any(|r| r["ops"] == "limit=16384(set-by-application)")
+    );
+    // The second before midnight has gone by.
+    let days: Vec<_> = rows.iter().map(|r| r["date"].as_str()).collect();
+    assert!(days.contains(&"2026-11-23") && !days.contains(&"2026-11-25"));
+    assert_eq!(
+        rows[0]["time"].as_str().split('T').next(),
+        Some("2026-11-23")
+    );
+
+    let sockets = case.export("s.csv", &["--format", "csv", "--table", "sockets"]);
+    let mut csv = csv::Reader::from_path(&sockets).expect("CSV");
+    let names: Vec<_> = SOCKETS.columns.iter().map(|c| c.name).collect();
+    assert_eq!(csv.headers().expect("names"), names);
+    let rows: Vec<HashMap<String, String>> = csv.deserialize().map(|r| r.expect("a row")).collect();
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[0]["socket"], "17");
+    assert_eq!(rows[0]["worst_excess"], "5296");
+    assert_eq!(rows[0]["cause"], "tail-append");
+    assert_eq!(rows[0]["blocked_ns"], "400010000");
+    assert_eq!(rows[0]["host"], "db-1");
+    assert_eq!(rows[1]["over_limit"], "false");
+    assert_eq!(rows[1]["cause"], "");
+    assert!(rows[0]["verdict"].ends_with('.'), "{}", rows[0]["verdict"]);
+}
+
+#[test]
+fn json_is_a_valid_object_a_line() {
+    let case = Case::new();
+    let file = case.export("a.jsonl", &["--format", "json"]);
+    let text = fs::read_to_string(file).expect("text");
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|l| serde_json::from_str(l).expect("JSON"))
+        .collect();
+    let kinds = |kind: &str| lines.iter().filter(|l| l["type"] == kind).count();
+    assert_eq!(lines[0]["type"], "recording");
+    assert_eq!(kinds("socket"), 2);
+    assert_eq!(kinds("event") + 3, lines.len());
+    let worst = lines.iter().find(|l| l["type"] == "socket").expect("one");
+    assert_eq!(worst["worst_excess"], 5296);
+}
+
+type Counters = HashMap<String, Vec<i64>>;
+type Slices = HashMap<String, Vec<(String, u64, u64)>>;
+
+/// Values of each counter and slices (name, from, to) by track, by the name of
+/// the track's group and its own.
+fn decoded(file: &Path) -> (Counters, Slices) {
+    let trace = Trace::decode(&*fs::read(file).expect("a file")).expect("a trace");
+    let mut names: HashMap<u64, String> = HashMap::new();
+    let mut counters = Counters::new();
+    let mut slices = Slices::new();
+    for packet in &trace.packet {
+        match &packet.data {
+            Some(Data::TrackDescriptor(d)) => {
+                let own = d.name.clone().expect("a name");
+                let name = match d.parent_uuid {
+                    Some(parent) => format!("{}/{own}", names[&parent]),
+                    None => own,
+                };
+                names.insert(d.uuid.expect("a number"), name);
+            }
+            Some(Data::TrackEvent(TrackEvent {
+                kind: Some(kind),
+                track_uuid: Some(track),
+                name,
+                counter_value,
+                ..
+            })) => {
+                // A track is described before it is used.
+                let track = names[track].clone();
+                let at = packet.timestamp.expect("a time");
+                assert_eq!(packet.timestamp_clock_id, Some(CLOCK_MONOTONIC));
+                match *kind {
+                    COUNTER => counters.entry(track).or_default().extend(*counter_value),
+                    SLICE_BEGIN => {
+                        let name = name.clone().expect("a name");
+                        slices.entry(track).or_default().push((name, at, 0));
+                    }
+                    SLICE_END => {
+                        let list = slices.get_mut(&track).expect("a slice");
+                        list.last_mut().expect("a slice").2 = at;
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+    (counters, slices)
+}
+
+#[test]
+fn perfetto_has_counters_sleeps_and_lives() {
+    let case = Case::new();
+    let file = case.export("a.pftrace", &["--format", "perfetto", "--socket", "17"]);
+    let (counters, slices) = decoded(&file);
+    let group = "10.0.0.1:40000>10.0.0.2:5001  client (pid 123)";
+    let of = |name: &str| counters[&format!("{group}/{name}")].clone();
+    assert_eq!(of("wmem_queued").iter().max(), Some(&13_488));
+    assert_eq!(of("excess").iter().max(), Some(&5_296));
+    assert_eq!(of("sndbuf"), [8_192, 16_384]);
+    assert_eq!(of("wmem_alloc"), [0, 4_352, 0]);
+    let blocked = &slices[&format!("{group}/blocked, thread 123")];
+    assert_eq!(blocked.len(), 1);
+    assert_eq!(blocked[0].2 - blocked[0].1, 400_010_000);
+    let skbs = &slices[&format!("{group}/skbs, from admission to ACK")];
+    assert_eq!(skbs.len(), 2);
+    assert!(
+        skbs.iter()
+            .all(|(_, from, to)| from >= &START && to >= from)
+    );
+    assert!(!counters.keys().any(|k| k.contains("socket 18")));
+}
+
+#[test]
+fn chrome_is_json_with_the_same() {
+    let case = Case::new();
+    let file = case.export("a.json", &["--format", "chrome"]);
+    let trace: serde_json::Value =
+        serde_json::from_slice(&fs::read(file).expect("a file")).expect("JSON");
+    let events = trace["traceEvents"].as_array().expect("a list");
+    let most = events
+        .iter()
+        .filter(|e| e["ph"] == "C" && e["name"] == "wmem_queued")
+        .filter_map(|e| e["args"]["bytes"].as_i64())
+        .max();
+    assert_eq!(most, Some(13_488));
+    let slept = events
+        .iter()
+        .find(|e| e["ph"] == "X" && e["name"].as_str().is_some_and(|n| n.starts_with("blocked")));
+    assert_eq!(slept.expect("a sleep")["dur"], 400_010.0);
+}
+
+#[cfg(feature = "parquet")]
+mod columnar {
+    use arrow_array::{Array as _, Int64Array, ListArray, RecordBatch, StringArray, StructArray};
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    use super::*;
+    use crate::render::export::{Table, columnar::schema};
+
+    pub(super) fn read(file: &Path) -> Vec<RecordBatch> {
+        let file = fs::File::open(file).expect("a file");
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet");
+        let reader = reader.build().expect("Parquet");
+        reader.map(|batch| batch.expect("a batch")).collect()
+    }
+
+    fn of<'a, T: 'static>(batch: &'a RecordBatch, name: &str) -> &'a T {
+        let column = batch.column_by_name(name).expect(name);
+        column.as_any().downcast_ref().expect(name)
+    }
+
+    #[test]
+    fn parquet_reads_back_to_the_byte() {
+        let case = Case::new();
+        let dir = case.export("out", &["--format", "parquet"]);
+        let check = |table: &Table, name: &str| {
+            let batches = read(&dir.join(name));
+            assert_eq!(batches.len(), 1);
+            let fields = schema(table, &[]);
+            assert_eq!(batches[0].schema().fields(), fields.fields());
+            batches[0].clone()
+        };
+        let events = check(&EVENTS, "events.parquet");
+        assert_eq!(events.num_rows(), article().records.len());
+        let sockets = check(&SOCKETS, "sockets.parquet");
+        assert_eq!(of::<Int64Array>(&sockets, "worst_excess").value(0), 5_296);
+        assert_eq!(of::<StringArray>(&sockets, "cause").value(0), "tail-append");
+        assert!(of::<StringArray>(&sockets, "cause").is_null(1));
+        // What was booked sums to what was queued in the end.
+        let ops = of::<ListArray>(&events, "ops").values();
+        let ops: &StructArray = ops.as_any().downcast_ref().expect("structs");
+        assert!(ops.len() > 15);
+    }
+
+    #[test]
+    fn partitions_are_directories_and_not_columns() {
+        let case = Case::new();
+        let words = ["--format", "parquet", "--partition", "date,host"];
+        let dir = case.export("lake", &words);
+        let days: Vec<_> = ["2026-11-23", "2026-11-24"]
+            .iter()
+            .map(|day| dir.join(format!("events/host=db-1/date={day}")))
+            .collect();
+        let mut rows = 0;
+        for day in days.iter().filter(|d| d.exists()) {
+            let files: Vec<_> = fs::read_dir(day).expect("a directory").collect();
+            assert_eq!(files.len(), 1);
+            for batch in read(&files[0].as_ref().expect("a file").path()) {
+                assert!(batch.column_by_name("host").is_none());
+                assert!(batch.column_by_name("date").is_none());
+                rows += batch.num_rows();
+            }
+        }
+        assert_eq!(rows, article().records.len());
+        assert!(dir.join("sockets/host=db-1/date=2026-11-23").exists());
+    }
+
+    #[test]
+    fn arrow_files_read_back() {
+        let case = Case::new();
+        let dir = case.export("out", &["--format", "arrow"]);
+        let file = fs::File::open(dir.join("sockets.arrow")).expect("a file");
+        let mut reader = arrow_ipc::reader::FileReader::try_new(file, None).expect("Arrow");
+        let batch = reader.next().expect("a batch").expect("a batch");
+        assert_eq!(batch.num_rows(), 2);
+        assert_eq!(of::<Int64Array>(&batch, "worst_excess").value(0), 5_296);
+    }
+}
+
+#[test]
+fn files_are_their_owners_and_whole() {
+    let case = Case::new();
+    let file = case.export("a.csv", &["--format", "csv"]);
+    let mode = fs::metadata(&file).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let there: Vec<_> = fs::read_dir(case.dir.path())
+        .expect("a directory")
+        .map(|e| e.expect("a file").file_name())
+        .collect();
+    assert_eq!(there.len(), 2, "{there:?}");
+}
+
+#[test]
+fn what_cannot_be_is_said_before_anything_is_read() {
+    let file = Path::new("/nonexistent.skm");
+    for (words, why) in [
+        (&["--format", "parquet"][..], "-o DIR"),
+        (&["--format", "csv", "--partition", "host"], "--partition"),
+        (&["--format", "json", "--table", "sockets"], "--table"),
+    ] {
+        let error = export(file, words).expect_err("an error");
+        assert!(error.to_string().contains(why), "{error:#}");
+    }
+}
+
+#[test]
+fn the_docs_have_every_column() {
+    let docs = include_str!("../../../../docs/export.md");
+    for table in [EVENTS, SOCKETS] {
+        let markdown = table.markdown();
+        assert!(
+            docs.contains(&markdown),
+            "docs/export.md lacks this table of {}:\n{markdown}",
+            table.name
+        );
+    }
+}

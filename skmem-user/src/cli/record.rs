@@ -1,0 +1,345 @@
+//! `skmem record`: everything that a trace sees, into a file, to be looked at
+//! later in every way.
+
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::atomic::Ordering::Relaxed,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use tokio::{
+    process::Child,
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+use super::{
+    Usage, command, duration,
+    filters::{self, Filters},
+    interrupted,
+    session::Session,
+};
+use crate::{
+    kernel::tracer,
+    recording::{Meta, parts::Parts},
+};
+use disk::{Disk, Limits};
+use flight::Flight;
+use progress::Progress;
+use tape::Tape;
+use trigger::Trigger;
+
+mod about;
+mod disk;
+mod flight;
+mod progress;
+mod sink;
+pub(super) mod tape;
+pub(crate) mod trigger;
+
+/// How often accounts go into a recording: what a SIGKILL costs where records
+/// were lost.
+const CHECKPOINT: Duration = Duration::from_secs(5);
+
+/// How often conditions, sizes and the progress line are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Memory of a black box, unless told otherwise, in bytes.
+const FLIGHT_MEMORY: u64 = 256 << 20;
+
+/// Record everything about matching sockets into a file, for report, diff and more
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Records until Ctrl-C, until the time is up, or until CMD ends. `skmem report FILE` explains what was
+recorded just as `skmem explain` would have, on any machine, without root. FILE is readable by its
+owner only. A recording that was cut off (SIGKILL, a full disk) is good up to its last second.
+
+With --flight nothing is written until a condition of --when holds or SIGUSR1 comes: then FILE gets
+the last seconds. A condition also ends the recording; SIGUSR1 does not, and comes as often as one
+likes (FILE, then FILE.2, FILE.3 before the extension, as with --rotate).
+
+Examples:
+  skmem record -o run.skm -p 4711 --duration 30s
+  skmem record -o run.skm -- ./my-sender
+  skmem record -o day.skm --dport 443 --rotate 100M --max-size 2G
+  skmem record -o box.skm --flight 30s --when 'excess>64K' --when 'blocked>100ms'
+  skmem report run.skm
+
+Exit status: 0, 1 for a failure, 2 for wrong usage; with CMD, that of CMD.")]
+pub struct Options {
+    #[command(flatten)]
+    filters: Filters,
+    /// Write to this file; it must not be there yet
+    #[arg(short, long, value_name = "FILE", help_heading = "Where to")]
+    output: PathBuf,
+    /// Replace files that are there
+    #[arg(long, help_heading = "Where to")]
+    force: bool,
+    /// Begin another file when one has so many bytes
+    #[arg(long, value_name = "SIZE", value_parser = filters::file_size, help_heading = "Where to",
+          conflicts_with = "flight")]
+    rotate: Option<u64>,
+    /// End at so many bytes; with --rotate, remove the oldest files; with --flight, of memory [256M]
+    #[arg(long, value_name = "SIZE", value_parser = filters::file_size, help_heading = "Where to")]
+    max_size: Option<u64>,
+    /// Keep the last so many seconds in memory, and write them when asked to
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Black box")]
+    flight: Option<Duration>,
+    /// Write them when this holds of a socket: excess>SIZE, blocked>TIME
+    #[arg(
+        long,
+        value_name = "CONDITION",
+        requires = "flight",
+        help_heading = "Black box"
+    )]
+    when: Vec<Trigger>,
+    /// Record for so long, e.g. 10s, 500ms
+    #[arg(short, long, value_name = "TIME", value_parser = duration)]
+    duration: Option<Duration>,
+    /// Run this command, and record its sockets and its children's
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+/// Why a recording ends.
+enum End {
+    Asked,
+    /// CMD has ended.
+    Command(std::process::ExitStatus),
+    /// `--max-size`.
+    Full,
+    /// The file cannot be written.
+    Failed,
+    Trigger(Trigger),
+}
+
+impl End {
+    /// As the recording's last block says it.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Command(_) => "command-ended",
+            Self::Full => "max-size",
+            Self::Failed => "write-failed",
+            Self::Trigger(_) => "triggered",
+        }
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Where tracing is not possible, CMD cannot be started, or FILE cannot be
+/// written.
+pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
+    if let (Some(rotate), Some(most)) = (options.rotate, options.max_size)
+        && most < 2 * rotate
+    {
+        let text = "--max-size must be at least twice --rotate: one file is being written, and one is kept";
+        return Err(Usage(anyhow::anyhow!(text)).into());
+    }
+    let mut tracing = options.filters.options().map_err(Usage)?;
+    tracing.verbose = verbose;
+    if !options.command.is_empty() {
+        command::follow_children(&mut tracing);
+    }
+    let parts = ready(&options.output, options.force)?;
+    // Before the programs are loaded, which takes a while: it would end skmem.
+    let mut asked = signal(SignalKind::user_defined1())?;
+    let mut session = Session::start(&tracing)?;
+    let (namespaces, inodes) = options.filters.older();
+    session.adopt(namespaces, &inodes);
+    let meta = about::meta(&session, &tracing, options.filters.named());
+    let mut tape = begin(&options, &mut session, parts, meta)?;
+    let mut child = command::start(&options.command)?;
+    let mut progress = Progress::new();
+    if child.is_none() && options.duration.is_none() && !progress.is_shown() {
+        eprintln!("skmem: recording until Ctrl-C");
+    }
+    let child_too = child.as_mut();
+    let ended = watch(
+        &mut session,
+        &mut tape,
+        &options,
+        child_too,
+        &mut asked,
+        &mut progress,
+    );
+    let ended = ended.await?;
+    tape.finish(&mut session, |_, _| {});
+    let end = session.end(ended.reason())?;
+    let totals = end.totals.clone();
+    let trigger = match &ended {
+        End::Trigger(trigger) => Some(trigger.to_string()),
+        _ => None,
+    };
+    let written = tape.end(end, trigger);
+    progress.done();
+    let name = options.output.display();
+    match (&written, &ended) {
+        (Err(e), _) => {
+            eprintln!("skmem: cannot write {name}: {e}; what came before that can be read");
+        }
+        (Ok(_), End::Asked | End::Command(_)) if options.flight.is_some() => {
+            eprintln!("skmem: nothing (more) was asked to be written");
+        }
+        (Ok(bytes), _) => progress.tell(&options.output, &totals, session.seen(), *bytes),
+    }
+    match &ended {
+        End::Trigger(trigger) => eprintln!("skmem: {trigger} holds"),
+        End::Full => eprintln!("skmem: --max-size is reached; what comes later is not recorded"),
+        _ => {}
+    }
+    drop(session);
+    let status = match (ended, child) {
+        (End::Command(status), _) => command::code(status),
+        // A command is not ended because its recording is.
+        (End::Full | End::Failed | End::Trigger(_), Some(mut child)) => tokio::select! {
+            status = child.wait() => command::code(status?),
+            () = interrupted() => ExitCode::SUCCESS,
+        },
+        _ => ExitCode::SUCCESS,
+    };
+    Ok(match written {
+        Ok(_) => status,
+        Err(_) => ExitCode::FAILURE,
+    })
+}
+
+/// Looks whether the files may be written.
+fn ready(output: &Path, force: bool) -> Result<Parts> {
+    let parts = Parts::new(output);
+    let name = output.display();
+    let there = parts
+        .existing()
+        .with_context(|| format!("cannot write {name}"))?;
+    if let Some(first) = there.first()
+        && !force
+    {
+        bail!(
+            "{} is there already: give another name, or --force to replace it",
+            first.display()
+        );
+    }
+    for path in there {
+        std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(parts)
+}
+
+/// The recording that was asked for.
+fn begin(options: &Options, session: &mut Session, parts: Parts, mut meta: Meta) -> Result<Tape> {
+    let name = options.output.display();
+    let tape = match options.flight {
+        Some(keep) => {
+            meta.flight_ns = u64::try_from(keep.as_nanos()).unwrap_or(u64::MAX);
+            let most = options.max_size.unwrap_or(FLIGHT_MEMORY);
+            let sink = Box::new(Flight::new(parts, keep, most));
+            Tape::start(session, sink, meta, Flight::segment(keep), false)
+        }
+        None => {
+            let limits = Limits {
+                rotate: options.rotate,
+                most: options.max_size,
+            };
+            Disk::create(parts, &meta, limits)
+                .and_then(|disk| Tape::start(session, Box::new(disk), meta, CHECKPOINT, true))
+        }
+    };
+    tape.map_err(|e| match e.kind() {
+        ErrorKind::NotFound => anyhow::anyhow!("cannot write {name}: no such directory"),
+        _ => anyhow::Error::new(e).context(format!("cannot write {name}")),
+    })
+}
+
+/// A session that `demo` records.
+///
+/// # Errors
+/// Where the file cannot be made.
+pub(super) fn of_demo(
+    session: &mut Session,
+    tracing: &tracer::Options,
+    output: &Path,
+) -> Result<Tape> {
+    let parts = ready(output, false)?;
+    let meta = about::meta(session, tracing, Vec::new());
+    let limits = Limits {
+        rotate: None,
+        most: None,
+    };
+    Disk::create(parts, &meta, limits)
+        .and_then(|disk| Tape::start(session, Box::new(disk), meta, CHECKPOINT, true))
+        .with_context(|| format!("cannot write {}", output.display()))
+}
+
+/// Records until one of the ends.
+async fn watch(
+    session: &mut Session,
+    tape: &mut Tape,
+    options: &Options,
+    child: Option<&mut Child>,
+    asked: &mut Signal,
+    progress: &mut Progress,
+) -> Result<End> {
+    let end = async {
+        match options.duration {
+            Some(time) => tokio::time::sleep(time).await,
+            None => std::future::pending().await,
+        }
+    };
+    let exit = command::ended(child);
+    tokio::pin!(end, exit);
+    let mut stop = std::pin::pin!(interrupted());
+    let mut look = tokio::time::interval(LOOK);
+    let mut fired = None;
+    loop {
+        tokio::select! {
+            () = &mut end => return Ok(End::Asked),
+            () = &mut stop => return Ok(End::Asked),
+            status = &mut exit => return Ok(End::Command(status?)),
+            _ = asked.recv(), if options.flight.is_some() => {
+                tape.next(session, "triggered", Some("SIGUSR1".into()))?;
+            }
+            _ = look.tick() => {
+                if let Some(over) = looked(session, tape, options)? {
+                    return Ok(over);
+                }
+                progress.show(session, tape);
+            }
+            step = tape.step(session, |record, replay| {
+                fired = fired.or_else(|| {
+                    options.when.iter().copied().find(|t| t.shown_by(record, replay))
+                });
+            }) => step?,
+        }
+        if let Some(trigger) = fired {
+            return Ok(End::Trigger(trigger));
+        }
+    }
+}
+
+/// What is to be looked at from time to time.
+fn looked(session: &Session, tape: &mut Tape, options: &Options) -> Result<Option<End>> {
+    let stats = tape.stats();
+    if stats.failed.load(Relaxed) {
+        return Ok(Some(End::Failed));
+    }
+    let full = stats.full.load(Relaxed);
+    if options.flight.is_some() {
+        if full {
+            tape.checkpoint(session);
+        }
+        let shown = options.when.iter().find(|t| t.shown_in(session));
+        return Ok(shown.map(|t| End::Trigger(*t)));
+    }
+    if full {
+        return Ok(Some(End::Full));
+    }
+    if options.rotate.is_some_and(|rotate| tape.has(rotate)) {
+        tape.next(session, "rotated", None)?;
+    }
+    Ok(None)
+}

@@ -1,0 +1,142 @@
+//! A recording on disk: one file, or one after the other.
+
+use std::{
+    collections::VecDeque,
+    fs::{self, File},
+    io,
+    path::PathBuf,
+};
+
+use super::sink::Sink;
+use crate::{
+    collect::decode::Record,
+    recording::{
+        End, Kept, Meta, Role, Writer,
+        parts::{self, Parts},
+    },
+};
+
+/// Files that are written one after the other.
+pub(super) struct Disk {
+    parts: Parts,
+    part: u32,
+    /// None after a failure to begin a file, and at the end.
+    writer: Option<Writer<File>>,
+    /// Finished files that are still there, and their bytes.
+    earlier: VecDeque<(PathBuf, u64)>,
+    limits: Limits,
+}
+
+/// What `--rotate` and `--max-size` ask for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Begin another file when one has so many bytes.
+    pub rotate: Option<u64>,
+    /// Keep to so many bytes in all.
+    pub most: Option<u64>,
+}
+
+impl Disk {
+    pub fn create(parts: Parts, meta: &Meta, limits: Limits) -> io::Result<Self> {
+        let writer = Writer::new(parts::create(&parts.path(1))?, meta)?;
+        Ok(Self {
+            parts,
+            part: 1,
+            writer: Some(writer),
+            earlier: VecDeque::new(),
+            limits,
+        })
+    }
+
+    /// Does something with the writer; where it fails, the file is cut to its
+    /// last whole block.
+    fn with(&mut self, work: impl FnOnce(&mut Writer<File>) -> io::Result<()>) -> io::Result<()> {
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
+        };
+        let result = work(writer);
+        if result.is_err() {
+            let whole = writer.bytes();
+            cut(writer.get_mut(), whole);
+        }
+        result
+    }
+
+    fn finish(&mut self, end: &End) -> io::Result<()> {
+        self.with(|w| {
+            w.end(&end.open, &end.totals)?;
+            w.get_mut().sync_all()
+        })?;
+        if let Some(writer) = self.writer.take() {
+            let path = self.parts.path(self.part);
+            self.earlier.push_back((path, writer.bytes()));
+        }
+        Ok(())
+    }
+
+    /// Takes away the oldest files until there is room for one more.
+    fn make_room(&mut self) -> io::Result<()> {
+        let (Some(most), Some(rotate)) = (self.limits.most, self.limits.rotate) else {
+            return Ok(());
+        };
+        while self.earlier.iter().map(|(_, n)| n).sum::<u64>() + rotate > most
+            && let Some((path, _)) = self.earlier.pop_front()
+        {
+            fs::remove_file(path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Cuts a file to its first `whole` bytes.
+fn cut(file: &mut File, whole: u64) {
+    use std::io::Seek as _;
+    // Where this fails too, a reader finds the cut block by its checksum.
+    let _ = file.set_len(whole);
+    let _ = file.seek(io::SeekFrom::Start(whole));
+}
+
+impl Sink for Disk {
+    fn record(&mut self, record: &Record) -> io::Result<()> {
+        if self.is_full() {
+            return Ok(());
+        }
+        self.with(|w| w.record(record))
+    }
+
+    fn accounts(&mut self, role: Role, now_ns: u64, accounts: &[Kept]) -> io::Result<()> {
+        self.with(|w| w.accounts(role, now_ns, accounts))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.with(Writer::flush)
+    }
+
+    fn next(&mut self, meta: &Meta, end: &End) -> io::Result<()> {
+        self.finish(end)?;
+        self.make_room()?;
+        self.part += 1;
+        let meta = Meta {
+            part: self.part,
+            ..meta.clone()
+        };
+        let file = parts::create(&self.parts.path(self.part))?;
+        self.writer = Some(Writer::new(file, &meta)?);
+        // Where the part before ended, this one begins.
+        self.accounts(Role::Checkpoint, end.totals.now_ns, &end.open)
+    }
+
+    fn end(&mut self, _meta: &Meta, end: &End) -> io::Result<()> {
+        self.finish(end)
+    }
+
+    fn bytes(&self) -> (u64, u64) {
+        let earlier: u64 = self.earlier.iter().map(|(_, n)| n).sum();
+        let this = self.writer.as_ref().map_or(0, Writer::bytes);
+        (earlier + this, this)
+    }
+
+    fn is_full(&self) -> bool {
+        self.limits.rotate.is_none() && self.limits.most.is_some_and(|most| self.bytes().0 >= most)
+    }
+}

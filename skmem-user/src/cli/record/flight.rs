@@ -1,0 +1,199 @@
+//! The black box: the last seconds of records in memory, compressed, written
+//! when something asks for it.
+//!
+//! Memory is a row of segments. Each begins with the accounts of all open
+//! sockets, so that what is left when older segments were dropped can be
+//! explained.
+
+use std::{collections::VecDeque, io, path::PathBuf, time::Duration};
+
+use super::sink::Sink;
+use crate::{
+    collect::decode::Record,
+    recording::{
+        End, Kept, Meta, Packer, Role, Sealed, Writer,
+        parts::{self, Parts},
+    },
+};
+
+/// Segments that a black box is made of, about.
+const SEGMENTS: u32 = 8;
+
+/// The black box.
+pub(super) struct Flight {
+    parts: Parts,
+    written: u32,
+    packer: Packer,
+    segments: VecDeque<Segment>,
+    keep_ns: u64,
+    most: u64,
+}
+
+#[derive(Default)]
+struct Segment {
+    begin_ns: u64,
+    blocks: Vec<Sealed>,
+    bytes: u64,
+}
+
+impl Flight {
+    /// Keeps the last `keep`, in at most about `most` bytes.
+    pub fn new(parts: Parts, keep: Duration, most: u64) -> Self {
+        Self {
+            parts,
+            written: 0,
+            packer: Packer::default(),
+            segments: VecDeque::from([Segment::default()]),
+            keep_ns: u64::try_from(keep.as_nanos()).unwrap_or(u64::MAX),
+            most,
+        }
+    }
+
+    /// How often a segment begins.
+    pub fn segment(keep: Duration) -> Duration {
+        (keep / SEGMENTS).clamp(Duration::from_millis(250), Duration::from_secs(5))
+    }
+
+    fn put(&mut self, block: Sealed) {
+        if let Some(segment) = self.segments.back_mut() {
+            segment.bytes += block.bytes();
+            segment.blocks.push(block);
+        }
+    }
+
+    fn begin(&mut self, now_ns: u64) {
+        self.segments.push_back(Segment {
+            begin_ns: now_ns,
+            ..Segment::default()
+        });
+        let since = now_ns.saturating_sub(self.keep_ns);
+        while self.segments.len() > 2
+            && (self.segments[1].begin_ns <= since || self.bytes().0 > self.most)
+        {
+            self.segments.pop_front();
+        }
+    }
+
+    /// Writes what there is; gives the file's name.
+    fn write(&mut self, meta: &Meta, end: &End) -> io::Result<PathBuf> {
+        self.flush()?;
+        self.written += 1;
+        let path = self.parts.path(self.written);
+        let mut writer = Writer::new(parts::create(&path)?, meta)?;
+        let mut blocks = self.segments.iter().flat_map(|s| &s.blocks);
+        let all = blocks
+            .try_for_each(|block| writer.sealed(block))
+            .and_then(|()| writer.end(&end.open, &end.totals));
+        if let Err(e) = all {
+            let whole = writer.bytes();
+            let _ = writer.get_mut().set_len(whole);
+            return Err(e);
+        }
+        writer.get_mut().sync_all()?;
+        Ok(path)
+    }
+}
+
+impl Sink for Flight {
+    fn record(&mut self, record: &Record) -> io::Result<()> {
+        if let Some(block) = self.packer.push(record) {
+            self.put(block);
+        }
+        Ok(())
+    }
+
+    fn accounts(&mut self, role: Role, now_ns: u64, accounts: &[Kept]) -> io::Result<()> {
+        self.flush()?;
+        if role == Role::Checkpoint {
+            self.begin(now_ns);
+        }
+        for block in Sealed::accounts(role, now_ns, accounts) {
+            self.put(block);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if let Some(block) = self.packer.flush() {
+            self.put(block);
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, meta: &Meta, end: &End) -> io::Result<()> {
+        let path = self.write(meta, end)?;
+        eprintln!("skmem: {} written", path.display());
+        Ok(())
+    }
+
+    fn end(&mut self, meta: &Meta, end: &End) -> io::Result<()> {
+        match meta.trigger {
+            Some(_) => self.next(meta, end),
+            None => Ok(()),
+        }
+    }
+
+    fn bytes(&self) -> (u64, u64) {
+        let all = self.segments.iter().map(|s| s.bytes).sum();
+        (all, self.segments.back().map_or(0, |s| s.bytes))
+    }
+
+    fn is_full(&self) -> bool {
+        // One segment alone: it must end, so that older ones can go.
+        self.bytes().1 > self.most / u64::from(SEGMENTS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skmem_common::record::Event;
+
+    use super::*;
+
+    fn event(time_ns: u64, word: u64) -> Record {
+        // Numbers that nothing predicts: they do not compress.
+        let noise = word.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut event = Event {
+            time_ns,
+            event_no: word as u32,
+            ..Event::default()
+        };
+        event.view.write_seq = (noise >> 32) as u32;
+        event.view.snd_una = noise as u32;
+        event.header.hook = skmem_common::hook::Hook::Ack as u8;
+        Record::Event(event)
+    }
+
+    #[test]
+    fn only_the_last_seconds_stay() {
+        let mut flight = Flight::new(
+            Parts::new("x".as_ref()),
+            Duration::from_nanos(1000),
+            u64::MAX,
+        );
+        for n in 0..100 {
+            flight
+                .accounts(Role::Checkpoint, n * 100, &[])
+                .unwrap_or_default();
+            flight.record(&event(n * 100 + 1, n)).unwrap_or_default();
+        }
+        let begins: Vec<u64> = flight.segments.iter().map(|s| s.begin_ns).collect();
+        assert_eq!((begins[0], begins.len()), (8900, 11), "{begins:?}");
+    }
+
+    #[test]
+    fn memory_is_bounded_whatever_comes() {
+        let most = 1 << 20;
+        let mut flight = Flight::new(Parts::new("x".as_ref()), Duration::from_secs(60), most);
+        for n in 0..1_000_000 {
+            flight.record(&event(n, n)).unwrap_or_default();
+            if flight.is_full() {
+                flight
+                    .accounts(Role::Checkpoint, n, &[])
+                    .unwrap_or_default();
+            }
+            assert!(flight.bytes().0 < most * 3 / 2);
+        }
+        assert!(flight.bytes().0 > most / 2);
+    }
+}

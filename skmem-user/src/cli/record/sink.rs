@@ -1,0 +1,170 @@
+//! The thread that writes a recording. The ring's reader hands batches over
+//! through a bounded channel and goes on; when the disk is slower than the
+//! events come, the channel fills, then the ring, and what finds the ring full
+//! is counted there by the kernel.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Relaxed, Release},
+        },
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    collect::decode::Record,
+    recording::{End, Kept, Meta, Role},
+};
+
+/// Records handed over at once.
+const BATCH: usize = 4096;
+
+/// Batches that wait to be written, of about 850 KB each.
+const WAITING: usize = 16;
+
+/// Longest time that a record is only in memory while the disk has time: what
+/// a SIGKILL costs.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// What a recorder tells its thread.
+pub(super) enum Message {
+    Records(Vec<Record>),
+    /// Accounts: role, when, which.
+    Accounts(Role, u64, Vec<Kept>),
+    /// Ends this file and begins another one; or writes a black box.
+    Next(Box<Meta>, Box<End>),
+    End(Box<Meta>, Box<End>),
+}
+
+/// Where records go: one file, several, or memory.
+pub(super) trait Sink: Send {
+    fn record(&mut self, record: &Record) -> io::Result<()>;
+    fn accounts(&mut self, role: Role, now_ns: u64, accounts: &[Kept]) -> io::Result<()>;
+    fn flush(&mut self) -> io::Result<()>;
+    /// See [`Message::Next`].
+    fn next(&mut self, meta: &Meta, end: &End) -> io::Result<()>;
+    fn end(&mut self, meta: &Meta, end: &End) -> io::Result<()>;
+    /// Bytes on disk (or in memory), and those of this file.
+    fn bytes(&self) -> (u64, u64);
+    /// What was asked for is full.
+    fn is_full(&self) -> bool;
+}
+
+/// What the thread tells meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct Stats {
+    pub bytes: AtomicU64,
+    pub bytes_of_file: AtomicU64,
+    /// Files that were begun (or black boxes written) after the first.
+    pub nexts: AtomicU64,
+    pub full: AtomicBool,
+    pub failed: AtomicBool,
+}
+
+/// The other end of the thread.
+pub(super) struct Recorder {
+    batch: Vec<Record>,
+    to: SyncSender<Message>,
+    thread: JoinHandle<io::Result<()>>,
+    pub stats: Arc<Stats>,
+}
+
+impl Recorder {
+    pub fn start(sink: Box<dyn Sink>) -> io::Result<Self> {
+        let (to, from) = sync_channel(WAITING);
+        let stats = Arc::new(Stats::default());
+        let shared = Arc::clone(&stats);
+        let thread = std::thread::Builder::new()
+            .name("skmem-writer".into())
+            .spawn(move || work(sink, &from, &shared))?;
+        Ok(Self {
+            batch: Vec::with_capacity(BATCH),
+            to,
+            thread,
+            stats,
+        })
+    }
+
+    pub fn record(&mut self, record: &Record) {
+        self.batch.push(*record);
+        if self.batch.len() >= BATCH {
+            self.hand_over();
+        }
+    }
+
+    /// Hands over what was collected.
+    pub fn hand_over(&mut self) {
+        if !self.batch.is_empty() {
+            let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
+            self.send(Message::Records(batch));
+        }
+    }
+
+    /// Waits where the thread is behind. A thread that has gone has failed,
+    /// which [`Recorder::finish`] tells.
+    pub fn send(&mut self, message: Message) {
+        let _ = self.to.send(message);
+    }
+
+    /// Ends the recording; says how many bytes it has.
+    pub fn finish(mut self, meta: Box<Meta>, end: Box<End>) -> io::Result<u64> {
+        self.hand_over();
+        self.send(Message::End(meta, end));
+        drop(self.to);
+        match self.thread.join() {
+            Ok(result) => result?,
+            Err(_) => return Err(io::Error::other("the writing thread panicked")),
+        }
+        Ok(self.stats.bytes.load(Relaxed))
+    }
+}
+
+/// Works until the end. After a failure it goes on to take messages, so that
+/// nobody waits for it, and tries to write the end: there may be room for it
+/// where a whole block found none.
+fn work(mut sink: Box<dyn Sink>, from: &Receiver<Message>, stats: &Stats) -> io::Result<()> {
+    let mut failure = None;
+    let mut flushed = Instant::now();
+    loop {
+        let wait = FLUSH.saturating_sub(flushed.elapsed());
+        let message = from.recv_timeout(wait);
+        let over = matches!(
+            message,
+            Ok(Message::End(..)) | Err(RecvTimeoutError::Disconnected)
+        );
+        let next = matches!(message, Ok(Message::Next(..)));
+        let mut result = match message {
+            Ok(Message::End(meta, end)) => sink.end(&meta, &end),
+            Err(_) => Ok(()),
+            Ok(_) if failure.is_some() => Ok(()),
+            Ok(Message::Records(batch)) => batch.iter().try_for_each(|r| sink.record(r)),
+            Ok(Message::Accounts(role, now, accounts)) => sink.accounts(role, now, &accounts),
+            Ok(Message::Next(meta, end)) => sink.next(&meta, &end),
+        };
+        if result.is_ok() && !over && failure.is_none() && flushed.elapsed() >= FLUSH {
+            result = sink.flush();
+        }
+        if flushed.elapsed() >= FLUSH {
+            flushed = Instant::now();
+        }
+        let (all, this) = sink.bytes();
+        stats.bytes.store(all, Relaxed);
+        stats.bytes_of_file.store(this, Relaxed);
+        stats.full.store(sink.is_full(), Relaxed);
+        // After the numbers that it changes.
+        stats.nexts.fetch_add(u64::from(next), Release);
+        if let Err(e) = result {
+            stats.failed.store(true, Relaxed);
+            failure.get_or_insert(e);
+        }
+        if over {
+            return failure.map_or(Ok(()), Err);
+        }
+    }
+}

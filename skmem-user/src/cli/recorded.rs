@@ -1,0 +1,248 @@
+//! A recording as `plot` and `export` look at it: read twice, once to know
+//! which sockets there are, once for what is asked.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use skmem_common::{account::Account, record::Ident};
+
+use crate::{
+    explain::{Source, Verdict},
+    model::{
+        replay::Replay,
+        survey::{self, Survey, Surveyed},
+    },
+    recording::{End, Item, Kept, Meta, Recording, Totals},
+    render,
+};
+
+/// Sockets that an error message lists.
+const SHOWN: usize = 8;
+
+/// A recording that was read once.
+pub struct Recorded {
+    path: PathBuf,
+    pub meta: Meta,
+    pub survey: Survey,
+    pub end: Option<End>,
+    /// Places of accounts in `end`: open ones first.
+    accounts: HashMap<u64, usize>,
+    /// Where reading had to stop.
+    pub damage: Option<String>,
+}
+
+impl Recorded {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Where it is none, or holds no event.
+    pub fn read(path: &Path) -> Result<Self> {
+        let mut survey = Survey::default();
+        let mut recording = open(path)?;
+        while let Some(item) = recording.next_item() {
+            match item {
+                Item::Record(record) => survey.feed(&record),
+                Item::Accounts(accounts) => accounts.accounts.iter().for_each(|k| {
+                    survey.account(&k.account.ident, k.account.ledger.worst_excess);
+                }),
+            }
+        }
+        let damage = recording.damage().map(ToString::to_string);
+        if let Some(damage) = &damage {
+            eprintln!("skmem: {}: {damage}", path.display());
+        }
+        let end = recording.end();
+        let accounts = end.iter().flat_map(kept);
+        let accounts = accounts.enumerate().map(|(n, k)| (k.account.ident.id, n));
+        let recorded = Self {
+            path: path.to_path_buf(),
+            meta: recording.meta().clone(),
+            accounts: accounts.collect(),
+            end,
+            survey,
+            damage,
+        };
+        if recorded.survey.span().is_none() {
+            bail!(
+                "{} holds no event: nothing that its filters matched happened while it was made",
+                path.display()
+            );
+        }
+        Ok(recorded)
+    }
+
+    /// Reads it again: all of its records, and the accounts between them.
+    ///
+    /// # Errors
+    /// Where it cannot be opened, or `each` fails.
+    pub fn again(&self, mut each: impl FnMut(Item) -> Result<()>) -> Result<()> {
+        let mut recording = open(&self.path)?;
+        while let Some(item) = recording.next_item() {
+            each(item)?;
+        }
+        Ok(())
+    }
+
+    /// First and last instant, in ns of `CLOCK_MONOTONIC`.
+    #[must_use]
+    pub fn span(&self) -> (u64, u64) {
+        let (from, to) = self.survey.span().unwrap_or_default();
+        let end = self.end.as_ref().map_or(to, |e| e.totals.now_ns);
+        // A black box begins before it was written, and so before its clock.
+        let began = self.meta.clock.monotonic_ns;
+        let from = if self.meta.flight_ns == 0 && began != 0 {
+            from.min(began)
+        } else {
+            from
+        };
+        (from, to.max(end))
+    }
+
+    /// The socket that `wanted` names, or the one with the worst excess.
+    ///
+    /// # Errors
+    /// Where there is none, or more than one.
+    pub fn choose(&self, wanted: Option<&str>) -> Result<u64> {
+        let all = self.survey.worst_first();
+        let Some(wanted) = wanted else {
+            let worst = all.first().context("the recording is of no socket")?;
+            return Ok(worst.0);
+        };
+        let found: Vec<_> = all
+            .iter()
+            .filter(|(id, socket)| matches(wanted, *id, socket.ident.as_ref()))
+            .collect();
+        match found[..] {
+            [(id, _)] => Ok(*id),
+            [] => bail!(
+                "no socket {wanted:?} in {}; it holds:\n{}",
+                self.path.display(),
+                list(all.iter())
+            ),
+            _ => bail!(
+                "{} sockets match {wanted:?}; name one of them by its number:\n{}",
+                found.len(),
+                list(found.into_iter())
+            ),
+        }
+    }
+
+    /// The verdict on a socket: on the kernel's own account where the
+    /// recording holds it, else on what its records say.
+    ///
+    /// # Errors
+    /// Where the recording cannot be read again.
+    pub fn verdict(&self, id: u64) -> Result<Verdict> {
+        if let Some((end, kept)) = self.kept(id) {
+            return Ok(self.judged(end, kept));
+        }
+        let mut replay = Replay::bounded(1);
+        self.again(|item| {
+            match item {
+                Item::Record(record) if survey::id(&record) == id => replay.apply(&record),
+                Item::Record(_) => {}
+                Item::Accounts(accounts) => accounts
+                    .accounts
+                    .iter()
+                    .filter(|k| k.account.ident.id == id)
+                    .for_each(|k| replay.checkpoint(&k.account)),
+            }
+            Ok(())
+        })?;
+        let socket = replay
+            .socket(id)
+            .context("the recording has no such socket")?;
+        Ok(self.replayed(id, &socket.account(id)))
+    }
+
+    /// The kernel's last account of a socket, where the recording holds it.
+    #[must_use]
+    pub fn kept(&self, id: u64) -> Option<(&End, &Kept)> {
+        let (end, n) = (self.end.as_ref()?, *self.accounts.get(&id)?);
+        let closed = n.wrapping_sub(end.open.len());
+        Some((end, end.open.get(n).or_else(|| end.closed.get(closed))?))
+    }
+
+    /// Sockets of which it holds the kernel's last account.
+    pub fn kept_ids(&self) -> impl Iterator<Item = u64> + '_ {
+        self.accounts.keys().copied()
+    }
+
+    /// The verdict on such an account.
+    #[must_use]
+    pub fn judged(&self, end: &End, kept: &Kept) -> Verdict {
+        end.totals
+            .verdict(kept, &self.meta.kernel, false, Source::Kernel)
+    }
+
+    /// The verdict on an account that was replayed from records.
+    #[must_use]
+    pub fn replayed(&self, id: u64, account: &Account) -> Verdict {
+        let begins = self.survey.socket(id).is_some_and(|s| {
+            s.ident
+                .is_some_and(|i| i.seen_ns >= self.survey.span().unwrap_or_default().0)
+        });
+        let missing = (!begins).then_some("the recording begins after the socket was first seen");
+        let kept = Kept {
+            account: Box::new(*account),
+            stream_agrees: None,
+        };
+        let totals = self.end.as_ref().map_or_else(
+            || Totals {
+                now_ns: self.span().1,
+                ..Totals::default()
+            },
+            |end| end.totals.clone(),
+        );
+        totals.verdict(&kept, &self.meta.kernel, false, Source::Records { missing })
+    }
+}
+
+/// All accounts of an end, in the order of [`Recorded::kept`]'s places.
+fn kept(end: &End) -> impl Iterator<Item = &Kept> {
+    end.open.iter().chain(&end.closed)
+}
+
+fn open(path: &Path) -> Result<Recording<std::io::BufReader<std::fs::File>>> {
+    Recording::open(path).with_context(|| format!("{}", path.display()))
+}
+
+/// Whether `wanted` names this socket: its number or cookie, `0x…` too, a
+/// port as `:5001`, one end as `10.0.0.1:5001`, or both as `…>…`.
+fn matches(wanted: &str, id: u64, ident: Option<&Ident>) -> bool {
+    let number = match wanted.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None => wanted.parse().ok(),
+    };
+    if let Some(number) = number {
+        return number == id;
+    }
+    let Some(ident) = ident else { return false };
+    if let Some(port) = wanted.strip_prefix(':') {
+        let port = port.parse();
+        return port == Ok(ident.sport) || port == Ok(ident.dport);
+    }
+    let ends = render::ends(ident);
+    wanted == ends || ends.split('>').any(|end| end == wanted)
+}
+
+fn list<'a>(sockets: impl ExactSizeIterator<Item = &'a (u64, Surveyed)>) -> String {
+    let more = sockets.len().saturating_sub(SHOWN);
+    let mut lines: Vec<String> = sockets
+        .take(SHOWN)
+        .map(|(id, socket)| {
+            let who = socket.ident.as_ref().map(render::whose);
+            format!("  {id:<12} {}", who.unwrap_or_default())
+        })
+        .collect();
+    if more != 0 {
+        lines.push(format!("  and {more} more"));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,79 @@
+//! What a recording is of.
+
+use std::io::Read;
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::{
+    cli,
+    explain::numbers::grouped,
+    recording::{Outcome, Recording},
+    render,
+};
+
+/// Prints it: lines of text, or one JSON object.
+pub(super) fn print<R: Read>(
+    recording: &Recording<R>,
+    outcome: &Outcome,
+    json: bool,
+) -> Result<()> {
+    let meta = recording.meta();
+    let totals = &outcome.end.totals;
+    if json {
+        let end = outcome.missing.is_none().then_some(totals);
+        let about = json!({
+            "schema": 1,
+            "meta": meta,
+            "end": end,
+            "records": recording.read(),
+            "damage": recording.damage().map(ToString::to_string),
+        });
+        return cli::print(&format!("{about}\n"));
+    }
+    let mut out = String::new();
+    let mut line = |name: &str, text: String| {
+        if !text.is_empty() {
+            out.push_str(&format!("{name:<10}{text}\n"));
+        }
+    };
+    let words = |list: &[(String, String)]| {
+        let words = list.iter().map(|(name, value)| format!("--{name} {value}"));
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let host = format!("{}, Linux {}, {}", meta.host, meta.kernel, meta.machine);
+    line("machine", host);
+    line("skmem", meta.skmem.clone());
+    line("command", meta.command.join(" "));
+    line("filters", words(&meta.filters));
+    let seconds = |ns: u64| format!("{}.{:03} s", ns / 1_000_000_000, ns / 1_000_000 % 1000);
+    line("started", render::utc(meta.clock.wall_ns));
+    let lasted = totals.now_ns.saturating_sub(meta.clock.monotonic_ns);
+    let end = match outcome.missing {
+        None => format!("{} later ({})", seconds(lasted), totals.reason),
+        Some(why) => format!("{} later or after: {why}", seconds(lasted)),
+    };
+    line("ended", end);
+    if meta.flight_ns != 0 {
+        let trigger = meta.trigger.as_deref().unwrap_or("nothing");
+        let text = format!(
+            "the last {} or so, because of {trigger}",
+            seconds(meta.flight_ns)
+        );
+        line("black box", text);
+    }
+    if meta.part > 1 {
+        line("part", meta.part.to_string());
+    }
+    let count = |n: u64| grouped(i64::try_from(n).unwrap_or(i64::MAX));
+    line("events", count(recording.read()));
+    if outcome.missing.is_none() {
+        line("lost", count(totals.lost()));
+    }
+    line("sockets", count(totals.sockets));
+    line("programs", count(meta.hooks.len() as u64));
+    for note in &meta.notes {
+        line("lacks", note.clone());
+    }
+    cli::print(&out)
+}

@@ -1,0 +1,122 @@
+//! `--probe`: a look, a short trace of the send queues that held most in it, and the look that is shown.
+//!
+//! The trace comes first, so that what is shown is what the causes add up to. Only the sockets chosen are
+//! traced: a filter that no process passes, and a walk that adopts sockets by inode.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Result;
+use skmem_common::{
+    filter::{BY_PID, Filter},
+    layout::Records,
+};
+
+use super::Look;
+use crate::{
+    cli::{interrupted, session::Session},
+    diag::empty_skb,
+    explain::Verdict,
+    kernel::{system, tracer},
+    snapshot::{
+        Row,
+        capture::Captured,
+        probe::{Probe, is_candidate},
+    },
+};
+
+/// More sockets are traced than are shown, since by the end others may be the worst.
+const SPARE: usize = 4;
+/// At least so many.
+const LEAST: usize = 64;
+
+/// Looks, traces, and looks again.
+pub(super) async fn run(
+    most: usize,
+    time: Duration,
+    verbose: bool,
+    mut look: impl FnMut() -> Result<Look>,
+) -> Result<Look> {
+    let first = look()?;
+    let chosen: Vec<&Row> = first
+        .captured
+        .rows
+        .iter()
+        .filter(|row| is_candidate(row))
+        .take(LEAST.max(most * SPARE))
+        .collect();
+    if chosen.is_empty() {
+        return Ok(Look {
+            probe: Some(Probe::default()),
+            ..first
+        });
+    }
+    let one = empty_skb();
+    let (probe, look) = match trace(&first.captured, &chosen, time, verbose).await {
+        Ok((verdicts, traced_ns)) => {
+            let look = look()?;
+            let rows = &look.captured.rows;
+            (Probe::new(rows, &verdicts, most, traced_ns, one), look)
+        }
+        Err(error) => {
+            eprintln!("skmem: nothing was traced: {error:#}");
+            (Probe::failed(format!("{error:#}")), first)
+        }
+    };
+    Ok(Look {
+        probe: Some(probe),
+        ..look
+    })
+}
+
+/// Traces these sockets; their accounts at the end, and how long they were traced, ns.
+async fn trace(
+    seen: &Captured,
+    chosen: &[&Row],
+    time: Duration,
+    verbose: bool,
+) -> Result<(Vec<Verdict>, u64)> {
+    let inodes: Vec<u32> = chosen.iter().map(|row| row.inode).collect();
+    // All sockets that no file refers to have the inode 0, and are adopted together.
+    let nameless = match inodes.contains(&0) {
+        true => seen.fileless,
+        false => 0,
+    };
+    let mut session = Session::start(&tracer::Options {
+        filter: Filter {
+            flags: BY_PID,
+            ..Filter::default()
+        },
+        pids: Vec::new(),
+        max_sockets: u32::try_from(chosen.len() + nameless + LEAST).unwrap_or(u32::MAX),
+        // The accounts are all that is wanted.
+        records: Records::Transitions,
+        ring_bytes: 4096,
+        verbose,
+        ..tracer::Options::default()
+    })?;
+    session.adopt(namespaces(seen, chosen), &inodes);
+    let begun = system::monotonic_ns();
+    {
+        let mut end = std::pin::pin!(tokio::time::sleep(time));
+        let mut stop = std::pin::pin!(interrupted());
+        loop {
+            tokio::select! {
+                () = &mut end => break,
+                () = &mut stop => break,
+                step = session.step(|_, _| {}) => step?,
+            }
+        }
+    }
+    session.finish(|_, _| {});
+    let traced_ns = system::monotonic_ns().saturating_sub(begun);
+    Ok((session.verdicts(true, true), traced_ns))
+}
+
+/// Ways into the network namespaces of these sockets.
+fn namespaces(seen: &Captured, chosen: &[&Row]) -> Vec<PathBuf> {
+    let wanted = |inode: u64| chosen.iter().any(|row| row.netns == inode);
+    let all = seen.ways.iter();
+    all.filter(|(inode, _)| wanted(**inode))
+        .map(|(_, path)| path.clone())
+        .collect()
+}

@@ -1,0 +1,79 @@
+//! `sk_forward_alloc`'s side of a verdict, and the receive side.
+
+use skmem_common::account::Account;
+
+use super::{
+    Setting,
+    verdict::{Memory, Receive},
+};
+
+/// Data that waits so long unread, in ns, is a reader's doing.
+const LONG: u64 = 200_000_000;
+
+impl Memory {
+    pub(super) fn of(account: &Account) -> Self {
+        let s = &account.scheduled;
+        Self {
+            granted: s.granted,
+            granted_bytes: s.bytes,
+            granted_over_tcp_mem: s.granted_over_tcp_mem.into(),
+            granted_over_memcg: s.granted_over_memcg.into(),
+            refused: s.refused,
+            refused_over_tcp_mem: s.refused_over_tcp_mem.into(),
+            messages: account.messages.count.into(),
+            largest_message: account.messages.largest.into(),
+        }
+    }
+
+    /// The counts under the names of their pages, where they are not 0.
+    #[must_use]
+    pub fn named(&self) -> Vec<(&'static str, u64)> {
+        use super::pages::Memory as Name;
+        let all = [
+            (Name::Granted, self.granted),
+            (Name::GrantedOverTcpMem, self.granted_over_tcp_mem),
+            (Name::GrantedOverMemcg, self.granted_over_memcg),
+            (Name::Refused, self.refused),
+            (Name::KtlsRecord, self.messages),
+        ];
+        let named = all.into_iter().map(|(name, n)| (name.name(), n));
+        named.filter(|(_, n)| *n != 0).collect()
+    }
+}
+
+impl Receive {
+    pub(super) fn of(account: &Account, setting: &Setting<'_>) -> Option<Self> {
+        let r = &account.receiving;
+        if r.segments == 0 && r.reads == 0 {
+            return None;
+        }
+        let since = |ns: u64| setting.now_ns.saturating_sub(ns);
+        let unread_ns = if r.unread_since_ns == 0 {
+            0
+        } else {
+            since(r.unread_since_ns)
+        };
+        let longest_unread_ns = r.longest_unread_ns.max(unread_ns);
+        Some(Self {
+            recv_q: r.now.recv_q().into(),
+            rmem_alloc: r.now.rmem_alloc.into(),
+            rcvbuf: r.now.rcvbuf.into(),
+            backlog: r.now.backlog.into(),
+            window: r.now.window.into(),
+            zero_windows: r.zero_windows.into(),
+            fullest_rmem_alloc: r.fullest.rmem_alloc.into(),
+            fullest_rcvbuf: r.fullest.rcvbuf.into(),
+            fullest_recv_q: r.fullest.recv_q().into(),
+            fullest_ns: r.fullest_ns,
+            segments: r.segments,
+            reads: r.reads,
+            since_read_ns: (r.last_read_ns != 0).then(|| since(r.last_read_ns)),
+            unread_ns,
+            longest_unread_ns,
+            granted: r.granted,
+            granted_bytes: r.bytes,
+            refused: r.refused,
+            slow: longest_unread_ns >= LONG || r.zero_windows != 0 || r.refused != 0,
+        })
+    }
+}

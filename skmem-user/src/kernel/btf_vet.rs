@@ -1,0 +1,240 @@
+//! A look at BTF before the parser gets it. btfparse follows references as they stand and copies each
+//! name: a typedef of itself would keep it busy for ever, a structure within itself would end the
+//! stack, and one long name in thousands of members would fill the memory.
+
+use std::ops::Range;
+
+/// `BTF_MAGIC`, on a machine of this byte order.
+const MAGIC: u16 = 0xeb9f;
+/// `struct btf_header`, in bytes.
+const HEADER: usize = 24;
+/// `struct btf_type`, in bytes.
+const TYPE: usize = 12;
+/// Longest name, in bytes: the kernel's own end at 512 (`KSYM_NAME_LEN`).
+const LONGEST_NAME: usize = 4096;
+/// Longest chain of modifiers and anonymous members.
+const DEEPEST: u32 = 32;
+/// Most members that a search for one field may have to look at.
+const WIDEST: u32 = 1 << 16;
+
+/// What references it has, of those that a search for a field follows by itself.
+#[derive(Default)]
+struct Node {
+    /// Types that it stands for, or has as anonymous members.
+    next: Vec<u32>,
+    members: u32,
+}
+
+/// Looks whether the parser can cope with `bytes`.
+///
+/// # Errors
+/// Why not.
+pub(super) fn vet(bytes: &[u8]) -> Result<(), &'static str> {
+    if bytes.get(..2) != Some(&MAGIC.to_ne_bytes()) {
+        return Err("it does not start as BTF of this byte order does");
+    }
+    let header = word(bytes, 4).ok_or("it ends within its header")? as usize;
+    if header < HEADER {
+        return Err("its header is too short");
+    }
+    let types = section(bytes, header, 8).ok_or("its types lie outside of it")?;
+    let strings = section(bytes, header, 16).ok_or("its names lie outside of it")?;
+    let strings = &bytes[strings];
+    if strings
+        .split(|b| *b == 0)
+        .any(|name| name.len() > LONGEST_NAME)
+    {
+        return Err("it has a name that is too long");
+    }
+    let nodes = nodes(&bytes[types], strings, bytes.len())?;
+    acyclic(&nodes)
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    let word = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_ne_bytes(word.try_into().ok()?))
+}
+
+/// The section whose offset and length stand at `at`.
+fn section(bytes: &[u8], header: usize, at: usize) -> Option<Range<usize>> {
+    let from = header.checked_add(word(bytes, at)? as usize)?;
+    let to = from.checked_add(word(bytes, at + 4)? as usize)?;
+    (to <= bytes.len()).then_some(from..to)
+}
+
+/// All types, from number 1 on.
+fn nodes(types: &[u8], strings: &[u8], whole: usize) -> Result<Vec<Node>, &'static str> {
+    const CUT: &str = "its last type is cut off";
+    let mut nodes = Vec::new();
+    // Each name is copied as often as it is used.
+    let mut names = 0;
+    let mut name = |at: Option<u32>| -> Result<bool, &'static str> {
+        let at = at.ok_or(CUT)? as usize;
+        let rest = strings.get(at..).ok_or("a name lies outside of it")?;
+        names += rest.iter().position(|b| *b == 0).unwrap_or(rest.len());
+        if names > 8 * whole {
+            return Err("its names are used too often");
+        }
+        Ok(at != 0)
+    };
+    let mut at = 0;
+    while at < types.len() {
+        let info = word(types, at + 4).ok_or(CUT)?;
+        let target = word(types, at + 8).ok_or(CUT)?;
+        let _ = name(word(types, at))?;
+        let count = (info & 0xffff) as usize;
+        at += TYPE;
+        let mut node = Node::default();
+        // BTF_KIND_*, include/uapi/linux/btf.h
+        let more = match info >> 24 & 0x1f {
+            1 | 14 | 17 => 4,
+            3 => 12,
+            4 | 5 => {
+                node.members = count as u32;
+                for n in 0..count {
+                    let member = at + 12 * n;
+                    if !name(word(types, member))? {
+                        node.next.push(word(types, member + 4).ok_or(CUT)?);
+                    }
+                }
+                12 * count
+            }
+            6 | 13 => {
+                for n in 0..count {
+                    let _ = name(word(types, at + 8 * n))?;
+                }
+                8 * count
+            }
+            7..=11 | 18 => {
+                node.next.push(target);
+                0
+            }
+            2 | 12 | 16 => 0,
+            15 => 12 * count,
+            19 => {
+                for n in 0..count {
+                    let _ = name(word(types, at + 12 * n))?;
+                }
+                12 * count
+            }
+            _ => return Err("it has a type of an unknown kind"),
+        };
+        at += more;
+        if at > types.len() {
+            return Err(CUT);
+        }
+        nodes.push(node);
+    }
+    Ok(nodes)
+}
+
+/// What a search for a field may have to look at, from a type on.
+#[derive(Clone, Copy)]
+struct Cost {
+    members: u32,
+    /// Longest chain.
+    height: u32,
+}
+
+/// Looks whether a search for a field ends, soon.
+fn acyclic(nodes: &[Node]) -> Result<(), &'static str> {
+    let mut costs: Vec<Option<Cost>> = vec![None; nodes.len()];
+    for first in 0..nodes.len() {
+        cost(nodes, &mut costs, first, 0)
+            .ok_or("it has a type that is part of itself, or nested too deep")?;
+    }
+    Ok(())
+}
+
+/// None where that is too much, or without an end.
+fn cost(nodes: &[Node], costs: &mut [Option<Cost>], n: usize, depth: u32) -> Option<Cost> {
+    // Type 0 is void; one that does not exist is the parser's to find.
+    let Some(node) = nodes.get(n) else {
+        return Some(Cost {
+            members: 1,
+            height: 1,
+        });
+    };
+    if let Some(known) = costs[n] {
+        return Some(known);
+    }
+    if depth == DEEPEST {
+        return None;
+    }
+    let mut sum = Cost {
+        members: 1 + node.members,
+        height: 1,
+    };
+    for next in &node.next {
+        let next = (*next as usize).wrapping_sub(1);
+        let next = cost(nodes, costs, next, depth + 1)?;
+        sum.members += next.members;
+        sum.height = sum.height.max(next.height + 1);
+        if sum.members > WIDEST || sum.height > DEEPEST {
+            return None;
+        }
+    }
+    costs[n] = Some(sum);
+    Some(sum)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// BTF of these types' words, and these names.
+    pub(crate) fn btf(types: &[u32], strings: &[u8]) -> Vec<u8> {
+        let types: Vec<u8> = types.iter().flat_map(|w| w.to_ne_bytes()).collect();
+        let mut bytes = MAGIC.to_ne_bytes().to_vec();
+        bytes.extend([1, 0]);
+        for word in [HEADER, 0, types.len(), types.len(), strings.len()] {
+            bytes.extend((word as u32).to_ne_bytes());
+        }
+        bytes.extend(types);
+        bytes.extend(strings);
+        bytes
+    }
+
+    const STRUCT: u32 = 4 << 24;
+    const TYPEDEF: u32 = 8 << 24;
+
+    #[test]
+    fn what_would_not_end_is_refused() {
+        let names = b"\0sock\0";
+        let good = btf(&[1, STRUCT | 1, 8, 1, 2, 0, 1, TYPEDEF, 0], names);
+        assert_eq!(vet(&good), Ok(()));
+        let of_itself = btf(&[1, TYPEDEF, 1], names);
+        assert!(vet(&of_itself).unwrap_err().contains("part of itself"));
+        let within_itself = btf(&[1, STRUCT | 1, 8, 0, 1, 0], names);
+        assert!(vet(&within_itself).unwrap_err().contains("part of itself"));
+        // By name it may: a search looks at it where the path says so.
+        assert_eq!(vet(&btf(&[1, STRUCT | 1, 8, 1, 1, 0], names)), Ok(()));
+    }
+
+    #[test]
+    fn what_would_take_all_memory_or_time_is_refused() {
+        let mut long = vec![b'x'; 5000];
+        long[0] = 0;
+        assert!(vet(&btf(&[], &long)).unwrap_err().contains("too long"));
+        let mut names = vec![b'x'; 4000];
+        names[0] = 0;
+        names.push(0);
+        let often: Vec<u32> = (0..1000).flat_map(|_| [1, TYPEDEF, 0]).collect();
+        assert!(vet(&btf(&often, &names)).unwrap_err().contains("too often"));
+        // Each has the next one twice: 2^30 ways.
+        let wide: Vec<u32> = (1..=30)
+            .flat_map(|n| [0, STRUCT | 2, 8, 0, n + 1, 0, 0, n + 1, 0])
+            .collect();
+        assert!(vet(&btf(&wide, b"\0")).is_err());
+        // Each has the one before it: known, and so not looked at again.
+        let deep: Vec<u32> = (0..100).flat_map(|n| [0, STRUCT | 1, 8, 0, n, 0]).collect();
+        assert!(vet(&btf(&deep, b"\0")).is_err());
+    }
+
+    #[test]
+    fn this_machines_kernel_passes() {
+        if let Ok(bytes) = std::fs::read(super::super::btf::VMLINUX) {
+            assert_eq!(vet(&bytes), Ok(()));
+        }
+    }
+}

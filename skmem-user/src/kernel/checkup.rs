@@ -1,0 +1,427 @@
+//! What this machine allows: `skmem doctor`. Works for any user and on any
+//! kernel; what cannot be found out is said to be so.
+
+use std::{fs, path::Path};
+
+use serde::Serialize;
+
+use super::{
+    btf::{KernelBtf, VMLINUX},
+    plan::{Need, Plan, cost},
+    symbols::Symbols,
+    system,
+    tracer::{Options, Tracer},
+};
+
+/// How a finding bears on tracing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// As it should be.
+    Good,
+    /// Something is lost.
+    Reduced,
+    /// Nothing can be traced.
+    Impossible,
+}
+
+/// One thing looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What.
+    pub what: String,
+    /// How it bears on tracing.
+    pub state: State,
+    /// What was found.
+    pub found: String,
+    /// What follows from it, where it is not good.
+    pub consequence: Option<String>,
+    /// What can be done about it.
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    fn good(what: &str, found: impl Into<String>) -> Self {
+        Self {
+            what: what.to_owned(),
+            state: State::Good,
+            found: found.into(),
+            consequence: None,
+            remedy: None,
+        }
+    }
+
+    fn bad(
+        what: &str,
+        state: State,
+        found: impl Into<String>,
+        consequence: impl Into<String>,
+        remedy: Option<&str>,
+    ) -> Self {
+        Self {
+            what: what.to_owned(),
+            state,
+            found: found.into(),
+            consequence: Some(consequence.into()),
+            remedy: remedy.map(str::to_owned),
+        }
+    }
+}
+
+/// A capability by its number in include/uapi/linux/capability.h.
+const CAPABILITIES: [(&str, u32); 6] = [
+    ("CAP_NET_ADMIN", 12),
+    ("CAP_SYS_PTRACE", 19),
+    ("CAP_SYS_ADMIN", 21),
+    ("CAP_SYS_RESOURCE", 24),
+    ("CAP_PERFMON", 38),
+    ("CAP_BPF", 39),
+];
+
+/// Looks at everything; `load` also loads and attaches the programs, for a
+/// moment, where the rights suffice.
+#[must_use]
+pub fn checkup(load: bool) -> Vec<Finding> {
+    let held = capabilities();
+    let release = system::release();
+    let (major, minor) = version(&release);
+    let mut findings = vec![
+        kernel(&release, (major, minor)),
+        lockdown(),
+        rights(held, (major, minor)),
+    ];
+    findings.extend(types());
+    findings.extend(settings((major, minor)));
+    findings.push(cgroups());
+    findings.push(others(held));
+    let possible = findings.iter().all(|f| f.state != State::Impossible);
+    if load && possible {
+        findings.push(attach());
+    }
+    findings
+}
+
+/// The worst of them.
+#[must_use]
+pub fn overall(findings: &[Finding]) -> State {
+    let states = findings.iter().map(|f| f.state);
+    states.max().unwrap_or(State::Good)
+}
+
+/// Major and minor number; zeroes where the text is none.
+fn version(release: &str) -> (u32, u32) {
+    let mut numbers = release.split(['.', '-']).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+fn kernel(release: &str, version: (u32, u32)) -> Finding {
+    if version >= (5, 10) {
+        return Finding::good("kernel", release);
+    }
+    Finding::bad(
+        "kernel",
+        State::Impossible,
+        release,
+        "skmem knows kernels from 5.10 on",
+        Some("a newer kernel"),
+    )
+}
+
+/// `LOCKDOWN_BPF_READ_KERNEL` and `LOCKDOWN_KPROBES` belong to the mode
+/// "confidentiality" (security/security.c, 5.10 to 7.3).
+fn lockdown() -> Finding {
+    match system::lockdown() {
+        None => Finding::good("lockdown", "off"),
+        Some(mode) if mode == "confidentiality" => Finding::bad(
+            "lockdown",
+            State::Impossible,
+            mode,
+            "the kernel lets no program read its memory",
+            Some(
+                "boot with lockdown=integrity or none (Secure Boot may force it), or try skmem in a VM",
+            ),
+        ),
+        Some(mode) => Finding::good("lockdown", format!("{mode}, which allows tracing")),
+    }
+}
+
+/// `CapEff` of this process; all bits set where it cannot be read.
+fn capabilities() -> u64 {
+    fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find_map(|l| l.strip_prefix("CapEff:"))?;
+            u64::from_str_radix(line.trim(), 16).ok()
+        })
+        .unwrap_or(u64::MAX)
+}
+
+fn holds(held: u64, name: &str) -> bool {
+    let number = CAPABILITIES.iter().find(|(n, _)| *n == name);
+    number.is_some_and(|(_, bit)| held & (1 << bit) != 0)
+}
+
+fn rights(held: u64, version: (u32, u32)) -> Finding {
+    let names: Vec<&str> = CAPABILITIES
+        .iter()
+        .filter(|(_, bit)| held & (1 << bit) != 0)
+        .map(|(name, _)| *name)
+        .collect();
+    let found = if names.is_empty() {
+        "none of those that matter here".to_owned()
+    } else {
+        names.join(", ")
+    };
+    let root = holds(held, "CAP_SYS_ADMIN");
+    let mut missing = Vec::new();
+    if !root {
+        missing.extend(
+            ["CAP_BPF", "CAP_PERFMON"]
+                .into_iter()
+                .filter(|c| !holds(held, c)),
+        );
+    }
+    if version < (5, 11) && !holds(held, "CAP_SYS_RESOURCE") && !memlock_unlimited() {
+        missing.push("CAP_SYS_RESOURCE (or unlimited locked memory)");
+    }
+    if missing.is_empty() {
+        return Finding::good("rights", found);
+    }
+    Finding::bad(
+        "rights",
+        State::Impossible,
+        found,
+        format!("missing: {}", missing.join(", ")),
+        Some(
+            "run as root, or once: setcap cap_bpf,cap_perfmon=ep skmem (before 5.11 also cap_sys_resource); skmem snapshot and decode need none",
+        ),
+    )
+}
+
+fn memlock_unlimited() -> bool {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock);
+    limit.current.is_none()
+}
+
+/// BTF, the fields in it, and the functions that can be hooked.
+fn types() -> Vec<Finding> {
+    let btf = match KernelBtf::running() {
+        Ok(btf) => btf,
+        Err(error) => {
+            return vec![Finding::bad(
+                "BTF",
+                State::Impossible,
+                error.to_string(),
+                "where the kernel keeps its fields is not known",
+                Some("a kernel built with CONFIG_DEBUG_INFO_BTF=y (all big distributions' are)"),
+            )];
+        }
+    };
+    let mut findings = vec![Finding::good("BTF", VMLINUX)];
+    for field in btf.missing() {
+        findings.push(Finding::bad(
+            &format!("field {}", field.field),
+            State::Reduced,
+            "not in this kernel",
+            field.cost,
+            None,
+        ));
+    }
+    let plan = match Plan::new(&btf, &Symbols::running(), &[]) {
+        Ok(plan) => plan,
+        Err(error) => {
+            findings.push(Finding::bad(
+                "hooks",
+                State::Impossible,
+                error.to_string(),
+                "nothing to tell",
+                None,
+            ));
+            return findings;
+        }
+    };
+    for attachment in &plan.attachments {
+        let found = format!("{} ({:?})", attachment.function, attachment.kind);
+        let what = format!("hook {}", attachment.hook.name());
+        match findings.iter_mut().find(|f| f.what == what) {
+            Some(other) => {
+                other.found.push_str(", ");
+                other.found.push_str(&found);
+            }
+            None => findings.push(Finding::good(&what, found)),
+        }
+    }
+    for hook in &plan.missing {
+        let what = format!("hook {}", hook.name());
+        // Where the kernel lacks the thing itself, nothing is lost.
+        findings.push(if Plan::is_expected_missing(*hook) {
+            Finding::good(&what, "not in this kernel, which does without it")
+        } else {
+            let state = match Plan::need(*hook) {
+                Some(Need::Essential) => State::Impossible,
+                _ => State::Reduced,
+            };
+            Finding::bad(&what, state, "not in this kernel", cost(*hook), None)
+        });
+    }
+    findings
+}
+
+/// A sysctl, where it can be read.
+fn sysctl(name: &str) -> Option<String> {
+    let text = fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?;
+    Some(text.trim().to_owned())
+}
+
+fn settings(version: (u32, u32)) -> Vec<Finding> {
+    let unknown = || "not to be read".to_owned();
+    let jit = sysctl("net/core/bpf_jit_enable");
+    let paranoid = sysctl("kernel/perf_event_paranoid");
+    let unprivileged = sysctl("kernel/unprivileged_bpf_disabled");
+    let mut findings = vec![
+        if jit.as_deref() == Some("0") {
+            Finding::bad(
+                "net.core.bpf_jit_enable",
+                State::Reduced,
+                "0",
+                "programs are interpreted: fentry and fexit cannot be attached",
+                Some("sysctl -w net.core.bpf_jit_enable=1"),
+            )
+        } else {
+            Finding::good("net.core.bpf_jit_enable", jit.unwrap_or_else(unknown))
+        },
+        Finding::good(
+            "kernel.unprivileged_bpf_disabled",
+            format!(
+                "{}; skmem is not unprivileged",
+                unprivileged.unwrap_or_else(unknown)
+            ),
+        ),
+    ];
+    // The one kprobe: sock_setsockopt, whose trampoline old kernels refuse.
+    let paranoid = paranoid.unwrap_or_else(unknown);
+    let found = if version < (5, 20) {
+        format!(
+            "{paranoid}; above 2 the kprobe on sock_setsockopt needs CAP_SYS_ADMIN, else SO_SNDBUF is inferred"
+        )
+    } else {
+        format!("{paranoid}; no kprobe is used")
+    };
+    findings.push(Finding::good("kernel.perf_event_paranoid", found));
+    findings.push(Finding::good(
+        "tracefs",
+        if Path::new("/sys/kernel/tracing/events").exists() {
+            "mounted; not needed"
+        } else {
+            "not mounted; not needed"
+        },
+    ));
+    findings
+}
+
+fn cgroups() -> Finding {
+    if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        return Finding::good("cgroup v2", "/sys/fs/cgroup");
+    }
+    Finding::bad(
+        "cgroup v2",
+        State::Reduced,
+        "not at /sys/fs/cgroup",
+        "--cgroup cannot be used; everything else can",
+        Some("mount -t cgroup2 none /sys/fs/cgroup"),
+    )
+}
+
+/// What concerns other users' processes and namespaces.
+fn others(held: u64) -> Finding {
+    let mut lost = Vec::new();
+    if !holds(held, "CAP_SYS_ADMIN") {
+        lost.push("sockets older than the trace are found in this network namespace only");
+    }
+    if !holds(held, "CAP_SYS_PTRACE") {
+        lost.push("whose sockets other users' are is not told");
+    }
+    if lost.is_empty() {
+        return Finding::good("other users' processes", "can be looked at");
+    }
+    Finding::bad(
+        "other users' processes",
+        State::Reduced,
+        "cannot all be looked at",
+        lost.join("; "),
+        Some("CAP_SYS_ADMIN and CAP_SYS_PTRACE, or root"),
+    )
+}
+
+/// Loads and attaches everything, and takes it out again.
+fn attach() -> Finding {
+    let started = std::time::Instant::now();
+    match Tracer::load(&Options::default()) {
+        Ok(tracer) => {
+            let found = format!(
+                "{} programs loaded and attached in {:.1} s, and taken out again",
+                tracer.attached().len(),
+                started.elapsed().as_secs_f64()
+            );
+            match tracer.notes() {
+                [] => Finding::good("attaching", found),
+                notes => Finding::bad("attaching", State::Reduced, found, notes.join("; "), None),
+            }
+        }
+        Err(error) => Finding::bad(
+            "attaching",
+            State::Impossible,
+            "refused",
+            error.to_string(),
+            None,
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_by_capability_and_kernel() {
+        let bit = |name: &str| {
+            CAPABILITIES
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map_or(0, |(_, b)| 1u64 << b)
+        };
+        let both = bit("CAP_BPF") | bit("CAP_PERFMON");
+        assert_eq!(rights(both, (6, 1)).state, State::Good);
+        assert_eq!(rights(bit("CAP_SYS_ADMIN"), (6, 1)).state, State::Good);
+        let one = rights(bit("CAP_BPF"), (6, 1));
+        assert_eq!(one.state, State::Impossible);
+        assert!(one.consequence.unwrap().contains("CAP_PERFMON"));
+        assert_eq!(rights(0, (6, 1)).state, State::Impossible);
+    }
+
+    #[test]
+    fn old_kernels_and_the_worst_of_all() {
+        assert_eq!(
+            kernel("4.19.0-1-amd64", version("4.19.0-1-amd64")).state,
+            State::Impossible
+        );
+        assert_eq!(version("7.2.12+deb13"), (7, 2));
+        assert_eq!(version("nonsense"), (0, 0));
+        let good = Finding::good("a", "b");
+        assert_eq!(overall(&[]), State::Good);
+        assert_eq!(overall(&[good.clone(), others(0)]), State::Reduced);
+        assert_eq!(
+            overall(&[others(0), kernel("3.10", (3, 10)), good]),
+            State::Impossible
+        );
+    }
+
+    #[test]
+    fn it_works_wherever_this_test_runs() {
+        let findings = checkup(false);
+        assert!(findings.iter().any(|f| f.what == "kernel"));
+        for f in findings {
+            assert_eq!(f.state == State::Good, f.consequence.is_none(), "{f:?}");
+        }
+    }
+}

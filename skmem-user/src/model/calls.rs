@@ -1,0 +1,173 @@
+//! What an account holds besides its ledger, as far as records tell it: the
+//! last fields, held-up senders, memory asked for, the truesize of an empty
+//! skb.
+
+use std::collections::HashMap;
+
+use skmem_common::{
+    account::{Account, Blocked},
+    cause::Cause,
+    hook::Hook,
+    memory::{Grant, Scheduled},
+    receive::Receiving,
+    record::{
+        Event, FLAG_LOCKLESS, IDENT_CLOSED, IDENT_INHERITED, IDENT_V_FORCED, IDENT_V_SEEN, Ident,
+        OP_BOOK, OPS, Receive, View,
+    },
+};
+
+/// [`Event::kind`] of `sk_stream_wait_memory`'s records: the sleep begins.
+const BEGINS: u32 = 1;
+
+/// Most sleepers that are followed: a recording may hold any number.
+const MOST_SLEEPERS: usize = 1024;
+
+/// Of one socket.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Calls {
+    last: View,
+    last_ns: u64,
+    blocked: Blocked,
+    /// Since when each thread sleeps.
+    sleepers: HashMap<u32, u64>,
+    scheduled: Scheduled,
+    receiving: Receiving,
+    overhead: u32,
+}
+
+impl Calls {
+    /// The first sight.
+    pub fn open(&mut self, view: &View, now: u64) {
+        (self.last, self.last_ns) = (*view, now);
+    }
+
+    /// Goes on from the kernel's account.
+    pub fn go_on_from(&mut self, account: &Account) {
+        *self = Self {
+            last: account.last,
+            last_ns: account.last_ns,
+            blocked: account.blocked,
+            sleepers: std::mem::take(&mut self.sleepers),
+            scheduled: account.scheduled,
+            receiving: account.receiving,
+            overhead: account.overhead,
+        };
+        self.last.write_seq = account.write_seq;
+        self.last.snd_una = account.snd_una;
+    }
+
+    /// Takes in a call.
+    pub fn event(&mut self, event: &Event, ident: Option<&mut Ident>) {
+        let hook = Hook::from_u8(event.header.hook);
+        if event.header.flags & FLAG_LOCKLESS != 0 {
+            if let (Some(hook), Some(ident)) = (hook, ident) {
+                observed(hook, event, ident);
+            }
+            return;
+        }
+        (self.last, self.last_ns) = (event.view, event.time_ns);
+        match hook {
+            Some(Hook::WaitMemory) => self.waits(event),
+            Some(Hook::MemSchedule) => self.schedules(event),
+            Some(Hook::AllocSkb) if event.ret != 0 && self.overhead == 0 => {
+                self.overhead = event.truesize;
+            }
+            _ => {}
+        }
+        let ops = event.ops.iter();
+        for op in ops.take(usize::from(event.header.ops).min(OPS)) {
+            if op.kind == OP_BOOK && op.cause == Cause::NewSkb as u8 && op.value > 0 {
+                self.overhead = op.value.cast_unsigned();
+            }
+        }
+    }
+
+    /// Puts all of it into an account.
+    pub fn fill(&self, account: &mut Account) {
+        account.last = self.last;
+        account.last_ns = self.last_ns;
+        account.write_seq = self.last.write_seq;
+        account.snd_una = self.last.snd_una;
+        account.blocked = self.blocked;
+        account.scheduled = self.scheduled;
+        account.receiving = self.receiving;
+        account.overhead = self.overhead;
+    }
+
+    /// `sk_stream_wait_memory`: a sleep tells its start and its end, a call
+    /// that must not sleep only its end.
+    fn waits(&mut self, event: &Event) {
+        let blocked = &mut self.blocked;
+        let reason = usize::try_from(event.arg).unwrap_or(usize::MAX);
+        let mut count = || {
+            if let Some(n) = blocked.reasons.get_mut(reason) {
+                *n = n.saturating_add(1);
+            }
+        };
+        if event.kind == BEGINS {
+            count();
+            if blocked.asleep == 0 {
+                blocked.since_ns = event.time_ns;
+            }
+            blocked.asleep = blocked.asleep.saturating_add(1);
+            if self.sleepers.len() < MOST_SLEEPERS {
+                self.sleepers.insert(event.tid, event.time_ns);
+            }
+        } else if let Some(since) = self.sleepers.remove(&event.tid).or(
+            // It fell asleep before the account that this goes on from.
+            (blocked.asleep > 0).then_some(blocked.since_ns),
+        ) {
+            let slept = event.time_ns.saturating_sub(since);
+            blocked.waits = blocked.waits.saturating_add(1);
+            blocked.total_ns = blocked.total_ns.saturating_add(slept);
+            blocked.longest_ns = blocked.longest_ns.max(slept);
+            blocked.asleep = blocked.asleep.saturating_sub(1);
+            if blocked.asleep == 0 {
+                blocked.since_ns = 0;
+            }
+        } else {
+            count();
+            blocked.refusals = blocked.refusals.saturating_add(1);
+        }
+    }
+
+    fn schedules(&mut self, event: &Event) {
+        if event.kind != 0 {
+            return;
+        }
+        let got = event
+            .view
+            .forward_alloc
+            .saturating_sub(event.before.forward_alloc);
+        if let Some(grant) = Grant::from_i32(event.ret) {
+            self.scheduled.count(grant, got);
+        }
+    }
+
+    /// Takes in a change of the receive side.
+    pub fn receive(&mut self, record: &Receive) {
+        self.receiving.window_moved(record.view.window);
+        self.receiving.now = record.view;
+        if record.header.hook == Hook::Read as u8 {
+            self.receiving.taken(record.time_ns);
+        } else {
+            self.receiving.arrived(record.time_ns);
+        }
+    }
+}
+
+/// What records without the socket's lock tell of who it is.
+fn observed(hook: Hook, event: &Event, ident: &mut Ident) {
+    match hook {
+        Hook::Setsockopt => {
+            ident.so_sndbuf = event.arg;
+            ident.flags &= !(IDENT_V_FORCED | IDENT_INHERITED);
+            ident.flags |= IDENT_V_SEEN;
+            if event.kind != 0 {
+                ident.flags |= IDENT_V_FORCED;
+            }
+        }
+        Hook::Destroy => ident.flags |= IDENT_CLOSED,
+        _ => {}
+    }
+}

@@ -1,0 +1,7 @@
+//! A hand-written stream of records, and the timeline that comes of it.
+
+mod life;
+pub(crate) mod story;
+mod thin;
+mod timeline;
+mod waits;

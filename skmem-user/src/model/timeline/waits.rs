@@ -1,0 +1,130 @@
+//! When senders were held up: the records of `sk_stream_wait_memory`.
+//!
+//! A sleep makes two records, one at its start (kind 1) and one at its end;
+//! a non-blocking sender that is told `EAGAIN` instead makes only the latter.
+
+use std::collections::HashMap;
+
+use skmem_common::{account, hook::Hook, record::Event};
+
+/// Most sleepers of a socket that are followed: a file may claim any number.
+const MOST: usize = 4096;
+
+/// What held a sender up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WaitReason {
+    /// `sk_wmem_queued` had reached `sk_sndbuf`.
+    Limit,
+    /// Under the limit, but memory was refused.
+    Memory,
+    /// Under the limit, but unsent bytes had reached `TCP_NOTSENT_LOWAT`.
+    NotsentLowat,
+    /// Of a newer skmem.
+    Unknown,
+}
+
+impl WaitReason {
+    /// The name in output and docs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Memory => "memory",
+            Self::NotsentLowat => "notsent_lowat",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    fn of(arg: i32) -> Self {
+        match u32::try_from(arg) {
+            Ok(account::WAIT_LIMIT) => Self::Limit,
+            Ok(account::WAIT_MEMORY) => Self::Memory,
+            Ok(account::WAIT_LOWAT) => Self::NotsentLowat,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// A thread asleep for want of send memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sleep {
+    /// Start, in ns of `CLOCK_MONOTONIC`.
+    pub from_ns: u64,
+    /// End, likewise.
+    pub to_ns: u64,
+    /// The thread.
+    pub tid: u32,
+    /// What held it up.
+    pub reason: WaitReason,
+    /// It was still asleep when the records ended.
+    pub open: bool,
+}
+
+/// A non-blocking sender was told `EAGAIN`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// When, in ns of `CLOCK_MONOTONIC`.
+    pub at_ns: u64,
+    /// The thread.
+    pub tid: u32,
+    /// What held it up.
+    pub reason: WaitReason,
+}
+
+/// What an event says of sleeping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// A thread woke up.
+    Slept(Sleep),
+    /// A thread was told `EAGAIN`.
+    Refused(Refusal),
+}
+
+/// Threads asleep.
+#[derive(Debug, Clone, Default)]
+pub struct Waits {
+    asleep: HashMap<u32, (u64, WaitReason)>,
+}
+
+impl Waits {
+    /// Takes in the next event of the socket.
+    pub fn feed(&mut self, event: &Event) -> Option<Wait> {
+        if event.header.hook != Hook::WaitMemory as u8 {
+            return None;
+        }
+        let reason = WaitReason::of(event.arg);
+        if event.kind == 1 {
+            if self.asleep.len() < MOST {
+                self.asleep.insert(event.tid, (event.time_ns, reason));
+            }
+            return None;
+        }
+        Some(match self.asleep.remove(&event.tid) {
+            Some((from_ns, reason)) => Wait::Slept(Sleep {
+                from_ns,
+                to_ns: event.time_ns,
+                tid: event.tid,
+                reason,
+                open: false,
+            }),
+            None => Wait::Refused(Refusal {
+                at_ns: event.time_ns,
+                tid: event.tid,
+                reason,
+            }),
+        })
+    }
+
+    /// The sleeps that have not ended by `end_ns`.
+    pub fn unfinished(&self, end_ns: u64) -> impl Iterator<Item = Sleep> + '_ {
+        self.asleep
+            .iter()
+            .map(move |(tid, (from_ns, reason))| Sleep {
+                from_ns: *from_ns,
+                to_ns: end_ns.max(*from_ns),
+                tid: *tid,
+                reason: *reason,
+                open: true,
+            })
+    }
+}

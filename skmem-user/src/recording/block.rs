@@ -1,0 +1,203 @@
+//! Blocks: what a recording consists of after its first bytes. Each says its
+//! kind, its length and its checksum, so that a file that was cut off is good
+//! up to its last whole block.
+//!
+//! ```text
+//! byte  0      kind
+//! byte  1      compression: 0 none, 1 LZ4
+//! bytes 2..4   zero
+//! bytes 4..8   length of the payload as it lies in the file
+//! bytes 8..12  length of the payload when decompressed
+//! bytes 12..16 CRC-32 (IEEE) of bytes 0..12 and of the payload as it lies there
+//! bytes 16..   payload
+//! ```
+
+use std::io::Read;
+
+use super::error::Flaw;
+
+/// Length of a block's header, in bytes.
+pub(super) const HEADER: usize = 16;
+
+/// Most bytes of a block's payload, compressed or not. Writers stay far below.
+pub(super) const LARGEST: usize = 8 << 20;
+
+/// Likewise of a block of JSON, which takes several times its length when read.
+pub(super) const LARGEST_JSON: usize = 4 << 20;
+
+/// Payloads shorter than this are not worth compressing.
+const WORTH: usize = 64;
+
+/// What a block holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    /// What the recording is of; the first block.
+    Meta = 1,
+    /// Records.
+    Events = 2,
+    /// Accounts.
+    Accounts = 3,
+    /// The totals; the last block.
+    End = 4,
+}
+
+impl Kind {
+    fn from_u8(n: u8) -> Option<Self> {
+        [Self::Meta, Self::Events, Self::Accounts, Self::End]
+            .into_iter()
+            .find(|kind| *kind as u8 == n)
+    }
+}
+
+const STORED: u8 = 0;
+const LZ4: u8 = 1;
+
+/// A block as it goes into a file.
+#[must_use]
+pub(super) fn sealed(kind: Kind, payload: &[u8]) -> Vec<u8> {
+    let mut block = vec![0; HEADER];
+    let mut codec = STORED;
+    if payload.len() >= WORTH {
+        block.resize(
+            HEADER + lz4_flex::block::get_maximum_output_size(payload.len()),
+            0,
+        );
+        match lz4_flex::block::compress_into(payload, &mut block[HEADER..]) {
+            Ok(n) if n < payload.len() => {
+                codec = LZ4;
+                block.truncate(HEADER + n);
+            }
+            _ => block.truncate(HEADER),
+        }
+    }
+    if codec == STORED {
+        block.extend_from_slice(payload);
+    }
+    let stored = (block.len() - HEADER) as u32;
+    block[0] = kind as u8;
+    block[1] = codec;
+    block[4..8].copy_from_slice(&stored.to_le_bytes());
+    block[8..12].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    let sum = checksum(&block[..12], &block[HEADER..]);
+    block[12..16].copy_from_slice(&sum.to_le_bytes());
+    block
+}
+
+/// A block that was read.
+pub(super) struct Block {
+    pub kind: Kind,
+    pub payload: Vec<u8>,
+    /// Its length in the file, in bytes.
+    pub length: u64,
+}
+
+/// Reads the next block; None at the end of the file.
+///
+/// # Errors
+/// Where what follows is no block.
+pub(super) fn read(input: &mut impl Read) -> Result<Option<Block>, Flaw> {
+    let header = up_to(input, HEADER)?;
+    if header.is_empty() {
+        return Ok(None);
+    }
+    let Ok(header) = <[u8; HEADER]>::try_from(header) else {
+        return Err(Flaw::Short);
+    };
+    let word = |at: usize| {
+        u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
+    let (stored, length, sum) = (word(4) as usize, word(8) as usize, word(12));
+    if stored.max(length) > LARGEST {
+        return Err(Flaw::Length(stored.max(length) as u64));
+    }
+    let bytes = up_to(input, stored)?;
+    if bytes.len() != stored {
+        return Err(Flaw::Short);
+    }
+    if checksum(&header[..12], &bytes) != sum {
+        return Err(Flaw::Checksum);
+    }
+    let kind = Kind::from_u8(header[0]).ok_or(Flaw::Kind(header[0]))?;
+    if kind != Kind::Events && length > LARGEST_JSON {
+        return Err(Flaw::Length(length as u64));
+    }
+    let payload = match header[1] {
+        STORED if stored == length => bytes,
+        STORED => return Err(Flaw::Decompress),
+        LZ4 => decompress(&bytes, length)?,
+        other => return Err(Flaw::Codec(other)),
+    };
+    Ok(Some(Block {
+        kind,
+        payload,
+        length: (HEADER + stored) as u64,
+    }))
+}
+
+/// LZ4 makes of one byte at most so many.
+const LZ4_MOST: usize = 255;
+
+fn decompress(bytes: &[u8], length: usize) -> Result<Vec<u8>, Flaw> {
+    // Before there is memory for it.
+    if length > LZ4_MOST * bytes.len() {
+        return Err(Flaw::Decompress);
+    }
+    let mut out = vec![0; length];
+    match lz4_flex::block::decompress_into(bytes, &mut out) {
+        Ok(n) if n == length => Ok(out),
+        _ => Err(Flaw::Decompress),
+    }
+}
+
+/// At most `n` bytes; memory grows with what is there, not with what is
+/// claimed.
+fn up_to(input: &mut impl Read, n: usize) -> Result<Vec<u8>, Flaw> {
+    let mut bytes = Vec::with_capacity(n.min(64 << 10));
+    input
+        .take(n as u64)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Flaw::Io(e.to_string()))?;
+    Ok(bytes)
+}
+
+fn checksum(header: &[u8], payload: &[u8]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(header);
+    sum.update(payload);
+    sum.finalize()
+}
+
+/// `bytes` as a recording whose blocks have the right lengths and checksums:
+/// damage that is behind those, for tests. `flat`: blocks are decompressed.
+pub(crate) fn mended(bytes: &[u8], flat: bool) -> Vec<u8> {
+    const START: usize = super::MAGIC.len() + 8;
+    let (start, mut rest) = bytes.split_at(bytes.len().min(START));
+    let mut whole = start.to_vec();
+    while rest.len() > HEADER {
+        let (header, more) = rest.split_at(HEADER);
+        let stored = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+        let (payload, more) = more.split_at(more.len().min(stored));
+        let mut header = header.to_vec();
+        let mut payload = payload.to_vec();
+        let length = u32::from_le_bytes([header[8], header[9], header[10], header[11]]) as usize;
+        if flat
+            && header[1] == LZ4
+            && length <= LARGEST
+            && let Ok(plain) = decompress(&payload, length)
+        {
+            header[1] = STORED;
+            payload = plain;
+        }
+        header[4..8].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+        if header[1] == STORED {
+            header[8..12].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+        }
+        let sum = checksum(&header[..12], &payload);
+        header[12..16].copy_from_slice(&sum.to_le_bytes());
+        whole.extend(header);
+        whole.extend(payload);
+        rest = more;
+    }
+    whole
+}

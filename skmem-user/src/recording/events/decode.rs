@@ -1,0 +1,201 @@
+//! The payload of an events block into records, one at a time.
+
+use skmem_common::{
+    hook::Hook,
+    record::{Event, Open, Receive, Task},
+};
+
+use super::{
+    MOST,
+    context::Context,
+    fields::{self, COLUMNS, Coder, Column},
+};
+use crate::{
+    collect::decode::Record,
+    recording::{error::Flaw, varint},
+};
+
+const CUT: Flaw = Flaw::Content("a column of a block of events is too short");
+
+/// A block that is being read.
+#[derive(Debug)]
+pub(in crate::recording) struct Decoder {
+    payload: Vec<u8>,
+    /// What is left of each column: from, to.
+    columns: [(usize, usize); COLUMNS],
+    ids: Vec<u64>,
+    contexts: Vec<Context>,
+    socket: u32,
+    time_ns: u64,
+    left: u64,
+}
+
+/// The columns of the record that is being read.
+struct Columns<'a> {
+    payload: &'a [u8],
+    columns: &'a mut [(usize, usize); COLUMNS],
+    mask: u64,
+}
+
+impl Decoder {
+    /// Looks at a payload's table of columns.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn new(payload: Vec<u8>) -> Result<Self, Flaw> {
+        let mut rest = &payload[..];
+        let left = varint::take(&mut rest).ok_or(CUT)?;
+        if left > MOST {
+            return Err(Flaw::Content("more records than a block may have"));
+        }
+        if varint::take(&mut rest) != Some(COLUMNS as u64) {
+            return Err(Flaw::Content("a block of events without its columns"));
+        }
+        let mut lengths = [0; COLUMNS];
+        for length in &mut lengths {
+            let bytes = varint::take(&mut rest).ok_or(CUT)?;
+            *length = usize::try_from(bytes).map_err(|_| CUT)?;
+        }
+        let mut at = payload.len() - rest.len();
+        let mut columns = [(0, 0); COLUMNS];
+        for (column, length) in columns.iter_mut().zip(lengths) {
+            let end = at.checked_add(length).filter(|end| *end <= payload.len());
+            let end = end.ok_or(CUT)?;
+            *column = (at, end);
+            at = end;
+        }
+        Ok(Self {
+            payload,
+            columns,
+            ids: Vec::new(),
+            contexts: Vec::new(),
+            socket: 0,
+            time_ns: 0,
+            left,
+        })
+    }
+
+    /// Records that are still to come.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// The next record; None after the last.
+    ///
+    /// # Errors
+    /// Where the columns do not hold one.
+    pub fn next(&mut self) -> Result<Option<Record>, Flaw> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let mut columns = Columns {
+            payload: &self.payload,
+            columns: &mut self.columns,
+            mask: 0,
+        };
+        let mut number = 0;
+        columns.plain(Column::Mask, &mut number)?;
+        columns.mask = number;
+        columns.plain(Column::Hook, &mut number)?;
+        let hook = fields::hook(number)?;
+        let mut place = 0;
+        columns.number(Column::Socket, self.socket, &mut place)?;
+        if place as usize == self.ids.len() {
+            columns.plain(Column::Rest, &mut number)?;
+            self.ids.push(number);
+            self.contexts.push(Context::default());
+        }
+        self.socket = place;
+        let (Some(id), Some(context)) = (
+            self.ids.get(place as usize),
+            self.contexts.get_mut(place as usize),
+        ) else {
+            return Err(Flaw::Content("a record of a socket that has no number"));
+        };
+        let since = columns.signed(Column::Time)?;
+        let time_ns = self.time_ns.wrapping_add(since.cast_unsigned());
+        self.time_ns = time_ns;
+        let record = match hook {
+            Hook::Open => {
+                let mut open = Open::default();
+                (open.header.hook, open.ident.id, open.time_ns) = (hook as u8, *id, time_ns);
+                fields::open(&mut columns, &mut open)?;
+                (context.view, context.event_no) = (open.view, open.event_no);
+                context.slot = open.slot;
+                context.task = (open.ident.pid, open.ident.tid);
+                Record::Open(open)
+            }
+            Hook::Task => {
+                let mut task = Task::default();
+                (task.header.hook, task.socket, task.time_ns) = (hook as u8, *id, time_ns);
+                fields::task(&mut columns, &mut task)?;
+                (context.event_no, context.slot) = (task.event_no, task.slot);
+                context.task = (task.pid, task.tid);
+                Record::Task(task)
+            }
+            Hook::QueueRcv | Hook::Read => {
+                let mut record = Receive::default();
+                (record.header.hook, record.socket, record.time_ns) = (hook as u8, *id, time_ns);
+                fields::receive(&mut columns, &mut record)?;
+                (context.event_no, context.slot) = (record.event_no, record.slot);
+                Record::Receive(record)
+            }
+            _ => {
+                let mut event = Event::default();
+                (event.header.hook, event.socket, event.time_ns) = (hook as u8, *id, time_ns);
+                fields::event(&mut columns, context, &mut event)?;
+                context.learn(&event);
+                Record::Event(event)
+            }
+        };
+        Ok(Some(record))
+    }
+}
+
+impl Columns<'_> {
+    fn take<T>(
+        &mut self,
+        column: Column,
+        number: impl Fn(&mut &[u8]) -> Option<T>,
+    ) -> Result<T, Flaw> {
+        let (from, to) = &mut self.columns[column as usize];
+        let mut rest = &self.payload[*from..*to];
+        let value = number(&mut rest).ok_or(CUT)?;
+        *from = *to - rest.len();
+        Ok(value)
+    }
+
+    fn signed(&mut self, column: Column) -> Result<i64, Flaw> {
+        self.take(column, varint::take_signed)
+    }
+
+    /// A distance between two numbers of 32 bits.
+    fn off(&mut self, column: Column) -> Result<i32, Flaw> {
+        let off = self.signed(column)?;
+        i32::try_from(off).map_err(|_| Flaw::Content("a difference of more than 32 bits"))
+    }
+}
+
+impl Coder for Columns<'_> {
+    #[inline]
+    fn number(&mut self, column: Column, predicted: u32, value: &mut u32) -> Result<(), Flaw> {
+        *value = predicted;
+        if self.mask & 1 << column as u32 != 0 {
+            *value = predicted.wrapping_add(self.off(column)?.cast_unsigned());
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn plain(&mut self, column: Column, value: &mut u64) -> Result<(), Flaw> {
+        *value = self.take(column, varint::take)?;
+        Ok(())
+    }
+
+    #[inline]
+    fn distance(&mut self, column: Column, from: i32, value: &mut i32) -> Result<(), Flaw> {
+        *value = from.wrapping_add(self.off(column)?);
+        Ok(())
+    }
+}

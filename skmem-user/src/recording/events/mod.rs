@@ -1,0 +1,26 @@
+//! Records as an events block holds them: a column for each field, so that
+//! like lies beside like, and in it only what the field's prediction misses.
+//!
+//! * [`fields`]: the columns, and one walk over a record's fields that both
+//!   writes and reads them: the two cannot come to differ
+//! * [`context`]: what is known of a socket, which predictions are made from
+//! * [`encode`], [`decode`]: a block, there and back
+//!
+//! Each block stands alone: the first record of a socket in it is told in full.
+
+mod context;
+pub(super) mod decode;
+pub(super) mod encode;
+mod fields;
+#[cfg(test)]
+pub(super) mod tests;
+
+pub(super) use decode::Decoder;
+pub(super) use encode::Encoder;
+
+/// Most records in a block that is written.
+pub(super) const FULL: u32 = 16 << 10;
+
+/// Most records that a reader takes from one: each may bring a socket, and
+/// thus a context.
+pub(super) const MOST: u64 = 64 << 10;

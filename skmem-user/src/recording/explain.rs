@@ -1,0 +1,150 @@
+//! What a recording comes to: the accounts that its last block holds, or where
+//! it has none what replay of its records gives.
+
+use std::io::Read;
+
+use super::{End, Item, Kept, Recording, Role, Totals};
+use crate::{explain::Source, model::replay::Replay};
+
+/// Most sockets that are followed at the same time.
+const MOST_SOCKETS: u32 = 64 << 10;
+
+/// What is missing from the account of a recording without an end.
+pub const NO_END: &str = "the recording has no end (skmem was killed, or the disk was full): this \
+    is told from its records alone, and what came after the last of them is missing";
+
+/// What is missing from an account that is older than its recording's end, but
+/// has no later records.
+pub const CUT: &str = "the recording is damaged: this is told from the records before that alone";
+
+/// What a recording comes to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The accounts, and what was counted.
+    pub end: End,
+    /// None: the accounts are the kernel's; else what is missing from them.
+    pub missing: Option<&'static str>,
+    /// Sockets that found no room in memory.
+    pub omitted: u64,
+}
+
+impl Outcome {
+    /// For [`End::verdicts`].
+    #[must_use]
+    pub fn source(&self) -> Source<'static> {
+        match self.missing {
+            None => Source::Kernel,
+            missing => Source::Records { missing },
+        }
+    }
+}
+
+/// A recording's sockets at some time.
+#[derive(Debug)]
+pub struct Player {
+    replay: Replay,
+    /// Time of the last thing taken in, in ns of `CLOCK_MONOTONIC`.
+    pub now_ns: u64,
+}
+
+impl Player {
+    /// Nothing yet; `max_sockets` is what the recording's [`super::Meta`] says.
+    #[must_use]
+    pub fn new(max_sockets: u32) -> Self {
+        Self {
+            replay: Replay::bounded(max_sockets.clamp(1, MOST_SOCKETS) as usize),
+            now_ns: 0,
+        }
+    }
+
+    /// Takes in the recording's next item.
+    pub fn take(&mut self, item: &Item) {
+        match item {
+            Item::Record(record) => {
+                self.now_ns = self.now_ns.max(record.time_ns());
+                self.replay.apply(record);
+            }
+            Item::Accounts(accounts) => {
+                self.now_ns = self.now_ns.max(accounts.now_ns);
+                for kept in &accounts.accounts {
+                    match accounts.role {
+                        Role::Checkpoint | Role::Final => self.replay.checkpoint(&kept.account),
+                        Role::Closed => self.replay.forget(kept.account.ident.id),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The sockets' ledgers.
+    #[must_use]
+    pub fn replay(&self) -> &Replay {
+        &self.replay
+    }
+
+    /// The accounts of all sockets, in order of their numbers.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<Kept> {
+        let mut kept: Vec<Kept> = self
+            .replay
+            .sockets()
+            .map(|(id, socket)| Kept {
+                account: socket.account(id),
+                stream_agrees: None,
+            })
+            .collect();
+        kept.sort_by_key(|k| k.account.ident.id);
+        kept
+    }
+}
+
+/// Reads a recording to its end. `open` opens it, and is asked again where the
+/// kernel's accounts turn out to be missing, and the records are needed.
+///
+/// # Errors
+/// Those of `open`.
+pub fn outcome<R: Read, E>(
+    mut open: impl FnMut() -> Result<Recording<R>, E>,
+) -> Result<(Outcome, Recording<R>), E> {
+    let mut recording = open()?;
+    recording.accounts_only();
+    while recording.next_item().is_some() {}
+    if let Some(end) = recording.end() {
+        let omitted = recording.open_at_end().omitted();
+        let outcome = Outcome {
+            end,
+            missing: None,
+            omitted,
+        };
+        return Ok((outcome, recording));
+    }
+    let mut recording = open()?;
+    let mut player = Player::new(recording.meta().max_sockets);
+    while let Some(item) = recording.next_item() {
+        player.take(&item);
+    }
+    let meta = recording.meta();
+    let open_sockets = player.accounts();
+    let outcome = Outcome {
+        end: End {
+            totals: Totals {
+                now_ns: player.now_ns,
+                wall_ns: meta.clock.wall_ns(player.now_ns),
+                records: recording.read(),
+                sockets: open_sockets.len() as u64 + recording.closed().count,
+                wmem_max: meta.wmem_max,
+                notsent_lowat: meta.notsent_lowat,
+                ..Totals::default()
+            },
+            open: open_sockets,
+            closed: recording.closed().list(),
+        },
+        missing: Some(if recording.damage().is_some() {
+            CUT
+        } else {
+            NO_END
+        }),
+        omitted: player.replay.omitted(),
+    };
+    Ok((outcome, recording))
+}

@@ -1,0 +1,114 @@
+//! What a recording is of: its first block, as JSON.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything but what was traced.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Meta {
+    /// Version of the skmem that recorded.
+    pub skmem: String,
+    /// What was asked of it: the words of its command line.
+    pub command: Vec<String>,
+    /// The filters among them, by option; empty: every TCP socket.
+    pub filters: Vec<(String, String)>,
+    /// The machine's name.
+    pub host: String,
+    /// `uname -r`.
+    pub kernel: String,
+    /// `uname -m`.
+    pub machine: String,
+    /// The same instant on both clocks.
+    pub clock: Clock,
+    /// What was hooked.
+    pub hooks: Vec<HookFound>,
+    /// What this kernel lacks, and what that costs.
+    pub notes: Vec<String>,
+    /// Where the kernel keeps its fields: name and offset in bytes, or -1.
+    pub layout: Vec<(String, i64)>,
+    /// Version of the records between kernel and skmem.
+    pub record_layout: u8,
+    /// Size of the ring buffer between them, in bytes.
+    pub ring_bytes: u32,
+    /// Sockets that could be traced at the same time.
+    pub max_sockets: u32,
+    /// `net.core.wmem_max` at the start, in bytes.
+    pub wmem_max: Option<u32>,
+    /// `net.ipv4.tcp_notsent_lowat` at the start, in bytes.
+    pub notsent_lowat: Option<u32>,
+    /// Which of a recording's files this is, from 1.
+    pub part: u32,
+    /// The black box's length in ns: `--flight`; 0: everything was recorded.
+    pub flight_ns: u64,
+    /// What made the black box be written.
+    pub trigger: Option<String>,
+}
+
+/// The same instant on both clocks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Clock {
+    /// ns of `CLOCK_MONOTONIC`, the clock of all records.
+    pub monotonic_ns: u64,
+    /// ns of `CLOCK_REALTIME`, since 1970-01-01 UTC.
+    pub wall_ns: u64,
+}
+
+/// A hook in place.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HookFound {
+    /// The hook's name.
+    pub hook: String,
+    /// The kernel function that serves it here.
+    pub function: String,
+    /// `fentry`, `fexit`, `kprobe` or `tracepoint`.
+    pub kind: String,
+}
+
+/// Text of a file, made safe for a terminal: a file may hold anything.
+pub(super) fn tame(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            ' '..='~' => c,
+            _ if c.is_alphanumeric() => c,
+            _ => '?',
+        })
+        .collect()
+}
+
+impl Meta {
+    /// With all of its texts made safe for a terminal.
+    pub(super) fn tamed(mut self) -> Self {
+        let words = self.command.iter_mut().chain(&mut self.notes);
+        let pairs = self.filters.iter_mut().flat_map(|(a, b)| [a, b]);
+        let hooks = self.hooks.iter_mut();
+        let hooks = hooks.flat_map(|h| [&mut h.hook, &mut h.function, &mut h.kind]);
+        let fields = self.layout.iter_mut().map(|(name, _)| name);
+        let own = [
+            &mut self.skmem,
+            &mut self.host,
+            &mut self.kernel,
+            &mut self.machine,
+        ];
+        words
+            .chain(pairs)
+            .chain(hooks)
+            .chain(fields)
+            .chain(own)
+            .chain(&mut self.trigger)
+            .for_each(|text| *text = tame(text));
+        self
+    }
+}
+
+impl Clock {
+    /// The wall clock at an instant of the records' clock, in ns since
+    /// 1970-01-01 UTC.
+    #[must_use]
+    pub fn wall_ns(&self, monotonic_ns: u64) -> u64 {
+        self.wall_ns
+            .wrapping_add(monotonic_ns)
+            .wrapping_sub(self.monotonic_ns)
+    }
+}

@@ -1,0 +1,296 @@
+//! Reads recordings, block by block, up to the end or to the first damage.
+
+use std::{
+    fs::File,
+    io::{BufReader, Read},
+    path::Path,
+};
+
+use super::{
+    FORMAT, KEEP_CLOSED, MAGIC, MOST_ACCOUNTS,
+    account::{Accounts, Kept, Role},
+    block::{self, Kind},
+    end::{End, Totals},
+    error::{Damage, Flaw, RecordingError},
+    events::Decoder,
+    meta::Meta,
+};
+use crate::collect::decode::Record;
+
+/// Length of what comes before the first block, in bytes.
+const START: usize = 16;
+
+/// A recording that is being read.
+#[derive(Debug)]
+pub struct Recording<R> {
+    input: R,
+    meta: Meta,
+    /// Offset of the next block.
+    next: u64,
+    /// Offset of the block that `events` is.
+    here: u64,
+    events: Option<Decoder>,
+    records: u64,
+    open: Worst,
+    closed: Worst,
+    totals: Option<Totals>,
+    damage: Option<Damage>,
+    accounts_only: bool,
+}
+
+/// What a recording holds, in its order.
+#[derive(Debug)]
+pub enum Item {
+    /// What happened.
+    Record(Record),
+    /// The kernel's accounts.
+    Accounts(Accounts),
+}
+
+/// The accounts with the worst excess, of any number.
+#[derive(Debug)]
+pub struct Worst {
+    kept: Vec<Kept>,
+    most: usize,
+    /// How many there were.
+    pub count: u64,
+}
+
+impl Recording<BufReader<File>> {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is no recording that this skmem knows.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, RecordingError> {
+        Self::new(BufReader::with_capacity(1 << 16, File::open(path)?))
+    }
+}
+
+impl<R: Read> Recording<R> {
+    /// Starts to read.
+    ///
+    /// # Errors
+    /// Where there is no recording that this skmem knows.
+    pub fn new(mut input: R) -> Result<Self, RecordingError> {
+        let mut start = Vec::with_capacity(START);
+        (&mut input).take(START as u64).read_to_end(&mut start)?;
+        let whole = <[u8; START]>::try_from(&start[..]);
+        let Some(start) = whole.ok().filter(|s| s.starts_with(&MAGIC)) else {
+            return Err(RecordingError::NoRecording);
+        };
+        let format = u32::from_le_bytes([start[8], start[9], start[10], start[11]]);
+        if format == 0 {
+            return Err(RecordingError::NoRecording);
+        }
+        if format > FORMAT {
+            return Err(RecordingError::Future(format));
+        }
+        let at = START as u64;
+        let first = block::read(&mut input).and_then(|block| {
+            let block = block.filter(|b| b.kind == Kind::Meta);
+            let block = block.ok_or(Flaw::Content("no first block that says what it is of"))?;
+            let meta: Meta = serde_json::from_slice(&block.payload)
+                .map_err(|e| Flaw::json("the first block is not as it should be", &e))?;
+            Ok((meta.tamed(), block.length))
+        });
+        let (meta, length) = first.map_err(|why| {
+            RecordingError::Damaged(Damage {
+                at,
+                why,
+                records: 0,
+            })
+        })?;
+        Ok(Self {
+            input,
+            meta,
+            next: at + length,
+            here: at,
+            events: None,
+            records: 0,
+            open: Worst::new(MOST_ACCOUNTS),
+            closed: Worst::new(KEEP_CLOSED),
+            totals: None,
+            damage: None,
+            accounts_only: false,
+        })
+    }
+
+    /// What it is of.
+    #[must_use]
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// From here on records are counted, and passed over.
+    pub fn accounts_only(&mut self) {
+        self.accounts_only = true;
+    }
+
+    /// The next of what it holds; None after the last, and where reading had
+    /// to stop ([`Recording::damage`] says why).
+    pub fn next_item(&mut self) -> Option<Item> {
+        while self.damage.is_none() {
+            if let Some(events) = &mut self.events {
+                match events.next() {
+                    Ok(Some(record)) => {
+                        self.records += 1;
+                        return Some(Item::Record(record));
+                    }
+                    Ok(None) => self.events = None,
+                    Err(why) => self.stop(self.here, why),
+                }
+                continue;
+            }
+            match self.next_block() {
+                Ok(Step::Accounts(accounts)) => return Some(Item::Accounts(accounts)),
+                Ok(Step::On) => {}
+                Ok(Step::End) => return None,
+                Err(why) => self.stop(self.here, why),
+            }
+        }
+        None
+    }
+
+    /// All records, in the file's order. Accounts are passed over, but those
+    /// of the end are kept.
+    pub fn records(&mut self) -> impl Iterator<Item = Record> + '_ {
+        std::iter::from_fn(move || {
+            loop {
+                match self.next_item()? {
+                    Item::Record(record) => return Some(record),
+                    Item::Accounts(_) => {}
+                }
+            }
+        })
+    }
+
+    /// The end, once everything before it was read; None where the recording
+    /// has none: skmem was killed, the disk was full, or it is damaged.
+    #[must_use]
+    pub fn end(&self) -> Option<End> {
+        Some(End {
+            totals: self.totals.clone()?,
+            open: self.open.list(),
+            closed: self.closed.list(),
+        })
+    }
+
+    /// Closed sockets so far: those with the worst excess, and how many there
+    /// were.
+    #[must_use]
+    pub fn closed(&self) -> &Worst {
+        &self.closed
+    }
+
+    /// Open sockets at the end, likewise.
+    #[must_use]
+    pub fn open_at_end(&self) -> &Worst {
+        &self.open
+    }
+
+    /// Why reading stopped before the end of the file.
+    #[must_use]
+    pub fn damage(&self) -> Option<&Damage> {
+        self.damage.as_ref()
+    }
+
+    /// Records read so far.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.records
+    }
+
+    fn next_block(&mut self) -> Result<Step, Flaw> {
+        self.here = self.next;
+        let Some(block) = block::read(&mut self.input)? else {
+            return Ok(Step::End);
+        };
+        if self.totals.is_some() {
+            return Err(Flaw::Content("something follows the end"));
+        }
+        self.next += block.length;
+        match block.kind {
+            Kind::Meta => Err(Flaw::Content("a second first block")),
+            Kind::Events => {
+                let events = Decoder::new(block.payload)?;
+                if self.accounts_only {
+                    self.records += events.left();
+                } else {
+                    self.events = Some(events);
+                }
+                Ok(Step::On)
+            }
+            Kind::Accounts => {
+                let accounts = Accounts::from_payload(&block.payload)?;
+                let keep = match accounts.role {
+                    Role::Checkpoint => None,
+                    Role::Closed => Some(&mut self.closed),
+                    Role::Final => Some(&mut self.open),
+                };
+                if let Some(keep) = keep {
+                    accounts.accounts.iter().cloned().for_each(|a| keep.push(a));
+                }
+                Ok(Step::Accounts(accounts))
+            }
+            Kind::End => {
+                let totals: Totals = serde_json::from_slice(&block.payload)
+                    .map_err(|e| Flaw::json("the last block is not as it should be", &e))?;
+                self.totals = Some(totals.tamed());
+                Ok(Step::On)
+            }
+        }
+    }
+
+    fn stop(&mut self, at: u64, why: Flaw) {
+        self.events = None;
+        self.damage = Some(Damage {
+            at,
+            why,
+            records: self.records,
+        });
+    }
+}
+
+enum Step {
+    Accounts(Accounts),
+    On,
+    End,
+}
+
+impl Worst {
+    /// Keeps at most `most`.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self {
+            kept: Vec::new(),
+            most,
+            count: 0,
+        }
+    }
+
+    /// Takes one in.
+    pub fn push(&mut self, account: Kept) {
+        self.count += 1;
+        self.kept.push(account);
+        if self.kept.len() >= 2 * self.most {
+            // Stable: of equals, the earlier ones stay.
+            self.kept = self.list();
+        }
+    }
+
+    /// How many there was no room for.
+    #[must_use]
+    pub fn omitted(&self) -> u64 {
+        self.count.saturating_sub(self.most as u64)
+    }
+
+    /// Those that were kept, the worst first; equals in the order in which
+    /// they came.
+    #[must_use]
+    pub fn list(&self) -> Vec<Kept> {
+        let mut list = self.kept.clone();
+        list.sort_by_key(|k| std::cmp::Reverse(k.account.ledger.worst_excess));
+        list.truncate(self.most);
+        list
+    }
+}

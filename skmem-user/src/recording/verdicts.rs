@@ -1,0 +1,58 @@
+//! Verdicts on what a trace ended with: the same code for a live one and for a
+//! recording of it.
+
+use std::cmp::Reverse;
+
+use super::{End, Kept, Totals};
+use crate::explain::{Setting, Source, Verdict};
+
+impl End {
+    /// The verdicts on all sockets, worst first; `all` also those that never
+    /// went over their limit; `at_end` on the last instant instead of the
+    /// worst. `open` says where the accounts of open sockets come from; those of
+    /// closed ones are always the kernel's.
+    #[must_use]
+    pub fn verdicts(
+        &self,
+        kernel: &str,
+        all: bool,
+        at_end: bool,
+        open: Source<'_>,
+    ) -> Vec<Verdict> {
+        let closed = self.closed.iter().map(|k| (k, Source::Kernel));
+        let mut kept: Vec<(&Kept, Source<'_>)> = self
+            .open
+            .iter()
+            .map(|k| (k, open))
+            .chain(closed)
+            .filter(|(k, _)| {
+                all || k.account.ledger.worst_excess > 0 || k.account.receiving.now_ns != 0
+            })
+            .collect();
+        kept.sort_by_key(|(k, _)| Reverse(k.account.ledger.worst_excess));
+        kept.into_iter()
+            .map(|(k, source)| self.totals.verdict(k, kernel, at_end, source))
+            .filter(|v| all || v.over_limit || v.receive.is_some_and(|r| r.slow))
+            .collect()
+    }
+}
+
+impl Totals {
+    /// The verdict on one account.
+    #[must_use]
+    pub fn verdict(&self, kept: &Kept, kernel: &str, at_end: bool, source: Source<'_>) -> Verdict {
+        Verdict::of(
+            &kept.account,
+            &Setting {
+                kernel,
+                now_ns: self.now_ns,
+                at_end,
+                skipped_runs: self.skipped_runs,
+                wmem_max: self.wmem_max,
+                notsent_lowat_sysctl: self.notsent_lowat,
+                stream_agrees: kept.stream_agrees,
+                source,
+            },
+        )
+    }
+}

@@ -1,0 +1,182 @@
+//! Writes recordings, block by block.
+
+use std::io::{self, Write};
+
+use super::{
+    FORMAT, MAGIC,
+    account::{Accounts, Kept, Role},
+    block::{self, Kind},
+    end::Totals,
+    events::Encoder,
+    meta::Meta,
+};
+use crate::collect::decode::Record;
+
+/// Accounts in a block: so many are small, and one that is damaged loses few.
+const ACCOUNTS: usize = 256;
+
+/// A block as it goes into a file, complete.
+#[derive(Debug, Clone)]
+pub struct Sealed {
+    bytes: Vec<u8>,
+    records: u64,
+}
+
+/// Makes blocks of records.
+#[derive(Debug, Default)]
+pub struct Packer(Encoder);
+
+/// Writes a recording. What it writes it writes in whole blocks, each with one
+/// call of `write_all`.
+#[derive(Debug)]
+pub struct Writer<W> {
+    out: W,
+    events: Packer,
+    bytes: u64,
+    records: u64,
+}
+
+impl Sealed {
+    /// Its length in the file, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Accounts, as blocks.
+    #[must_use]
+    pub fn accounts(role: Role, now_ns: u64, accounts: &[Kept]) -> Vec<Self> {
+        accounts
+            .chunks(ACCOUNTS)
+            .map(|some| {
+                let payload = Accounts::to_payload(role, now_ns, some);
+                Self {
+                    bytes: block::sealed(Kind::Accounts, &payload),
+                    records: 0,
+                }
+            })
+            .collect()
+    }
+}
+
+impl Packer {
+    /// Takes in a record; gives a block where one is full.
+    pub fn push(&mut self, record: &Record) -> Option<Sealed> {
+        self.0.push(record);
+        if self.0.is_full() { self.flush() } else { None }
+    }
+
+    /// A block of what was taken in since the last one, if anything was.
+    pub fn flush(&mut self) -> Option<Sealed> {
+        let records = u64::from(self.0.records());
+        (records != 0).then(|| Sealed {
+            bytes: block::sealed(Kind::Events, &self.0.take()),
+            records,
+        })
+    }
+}
+
+impl<W: Write> Writer<W> {
+    /// Starts a recording.
+    ///
+    /// # Errors
+    /// Where `out` cannot be written, as everywhere below.
+    pub fn new(mut out: W, meta: &Meta) -> io::Result<Self> {
+        let mut start = MAGIC.to_vec();
+        start.extend_from_slice(&FORMAT.to_le_bytes());
+        start.extend_from_slice(&[0; 4]);
+        start.append(&mut block::sealed(Kind::Meta, &serde_json::to_vec(meta)?));
+        out.write_all(&start)?;
+        Ok(Self {
+            out,
+            events: Packer::default(),
+            bytes: start.len() as u64,
+            records: 0,
+        })
+    }
+
+    /// Takes in a record; writes a block where one is full.
+    ///
+    /// # Errors
+    /// See [`Writer::new`].
+    pub fn record(&mut self, record: &Record) -> io::Result<()> {
+        match self.events.push(record) {
+            Some(block) => self.write(&block),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes what was taken in so far.
+    ///
+    /// # Errors
+    /// See [`Writer::new`].
+    pub fn flush(&mut self) -> io::Result<()> {
+        match self.events.flush() {
+            Some(block) => self.write(&block),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes accounts.
+    ///
+    /// # Errors
+    /// See [`Writer::new`].
+    pub fn accounts(&mut self, role: Role, now_ns: u64, accounts: &[Kept]) -> io::Result<()> {
+        self.flush()?;
+        for block in Sealed::accounts(role, now_ns, accounts) {
+            self.write(&block)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a block that was made before.
+    ///
+    /// # Errors
+    /// See [`Writer::new`].
+    pub fn sealed(&mut self, block: &Sealed) -> io::Result<()> {
+        self.flush()?;
+        self.write(block)
+    }
+
+    /// Ends the recording: the accounts of open sockets, and the totals.
+    /// Nothing may follow.
+    ///
+    /// # Errors
+    /// See [`Writer::new`].
+    pub fn end(&mut self, open: &[Kept], totals: &Totals) -> io::Result<()> {
+        self.accounts(Role::Final, totals.now_ns, open)?;
+        let totals = Totals {
+            records: self.records,
+            ..totals.clone()
+        };
+        self.write(&Sealed {
+            bytes: block::sealed(Kind::End, &serde_json::to_vec(&totals)?),
+            records: 0,
+        })?;
+        self.out.flush()
+    }
+
+    /// Bytes written so far, in whole blocks.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Records written so far.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// What it writes to.
+    pub fn get_mut(&mut self) -> &mut W {
+        &mut self.out
+    }
+
+    fn write(&mut self, block: &Sealed) -> io::Result<()> {
+        self.out.write_all(&block.bytes)?;
+        self.bytes += block.bytes();
+        self.records += block.records;
+        Ok(())
+    }
+}

@@ -1,0 +1,48 @@
+//! What `skmem doctor` found, for people.
+
+use super::{
+    layout::hang,
+    style::{Role, Style},
+};
+use crate::kernel::checkup::{Finding, State, overall};
+
+/// The answer, then a line for each thing looked at, the worst first. Ends with
+/// a newline.
+#[must_use]
+pub fn doctor(findings: &[Finding], style: &Style) -> String {
+    let mut out = String::new();
+    let answer = match overall(findings) {
+        State::Good => "skmem can trace everything here.",
+        State::Reduced => "skmem can trace here; what is lost is said below.",
+        State::Impossible => "skmem cannot trace here; why is said below.",
+    };
+    hang(&mut out, "", 0, answer, Some(Role::Title), style);
+    out.push('\n');
+    let column = 4 + findings
+        .iter()
+        .map(|f| f.what.len())
+        .max()
+        .unwrap_or(0)
+        .min(34);
+    for state in [State::Impossible, State::Reduced, State::Good] {
+        for finding in findings.iter().filter(|f| f.state == state) {
+            let mark = match state {
+                State::Good => " ",
+                State::Reduced => "~",
+                State::Impossible => "!",
+            };
+            let head = format!("{mark} {:<width$}", finding.what, width = column - 2);
+            let role = (state == State::Impossible).then_some(Role::Alarm);
+            hang(&mut out, &head, column, &finding.found, role, style);
+            let below = " ".repeat(column);
+            if let Some(consequence) = &finding.consequence {
+                hang(&mut out, &below, column, consequence, None, style);
+            }
+            if let Some(remedy) = &finding.remedy {
+                let text = format!("remedy: {remedy}");
+                hang(&mut out, &below, column, &text, Some(Role::Aside), style);
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,299 @@
+//! A table as Arrow record batches, and as files of them: Parquet and Arrow
+//! IPC.
+
+use std::{io::Write, sync::Arc};
+
+use arrow_array::{
+    ArrayRef, RecordBatch,
+    builder::{
+        BooleanBuilder, Date32Builder, Int32Builder, Int64Builder, ListBuilder, StringBuilder,
+        StructBuilder, TimestampMicrosecondBuilder, UInt64Builder,
+    },
+};
+use arrow_ipc::{
+    CompressionType,
+    writer::{FileWriter, IpcWriteOptions},
+};
+use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use parquet::{
+    arrow::ArrowWriter, basic::Compression, errors::ParquetError,
+    file::properties::WriterProperties,
+};
+
+use super::table::{Column, Kind, OpCell, SumCell, Table, Value};
+
+/// Rows of a batch.
+const BATCH: usize = 8 << 10;
+/// Rows of a row group: what a writer holds in memory.
+const GROUP: usize = 128 << 10;
+
+/// Why there is no file.
+#[derive(Debug, thiserror::Error)]
+pub enum ColumnarError {
+    /// Of Arrow.
+    #[error(transparent)]
+    Arrow(#[from] ArrowError),
+    /// Of Parquet.
+    #[error(transparent)]
+    Parquet(#[from] ParquetError),
+}
+
+/// A table's schema, without the columns in `left_out`.
+#[must_use]
+pub fn schema(table: &Table, left_out: &[&str]) -> SchemaRef {
+    let fields = kept(table, left_out).map(|(_, c)| Field::new(c.name, data_type(c.kind), c.null));
+    Arc::new(Schema::new(fields.collect::<Fields>()))
+}
+
+fn kept<'a>(
+    table: &'a Table,
+    left_out: &'a [&str],
+) -> impl Iterator<Item = (usize, &'a Column)> + 'a {
+    let all = table.columns.iter().enumerate();
+    all.filter(move |(_, c)| !left_out.contains(&c.name))
+}
+
+fn data_type(kind: Kind) -> DataType {
+    match kind {
+        Kind::Bool => DataType::Boolean,
+        Kind::Int => DataType::Int32,
+        Kind::Long => DataType::Int64,
+        Kind::Unsigned => DataType::UInt64,
+        Kind::Text => DataType::Utf8,
+        Kind::Date => DataType::Date32,
+        Kind::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        Kind::Ops => list(op_fields()),
+        Kind::Sums => list(sum_fields()),
+    }
+}
+
+fn list(fields: Fields) -> DataType {
+    DataType::List(Arc::new(Field::new("item", DataType::Struct(fields), true)))
+}
+
+fn op_fields() -> Fields {
+    Fields::from(vec![
+        Field::new("op", DataType::Utf8, false),
+        Field::new("cause", DataType::Utf8, true),
+        Field::new("tier", DataType::Utf8, true),
+        Field::new("bytes", DataType::Int32, false),
+    ])
+}
+
+fn sum_fields() -> Fields {
+    Fields::from(vec![
+        Field::new("cause", DataType::Utf8, false),
+        Field::new("bytes", DataType::Int64, false),
+        Field::new("count", DataType::Int64, false),
+        Field::new("inferred", DataType::Int64, false),
+    ])
+}
+
+/// One column of a batch under way. A value of another kind is null there: it
+/// would be a bug, which the tests would show.
+enum Builder {
+    Bool(BooleanBuilder),
+    Int(Int32Builder),
+    Long(Int64Builder),
+    Unsigned(UInt64Builder),
+    Text(StringBuilder),
+    Date(Date32Builder),
+    Time(TimestampMicrosecondBuilder),
+    Ops(ListBuilder<StructBuilder>),
+    Sums(ListBuilder<StructBuilder>),
+}
+
+impl Builder {
+    fn new(kind: Kind) -> Self {
+        let list = |fields| ListBuilder::new(StructBuilder::from_fields(fields, BATCH));
+        match kind {
+            Kind::Bool => Self::Bool(BooleanBuilder::new()),
+            Kind::Int => Self::Int(Int32Builder::new()),
+            Kind::Long => Self::Long(Int64Builder::new()),
+            Kind::Unsigned => Self::Unsigned(UInt64Builder::new()),
+            Kind::Text => Self::Text(StringBuilder::new()),
+            Kind::Date => Self::Date(Date32Builder::new()),
+            Kind::Time => Self::Time(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
+            Kind::Ops => Self::Ops(list(op_fields())),
+            Kind::Sums => Self::Sums(list(sum_fields())),
+        }
+    }
+
+    fn push(&mut self, value: &Value) {
+        match (self, value) {
+            (Self::Bool(b), Value::Bool(v)) => b.append_value(*v),
+            (Self::Bool(b), _) => b.append_null(),
+            (Self::Int(b), Value::Int(v)) => b.append_value(*v),
+            (Self::Int(b), _) => b.append_null(),
+            (Self::Long(b), Value::Long(v)) => b.append_value(*v),
+            (Self::Long(b), _) => b.append_null(),
+            (Self::Unsigned(b), Value::Unsigned(v)) => b.append_value(*v),
+            (Self::Unsigned(b), _) => b.append_null(),
+            (Self::Text(b), Value::Text(v)) => b.append_value(v),
+            (Self::Text(b), Value::Name(v)) => b.append_value(v),
+            (Self::Text(b), _) => b.append_null(),
+            (Self::Date(b), Value::Date(v)) => b.append_value(*v),
+            (Self::Date(b), _) => b.append_null(),
+            (Self::Time(b), Value::Time(v)) => b.append_value(*v),
+            (Self::Time(b), _) => b.append_null(),
+            (Self::Ops(b), Value::Ops(v)) => push_list(b, v, push_op),
+            (Self::Ops(b), _) => b.append_null(),
+            (Self::Sums(b), Value::Sums(v)) => push_list(b, v, push_sum),
+            (Self::Sums(b), _) => b.append_null(),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Bool(b) => Arc::new(b.finish()),
+            Self::Int(b) => Arc::new(b.finish()),
+            Self::Long(b) => Arc::new(b.finish()),
+            Self::Unsigned(b) => Arc::new(b.finish()),
+            Self::Text(b) => Arc::new(b.finish()),
+            Self::Date(b) => Arc::new(b.finish()),
+            Self::Time(b) => Arc::new(b.finish()),
+            Self::Ops(b) | Self::Sums(b) => Arc::new(b.finish()),
+        }
+    }
+}
+
+fn push_list<T>(
+    list: &mut ListBuilder<StructBuilder>,
+    items: &[T],
+    push: impl Fn(&mut StructBuilder, &T),
+) {
+    for item in items {
+        push(list.values(), item);
+        list.values().append(true);
+    }
+    list.append(true);
+}
+
+fn push_op(to: &mut StructBuilder, op: &OpCell) {
+    text(to, 0, Some(op.op));
+    text(to, 1, op.cause);
+    text(to, 2, op.tier);
+    if let Some(b) = to.field_builder::<Int32Builder>(3) {
+        b.append_value(op.bytes);
+    }
+}
+
+fn push_sum(to: &mut StructBuilder, sum: &SumCell) {
+    text(to, 0, Some(sum.cause));
+    for (n, value) in [(1, sum.bytes), (2, sum.count), (3, sum.inferred)] {
+        if let Some(b) = to.field_builder::<Int64Builder>(n) {
+            b.append_value(value);
+        }
+    }
+}
+
+fn text(to: &mut StructBuilder, n: usize, value: Option<&str>) {
+    if let Some(b) = to.field_builder::<StringBuilder>(n) {
+        b.append_option(value);
+    }
+}
+
+/// The form of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Parquet, compressed with Snappy, which every reader knows.
+    Parquet,
+    /// Arrow IPC (Feather 2), compressed with LZ4.
+    Arrow,
+}
+
+enum Sink<W: Write + Send> {
+    Parquet(Box<ArrowWriter<W>>),
+    Arrow(Box<FileWriter<W>>),
+}
+
+/// A file under way.
+pub struct Columnar<W: Write + Send> {
+    schema: SchemaRef,
+    columns: Vec<(usize, Builder)>,
+    rows: usize,
+    sink: Sink<W>,
+}
+
+impl<W: Write + Send> Columnar<W> {
+    /// Starts a file of `table`, without the columns in `left_out`: those that
+    /// its path tells.
+    ///
+    /// # Errors
+    /// Where `out` cannot be written.
+    pub fn new(
+        table: &Table,
+        left_out: &[&str],
+        form: Form,
+        out: W,
+    ) -> Result<Self, ColumnarError> {
+        let schema = schema(table, left_out);
+        let columns = kept(table, left_out).map(|(n, c)| (n, Builder::new(c.kind)));
+        let sink = match form {
+            Form::Parquet => {
+                let properties = WriterProperties::builder()
+                    .set_compression(Compression::SNAPPY)
+                    .set_max_row_group_row_count(Some(GROUP))
+                    .build();
+                let writer = ArrowWriter::try_new(out, Arc::clone(&schema), Some(properties))?;
+                Sink::Parquet(Box::new(writer))
+            }
+            Form::Arrow => {
+                let options = IpcWriteOptions::default()
+                    .try_with_compression(Some(CompressionType::LZ4_FRAME))?;
+                let writer = FileWriter::try_new_with_options(out, &schema, options)?;
+                Sink::Arrow(Box::new(writer))
+            }
+        };
+        Ok(Self {
+            columns: columns.collect(),
+            schema,
+            rows: 0,
+            sink,
+        })
+    }
+
+    /// The next row, in the order of the table's columns, all of them.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn row(&mut self, values: &[Value]) -> Result<(), ColumnarError> {
+        for (n, builder) in &mut self.columns {
+            builder.push(values.get(*n).unwrap_or(&Value::Null));
+        }
+        self.rows += 1;
+        if self.rows >= BATCH {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// The end.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn finish(mut self) -> Result<(), ColumnarError> {
+        self.flush()?;
+        match self.sink {
+            Sink::Parquet(writer) => {
+                writer.close()?;
+            }
+            Sink::Arrow(mut writer) => writer.finish()?,
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), ColumnarError> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        self.rows = 0;
+        let arrays = self.columns.iter_mut().map(|(_, b)| b.finish()).collect();
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)?;
+        match &mut self.sink {
+            Sink::Parquet(writer) => writer.write(&batch)?,
+            Sink::Arrow(writer) => writer.write(&batch)?,
+        }
+        Ok(())
+    }
+}

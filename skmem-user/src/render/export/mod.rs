@@ -1,0 +1,26 @@
+//! A recording for other people's programs. `docs/export.md` says what each
+//! column and track means; the two change together.
+//!
+//! * [`table`]: columns, their types and meanings: the source for CSV, Arrow,
+//!   Parquet and the docs
+//! * [`events`], [`sockets`]: the two tables
+//! * [`csv`], [`json`]: as text
+//! * `columnar`: as Arrow and Parquet
+//! * [`spans`]: what Perfetto and Chrome show of a recording
+//! * [`perfetto`], [`chrome`]: their forms
+
+pub mod chrome;
+#[cfg(feature = "parquet")]
+pub mod columnar;
+pub mod csv;
+pub mod events;
+pub mod json;
+pub mod perfetto;
+pub(crate) mod proto;
+pub mod sockets;
+pub mod spans;
+pub mod table;
+
+pub use events::{EventRow, Origin};
+pub use sockets::SocketRow;
+pub use table::{Column, Kind, Table, Value};

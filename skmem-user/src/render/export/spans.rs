@@ -1,0 +1,282 @@
+//! What a viewer of traces shows of a recording: for each socket its counters,
+//! the times in which senders slept, and the lives of skbs.
+
+use std::collections::HashMap;
+
+use crate::{
+    collect::decode::Record,
+    model::{
+        survey,
+        timeline::{Life, LimitMove, Mark, Sample, Track},
+    },
+};
+
+/// A counter of a socket, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Counter {
+    /// `sk_wmem_queued`
+    WmemQueued,
+    /// `sk_sndbuf`
+    Sndbuf,
+    /// `wmem_queued - sndbuf`
+    Excess,
+    /// `write_seq - snd_una`
+    SendQ,
+    /// `sk_forward_alloc`
+    ForwardAlloc,
+    /// `sk_wmem_alloc - 1`
+    WmemAlloc,
+}
+
+impl Counter {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 6] = [
+        Self::WmemQueued,
+        Self::Sndbuf,
+        Self::Excess,
+        Self::SendQ,
+        Self::ForwardAlloc,
+        Self::WmemAlloc,
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::WmemQueued => "wmem_queued",
+            Self::Sndbuf => "sndbuf",
+            Self::Excess => "excess",
+            Self::SendQ => "send_q",
+            Self::ForwardAlloc => "forward_alloc",
+            Self::WmemAlloc => "wmem_alloc",
+        }
+    }
+
+    fn of(self, s: &Sample) -> i64 {
+        match self {
+            Self::WmemQueued => s.wmem_queued.into(),
+            Self::Sndbuf => s.sndbuf.into(),
+            Self::Excess => s.excess(),
+            Self::SendQ => s.send_q.into(),
+            Self::ForwardAlloc => s.forward_alloc.into(),
+            Self::WmemAlloc => s.wmem_alloc.into(),
+        }
+    }
+}
+
+/// Where slices and instants of a socket are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rail {
+    /// Sleeps of a thread.
+    Blocked(u32),
+    /// Lives of skbs that do not overlap.
+    Skbs(u32),
+    /// Moves of the limit, and `EAGAIN`s.
+    Marks,
+}
+
+/// A value that explains a slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arg {
+    /// A number.
+    Number(i64),
+    /// Words.
+    Words(&'static str),
+}
+
+/// Something to show. Times are ns of `CLOCK_MONOTONIC`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// A counter has a new value.
+    Count {
+        /// Which.
+        counter: Counter,
+        /// When.
+        at_ns: u64,
+        /// In bytes.
+        value: i64,
+    },
+    /// Something that lasted.
+    Slice {
+        /// Where.
+        rail: Rail,
+        /// Start.
+        from_ns: u64,
+        /// End.
+        to_ns: u64,
+        /// What.
+        name: &'static str,
+        /// Details.
+        args: Vec<(&'static str, Arg)>,
+    },
+    /// Something that did not.
+    Instant {
+        /// Where.
+        rail: Rail,
+        /// When.
+        at_ns: u64,
+        /// What.
+        name: &'static str,
+        /// Details.
+        args: Vec<(&'static str, Arg)>,
+    },
+}
+
+/// One socket.
+#[derive(Debug, Default)]
+struct One {
+    track: Track,
+    last: HashMap<Counter, i64>,
+    /// When each rail of skbs is free again.
+    free: Vec<u64>,
+}
+
+/// Most sockets that are followed: a file may claim any number.
+const MOST: usize = 1 << 16;
+
+/// All sockets of a recording.
+#[derive(Debug, Default)]
+pub struct Spans {
+    sockets: HashMap<u64, One>,
+    omitted: u64,
+}
+
+impl Spans {
+    /// Takes in the next record, and hands on what it shows, with the socket's
+    /// number.
+    pub fn feed(&mut self, record: &Record, mut show: impl FnMut(u64, Shown)) {
+        let id = survey::id(record);
+        if self.sockets.len() >= MOST && !self.sockets.contains_key(&id) {
+            self.omitted += 1;
+            return;
+        }
+        let one = self.sockets.entry(id).or_default();
+        let mut marks = Vec::new();
+        one.track.feed(record, |mark| marks.push(mark));
+        for mark in marks {
+            one.mark(mark, &mut |shown| show(id, shown));
+        }
+    }
+
+    /// Records of sockets for which there was no room.
+    #[must_use]
+    pub fn omitted(&self) -> u64 {
+        self.omitted
+    }
+
+    /// The end of the records.
+    pub fn finish(&mut self, end_ns: u64, mut show: impl FnMut(u64, Shown)) {
+        let mut ids: Vec<u64> = self.sockets.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            let Some(one) = self.sockets.get_mut(&id) else {
+                continue;
+            };
+            let mut marks = Vec::new();
+            one.track.finish(end_ns, |mark| marks.push(mark));
+            for mark in marks {
+                one.mark(mark, &mut |shown| show(id, shown));
+            }
+        }
+    }
+}
+
+impl One {
+    fn mark(&mut self, mark: Mark, show: &mut impl FnMut(Shown)) {
+        match mark {
+            Mark::Sample(sample) => self.sample(&sample, show),
+            Mark::Sleep(s) => show(Shown::Slice {
+                rail: Rail::Blocked(s.tid),
+                from_ns: s.from_ns,
+                to_ns: s.to_ns,
+                name: match s.reason.name() {
+                    "limit" => "blocked: wmem_queued had reached sndbuf",
+                    "memory" => "blocked: memory was refused",
+                    "notsent_lowat" => "blocked: TCP_NOTSENT_LOWAT",
+                    _ => "blocked",
+                },
+                args: vec![
+                    ("reason", Arg::Words(s.reason.name())),
+                    ("tid", Arg::Number(s.tid.into())),
+                    (
+                        "ended",
+                        Arg::Words(if s.open {
+                            "not in the recording"
+                        } else {
+                            "yes"
+                        }),
+                    ),
+                ],
+            }),
+            Mark::Refusal(r) => show(Shown::Instant {
+                rail: Rail::Marks,
+                at_ns: r.at_ns,
+                name: "EAGAIN",
+                args: vec![
+                    ("reason", Arg::Words(r.reason.name())),
+                    ("tid", Arg::Number(r.tid.into())),
+                ],
+            }),
+            Mark::Limit(m) => show(limit(&m)),
+            Mark::Life(life) => self.life(&life, show),
+            Mark::Gap { at_ns, missed } => show(Shown::Instant {
+                rail: Rail::Marks,
+                at_ns,
+                name: "records lost",
+                args: vec![("count", Arg::Number(missed.cast_signed()))],
+            }),
+            Mark::Admission { .. } => {}
+        }
+    }
+
+    fn sample(&mut self, sample: &Sample, show: &mut impl FnMut(Shown)) {
+        for counter in Counter::ALL {
+            let value = counter.of(sample);
+            if self.last.insert(counter, value) != Some(value) {
+                show(Shown::Count {
+                    counter,
+                    at_ns: sample.time_ns,
+                    value,
+                });
+            }
+        }
+    }
+
+    /// Lives end in the order in which they began, so the first rail that is
+    /// free will do.
+    fn life(&mut self, life: &Life, show: &mut impl FnMut(Shown)) {
+        let free = self.free.iter().position(|until| *until <= life.from_ns);
+        let n = free.unwrap_or(self.free.len());
+        match self.free.get_mut(n) {
+            Some(until) => *until = life.to_ns,
+            None => self.free.push(life.to_ns),
+        }
+        show(Shown::Slice {
+            rail: Rail::Skbs(u32::try_from(n).unwrap_or(u32::MAX)),
+            from_ns: life.from_ns,
+            to_ns: life.to_ns,
+            name: if life.admitted {
+                "skb, admitted"
+            } else {
+                "skb, queued without a test"
+            },
+            args: vec![
+                ("payload_bytes", Arg::Number(life.bytes.into())),
+                ("end", Arg::Words(life.end.name())),
+            ],
+        });
+    }
+}
+
+fn limit(m: &LimitMove) -> Shown {
+    Shown::Instant {
+        rail: Rail::Marks,
+        at_ns: m.at_ns,
+        name: "sndbuf moved",
+        args: vec![
+            ("cause", Arg::Words(m.cause.name())),
+            ("from_bytes", Arg::Number(m.from.into())),
+            ("to_bytes", Arg::Number(m.to.into())),
+        ],
+    }
+}

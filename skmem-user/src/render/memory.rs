@@ -1,0 +1,144 @@
+//! Memory that the socket was granted, and its receive side.
+
+use super::{
+    layout::{hang, row, title},
+    style::{Role, Style},
+    units::{bytes, counted, signed, span},
+};
+use crate::explain::{
+    Verdict,
+    numbers::grouped,
+    verdict::{Memory, Receive},
+};
+
+/// Columns of labels.
+const LABEL: usize = 10;
+
+/// What `__sk_mem_schedule` said.
+pub(super) fn granted(out: &mut String, v: &Verdict, style: &Style) {
+    if let Some(text) = words(&v.memory) {
+        row(out, "memory", LABEL, &text, style);
+    }
+}
+
+fn words(m: &Memory) -> Option<String> {
+    if m.granted == 0 && m.refused == 0 && m.messages == 0 {
+        return None;
+    }
+    let times = |n: u64| counted(signed(n), "time");
+    let mut text = vec![format!(
+        "__sk_mem_schedule granted {}, {} ahead of use",
+        times(m.granted),
+        bytes(signed(m.granted_bytes))
+    )];
+    if m.granted_over_tcp_mem != 0 {
+        text.push(format!(
+            "{} of them over tcp_mem[2], the sender being at its limit",
+            grouped(signed(m.granted_over_tcp_mem))
+        ));
+    }
+    if m.granted_over_memcg != 0 {
+        text.push(format!(
+            "{} of them over the cgroup's limit, sk_sndbuf being cut for it",
+            grouped(signed(m.granted_over_memcg))
+        ));
+    }
+    if m.refused != 0 {
+        text.push(format!(
+            "refused {}, {} of them over tcp_mem[2]",
+            times(m.refused),
+            grouped(signed(m.refused_over_tcp_mem))
+        ));
+    }
+    if m.messages != 0 {
+        text.push(format!(
+            "{} charged by the layer above (kTLS) before it is queued, up to {} each",
+            counted(signed(m.messages), "message"),
+            bytes(signed(m.largest_message))
+        ));
+    }
+    Some(text.join("; "))
+}
+
+/// What arrived and was not read.
+pub(super) fn receive(out: &mut String, v: &Verdict, style: &Style) {
+    let Some(r) = &v.receive else { return };
+    title(out, "Receive side", style);
+    let answer = answer(r);
+    if r.slow {
+        hang(out, "  ", 2, &answer, Some(Role::Alarm), style);
+    } else {
+        hang(out, "  ", 2, &answer, None, style);
+    }
+    let lines = [
+        (
+            "Recv-Q",
+            r.recv_q,
+            "rcv_nxt - copied_seq: received and not read".to_owned(),
+        ),
+        (
+            "rmem_alloc",
+            r.rmem_alloc,
+            format!(
+                "memory of that; r in ss -m; at most {}",
+                grouped(r.fullest_rmem_alloc)
+            ),
+        ),
+        ("sk_rcvbuf", r.rcvbuf, "its limit; rb in ss -m".to_owned()),
+        (
+            "window",
+            r.window,
+            format!(
+                "what the peer may still send; fell to 0 {}",
+                counted(signed(r.zero_windows), "time")
+            ),
+        ),
+        (
+            "backlog",
+            r.backlog,
+            "waits for the socket's owner; bl in ss -m".to_owned(),
+        ),
+    ];
+    let number = |n: i64| format!("{} B", grouped(n));
+    let width = lines.iter().map(|l| number(l.1).len()).max().unwrap_or(0);
+    for (label, n, text) in &lines {
+        let head = format!("  {label:<12}{:>width$}  ", number(*n));
+        hang(out, &head, head.len(), text, None, style);
+    }
+}
+
+/// Whether the reader keeps up.
+pub(super) fn answer(r: &Receive) -> String {
+    let read = match (r.reads, r.since_read_ns) {
+        (0, _) | (_, None) => "the application has not read from this socket".to_owned(),
+        (n, Some(since)) => format!(
+            "the application has read {}, the last time {} ago",
+            counted(signed(n), "time"),
+            span(since)
+        ),
+    };
+    let waits = if r.recv_q > 0 {
+        format!(
+            "{} wait unread{}, ",
+            bytes(r.recv_q),
+            if r.unread_ns > 0 {
+                format!(" for {}", span(r.unread_ns))
+            } else {
+                String::new()
+            }
+        )
+    } else if r.longest_unread_ns > 0 {
+        format!(
+            "data waited up to {} for a read, ",
+            span(r.longest_unread_ns)
+        )
+    } else {
+        String::new()
+    };
+    let so = if r.slow {
+        ": the reader holds the peer up, not the network"
+    } else {
+        ""
+    };
+    format!("{waits}{read}{so}.")
+}

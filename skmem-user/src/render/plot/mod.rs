@@ -1,0 +1,29 @@
+//! One socket over time, as a picture: in characters, as SVG (and through it
+//! PNG), and as a page of HTML to zoom into.
+//!
+//! * [`figure`]: what all of them show, and the words around it
+//! * `palette`: colours and letters of causes
+//! * `scale`: axes
+//! * `text`, `svg`, `html`, `png`: the forms
+//!
+//! Between two records nothing is known to have happened, so all curves are
+//! steps.
+
+pub mod figure;
+mod html;
+mod palette;
+#[cfg(feature = "png")]
+mod png;
+mod scale;
+mod svg;
+#[cfg(test)]
+mod tests;
+mod text;
+mod xml;
+
+pub use figure::Figure;
+pub use html::html;
+#[cfg(feature = "png")]
+pub use png::{PngError, png};
+pub use svg::svg;
+pub use text::text;

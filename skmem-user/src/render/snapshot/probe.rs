@@ -1,0 +1,269 @@
+//! What a short trace told of the worst send queues: an account for each, under the socket's name.
+
+use super::{
+    short::size,
+    sockets::{Show, holders, limits, place},
+};
+use crate::{
+    decode::{Reading, Weight, findings},
+    explain::numbers::grouped,
+    render::{
+        Style,
+        layout::{hang, title},
+        style::Role,
+        units::{bytes, change, counted, signed, span},
+    },
+    snapshot::{
+        Row,
+        probe::{HeldUp, Part, Probe, Probed, Traced},
+    },
+};
+
+/// The accounts, worst first. `rows` are the snapshot's.
+#[must_use]
+pub fn probe(probe: &Probe, rows: &[Row], show: &Show, style: &Style) -> String {
+    let mut out = String::new();
+    if let Some(why) = &probe.failed {
+        title(&mut out, "What put it there", style);
+        hang(
+            &mut out,
+            "  ",
+            2,
+            &format!("Not known: {why}"),
+            Some(Role::Alarm),
+            style,
+        );
+        return out;
+    }
+    if probe.sockets.is_empty() {
+        title(&mut out, "What put it there", style);
+        let none = "No send queue of these sockets holds anything: there is nothing to trace.";
+        hang(&mut out, "  ", 2, none, None, style);
+        return out;
+    }
+    let heading = format!(
+        "What put it there: the worst {}, traced for {}",
+        match probe.sockets.len() {
+            1 => "send queue".to_owned(),
+            n => format!("{n} send queues"),
+        },
+        span(probe.traced_ns)
+    );
+    title(&mut out, &heading, style);
+    for (at, probed) in probe.sockets.iter().enumerate() {
+        let Some(row) = rows.iter().find(|row| row.cookie == probed.cookie) else {
+            continue;
+        };
+        if at > 0 {
+            out.push('\n');
+        }
+        one(&mut out, probed, row, probe, show, style);
+    }
+    out
+}
+
+fn one(out: &mut String, probed: &Probed, row: &Row, probe: &Probe, show: &Show, style: &Style) {
+    let who = format!("{} · {}", place(row), holders(row));
+    hang(out, "", 4, &who, Some(Role::Name), style);
+    let mut say = |text: &str, role| hang(out, "  ", 2, text, role, style);
+    let Some(traced) = &probed.traced else {
+        let text = format!(
+            "w {}: not traced, for its queue was empty when the trace began, or it came later. Probe again, or trace \
+             its next calls with `skmem explain`.",
+            bytes(probed.wmem_queued)
+        );
+        return say(&text, None);
+    };
+    say(&standing(probed, traced), None);
+    if traced.untouched {
+        say(&untouched(traced, probe), None);
+    } else {
+        ledger(out, traced, style);
+        let mut say = |text: &str, role| hang(out, "  ", 2, text, role, style);
+        if traced.pre_existing > 0 {
+            say(&older(traced), None);
+        }
+        say(&fields(traced, probe), None);
+    }
+    let mut say = |text: &str, role| hang(out, "  ", 2, text, role, style);
+    if let Some(held) = &traced.held_up {
+        say(&held_up(held), None);
+    }
+    for finding in findings(&Reading::from(row), limits(row, show)) {
+        if finding.weight == Weight::Alarm && !show.explain {
+            say(&format!("! {}", finding.text), Some(Role::Alarm));
+        }
+    }
+}
+
+/// How much there is, and whether it adds up.
+fn standing(probed: &Probed, traced: &Traced) -> String {
+    let over = traced.wmem_queued - traced.sndbuf;
+    let against = match over {
+        1.. => format!("{} over", bytes(over)),
+        0 => "exactly at".into(),
+        _ => format!("{} under", bytes(-over)),
+    };
+    let lock = if traced.limit_locked {
+        "set by the application"
+    } else {
+        "autotuned"
+    };
+    let mut text = format!(
+        "w {}, {against} tb {} ({lock})",
+        bytes(traced.wmem_queued),
+        grouped(traced.sndbuf)
+    );
+    if probed.wmem_queued != traced.wmem_queued {
+        text.push_str(&format!(
+            "; {} when the sockets above were listed, a moment later",
+            grouped(probed.wmem_queued)
+        ));
+    }
+    if traced.closed {
+        text.push_str("; closed by now");
+    }
+    text.push('.');
+    if !traced.closes {
+        text.push_str(" THE CAUSES DO NOT ADD UP TO IT: a bug in skmem, please report it.");
+    }
+    text
+}
+
+/// A queue that nothing has moved.
+fn untouched(traced: &Traced, probe: &Probe) -> String {
+    format!(
+        "pre-existing {}: all of it is older than the trace and nothing has moved since, so which calls put it there \
+         cannot be told. {}",
+        change(traced.pre_existing),
+        fields(traced, probe)
+    )
+}
+
+/// What the fields say of what is queued, whoever put it there.
+fn fields(traced: &Traced, probe: &Probe) -> String {
+    let split = format!(
+        "The fields say: {} of data and {} of overhead",
+        bytes(traced.payload),
+        bytes(traced.skb_overhead)
+    );
+    match (traced.skbs, probe.skb_truesize) {
+        (Some(skbs), _) if skbs > 0 => {
+            let each = traced.payload / skbs;
+            format!(
+                "{split}, which is {} of {} when empty, with {} of data each on average.",
+                counted(skbs, "packet"),
+                bytes(traced.skb_overhead / skbs),
+                size(each)
+            )
+        }
+        (None, Some(one)) => format!(
+            "{split}, which is no whole number of packets of {} when empty: zero-copy pages, packets cut by \
+             acknowledgements, or not all of one moment.",
+            bytes(one)
+        ),
+        _ => format!("{split}."),
+    }
+}
+
+fn older(traced: &Traced) -> String {
+    let before = format!(
+        "{} were queued before the trace began, by calls that cannot be told",
+        bytes(traced.pre_existing)
+    );
+    match traced.pre_existing_left {
+        0 => format!("{before}; all of that is gone (inferred: what is oldest is freed first)."),
+        left if left == traced.pre_existing => format!("{before}; all of that is still queued."),
+        left => format!(
+            "{before}; about {} of that are still queued (inferred: what is oldest is freed first).",
+            grouped(left)
+        ),
+    }
+}
+
+fn ledger(out: &mut String, traced: &Traced, style: &Style) {
+    let total = Part {
+        cause: "= w".into(),
+        bytes: traced.wmem_queued,
+        count: 0,
+        inferred: traced.inferred,
+        text: format!("unattributed {}", grouped(traced.unattributed)),
+    };
+    let count = |part: &Part| match part.count {
+        0 => String::new(),
+        n => grouped(signed(n)),
+    };
+    let all = || traced.ledger.iter().chain([&total]);
+    let widest =
+        |text: &dyn Fn(&Part) -> usize, least| all().map(text).max().unwrap_or(0).max(least);
+    let names = widest(&|part| part.cause.len(), 0);
+    let amounts = widest(&|part| change(part.bytes).len(), "bytes".len());
+    let counts = widest(&|part| count(part).len(), "times".len());
+    let columns = 4 + names + 2 + amounts + 2 + counts + 2;
+    let head = format!(
+        "    {:<names$}  {:>amounts$}  {:>counts$}",
+        "", "bytes", "times"
+    );
+    hang(
+        out,
+        &style.paint(Role::Aside, head),
+        columns,
+        "",
+        None,
+        style,
+    );
+    for part in all() {
+        let head = format!(
+            "    {:<names$}  {:>amounts$}  {:>counts$}  ",
+            part.cause,
+            change(part.bytes),
+            count(part)
+        );
+        let head = head.replacen(&part.cause, &style.paint(Role::Name, &part.cause), 1);
+        let inferred = match part.inferred {
+            0 => String::new(),
+            n if n == part.bytes => " (inferred)".into(),
+            n => format!(" ({} inferred)", change(n)),
+        };
+        let nameless = part.cause == "= w" && traced.unattributed != 0;
+        let role = nameless.then_some(Role::Alarm);
+        hang(
+            out,
+            &head,
+            columns,
+            &format!("{}{inferred}", part.text),
+            role,
+            style,
+        );
+    }
+}
+
+fn held_up(held: &HeldUp) -> String {
+    let mut parts = Vec::new();
+    match held.asleep {
+        0 => {}
+        1 => parts.push(format!(
+            "asleep in a call now, for {}",
+            span(held.asleep_ns)
+        )),
+        n => parts.push(format!(
+            "{n} threads asleep in calls now, for {}",
+            span(held.asleep_ns)
+        )),
+    }
+    if held.waits > 0 {
+        parts.push(format!("{} over", counted(signed(held.waits), "sleep")));
+    }
+    if held.refusals > 0 {
+        parts.push(format!(
+            "told EAGAIN {}",
+            counted(signed(held.refusals), "time")
+        ));
+    }
+    let on = match held.on.as_str() {
+        "limit" => "w had reached tb",
+        "memory" => "memory was refused",
+        _ => "unsent data had reached TCP_NOTSENT_LOWAT",
+    };
+    format!("Its sender: {} ({on}).", parts.join(", "))
+}

@@ -1,0 +1,187 @@
+//! A recording kept from a real run (`skmem demo article --all --json --record`, kernel 6.12), in every version of the
+//! format: today's skmem reads it, and says what was said live. And the program on files that are none.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+fn sample(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/recordings")
+        .join(name)
+}
+
+fn skmem(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_skmem"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// What `skmem` prints, as JSON, one object a line.
+fn json(arguments: &[&str]) -> Vec<Value> {
+    let output = skmem(arguments);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// The facts of a verdict. Words may get better, and fields be added.
+const FACTS: &[&str] = &[
+    "kernel",
+    "instant",
+    "at_ns",
+    "over_limit",
+    "worst_excess",
+    "so_sndbuf",
+    "doubling",
+    "limit_chain",
+    "sndbuf",
+    "wmem_queued",
+    "send_q",
+    "payload",
+    "skb_overhead",
+    "skb_truesize",
+    "skbs",
+    "untrimmed",
+    "unsent",
+    "forward_alloc",
+    "wmem_alloc",
+    "size_goal",
+    "mss",
+    "excess",
+    "admission",
+    "causes",
+    "ledger",
+    "limit_moves",
+    "inferred",
+    "unattributed",
+    "skipped_runs",
+    "blocked",
+    "peer_window",
+    "lost_events",
+    "complete",
+    "self_check",
+];
+
+#[test]
+fn format_1_says_what_was_said_live() {
+    let file = sample("v1-article.skm");
+    let live: Value =
+        serde_json::from_slice(&fs::read(sample("v1-article.json")).unwrap()).unwrap();
+    let reported = json(&["report", file.to_str().unwrap(), "--all", "--json"]);
+    assert_eq!(reported.len(), 1);
+    for fact in FACTS {
+        assert!(!live[*fact].is_null() || *fact == "blocked", "{fact}");
+        assert_eq!(reported[0][*fact], live[*fact], "{fact}");
+    }
+    for (key, value) in live["socket"].as_object().unwrap() {
+        assert_eq!(&reported[0]["socket"][key], value, "socket.{key}");
+    }
+}
+
+#[test]
+fn format_1_is_replayed_to_the_same_sums() {
+    let file = sample("v1-article.skm");
+    let file = file.to_str().unwrap();
+    let end = &json(&["report", file, "--all", "--at-end", "--json"])[0];
+    let id = end["socket"]["id"].to_string();
+    let at = ["report", file, "--json", "--socket", &id, "--at"];
+    let replayed = &json(&[&at[..], &["-0s"]].concat())[0];
+    for fact in [
+        "wmem_queued",
+        "sndbuf",
+        "worst_excess",
+        "ledger",
+        "send_q",
+        "skb_truesize",
+        "mss",
+        "so_sndbuf",
+    ] {
+        assert_eq!(replayed[fact], end[fact], "{fact}");
+    }
+    // Before the end, there was less; before the beginning, nothing.
+    let seen = end["socket"]["seen_ns"].as_u64().unwrap();
+    let early = format!("@{}", seen + 1_000_000);
+    let early = &json(&[&at[..], &[&early]].concat())[0];
+    assert!(early["admission"]["count"].as_u64() < end["admission"]["count"].as_u64());
+    let before = skmem(&[&at[..], &[&format!("@{}", seen - 1)]].concat());
+    assert_eq!(before.status.code(), Some(1), "{}", text(&before.stderr));
+    let outside = skmem(&[&at[..], &["99h"]].concat());
+    assert_eq!(outside.status.code(), Some(2), "{}", text(&outside.stderr));
+}
+
+#[test]
+fn text_lists_and_comparisons() {
+    let file = sample("v1-article.skm");
+    let file = file.to_str().unwrap();
+    let said = |arguments: &[&str]| {
+        let output = skmem(arguments);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stderr), "");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(said(&["report", file]).contains("3.5 × the SO_SNDBUF of 4,096"));
+    let list = said(&["report", file, "--sockets", "--sort", "blocked"]);
+    assert_eq!(list.lines().count(), 2, "{list}");
+    let about = said(&["report", file, "--about"]);
+    assert!(
+        about.contains("Linux 6.12") && about.contains("lost      0"),
+        "{about}"
+    );
+    let diff = said(&["diff", file, file]);
+    assert!(diff.starts_with("As much excess"), "{diff}");
+    let diff = &json(&["diff", file, file, "--json"])[0];
+    assert_eq!(diff["outcome"], "same");
+    assert_eq!(diff["change"]["peak_excess"], 0);
+}
+
+#[test]
+fn bad_files_are_told_in_a_line() {
+    let directory = std::env::temp_dir().join(format!("skmem-recording-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let good = fs::read(sample("v1-article.skm")).unwrap();
+    let file = directory.join("bad.skm");
+    let path = file.to_str().unwrap().to_owned();
+    let report = |bytes: &[u8]| {
+        fs::write(&file, bytes).unwrap();
+        let output = skmem(&["report", &path, "--all"]);
+        let words = text(&output.stderr).to_owned();
+        assert!(words.lines().count() <= 2, "{words}");
+        (output.status.code(), words)
+    };
+    let mut future = good.clone();
+    future[8] = 2;
+    let mut flipped = good.clone();
+    flipped[good.len() / 2] ^= 1;
+    for (bytes, code, words) in [
+        (&b"text\n"[..], 1, "it is no recording"),
+        (b"", 1, "it is no recording"),
+        (&future, 1, "format 2; this skmem reads formats up to 1"),
+        (
+            &good[..40],
+            1,
+            "nothing of it can be read: stops at byte 16",
+        ),
+        (&good[..good.len() - 1], 0, "the file ends within a block"),
+        (&flipped, 0, "checksum wrong; "),
+    ] {
+        let (status, said) = report(bytes);
+        assert_eq!(status, Some(code), "{said}");
+        assert!(said.contains(words) && said.contains("bad.skm"), "{said}");
+    }
+    let missing = skmem(&["report", "no-such-file.skm"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("No such file"));
+    fs::remove_dir_all(directory).unwrap();
+}

@@ -1,0 +1,106 @@
+//! Accounts without a record of each call: the same answer as with them, from the same run.
+
+use std::path::Path;
+
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+use skmem::{
+    kernel::tracer::Options,
+    workload::{self, Driver},
+};
+use skmem_common::{account::Account, layout::Records};
+
+use crate::{
+    bench::{self, Bench},
+    case::SKMEM,
+    check::Check,
+    verdict,
+};
+
+/// One socket that is blocked, one whose queue is split and refilled, one whose limit moves.
+const SCENARIOS: [&str; 3] = ["article", "acks-blackholed", "sndbuf-lowered"];
+
+pub fn trials() -> Vec<Trial> {
+    vec![Trial::test("aggregate::says-what-all-records-say", same)]
+}
+
+/// Two tracers at once.
+fn same() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let mut full = Bench::start(Bench::options()).map_err(bench::failed)?;
+    let mut few = Bench::start(Options {
+        records: Records::Transitions,
+        ..Bench::options()
+    })
+    .map_err(bench::failed)?;
+    for name in SCENARIOS {
+        let records = (full.seen(), few.seen());
+        let mut driver = few.during(async {
+            Driver::spawn(Path::new(SKMEM), name, &workload::Options::default())
+        })?;
+        let ready = few.during(driver.ready())?;
+        for pid in &ready.pids {
+            full.tracer.add_pid(*pid).map_err(bench::failed)?;
+            few.tracer.add_pid(*pid).map_err(bench::failed)?;
+        }
+        few.during(driver.go())?;
+        few.during(driver.settled())?;
+        full.drain();
+        few.drain();
+        let (all, some) = (full.accounts(), few.accounts());
+        check.equal(format_args!("{name}: sockets"), all.len(), some.len());
+        check.that(!all.is_empty(), || format!("{name}: no socket"));
+        for account in &all {
+            let ports = |a: &Account| (a.ident.sport, a.ident.dport, a.ident.netns);
+            let Some(other) = some.iter().find(|a| ports(a) == ports(account)) else {
+                check.fails(format!("{name}: no account of {:?}", ports(account)));
+                continue;
+            };
+            for at_end in [false, true] {
+                check.equal(
+                    format_args!(
+                        "{name}: the verdict (at_end: {at_end}), all records and transitions only"
+                    ),
+                    bytes(account, at_end)?,
+                    bytes(other, at_end)?,
+                );
+            }
+        }
+        let records = (full.seen() - records.0, few.seen() - records.1);
+        check.that(records.1 > 0 && records.1 * 4 < records.0, || {
+            format!(
+                "{name}: {} records, and {} of transitions",
+                records.0, records.1
+            )
+        });
+        few.during(driver.finish())?;
+        full.drain();
+        let closed = crate::case::closed(&mut few, &mut check);
+        few.forget(&closed)?;
+        full.drain();
+        let closed = full.accounts();
+        full.forget(&closed)?;
+    }
+    check.done()
+}
+
+/// The verdict without what differs between two tracers: times, and numbers of their own.
+fn bytes(account: &Account, at_end: bool) -> Result<Value, Failed> {
+    let mut value = verdict::json(&verdict::of(account, at_end))?;
+    if let Some(socket) = value["socket"].as_object_mut() {
+        socket.remove("id");
+    }
+    strip(&mut value);
+    Ok(value)
+}
+
+fn strip(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            object.retain(|key, _| !key.ends_with("_ns"));
+            object.values_mut().for_each(strip);
+        }
+        Value::Array(list) => list.iter_mut().for_each(strip),
+        _ => {}
+    }
+}

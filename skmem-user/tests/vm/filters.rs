@@ -1,0 +1,213 @@
+//! Which sockets are traced: each part of a filter lets the right one through and keeps the others out.
+
+use std::{
+    io::Write,
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    thread,
+};
+
+use libtest_mimic::{Failed, Trial};
+use skmem::kernel::tracer::Options;
+use skmem_common::{
+    filter::{BY_COMM, BY_DADDR, BY_DPORT, BY_SADDR, BY_SPORT, Filter, Prefix},
+    hook::Hook,
+};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::{
+    bench::{self, Bench},
+    check::Check,
+};
+
+/// The command name asked for.
+const NAME: &str = "wanted";
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("filters::task-and-remote-end", remote),
+        Trial::test("filters::local-end-and-ipv6", local),
+    ]
+}
+
+/// What a connection is made with.
+#[derive(Clone, Copy)]
+struct Connection {
+    comm: &'static str,
+    from: &'static str,
+    to: &'static str,
+    listener: usize,
+    wanted: bool,
+}
+
+/// Only what a filter needs: each load of the programs takes seconds.
+fn options(filter: Filter) -> Options {
+    let needed = [
+        Hook::SendmsgLocked,
+        Hook::AllocSkb,
+        Hook::MemSchedule,
+        Hook::Connect,
+        Hook::Destroy,
+        Hook::Purge,
+    ];
+    Options {
+        filter,
+        without: Hook::ALL
+            .iter()
+            .copied()
+            .filter(|h| !needed.contains(h))
+            .collect(),
+        ..Options::default()
+    }
+}
+
+fn prefix(address: &str, bits: u32) -> Prefix {
+    let mut prefix = Prefix::default();
+    let (family, bytes) = match address.parse() {
+        Ok(IpAddr::V4(v4)) => (2, v4.octets().to_vec()),
+        Ok(IpAddr::V6(v6)) => (10, v6.octets().to_vec()),
+        Err(error) => panic!("{address}: {error}"),
+    };
+    prefix.family = family;
+    for (n, byte) in bytes.iter().enumerate() {
+        let of_it = bits.saturating_sub(8 * n as u32).min(8);
+        let mask = (0xff00_u16 >> of_it) as u8;
+        let shift = 8 * (n % 4);
+        prefix.mask[n / 4] |= u32::from_ne_bytes([mask, 0, 0, 0]) << shift;
+        prefix.addr[n / 4] |= u32::from_ne_bytes([byte & mask, 0, 0, 0]) << shift;
+    }
+    prefix
+}
+
+/// Makes each connection, in a thread with its name, writes to it, and looks which have accounts.
+fn play(filter: Filter, listeners: &[TcpListener], all: &[Connection]) -> Result<(), Failed> {
+    let mut check = Check::default();
+    let mut bench = Bench::start(options(filter)).map_err(bench::failed)?;
+    let mut open = Vec::new();
+    for connection in all {
+        let port = listeners[connection.listener].local_addr()?.port();
+        let Connection { comm, from, to, .. } = *connection;
+        let made = thread::Builder::new()
+            .name(comm.to_owned())
+            .spawn(move || connect(from, to, port))?
+            .join()
+            .map_err(|_| Failed::from("a thread panicked"))?;
+        open.push(made.map_err(|e| Failed::from(format!("{from} to {to}: {e}")))?);
+    }
+    bench.drain();
+    // Port and family: two of them may share a port.
+    let traced: Vec<(u16, bool)> = bench
+        .accounts()
+        .iter()
+        .map(|a| (a.ident.sport, a.ident.family == 2))
+        .collect();
+    for (connection, socket) in all.iter().zip(&open) {
+        let local = socket.local_addr()?;
+        let port = local.port();
+        let Connection { comm, from, to, .. } = connection;
+        check.equal(
+            format_args!("{comm}, {from}:{port} to {to}: traced"),
+            traced.contains(&(port, local.is_ipv4())),
+            connection.wanted,
+        );
+    }
+    let wanted = all.iter().filter(|c| c.wanted).count();
+    check.equal("sockets traced", traced.len(), wanted);
+    check.done()
+}
+
+fn connect(from: &str, to: &str, port: u16) -> std::io::Result<TcpStream> {
+    let from: SocketAddr = from.parse().map_err(std::io::Error::other)?;
+    let to: IpAddr = to.parse().map_err(std::io::Error::other)?;
+    let domain = if to.is_ipv4() {
+        Domain::IPV4
+    } else {
+        Domain::IPV6
+    };
+    let socket = Socket::new(domain, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SockAddr::from(from))?;
+    socket.connect(&SockAddr::from(SocketAddr::new(to, port)))?;
+    let mut stream = TcpStream::from(socket);
+    stream.write_all(&[b's'; 1000])?;
+    Ok(stream)
+}
+
+fn remote() -> Result<(), Failed> {
+    let listeners = [
+        TcpListener::bind("0.0.0.0:0")?,
+        TcpListener::bind("0.0.0.0:0")?,
+    ];
+    let mut filter = Filter {
+        flags: BY_COMM | BY_DPORT | BY_DADDR,
+        dport: listeners[0].local_addr()?.port(),
+        daddr: prefix("127.1.0.0", 16),
+        ..Filter::default()
+    };
+    filter.comm[..NAME.len()].copy_from_slice(NAME.as_bytes());
+    let right = Connection {
+        comm: NAME,
+        from: "127.0.0.1:0",
+        to: "127.1.2.3",
+        listener: 0,
+        wanted: true,
+    };
+    let wrong = Connection {
+        wanted: false,
+        ..right
+    };
+    play(
+        filter,
+        &listeners,
+        &[
+            right,
+            Connection {
+                comm: "other",
+                ..wrong
+            },
+            Connection {
+                to: "127.2.0.1",
+                ..wrong
+            },
+            Connection {
+                listener: 1,
+                ..wrong
+            },
+            right,
+        ],
+    )
+}
+
+fn local() -> Result<(), Failed> {
+    let listeners = [TcpListener::bind("[::]:0")?];
+    let filter = Filter {
+        flags: BY_SPORT | BY_SADDR,
+        sport: 40_001,
+        saddr: prefix("::1", 128),
+        ..Filter::default()
+    };
+    let right = Connection {
+        comm: NAME,
+        from: "[::1]:40001",
+        to: "::1",
+        listener: 0,
+        wanted: true,
+    };
+    play(
+        filter,
+        &listeners,
+        &[
+            right,
+            Connection {
+                from: "[::1]:40002",
+                wanted: false,
+                ..right
+            },
+            Connection {
+                from: "127.0.0.1:40001",
+                to: "127.0.0.1",
+                wanted: false,
+                ..right
+            },
+        ],
+    )
+}

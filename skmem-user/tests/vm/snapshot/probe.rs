@@ -1,0 +1,173 @@
+//! `--probe`: the causes of what the worst send queues hold.
+
+use std::{
+    io::Write as _,
+    net::{TcpListener, TcpStream},
+    os::fd::AsFd as _,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    thread,
+    time::Duration,
+};
+
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+use skmem::{
+    diag::{MemInfo, socket_cookie},
+    workload::Options,
+};
+
+use super::{Rest, described, int, json, rows};
+use crate::{check::Check, schema, truth};
+
+pub(super) fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test(
+            "snapshot::probe-says-honestly-that-nothing-has-moved",
+            stuck,
+        ),
+        Trial::test("snapshot::probe-names-what-is-queued-meanwhile", moving),
+    ]
+}
+
+/// What every traced socket must keep.
+fn adds_up(check: &mut Check, probed: &Value) {
+    let traced = &probed["traced"];
+    let ledger = traced["ledger"].as_array().map_or(&[][..], Vec::as_slice);
+    let sum: i64 = ledger.iter().map(|part| int(part, "bytes")).sum();
+    check.equal("Σ of causes, and w", sum, int(traced, "wmem_queued"));
+    check.equal("closes", &traced["closes"], &true.into());
+    check.equal("unattributed", int(traced, "unattributed"), 0);
+    let parts = int(traced, "payload") + int(traced, "skb_overhead");
+    check.equal(
+        "payload + skb_overhead, and w",
+        parts,
+        int(traced, "wmem_queued"),
+    );
+    for part in ledger {
+        let named = part["text"].as_str().is_some_and(|text| !text.is_empty());
+        check.that(named, || format!("no words for {part}"));
+    }
+}
+
+/// A full queue that was there before, in another namespace.
+fn stuck() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let mut rest = Rest::of("article", &Options::default())?.map_err(Failed::from)?;
+    let before = rest.truth()?;
+    let output = [
+        "snapshot",
+        "--all-netns",
+        "--probe",
+        "1",
+        "--probe-time",
+        "1s",
+        "--json",
+    ];
+    let snapshot = json(&output)?;
+    let after = rest.truth()?;
+    check.that(truth::at_rest(&before, &after), || {
+        "it moved meanwhile".into()
+    });
+    schema::keeps(&snapshot, &described()?, &described()?, "snapshot");
+    let found = snapshot["probe"]["sockets"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    check.equal("sockets probed", found.len(), 1);
+    for (probed, truth) in found.iter().zip(&after) {
+        adds_up(&mut check, probed);
+        let traced = &probed["traced"];
+        check.equal("cookie", &probed["cookie"], &truth.endpoint.cookie.into());
+        let queued = i64::from(truth.mem.wmem_queued);
+        check.equal("pre-existing", int(traced, "pre_existing"), queued);
+        check.equal("of it left", int(traced, "pre_existing_left"), queued);
+        check.equal("untouched", &traced["untouched"], &true.into());
+        check.equal("locked", &traced["limit_locked"], &true.into());
+        let one = int(&snapshot["probe"], "skb_truesize");
+        let overhead = queued - i64::from(truth.queues.outq);
+        check.equal("packets", int(traced, "skbs") * one, overhead);
+    }
+    let text = super::skmem(&["snapshot", "-A", "--probe", "1", "--probe-time", "1s"])?;
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    for word in [
+        "What put it there",
+        "pre-existing",
+        "cannot be told",
+        "packet",
+    ] {
+        check.that(text.contains(word), || format!("no word of {word}: {text}"));
+    }
+    rest.finish()?;
+    check.done()
+}
+
+/// A queue that holds something already and gets more while it is watched; others are left alone.
+fn moving() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    socket2::SockRef::from(&listener).set_recv_buffer_size(4096)?;
+    let pair = || -> std::io::Result<(TcpStream, TcpStream)> {
+        let client = TcpStream::connect(listener.local_addr()?)?;
+        socket2::SockRef::from(&client).set_send_buffer_size(1 << 20)?;
+        let (server, _) = listener.accept()?;
+        (&client).write_all(&[7; 60_000])?;
+        Ok((client, server))
+    };
+    let (client, _server) = pair()?;
+    let cookie = socket_cookie(client.as_fd())?;
+    thread::sleep(Duration::from_millis(500));
+    let stop = AtomicBool::new(false);
+    let (snapshot, written) = thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut written = 0_i64;
+            while !stop.load(SeqCst) {
+                (&client).write_all(&[8; 100])?;
+                written += 100;
+                thread::sleep(Duration::from_millis(20));
+            }
+            Ok::<_, std::io::Error>(written)
+        });
+        let sport = client.local_addr().map_or(0, |end| end.port()).to_string();
+        let snapshot = json(&[
+            "snapshot",
+            "--sport",
+            &sport,
+            "--probe",
+            "--probe-time",
+            "3s",
+            "--json",
+        ]);
+        stop.store(true, SeqCst);
+        (snapshot, writer.join())
+    });
+    let snapshot = snapshot?;
+    let written = written.map_err(|_| "the writer failed")??;
+    let found = snapshot["probe"]["sockets"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    check.equal("sockets probed", found.len(), 1);
+    for probed in found {
+        adds_up(&mut check, probed);
+        check.equal("cookie", &probed["cookie"], &cookie.into());
+        let traced = &probed["traced"];
+        check.equal("untouched", &traced["untouched"], &false.into());
+        let before = int(traced, "pre_existing");
+        check.that(before > 20_000, || {
+            format!("pre-existing {before}: {traced}")
+        });
+        let ledger = traced["ledger"].as_array().map_or(&[][..], Vec::as_slice);
+        let by = |cause: &str| {
+            let part = ledger.iter().find(|part| part["cause"] == cause);
+            part.map_or(0, |part| int(part, "bytes"))
+        };
+        let put = by("tail-append") + by("first-fill") + by("tail-refill");
+        check.that(put > 0 && put % 100 == 0 && put <= written, || {
+            format!("{put} bytes of 100-byte writes, of {written} in all: {traced}")
+        });
+        check.equal("snapshot", rows(&snapshot).len(), 1);
+        let now = i64::from(MemInfo::read(client.as_fd())?.wmem_queued);
+        check.that(now >= int(traced, "wmem_queued"), || {
+            format!("w is {now} now, and was {traced}")
+        });
+    }
+    check.done()
+}

@@ -1,0 +1,124 @@
+//! `skmem snapshot --watch` on a terminal: what it writes there, and what it leaves behind.
+
+use std::{
+    fs::File,
+    io::Read as _,
+    os::fd::{AsFd as _, FromRawFd as _, OwnedFd},
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    termios::{Winsize, tcgetattr, tcsetwinsize},
+};
+
+/// A terminal: our end, and that of the program.
+fn terminal(columns: u16, rows: u16) -> (File, OwnedFd) {
+    let (mut ours, mut theirs) = (-1, -1);
+    // SAFETY: both point to an int; name, settings and size may be null.
+    let opened = unsafe {
+        libc::openpty(
+            &raw mut ours,
+            &raw mut theirs,
+            std::ptr::null_mut(),
+            std::ptr::null(),
+            std::ptr::null(),
+        )
+    };
+    assert_eq!(opened, 0);
+    // SAFETY: openpty gave both just now, and nobody else owns them.
+    let (ours, theirs) = unsafe { (File::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) };
+    size(&ours, columns, rows);
+    (ours, theirs)
+}
+
+fn size(terminal: &File, columns: u16, rows: u16) {
+    let size = Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(terminal, size).unwrap();
+}
+
+fn watch(theirs: OwnedFd, more: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_skmem"))
+        .args(["snapshot", "--watch", "200ms", "--limit", "3"])
+        .args(more)
+        .stdin(Stdio::null())
+        .stdout(theirs)
+        .spawn()
+        .unwrap()
+}
+
+/// What came until the program's end of the terminal was closed.
+fn all(mut ours: File) -> String {
+    let (mut text, mut part) = (Vec::new(), [0; 4096]);
+    // The end is an error here (EIO).
+    while let Ok(got) = ours.read(&mut part)
+        && got > 0
+    {
+        text.extend_from_slice(&part[..got]);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+const ENTER: &str = "\x1b[?1049h";
+const LEAVE: &str = "\x1b[?1049l";
+const CLEAR: &str = "\x1b[2J";
+const FRAME: &str = "\x1b[?2026h\x1b[H";
+const SHOW_CURSOR: &str = "\x1b[?25h";
+const WRAP: &str = "\x1b[?7h";
+
+#[test]
+fn frames_are_drawn_over_each_other_and_never_cleared() {
+    let (ours, theirs) = terminal(100, 12);
+    let mut child = watch(theirs, &["--count", "3"]);
+    let reader = thread::spawn(|| all(ours));
+    assert!(child.wait().unwrap().success());
+    let text = reader.join().unwrap();
+    assert_eq!(text.matches(FRAME).count(), 3, "{text:?}");
+    assert_eq!(text.matches(ENTER).count(), 1);
+    // Once, on the other screen, before the first frame.
+    assert_eq!(text.matches(CLEAR).count(), 1);
+    let (before, frames) = text.split_once(FRAME).unwrap();
+    assert!(before.contains(CLEAR));
+    for frame in frames.split(FRAME) {
+        let lines: Vec<&str> = frame.split("\r\n").collect();
+        assert!(lines.len() <= 12, "{frame:?}");
+        // Each line but the last erases what stood behind it, and the last all below.
+        let (last, rest) = lines.split_last().unwrap();
+        assert!(
+            rest.iter().all(|line| line.ends_with("\x1b[K")),
+            "{frame:?}"
+        );
+        assert!(last.contains("\x1b[K\x1b[J"), "{frame:?}");
+    }
+    let end = text.rfind(LEAVE).unwrap();
+    assert!(text[..end].contains(SHOW_CURSOR) && text[..end].contains(WRAP));
+    assert_eq!(&text[end..], LEAVE);
+}
+
+#[test]
+fn a_resized_terminal_is_filled_and_ctrl_c_gives_it_back() {
+    let (ours, theirs) = terminal(100, 30);
+    let before = format!("{:?}", tcgetattr(ours.as_fd()).unwrap());
+    let resized = ours.try_clone().unwrap();
+    let mut child = watch(theirs.try_clone().unwrap(), &[]);
+    let reader = thread::spawn(|| all(ours));
+    thread::sleep(Duration::from_millis(700));
+    size(&resized, 70, 8);
+    thread::sleep(Duration::from_millis(700));
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(format!("{:?}", tcgetattr(resized.as_fd()).unwrap()), before);
+    drop((resized, theirs));
+    let text = reader.join().unwrap();
+    let last = text.rsplit(FRAME).next().unwrap();
+    assert!(last.split("\r\n").count() <= 8, "{last:?}");
+    assert!(text.ends_with(LEAVE), "{text:?}");
+}

@@ -1,0 +1,242 @@
+//! `cargo xtask bench`: what tracing costs, on several kernels, in one table.
+//!
+//! The lockstep part runs on one processor under `qemu -icount shift=0`: the guest's clock then counts instructions, so
+//! that a time in ns *is* a count of instructions (user's and kernel's, trampolines, programs and interrupts included),
+//! and comes out nearly the same each time. It does not know caches, locked operations and pipelines: cycles on a real
+//! machine differ. The part that looks for lost events runs on two processors with an ordinary clock.
+
+mod table;
+
+use std::fs;
+use std::io::{self, Write};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use skmem_vm_init::Job;
+
+use crate::setup::Setup;
+use crate::vm::{Extra, MachineOptions, Streams, Vm};
+use crate::{error, paths, process, rust};
+use table::Results;
+
+/// Options of `cargo xtask bench`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The table goes to stdout and, with the JSON it was made of, into target/bench/. docs/cost.md says how to read it.\n\n\
+                  Examples:\n  \
+                  cargo xtask bench                     6.12 and 7.2, which takes a while in software emulation\n  \
+                  cargo xtask bench --quick             one round, lockstep only\n  \
+                  cargo xtask bench --kernel 6.1 --no-bpftrace\n  \
+                  cargo xtask bench --host              decoding, ledger, recordings, lines: on this machine, no VM"
+)]
+pub(crate) struct Options {
+    /// Kernels to measure [default: 6.12 and 7.2]
+    #[arg(long, value_name = "KERNEL")]
+    kernel: Vec<String>,
+    /// One round of the lockstep load only
+    #[arg(long)]
+    quick: bool,
+    /// Also put each kernel's tables into docs/cost.md, in place of those that are there
+    #[arg(long)]
+    docs: bool,
+    /// Leave bpftrace out, which makes the guest's image larger by 200 MB
+    #[arg(long)]
+    no_bpftrace: bool,
+    /// Measure the library on this machine instead, without a VM
+    #[arg(long, conflicts_with_all = ["kernel", "quick", "docs", "no_bpftrace"])]
+    host: bool,
+    /// Rounds of each mode
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Stop a VM after this long
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    timeout: u64,
+}
+
+/// Measured where nothing else is asked for.
+const KERNELS: [&str; 2] = ["6.12", "7.2"];
+
+/// The lockstep gate, at these sizes in bytes.
+const LOCKSTEP: &str = "lockstep:1024,lockstep:100,lockstep:65536";
+
+/// What else runs on one processor.
+const OTHERS: &str = "reader:1024,veth:1024,acks:100,sockets:1024";
+
+/// bpftrace's scripts: name in the table, and file.
+const SCRIPTS: [(&str, &str); 2] = [("bpftrace-printf", "print.bt"), ("bpftrace-sum", "sum.bt")];
+
+/// Measures, and writes what it finds.
+pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
+    if options.host {
+        return on_host(setup);
+    }
+    let default = KERNELS.map(str::to_owned);
+    let kernels = if options.kernel.is_empty() {
+        &default[..]
+    } else {
+        &options.kernel
+    };
+    let directory = paths::root().join("target/bench");
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    let mut good = true;
+    for kernel in kernels {
+        if kernel.contains('/') {
+            return Err(error::usage(format!(
+                "--kernel {kernel}: the bench takes releases only, see `cargo xtask kernels`"
+            )));
+        }
+        let (results, whole) = measure(setup, options, kernel)?;
+        good &= whole;
+        let markdown = results.markdown();
+        for (ending, text) in [("md", &markdown), ("jsonl", &results.json)] {
+            let path = directory.join(format!("cost-{kernel}.{ending}"));
+            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+            eprintln!("bench: written: {}", paths::shown(&path));
+        }
+        if options.docs {
+            let path = paths::root().join("docs/cost.md");
+            let page = fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            let page = table::inserted(&page, kernel, &markdown)?;
+            fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        io::stdout()
+            .write_all(markdown.as_bytes())
+            .context("cannot write to stdout")?;
+    }
+    if !good {
+        bail!("not everything could be measured, see above");
+    }
+    Ok(0)
+}
+
+/// One kernel's results, and whether all of them are there.
+fn measure(setup: &Setup, options: &Options, kernel: &str) -> Result<(Results, bool)> {
+    let machine = MachineOptions::for_bench(kernel, options.timeout, !options.no_bpftrace);
+    let scripts: Vec<Extra> = SCRIPTS
+        .iter()
+        .map(|(_, file)| Extra {
+            guest: format!("/bench/{file}"),
+            source: paths::root().join("xtask/bench").join(file),
+        })
+        .collect();
+    let rounds = if options.quick { 1 } else { options.rounds };
+    let loads = match options.quick {
+        true => LOCKSTEP.to_owned(),
+        false => format!("{LOCKSTEP},{OTHERS}"),
+    };
+    let mut argv: Vec<String> = ["skmem", "bench", "--json", "--programs", "--verifier"]
+        .map(str::to_owned)
+        .to_vec();
+    argv.extend([
+        "--events".into(),
+        format!("--rounds={rounds}"),
+        format!("--load={loads}"),
+    ]);
+    let mut whole = true;
+    let vm = Vm::prepare(setup, &machine.counting(), &scripts)?;
+    let mut json = job(&vm, argv, &mut whole)?;
+    if !options.no_bpftrace {
+        // By itself: skmem's and its programs do not disturb each other then.
+        let mut argv = vec!["skmem".to_owned(), "bench".into(), "--json".into()];
+        argv.extend([
+            "--mode=nothing".into(),
+            format!("--rounds={rounds}"),
+            "--load=lockstep:1024,lockstep:100".into(),
+            "--sends=300".into(),
+        ]);
+        argv.extend(
+            SCRIPTS
+                .iter()
+                .map(|(name, file)| format!("--beside={name}=bpftrace /bench/{file}")),
+        );
+        json += &job(&vm, argv, &mut whole)?;
+    }
+    if !options.quick {
+        let vm = Vm::prepare(setup, &machine, &scripts)?;
+        let argv = [
+            "skmem",
+            "bench",
+            "--json",
+            "--mode=nothing,records",
+            "--rounds=1",
+        ];
+        let mut argv: Vec<String> = argv.map(str::to_owned).to_vec();
+        argv.extend([
+            "--sends=20000".into(),
+            "--load=reader:100,reader:65536".into(),
+        ]);
+        json += &job(&vm, argv, &mut whole)?;
+    }
+    Ok((Results::read(json)?, whole))
+}
+
+/// Runs a command in the VM; what it prints. Where it fails with a part of its results, they are no longer `whole`.
+fn job(vm: &Vm, argv: Vec<String>, whole: &mut bool) -> Result<String> {
+    let job = Job {
+        argv,
+        // 16 MiB a CPU: what bpftrace prints is to be complete.
+        env: vec![("BPFTRACE_PERF_RB_PAGES".into(), "4096".into())],
+        send_out: false,
+        terminal: None,
+    };
+    let printed = Arc::new(Mutex::new(Vec::new()));
+    let done = vm.run(&job, || {
+        Ok(Streams {
+            stdout: Box::new(Printed(Arc::clone(&printed))),
+            stderr: Box::new(io::stderr()),
+            out: None,
+        })
+    })?;
+    let printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
+    let text =
+        String::from_utf8(printed.clone()).context("skmem printed something that is no text")?;
+    if done.status != 0 {
+        if text.is_empty() {
+            bail!(
+                "`{}` ended with status {}, see above",
+                job.argv.join(" "),
+                done.status
+            );
+        }
+        *whole = false;
+    }
+    Ok(text)
+}
+
+/// Keeps what is written to it.
+struct Printed(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Printed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The library, without eBPF.
+fn on_host(setup: &Setup) -> Result<u8> {
+    setup.build_tools()?;
+    let mut command: Command = rust::cargo();
+    // As it is shipped; pictures and Parquet, which take minutes to build, are not measured.
+    command.args([
+        "bench",
+        "--no-default-features",
+        "--target",
+        rust::GUEST_TARGET,
+    ]);
+    command.args(["-p", "skmem-user", "--bench", "recording"]);
+    let status = process::foreground(&mut command)?;
+    if !status.success() {
+        bail!("`cargo bench` failed, see above");
+    }
+    Ok(0)
+}
