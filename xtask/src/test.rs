@@ -49,6 +49,9 @@ pub(crate) struct Options {
     filter: Option<String>,
 }
 
+/// Lines of what failed tests said that are repeated at the end, for each kernel.
+const FAILURE_LINES: usize = 60;
+
 /// One line of the table at the end.
 struct Row {
     name: String,
@@ -117,11 +120,23 @@ struct Tally {
     broken: Option<String>,
     /// What the scenarios came to, one by one.
     scenarios: Vec<Scenario>,
+    /// What the failed tests said, as their harness prints it, for the end of ours: whoever reads only that learns why.
+    failures: Vec<String>,
+    /// We are inside such a part of the output.
+    in_failures: bool,
 }
 
 impl Tally {
     /// Takes in a line such as `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; …`.
     fn read(&mut self, line: &str) {
+        // What failed tests said comes between two lines `failures:`, their names after the second.
+        if line == "failures:" {
+            self.in_failures = !self.in_failures;
+            return;
+        }
+        if self.in_failures && !line.is_empty() {
+            self.failures.push(line.to_owned());
+        }
         if let Some(row) = line.strip_prefix(ROW) {
             match serde_json::from_str(row) {
                 Ok(scenario) => self.scenarios.push(scenario),
@@ -420,6 +435,7 @@ fn summary(table: &[Row]) -> String {
         "", "passed", "failed", "skipped", "seconds"
     );
     let mut total = Tally::default();
+    let mut said = String::new();
     for Row {
         name,
         tally:
@@ -428,7 +444,9 @@ fn summary(table: &[Row]) -> String {
                 failed,
                 skipped,
                 broken,
+                failures,
                 scenarios: _,
+                in_failures: _,
             },
         took,
     } in table
@@ -447,10 +465,20 @@ fn summary(table: &[Row]) -> String {
                 why.split_whitespace().collect::<Vec<_>>().join(" ")
             );
         }
+        if !failures.is_empty() {
+            _ = writeln!(said, "\n{name}, what failed:");
+        }
+        for line in failures.iter().take(FAILURE_LINES) {
+            _ = writeln!(said, "  {line}");
+        }
+        if let Some(more) = failures.len().checked_sub(FAILURE_LINES).filter(|&n| n > 0) {
+            _ = writeln!(said, "  … and {more} lines more, see above");
+        }
         total.passed += passed;
         total.failed += failed;
         total.skipped += skipped;
     }
+    text += &said;
     _ = writeln!(
         text,
         "\n{} passed, {} failed, {} skipped",
@@ -512,6 +540,37 @@ mod tests {
         let mut tally = Tally::default();
         tally.read("@row nonsense");
         assert!(!tally.is_good());
+    }
+
+    #[test]
+    fn what_failed_is_said_again_at_the_end() {
+        let mut tally = Tally::default();
+        for line in [
+            "test a ... FAILED",
+            "",
+            "failures:",
+            "",
+            "---- a ----",
+            "left: 1, right: 2",
+            "",
+            "failures:",
+            "    a",
+            "",
+            "test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+        ] {
+            tally.read(line);
+        }
+        let text = summary(&[Row {
+            name: "kernel A".to_owned(),
+            tally,
+            took: Duration::ZERO,
+        }]);
+        assert!(
+            text.ends_with(
+                "\nkernel A, what failed:\n  ---- a ----\n  left: 1, right: 2\n\n0 passed, 1 failed, 0 skipped\n"
+            ),
+            "{text}"
+        );
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Machine {
             .arg("-initrd")
             .arg(&self.initrd);
         // A panic, and an oops as well, ends the machine at once instead of leaving it hanging.
-        qemu.args(["-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic"]);
+        qemu.args(["-append", "console=ttyS0 loglevel=4 panic=-1 oops=panic"]);
         qemu.args([
             "-chardev",
             &format!("socket,id=console,fd={console}"),
