@@ -75,10 +75,9 @@ pub(crate) use change;
 /// The entry of a call on a socket that has an account already.
 #[inline(always)]
 pub fn enter(sk: Sock, hook: Hook, softirq: bool) {
-    let Some(account) = accounts::find(sk) else {
+    let Some((account, socket)) = traced(sk) else {
         return;
     };
-    let Some(socket) = sk.locked() else { return };
     enter_with(account, socket, hook, 0, 0, softirq);
 }
 
@@ -112,14 +111,20 @@ pub fn flush(account: &mut Account, socket: Locked, hook: Hook, softirq: bool) {
     }
 }
 
+/// The account of a socket that has one, and the socket under its lock. Asked
+/// before anything else is made: most sockets have none, and a call on them
+/// must cost nothing.
+#[inline(always)]
+pub fn traced(sk: Sock) -> Option<(&'static mut Account, Locked)> {
+    let account = accounts::find(sk)?;
+    Some((account, sk.locked()?))
+}
+
 /// The exit of a call. A call that changed nothing makes no record, unless
 /// `always`.
 #[inline(always)]
-pub fn leave(sk: Sock, mut call: Call, always: bool) {
-    let Some(account) = accounts::find(sk) else {
-        return;
-    };
-    let Some(socket) = sk.locked() else { return };
+pub fn leave(account: &mut Account, socket: Locked, mut call: Call, always: bool) {
+    let sk = socket.sk;
     change!(account, |a| {
         let (frame, entered) = a.leave(call.hook, &socket, now);
         let wanted = note_worst(a, socket);

@@ -31,10 +31,9 @@ pub fn set_state(ctx: BtfTracePointContext) -> i32 {
         };
         let _ = ASKED.insert(&sk.address(), &asked, 0);
     }
-    let Some(account) = accounts::find(sk) else {
+    let Some((account, socket)) = calls::traced(sk) else {
         return 0;
     };
-    let Some(socket) = sk.locked() else { return 0 };
     let mut call = Call::of(Hook::SetState);
     call.flags = FLAG_LOCKLESS;
     call.kind = old as u32;

@@ -139,10 +139,9 @@ fn over_tcp_mem(sk: Sock, undone: i32) -> bool {
 pub fn forced_schedule_entry(ctx: FEntryContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
     let size: i32 = ctx.arg(1);
-    let Some(account) = accounts::find(sk) else {
+    let Some((account, socket)) = calls::traced(sk) else {
         return 0;
     };
-    let Some(socket) = sk.locked() else { return 0 };
     if size <= socket.forward_alloc() {
         return 0;
     }

@@ -22,9 +22,12 @@ macro_rules! calls {
         $(#[$doc])*
         #[fexit]
         pub fn $exit(ctx: FExitContext) -> i32 {
+            let Some((account, socket)) = calls::traced(Sock::new(ctx.arg($arg))) else {
+                return 0;
+            };
             let mut call = Call::of(Hook::$hook);
             call.softirq = true;
-            calls::leave(Sock::new(ctx.arg($arg)), call, false);
+            calls::leave(account, socket, call, false);
             0
         }
     )*};
@@ -61,21 +64,24 @@ calls! {
 /// `mptcp_sendmsg_frag(sk, ssk, dfrag, info)`: books on the subflow.
 #[fentry]
 pub fn mptcp_frag_entry(ctx: FEntryContext) -> i32 {
-    let sk = Sock::new(ctx.arg(1));
-    if let Some(account) = accounts::find(sk) {
-        account.ident.flags |= IDENT_MPTCP;
-    }
-    calls::enter(sk, Hook::MptcpFrag, true);
+    let Some((account, socket)) = calls::traced(Sock::new(ctx.arg(1))) else {
+        return 0;
+    };
+    account.ident.flags |= IDENT_MPTCP;
+    calls::enter_with(account, socket, Hook::MptcpFrag, 0, 0, true);
     0
 }
 
 /// `mptcp_sendmsg_frag(sk, ssk, dfrag, info)`
 #[fexit]
 pub fn mptcp_frag_exit(ctx: FExitContext) -> i32 {
+    let Some((account, socket)) = calls::traced(Sock::new(ctx.arg(1))) else {
+        return 0;
+    };
     let mut call = Call::of(Hook::MptcpFrag);
     call.softirq = true;
     call.ret = ctx.arg(4);
-    calls::leave(Sock::new(ctx.arg(1)), call, false);
+    calls::leave(account, socket, call, false);
     0
 }
 
@@ -94,9 +100,12 @@ pub fn connect_entry(ctx: FEntryContext) -> i32 {
 /// `tcp_connect(sk)`
 #[fexit]
 pub fn connect_exit(ctx: FExitContext) -> i32 {
+    let Some((account, socket)) = calls::traced(Sock::new(ctx.arg(0))) else {
+        return 0;
+    };
     let mut call = Call::of(Hook::Connect);
     call.ret = ctx.arg(1);
-    calls::leave(Sock::new(ctx.arg(0)), call, true);
+    calls::leave(account, socket, call, true);
     0
 }
 
@@ -112,13 +121,13 @@ pub fn purge_entry(ctx: FEntryContext) -> i32 {
 #[fexit]
 pub fn purge_exit(ctx: FExitContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
-    let Some(account) = accounts::find(sk) else {
+    let Some((account, socket)) = calls::traced(sk) else {
         return 0;
     };
     let closing = account.closing != 0;
     let mut call = Call::of(Hook::Purge);
     call.softirq = true;
-    calls::leave(sk, call, closing);
+    calls::leave(account, socket, call, closing);
     if closing {
         accounts::forget(sk, account);
     }

@@ -15,10 +15,9 @@ use crate::{
 #[fexit]
 pub fn queue_rcv_exit(ctx: FExitContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
-    let Some(account) = accounts::find(sk) else {
+    let Some((account, socket)) = calls::traced(sk) else {
         return 0;
     };
-    let Some(socket) = sk.locked() else { return 0 };
     let size = truesize(ctx.arg(1));
     calls::change!(account, |a| {
         look(a, socket);

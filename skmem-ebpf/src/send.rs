@@ -27,10 +27,9 @@ const MSG_SPLICE_PAGES: u32 = 0x800_0000;
 #[fexit]
 pub fn sendmsg_exit(ctx: FExitContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
-    let Some(account) = accounts::find(sk) else {
+    let Some((account, socket)) = calls::traced(sk) else {
         return 0;
     };
-    let Some(socket) = sk.locked() else { return 0 };
     let mut call = Call::of(Hook::Sendmsg);
     call.flags = FLAG_LOCKLESS;
     call.arg = ctx.arg(2);
@@ -68,10 +67,13 @@ pub fn sendmsg_locked_entry(ctx: FEntryContext) -> i32 {
 /// `tcp_sendmsg_locked(sk, msg, size)`
 #[fexit]
 pub fn sendmsg_locked_exit(ctx: FExitContext) -> i32 {
+    let Some((account, socket)) = calls::traced(Sock::new(ctx.arg(0))) else {
+        return 0;
+    };
     let mut call = Call::of(Hook::SendmsgLocked);
     call.arg = ctx.arg(2);
     call.ret = ctx.arg(3);
-    calls::leave(Sock::new(ctx.arg(0)), call, true);
+    calls::leave(account, socket, call, true);
     0
 }
 
@@ -90,10 +92,13 @@ pub fn sendpages_entry(ctx: FEntryContext) -> i32 {
 /// `do_tcp_sendpages(sk, page, offset, size, flags)`, up to 6.4
 #[fexit]
 pub fn sendpages_exit(ctx: FExitContext) -> i32 {
+    let Some((account, socket)) = calls::traced(Sock::new(ctx.arg(0))) else {
+        return 0;
+    };
     let mut call = Call::of(Hook::Sendpages);
     call.arg = ctx.arg(3);
     call.ret = ctx.arg(5);
-    calls::leave(Sock::new(ctx.arg(0)), call, true);
+    calls::leave(account, socket, call, true);
     0
 }
 
@@ -114,10 +119,9 @@ pub fn alloc_skb_exit(ctx: FExitContext) -> i32 {
 
 #[inline(always)]
 fn allocated(sk: Sock, size: i32, force: u32, skb: *const u8) {
-    let Some(account) = accounts::find(sk) else {
+    let Some((account, socket)) = calls::traced(sk) else {
         return;
     };
-    let Some(socket) = sk.locked() else { return };
     let size_of_it = if skb.is_null() { 0 } else { truesize(skb) };
     calls::change!(account, |a| {
         a.alloc(skb.addr() as u64, size_of_it, &socket, calls::now);
@@ -142,10 +146,9 @@ fn allocated(sk: Sock, size: i32, force: u32, skb: *const u8) {
 pub fn entail_entry(ctx: FEntryContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
     let skb: *const u8 = ctx.arg(1);
-    let Some(account) = accounts::find(sk) else {
+    let Some((account, socket)) = calls::traced(sk) else {
         return 0;
     };
-    let Some(socket) = sk.locked() else { return 0 };
     calls::change!(account, |a| {
         a.entail(skb.addr() as u64, truesize(skb), &socket, calls::now);
         calls::note_worst(a, socket);
@@ -179,10 +182,9 @@ fn zerocopied(sk: Sock, skb: *const u8) {
     if sk.0.0.is_null() {
         return;
     }
-    let Some(account) = accounts::find(sk) else {
+    let Some((account, socket)) = calls::traced(sk) else {
         return;
     };
-    let Some(socket) = sk.locked() else { return };
     calls::change!(account, |a| {
         let before = a.last_seen();
         a.settle(&socket, calls::now);

@@ -16,7 +16,7 @@ use skmem_common::{
 };
 
 use crate::{
-    accounts, calls,
+    calls,
     maps::{WAITING, Waiting},
     output::{self, Call},
     socket::{Sock, offset},
@@ -66,10 +66,9 @@ fn timeout(ctx: &FEntryContext) -> i64 {
 
 #[inline(always)]
 fn begin(sk: Sock, hook: Hook, timeout: i64) {
-    let Some(account) = accounts::find(sk) else {
+    let Some((account, socket)) = calls::traced(sk) else {
         return;
     };
-    let Some(socket) = sk.locked() else { return };
     let (w, sndbuf, write_seq, _) = socket.glance();
     // SAFETY: offsets and types are those of the kernel's BTF.
     let snd_nxt: u32 = unsafe { socket.tp.load(offset!(snd_nxt)) };
@@ -124,10 +123,9 @@ fn begin(sk: Sock, hook: Hook, timeout: i64) {
 
 #[inline(always)]
 fn end(sk: Sock, hook: Hook, ret: i32) {
-    let Some(account) = accounts::find(sk) else {
+    let Some((account, socket)) = calls::traced(sk) else {
         return;
     };
-    let Some(socket) = sk.locked() else { return };
     let tid = bpf_get_current_pid_tgid() as u32;
     // SAFETY: only this thread writes the entry.
     let Some(waiting) = (unsafe { WAITING.get(&tid) }).copied() else {

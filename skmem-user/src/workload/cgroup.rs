@@ -153,14 +153,6 @@ impl MemoryCgroup {
         self.root
             .write(&format!("{}/memory.max", self.name), &bytes.to_string())
     }
-
-    /// Socket memory charged so far, bytes (`memory.stat`, `sock`).
-    pub fn sock_bytes(&self) -> Result<u64> {
-        let stat = self.root.read(&format!("{}/memory.stat", self.name))?;
-        stat.lines()
-            .find_map(|line| line.strip_prefix("sock ")?.trim().parse().ok())
-            .context("memory.stat has no line for sockets")
-    }
 }
 
 fn has_memory(controllers: &str) -> bool {

@@ -15,7 +15,7 @@ use libtest_mimic::Failed;
 use crate::check::Check;
 
 /// How long programs may take to go: the kernel frees them behind a grace period.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The machine before the first trial.
 pub struct State {

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long anything may take here; loading the programs takes 10 s where the kernel is emulated.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub fn trials() -> Vec<Trial> {
     let same = |name: &'static str, arguments: &'static [&'static str], lossy| {

@@ -174,10 +174,10 @@ fn memcg(stage: &Stage) -> Result<Done> {
     stage.ready(&net.client, &[])?;
     let listener = net.listen(server_setup(stage))?;
     let (sender, server) = cgroup.run(|| half_full(stage, &net, &listener))?;
-    // Below what is charged, so that not a page more is to be had.
-    let charged = cgroup.sock_bytes()?;
+    // Not a page more is to be had. (A part of what is charged would be a guess: `memory.stat` lags behind by up to
+    // 64 pages a CPU since 6.8, `mem_cgroup_flush_stats`.)
     if !stage.params.roomy {
-        cgroup.limit(charged / 2)?;
+        cgroup.limit(0)?;
     }
     write_on(stage, &net, sender, server, || cgroup.limit(1 << 30))
 }
