@@ -31,8 +31,10 @@ pub(crate) fn spawn(listener: Listener) -> Result<()> {
             // receive queues would bring tcp_mem into a scenario that is not about it.
             // SAFETY: setpriority takes no pointer; 0 is the calling thread. Refusal changes nothing.
             unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
-            // A failure shows at the senders: their data stays where it is until the deadline.
-            let _ = serve(&listener, &epoll);
+            // The senders see no more than a reset, or data that nobody takes.
+            if let Err(error) = serve(&listener, &epoll) {
+                eprintln!("the receiver gave up: {error:#}");
+            }
         })
         .context("cannot start a thread")?;
     Ok(())

@@ -160,7 +160,8 @@ fn moving() -> Result<(), Failed> {
             part.map_or(0, |part| int(part, "bytes"))
         };
         let put = by("tail-append") + by("first-fill") + by("tail-refill");
-        check.that(put > 0 && put % 100 == 0 && put <= written, || {
+        // Tracing may begin in the middle of a write, whose first part is then among what was there before.
+        check.that(put > 100 && put <= written, || {
             format!("{put} bytes of 100-byte writes, of {written} in all: {traced}")
         });
         check.equal("snapshot", rows(&snapshot).len(), 1);
