@@ -20,8 +20,9 @@ use crate::{guest, process, rust};
 /// The kernels that the VM tests run on where none is named.
 const KERNELS: &[&str] = &["5.10", "6.1", "6.12", "7.2"];
 
-/// Machines at a time. An emulated one keeps one of our CPUs busy, however many it has itself.
-const MACHINES: usize = 2;
+/// Machines at a time. An emulated one keeps one of our CPUs busy while it loads programs, and waits for most of the
+/// rest.
+const MACHINES: usize = 4;
 
 /// Where the tests are in the guest.
 const IN_GUEST: &str = "/usr/local/bin/skmem-vm-tests";
@@ -42,7 +43,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "KERNEL")]
     kernel: Vec<String>,
     /// Stop a kernel's tests after this long
-    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3000)]
     timeout: u64,
     /// Run only tests whose names contain this
     #[arg(value_name = "FILTER")]

@@ -237,7 +237,7 @@ fn killed() -> Result<(), Failed> {
     let mut check = Check::default();
     let room = Room::new("killed")?;
     let file = room.file("run.skm");
-    let mut child = Ended(record(&["-o", text(&file)], &format!("{}8", sender::BULK))?.spawn()?);
+    let mut child = Ended(record(&["-o", text(&file)], &format!("{}120", sender::BULK))?.spawn()?);
     wait_for("a recording", || size(&file) > 16 << 10)?;
     // Blocks are a second old at most.
     thread::sleep(Duration::from_secs(2));
@@ -309,7 +309,7 @@ fn full_disk() -> Result<(), Failed> {
     // So small, and so long, that a slow machine fills it, too.
     let disk = Mounted::new(&room.0, "size=128k")?;
     let file = room.file("run.skm");
-    let output = record(&["-o", text(&file)], &format!("{}20", sender::BULK))?.output()?;
+    let output = record(&["-o", text(&file)], &format!("{}120", sender::BULK))?.output()?;
     ended(&mut check, "skmem record on a full disk", &output, 1);
     check.that(stderr(&output).contains("No space left on device"), || {
         stderr(&output)

@@ -22,6 +22,9 @@ pub const BULK: &str = "bulk:";
 pub const CODE: u8 = 7;
 
 pub fn run() -> ExitCode {
+    // Some of its parents are killed, or end before it does.
+    // SAFETY: prctl with this option takes a number and no pointer.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     let role = env::var(ROLE).unwrap_or_default();
     let played = match role.strip_prefix(BULK) {
         Some(seconds) => bulk(Duration::from_secs(seconds.parse().unwrap_or(1))),

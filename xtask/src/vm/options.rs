@@ -47,7 +47,7 @@ impl MachineOptions {
             modules: None,
             cpus: 2,
             // tcp_mem goes by it, and the cases with thousands of connections are not about tcp_mem.
-            memory: 1024,
+            memory: 2048,
             accel: AccelChoice::Auto,
             icount: false,
             timeout: Some(timeout),

@@ -1,8 +1,9 @@
 //! The hard case for a tracer: several processes, hundreds of connections each, all busy at once.
 //!
 //! Each process is this binary again, started inside the client's namespace. It is told where to connect,
-//! waits for `go`, writes a bounded amount on every connection in turn, and reports when all of it is
-//! acknowledged.
+//! one after the other: where handshakes have to compete with thousands of them, or with traffic, a late answer
+//! makes the kernel ask again, and in the end it resets some. Then all are told to go; each writes a bounded
+//! amount on every connection in turn, and reports when all of it is acknowledged.
 
 use std::{
     io::{self, BufRead, BufReader, Write, stdin},
@@ -21,7 +22,7 @@ use crate::{
     diag::Truth,
     workload::{
         Params, SUBCOMMAND,
-        net::{Net, set_sysctl},
+        net::Net,
         proto::{Command, Done, Reason, Reply},
         sender::{Sender, truths},
         settle::settle_empty,
@@ -90,9 +91,6 @@ fn storm(stage: &Stage) -> Result<Done> {
     let pids = workers.iter().map(|worker| worker.child.id()).collect();
     stage.ready_with(&net.client, &[], pids)?;
 
-    // All connect at once: with fewer, the server falls back on SYN cookies, and where a busy machine takes
-    // too long over them it answers with a reset.
-    set_sysctl(&net.server, "ipv4/tcp_max_syn_backlog", "16384")?;
     let listener = net.listen(Setup {
         rcvbuf: params.rcvbuf,
         ..Setup::PLAIN
@@ -106,8 +104,13 @@ fn storm(stage: &Stage) -> Result<Done> {
         bytes: params.bytes.unwrap_or(0),
     };
     sink::spawn(listener)?;
+    let job = serde_json::to_string(&job)?;
     for worker in &mut workers {
-        worker.tell(&serde_json::to_string(&job)?)?;
+        worker.tell(&job)?;
+        worker.truth()?;
+    }
+    for worker in &mut workers {
+        worker.tell(Command::Go.as_str())?;
     }
     let truth = readings(&mut workers)?;
     stage.settled_with(&net.client, Reason::Done, truth, || {
@@ -218,6 +221,10 @@ fn work() -> Result<()> {
         }
         connect(&socket, job.server)?;
         senders.push(Sender::new(socket)?);
+    }
+    Reply::Truth(truths(&senders)?).print();
+    if lines.next().as_deref().and_then(Command::parse) != Some(Command::Go) {
+        return Ok(());
     }
     write_in_turn(&senders, &job)?;
     wait_until_acknowledged(&senders)?;
