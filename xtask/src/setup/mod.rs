@@ -3,6 +3,7 @@
 mod browser;
 mod busybox;
 mod duckdb;
+mod emulator;
 mod linker;
 mod system;
 mod toolchain;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-pub(crate) use system::EMULATOR;
+pub(crate) use emulator::{EMULATOR, command as emulator_command};
 
 use crate::cli::SetupOptions;
 use crate::kernels::{self, Kernel};
@@ -97,7 +98,7 @@ impl Setup {
 
     /// qemu.
     pub(crate) fn emulator(&self) -> Result<()> {
-        self.alone(|| system::ensure(self))
+        self.alone(|| emulator::ensure(self))
     }
 
     /// A browser without a window, for a test: its program.

@@ -1,5 +1,5 @@
-//! Packages of the system: qemu, and for a test each a browser and Python's environments. Installed through apt, by root
-//! or through sudo, after asking.
+//! Packages of the system, for a test each: a browser and Python's environments. Installed through apt, by root or
+//! through sudo, after asking.
 
 use std::io::{self, IsTerminal};
 use std::process::Command;
@@ -9,18 +9,6 @@ use anyhow::{Context, Result, bail};
 use super::{Setup, is_on_path};
 use crate::process;
 use crate::progress::Step;
-
-/// The emulator's program.
-pub(crate) const EMULATOR: &str = "qemu-system-x86_64";
-const PACKAGE: &str = "qemu-system-x86";
-
-/// Installs qemu unless it is there.
-pub(super) fn ensure(setup: &Setup) -> Result<()> {
-    if is_on_path(EMULATOR) {
-        return Ok(());
-    }
-    install(setup, EMULATOR, PACKAGE)
-}
 
 /// Installs the package that has `what`, which is missing.
 pub(super) fn install(setup: &Setup, what: &str, package: &str) -> Result<()> {

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,7 +11,7 @@ use skmem_vm_init::Job;
 use super::machine::Machine;
 use super::session::{self, Ending, Streams};
 use crate::progress::Step;
-use crate::setup::EMULATOR;
+use crate::setup::emulator_command;
 use crate::{paths, process};
 
 /// A guest with working KVM has run its command by then; with KVM nested badly it would crawl for minutes.
@@ -87,7 +86,7 @@ fn can_open_kvm() -> bool {
 fn host() -> Result<String> {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")
         .context("cannot read this kernel's release")?;
-    let qemu = process::succeed(Command::new(EMULATOR).arg("--version"), None)?;
+    let qemu = process::succeed(emulator_command().arg("--version"), None)?;
     Ok(format!(
         "{} / {}",
         kernel.trim(),

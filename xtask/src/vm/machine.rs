@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use super::Accel;
-use crate::setup::EMULATOR;
+use crate::setup::emulator_command;
 
 /// What to boot, and on what.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub(super) struct Machine {
 impl Machine {
     /// qemu with this machine, no devices beyond it, and the kernel's log on the first serial port, which is `console`.
     pub(super) fn command(&self, console: RawFd) -> Command {
-        let mut qemu = Command::new(EMULATOR);
+        let mut qemu = emulator_command();
         // Of the x86 machines q35 boots fastest; microvm, which should, hangs with these kernels.
         qemu.args([
             "-nodefaults",
