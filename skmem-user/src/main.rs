@@ -1,5 +1,10 @@
 //! The command `skmem`; everything is in the library.
 
+/// musl's own allocator is small, and slow.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> std::process::ExitCode {
     skmem::cli::main()
 }

@@ -1,14 +1,14 @@
 //! The kernel's BTF: offsets of fields, number of parameters of functions.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
 use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
 use skmem_common::layout::{FIELDS, Offsets};
 
-use super::{KernelError, Result, btf_vet};
+use super::{KernelError, Result, btf_vet, plan};
 
 /// Where the running kernel shows its BTF.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -72,6 +72,7 @@ impl KernelBtf {
         btf_vet::vet(&bytes).map_err(|reason| bad(reason.to_owned()))?;
         let types = TypeInformation::new(&Bytes(bytes)).map_err(|e| bad(format!("{e:?}")))?;
         let mut structs: HashMap<String, Vec<u32>> = HashMap::new();
+        let functions: HashSet<&str> = plan::functions().collect();
         let mut parameters = HashMap::new();
         for (id, kind) in types.get() {
             match kind {
@@ -83,8 +84,10 @@ impl KernelBtf {
                     }
                 }
                 TypeVariant::Func(f) => {
-                    if let (Some(name), Some(TypeVariant::FuncProto(proto))) =
-                        (f.name(), types.from_id(*f.prototype_tid()))
+                    if let Some(name) = f.name()
+                        && functions.contains(name.as_str())
+                        && let Some(TypeVariant::FuncProto(proto)) =
+                            types.from_id(*f.prototype_tid())
                     {
                         parameters.insert(name.to_string(), proto.parameter_list().len());
                     }
@@ -147,7 +150,8 @@ impl KernelBtf {
         &self.missing
     }
 
-    /// How many parameters the function has; None where BTF does not know it.
+    /// How many parameters a function has that skmem may hook; None where BTF
+    /// does not know it.
     #[must_use]
     pub fn parameters(&self, function: &str) -> Option<usize> {
         self.parameters.get(function).copied()

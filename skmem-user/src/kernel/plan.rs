@@ -111,6 +111,11 @@ static PROBES: &[Probe] = &[
     probe!(Destroy, Label, "tcp_destroy_sock": "destroy" @ Tracepoint),
 ];
 
+/// All functions that a plan may name.
+pub fn functions() -> impl Iterator<Item = &'static str> {
+    PROBES.iter().map(|probe| probe.function)
+}
+
 /// What is lost without a hook.
 #[must_use]
 pub fn cost(hook: Hook) -> &'static str {

@@ -3,9 +3,23 @@
 
 use std::collections::HashSet;
 
-/// The names that skmem may ask for.
+use super::plan;
+
+/// What else than functions to hook skmem asks for: signs of what programs may
+/// do on this kernel.
+pub const STORAGE: &str = "bpf_sk_storage_get_tracing_proto";
+/// Likewise, of cookies.
+pub const COOKIE: &str = "bpf_get_socket_ptr_cookie_proto";
+/// Likewise, of walks that hold each socket's lock.
+pub const LOCKED_WALK: &str = "bpf_iter_tcp_batch";
+
+/// Those of the names that skmem may ask for which this kernel has.
 #[derive(Debug, Default)]
-pub struct Symbols(HashSet<String>);
+pub struct Symbols {
+    found: HashSet<&'static str>,
+    /// The list could be read.
+    known: bool,
+}
 
 impl Symbols {
     /// Those of the running kernel; empty where the file cannot be read (then
@@ -18,26 +32,33 @@ impl Symbols {
     }
 
     fn parse(text: &str) -> Self {
-        let names = text.lines().filter_map(|line| {
+        // A kernel has some 150,000 symbols; a few dozen of them matter.
+        let wanted: HashSet<&'static str> = plan::functions()
+            .chain([STORAGE, COOKIE, LOCKED_WALK])
+            .collect();
+        let found = text.lines().filter_map(|line| {
             let mut words = line.split_ascii_whitespace();
             let (_address, kind, name) = (words.next()?, words.next()?, words.next()?);
-            let wanted = matches!(kind, "t" | "T") || name.ends_with("_proto");
-            wanted.then(|| name.to_string())
+            let function = matches!(kind, "t" | "T") || name.ends_with("_proto");
+            wanted.get(name).copied().filter(|_| function)
         });
-        Self(names.collect())
+        Self {
+            found: found.collect(),
+            known: !text.is_empty(),
+        }
     }
 
-    /// Whether there is such a symbol. Without any symbols at all, everything
+    /// Whether there is such a symbol. Where they cannot be read, everything
     /// is thought to be there.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.0.is_empty() || self.0.contains(name)
+        !self.known || self.found.contains(name)
     }
 
     /// Whether there certainly is such a symbol.
     #[must_use]
     pub fn surely_has(&self, name: &str) -> bool {
-        self.0.contains(name)
+        self.found.contains(name)
     }
 }
 
@@ -48,11 +69,11 @@ mod tests {
     #[test]
     fn reads_names_and_survives_odd_lines() {
         let s = Symbols::parse(
-            "0000000000000000 T tcp_ack\n\nx\n0000000000000000 d jiffies\n0 t mptcp_sendmsg_frag\t[mptcp]\n0 r bpf_get_socket_ptr_cookie_proto\n",
+            "0000000000000000 T tcp_ack\n\nx\n0000000000000000 d tcp_write_xmit\n0 t mptcp_sendmsg_frag\t[mptcp]\n0 r bpf_get_socket_ptr_cookie_proto\n",
         );
         assert!(s.surely_has("tcp_ack") && s.surely_has("mptcp_sendmsg_frag"));
-        assert!(s.surely_has("bpf_get_socket_ptr_cookie_proto"));
-        assert!(!s.has("jiffies"));
+        assert!(s.surely_has(COOKIE) && !s.surely_has(STORAGE));
+        assert!(!s.has("tcp_write_xmit"), "no function");
         assert!(Symbols::default().has("anything") && !Symbols::default().surely_has("anything"));
     }
 }

@@ -24,7 +24,7 @@ use super::{
     existing,
     plan::{Attachment, Kind, Need, Plan, cost},
     ring::Ring,
-    symbols::Symbols,
+    symbols::{self, Symbols},
     system,
     table::Table,
 };
@@ -120,7 +120,7 @@ impl Tracer {
     pub fn load(options: &Options) -> Result<Self> {
         system::lift_memlock();
         let types = KernelBtf::running()?;
-        let symbols = Symbols::running();
+        let here = Symbols::running();
         let mut without = options.without.clone();
         let observe = options.records == Records::Hooks;
         if !observe {
@@ -129,7 +129,7 @@ impl Tracer {
         if !options.rx {
             without.extend(RECEIVE);
         }
-        let plan = Plan::new(&types, &symbols, &without)?;
+        let plan = Plan::new(&types, &here, &without)?;
         let mut notes: Vec<String> = types
             .missing()
             .iter()
@@ -148,11 +148,11 @@ impl Tracer {
         let offsets: Bytes<Offsets> = Bytes(types.offsets());
         let filter = Bytes(options.filter);
         let flags = [
-            u32::from(symbols.surely_has("bpf_sk_storage_get_tracing_proto")),
-            u32::from(symbols.surely_has("bpf_get_socket_ptr_cookie_proto")),
+            u32::from(here.surely_has(symbols::STORAGE)),
+            u32::from(here.surely_has(symbols::COOKIE)),
             options.records as u32,
             u32::from(options.empty),
-            u32::from(symbols.surely_has("bpf_iter_tcp_batch")),
+            u32::from(here.surely_has(symbols::LOCKED_WALK)),
             u32::from(options.rx),
         ];
         let level = if options.verbose {
