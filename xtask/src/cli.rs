@@ -20,7 +20,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SetupOptions {
-    /// Install missing system packages without asking (also: CI=true)
+    /// Install missing system packages without asking (also: CI=true, and for root without a terminal)
     #[arg(long, global = true)]
     pub(crate) yes: bool,
     /// Install, fetch and build no tools: fail when one is missing

@@ -44,6 +44,6 @@ pub(crate) fn init() -> Result<PathBuf> {
 /// The tests that need a kernel of their own, as one program.
 pub(crate) fn vm_tests() -> Result<PathBuf> {
     let args = ["test", "--no-run", "--release", "--target", GUEST_TARGET];
-    let which = ["-p", "skmem-user", "--features", "vm-tests", "--test", "vm"];
+    let which = ["-p", "skmem-user", "--test", "vm"];
     rust::build("the VM tests", &[&args[..], &which].concat(), "vm")
 }
