@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 /// Runs a send from which on a program has a line of its own.
-const OFTEN: f64 = 0.01;
+const OFTEN: f64 = 0.1;
 
 /// So many programs are named with what the verifier walked.
 const LARGEST: usize = 6;
