@@ -25,6 +25,8 @@ pub const FRAMES: usize = 8;
 pub const FRAME_ZEROCOPY: u8 = 1;
 /// [`Frame::flags`]: `MSG_SPLICE_PAGES`, or a sendpage function.
 pub const FRAME_SPLICE: u8 = 2;
+/// [`Frame::flags`]: the start of the call was not seen.
+const FRAME_ORPHAN: u8 = 128;
 
 /// [`Blocked`]: `sk_wmem_queued` had reached `sk_sndbuf`.
 pub const WAIT_LIMIT: u32 = 0;
@@ -50,6 +52,17 @@ pub struct Frame {
     pub arg: i32,
     /// The fields at its entry.
     pub before: Before,
+}
+
+/// What [`Account::leave`] gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The call that has ended.
+    pub frame: Frame,
+    /// Whether its entry was seen, so that `frame.before` is true.
+    pub entered: bool,
+    /// When what it has done was booked, in ns; 0: there was nothing to book.
+    pub booked_ns: u64,
 }
 
 /// How the sender has been held up.
@@ -170,10 +183,11 @@ impl Account {
     /// Opens the account at first sight; `self` must be [`Account::EMPTY`]
     /// but for its identity.
     #[inline(always)]
-    pub fn open(&mut self, seen: &Seen, now: u64) {
-        self.ledger.start(seen.w, seen.sndbuf, now);
-        self.write_seq = seen.write_seq;
-        self.snd_una = seen.snd_una;
+    pub fn open(&mut self, look: &impl Look, now: u64) {
+        let (w, sndbuf, write_seq, snd_una) = look.glance();
+        self.ledger.start(w, sndbuf, now);
+        self.write_seq = write_seq;
+        self.snd_una = snd_una;
     }
 
     /// The innermost open call, [`Hook::None`] where there is none.
@@ -222,7 +236,7 @@ impl Account {
         flags: u8,
         arg: i32,
         look: &impl Look,
-        now: impl Fn() -> u64,
+        now: impl Fn() -> u64 + Copy,
     ) {
         if hook as u8 == Hook::Connect as u8 {
             // connect() chose the first sequence number.
@@ -233,8 +247,7 @@ impl Account {
         }
         self.settle(look, now);
         self.drop_stale(hook);
-        let depth = self.depth as usize;
-        if depth >= FRAMES {
+        if self.depth as usize >= FRAMES {
             self.stale += 1;
             return;
         }
@@ -247,39 +260,31 @@ impl Account {
         }
         let mut before = self.last_seen();
         before.forward_alloc = look.forward_alloc();
-        self.frames[depth & (FRAMES - 1)] = Frame {
+        self.push_frame(Frame {
             hook: hook as u8,
             flags,
             allocs: 0,
             ops_before: self.op_count as u8,
             arg,
             before,
-        };
-        self.depth = depth as u32 + 1;
+        });
     }
 
-    /// A hooked function returns. Gives the fields at its entry and whether
-    /// that entry was seen.
+    /// A hooked function returns.
     #[inline(always)]
-    pub fn leave(&mut self, hook: Hook, look: &impl Look, now: impl Fn() -> u64) -> (Frame, bool) {
-        let mut entered = self.top() == hook as u8;
-        if !entered {
-            entered = self.unwind(hook as u8);
+    pub fn leave(&mut self, hook: Hook, look: &impl Look, now: impl Fn() -> u64 + Copy) -> Left {
+        if self.top() != hook as u8 && core::hint::black_box(self.unwind(hook as u8)) == 0 {
+            self.orphan(hook, look);
         }
-        if !entered {
-            self.orphans += 1;
-            let mut before = self.last_seen();
-            before.forward_alloc = look.forward_alloc();
-            let frame = Frame {
-                hook: hook as u8,
-                before,
-                ..Frame::default()
-            };
-            self.settle_as(hook as u8, Tier::Inferred, look, now);
-            return (frame, false);
-        }
-        self.settle(look, now);
+        // What the frame says is asked of it, though it is known here: the
+        // verifier would follow both cases through all that comes.
+        let call = match self.frame().flags & FRAME_ORPHAN {
+            0 => u32::from(hook as u8),
+            _ => inferred(hook),
+        };
+        let booked_ns = self.settle_as(call, look, now);
         let frame = self.pop();
+        let entered = frame.flags & FRAME_ORPHAN == 0;
         if is_send(hook as u8) {
             self.fresh = 0;
             self.starved = 0;
@@ -287,34 +292,41 @@ impl Account {
         if hook as u8 == Hook::WriteXmit as u8 {
             self.allocated = 0;
         }
-        (frame, true)
+        Left {
+            frame,
+            entered,
+            booked_ns,
+        }
     }
 
     /// Books what happened since the last hook under the innermost open call.
+    /// Gives the time of what it booked; 0: there was nothing.
     #[inline(always)]
-    pub fn settle(&mut self, look: &impl Look, now: impl Fn() -> u64) {
-        self.settle_as(self.top(), Tier::Observed, look, now);
+    pub fn settle(&mut self, look: &impl Look, now: impl Fn() -> u64 + Copy) -> u64 {
+        self.settle_as(u32::from(self.top()), look, now)
     }
 
     /// Books what happened since the last hook when the lock is held by nobody
     /// who is known: no call is open, whatever was skipped.
     #[inline(always)]
-    pub fn settle_outside(&mut self, look: &impl Look, now: impl Fn() -> u64) {
-        self.settle_as(Hook::None as u8, Tier::Inferred, look, now);
+    pub fn settle_outside(&mut self, look: &impl Look, now: impl Fn() -> u64 + Copy) -> u64 {
+        self.settle_as(inferred(Hook::None), look, now)
     }
 
     #[inline(always)]
-    fn settle_as(&mut self, hook: u8, tier: Tier, look: &impl Look, now: impl Fn() -> u64) {
+    fn settle_as(&mut self, call: u32, look: &impl Look, now: impl Fn() -> u64 + Copy) -> u64 {
         let (w, sndbuf, write_seq, snd_una) = look.glance();
+        let mut booked_ns = 0;
         if self.ledger.now.w != w
             || self.write_seq != write_seq
             || self.ledger.now.sndbuf != sndbuf
             // A split and a merge may cancel.
             || self.allocated != 0
         {
-            self.observe_as(hook, tier, &look.seen(), now());
+            booked_ns = core::hint::black_box(self.observe(call, *look, now));
         }
         self.snd_una = snd_una;
+        booked_ns
     }
 
     /// Keeps what was seen of MTU probes, after it was compared.
@@ -342,7 +354,13 @@ impl Account {
     /// `tcp_stream_alloc_skb` has returned the skb at address `skb`, of
     /// `truesize` bytes; 0: none.
     #[inline(always)]
-    pub fn alloc(&mut self, skb: u64, truesize: u32, look: &impl Look, now: impl Fn() -> u64) {
+    pub fn alloc(
+        &mut self,
+        skb: u64,
+        truesize: u32,
+        look: &impl Look,
+        now: impl Fn() -> u64 + Copy,
+    ) {
         if skb == 0 {
             return;
         }
@@ -371,8 +389,14 @@ impl Account {
     /// send path has found `sk_wmem_queued` under `sk_sndbuf` for it, and has
     /// written nothing since.
     #[inline(always)]
-    pub fn entail(&mut self, skb: u64, truesize: u32, look: &impl Look, now: impl Fn() -> u64) {
-        self.settle(look, &now);
+    pub fn entail(
+        &mut self,
+        skb: u64,
+        truesize: u32,
+        look: &impl Look,
+        now: impl Fn() -> u64 + Copy,
+    ) {
+        self.settle(look, now);
         let mut sndbuf = self.ledger.now.sndbuf;
         if self.cut_from != 0 {
             sndbuf = self.cut_from;
@@ -395,7 +419,7 @@ impl Account {
     /// or refused, or grants again what it had refused, what was written before
     /// is booked: those are rare.
     #[inline(always)]
-    pub fn schedule(&mut self, granted: bool, look: &impl Look, now: impl Fn() -> u64) {
+    pub fn schedule(&mut self, granted: bool, look: &impl Look, now: impl Fn() -> u64 + Copy) {
         let from = self.ledger.now.sndbuf;
         self.settle(look, now);
         if self.ledger.now.sndbuf < from {
@@ -407,7 +431,7 @@ impl Account {
     /// The thread is about to sleep and give up the lock: takes its open call
     /// out of the account, for [`Account::wait_end`] to put back.
     #[inline(always)]
-    pub fn wait_begin(&mut self, look: &impl Look, now: impl Fn() -> u64) -> Frame {
+    pub fn wait_begin(&mut self, look: &impl Look, now: impl Fn() -> u64 + Copy) -> Frame {
         self.settle(look, now);
         self.fresh = 0;
         self.starved = 0;
@@ -419,13 +443,11 @@ impl Account {
 
     /// The thread has the lock again.
     #[inline(always)]
-    pub fn wait_end(&mut self, frame: Frame, look: &impl Look, now: impl Fn() -> u64) {
+    pub fn wait_end(&mut self, frame: Frame, look: &impl Look, now: impl Fn() -> u64 + Copy) {
         self.settle(look, now);
         self.fresh = 0;
-        let depth = self.depth as usize;
-        if frame.hook != Hook::None as u8 && depth < FRAMES {
-            self.frames[depth & (FRAMES - 1)] = frame;
-            self.depth = depth as u32 + 1;
+        if frame.hook != Hook::None as u8 && (self.depth as usize) < FRAMES {
+            self.push_frame(frame);
         }
     }
 
@@ -437,43 +459,86 @@ impl Account {
             && (is_send(hook as u8) || hook as u8 == Hook::Ack as u8)
             && !may_surround(self.top(), hook as u8)
         {
-            self.unwind_stale(hook as u8);
+            core::hint::black_box(self.unwind_stale(hook as u8));
         }
     }
 
+    /// A subprogram in the kernel, so it returns a number, and the number is
+    /// used: see [`Account::observe`].
     #[inline(never)]
-    fn unwind_stale(&mut self, hook: u8) {
-        let mut n = 0;
-        while n < FRAMES {
-            if self.depth == 0 || may_surround(self.top(), hook) {
-                return;
-            }
-            self.pop();
-            self.stale += 1;
-            n += 1;
-        }
+    fn unwind_stale(&mut self, hook: u8) -> u32 {
+        self.find_open(|outer| may_surround(outer, hook));
+        self.close_above()
     }
 
-    /// Closes calls above the innermost one of `hook`; false where there is
-    /// none.
+    /// Closes calls above the innermost one of `hook`; 0 where there is none,
+    /// and nothing is closed. A number as for [`Account::unwind_stale`].
     #[inline(never)]
-    fn unwind(&mut self, hook: u8) -> bool {
-        let mut open = false;
+    fn unwind(&mut self, hook: u8) -> u32 {
+        let depth = self.depth;
+        self.find_open(|open| open == hook);
+        if self.depth == 0 {
+            self.depth = depth;
+            return 0;
+        }
+        1 + self.close_above()
+    }
+
+    /// Sets `depth` to that of the innermost open call that `is` one; 0: none.
+    ///
+    /// It is written at each step, because the verifier follows each value that
+    /// a register may have, and none in a map.
+    #[inline(always)]
+    fn find_open(&mut self, is: impl Fn(u8) -> bool) {
+        self.depth = 0;
         let mut n = 1;
         while n <= FRAMES as u32 {
-            open |= n <= self.depth && self.hook_at(n) == hook;
+            if is(self.hook_at(n)) {
+                *core::hint::black_box(&mut self.depth) = n;
+            }
             n += 1;
         }
-        n = 0;
-        while open && n < FRAMES as u32 {
-            if self.top() == hook {
-                break;
+    }
+
+    /// Closes the calls above `depth`; gives how many.
+    #[inline(always)]
+    fn close_above(&mut self) -> u32 {
+        let stale = self.stale;
+        let mut n = 0;
+        while n < FRAMES {
+            if n as u32 >= self.depth && self.frames[n].hook != Hook::None as u8 {
+                self.frames[n].hook = Hook::None as u8;
+                *core::hint::black_box(&mut self.stale) += 1;
             }
+            n += 1;
+        }
+        self.stale - stale
+    }
+
+    /// Opens a call whose start was not seen, for what it has done to be booked.
+    #[inline(always)]
+    fn orphan(&mut self, hook: Hook, look: &impl Look) {
+        self.orphans += 1;
+        if self.depth as usize >= FRAMES {
+            // So many are never open: the end of the innermost was not seen.
             self.pop();
             self.stale += 1;
-            n += 1;
         }
-        open
+        let mut before = self.last_seen();
+        before.forward_alloc = look.forward_alloc();
+        self.push_frame(Frame {
+            hook: hook as u8,
+            flags: FRAME_ORPHAN,
+            before,
+            ..Frame::default()
+        });
+    }
+
+    /// Opens a call; there must be room.
+    #[inline(always)]
+    fn push_frame(&mut self, frame: Frame) {
+        self.frames[self.depth as usize & (FRAMES - 1)] = frame;
+        self.depth = self.depth.wrapping_add(1);
     }
 
     /// Whether a call is one to tell of where only transitions are told; asked
@@ -495,14 +560,14 @@ impl Account {
     /// Books a part of a change and notes it for the next record.
     #[inline(always)]
     pub(crate) fn book(&mut self, op: Op, now: u64) {
-        self.ledger.book(op.cause, op.tier, op.value, now);
+        core::hint::black_box(self.ledger.book(op.cause, op.tier, op.value, now));
         self.push(op.kind, op.cause, op.tier, op.value);
     }
 
     /// Books a move of the limit likewise.
     #[inline(always)]
     pub(crate) fn limit(&mut self, cause: LimitCause, tier: Tier, to: i32, now: u64) {
-        self.ledger.limit(cause, tier, to, now);
+        core::hint::black_box(self.ledger.limit(cause, tier, to, now));
         self.push(OP_LIMIT, cause as u8, tier as u8, to);
     }
 
@@ -530,6 +595,12 @@ pub(crate) fn is_send(hook: u8) -> bool {
     hook == Hook::SendmsgLocked as u8
         || hook == Hook::Sendpages as u8
         || hook == Hook::MptcpFrag as u8
+}
+
+/// [`Account::observe`]'s word for a call whose work is inferred.
+#[inline(always)]
+const fn inferred(hook: Hook) -> u32 {
+    hook as u32 | (Tier::Inferred as u32) << 8
 }
 
 /// Whether a call of `inner`, a send or an ACK, can be made within `outer`:

@@ -9,7 +9,7 @@
 //! not once for each way that leads to it.
 
 use crate::{
-    account::{Account, FRAME_SPLICE, FRAME_ZEROCOPY, PROBING_YES, Seen, is_send},
+    account::{Account, FRAME_SPLICE, FRAME_ZEROCOPY, Look, PROBING_YES, is_send},
     cause::{Cause, LimitCause, Tier},
     hook::Hook,
     record::{IDENT_MPTCP, OP_BOOK, Op},
@@ -35,20 +35,48 @@ const PAYLOAD: usize = 2;
 /// and what was added beyond that.
 const ADDED: usize = 3;
 
-impl Account {
-    /// Books the changes that `seen` shows as done by the call `hook`.
-    #[inline(always)]
-    pub(crate) fn observe_as(&mut self, hook: u8, tier: Tier, seen: &Seen, now: u64) {
-        core::hint::black_box(self.observe(hook, tier, seen, now));
-    }
+/// A socket in which something has changed.
+struct Sight<L> {
+    w: i32,
+    sndbuf: i32,
+    write_seq: u32,
+    snd_una: u32,
+    /// For whatever else is asked of it.
+    look: L,
+}
 
-    /// A subprogram of its own in the kernel: every program calls it.
+impl<L: Look> Sight<L> {
+    #[inline(always)]
+    fn of(look: L) -> Self {
+        let (w, sndbuf, write_seq, snd_una) = look.glance();
+        Self {
+            w,
+            sndbuf,
+            write_seq,
+            snd_una,
+            look,
+        }
+    }
+}
+
+impl Account {
+    /// Books the changes that a look at the socket shows, as done by `call`: a
+    /// [`Hook`], and in the next byte a [`Tier`]. Returns the time of it.
     ///
-    /// It returns a number, and the number is used, because the verifier
-    /// refuses a subprogram that happens to leave a pointer to the stack, such
-    /// as `seen`, where a result would be.
+    /// A subprogram of its own in the kernel: every program calls it. It
+    /// returns a number, and the number is used, because the verifier refuses
+    /// a subprogram that happens to leave a pointer to the stack where a result
+    /// would be.
     #[inline(never)]
-    fn observe(&mut self, hook: u8, tier: Tier, seen: &Seen, now: u64) -> u32 {
+    pub(crate) fn observe<L: Look>(&mut self, call: u32, look: L, now: impl Fn() -> u64) -> u64 {
+        let now = now();
+        let hook = call as u8;
+        let tier = if call >> 8 == 0 {
+            Tier::Observed
+        } else {
+            Tier::Inferred
+        };
+        let seen = &Sight::of(look);
         let limit = self.ledger.now.sndbuf;
         self.cut_from = 0;
         if seen.sndbuf > limit {
@@ -62,8 +90,8 @@ impl Account {
             let mut part = 0;
             while part < PARTS {
                 let op = self.parts[part];
-                self.parts[part].value = 0;
                 if op.value != 0 {
+                    self.parts[part].value = 0;
                     self.book(op, now);
                 }
                 part += 1;
@@ -72,11 +100,18 @@ impl Account {
         if seen.sndbuf < limit {
             self.limit_moved(seen, now);
         }
-        0
+        now
     }
 
     #[inline(always)]
-    fn plan_change(&mut self, hook: u8, moved: i32, written: i32, tier: Tier, seen: &Seen) {
+    fn plan_change(
+        &mut self,
+        hook: u8,
+        moved: i32,
+        written: i32,
+        tier: Tier,
+        seen: &Sight<impl Look>,
+    ) {
         if self.unanchored != 0 {
             self.unanchored = 0;
             self.plan(MAIN, Cause::PreExisting, Tier::Observed, moved);
@@ -114,7 +149,7 @@ impl Account {
 
     /// Plans what `hook` explains of `moved`; gives back what it does not.
     #[inline(always)]
-    fn named(&mut self, hook: u8, moved: i32, tier: Tier, seen: &Seen) -> i32 {
+    fn named(&mut self, hook: u8, moved: i32, tier: Tier, seen: &Sight<impl Look>) -> i32 {
         const ACK: u8 = Hook::Ack as u8;
         const XMIT: u8 = Hook::WriteXmit as u8;
         const FRAGMENT: u8 = Hook::Fragment as u8;
@@ -146,7 +181,7 @@ impl Account {
             RETRANSMIT if moved < 0 && self.whole_skbs(moved) => Cause::RetransmitCollapse,
             FIN if moved > 0 => Cause::Fin,
             // In any other state the end of the call was not seen.
-            CONNECT if moved > 0 && seen.state == TCP_SYN_SENT => {
+            CONNECT if moved > 0 && seen.look.state() == TCP_SYN_SENT => {
                 if self.frame().allocs > 1 {
                     Cause::SynData
                 } else {
@@ -174,7 +209,7 @@ impl Account {
     /// and for `MSG_ZEROCOPY` whole pages (`skb_zerocopy_iter_stream`), which
     /// are charged before `write_seq` says how much of them is payload.
     #[inline(always)]
-    fn sent(&mut self, flags: u8, moved: i32, written: i32, tier: Tier, seen: &Seen) {
+    fn sent(&mut self, flags: u8, moved: i32, written: i32, tier: Tier, seen: &Sight<impl Look>) {
         let new = self.queued_new;
         let cause = if self.queued_tested != 0 {
             Cause::NewSkb
@@ -205,10 +240,10 @@ impl Account {
 
     /// Which skb payload went into: always the tail.
     #[inline(always)]
-    fn payload(&self, new: i32, seen: &Seen) -> Cause {
-        if new > 0 || (self.fresh != 0 && self.fresh == seen.tail) {
+    fn payload(&self, new: i32, seen: &Sight<impl Look>) -> Cause {
+        if new > 0 || (self.fresh != 0 && self.fresh == seen.look.tail()) {
             Cause::FirstFill
-        } else if self.split != 0 && self.split == seen.tail {
+        } else if self.split != 0 && self.split == seen.look.tail() {
             Cause::TailRefill
         } else {
             Cause::TailAppend
@@ -218,7 +253,7 @@ impl Account {
     /// `tcp_write_xmit`: `tso_fragment` and `tcp_mtu_probe` add skbs,
     /// `tcp_grow_skb` empties some. Gives back what that does not explain.
     #[inline(always)]
-    fn transmitted(&mut self, moved: i32, tier: Tier, seen: &Seen) -> i32 {
+    fn transmitted(&mut self, moved: i32, tier: Tier, seen: &Sight<impl Look>) -> i32 {
         let allocated = self.allocated;
         self.allocated = 0;
         if self.probed(seen) {
@@ -237,11 +272,11 @@ impl Account {
     /// Names a change from the fields alone, where the call that made it was
     /// not seen.
     #[inline(always)]
-    fn infer(&mut self, moved: i32, written: i32, seen: &Seen) {
+    fn infer(&mut self, moved: i32, written: i32, seen: &Sight<impl Look>) {
         let rest = moved.wrapping_sub(written);
         if written == 1 && rest > 0 && self.whole_skbs(moved) {
             // SYN and FIN take one sequence number and hold no payload.
-            let cause = if seen.state == TCP_SYN_SENT {
+            let cause = if seen.look.state() == TCP_SYN_SENT {
                 Cause::Syn
             } else {
                 Cause::Fin
@@ -261,14 +296,14 @@ impl Account {
     /// Names what is not payload: frees by what `snd_una` says, the rest by
     /// whole skbs.
     #[inline(always)]
-    fn infer_rest(&mut self, rest: i32, seen: &Seen) {
+    fn infer_rest(&mut self, rest: i32, seen: &Sight<impl Look>) {
         let acked = seen.snd_una.wrapping_sub(self.snd_una) as i32;
         let mut tier = Tier::Inferred;
         let cause = if self.probed(seen) {
             Cause::MtuProbe
         } else if rest < 0 && acked > 0 {
             Cause::Ack
-        } else if rest < 0 && (seen.w == 0 || seen.state == TCP_CLOSE) {
+        } else if rest < 0 && (seen.w == 0 || seen.look.state() == TCP_CLOSE) {
             Cause::Purge
         } else if self.whole_skbs(rest) {
             if rest < 0 {
@@ -289,12 +324,12 @@ impl Account {
 
     /// `sk_sndbuf` changed: who does that, by direction and lock.
     #[inline(always)]
-    fn limit_moved(&mut self, seen: &Seen, now: u64) {
+    fn limit_moved(&mut self, seen: &Sight<impl Look>, now: u64) {
         let from = self.ledger.now.sndbuf;
         let to = seen.sndbuf;
-        let cause = if seen.locked != 0 && self.ident.flags & IDENT_MPTCP != 0 {
+        let cause = if seen.look.locked() != 0 && self.ident.flags & IDENT_MPTCP != 0 {
             LimitCause::MptcpSync
-        } else if seen.locked != 0 {
+        } else if seen.look.locked() != 0 {
             if to < seen.w && to < from {
                 LimitCause::LoweredBelowQueue
             } else {
@@ -314,8 +349,8 @@ impl Account {
 
     /// Whether an MTU probe was sent since that was last looked at; asked once.
     #[inline(always)]
-    fn probed(&mut self, seen: &Seen) -> bool {
-        let probed = seen.probing == PROBING_YES && self.probing != u32::from(PROBING_YES);
+    fn probed(&mut self, seen: &Sight<impl Look>) -> bool {
+        let probed = seen.look.probing() == PROBING_YES && self.probing != u32::from(PROBING_YES);
         if probed {
             self.probing = u32::from(PROBING_YES);
         }

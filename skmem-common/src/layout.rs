@@ -11,6 +11,15 @@ pub const SHARED_ENABLED: u32 = 0;
 /// all sockets of a kernel; 0: not known, each socket's own first one tells.
 pub const SHARED_OVERHEAD: u32 = 1;
 
+/// Where the programs find a socket's slot: nowhere, so that they return at
+/// once, for the bench; other values than these are the offset of
+/// `sk_bpf_storage`, which says at a glance that a socket has none.
+pub const SLOTS_NOWHERE: u32 = 0;
+/// In a hash table, by the socket's address.
+pub const SLOTS_IN_HASH: u32 = 1;
+/// In socket storage, and it takes a call to see that a socket has none.
+pub const SLOTS_IN_STORAGE: u32 = 2;
+
 /// Which records the programs make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]

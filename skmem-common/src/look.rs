@@ -34,18 +34,22 @@ pub struct Seen {
 }
 
 /// A socket that a hook can look at, under the socket's lock. A look costs: the
-/// kernel checks each load of a program, so a hook that finds nothing changed
-/// reads little.
-pub trait Look {
+/// kernel checks each load of a program, so each field is read where it is
+/// asked for.
+pub trait Look: Copy {
     /// What tells whether there is anything to book, in order: `w`, `sndbuf`,
     /// `write_seq`, `snd_una` of [`Seen`].
     fn glance(&self) -> (i32, i32, u32, u32);
     /// [`Seen::forward_alloc`].
     fn forward_alloc(&self) -> i32;
+    /// [`Seen::locked`].
+    fn locked(&self) -> u8;
     /// [`Seen::probing`].
     fn probing(&self) -> u8;
-    /// All of it.
-    fn seen(&self) -> Seen;
+    /// [`Seen::state`].
+    fn state(&self) -> u8;
+    /// [`Seen::tail`].
+    fn tail(&self) -> u64;
 }
 
 impl Look for Seen {
@@ -57,11 +61,19 @@ impl Look for Seen {
         self.forward_alloc
     }
 
+    fn locked(&self) -> u8 {
+        self.locked
+    }
+
     fn probing(&self) -> u8 {
         self.probing
     }
 
-    fn seen(&self) -> Seen {
-        *self
+    fn state(&self) -> u8 {
+        self.state
+    }
+
+    fn tail(&self) -> u64 {
+        self.tail
     }
 }

@@ -4,7 +4,7 @@
 mod stream;
 
 use skmem_common::{
-    account::{FRAME_SPLICE, FRAME_ZEROCOPY, PROBING_NO, PROBING_UNKNOWN, PROBING_YES},
+    account::{FRAME_SPLICE, FRAME_ZEROCOPY, FRAMES, PROBING_NO, PROBING_UNKNOWN, PROBING_YES},
     cause::{Cause, LimitCause, Tier},
     hook::Hook,
     record::IDENT_MPTCP,
@@ -436,6 +436,29 @@ fn an_end_without_a_start_names_its_bytes_as_inferred() {
     s.has(&[(Cause::PreExisting, 3000), (Cause::Ack, -1000)]);
     assert_eq!(s.account.ledger.now.total(Cause::Ack).inferred, -1000);
     assert_eq!(s.account.orphans, 1);
+}
+
+#[test]
+fn an_end_without_a_start_was_called_from_the_call_that_is_open() {
+    let mut s = Stream::new(1 << 20);
+    s.enter(Hook::Retransmit)
+        .change(O)
+        .leave(Hook::Fragment)
+        .leave(Hook::Retransmit);
+    s.has(&[(Cause::RetransmitFragment, O)]);
+    assert_eq!((s.account.orphans, s.account.stale), (1, 0));
+}
+
+#[test]
+fn an_end_without_a_start_finds_room_among_open_calls() {
+    let mut s = Stream::new(1 << 20);
+    for _ in 0..FRAMES {
+        s.enter(Hook::Retransmit);
+    }
+    s.change(O).leave(Hook::Fragment);
+    s.has(&[(Cause::RetransmitFragment, O)]);
+    assert_eq!((s.account.orphans, s.account.stale), (1, 1));
+    assert_eq!(s.account.depth as usize, FRAMES - 1);
 }
 
 #[test]

@@ -10,14 +10,14 @@ use core::ptr;
 use aya_ebpf::helpers::generated::bpf_sk_storage_get;
 use skmem_common::{
     account::{Account, Look as _},
-    layout::{ABSENT, SHARED_ENABLED, SHARED_OVERHEAD},
+    layout::{SHARED_ENABLED, SHARED_OVERHEAD, SLOTS_IN_HASH, SLOTS_IN_STORAGE, SLOTS_NOWHERE},
     record::{IDENT_CLOSED, IDENT_OLDER, Ident},
 };
 
 use crate::{
     calls,
     filter::{may_pass, passes},
-    identity::{addresses, identify},
+    identity::{addresses, identify, place_and_task},
     known::Known,
     maps::{self, ACCOUNTS, ASKED, FREE_SLOTS, SHARED, SLOT_HASH, SLOT_STORAGE},
     output,
@@ -26,44 +26,67 @@ use crate::{
 };
 
 const IPPROTO_TCP: u16 = 6;
+/// No slot: the table is never that large.
+const NO_SLOT: u32 = u32::MAX;
 const BPF_SK_STORAGE_GET_F_CREATE: u64 = 1;
 const BPF_NOEXIST: u64 = 1;
 
 /// The socket's account, where it has one.
 #[inline(always)]
 pub fn find(sk: Sock) -> Option<&'static mut Account> {
-    if maps::empty() {
+    at(slot_of(sk)?)
+}
+
+/// The slot of a socket that has one. That most sockets have none, and that the
+/// programs are to do nothing, is found out with one look at a global and one
+/// at the socket.
+#[inline(always)]
+fn slot_of(sk: Sock) -> Option<u32> {
+    let kept = maps::slots_in();
+    if kept == SLOTS_NOWHERE {
         return None;
     }
     let mut storage = 0;
-    if maps::use_storage() && offset!(bpf_storage) != ABSENT {
-        // SAFETY: a pointer field; it is only compared.
-        let address = unsafe { sk.load::<u64>(offset!(bpf_storage)) };
+    if kept != SLOTS_IN_HASH && kept != SLOTS_IN_STORAGE {
+        // SAFETY: it is the offset of a pointer field, which is only compared.
+        let address = unsafe { sk.load::<u64>(kept) };
         if address == 0 {
             return None;
         }
         storage = maps::number(address);
     }
     let known = Known::of(sk, storage);
-    if let Some(slot) = known.slot() {
-        return at(slot);
-    }
-    let slot = if maps::use_storage() {
+    known.slot().or_else(|| some(look_up(sk, known)))
+}
+
+/// Looks a slot up; [`NO_SLOT`] where there is none.
+#[inline(never)]
+fn look_up(sk: Sock, known: Known) -> u32 {
+    let slot = if maps::slots_in() != SLOTS_IN_HASH {
         let slot = storage_get(sk, ptr::null_mut(), 0);
         if slot.is_null() {
-            return None;
+            return NO_SLOT;
         }
         // SAFETY: not null, and the map's value is a u32.
         unsafe { *slot }
     } else {
         // SAFETY: the entry is a u32 that is written once.
-        unsafe { *SLOT_HASH.get(&sk.address())? }
+        match unsafe { SLOT_HASH.get(&sk.address()) } {
+            Some(slot) => *slot,
+            None => return NO_SLOT,
+        }
     };
-    let account = at(slot)?;
-    if account.ident.flags & IDENT_CLOSED == 0 {
+    if let Some(account) = at(slot)
+        && account.ident.flags & IDENT_CLOSED == 0
+    {
         known.keep(slot);
     }
-    Some(account)
+    slot
+}
+
+#[inline(always)]
+fn some(slot: u32) -> Option<u32> {
+    (slot != NO_SLOT).then_some(slot)
 }
 
 /// The account of the socket at an address that is a mere number, where
@@ -74,23 +97,24 @@ pub fn find_at(address: u64) -> Option<&'static mut Account> {
     at(unsafe { *SLOT_HASH.get(&address)? })
 }
 
-/// The socket's account for a call by the current task: a new one where the
-/// socket has none and the filter wants it.
+/// The socket's account for a call by the current task, and the socket under
+/// its lock: a new account where it has none and the filter wants it.
 #[inline(always)]
-pub fn find_or_open(socket: Locked) -> Option<&'static mut Account> {
-    let Locked { sk, tp } = socket;
-    match find(sk) {
-        Some(account) => Some(account),
-        None => {
-            if maps::empty() || SHARED.get(SHARED_ENABLED).is_none_or(|e| *e == 0) {
-                return None;
-            }
-            if !may_pass(sk) || open(sk, tp, First::Call as u32) == 0 {
-                return None;
-            }
-            find(sk)
-        }
+pub fn find_or_open(sk: Sock) -> Option<(&'static mut Account, Locked)> {
+    let slot = slot_of(sk).or_else(|| slot_opened(sk))?;
+    Some((at(slot)?, sk.locked()?))
+}
+
+#[inline(always)]
+fn slot_opened(sk: Sock) -> Option<u32> {
+    if maps::slots_in() == SLOTS_NOWHERE || !may_pass(sk) {
+        return None;
     }
+    let enabled = SHARED.get(SHARED_ENABLED).is_some_and(|e| *e != 0);
+    if !enabled {
+        return None;
+    }
+    some(open(sk, sk.tcp()?, First::Call as u32))
 }
 
 /// Fills in the addresses of a socket that had none when it was first seen: a
@@ -109,7 +133,7 @@ pub fn complete(sk: Sock, account: &mut Account) {
 pub fn forget(sk: Sock, account: &mut Account) {
     account.ident.flags |= IDENT_CLOSED;
     Known::of(sk, 0).clear();
-    if !maps::use_storage() {
+    if maps::slots_in() == SLOTS_IN_HASH {
         let _ = SLOT_HASH.remove(&sk.address());
     }
 }
@@ -161,53 +185,62 @@ pub fn open_existing(socket: Locked) {
     if w > 0
         && (filtered || w > sndbuf)
         && find(sk).is_none()
-        && open(sk, tp, First::Walk as u32) != 0
-        && let Some(account) = find(sk)
+        && let Some(account) = at(open(sk, tp, First::Walk as u32))
     {
         account.unanchored = 1;
         calls::note_worst(account, socket);
     }
 }
 
-/// Gives the socket an account if it is a TCP socket that the filter wants.
-/// 1 where it did; a number, since subprograms return and take those only.
+/// Gives the socket an account if it is a TCP socket that the filter wants, and
+/// returns its slot; [`NO_SLOT`] otherwise.
+///
+/// What is known of it goes to the account as early as can be: the verifier
+/// follows each value that a flag on the stack may have, and none in a map.
 #[inline(never)]
 fn open(sk: Sock, tp: Kernel, first: u32) -> u32 {
     let walk = first == First::Walk as u32;
     let mut who = Ident::default();
     // SAFETY: offsets and types are those of the kernel's BTF.
     let protocol: u16 = unsafe { sk.load(offset!(protocol)) };
-    if protocol & 0xff != IPPROTO_TCP || !identify(sk, tp, &mut who, walk) || !passes(&who, walk) {
-        return 0;
+    if protocol & 0xff != IPPROTO_TCP || !addresses(sk, &mut who) {
+        return NO_SLOT;
+    }
+    place_and_task(sk, &mut who, walk);
+    if !passes(&who, walk) {
+        return NO_SLOT;
     }
     let Ok(Some(slot)) = FREE_SLOTS.pop() else {
         if let Some(c) = maps::counters() {
             c.no_slot += 1;
         }
         core::hint::black_box(tell::no_slot(&who));
-        return 0;
+        return NO_SLOT;
     };
-    let Some(account) = at(slot) else { return 0 };
-    let seen = Locked { sk, tp }.seen();
+    let Some(account) = at(slot) else {
+        return NO_SLOT;
+    };
+    account.ident = who;
+    account.slot = slot;
+    identify(sk, tp, &mut account.ident, walk);
+    let socket = Locked { sk, tp };
     let asked = sk.address();
     // SAFETY: the entry is copied at once; it is written by setsockopt of the
     // same socket only.
     if let Some(asked) = unsafe { ASKED.get(&asked) }
-        && seen.locked != 0
+        && socket.locked() != 0
     {
-        who.so_sndbuf = asked.value;
-        who.flags |= asked.flags;
+        account.ident.so_sndbuf = asked.value;
+        account.ident.flags |= asked.flags;
     }
-    if seen.w != 0 {
-        who.flags |= IDENT_OLDER;
+    account.open(&socket, account.ident.seen_ns);
+    if account.ledger.now.w != 0 {
+        account.ident.flags |= IDENT_OLDER;
     }
-    account.ident = who;
-    account.slot = slot;
-    account.open(&seen, who.seen_ns);
     account.overhead = SHARED.get(SHARED_OVERHEAD).copied().unwrap_or(0);
     let mut value = slot;
     // Another CPU may be quicker: the first one's slot stays.
-    let kept = if maps::use_storage() {
+    let kept = if maps::slots_in() != SLOTS_IN_HASH {
         let place = storage_get(sk, &raw mut value, BPF_SK_STORAGE_GET_F_CREATE);
         // SAFETY: the map's value is a u32.
         !place.is_null() && unsafe { *place } == slot
@@ -217,11 +250,11 @@ fn open(sk: Sock, tp: Kernel, first: u32) -> u32 {
     if !kept {
         account.ident.id = 0;
         let _ = FREE_SLOTS.push(&slot, 0);
-        return 0;
+        return NO_SLOT;
     }
     sk.view_into(tp, &mut account.last);
-    account.last_ns = who.seen_ns;
+    account.last_ns = account.ident.seen_ns;
     output::opened(account);
-    tell::opened(&account.ident, slot);
-    1
+    core::hint::black_box(tell::opened(&account.ident, slot));
+    slot
 }

@@ -13,7 +13,7 @@ use skmem_common::{
 use crate::{
     accounts,
     output::{self, Call},
-    socket::{Locked, Sock, offset},
+    socket::{Kernel, Locked, Sock, offset},
 };
 
 /// Operations that one hook may add; an entry that leaves less room sends
@@ -103,12 +103,19 @@ pub fn enter_with(
 #[inline(always)]
 pub fn flush(account: &mut Account, socket: Locked, hook: Hook, softirq: bool) {
     if account.op_count > OPS as u32 - OPS_PER_HOOK {
-        let mut call = Call::of(hook);
-        call.flags = FLAG_STEP;
-        call.softirq = softirq;
-        let before = account.last_seen();
-        output::event(account, &call, &before, socket);
+        core::hint::black_box(send_step(account, hook, softirq, socket.sk, socket.tp));
     }
+}
+
+/// Rare, so it is a subprogram, which keeps all programs short.
+#[inline(never)]
+fn send_step(account: &mut Account, hook: Hook, softirq: bool, sk: Sock, tp: Kernel) -> u32 {
+    let mut call = Call::of(hook);
+    call.flags = FLAG_STEP;
+    call.softirq = softirq;
+    let before = account.last_seen();
+    output::event(account, &call, &before, Locked { sk, tp });
+    0
 }
 
 /// The account of a socket that has one, and the socket under its lock. Asked
@@ -126,21 +133,25 @@ pub fn traced(sk: Sock) -> Option<(&'static mut Account, Locked)> {
 pub fn leave(account: &mut Account, socket: Locked, mut call: Call, always: bool) {
     let sk = socket.sk;
     change!(account, |a| {
-        let (frame, entered) = a.leave(call.hook, &socket, now);
+        let left = a.leave(call.hook, &socket, now);
         let wanted = note_worst(a, socket);
         if a.depth != 0 {
             // What an outer call did is told by its own record.
-            if !always && !wanted && a.op_count <= u32::from(frame.ops_before) {
+            if !always && !wanted && a.op_count <= u32::from(left.frame.ops_before) {
                 return;
             }
         } else if !always && !wanted && a.op_count == 0 {
             sk.refresh(socket.tp, &mut a.last);
             return;
         }
-        if entered {
+        if left.entered {
             call.flags |= FLAG_ENTRY;
         }
-        output::event(a, &call, &frame.before, socket);
+        if left.booked_ns != 0 {
+            a.last_ns = left.booked_ns;
+            call.timed = true;
+        }
+        output::event(a, &call, &left.frame.before, socket);
     });
 }
 
@@ -170,8 +181,15 @@ pub fn note_worst(account: &mut Account, socket: Locked) -> bool {
         return false;
     }
     account.ledger.view_wanted = 0;
-    let view = &mut account.ledger.worst_view;
-    socket.sk.view_into(socket.tp, view);
-    view.untrimmed = socket.sk.untrimmed(view.snd_una);
+    core::hint::black_box(view_worst(account, socket.sk, socket.tp));
     true
+}
+
+/// As [`send_step`].
+#[inline(never)]
+fn view_worst(account: &mut Account, sk: Sock, tp: Kernel) -> u32 {
+    let view = &mut account.ledger.worst_view;
+    sk.view_into(tp, view);
+    view.untrimmed = sk.untrimmed(view.snd_una);
+    view.untrimmed
 }

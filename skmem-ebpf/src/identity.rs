@@ -1,8 +1,8 @@
 //! Who a socket is: addresses, namespace, cookie, the task that uses it.
 
 use aya_ebpf::helpers::{
-    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns,
-    generated::{bpf_get_current_cgroup_id, bpf_get_socket_cookie},
+    bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns,
+    generated::{bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_socket_cookie},
 };
 use skmem_common::{
     layout::ABSENT,
@@ -19,26 +19,32 @@ const AF_INET6: u16 = 10;
 /// Marks ids that are not the kernel's cookies.
 const OWN_ID: u64 = 1 << 63;
 
-/// Fills in who the socket is; false where it is no internet socket.
+/// Fills in what filters ask for beside addresses: the namespace, the inode,
+/// and, but in a walk, the current task.
 #[inline(always)]
-pub fn identify(sk: Sock, tp: Kernel, who: &mut Ident, walk: bool) -> bool {
-    if !addresses(sk, who) {
-        return false;
-    }
+pub fn place_and_task(sk: Sock, who: &mut Ident, walk: bool) {
     // SAFETY: offsets and types are those of the kernel's BTF.
     unsafe {
         let net: *const u8 = sk.load(offset!(net));
         who.netns = Kernel(net).load(offset!(net_inum));
     }
     who.inode = sk.inode();
-    if sk.is_mptcp(tp) {
-        who.flags |= IDENT_MPTCP;
-    }
     if !walk {
         let ids = bpf_get_current_pid_tgid();
         who.pid = (ids >> 32) as u32;
         who.tid = ids as u32;
-        who.comm = bpf_get_current_comm().unwrap_or_default();
+        // SAFETY: the helper writes those 16 bytes.
+        unsafe { bpf_get_current_comm((&raw mut who.comm).cast(), 16) };
+    }
+}
+
+/// Fills in the rest.
+#[inline(always)]
+pub fn identify(sk: Sock, tp: Kernel, who: &mut Ident, walk: bool) {
+    if sk.is_mptcp(tp) {
+        who.flags |= IDENT_MPTCP;
+    }
+    if !walk {
         // SAFETY: the helper takes nothing.
         let cgroup = unsafe { bpf_get_current_cgroup_id() };
         who.cgroup_lo = cgroup as u32;
@@ -46,15 +52,15 @@ pub fn identify(sk: Sock, tp: Kernel, who: &mut Ident, walk: bool) -> bool {
     }
     // SAFETY: the helper takes nothing.
     who.seen_ns = unsafe { bpf_ktime_get_ns() };
-    who.id = cookie(sk);
-    if who.id == 0 {
+    let id = cookie(sk);
+    if id == 0 {
         // SAFETY: the helper takes nothing.
         let cpu = u64::from(unsafe { bpf_get_smp_processor_id() });
         who.id = OWN_ID | (cpu << 48) | (who.seen_ns & 0xffff_ffff_ffff);
     } else {
+        who.id = id;
         who.flags |= IDENT_COOKIE;
     }
-    true
 }
 
 /// Fills in family, addresses and ports; false where it is no internet socket.

@@ -11,6 +11,7 @@ use aya_ebpf::{
 };
 use skmem_common::{
     hook::Hook,
+    layout::SLOTS_IN_HASH,
     record::{FLAG_LOCKLESS, IDENT_INHERITED, IDENT_V_FORCED, IDENT_V_SEEN},
 };
 
@@ -78,7 +79,7 @@ pub fn setsockopt_probe(ctx: ProbeContext) -> u32 {
     };
     let _ = ASKED.insert(&sk, &asked, 0);
     // Without socket storage the account is found by address, too.
-    if !maps::use_storage()
+    if maps::slots_in() == SLOTS_IN_HASH
         && let Some(account) = accounts::find_at(sk)
     {
         account.ident.so_sndbuf = asked.value;

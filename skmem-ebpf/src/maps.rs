@@ -10,7 +10,7 @@ use skmem_common::{
     account::{Account, Frame},
     filter::Filter,
     hook::HOOKS,
-    layout::{Offsets, Records},
+    layout::{Offsets, Records, SLOTS_NOWHERE},
 };
 
 /// `BPF_F_MMAPABLE`: user space reads the table without system calls.
@@ -114,9 +114,9 @@ pub static SHARED: Array<u32> = Array::with_max_entries(2, 0);
 static OFFSETS: Global<Offsets> = Global::new(Offsets::NONE);
 #[unsafe(no_mangle)]
 static FILTER: Global<Filter> = Global::new(NO_FILTER);
-/// 1: slots are in `SLOT_STORAGE`.
+/// Where sockets' slots are kept: `SLOTS_…` in [`skmem_common::layout`].
 #[unsafe(no_mangle)]
-static USE_STORAGE: Global<u32> = Global::new(0);
+static SLOTS_IN: Global<u32> = Global::new(SLOTS_NOWHERE);
 /// 1: `bpf_get_socket_cookie` takes a socket here (5.12 on).
 #[unsafe(no_mangle)]
 static USE_COOKIE: Global<u32> = Global::new(0);
@@ -130,9 +130,6 @@ static RX: Global<u32> = Global::new(0);
 /// 1: walks over sockets hold each one's lock (5.15 on).
 #[unsafe(no_mangle)]
 static LOCKED_WALK: Global<u32> = Global::new(0);
-/// 1: no program does anything.
-#[unsafe(no_mangle)]
-static EMPTY: Global<u32> = Global::new(0);
 
 const NO_FILTER: Filter = {
     // SAFETY: all of Filter is integers, for which 0 is a value.
@@ -161,24 +158,17 @@ pub fn filter() -> *const Filter {
     (&raw const FILTER).cast()
 }
 
-/// Whether slots are in socket storage. The verifier knows the answer and
-/// never walks the other branch.
+/// Where sockets' slots are kept. The verifier knows the answer and never walks
+/// the other branches.
 #[inline(always)]
-pub fn use_storage() -> bool {
-    USE_STORAGE.load() != 0
+pub fn slots_in() -> u32 {
+    SLOTS_IN.load()
 }
 
 /// Whether the kernel gives tracing programs a socket's cookie.
 #[inline(always)]
 pub fn use_cookie() -> bool {
     USE_COOKIE.load() != 0
-}
-
-/// Whether the programs are to do nothing, for the bench: the verifier then
-/// drops all of them but the loads of their arguments.
-#[inline(always)]
-pub fn empty() -> bool {
-    EMPTY.load() != 0
 }
 
 /// Whether walks over sockets hold each one's lock.

@@ -76,7 +76,7 @@ pub fn mem_schedule_exit(ctx: FExitContext) -> i32 {
             calls::note_worst(a, socket);
         }
         if maps::every_hook() {
-            output::event(a, &call, &before, socket);
+            output::unbooked_event(a, &call, &before, socket);
         } else {
             calls::flush(a, socket, Hook::MemSchedule, call.softirq);
         }
@@ -150,7 +150,7 @@ pub fn forced_schedule_entry(ctx: FEntryContext) -> i32 {
     call.softirq = true;
     calls::change!(account, |a| {
         let before = a.last_seen();
-        output::event(a, &call, &before, socket);
+        output::unbooked_event(a, &call, &before, socket);
     });
     0
 }

@@ -19,6 +19,7 @@ use skmem_common::{
 };
 
 use crate::{
+    calls,
     maps::{self, EVENTS},
     socket::{Kernel, Locked, Sock},
 };
@@ -30,22 +31,29 @@ const BPF_RB_FORCE_WAKEUP: u64 = 2;
 const WAKE_BYTES: u64 = 64 << 10;
 
 /// What a hook adds to a record.
+///
+/// In this order no 16 bytes in a row are 0 in most of them: LLVM would fill
+/// those in with `memset`, a loop over bytes that costs as much as a record's
+/// place in the ring.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Call {
+    /// `Event::truesize`.
+    pub truesize: u32,
+    /// `Event::kind`.
+    pub kind: u32,
     /// The function.
     pub hook: Hook,
     /// `FLAG_…`, less `FLAG_TASK`.
     pub flags: u8,
-    /// `Event::truesize`.
-    pub truesize: u32,
+    /// The call may be made in softirq, where the current task is anyone.
+    pub softirq: bool,
+    /// What it has done was booked at `Account::last_ns`.
+    pub timed: bool,
     /// `Event::arg`.
     pub arg: i32,
     /// `Event::ret`.
     pub ret: i32,
-    /// `Event::kind`.
-    pub kind: u32,
-    /// The call may be made in softirq, where the current task is anyone.
-    pub softirq: bool,
 }
 
 impl Call {
@@ -53,19 +61,21 @@ impl Call {
     #[inline(always)]
     pub fn of(hook: Hook) -> Self {
         Self {
+            truesize: 0,
+            kind: 0,
             hook,
             flags: 0,
-            truesize: 0,
+            softirq: false,
+            timed: false,
             arg: 0,
             ret: 0,
-            kind: 0,
-            softirq: false,
         }
     }
 }
 
 /// Sends a record of `call`, with the operations that await one, and keeps the
-/// socket's fields as the account's last.
+/// socket's fields as the account's last. What the call has done must be booked,
+/// so that the account has the fields that a hook glances at.
 ///
 /// A subprogram with all it needs by reference: the stack is 512 bytes for all
 /// callers together. It returns a number that is used, because the verifier
@@ -73,15 +83,28 @@ impl Call {
 /// result would be.
 #[inline(always)]
 pub fn event(account: &mut Account, call: &Call, before: &Before, socket: Locked) {
+    let seen = account.last_seen();
+    account.last.wmem_queued = seen.wmem_queued;
+    account.last.sndbuf = seen.sndbuf;
+    account.last.write_seq = seen.write_seq;
+    account.last.snd_una = seen.snd_una;
+    core::hint::black_box(send_event(account, call, before, socket.sk, socket.tp));
+}
+
+/// Likewise, of a hook that books nothing.
+#[inline(always)]
+pub fn unbooked_event(account: &mut Account, call: &Call, before: &Before, socket: Locked) {
+    socket.sk.glance_into(socket.tp, &mut account.last);
     core::hint::black_box(send_event(account, call, before, socket.sk, socket.tp));
 }
 
 #[inline(never)]
 fn send_event(account: &mut Account, call: &Call, before: &Before, sk: Sock, tp: Kernel) -> u32 {
-    // SAFETY: the helper takes nothing.
-    let now = unsafe { bpf_ktime_get_ns() };
-    sk.view_into(tp, &mut account.last);
-    account.last_ns = now;
+    if !call.timed {
+        account.last_ns = calls::now();
+    }
+    let now = account.last_ns;
+    sk.rest_into(tp, &mut account.last);
     if !maps::every_call() && !account.transition(call.hook, call.kind) {
         account.op_count = 0;
         return 0;
@@ -93,7 +116,7 @@ fn send_event(account: &mut Account, call: &Call, before: &Before, sk: Sock, tp:
     };
     if ids != 0 && account.last_tid != ids as u32 {
         account.last_tid = ids as u32;
-        task(account, now, ids);
+        core::hint::black_box(task(account, now, ids));
     }
     account.event_no = account.event_no.wrapping_add(1);
     let Some(counters) = maps::counters() else {
@@ -257,7 +280,7 @@ fn send_receive(account: &mut Account, hook: Hook, truesize: u32, softirq: bool)
     let now = unsafe { bpf_ktime_get_ns() };
     if ids != 0 && account.last_tid != ids as u32 {
         account.last_tid = ids as u32;
-        task(account, now, ids);
+        core::hint::black_box(task(account, now, ids));
     }
     account.event_no = account.event_no.wrapping_add(1);
     let Some(counters) = maps::counters() else {
@@ -291,18 +314,23 @@ fn send_receive(account: &mut Account, hook: Hook, truesize: u32, softirq: bool)
 }
 
 /// Sends who the socket is.
-#[inline(never)]
+#[inline(always)]
 pub fn opened(account: &mut Account) {
+    core::hint::black_box(send_open(account));
+}
+
+#[inline(never)]
+fn send_open(account: &mut Account) -> u32 {
     account.last_tid = account.ident.tid;
     account.event_no = account.event_no.wrapping_add(1);
     let Some(counters) = maps::counters() else {
-        return;
+        return 0;
     };
     counters.produced[Hook::Open as usize] += 1;
     let Some(mut room) = EVENTS.reserve_bytes(size_of::<Open>(), 0) else {
         counters.lost[Hook::Open as usize] += 1;
         account.lost += 1;
-        return;
+        return 0;
     };
     let to = room.as_mut_ptr().cast::<Open>();
     // SAFETY: a whole Open was reserved, 8-byte aligned; all of it is written.
@@ -315,20 +343,21 @@ pub fn opened(account: &mut Account) {
         (&raw mut (*to).view).write(account.last);
     }
     room.submit(wake(&mut counters.pending, size_of::<Open>()));
+    0
 }
 
 /// Sends which thread uses the socket now.
 #[inline(never)]
-fn task(account: &mut Account, now: u64, ids: u64) {
+fn task(account: &mut Account, now: u64, ids: u64) -> u32 {
     account.event_no = account.event_no.wrapping_add(1);
     let Some(counters) = maps::counters() else {
-        return;
+        return 0;
     };
     counters.produced[Hook::Task as usize] += 1;
     let Some(mut room) = EVENTS.reserve_bytes(size_of::<Task>(), 0) else {
         counters.lost[Hook::Task as usize] += 1;
         account.lost += 1;
-        return;
+        return 0;
     };
     let to = room.as_mut_ptr().cast::<Task>();
     // SAFETY: a whole Task was reserved, 8-byte aligned; all of it is written,
@@ -344,6 +373,7 @@ fn task(account: &mut Account, now: u64, ids: u64) {
         bpf_get_current_comm((&raw mut (*to).comm).cast(), 16);
     }
     room.submit(wake(&mut counters.pending, size_of::<Task>()));
+    0
 }
 
 /// The counter of a hook. The compiler knows that hooks fit and would drop the

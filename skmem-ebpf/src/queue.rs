@@ -89,8 +89,7 @@ pub fn mptcp_frag_exit(ctx: FExitContext) -> i32 {
 #[fentry]
 pub fn connect_entry(ctx: FEntryContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
-    let Some(socket) = sk.locked() else { return 0 };
-    if let Some(account) = accounts::find_or_open(socket) {
+    if let Some((account, socket)) = accounts::find_or_open(sk) {
         accounts::complete(sk, account);
         calls::enter_with(account, socket, Hook::Connect, 0, 0, false);
     }

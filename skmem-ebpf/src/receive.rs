@@ -32,8 +32,7 @@ pub fn queue_rcv_exit(ctx: FExitContext) -> i32 {
 #[btf_tracepoint]
 pub fn space_adjust(ctx: BtfTracePointContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
-    let Some(socket) = sk.locked() else { return 0 };
-    let Some(account) = accounts::find_or_open(socket) else {
+    let Some((account, socket)) = accounts::find_or_open(sk) else {
         return 0;
     };
     calls::change!(account, |a| {
@@ -62,8 +61,7 @@ fn accepted(sk: Sock) -> i32 {
     if sk.0.0.is_null() {
         return 0;
     }
-    let Some(socket) = sk.locked() else { return 0 };
-    if let Some(account) = accounts::find_or_open(socket) {
+    if let Some((account, socket)) = accounts::find_or_open(sk) {
         // Data may have arrived before the connection was accepted.
         calls::change!(account, |a| {
             look(a, socket);

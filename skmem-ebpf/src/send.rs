@@ -44,8 +44,7 @@ pub fn sendmsg_locked_entry(ctx: FEntryContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
     let msg = Kernel(ctx.arg(1));
     let size: i32 = ctx.arg(2);
-    let Some(socket) = sk.locked() else { return 0 };
-    let Some(account) = accounts::find_or_open(socket) else {
+    let Some((account, socket)) = accounts::find_or_open(sk) else {
         return 0;
     };
     let mut flags = 0;
@@ -82,8 +81,7 @@ pub fn sendmsg_locked_exit(ctx: FExitContext) -> i32 {
 pub fn sendpages_entry(ctx: FEntryContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
     let size: i32 = ctx.arg(3);
-    let Some(socket) = sk.locked() else { return 0 };
-    if let Some(account) = accounts::find_or_open(socket) {
+    if let Some((account, socket)) = accounts::find_or_open(sk) {
         calls::enter_with(account, socket, Hook::Sendpages, FRAME_SPLICE, size, false);
     }
     0
@@ -134,7 +132,7 @@ fn allocated(sk: Sock, size: i32, force: u32, skb: *const u8) {
             call.kind = force & 1;
             call.truesize = size_of_it;
             let before = a.last_seen();
-            output::event(a, &call, &before, socket);
+            output::unbooked_event(a, &call, &before, socket);
         } else {
             calls::flush(a, socket, Hook::AllocSkb, false);
         }

@@ -3,7 +3,7 @@
 
 use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_skc_to_tcp_sock};
 use skmem_common::{
-    account::{Look, PROBING_NO, PROBING_UNKNOWN, PROBING_YES, Seen},
+    account::{Look, PROBING_NO, PROBING_UNKNOWN, PROBING_YES},
     layout::ABSENT,
     receive::ReceiveView,
     record::View,
@@ -139,14 +139,27 @@ impl Sock {
     /// stack.
     #[inline(always)]
     pub fn view_into(self, tp: Kernel, to: &mut View) {
+        self.glance_into(tp, to);
+        self.rest_into(tp, to);
+    }
+
+    /// The part of it that hooks glance at.
+    #[inline(always)]
+    pub fn glance_into(self, tp: Kernel, to: &mut View) {
+        let (w, sndbuf, write_seq, snd_una) = Locked { sk: self, tp }.glance();
+        to.wmem_queued = w;
+        to.sndbuf = sndbuf;
+        to.write_seq = write_seq;
+        to.snd_una = snd_una;
+    }
+
+    /// The rest of it.
+    #[inline(always)]
+    pub fn rest_into(self, tp: Kernel, to: &mut View) {
         // SAFETY: offsets and types are those of the kernel's BTF.
         unsafe {
-            to.wmem_queued = self.load(offset!(wmem_queued));
-            to.sndbuf = self.load(offset!(sndbuf));
             to.forward_alloc = self.load(offset!(forward_alloc));
             to.wmem_alloc = self.load::<i32>(offset!(wmem_alloc)).wrapping_sub(1);
-            to.write_seq = tp.load(offset!(write_seq));
-            to.snd_una = tp.load(offset!(snd_una));
             to.snd_nxt = tp.load(offset!(snd_nxt));
             to.snd_wnd = tp.load(offset!(snd_wnd));
             to.mss = tp.load(offset!(mss_cache));
@@ -297,23 +310,20 @@ impl Look for Locked {
     }
 
     #[inline(always)]
-    fn seen(&self) -> Seen {
-        let (w, sndbuf, write_seq, snd_una) = self.glance();
+    fn locked(&self) -> u8 {
+        self.sk.userlocks() & SOCK_SNDBUF_LOCK
+    }
+
+    #[inline(always)]
+    fn state(&self) -> u8 {
         // SAFETY: as above.
-        unsafe {
-            Seen {
-                w,
-                sndbuf,
-                forward_alloc: self.forward_alloc(),
-                write_seq,
-                snd_una,
-                locked: self.sk.userlocks() & SOCK_SNDBUF_LOCK,
-                probing: self.probing(),
-                state: self.sk.load(offset!(state)),
-                reserved: 0,
-                tail: self.sk.load(offset!(write_queue) + 8),
-            }
-        }
+        unsafe { self.sk.load(offset!(state)) }
+    }
+
+    #[inline(always)]
+    fn tail(&self) -> u64 {
+        // SAFETY: as above; sk_buff_head is `next`, `prev`.
+        unsafe { self.sk.load(offset!(write_queue) + 8) }
     }
 }
 

@@ -44,7 +44,7 @@ impl Stream {
         }
     }
 
-    fn tick(&mut self) -> impl Fn() -> u64 + use<> {
+    fn tick(&mut self) -> impl Fn() -> u64 + Copy + use<> {
         self.clock += 1;
         let now = self.clock;
         move || now

@@ -10,7 +10,10 @@ use aya_log::EbpfLogger;
 use skmem_common::{
     filter::{BY_PID, Filter},
     hook::Hook,
-    layout::{Offsets, Records, SHARED_ENABLED, SHARED_OVERHEAD},
+    layout::{
+        ABSENT, Offsets, Records, SHARED_ENABLED, SHARED_OVERHEAD, SLOTS_IN_HASH, SLOTS_IN_STORAGE,
+        SLOTS_NOWHERE,
+    },
 };
 
 use crate::diag::empty_skb;
@@ -110,6 +113,19 @@ struct Bytes<T>(T);
 // SAFETY: used for Offsets and Filter only, which are plain numbers.
 unsafe impl<T: Copy + 'static> aya::Pod for Bytes<T> {}
 
+/// Where this kernel lets the programs keep sockets' slots.
+fn slots_in(options: &Options, here: &Symbols, offsets: &Offsets) -> u32 {
+    if options.empty {
+        SLOTS_NOWHERE
+    } else if !here.surely_has(symbols::STORAGE) {
+        SLOTS_IN_HASH
+    } else if offsets.bpf_storage == ABSENT {
+        SLOTS_IN_STORAGE
+    } else {
+        offsets.bpf_storage
+    }
+}
+
 impl Tracer {
     /// Loads and attaches what the running kernel allows. Nothing is traced
     /// until [`Tracer::enable`].
@@ -148,10 +164,9 @@ impl Tracer {
         let offsets: Bytes<Offsets> = Bytes(types.offsets());
         let filter = Bytes(options.filter);
         let flags = [
-            u32::from(here.surely_has(symbols::STORAGE)),
+            slots_in(options, &here, &offsets.0),
             u32::from(here.surely_has(symbols::COOKIE)),
             options.records as u32,
-            u32::from(options.empty),
             u32::from(here.surely_has(symbols::LOCKED_WALK)),
             u32::from(options.rx),
         ];
@@ -167,12 +182,11 @@ impl Tracer {
             .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
             .override_global("OFFSETS", &offsets, true)
             .override_global("FILTER", &filter, true)
-            .override_global("USE_STORAGE", &flags[0], true)
+            .override_global("SLOTS_IN", &flags[0], true)
             .override_global("USE_COOKIE", &flags[1], true)
             .override_global("RECORDS", &flags[2], true)
-            .override_global("LOCKED_WALK", &flags[4], true)
-            .override_global("EMPTY", &flags[3], true)
-            .override_global("RX", &flags[5], true)
+            .override_global("LOCKED_WALK", &flags[3], true)
+            .override_global("RX", &flags[4], true)
             .override_global("AYA_LOG_LEVEL", &level, true)
             .map_max_entries("ACCOUNTS", slots)
             .map_max_entries("FREE_SLOTS", slots)

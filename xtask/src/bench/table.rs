@@ -1,9 +1,16 @@
 //! What `skmem bench --json` printed, as Markdown.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+
+/// Runs a send from which on a program has a line of its own.
+const OFTEN: f64 = 0.1;
+
+/// So many programs are named with what the verifier walked.
+const LARGEST: usize = 6;
 
 /// What one kernel came to.
 pub(super) struct Results {
@@ -32,7 +39,6 @@ enum Line {
     },
     Verifier {
         program: String,
-        function: String,
         instructions: u32,
     },
     Event {
@@ -50,8 +56,6 @@ struct Cost {
     range_ns: [u64; 2],
     added_ns: i64,
     ratio: f64,
-    ns_per_mb: u64,
-    sends_per_s: u64,
     bytes_per_s: u64,
     events_per_send: f64,
     lost: u64,
@@ -71,56 +75,138 @@ impl Results {
         Ok(Self { json, lines })
     }
 
-    /// The tables.
+    /// The tables, machine by machine.
     pub(super) fn markdown(&self) -> String {
-        let mut text = String::new();
-        let mut head = String::new();
-        for line in &self.lines {
-            let wanted = match line {
-                Line::Machine {
-                    kernel,
-                    cpus,
-                    rounds,
-                    sends,
-                } => {
-                    let unit = if *cpus == 1 {
-                        "-icount: 1 ns is 1 instruction"
-                    } else {
-                        "ordinary clock, software emulation"
-                    };
-                    let (s, r) = (plural(*cpus), plural(*rounds));
-                    _ = write!(
-                        text,
-                        "\n#### {kernel}, {cpus} vCPU{s}, {unit}; median of {rounds} round{r} of {sends} sends\n"
-                    );
-                    head.clear();
-                    continue;
-                }
-                Line::Cost(cost) => format!(
-                    "\n**{}, {} bytes a send**\n\n\
-                     | mode | ns a send | range | over nothing | ratio | ns a MB | sends/s | MB/s | events a send | lost | reader's ns a send |\n\
-                     |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
-                    cost.load, cost.write_size
-                ),
-                Line::Program { mode, .. } => format!(
-                    "\n**Programs: {mode}** (`bpf_stats_enabled`, which adds to each run; 1,024 bytes in lockstep)\n\n\
-                     | program | on | runs a send | ns a run |\n|---|---|--:|--:|\n"
-                ),
-                Line::Verifier { .. } => "\n**Verifier**\n\n\
-                     | program | on | instructions walked |\n|---|---|--:|\n"
-                    .to_owned(),
-                Line::Event { .. } => "\n**Reading side**\n\n\
-                     | step | ns an event |\n|---|--:|\n"
-                    .to_owned(),
-            };
-            if head != wanted {
-                text.push_str(&wanted);
-                head = wanted;
-            }
-            text.push_str(&row(line));
-        }
-        text
+        self.lines
+            .chunk_by(|_, line| !matches!(line, Line::Machine { .. }))
+            .map(section)
+            .collect()
     }
+}
+
+/// What one machine came to.
+fn section(lines: &[Line]) -> String {
+    let mut text = String::new();
+    let mut head = String::new();
+    for line in lines {
+        let wanted = match line {
+            Line::Machine {
+                kernel,
+                cpus,
+                rounds,
+                sends,
+            } => {
+                let unit = if *cpus == 1 {
+                    "-icount: 1 ns is 1 instruction"
+                } else {
+                    "ordinary clock, software emulation"
+                };
+                let (s, r) = (plural(*cpus), plural(*rounds));
+                _ = write!(
+                    text,
+                    "\n#### {kernel}, {cpus} vCPU{s}, {unit}; median of {rounds} round{r} of {sends} sends\n"
+                );
+                continue;
+            }
+            Line::Cost(cost) => format!(
+                "\n**{}, {} bytes a send**\n\n\
+                 | mode | ns a send | range | over nothing | ratio | MB/s | events a send | lost | reader's ns a send |\n\
+                 |---|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+                cost.load, cost.write_size
+            ),
+            // A table of their own each, below.
+            Line::Program { .. } | Line::Verifier { .. } => continue,
+            Line::Event { .. } => "\n**Reading side**\n\n\
+                 | step | ns an event |\n|---|--:|\n"
+                .to_owned(),
+        };
+        if head != wanted {
+            text.push_str(&wanted);
+            head = wanted;
+        }
+        text.push_str(&row(line));
+    }
+    text.push_str(&programs(lines));
+    text.push_str(&verifier(lines));
+    text
+}
+
+/// What the kernel timed: a line a program, a column a mode. Programs of rare paths are left out.
+fn programs(lines: &[Line]) -> String {
+    let mut modes: Vec<&str> = Vec::new();
+    let mut rows: Vec<(&str, &str, f64)> = Vec::new();
+    let mut cells: HashMap<(&str, &str), u64> = HashMap::new();
+    for line in lines {
+        let Line::Program {
+            mode,
+            program,
+            function,
+            runs_per_send,
+            ns_per_run,
+        } = line
+        else {
+            continue;
+        };
+        if *runs_per_send < OFTEN {
+            continue;
+        }
+        if !modes.contains(&mode.as_str()) {
+            modes.push(mode);
+        }
+        if !rows.iter().any(|(known, ..)| known == program) {
+            rows.push((program, function, *runs_per_send));
+        }
+        cells.insert((program, mode), *ns_per_run);
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = "\n**Programs**: ns a run (`bpf_stats_enabled`, which adds to each run; 1,024 bytes in lockstep)\n\n\
+                    | program | on | runs a send |"
+        .to_owned();
+    for mode in &modes {
+        _ = write!(text, " {mode} |");
+    }
+    _ = writeln!(text, "\n|---|---|--:|{}", "--:|".repeat(modes.len()));
+    for (program, function, runs) in rows {
+        _ = write!(text, "| {program} | `{function}` | {runs:.2} |");
+        for mode in &modes {
+            let ns = cells.get(&(program, *mode));
+            _ = write!(text, " {} |", ns.map_or("–".into(), |ns| grouped(*ns)));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// What the verifier walked, in all and of those that it walks most of.
+fn verifier(lines: &[Line]) -> String {
+    let mut walked: Vec<(&str, u64)> = Vec::new();
+    for line in lines {
+        if let Line::Verifier {
+            program,
+            instructions,
+        } = line
+        {
+            walked.push((program, u64::from(*instructions)));
+        }
+    }
+    if walked.is_empty() {
+        return String::new();
+    }
+    walked.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    let all: u64 = walked.iter().map(|(_, n)| n).sum();
+    let most: Vec<String> = walked
+        .iter()
+        .take(LARGEST)
+        .map(|(program, n)| format!("{program} {}", grouped(*n)))
+        .collect();
+    format!(
+        "\n**Verifier**: {} instructions walked for {} programs; the most for {}.\n",
+        grouped(all),
+        walked.len(),
+        most.join(", ")
+    )
 }
 
 /// `page` with a kernel's tables in their place: between `<!-- measured KERNEL -->` and `<!-- end -->`.
@@ -141,39 +227,19 @@ pub(super) fn inserted(page: &str, kernel: &str, tables: &str) -> Result<String>
 
 fn row(line: &Line) -> String {
     match line {
-        Line::Machine { .. } => String::new(),
+        Line::Machine { .. } | Line::Program { .. } | Line::Verifier { .. } => String::new(),
         Line::Cost(c) => format!(
-            "| {} | {} | {}–{} | {} | {:.3} | {} | {} | {:.1} | {:.2} | {} | {} |\n",
+            "| {} | {} | {}–{} | {} | {:.3} | {:.1} | {:.2} | {} | {} |\n",
             c.mode,
             grouped(c.ns_per_send),
             grouped(c.range_ns[0]),
             grouped(c.range_ns[1]),
             signed(c.added_ns),
             c.ratio,
-            grouped(c.ns_per_mb),
-            grouped(c.sends_per_s),
             c.bytes_per_s as f64 / 1e6,
             c.events_per_send,
             grouped(c.lost),
             grouped(c.reader_ns_per_send),
-        ),
-        Line::Program {
-            program,
-            function,
-            runs_per_send,
-            ns_per_run,
-            ..
-        } => format!(
-            "| {program} | `{function}` | {runs_per_send:.2} | {} |\n",
-            grouped(*ns_per_run)
-        ),
-        Line::Verifier {
-            program,
-            function,
-            instructions,
-        } => format!(
-            "| {program} | `{function}` | {} |\n",
-            grouped(u64::from(*instructions))
         ),
         Line::Event { step, ns_per_event } => format!("| {step} | {ns_per_event:.0} |\n"),
     }
@@ -211,22 +277,41 @@ mod tests {
     const SAMPLE: &str = r#"{"kind":"machine","kernel":"6.12.1","cpus":1,"rounds":3,"sends":1000}
 {"kind":"cost","load":"lockstep","write_size":1024,"mode":"nothing attached","ns_per_send":18063,"range_ns":[18060,18070],"added_ns":0,"ratio":1.0,"ns_per_mb":17639648,"sends_per_s":55362,"bytes_per_s":56690688,"events_per_send":0.0,"lost":0,"reader_ns_per_send":0}
 {"kind":"cost","load":"lockstep","write_size":1024,"mode":"traced","ns_per_send":26040,"range_ns":[26000,26100],"added_ns":7977,"ratio":1.4416,"ns_per_mb":25429688,"sends_per_s":38402,"bytes_per_s":39323648,"events_per_send":2.21,"lost":0,"reader_ns_per_send":2000}
+{"kind":"program","mode":"empty","program":"ack_exit","function":"tcp_ack","runs_per_send":2.0,"ns_per_run":80}
+{"kind":"program","mode":"traced","program":"ack_entry","function":"tcp_ack","runs_per_send":2.0,"ns_per_run":1235}
+{"kind":"program","mode":"traced","program":"ack_exit","function":"tcp_ack","runs_per_send":2.0,"ns_per_run":648}
+{"kind":"program","mode":"traced","program":"destroy","function":"tcp_destroy_sock","runs_per_send":0.001,"ns_per_run":577}
 {"kind":"verifier","program":"ack_exit","function":"tcp_ack","instructions":1234567}
+{"kind":"verifier","program":"ack_entry","function":"tcp_ack","instructions":2000000}
+{"kind":"machine","kernel":"6.12.1","cpus":2,"rounds":1,"sends":1000}
 "#;
 
     #[test]
     fn a_table_a_load() {
         let text = Results::read(SAMPLE.to_owned()).unwrap().markdown();
         assert_eq!(text.matches("**lockstep, 1024 bytes a send**").count(), 1);
-        assert!(text.contains("| traced | 26,040 | 26,000–26,100 | +7,977 | 1.442 | 25,429,688 | 38,402 | 39.3 | 2.21 | 0 | 2,000 |"), "{text}");
         assert!(
-            text.contains("| ack_exit | `tcp_ack` | 1,234,567 |"),
+            text.contains(
+                "| traced | 26,040 | 26,000–26,100 | +7,977 | 1.442 | 39.3 | 2.21 | 0 | 2,000 |"
+            ),
             "{text}"
         );
         assert!(
             text.contains("1 vCPU, -icount: 1 ns is 1 instruction"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_line_a_program_and_a_column_a_mode() {
+        let text = Results::read(SAMPLE.to_owned()).unwrap().markdown();
+        let table = "| program | on | runs a send | empty | traced |\n|---|---|--:|--:|--:|\n\
+                     | ack_exit | `tcp_ack` | 2.00 | 80 | 648 |\n\
+                     | ack_entry | `tcp_ack` | 2.00 | – | 1,235 |\n\n";
+        assert!(text.contains(table), "{text}");
+        let verifier = "3,234,567 instructions walked for 2 programs; the most for ack_entry 2,000,000, ack_exit";
+        assert!(text.contains(verifier), "{text}");
+        assert!(text.ends_with("1 round of 1000 sends\n"), "{text}");
     }
 
     #[test]
