@@ -74,7 +74,7 @@ fn shaken() -> Result<(), Failed> {
     let mut check = Check::default();
     let before = leftovers::State::read();
     let traffic = Traffic::start()?;
-    let arguments = ["explain", "--records", "--all", "--json", "--ring", "256K"];
+    let arguments = ["explain", "--records", "--all", "--json", "--ring", "32K"];
     let mut one = Process::skmem(&arguments)?;
     let mut other = Process::skmem(&["explain", "--all"])?;
     one.attached()?;
@@ -116,10 +116,10 @@ fn told(check: &mut Check, verdicts: &[Value]) {
             &Value::from(0),
         );
         let because = verdict["incomplete_because"].to_string();
-        if verdict["complete"] == Value::from(true) {
+        if verdict["complete"] == true {
             complete += 1;
         }
-        if verdict["lost_events"] != Value::from(0) {
+        if verdict["lost_events"] != 0 {
             lossy += 1;
             check.that(because.contains("found the ring full"), || {
                 format!("socket {id}: records are lost, and the verdict says: {because}")
