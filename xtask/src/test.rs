@@ -30,6 +30,9 @@ const IN_GUEST: &str = "/usr/local/bin/skmem-vm-tests";
 /// Tests of what skmem writes with the programs that read it: DuckDB, and a browser.
 const OUTSIDE: &str = "skmem-user/outside-tests";
 
+/// How the trials are told of `--rounds`.
+const ROUNDS: &str = "SKMEM_TEST_ROUNDS";
+
 /// Options of `cargo xtask test`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -45,6 +48,9 @@ pub(crate) struct Options {
     /// Stop a kernel's tests after this long
     #[arg(long, value_name = "SECONDS", default_value_t = 3000)]
     timeout: u64,
+    /// Attach and detach so often in the trials of doing no harm, and leave out each hook and each field in turn
+    #[arg(long, value_name = "N")]
+    rounds: Option<u32>,
     /// Run only tests whose names contain this
     #[arg(value_name = "FILTER")]
     filter: Option<String>,
@@ -293,9 +299,12 @@ fn in_vms(setup: &Setup, options: &Options, kernels: &[String]) -> Vec<Row> {
 fn in_vm(vm: &Vm, options: &Options, prefix: &str) -> Result<Tally> {
     let mut argv = vec![IN_GUEST.to_owned(), "--test-threads=1".to_owned()];
     argv.extend(options.filter.clone());
+    let rounds = options.rounds;
     let job = Job {
         argv,
-        env: vec![("RUST_BACKTRACE".into(), "1".into())],
+        env: std::iter::once(("RUST_BACKTRACE".into(), "1".into()))
+            .chain(rounds.map(|n| (ROUNDS.into(), n.to_string())))
+            .collect(),
         send_out: false,
         terminal: None,
     };

@@ -10,7 +10,11 @@ use anyhow::{Context as _, Result};
 use skmem_common::filter::BY_PID;
 use tokio::process::{Child, Command};
 
-use crate::kernel::tracer;
+use crate::kernel::{rights::Rights, tracer};
+
+mod user;
+
+use user::User;
 
 /// Traces what this process starts: its children are traced from their birth.
 pub fn follow_children(tracing: &mut tracer::Options) {
@@ -19,7 +23,7 @@ pub fn follow_children(tracing: &mut tracer::Options) {
     tracing.follow = true;
 }
 
-/// Starts it; None where there is none. It ends with the handle.
+/// Starts it, under sudo as the user who called that; None where there is none. It ends with the handle.
 ///
 /// # Errors
 /// Where it cannot be run.
@@ -27,12 +31,24 @@ pub fn start(command: &[String]) -> Result<Option<Child>> {
     let [program, arguments @ ..] = command else {
         return Ok(None);
     };
-    Command::new(program)
-        .args(arguments)
-        .kill_on_drop(true)
+    let mut command = Command::new(program);
+    command.args(arguments).kill_on_drop(true);
+    if let Some(user) = User::who_called_sudo() {
+        user.becomes(&mut command);
+    }
+    command
         .spawn()
         .with_context(|| format!("cannot run {program:?}"))
         .map(Some)
+}
+
+/// What ending it needs.
+#[must_use]
+pub fn rights(command: &[String]) -> Rights {
+    match !command.is_empty() && User::who_called_sudo().is_some() {
+        true => Rights::KILL,
+        false => Rights::empty(),
+    }
 }
 
 /// Waits for its end; for ever where there is none.

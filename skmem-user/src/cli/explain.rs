@@ -84,6 +84,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let (namespaces, inodes) = options.filters.older();
     session.adopt(namespaces, &inodes);
     let mut child = command::start(&options.command)?;
+    session.drop_rights(command::rights(&options.command))?;
     if child.is_none() && options.duration.is_none() && !options.until_blocked {
         eprintln!("skmem: watching; Ctrl-C explains what was seen");
     }

@@ -10,14 +10,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
-use skmem_common::{
-    filter::{
-        BY_CGROUP, BY_COMM, BY_DADDR, BY_DPORT, BY_NETNS, BY_PID, BY_SADDR, BY_SPORT, Filter,
-        Prefix,
-    },
-    hook::Hook,
+use skmem_common::filter::{
+    BY_CGROUP, BY_COMM, BY_DADDR, BY_DPORT, BY_NETNS, BY_PID, BY_SADDR, BY_SPORT, Filter, Prefix,
 };
 
+use super::hide::Hide;
 use crate::{
     diag::{
         netns,
@@ -65,9 +62,8 @@ pub struct Filters {
     #[arg(long, value_name = "N", default_value_t = 4096, help_heading = "Resources",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_sockets: u32,
-    /// Leave out a hook, to see what it is good for
-    #[arg(long, value_name = "FUNCTION", value_parser = hook, hide = true)]
-    pub without_hook: Vec<Hook>,
+    #[command(flatten)]
+    pub hide: Hide,
 }
 
 impl Filters {
@@ -124,7 +120,8 @@ impl Filters {
             pids: self.pid.clone(),
             ring_bytes: self.ring,
             max_sockets: self.max_sockets,
-            without: self.without_hook.clone(),
+            without: self.hide.without_hook.clone(),
+            without_fields: self.hide.without_field.clone(),
             rx: self.rx,
             ..tracer::Options::default()
         })
@@ -292,14 +289,6 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
         _ => (text, 1),
     };
     digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit))
-}
-
-fn hook(text: &str) -> Result<Hook, String> {
-    Hook::ALL
-        .iter()
-        .copied()
-        .find(|h| h.name() == text)
-        .ok_or_else(|| format!("no hook is called {text:?}"))
 }
 
 /// A cgroup's id and its depth below the root of the hierarchy.

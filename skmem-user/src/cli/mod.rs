@@ -22,6 +22,7 @@ mod explain;
 mod export;
 mod fields;
 pub(crate) mod filters;
+mod hide;
 mod plot;
 pub(crate) mod record;
 mod recorded;

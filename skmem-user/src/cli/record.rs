@@ -23,12 +23,13 @@ use super::{
     session::Session,
 };
 use crate::{
-    kernel::tracer,
+    kernel::{rights::Rights, tracer},
     recording::{Meta, parts::Parts},
 };
 use disk::{Disk, Limits};
 use flight::Flight;
 use progress::Progress;
+use sink::Sink;
 use tape::Tape;
 use trigger::Trigger;
 
@@ -153,8 +154,10 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let (namespaces, inodes) = options.filters.older();
     session.adopt(namespaces, &inodes);
     let meta = about::meta(&session, &tracing, options.filters.named());
-    let mut tape = begin(&options, &mut session, parts, meta)?;
+    let sink = sink(&options, parts, &meta)?;
     let mut child = command::start(&options.command)?;
+    session.drop_rights(command::rights(&options.command) | options.rights())?;
+    let mut tape = begin(&options, &mut session, sink, meta)?;
     let mut progress = Progress::new();
     if child.is_none() && options.duration.is_none() && !progress.is_shown() {
         eprintln!("skmem: recording until Ctrl-C");
@@ -230,29 +233,52 @@ fn ready(output: &Path, force: bool) -> Result<Parts> {
     Ok(parts)
 }
 
-/// The recording that was asked for.
-fn begin(options: &Options, session: &mut Session, parts: Parts, mut meta: Meta) -> Result<Tape> {
+impl Options {
+    /// What writing needs later: files that are made while it goes on may lie where root may not write without.
+    fn rights(&self) -> Rights {
+        match self.rotate.is_some() || self.flight.is_some() {
+            true => Rights::DAC_OVERRIDE,
+            false => Rights::empty(),
+        }
+    }
+}
+
+/// Where the recording goes: its first file is there then.
+fn sink(options: &Options, parts: Parts, meta: &Meta) -> Result<Box<dyn Sink>> {
+    if let Some(keep) = options.flight {
+        let most = options.max_size.unwrap_or(FLIGHT_MEMORY);
+        return Ok(Box::new(Flight::new(parts, keep, most)));
+    }
+    let limits = Limits {
+        rotate: options.rotate,
+        most: options.max_size,
+    };
     let name = options.output.display();
-    let tape = match options.flight {
+    match Disk::create(parts, meta, limits) {
+        Ok(disk) => Ok(Box::new(disk)),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            bail!("cannot write {name}: no such directory")
+        }
+        Err(e) => Err(e).context(format!("cannot write {name}")),
+    }
+}
+
+/// The recording that was asked for: starts the thread that writes.
+fn begin(
+    options: &Options,
+    session: &mut Session,
+    sink: Box<dyn Sink>,
+    mut meta: Meta,
+) -> Result<Tape> {
+    let (every, changed_only) = match options.flight {
         Some(keep) => {
             meta.flight_ns = u64::try_from(keep.as_nanos()).unwrap_or(u64::MAX);
-            let most = options.max_size.unwrap_or(FLIGHT_MEMORY);
-            let sink = Box::new(Flight::new(parts, keep, most));
-            Tape::start(session, sink, meta, Flight::segment(keep), false)
+            (Flight::segment(keep), false)
         }
-        None => {
-            let limits = Limits {
-                rotate: options.rotate,
-                most: options.max_size,
-            };
-            Disk::create(parts, &meta, limits)
-                .and_then(|disk| Tape::start(session, Box::new(disk), meta, CHECKPOINT, true))
-        }
+        None => (CHECKPOINT, true),
     };
-    tape.map_err(|e| match e.kind() {
-        ErrorKind::NotFound => anyhow::anyhow!("cannot write {name}: no such directory"),
-        _ => anyhow::Error::new(e).context(format!("cannot write {name}")),
-    })
+    Tape::start(session, sink, meta, every, changed_only)
+        .with_context(|| format!("cannot write {}", options.output.display()))
 }
 
 /// A session that `demo` records.

@@ -16,7 +16,6 @@ use skmem_common::{
 
 use crate::{
     collect::{decode::Record, reader::Reader},
-    diag::owners::{Owners, command_name},
     explain::{Source, Verdict},
     kernel::{
         counters, system,
@@ -25,6 +24,10 @@ use crate::{
     model::replay::Replay,
     recording::{End, HookTotal, KEEP_CLOSED, Kept, Totals, Worst},
 };
+use holders::Holders;
+
+mod holders;
+mod rights;
 
 /// How often closed sockets are collected.
 const HARVEST: Duration = Duration::from_millis(500);
@@ -44,6 +47,7 @@ pub struct Session {
     /// Most records that can lie in the ring.
     room: usize,
     namespaces: Vec<PathBuf>,
+    holders: Holders,
 }
 
 impl Session {
@@ -87,6 +91,7 @@ impl Session {
             release: system::release(),
             room: options.ring_bytes.next_power_of_two() as usize / size_of::<Task>(),
             namespaces: Vec::new(),
+            holders: Holders::default(),
         })
     }
 
@@ -200,7 +205,7 @@ impl Session {
     /// All that is known now, but for the hooks' counters.
     fn gather(&self) -> End {
         let mut open: Vec<_> = self.tracer.table().accounts().collect();
-        name_holders(&mut open);
+        self.holders.name(&mut open);
         let open = open.into_iter().map(|account| Kept {
             stream_agrees: self.agrees(&account),
             account,
@@ -327,24 +332,6 @@ impl Session {
             self.closed.push(kept);
         }
         Ok(())
-    }
-}
-
-/// Fills in whose the sockets are that nobody has used since they were
-/// adopted.
-fn name_holders(accounts: &mut [Box<Account>]) {
-    let unknown = |account: &Account| account.ident.pid == 0 && account.ident.inode != 0;
-    if !accounts.iter().any(|account| unknown(account)) {
-        return;
-    }
-    let owners = Owners::read().unwrap_or_default();
-    for account in accounts.iter_mut().filter(|account| unknown(account)) {
-        if let Some(held) = owners.of(account.ident.inode).next() {
-            account.ident.pid = held.pid;
-            let name = command_name(held.pid);
-            let name = &name.as_bytes()[..name.len().min(15)];
-            account.ident.comm[..name.len()].copy_from_slice(name);
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use skmem_common::layout::Records;
 use super::{Usage, duration, filters::Filters, interrupted, session::Session, style};
 use crate::{
     collect::decode::Record,
-    kernel::counters::Totals,
+    kernel::{counters::Totals, rights::Rights},
     model::replay::Replay,
     render::{self, Style},
 };
@@ -53,6 +53,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let mut session = Session::start(&tracing)?;
     let (namespaces, inodes) = options.filters.older();
     session.adopt(namespaces, &inodes);
+    session.drop_rights(Rights::empty())?;
     let mut lines = Lines::new(&options)?;
     let end = async {
         match options.duration {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
-use skmem_common::layout::{FIELDS, Offsets};
+use skmem_common::layout::{ABSENT, FIELDS, Offsets};
 
 use super::{KernelError, Result, btf_vet, plan};
 
@@ -136,6 +136,28 @@ impl KernelBtf {
             missing,
             parameters,
         })
+    }
+
+    /// Does without a field, by its name in [`FIELDS`], as if this kernel lacked it.
+    ///
+    /// # Errors
+    /// Where skmem cannot do without it, or knows none of that name.
+    pub fn hide(&mut self, field: &str) -> Result<()> {
+        let Some((name, ty, path, cost)) = FIELDS.iter().find(|(name, ..)| *name == field) else {
+            return Err(KernelError::NoField {
+                field: field.to_owned(),
+            });
+        };
+        let field = format!("{ty}.{path}");
+        let slot = self.offsets.slot(name).filter(|_| !cost.is_empty());
+        let Some(slot) = slot else {
+            return Err(KernelError::NoField { field });
+        };
+        let had = std::mem::replace(slot, ABSENT);
+        if had != ABSENT && *cost != "nothing" {
+            self.missing.push(MissingField { field, cost });
+        }
+        Ok(())
     }
 
     /// Offsets of all fields.

@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     io::{self, Read as _},
-    os::fd::AsRawFd as _,
+    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -18,6 +18,7 @@ use super::{
     Result,
     errors::{internal, refused},
 };
+use crate::diag::netns;
 
 /// See [`super::tracer::Tracer::walk`].
 ///
@@ -61,12 +62,14 @@ pub(super) fn walk(
     Ok(notes)
 }
 
-/// Walks the sockets of one network namespace: in a thread, which enters it.
+/// Walks the sockets of one network namespace: in a thread, which enters it where it is not ours (which needs
+/// CAP_SYS_ADMIN even for ours).
 fn walk_one(link: IterLink, namespace: &Path) -> io::Result<()> {
     let entered = File::open(namespace)?;
+    let ours = entered.metadata()?.ino() == netns::own()?.inode;
     let walker = std::thread::spawn(move || {
         // SAFETY: the descriptor is open; only this thread changes namespace.
-        if unsafe { libc::setns(entered.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
+        if !ours && unsafe { libc::setns(entered.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
             return Err(io::Error::last_os_error());
         }
         let mut walk = link.into_file().map_err(io::Error::other)?;

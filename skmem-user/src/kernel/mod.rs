@@ -10,6 +10,7 @@
 //! * [`table`]: the sockets' accounts, as the programs keep them
 //! * [`ring`]: the records, as bytes
 //! * [`counters`]: records made, lost, runs skipped
+//! * [`rights`]: what this process may do, and giving that up
 //! * [`checkup`]: what this machine allows, for `skmem doctor`
 //! * [`system`]: release, clock, capabilities, limits
 
@@ -21,6 +22,7 @@ pub mod counters;
 mod errors;
 mod existing;
 pub mod plan;
+pub mod rights;
 pub mod ring;
 pub mod symbols;
 pub mod system;

@@ -57,6 +57,8 @@ pub struct Options {
     pub empty: bool,
     /// Hooks to leave out.
     pub without: Vec<Hook>,
+    /// Fields to do without, by their names in [`skmem_common::layout::FIELDS`].
+    pub without_fields: Vec<String>,
     /// Let the programs tell of rare paths, on stderr.
     pub verbose: bool,
 }
@@ -73,6 +75,7 @@ impl Default for Options {
             rx: false,
             empty: false,
             without: Vec::new(),
+            without_fields: Vec::new(),
             verbose: false,
         }
     }
@@ -135,7 +138,10 @@ impl Tracer {
     /// cannot be attached.
     pub fn load(options: &Options) -> Result<Self> {
         system::lift_memlock();
-        let types = KernelBtf::running()?;
+        let mut types = KernelBtf::running()?;
+        for field in &options.without_fields {
+            types.hide(field)?;
+        }
         let here = Symbols::running();
         let mut without = options.without.clone();
         let observe = options.records == Records::Hooks;
@@ -154,8 +160,7 @@ impl Tracer {
         notes.extend(
             plan.missing
                 .iter()
-                .filter(|hook| !Plan::is_expected_missing(**hook))
-                .filter(|hook| !options.without.contains(hook))
+                .filter(|hook| !Plan::is_expected_missing(**hook) || options.without.contains(hook))
                 .filter(|hook| observe || !OBSERVE.contains(hook))
                 .filter(|hook| options.rx || !RECEIVE.contains(hook))
                 .map(|hook| format!("no {} in this kernel: {}", hook.name(), cost(*hook))),

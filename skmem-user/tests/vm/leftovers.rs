@@ -1,4 +1,4 @@
-//! What must not stay behind: programs, namespaces, settings, and words of the kernel.
+//! What must not stay behind: programs, maps, links, namespaces, settings, and words of the kernel.
 
 use std::{
     collections::BTreeSet,
@@ -37,12 +37,16 @@ impl State {
 pub fn check(before: &State) -> Result<(), Failed> {
     let mut check = Check::default();
     let started = Instant::now();
-    let mut programs = programs();
-    while !programs.is_empty() && started.elapsed() < PATIENCE {
+    let mut loaded = loaded();
+    while !loaded.is_empty() && started.elapsed() < PATIENCE {
         thread::sleep(Duration::from_millis(100));
-        programs = self::programs();
+        loaded = self::loaded();
     }
-    check.equal("BPF programs still loaded", programs, Vec::new());
+    check.equal(
+        "BPF programs, maps and links still loaded",
+        loaded,
+        Vec::new(),
+    );
     let after = State::read();
     check.equal("tcp_mem", after.tcp_mem, before.tcp_mem.clone());
     check.equal("network links", after.links, before.links.clone());
@@ -64,17 +68,29 @@ pub fn check(before: &State) -> Result<(), Failed> {
     check.done()
 }
 
-fn programs() -> Vec<String> {
-    aya::programs::loaded_programs()
-        .map(|program| match program {
-            Ok(program) => format!(
-                "{} {}",
-                program.id(),
-                program.name_as_str().unwrap_or("(no name)")
-            ),
-            Err(error) => error.to_string(),
-        })
-        .collect()
+/// The machine of these tests has none but ours.
+fn loaded() -> Vec<String> {
+    let programs = aya::programs::loaded_programs().map(|program| match program {
+        Ok(program) => format!(
+            "program {} {}",
+            program.id(),
+            program.name_as_str().unwrap_or("(no name)")
+        ),
+        Err(error) => error.to_string(),
+    });
+    let maps = aya::maps::loaded_maps().map(|map| match map {
+        Ok(map) => format!(
+            "map {} {}",
+            map.id(),
+            map.name_as_str().unwrap_or("(no name)")
+        ),
+        Err(error) => error.to_string(),
+    });
+    let links = aya::programs::loaded_links().map(|link| match link {
+        Ok(link) => format!("link {}", link.id()),
+        Err(error) => error.to_string(),
+    });
+    programs.chain(maps).chain(links).collect()
 }
 
 fn names(directory: impl AsRef<Path>) -> BTreeSet<String> {

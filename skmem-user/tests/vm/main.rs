@@ -14,7 +14,10 @@
 //! * [`binary`]: the shipped program, from outside
 //! * [`recording`]: recordings: the same answer as live, and what cuts them short
 //! * [`ring`]: a ring that is too small
-//! * [`ablation`]: a hook left out
+//! * [`ablation`]: hooks and fields left out
+//! * [`harm`]: what ends skmem, or happens beside it, does no harm
+//! * [`rights`]: few rights, and none in the end
+//! * [`process`], [`traffic`]: what those two are made of
 //! * [`aggregate`]: accounts without a record of each call
 //! * [`docs`]: what the docs say of this kernel
 //! * [`filters`]: which sockets are traced
@@ -34,10 +37,13 @@ mod check;
 mod docs;
 mod filters;
 mod formulas;
+mod harm;
 mod leftovers;
+mod process;
 mod receive;
 mod recording;
 mod report;
+mod rights;
 mod ring;
 #[path = "../support/schema.rs"]
 mod schema;
@@ -45,6 +51,7 @@ mod selftest;
 mod sender;
 mod snapshot;
 mod sums;
+mod traffic;
 mod truth;
 mod verdict;
 
@@ -80,6 +87,8 @@ fn main() -> ExitCode {
     trials.extend(binary::trials());
     trials.extend(snapshot::trials());
     trials.extend(recording::trials());
+    trials.extend(rights::trials());
+    trials.extend(harm::trials());
     trials.push(Trial::test("end::nothing-is-left-behind", move || {
         leftovers::check(&before)
     }));

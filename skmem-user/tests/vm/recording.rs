@@ -54,16 +54,16 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// A directory that goes with the test.
-struct Room(PathBuf);
+pub struct Room(pub PathBuf);
 
 impl Room {
-    fn new(name: &str) -> Result<Self, Failed> {
+    pub fn new(name: &str) -> Result<Self, Failed> {
         let path = std::env::temp_dir().join(format!("skmem-test-{name}-{}", std::process::id()));
         fs::create_dir_all(&path)?;
         Ok(Self(path))
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
@@ -84,7 +84,7 @@ impl Drop for Ended {
     }
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().expect("names of tests are plain")
 }
 
@@ -104,7 +104,7 @@ fn record(arguments: &[&str], role: &str) -> Result<Command, Failed> {
 }
 
 /// What `skmem report FILE` says with more arguments, as JSON.
-fn report(check: &mut Check, file: &Path, arguments: &[&str]) -> Result<Vec<Value>, Failed> {
+pub fn report(check: &mut Check, file: &Path, arguments: &[&str]) -> Result<Vec<Value>, Failed> {
     let mut all = vec!["report", text(file), "--json"];
     all.extend(arguments);
     let output = skmem(&all)?;

@@ -1,12 +1,18 @@
 //! A ring that is too small: records are lost and counted, and the account is as exact as ever.
 
-use std::path::Path;
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    time::Duration,
+};
 
 use libtest_mimic::{Failed, Trial};
 use skmem::{
     kernel::tracer,
     workload::{Driver, Options},
 };
+use skmem_common::ledger::Standing;
 
 use crate::{
     bench::{Bench, failed},
@@ -15,9 +21,16 @@ use crate::{
     formulas, sums, truth, verdict,
 };
 
+/// Writes that nobody reads a record of: far more than fit.
+const STARVED: usize = 200;
+/// Writes after that, each of them read.
+const RECOVERED: usize = 5;
+/// For the last acknowledgement to come.
+const PAUSE: Duration = Duration::from_millis(100);
+
 pub fn trials() -> Vec<Trial> {
     vec![Trial::test(
-        "ring::a-tiny-ring-loses-records-and-no-byte",
+        "ring::a-tiny-ring-loses-records-and-no-byte-and-recovers",
         tiny,
     )]
 }
@@ -109,5 +122,76 @@ fn tiny() -> Result<(), Failed> {
         formulas::every_socket(&mut check, &account);
     }
     bench.every_record_is_accounted_for(&mut check);
+    bench.forget(&bench.accounts())?;
+    recovery(&mut bench, &mut check)?;
     check.done()
+}
+
+/// Nobody reads while a connection writes; then the reader is back: it knows how many records are missing, and goes on
+/// from the kernel's account.
+fn recovery(bench: &mut Bench, check: &mut Check) -> Result<(), Failed> {
+    bench.tracer.add_pid(std::process::id()).map_err(failed)?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut client = TcpStream::connect(listener.local_addr()?)?;
+    let (mut server, _) = listener.accept()?;
+    let port = client.local_addr()?.port();
+    let mut room = [0; 1000];
+    // Each is acknowledged before the next: after it is read, the client's queue is empty.
+    let mut exchange = || -> Result<(), Failed> {
+        client.write_all(&[b's'; 1000])?;
+        Ok(server.read_exact(&mut room)?)
+    };
+    let account = |bench: &Bench| {
+        let all = bench.accounts();
+        let ours = all.into_iter().find(|a| a.ident.sport == port);
+        ours.ok_or_else(|| Failed::from("no account of our connection"))
+    };
+    exchange()?;
+    bench.wait(PAUSE);
+    let before = account(bench)?;
+    check.equal("lost before the reader stops", before.lost, 0);
+    for _ in 0..STARVED {
+        exchange()?;
+    }
+    bench.wait(PAUSE);
+    exchange()?;
+    bench.wait(PAUSE);
+    let gap = account(bench)?;
+    check.that(gap.lost > 0, || "the ring was never full".into());
+    let id = gap.ident.id;
+    let missed = bench.tape.replay.socket(id).map(|s| s.missed);
+    check.equal(
+        "records missing by their numbers, and lost by the account",
+        missed,
+        Some(u64::from(gap.lost)),
+    );
+    check.equal("replay over a gap", bench.tape.replay.agrees(&gap), None);
+    let verdict = verdict::of(&gap, true);
+    check.equal("the verdict is complete", verdict.complete, false);
+    check.equal(
+        "lost events in the verdict",
+        verdict.lost_events,
+        u64::from(gap.lost),
+    );
+
+    bench.tape.replay.checkpoint(&gap);
+    for _ in 0..RECOVERED {
+        exchange()?;
+        bench.wait(PAUSE);
+    }
+    let after = account(bench)?;
+    check.equal("lost after the reader is back", after.lost, gap.lost);
+    check.that(after.event_no > gap.event_no, || {
+        "no record after the gap".into()
+    });
+    sums::check(check, &after);
+    let told = bench.tape.replay.socket(id).map(|s| &s.ledger.now);
+    let bytes = |standing: &Standing| (standing.w, standing.total.map(|t| (t.bytes, t.count)));
+    check.equal(
+        "w and all causes, by replay from the kernel's account on, and as the kernel has them",
+        told.map(bytes),
+        Some(bytes(&after.ledger.now)),
+    );
+    bench.every_record_is_accounted_for(check);
+    Ok(())
 }

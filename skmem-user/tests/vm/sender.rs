@@ -1,5 +1,5 @@
 //! This program in another role: a command for `skmem explain -- CMD`, which goes over its limit and ends with a code
-//! of its own; or one for `skmem record -- CMD`, which sends as fast as it can.
+//! of its own when its stdin does; or one for `skmem record -- CMD`, which sends as fast as it can.
 
 use std::{
     env,
@@ -76,5 +76,5 @@ fn overfill() -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    io::copy(&mut io::stdin(), &mut io::sink()).map(drop)
 }

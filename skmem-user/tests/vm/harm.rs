@@ -1,0 +1,204 @@
+//! skmem never harms its host: whatever ends it or happens beside it, the traffic goes on as it was, and nothing stays
+//! behind.
+//!
+//! `cargo xtask test --vm --rounds N harm::` attaches and detaches N times; loading the programs takes 15 s where the
+//! kernel is emulated, so without that it is once.
+
+use std::{fs, path::Path, process::Command, thread, time::Duration};
+
+use libtest_mimic::{Failed, Trial};
+use rustix::process::Signal;
+use serde_json::Value;
+use skmem::workload::{Driver, Options};
+
+use crate::{
+    binary::{contract, ended, objects},
+    case::SKMEM,
+    check::Check,
+    leftovers,
+    process::{self, Process},
+    sender,
+    traffic::Traffic,
+};
+
+/// How often to attach and detach; set by `cargo xtask test --rounds`.
+pub const ROUNDS: &str = "SKMEM_TEST_ROUNDS";
+/// Moments at which a skmem that loads its programs is killed.
+const LOADING: [Duration; 3] = [
+    Duration::from_millis(200),
+    Duration::from_millis(1500),
+    Duration::from_secs(4),
+];
+const ONE_CPU: &str = "/sys/devices/system/cpu/cpu1/online";
+const CGROUP: &str = "/sys/fs/cgroup/skmem-harm";
+const HOUR: i64 = 3600;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("harm::attached-and-detached-under-load", rounds),
+        Trial::test("harm::killed-starved-and-shaken", shaken),
+    ]
+}
+
+/// All sockets are traced, and the traffic with them.
+fn rounds() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let before = leftovers::State::read();
+    let rounds = std::env::var(ROUNDS).map_or(Ok(1), |n| n.parse())?;
+    let traffic = Traffic::start()?;
+    for after in LOADING {
+        let mut one = Process::skmem(&["explain"])?;
+        thread::sleep(after);
+        one.kill()?;
+    }
+    for round in 0..rounds {
+        let mut one = Process::skmem(&["explain", "--json"])?;
+        one.attached()?;
+        traffic.moves_on(20)?;
+        // Killed while it traces, or asked to end.
+        if round % 2 == 0 {
+            one.kill()?;
+            continue;
+        }
+        one.signal(Signal::INT)?;
+        ended(&mut check, "skmem explain", &one.output()?, 0);
+    }
+    traffic.moves_on(20)?;
+    traffic.end(&mut check);
+    check.done()?;
+    leftovers::check(&before)
+}
+
+/// Two at once; one is killed at its end, and with the other is done what a host may do to it.
+fn shaken() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let before = leftovers::State::read();
+    let traffic = Traffic::start()?;
+    let arguments = ["explain", "--records", "--all", "--json", "--ring", "32K"];
+    let mut one = Process::skmem(&arguments)?;
+    let mut other = Process::skmem(&["explain", "--all"])?;
+    one.attached()?;
+    other.attached()?;
+    traffic.moves_on(20)?;
+    other.signal(Signal::INT)?;
+    thread::sleep(Duration::from_millis(30));
+    other.kill()?;
+
+    // The reader starves.
+    one.signal(Signal::STOP)?;
+    traffic.moves_on(300)?;
+    one.signal(Signal::CONT)?;
+    namespace_goes(&mut check)?;
+    cgroup_goes(&mut check)?;
+    cpu_goes(&traffic)?;
+    clock_jumps(&traffic)?;
+    // A connection all of whose records were read.
+    traffic.moves_on(250)?;
+    one.signal(Signal::INT)?;
+    let output = one.output()?;
+    traffic.end(&mut check);
+    ended(&mut check, "skmem explain", &output, 0);
+    let verdicts = objects(&mut check, &output);
+    told(&mut check, &verdicts);
+    check.done()?;
+    leftovers::check(&before)
+}
+
+/// Accounts are exact whatever came; a socket whose records were lost is said to be incomplete, and why.
+fn told(check: &mut Check, verdicts: &[Value]) {
+    let (mut lossy, mut complete) = (0, 0);
+    for verdict in verdicts {
+        contract(check, verdict);
+        let id = &verdict["socket"]["id"];
+        check.equal(
+            format_args!("socket {id}: unattributed"),
+            &verdict["unattributed"],
+            &Value::from(0),
+        );
+        let because = verdict["incomplete_because"].to_string();
+        if verdict["complete"] == true {
+            complete += 1;
+        }
+        if verdict["lost_events"] != 0 {
+            lossy += 1;
+            check.that(because.contains("found the ring full"), || {
+                format!("socket {id}: records are lost, and the verdict says: {because}")
+            });
+        }
+    }
+    eprintln!(
+        "tests: {} sockets, {lossy} with lost records, {complete} complete",
+        verdicts.len()
+    );
+    check.that(lossy > 0, || {
+        "a reader that was stopped lost no record".into()
+    });
+    check.that(complete > 0, || {
+        "no socket has all of its records: the reader never caught up".into()
+    });
+}
+
+/// Network namespaces with sockets and links in them end with the process that made them.
+fn namespace_goes(check: &mut Check) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut driver = runtime
+        .block_on(async { Driver::spawn(Path::new(SKMEM), "article", &Options::default()) })?;
+    let ready = runtime.block_on(driver.ready())?;
+    runtime.block_on(driver.go())?;
+    runtime.block_on(driver.settled())?;
+    drop(driver);
+    let gone = process::wait_for(|| process::is_over(&process::status(ready.pid)));
+    check.that(gone, || "the namespace's process does not end".into());
+    Ok(())
+}
+
+/// A cgroup is removed while the sockets of its last process are still traced.
+fn cgroup_goes(check: &mut Check) -> Result<(), Failed> {
+    fs::create_dir(CGROUP)?;
+    let done = (|| {
+        let mut command = Command::new(std::env::current_exe()?);
+        let mut sender = Process::start(command.env(sender::ROLE, format!("{}60", sender::BULK)))?;
+        fs::write(format!("{CGROUP}/cgroup.procs"), sender.pid().to_string())?;
+        thread::sleep(Duration::from_secs(1));
+        sender.kill().map(drop)
+    })();
+    let removed = process::wait_for(|| fs::remove_dir(CGROUP).is_ok());
+    check.that(removed, || format!("{CGROUP} cannot be removed"));
+    done
+}
+
+/// The second CPU is taken away, with what the programs have counted there, and comes back.
+fn cpu_goes(traffic: &Traffic) -> Result<(), Failed> {
+    fs::write(ONE_CPU, "0")?;
+    let moved = traffic.moves_on(20);
+    fs::write(ONE_CPU, "1")?;
+    moved?;
+    traffic.moves_on(20)
+}
+
+/// The clock on the wall goes ahead by an hour, and back.
+fn clock_jumps(traffic: &Traffic) -> Result<(), Failed> {
+    shift(HOUR)?;
+    let moved = traffic.moves_on(20);
+    shift(-HOUR)?;
+    moved
+}
+
+fn shift(seconds: i64) -> Result<(), Failed> {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `now` is ours, and outlives both calls.
+    let result = unsafe {
+        libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now);
+        now.tv_sec += seconds;
+        libc::clock_settime(libc::CLOCK_REALTIME, &raw const now)
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error().into()),
+    }
+}

@@ -1,0 +1,230 @@
+//! Few rights, and none in the end: what skmem needs to start, what it keeps, and what it hands on.
+
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    os::unix::process::CommandExt as _,
+    process::{Command, Stdio},
+};
+
+use libtest_mimic::{Failed, Trial};
+use rustix::{
+    fs::Mode,
+    process::{Signal, umask},
+    thread::{
+        CapabilitySet, CapabilitySets, Gid, Uid, configure_capability_in_ambient_set,
+        set_capabilities, set_keep_capabilities, set_thread_gid, set_thread_groups, set_thread_uid,
+    },
+};
+use serde_json::Value;
+
+use crate::{
+    binary::{contract, ended, objects, skmem},
+    case::{self, SKMEM},
+    check::Check,
+    process::{self, Process, is_over, status},
+    recording::{Room, report, text},
+    sender,
+};
+
+/// A user who is nobody in particular.
+const SOMEBODY: u32 = 1234;
+/// All sets of a thread's capabilities but the bounding one, which limits and gives nothing.
+const SETS: [&str; 4] = ["CapInh", "CapPrm", "CapEff", "CapAmb"];
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("rights::two-capabilities-suffice-and-go", few),
+        Trial::test("rights::under-sudo-the-command-is-the-users", sudo),
+    ]
+}
+
+/// What starting takes.
+fn needed() -> CapabilitySet {
+    let both = CapabilitySet::BPF | CapabilitySet::PERFMON;
+    match case::kernel() < (5, 11) {
+        // Maps are locked memory there.
+        true => both | CapabilitySet::SYS_RESOURCE,
+        false => both,
+    }
+}
+
+/// What stays: before 5.19 bpf(2) wants it even to read a counter (Debian sets kernel.unprivileged_bpf_disabled).
+fn kept() -> CapabilitySet {
+    match case::kernel() < (5, 19) {
+        true => CapabilitySet::BPF,
+        false => CapabilitySet::empty(),
+    }
+}
+
+/// This program as a command that goes over its limit, and waits for its stdin's end.
+fn watched(arguments: &[&str]) -> Result<Command, Failed> {
+    let mut command = Command::new(SKMEM);
+    command
+        .args(arguments)
+        .arg("--")
+        .arg(std::env::current_exe()?)
+        .env(sender::ROLE, sender::OVERFILL)
+        .stdin(Stdio::piped());
+    Ok(command)
+}
+
+/// Somebody with these capabilities, for a program that is about to be run.
+fn becomes_somebody(with: CapabilitySet) -> io::Result<()> {
+    set_keep_capabilities(true)?;
+    set_thread_groups(&[])?;
+    set_thread_gid(Gid::from_raw(SOMEBODY))?;
+    set_thread_uid(Uid::from_raw(SOMEBODY))?;
+    let sets = CapabilitySets {
+        effective: with,
+        permitted: with,
+        inheritable: with,
+    };
+    set_capabilities(None, sets)?;
+    for one in with.iter() {
+        configure_capability_in_ambient_set(one, true)?;
+    }
+    // Whatever mode skmem gives its files is theirs.
+    umask(Mode::empty());
+    Ok(())
+}
+
+/// No thread of the process has more than that, nor may it gain any.
+fn gave_up(check: &mut Check, pid: u32, all_but: CapabilitySet) -> Result<(), Failed> {
+    let want = format!("{:016x}", all_but.bits());
+    let none = "0".repeat(16);
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let tid = thread?.file_name().into_string().unwrap_or_default();
+        let status = status(format_args!("{pid}/task/{tid}"));
+        let name = &status["Name"];
+        for set in SETS {
+            let want = match set {
+                "CapPrm" | "CapEff" => &want,
+                _ => &none,
+            };
+            check.equal(
+                format_args!("{set} of thread {name} after attaching"),
+                &status[set],
+                want,
+            );
+        }
+        check.equal(
+            format_args!("NoNewPrivs of thread {name}"),
+            status["NoNewPrivs"].as_str(),
+            "1",
+        );
+    }
+    Ok(())
+}
+
+fn few() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let room = Room::new("rights")?;
+    chown(&room.0, Some(SOMEBODY), Some(SOMEBODY))?;
+    let file = room.file("run.skm");
+    let mut command = watched(&["record", "-o", text(&file)])?;
+    let needed = needed();
+    // SAFETY: between fork and exec it makes system calls, and no allocation.
+    unsafe { command.pre_exec(move || becomes_somebody(needed)) };
+    let mut skmem_too = Process::start(&mut command)?;
+    skmem_too.attached()?;
+    // The thread that writes has started, too.
+    process::wait_for(|| threads(skmem_too.pid()) > 1);
+    gave_up(&mut check, skmem_too.pid(), kept())?;
+    let ours = status(skmem_too.pid());
+    check.equal("Uid", ours["Uid"].split('\t').next(), Some("1234"));
+    // The command has what it would have had without skmem.
+    let theirs = status(skmem_too.child()?);
+    check.equal(
+        "CapEff of CMD",
+        &theirs["CapEff"],
+        &format!("{:016x}", needed.bits()),
+    );
+    check.equal("NoNewPrivs of CMD", theirs["NoNewPrivs"].as_str(), "0");
+    let output = skmem_too.output()?;
+    ended(&mut check, "skmem record", &output, sender::CODE.into());
+
+    let about = fs::metadata(&file)?;
+    let mode = about.permissions().mode() & 0o7777;
+    check.equal("mode of the recording", format!("{mode:o}"), "600".into());
+    check.equal("its owner", about.uid(), SOMEBODY);
+    let verdicts = report(&mut check, &file, &["--all"])?;
+    check.that(!verdicts.is_empty(), || "no socket".into());
+    for verdict in &verdicts {
+        contract(&mut check, verdict);
+        check.equal("complete", &verdict["complete"], &Value::from(true));
+        check.equal("unattributed", &verdict["unattributed"], &Value::from(0));
+        no_address(&mut check, "a verdict", verdict);
+    }
+    let events = skmem(&["export", text(&file), "--format", "json"])?;
+    ended(&mut check, "skmem export", &events, 0);
+    let events = objects(&mut check, &events);
+    check.that(events.len() > 10, || format!("{} events", events.len()));
+    for event in &events {
+        no_address(&mut check, "an event", event);
+    }
+    check.done()
+}
+
+fn threads(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
+}
+
+/// Kernel memory lies in the upper half of the address space, and its offsets from the top are large.
+fn no_address(check: &mut Check, what: &str, value: &Value) {
+    match value {
+        Value::Object(object) => object.values().for_each(|v| no_address(check, what, v)),
+        Value::Array(list) => list.iter().for_each(|v| no_address(check, what, v)),
+        Value::Number(number) => {
+            let high = number.as_u64().is_some_and(|n| n >= 0xffff_0000_0000_0000);
+            let low = number.as_i64().is_some_and(|n| n < -0x1_0000_0000);
+            check.that(!high && !low, || {
+                format!("{what} has a number like a kernel address: {number}")
+            });
+        }
+        Value::String(text) => {
+            let address = text.to_ascii_lowercase().split("ffff").skip(1).any(|rest| {
+                rest.len() >= 12 && rest.bytes().take(12).all(|b| b.is_ascii_hexdigit())
+            });
+            check.that(!address, || {
+                format!("{what} has text like a kernel address: {text}")
+            });
+        }
+        _ => {}
+    }
+}
+
+/// `sudo skmem explain -- CMD`.
+fn sudo() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let mut command = watched(&["explain", "--json"])?;
+    command
+        .env("SUDO_UID", SOMEBODY.to_string())
+        .env("SUDO_GID", "4321")
+        .env("SUDO_USER", "somebody");
+    let mut skmem_too = Process::start(&mut command)?;
+    skmem_too.attached()?;
+    gave_up(&mut check, skmem_too.pid(), kept() | CapabilitySet::KILL)?;
+    let child = skmem_too.child()?;
+    let theirs = status(child);
+    let all_four = |id: &str| [id; 4].join("\t");
+    check.equal("Uid of CMD", &theirs["Uid"], &all_four("1234"));
+    check.equal("Gid of CMD", &theirs["Gid"], &all_four("4321"));
+    check.equal("groups of CMD", theirs["Groups"].trim(), "4321");
+    check.equal("CapEff of CMD", &theirs["CapEff"], &"0".repeat(16));
+    check.equal("NoNewPrivs of CMD", theirs["NoNewPrivs"].as_str(), "0");
+    // Long enough for CMD to go over its limit; then skmem ends it, though it is another user's.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    skmem_too.signal(Signal::TERM)?;
+    let gone = process::wait_for(|| is_over(&status(child)));
+    check.that(gone, || "CMD outlives skmem".into());
+    let output = skmem_too.output()?;
+    ended(&mut check, "skmem explain", &output, 0);
+    let verdicts = objects(&mut check, &output);
+    check.equal("sockets over their limit", verdicts.len(), 1);
+    for verdict in &verdicts {
+        contract(&mut check, verdict);
+        check.equal("unattributed", &verdict["unattributed"], &Value::from(0));
+    }
+    check.done()
+}
