@@ -22,6 +22,7 @@
 //! * [`leftovers`]: what must not stay behind
 //! * [`snapshot`]: `skmem snapshot` beside `ss` and the kernel's own numbers
 //! * [`selftest`]: wrong accounts are found out
+//! * [`soak`]: connections that come and go: nothing grows, nothing fills
 //! * [`report`]: lines for the table that `xtask` prints
 
 mod ablation;
@@ -31,6 +32,7 @@ mod binary;
 mod case;
 mod causes;
 mod check;
+mod churn;
 mod docs;
 mod filters;
 mod formulas;
@@ -44,6 +46,7 @@ mod schema;
 mod selftest;
 mod sender;
 mod snapshot;
+mod soak;
 mod sums;
 mod truth;
 mod verdict;
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
     trials.extend(binary::trials());
     trials.extend(snapshot::trials());
     trials.extend(recording::trials());
+    trials.extend(soak::trials());
     trials.push(Trial::test("end::nothing-is-left-behind", move || {
         leftovers::check(&before)
     }));
