@@ -163,18 +163,20 @@ fn files(directory: PathBuf, extension: Option<&str>) -> Vec<Vec<u8>> {
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
-/// Good input of a target.
+/// Good input of a target, and what `cargo xtask fuzz` once found.
 fn seeds(target: &Target) -> Vec<Vec<u8>> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    match target.name {
+    let mut seeds = files(here.join("../fuzz/seeds").join(target.name), None);
+    seeds.extend(match target.name {
         "ss" => files(here.join("tests/ss"), None),
         "recording" => files(here.join("tests/recordings"), Some("skm")),
         "recording-mended" => files(here.join("tests/recordings"), Some("skm"))
             .iter()
             .map(|bytes| fuzz::flat(bytes))
             .collect(),
-        name => files(here.join("../fuzz/seeds").join(name), None),
-    }
+        _ => Vec::new(),
+    });
+    seeds
 }
 
 /// Runs it, and looks at the memory that it took.
@@ -242,6 +244,22 @@ tests! {
     btf_files: "btf",
     filters: "filter",
     netlink_replies: "netlink",
+}
+
+/// A file of `cargo xtask fuzz` for each, and none besides; and each has the right name in it.
+#[test]
+fn every_target_can_be_fuzzed() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/fuzz_targets");
+    let manifest = fs::read_to_string(directory.join("../Cargo.toml")).unwrap();
+    for target in fuzz::TARGETS {
+        let file = directory.join(format!("{}.rs", target.name));
+        let source = fs::read_to_string(&file).unwrap_or_default();
+        let call = format!("skmem_fuzz::target!(\"{}\");", target.name);
+        assert!(source.contains(&call), "{}", file.display());
+        let name = format!("name = \"{}\"", target.name);
+        assert!(manifest.contains(&name), "{name}");
+    }
+    assert_eq!(files(directory, None).len(), fuzz::TARGETS.len());
 }
 
 #[test]

@@ -1,12 +1,32 @@
-//! `cargo xtask check`: formatting and lints, as CI wants them.
+//! `cargo xtask check`: formatting and lints, as CI wants them; and what skmem is made of, where that is asked for.
 
 use anyhow::{Result, bail};
+use clap::Args;
 
-use crate::setup::Setup;
-use crate::{process, rust};
+use crate::setup::{CARGO_DENY, Setup};
+use crate::{paths, process, rust};
+
+/// Options of `cargo xtask check`.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Instead of formatting and lints: licences, sources and doubles of all dependencies, by cargo-deny and deny.toml
+    #[arg(long)]
+    supply_chain: bool,
+    /// With --supply-chain: also faults that are known of them, from the RustSec database, which is fetched with git
+    #[arg(long, requires = "supply_chain")]
+    advisories: bool,
+}
+
+/// Runs what was asked for.
+pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
+    if options.supply_chain {
+        return supply_chain(setup, options.advisories);
+    }
+    lints(setup)
+}
 
 /// Runs rustfmt and clippy over the workspace. The eBPF crate is for another target: its own build checks it.
-pub(crate) fn run(setup: &Setup) -> Result<u8> {
+fn lints(setup: &Setup) -> Result<u8> {
     setup.build_tools()?;
     let clippy = [
         "clippy",
@@ -19,11 +39,32 @@ pub(crate) fn run(setup: &Setup) -> Result<u8> {
         "-D",
         "warnings",
     ];
-    for arguments in [&["fmt", "--all", "--check"][..], &clippy] {
+    let targets = ["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"];
+    for arguments in [&["fmt", "--all", "--check"][..], &targets, &clippy] {
         eprintln!("check: cargo {}", arguments.join(" "));
         let status = process::foreground(rust::cargo().args(arguments))?;
         if !status.success() {
             bail!("`cargo {}` found something, see above", arguments.join(" "));
+        }
+    }
+    Ok(0)
+}
+
+/// Runs cargo-deny over the workspace and over that of the fuzz targets.
+fn supply_chain(setup: &Setup, advisories: bool) -> Result<u8> {
+    let deny = setup.program(&CARGO_DENY)?;
+    for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
+        let mut command = rust::run(&deny.to_string_lossy());
+        command
+            .args(["--locked", "--manifest-path"])
+            .arg(paths::root().join(manifest))
+            .args(["check", "--config"])
+            .arg(paths::root().join("deny.toml"))
+            .args(["licenses", "bans", "sources"])
+            .args(advisories.then_some("advisories"));
+        eprintln!("check: {manifest}: {}", process::shown(&command));
+        if !process::foreground(&mut command)?.success() {
+            bail!("cargo-deny found something in {manifest}, see above");
         }
     }
     Ok(0)

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::setup::Setup;
-use crate::{bench, check, demo, kernels, setup, test, vm};
+use crate::{bench, check, demo, fuzz, kernels, setup, soak, test, vm};
 
 /// Tasks around skmem: preparing a machine, booting test VMs, the demo, the tests.
 ///
@@ -42,8 +42,12 @@ enum Task {
     Test(test::Options),
     /// Measure what tracing costs: in VMs whose clock counts instructions, and on this machine
     Bench(bench::Options),
-    /// Check formatting and lints
-    Check,
+    /// Give the decoders of bytes from outside to libFuzzer
+    Fuzz(fuzz::Options),
+    /// Trace connections that come and go as fast as they can, and see that nothing grows or fills
+    Soak(soak::Options),
+    /// Check formatting and lints; with --supply-chain, what skmem is made of
+    Check(check::Options),
 }
 
 /// Runs the task; the code is that of the process.
@@ -56,6 +60,8 @@ pub(crate) fn run(cli: Cli) -> Result<u8> {
         Task::Demo(options) => demo::run(&setup, &options),
         Task::Test(options) => test::run(&setup, &options),
         Task::Bench(options) => bench::run(&setup, &options),
-        Task::Check => check::run(&setup),
+        Task::Fuzz(options) => fuzz::run(&setup, &options),
+        Task::Soak(options) => soak::run(&setup, &options),
+        Task::Check(options) => check::run(&setup, &options),
     }
 }

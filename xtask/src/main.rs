@@ -1,4 +1,4 @@
-//! skmem's own tasks: `cargo xtask setup`, `vm`, `demo`, `test`, `check`, `kernels`.
+//! skmem's own tasks: `cargo xtask setup`, `vm`, `demo`, `test`, `fuzz`, `soak`, `check`, `kernels`.
 //!
 //! This crate builds on any stable Rust from 1.95 on, and installs the pinned toolchain that the rest of the workspace
 //! needs. Nothing here is part of what skmem ships.
@@ -9,6 +9,7 @@ mod cli;
 mod debian;
 mod demo;
 mod error;
+mod fuzz;
 mod guest;
 mod kernels;
 mod paths;
@@ -16,6 +17,7 @@ mod process;
 mod progress;
 mod rust;
 mod setup;
+mod soak;
 mod test;
 mod vm;
 

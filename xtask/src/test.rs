@@ -25,7 +25,7 @@ const KERNELS: &[&str] = &["5.10", "6.1", "6.12", "7.2"];
 const MACHINES: usize = 4;
 
 /// Where the tests are in the guest.
-const IN_GUEST: &str = "/usr/local/bin/skmem-vm-tests";
+pub(crate) const IN_GUEST: &str = "/usr/local/bin/skmem-vm-tests";
 
 /// Tests of what skmem writes with the programs that read it: DuckDB, and a browser.
 const OUTSIDE: &str = "skmem-user/outside-tests";

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 
-use super::{print, report::cookie, style};
+use super::{print, report::cookie, style, tell};
 use crate::{
     collect::decode::Record,
     explain::{
@@ -79,7 +79,7 @@ fn side(file: &Path, wanted: Option<u64>) -> Result<Side> {
     let context = |e: RecordingError| anyhow!(e).context(format!("cannot compare {name}"));
     let (outcome, recording) = outcome(open).map_err(context)?;
     if let Some(damage) = recording.damage() {
-        eprintln!("skmem: {name} {damage}");
+        tell(&format!("{name} {damage}"));
     }
     let meta = recording.meta().clone();
     let verdicts = |at_end| {

@@ -1,6 +1,6 @@
 //! `skmem doctor`: can this machine be traced, and what would be missing.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::Args;
@@ -21,6 +21,7 @@ moment, and taken out again.
 Examples:
   skmem doctor
   skmem doctor --json | jq -r '.findings[] | select(.state != \"good\") | .consequence'
+  skmem doctor --btf vmlinux.btf    would it work on the kernel that this is from?
 
 Exit status: 0 where everything can be traced, 3 where something is lost, 4 where nothing can be
 traced; 1 for a failure, 2 for wrong usage.")]
@@ -28,6 +29,10 @@ pub struct Options {
     /// Load nothing: only look
     #[arg(long)]
     no_load: bool,
+    /// Look at the types in this file instead of this machine: fields and functions of another kernel, whose
+    /// /sys/kernel/btf/vmlinux it is
+    #[arg(long, value_name = "FILE", conflicts_with = "no_load")]
+    btf: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -43,9 +48,12 @@ struct Answer<'a> {
 /// Runs it.
 ///
 /// # Errors
-/// Where stdout cannot be written to.
+/// Where stdout cannot be written to, or a file is no BTF.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let findings = checkup::checkup(!options.no_load);
+    let (findings, place) = match &options.btf {
+        Some(file) => (checkup::checkup_of(file)?, "on a kernel with these types"),
+        None => (checkup::checkup(!options.no_load), "here"),
+    };
     let state = checkup::overall(&findings);
     if options.json {
         let answer = Answer {
@@ -55,7 +63,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         };
         print(&format!("{}\n", serde_json::to_string(&answer)?))?;
     } else {
-        print(&render::doctor(&findings, &style()))?;
+        print(&render::doctor(&findings, place, &style()))?;
     }
     Ok(ExitCode::from(match state {
         State::Good => 0,

@@ -136,15 +136,15 @@ async fn watch(
 
 fn report(session: &Session, options: &Options) -> Result<()> {
     let verdicts = session.verdicts(options.all, options.at_end);
-    if options.json {
-        return print_json(&verdicts);
-    }
     let lost = session.totals()?;
     if lost.no_slot > 0 {
         eprintln!(
             "skmem: {} sockets found no room in the table; give --max-sockets a larger number",
             lost.no_slot
         );
+    }
+    if options.json {
+        return print_json(&verdicts);
     }
     if verdicts.is_empty() {
         let n = session.sockets();

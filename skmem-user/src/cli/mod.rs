@@ -9,7 +9,10 @@ use std::{
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{render::Style, workload};
+use crate::{
+    render::{Style, tamed},
+    workload,
+};
 
 mod bench;
 mod causes;
@@ -139,7 +142,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(e) if session::is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("skmem: {e:#}");
+            tell(&format!("{e:#}"));
             ExitCode::from(if e.is::<Usage>() {
                 2
             } else if e.is::<Skip>() {
@@ -193,6 +196,11 @@ fn print(text: &str) -> Result<()> {
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())
+}
+
+/// Writes to stderr what names files or processes, which may be called anything.
+fn tell(text: &str) {
+    eprintln!("skmem: {}", tamed(text));
 }
 
 /// A time that is not zero.

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use super::{Usage, print, recorded::Recorded, style};
+use super::{Usage, print, recorded::Recorded, style, tell};
 use crate::{
     explain::numbers::grouped,
     model::{survey, timeline::Timeline},
@@ -250,7 +250,7 @@ fn terminal() -> Option<rustix::termios::Winsize> {
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-    eprintln!("skmem: wrote {}", path.display());
+    tell(&format!("wrote {}", path.display()));
     Ok(())
 }
 

@@ -52,7 +52,7 @@ impl Recorded {
         }
         let damage = recording.damage().map(ToString::to_string);
         if let Some(damage) = &damage {
-            eprintln!("skmem: {}: {damage}", path.display());
+            super::tell(&format!("{}: {damage}", path.display()));
         }
         let end = recording.end();
         let accounts = end.iter().flat_map(kept);

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::{
     Usage,
     explain::{print_json, print_text},
-    print, style,
+    print, style, tell,
 };
 use crate::{
     explain::{Source, Verdict},
@@ -129,7 +129,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let context = |e: RecordingError| anyhow!(e).context(format!("cannot report on {name}"));
     let (outcome, recording) = outcome(open).map_err(context)?;
     if let Some(damage) = recording.damage() {
-        eprintln!("skmem: {name} {damage}");
+        tell(&format!("{name} {damage}"));
     }
     if outcome.omitted > 0 {
         eprintln!(

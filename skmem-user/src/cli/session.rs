@@ -43,6 +43,8 @@ pub struct Session {
     /// Closed sockets that a recorder has not taken yet; None: nobody records.
     just_closed: Option<Vec<Kept>>,
     harvested: Instant,
+    /// Children are traced, too.
+    follow: bool,
     release: String,
     /// Most records that can lie in the ring.
     room: usize,
@@ -88,6 +90,7 @@ impl Session {
             closed: Worst::new(KEEP_CLOSED),
             just_closed: None,
             harvested: Instant::now(),
+            follow: options.follow,
             release: system::release(),
             room: options.ring_bytes.next_power_of_two() as usize / size_of::<Task>(),
             namespaces: Vec::new(),
@@ -130,6 +133,9 @@ impl Session {
         self.tracer.flush_log();
         if self.harvested.elapsed() > HARVEST {
             self.harvested = Instant::now();
+            if self.follow {
+                self.tracer.drop_ended_pids()?;
+            }
             let gone = self.gone();
             if !gone.is_empty() {
                 // All of their records are in the ring by now.

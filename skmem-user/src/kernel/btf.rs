@@ -2,6 +2,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fs::File,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -12,6 +14,10 @@ use super::{KernelError, Result, btf_vet, plan};
 
 /// Where the running kernel shows its BTF.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// Largest file that is read, in bytes: a kernel's own BTF has five to ten
+/// million of them.
+const LARGEST: u64 = 64 << 20;
 
 /// Structures of one name that are searched for a field; a kernel has one or
 /// two.
@@ -49,10 +55,14 @@ impl KernelBtf {
     /// # Errors
     /// As for [`KernelBtf::running`].
     pub fn from_file(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|source| KernelError::NoBtf {
-            path: path.display().to_string(),
-            source,
-        })?;
+        let mut bytes = Vec::new();
+        // One more than there may be, which the look at it finds.
+        File::open(path)
+            .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
+            .map_err(|source| KernelError::NoBtf {
+                path: path.display().to_string(),
+                source,
+            })?;
         Self::parse(path.to_path_buf(), bytes)
     }
 
@@ -69,6 +79,9 @@ impl KernelBtf {
             path: path.display().to_string(),
             reason,
         };
+        if bytes.len() as u64 > LARGEST {
+            return Err(bad(format!("it is larger than {LARGEST} bytes")));
+        }
         btf_vet::vet(&bytes).map_err(|reason| bad(reason.to_owned()))?;
         let types = TypeInformation::new(&Bytes(bytes)).map_err(|e| bad(format!("{e:?}")))?;
         let mut structs: HashMap<String, Vec<u32>> = HashMap::new();

@@ -6,6 +6,7 @@ use std::{fs, path::Path};
 use serde::Serialize;
 
 use super::{
+    KernelError, Result,
     btf::{KernelBtf, VMLINUX},
     plan::{Need, Plan, cost},
     symbols::Symbols,
@@ -99,6 +100,29 @@ pub fn checkup(load: bool) -> Vec<Finding> {
         findings.push(attach());
     }
     findings
+}
+
+/// Looks at a kernel's types alone, in a file: which fields it has and which
+/// functions could be hooked. Which of them it has out of line only that
+/// kernel's symbols would say.
+///
+/// # Errors
+/// Where the file cannot be read, or is no BTF.
+pub fn checkup_of(types: &Path) -> Result<Vec<Finding>> {
+    match KernelBtf::from_file(types) {
+        Ok(btf) => {
+            let from = types.display().to_string();
+            Ok(fields_and_hooks(&btf, &Symbols::default(), &from))
+        }
+        Err(error @ KernelError::NoField { .. }) => Ok(vec![Finding::bad(
+            "BTF",
+            State::Impossible,
+            error.to_string(),
+            "where that kernel keeps its fields is not known",
+            None,
+        )]),
+        Err(error) => Err(error),
+    }
 }
 
 /// The worst of them.
@@ -217,7 +241,12 @@ fn types() -> Vec<Finding> {
             )];
         }
     };
-    let mut findings = vec![Finding::good("BTF", VMLINUX)];
+    fields_and_hooks(&btf, &Symbols::running(), VMLINUX)
+}
+
+/// What the types say; `from` is where they are from.
+fn fields_and_hooks(btf: &KernelBtf, symbols: &Symbols, from: &str) -> Vec<Finding> {
+    let mut findings = vec![Finding::good("BTF", from)];
     for field in btf.missing() {
         findings.push(Finding::bad(
             &format!("field {}", field.field),
@@ -227,7 +256,7 @@ fn types() -> Vec<Finding> {
             None,
         ));
     }
-    let plan = match Plan::new(&btf, &Symbols::running(), &[]) {
+    let plan = match Plan::new(btf, symbols, &[]) {
         Ok(plan) => plan,
         Err(error) => {
             findings.push(Finding::bad(

@@ -304,6 +304,25 @@ impl Tracer {
             .map_err(|e| refused("cannot add a process to the filter", &e))
     }
 
+    /// Takes processes that have ended out of the filter: their numbers will be
+    /// others', and children that are traced from their birth would fill it.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn drop_ended_pids(&mut self) -> Result<()> {
+        let failed = |e| refused("cannot take a process out of the filter", &e);
+        let map = self.ebpf.map_mut("PIDS").ok_or_else(|| internal("PIDS"))?;
+        let mut pids = HashMap::<_, u32, u8>::try_from(map).map_err(failed)?;
+        // A walk that a new child's entry disturbs may miss some: there is a next time.
+        let known: Vec<u32> = pids.keys().flatten().collect();
+        let ended = |pid: &u32| !PathBuf::from(format!("/proc/{pid}")).exists();
+        known
+            .iter()
+            .filter(|pid| ended(pid))
+            .try_for_each(|pid| pids.remove(pid))
+            .map_err(failed)
+    }
+
     /// The ring buffer; once.
     ///
     /// # Errors

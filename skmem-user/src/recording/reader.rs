@@ -272,9 +272,10 @@ impl Worst {
     pub fn push(&mut self, account: Kept) {
         self.count += 1;
         self.kept.push(account);
-        if self.kept.len() >= 2 * self.most {
-            // Stable: of equals, the earlier ones stay.
-            self.kept = self.list();
+        // Not at each one; in place, for thousands of copies would be felt.
+        if self.kept.len() > self.most + self.most / 8 {
+            sort(&mut self.kept);
+            self.kept.truncate(self.most);
         }
     }
 
@@ -289,8 +290,13 @@ impl Worst {
     #[must_use]
     pub fn list(&self) -> Vec<Kept> {
         let mut list = self.kept.clone();
-        list.sort_by_key(|k| std::cmp::Reverse(k.account.ledger.worst_excess));
+        sort(&mut list);
         list.truncate(self.most);
         list
     }
+}
+
+/// The worst first. Stable: of equals, the earlier ones stay.
+fn sort(kept: &mut [Kept]) {
+    kept.sort_by_key(|k| std::cmp::Reverse(k.account.ledger.worst_excess));
 }

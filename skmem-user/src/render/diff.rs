@@ -4,6 +4,7 @@ use std::io;
 
 use super::{
     compare::{Row, known, rows, table},
+    escape::tamed,
     layout::{hang, title},
     style::{Role, Style},
     units::{bytes, change, span},
@@ -102,7 +103,7 @@ fn about(side: &Side) -> String {
     };
     format!(
         "{}, {} on {}, Linux {}{command}",
-        side.file,
+        tamed(&side.file),
         span(side.recorded_ns),
         side.host,
         side.kernel

@@ -1,22 +1,23 @@
 //! What `skmem doctor` found, for people.
 
 use super::{
+    escape::tamed,
     layout::hang,
     style::{Role, Style},
 };
 use crate::kernel::checkup::{Finding, State, overall};
 
-/// The answer, then a line for each thing looked at, the worst first. Ends with
-/// a newline.
+/// The answer, for the place that was looked at ("here"), then a line for each
+/// thing looked at, the worst first. Ends with a newline.
 #[must_use]
-pub fn doctor(findings: &[Finding], style: &Style) -> String {
+pub fn doctor(findings: &[Finding], place: &str, style: &Style) -> String {
     let mut out = String::new();
     let answer = match overall(findings) {
-        State::Good => "skmem can trace everything here.",
-        State::Reduced => "skmem can trace here; what is lost is said below.",
-        State::Impossible => "skmem cannot trace here; why is said below.",
+        State::Good => format!("skmem can trace everything {place}."),
+        State::Reduced => format!("skmem can trace {place}; what is lost is said below."),
+        State::Impossible => format!("skmem cannot trace {place}; why is said below."),
     };
-    hang(&mut out, "", 0, answer, Some(Role::Title), style);
+    hang(&mut out, "", 0, &answer, Some(Role::Title), style);
     out.push('\n');
     let column = 4 + findings
         .iter()
@@ -33,7 +34,7 @@ pub fn doctor(findings: &[Finding], style: &Style) -> String {
             };
             let head = format!("{mark} {:<width$}", finding.what, width = column - 2);
             let role = (state == State::Impossible).then_some(Role::Alarm);
-            hang(&mut out, &head, column, &finding.found, role, style);
+            hang(&mut out, &head, column, &tamed(&finding.found), role, style);
             let below = " ".repeat(column);
             if let Some(consequence) = &finding.consequence {
                 hang(&mut out, &below, column, consequence, None, style);

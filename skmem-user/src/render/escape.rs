@@ -22,9 +22,38 @@ pub(super) fn escaped(text: &str) -> String {
     safe
 }
 
+/// `text` of our own, lines and all, that holds such strings: an error names
+/// files and processes. Only what acts on a terminal is escaped.
+#[must_use]
+pub fn tamed(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c != '\n' && (c.is_control() || hides(c)) {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// Characters without width, and those that turn the direction of what follows.
+fn hides(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 #[cfg(test)]
 mod tests {
-    use super::escaped;
+    use super::{escaped, tamed};
+
+    #[test]
+    fn an_error_keeps_its_lines_and_its_signs() {
+        assert_eq!(tamed("it holds:\n  a → b…"), "it holds:\n  a → b…");
+        assert_eq!(
+            tamed("a\x1b[2J\r\u{9b}\u{202e}.skm"),
+            "a\\u{1b}[2J\\r\\u{9b}\\u{202e}.skm"
+        );
+    }
 
     #[test]
     fn a_name_cannot_reach_the_terminal() {

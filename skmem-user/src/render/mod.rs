@@ -42,6 +42,7 @@ pub use compare::{comparison, comparison_json};
 pub use date::utc;
 pub use diff::{difference, difference_json};
 pub use doctor::doctor;
+pub use escape::tamed;
 pub use event_json::{event_json, event_json_line};
 pub use event_line::{event_header, event_line, event_line_by};
 pub use listing::{Listed, listing, listing_json};

@@ -25,6 +25,7 @@
 //! * [`leftovers`]: what must not stay behind
 //! * [`snapshot`]: `skmem snapshot` beside `ss` and the kernel's own numbers
 //! * [`selftest`]: wrong accounts are found out
+//! * [`soak`]: connections that come and go: nothing grows, nothing fills
 //! * [`report`]: lines for the table that `xtask` prints
 
 mod ablation;
@@ -34,6 +35,7 @@ mod binary;
 mod case;
 mod causes;
 mod check;
+mod churn;
 mod docs;
 mod filters;
 mod formulas;
@@ -50,6 +52,7 @@ mod schema;
 mod selftest;
 mod sender;
 mod snapshot;
+mod soak;
 mod sums;
 mod traffic;
 mod truth;
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
     trials.extend(recording::trials());
     trials.extend(rights::trials());
     trials.extend(harm::trials());
+    trials.extend(soak::trials());
     trials.push(Trial::test("end::nothing-is-left-behind", move || {
         leftovers::check(&before)
     }));

@@ -1,5 +1,5 @@
 //! This program in another role: a command for `skmem explain -- CMD`, which goes over its limit and ends with a code
-//! of its own when its stdin does; or one for `skmem record -- CMD`, which sends as fast as it can.
+//! of its own when its stdin does; or one for `skmem record -- CMD`, which sends as fast as it can; or that of [`churn`].
 
 use std::{
     env,
@@ -12,12 +12,16 @@ use std::{
 
 use socket2::SockRef;
 
-/// The environment variable that asks for it: [`OVERFILL`] or [`BULK`].
+use crate::churn;
+
+/// The environment variable that asks for it: [`OVERFILL`], [`BULK`] or [`CHURN`].
 pub const ROLE: &str = "SKMEM_TEST_SENDER";
 /// Go over the limit.
 pub const OVERFILL: &str = "1";
 /// Send for so many seconds: `bulk:5`.
 pub const BULK: &str = "bulk:";
+/// Open and close connections: `churn:3000,20`, see [`churn::run`].
+pub const CHURN: &str = "churn:";
 /// How it ends.
 pub const CODE: u8 = 7;
 
@@ -26,9 +30,12 @@ pub fn run() -> ExitCode {
     // SAFETY: prctl with this option takes a number and no pointer.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     let role = env::var(ROLE).unwrap_or_default();
-    let played = match role.strip_prefix(BULK) {
-        Some(seconds) => bulk(Duration::from_secs(seconds.parse().unwrap_or(1))),
-        None => overfill(),
+    let played = if let Some(seconds) = role.strip_prefix(BULK) {
+        bulk(Duration::from_secs(seconds.parse().unwrap_or(1)))
+    } else if let Some(how) = role.strip_prefix(CHURN) {
+        churn::run(how)
+    } else {
+        overfill()
     };
     match played {
         Ok(()) => ExitCode::from(CODE),

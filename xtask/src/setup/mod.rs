@@ -5,6 +5,7 @@ mod busybox;
 mod duckdb;
 mod emulator;
 mod linker;
+mod programs;
 mod system;
 mod toolchain;
 
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 pub(crate) use emulator::{EMULATOR, command as emulator_command};
+pub(crate) use programs::{CARGO_DENY, CARGO_FUZZ, Program};
 
 use crate::cli::SetupOptions;
 use crate::kernels::{self, Kernel};
@@ -109,6 +111,14 @@ impl Setup {
     /// DuckDB, for a test: the Python that has it.
     pub(crate) fn duckdb(&self) -> Result<PathBuf> {
         self.alone(|| duckdb::ensure(self))
+    }
+
+    /// A program from crates.io: where it is.
+    pub(crate) fn program(&self, program: &Program) -> Result<PathBuf> {
+        self.alone(|| {
+            toolchain::ensure(self)?;
+            programs::ensure(self, program)
+        })
     }
 
     /// A static busybox, the guest's user land: the path of the binary.

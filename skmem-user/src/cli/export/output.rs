@@ -54,7 +54,7 @@ impl Output {
             return Ok(());
         };
         fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))?;
-        eprintln!("skmem: wrote {}", path.display());
+        crate::cli::tell(&format!("wrote {}", path.display()));
         Ok(())
     }
 

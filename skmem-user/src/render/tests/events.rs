@@ -15,7 +15,7 @@ use crate::{
     render::{Style, event_header, event_json, event_json_line, event_line, event_line_by},
 };
 
-fn event(hook: Hook) -> Event {
+pub(super) fn event(hook: Hook) -> Event {
     let mut event = Event {
         time_ns: 1_000_002_500,
         socket: 17,

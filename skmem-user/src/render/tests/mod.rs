@@ -1,4 +1,5 @@
 //! What people read, and what programs do.
 
 mod events;
+mod names;
 mod verdicts;

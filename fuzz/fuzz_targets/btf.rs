@@ -1,0 +1,4 @@
+//! `btf` of `skmem::fuzz`.
+#![no_main]
+
+skmem_fuzz::target!("btf");

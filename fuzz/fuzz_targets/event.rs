@@ -1,0 +1,4 @@
+//! `event` of `skmem::fuzz`.
+#![no_main]
+
+skmem_fuzz::target!("event");

@@ -1,0 +1,4 @@
+//! `filter` of `skmem::fuzz`.
+#![no_main]
+
+skmem_fuzz::target!("filter");

@@ -1,0 +1,4 @@
+//! `netlink` of `skmem::fuzz`.
+#![no_main]
+
+skmem_fuzz::target!("netlink");

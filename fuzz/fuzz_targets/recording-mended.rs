@@ -1,0 +1,4 @@
+//! `recording-mended` of `skmem::fuzz`.
+#![no_main]
+
+skmem_fuzz::target!("recording-mended");

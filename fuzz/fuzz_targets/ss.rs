@@ -1,0 +1,4 @@
+//! `ss` of `skmem::fuzz`.
+#![no_main]
+
+skmem_fuzz::target!("ss");

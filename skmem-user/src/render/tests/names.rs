@@ -1,0 +1,57 @@
+//! A process may call itself anything: wherever its name is printed for people, it stays a name.
+
+use skmem_common::hook::Hook;
+
+use super::events::event;
+use crate::{
+    explain::tests::socket::article,
+    render::{
+        Listed, Style, comm, ends, event_line, event_line_by, listing, overview, receive_line,
+        text, whose,
+    },
+};
+
+/// Clears the screen, ends the line, turns what follows; and bytes that are no text.
+const NAME: [u8; 16] = *b"\x1b[2J\r\n\xe2\x80\xae\xc2\x9b\xffx\0\0\0";
+
+#[test]
+fn a_name_is_no_command_wherever_it_is_printed() {
+    let mut socket = article(896);
+    socket.account.ident.comm = NAME;
+    let who = socket.account.ident;
+    let verdict = socket.verdict();
+    let style = Style::PLAIN;
+    let own = comm(&NAME);
+    let mut one = event(Hook::Ack);
+    (one.pid, one.tid) = (who.pid, who.tid);
+    let mut received = skmem_common::record::Receive::default();
+    (received.pid, received.tid) = (who.pid, who.tid);
+    received.header.hook = Hook::Read as u8;
+    for (what, printed) in [
+        ("text", text(&verdict, &style)),
+        (
+            "overview",
+            overview(&[verdict.clone(), verdict.clone()], &style),
+        ),
+        ("listing", listing(&[Listed::of(&verdict)], &style)),
+        ("ends", ends(&who)),
+        ("whose", whose(&who)),
+        ("event", event_line(&one, Some(&who), &style)),
+        (
+            "event of a task",
+            event_line_by(&one, None, Some(&own), &style),
+        ),
+        (
+            "receive",
+            receive_line(&received, Some(&who), Some(&own), &style),
+        ),
+    ] {
+        let command = printed
+            .chars()
+            .find(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}');
+        assert_eq!(command, None, "{what}: {printed:?}");
+        if what != "ends" {
+            assert!(printed.contains("\\u{1b}[2J\\r\\n"), "{what}: {printed:?}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! This program in the role of one whose connections come and go as fast as they can, over loopback: each sends a
+//! little, some go over their limit, and they end in every way, by FIN and by RST, of either side.
+
+use std::{
+    io::{self, ErrorKind, Read as _, Write as _},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use socket2::SockRef;
+
+/// Clients, and as many servers.
+const THREADS: usize = 4;
+/// Sockets without a peer's word go in this time (`TCP_FIN_TIMEOUT` does not count: the peer is alive).
+pub const REST: Duration = Duration::from_secs(3);
+/// Said on stderr once so many connections were made, and at the end.
+pub const WARM: &str = "churn: warm ";
+pub const DONE: &str = "churn: done ";
+
+/// How a connection goes: the first byte that the client sends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Way {
+    /// The client closes behind its data.
+    ClientFirst,
+    /// The server answers, and closes before the client does.
+    ServerFirst,
+    /// The client writes more than its limit at once, and closes behind it.
+    OverLimit,
+    /// The client throws its queue away.
+    ClientReset,
+    /// The server closes with data unread.
+    ServerReset,
+    /// The client says that it is done, and waits for the server.
+    HalfClosed,
+}
+
+const WAYS: [Way; 6] = [
+    Way::ClientFirst,
+    Way::ServerFirst,
+    Way::OverLimit,
+    Way::ClientReset,
+    Way::ServerReset,
+    Way::HalfClosed,
+];
+
+/// `warm-up,seconds`: connections before the word [`WARM`], and how long to go on after it.
+pub fn run(how: &str) -> io::Result<()> {
+    let wrong = || io::Error::new(ErrorKind::InvalidInput, format!("{how:?}"));
+    let (warm_up, seconds) = how.split_once(',').ok_or_else(wrong)?;
+    let warm_up: u64 = warm_up.parse().map_err(|_| wrong())?;
+    let time = Duration::from_secs(seconds.parse().map_err(|_| wrong())?);
+    let listener = Arc::new(TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?);
+    let port = listener.local_addr()?.port();
+    for _ in 0..THREADS {
+        let listener = Arc::clone(&listener);
+        thread::spawn(move || {
+            while let Ok((connection, _)) = listener.accept() {
+                let _ = serve(connection);
+            }
+        });
+    }
+    let made = Arc::new(AtomicU64::new(0));
+    let end = Arc::new(AtomicU64::new(u64::MAX));
+    let started = Instant::now();
+    let clients: Vec<_> = (0..THREADS)
+        .map(|_| {
+            let (made, end) = (Arc::clone(&made), Arc::clone(&end));
+            thread::spawn(move || -> io::Result<()> {
+                while (started.elapsed().as_millis() as u64) < end.load(Relaxed) {
+                    let n = made.fetch_add(1, Relaxed);
+                    connection(n, port)?;
+                    if n == warm_up {
+                        let now = started.elapsed();
+                        end.store((now + time).as_millis() as u64, Relaxed);
+                        eprintln!("{WARM}{n}");
+                    }
+                }
+                Ok(())
+            })
+        })
+        .collect();
+    for client in clients {
+        client
+            .join()
+            .map_err(|_| io::Error::other("a client panicked"))??;
+    }
+    eprintln!("{DONE}{}", made.load(Relaxed));
+    thread::sleep(REST);
+    Ok(())
+}
+
+/// One connection, from its beginning to its end.
+fn connection(n: u64, port: u16) -> io::Result<()> {
+    let way = WAYS[(n % WAYS.len() as u64) as usize];
+    // Ports of connections in TIME-WAIT are free towards another address.
+    let address = Ipv4Addr::new(127, 0, (n / 250 % 250) as u8, (n % 250) as u8 + 1);
+    let mut client = TcpStream::connect(SocketAddr::from((address, port)))?;
+    if way == Way::OverLimit {
+        SockRef::from(&client).set_send_buffer_size(4096)?;
+    }
+    let talk = talk(&mut client, way);
+    match talk {
+        // What the server's reset comes to depends on when it arrives.
+        Err(error) if way == Way::ServerReset && is_end(&error) => Ok(()),
+        other => other,
+    }
+}
+
+fn is_end(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+    )
+}
+
+fn talk(client: &mut TcpStream, way: Way) -> io::Result<()> {
+    let mut room = [0; 8192];
+    client.write_all(&[way as u8])?;
+    match way {
+        Way::ClientFirst | Way::ClientReset => client.write_all(&[b'c'; 1024])?,
+        Way::OverLimit => client.write_all(&[b'c'; 16_384])?,
+        Way::ServerReset => {
+            client.write_all(&[b'c'; 4096])?;
+            while client.read(&mut room)? > 0 {}
+        }
+        Way::HalfClosed => {
+            client.write_all(&[b'c'; 1024])?;
+            client.shutdown(Shutdown::Write)?;
+            while client.read(&mut room)? > 0 {}
+        }
+        Way::ServerFirst => while client.read(&mut room)? > 0 {},
+    }
+    if way == Way::ClientReset {
+        SockRef::from(&*client).set_linger(Some(Duration::ZERO))?;
+    }
+    Ok(())
+}
+
+fn serve(mut connection: TcpStream) -> io::Result<()> {
+    let mut room = [0; 8192];
+    let mut way = [0];
+    connection.read_exact(&mut way)?;
+    if way[0] == Way::ServerReset as u8 {
+        // Some of it has to lie there.
+        connection.peek(&mut room)?;
+        return Ok(());
+    }
+    if way[0] == Way::ServerFirst as u8 {
+        return connection.write_all(&[b's'; 8192]);
+    }
+    while connection.read(&mut room)? > 0 {}
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! Programs from crates.io, built by the pinned toolchain into the cache: cargo-fuzz, cargo-deny.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::Setup;
+use crate::progress::Step;
+use crate::{paths, process, rust};
+
+/// One of them, as crates.io has it.
+pub(crate) struct Program {
+    name: &'static str,
+    version: &'static str,
+    /// For whoever waits.
+    takes: &'static str,
+}
+
+/// Builds fuzz targets with libFuzzer.
+pub(crate) const CARGO_FUZZ: Program = Program {
+    name: "cargo-fuzz",
+    version: "0.13.2",
+    takes: "building (a minute)",
+};
+
+/// Looks at licences, sources and known faults of what skmem is made of.
+pub(crate) const CARGO_DENY: Program = Program {
+    name: "cargo-deny",
+    version: "0.20.2",
+    takes: "building (several minutes)",
+};
+
+/// Builds it unless it is there in the right version; says where it is.
+pub(super) fn ensure(setup: &Setup, program: &Program) -> Result<PathBuf> {
+    let Program { name, version, .. } = program;
+    let path = paths::tools().join("bin").join(name);
+    if works(&path, program) {
+        return Ok(path);
+    }
+    setup.needs(&format!("{name} {version}"))?;
+    let step = Step::start(format!("{name} {version}"), program.takes);
+    let target = paths::root().join("target").join(name);
+    let mut install = rust::cargo();
+    install
+        .args(["install", name, "--version", version, "--locked", "--force"])
+        .arg("--root")
+        .arg(paths::tools())
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
+        // They work for seconds: quickly built is better than quick.
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        .env("CARGO_TARGET_DIR", &target);
+    process::succeed(&mut install, Some(&step))
+        .with_context(|| format!("{name} cannot be built"))?;
+    // What is built here is wanted once.
+    _ = std::fs::remove_dir_all(&target);
+    if !works(&path, program) {
+        bail!(
+            "{name} was built and does not run: delete {}, and try again",
+            path.display()
+        );
+    }
+    step.done("built");
+    Ok(path)
+}
+
+fn works(path: &Path, program: &Program) -> bool {
+    let expected = format!("{} {}", program.name, program.version);
+    process::capture(Command::new(path).arg("--version"), None)
+        .is_ok_and(|captured| captured.status.success() && captured.stdout.trim() == expected)
+}
