@@ -435,10 +435,14 @@ impl Account {
         self.settle(look, now);
         self.fresh = 0;
         self.starved = 0;
-        if !is_send(self.top()) {
-            return Frame::default();
+        let mut frame = *self.frame();
+        if is_send(frame.hook) {
+            self.pop();
+        } else {
+            frame.hook = Hook::None as u8;
+            frame.before = self.last_seen();
         }
-        self.pop()
+        frame
     }
 
     /// The thread has the lock again.

@@ -19,13 +19,13 @@ use crate::{
     calls,
     maps::{WAITING, Waiting},
     output::{self, Call},
-    socket::{Sock, offset},
+    socket::{Locked, Sock, offset},
 };
 
 /// `sk_stream_wait_memory(sk, timeo_p)`
 #[fentry]
 pub fn wait_memory_entry(ctx: FEntryContext) -> i32 {
-    begin(Sock::new(ctx.arg(0)), Hook::WaitMemory, timeout(&ctx));
+    begin(&ctx, Hook::WaitMemory);
     0
 }
 
@@ -39,7 +39,7 @@ pub fn wait_memory_exit(ctx: FExitContext) -> i32 {
 /// `sk_stream_wait_connect(sk, timeo_p)`
 #[fentry]
 pub fn wait_connect_entry(ctx: FEntryContext) -> i32 {
-    begin(Sock::new(ctx.arg(0)), Hook::WaitConnect, timeout(&ctx));
+    begin(&ctx, Hook::WaitConnect);
     0
 }
 
@@ -65,32 +65,19 @@ fn timeout(ctx: &FEntryContext) -> i64 {
 }
 
 #[inline(always)]
-fn begin(sk: Sock, hook: Hook, timeout: i64) {
-    let Some((account, socket)) = calls::traced(sk) else {
+fn begin(ctx: &FEntryContext, hook: Hook) {
+    let Some((account, socket)) = calls::traced(Sock::new(ctx.arg(0))) else {
         return;
     };
-    let (w, sndbuf, write_seq, _) = socket.glance();
-    // SAFETY: offsets and types are those of the kernel's BTF.
-    let snd_nxt: u32 = unsafe { socket.tp.load(offset!(snd_nxt)) };
-    let lowat: u32 = if offset!(notsent_lowat) == ABSENT {
-        0
-    } else {
-        // SAFETY: as above.
-        unsafe { socket.tp.load(offset!(notsent_lowat)) }
-    };
-    let reason = if w >= sndbuf {
-        WAIT_LIMIT
-    } else if lowat != 0 && write_seq.wrapping_sub(snd_nxt) >= lowat {
-        WAIT_LOWAT
-    } else {
-        WAIT_MEMORY
-    };
-    let since_ns = calls::now();
-    let tid = bpf_get_current_pid_tgid() as u32;
     calls::change!(account, |a| {
+        // Booked before anything is asked that has several answers: the
+        // verifier would follow each of them through the booking.
         let frame = a.wait_begin(&socket, calls::now);
-        calls::check_pages(a, socket);
         calls::note_worst(a, socket);
+        calls::check_pages(a, socket);
+        let timeout = timeout(ctx);
+        let since_ns = calls::now();
+        let reason = reason(socket);
         if hook as u8 == Hook::WaitMemory as u8 {
             if let Some(count) = a.blocked.reasons.get_mut(reason as usize) {
                 *count += 1;
@@ -110,6 +97,7 @@ fn begin(sk: Sock, hook: Hook, timeout: i64) {
             reason,
             nonblocking: u32::from(timeout == 0),
         };
+        let tid = bpf_get_current_pid_tgid() as u32;
         let _ = WAITING.insert(&tid, &waiting, 0);
         // A sleep may be long: its start is told at once.
         if timeout != 0 {
@@ -119,6 +107,27 @@ fn begin(sk: Sock, hook: Hook, timeout: i64) {
             output::event(a, &call, &frame.before, socket);
         }
     });
+}
+
+/// Why the sender is held up: `WAIT_…`.
+#[inline(always)]
+fn reason(socket: Locked) -> u32 {
+    let (w, sndbuf, write_seq, _) = socket.glance();
+    // SAFETY: offsets and types are those of the kernel's BTF.
+    let snd_nxt: u32 = unsafe { socket.tp.load(offset!(snd_nxt)) };
+    let lowat: u32 = if offset!(notsent_lowat) == ABSENT {
+        0
+    } else {
+        // SAFETY: as above.
+        unsafe { socket.tp.load(offset!(notsent_lowat)) }
+    };
+    if w >= sndbuf {
+        WAIT_LIMIT
+    } else if lowat != 0 && write_seq.wrapping_sub(snd_nxt) >= lowat {
+        WAIT_LOWAT
+    } else {
+        WAIT_MEMORY
+    }
 }
 
 #[inline(always)]
