@@ -1,6 +1,9 @@
 //! A process may call itself anything: wherever its name is printed for people, it stays a name.
 
-use skmem_common::hook::Hook;
+use skmem_common::{
+    hook::Hook,
+    record::{FLAG_TASK, Receive},
+};
 
 use super::events::event;
 use crate::{
@@ -24,9 +27,10 @@ fn a_name_is_no_command_wherever_it_is_printed() {
     let own = comm(&NAME);
     let mut one = event(Hook::Ack);
     (one.pid, one.tid) = (who.pid, who.tid);
-    let mut received = skmem_common::record::Receive::default();
+    let mut received = Receive::default();
     (received.pid, received.tid) = (who.pid, who.tid);
     received.header.hook = Hook::Read as u8;
+    received.header.flags = FLAG_TASK;
     for (what, printed) in [
         ("text", text(&verdict, &style)),
         (

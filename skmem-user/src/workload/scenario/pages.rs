@@ -151,8 +151,12 @@ fn splice_once(from: &PipeReader, to: &Socket, len: usize) -> io::Result<usize> 
 
 fn zerocopy(stage: &Stage) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
-    // Never written again, as zerocopy asks of its caller until the data is acknowledged.
-    let payload = vec![b'z'; stage.params.write_len()];
+    // Never written again, as zerocopy asks of its caller until the data is acknowledged. It begins where a page does:
+    // each page that a write touches counts.
+    let len = stage.params.write_len();
+    let page = rustix::param::page_size();
+    let payload = vec![b'z'; len + page];
+    let start = payload.as_ptr().align_offset(page);
     let allow = |sender: &super::Sender| {
         set_option(&*sender.socket, libc::SOL_SOCKET, libc::SO_ZEROCOPY, &1_i32).map_err(|error| {
             match error.raw_os_error() {
@@ -169,7 +173,7 @@ fn zerocopy(stage: &Stage) -> Result<Done> {
         libc::MSG_ZEROCOPY
     };
     never_reading_server(stage, &net, allow, move |socket| {
-        let sent = socket.send_with_flags(&payload, how | libc::MSG_NOSIGNAL);
+        let sent = socket.send_with_flags(&payload[start..start + len], how | libc::MSG_NOSIGNAL);
         match sent {
             // Option memory (net.core.optmem_max) is full of completions that nobody fetched.
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
