@@ -237,10 +237,12 @@ fn essential() -> Result<(), Failed> {
     let mut check = Check::default();
     let all = env::var_os(harm::ROUNDS).is_some();
     let fields = FIELDS.iter().filter(|(.., cost)| cost.is_empty());
-    let fields = fields.take(if all { usize::MAX } else { 1 }).map(|(name, ty, path, _)| {
-        let what = format!("{ty}.{path}");
-        ("--without-field", (*name).to_owned(), what)
-    });
+    let fields = fields
+        .take(if all { usize::MAX } else { 1 })
+        .map(|(name, ty, path, _)| {
+            let what = format!("{ty}.{path}");
+            ("--without-field", (*name).to_owned(), what)
+        });
     let hooks = hooks_of(Need::Essential).into_iter();
     let hooks = hooks.map(|h| ("--without-hook", h.name().to_owned(), h.name().to_owned()));
     for (option, name, what) in hooks.chain(fields) {
