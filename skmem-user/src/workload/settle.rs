@@ -3,10 +3,12 @@
 //! At rest means: every writer is done or asleep inside its system call (`sk_stream_wait_memory`), and
 //! the send memory of every socket reads the same for long enough that the timers which may still move it
 //! have had their turn: TCP's first zero-window probe or loss probe comes after at least 200 ms
-//! (`TCP_RTO_MIN`). Later probes and retransmissions come at doubled distances and may still move a few
+//! (`TCP_RTO_MIN`). Time alone proves nothing where a hypervisor lets a CPU wait: its softirqs and timers are
+//! late by as much, so every CPU has to run between two readings that are to count. Later probes and retransmissions come at doubled distances and may still move a few
 //! bytes; a reading is dated so that it can be compared with what was traced up to then.
 
 use std::{
+    mem,
     os::fd::AsFd,
     thread,
     time::{Duration, Instant},
@@ -60,6 +62,9 @@ fn settle_when(
                 Reason::Done
             });
         }
+        if resting {
+            run_on_every_cpu();
+        }
         // With thousands of sockets the reading itself takes long: leave them at least half of the time.
         thread::sleep(EVERY.max(began.elapsed()));
     }
@@ -69,4 +74,30 @@ fn settle_when(
 fn sample(sender: &Sender) -> Result<(MemInfo, Queues)> {
     let fd = sender.socket.as_fd();
     Ok((MemInfo::read(fd)?, Queues::read(fd)?))
+}
+
+/// Moves this thread to each CPU that it may use, one after the other: interrupts that wait there come first.
+fn run_on_every_cpu() {
+    // SAFETY: a set of CPUs is plain numbers; all zero is the empty set.
+    let mut allowed: libc::cpu_set_t = unsafe { mem::zeroed() };
+    let size = size_of::<libc::cpu_set_t>();
+    // SAFETY: `allowed` is a live set of that size.
+    if unsafe { libc::sched_getaffinity(0, size, &raw mut allowed) } != 0 {
+        return;
+    }
+    for cpu in 0..libc::CPU_SETSIZE as usize {
+        // SAFETY: `cpu` lies within the set.
+        if !unsafe { libc::CPU_ISSET(cpu, &allowed) } {
+            continue;
+        }
+        // SAFETY: as for `allowed`.
+        let mut one: libc::cpu_set_t = unsafe { mem::zeroed() };
+        // SAFETY: as above. A CPU that went away refuses, and has nothing left to do.
+        unsafe {
+            libc::CPU_SET(cpu, &mut one);
+            libc::sched_setaffinity(0, size, &raw const one);
+        }
+    }
+    // SAFETY: `allowed` is a live set of that size, and was in force before.
+    unsafe { libc::sched_setaffinity(0, size, &raw const allowed) };
 }

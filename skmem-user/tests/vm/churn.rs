@@ -2,6 +2,7 @@
 //! little, some go over their limit, and they end in every way, by FIN and by RST, of either side.
 
 use std::{
+    fs,
     io::{self, ErrorKind, Read as _, Write as _},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
@@ -12,12 +13,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 /// Clients, and as many servers.
 const THREADS: usize = 4;
-/// Sockets without a peer's word go in this time (`TCP_FIN_TIMEOUT` does not count: the peer is alive).
-pub const REST: Duration = Duration::from_secs(3);
+/// Connections that may wait for a server: a client that found no room would ask again later and later.
+const BACKLOG: i32 = 4096;
+/// How long sockets may take to go, with a peer that is alive.
+const CLOSING: Duration = Duration::from_secs(120);
 /// Said on stderr once so many connections were made, and at the end.
 pub const WARM: &str = "churn: warm ";
 pub const DONE: &str = "churn: done ";
@@ -55,7 +58,10 @@ pub fn run(how: &str) -> io::Result<()> {
     let (warm_up, seconds) = how.split_once(',').ok_or_else(wrong)?;
     let warm_up: u64 = warm_up.parse().map_err(|_| wrong())?;
     let time = Duration::from_secs(seconds.parse().map_err(|_| wrong())?);
-    let listener = Arc::new(TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?);
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    listener.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())?;
+    listener.listen(BACKLOG)?;
+    let listener = Arc::new(TcpListener::from(listener));
     let port = listener.local_addr()?.port();
     for _ in 0..THREADS {
         let listener = Arc::clone(&listener);
@@ -91,8 +97,30 @@ pub fn run(how: &str) -> io::Result<()> {
             .map_err(|_| io::Error::other("a client panicked"))??;
     }
     eprintln!("{DONE}{}", made.load(Relaxed));
-    thread::sleep(REST);
+    let closing = Instant::now();
+    while alive(port)? > 0 {
+        if closing.elapsed() > CLOSING {
+            return Err(io::Error::other(format!(
+                "{} sockets do not go",
+                alive(port)?
+            )));
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
     Ok(())
+}
+
+/// How many sockets of that port the kernel keeps, but for the listener and those in TIME-WAIT.
+fn alive(port: u16) -> io::Result<usize> {
+    let sockets = fs::read_to_string("/proc/net/tcp")?;
+    let port = format!(":{port:04X}");
+    let alive = sockets.lines().filter(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let ends = [fields.next(), fields.next()];
+        let state = fields.next();
+        ends.iter().flatten().any(|end| end.ends_with(&port)) && !matches!(state, Some("0A" | "06"))
+    });
+    Ok(alive.count())
 }
 
 /// One connection, from its beginning to its end.
