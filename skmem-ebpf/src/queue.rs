@@ -111,7 +111,15 @@ pub fn connect_exit(ctx: FExitContext) -> i32 {
 /// `tcp_write_queue_purge(sk)`
 #[fentry]
 pub fn purge_entry(ctx: FEntryContext) -> i32 {
-    calls::enter(Sock::new(ctx.arg(0)), Hook::Purge, true);
+    let sk = Sock::new(ctx.arg(0));
+    let Some((account, socket)) = calls::traced(sk) else {
+        return 0;
+    };
+    // The run that says so first may have been skipped.
+    if sk.is_destroyed() {
+        account.closing = 1;
+    }
+    calls::enter_with(account, socket, Hook::Purge, 0, 0, true);
     0
 }
 
@@ -123,6 +131,9 @@ pub fn purge_exit(ctx: FExitContext) -> i32 {
     let Some((account, socket)) = calls::traced(sk) else {
         return 0;
     };
+    if sk.is_destroyed() {
+        account.closing = 1;
+    }
     let closing = account.closing != 0;
     let mut call = Call::of(Hook::Purge);
     call.softirq = true;

@@ -20,6 +20,9 @@ pub(crate) use offset;
 /// `sk_userlocks`: the application set `SO_SNDBUF`.
 pub const SOCK_SNDBUF_LOCK: u8 = 1;
 
+/// `TCP_CLOSE` of include/net/tcp_states.h.
+const TCP_CLOSE: u8 = 7;
+
 /// Levels of the retransmit queue's tree that are walked for its first skb:
 /// enough for any number of skbs a socket can hold.
 const RTX_LEVELS: usize = 24;
@@ -100,6 +103,23 @@ impl Sock {
         // SAFETY: the offset is that of the byte that holds the field.
         let byte: u8 = unsafe { self.load(offset!(userlocks)) };
         (byte >> (offset!(userlocks_shift) & 7)) & offset!(userlocks_mask) as u8
+    }
+
+    /// Whether it is closed and no process holds it: its queues are purged for
+    /// good. A socket that is disconnected is still held.
+    #[inline(always)]
+    pub fn is_destroyed(self) -> bool {
+        if offset!(sk_socket) == ABSENT {
+            return false;
+        }
+        // SAFETY: a pointer field, and a byte.
+        let (held, state) = unsafe {
+            (
+                self.load::<u64>(offset!(sk_socket)),
+                self.load::<u8>(offset!(state)),
+            )
+        };
+        held == 0 && state == TCP_CLOSE
     }
 
     /// Inode of the socket that processes hold, low half; 0 where none does.

@@ -1,6 +1,7 @@
 //! A trace under way: programs attached, records read, accounts at hand.
 
 use std::{
+    collections::HashMap,
     io,
     path::PathBuf,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -9,6 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use skmem_common::{
     account::Account,
+    cause::{Cause, Tier},
     hook::Hook,
     layout::Records,
     record::{IDENT_CLOSED, Task},
@@ -32,6 +34,10 @@ mod rights;
 /// How often closed sockets are collected.
 const HARVEST: Duration = Duration::from_millis(500);
 
+/// After this long the kernel has certainly done what it does in one go: a CPU
+/// may have been taken from it in between.
+const ONE_GO: Duration = Duration::from_secs(2);
+
 /// A trace under way.
 pub struct Session {
     tracer: Tracer,
@@ -40,6 +46,9 @@ pub struct Session {
     /// Records tell all of an account, so replay can be compared with it.
     faithful: bool,
     closed: Worst,
+    /// Since when sockets are known to be destroyed whose queues' end was not
+    /// seen, by their numbers.
+    dying: HashMap<u64, Instant>,
     /// Closed sockets that a recorder has not taken yet; None: nobody records.
     just_closed: Option<Vec<Kept>>,
     harvested: Instant,
@@ -88,6 +97,7 @@ impl Session {
             replay: Replay::default(),
             faithful: options.records != Records::Transitions,
             closed: Worst::new(KEEP_CLOSED),
+            dying: HashMap::new(),
             just_closed: None,
             harvested: Instant::now(),
             follow: options.follow,
@@ -212,9 +222,15 @@ impl Session {
     fn gather(&self) -> End {
         let mut open: Vec<_> = self.tracer.table().accounts().collect();
         self.holders.name(&mut open);
-        let open = open.into_iter().map(|account| Kept {
-            stream_agrees: self.agrees(&account),
-            account,
+        let open = open.into_iter().map(|mut account| {
+            let stream_agrees = self.agrees(&account);
+            if account.closing != 0 {
+                bury(&mut account);
+            }
+            Kept {
+                account,
+                stream_agrees,
+            }
         });
         let open: Vec<Kept> = open.collect();
         End {
@@ -314,19 +330,28 @@ impl Session {
     }
 
     /// The accounts of sockets that were destroyed.
-    fn gone(&self) -> Vec<Box<Account>> {
-        self.tracer
-            .table()
-            .accounts()
-            .filter(|a| a.ident.flags & IDENT_CLOSED != 0)
-            .collect()
+    fn gone(&mut self) -> Vec<Box<Account>> {
+        let now = Instant::now();
+        let mut dying = HashMap::new();
+        let mut accounts: Vec<_> = self.tracer.table().accounts().collect();
+        accounts.retain(|a| {
+            if a.ident.flags & IDENT_CLOSED == 0 && a.closing != 0 {
+                let since = self.dying.get(&a.ident.id).copied().unwrap_or(now);
+                dying.insert(a.ident.id, since);
+                return now - since > ONE_GO;
+            }
+            a.ident.flags & IDENT_CLOSED != 0
+        });
+        self.dying = dying;
+        accounts
     }
 
     /// Keeps those accounts, and gives their slots back.
     fn harvest(&mut self, gone: Vec<Box<Account>>) -> Result<()> {
-        for account in gone {
+        for mut account in gone {
             self.tracer.free_slot(account.slot)?;
             let agrees = self.agrees(&account);
+            bury(&mut account);
             self.replay.forget(account.ident.id);
             let kept = Kept {
                 account,
@@ -338,6 +363,21 @@ impl Session {
             self.closed.push(kept);
         }
         Ok(())
+    }
+}
+
+/// Closes the account of a socket that was destroyed, if the run that would
+/// have done it was skipped: nothing is queued any more.
+fn bury(account: &mut Account) {
+    if account.ident.flags & IDENT_CLOSED != 0 {
+        return;
+    }
+    account.ident.flags |= IDENT_CLOSED;
+    let (ledger, now) = (&mut account.ledger, account.last_ns);
+    let left = ledger.now.w;
+    if left != 0 {
+        ledger.book(Cause::Purge as u8, Tier::Inferred as u8, -left, now);
+        account.last.wmem_queued = 0;
     }
 }
 

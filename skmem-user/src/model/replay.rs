@@ -1,7 +1,6 @@
 //! Replays records into ledgers.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use skmem_common::{
     account::Account,
     cause::{CAUSES, Cause, LimitCause, Tier},

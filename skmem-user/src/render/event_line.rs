@@ -6,7 +6,7 @@ use std::fmt::Write;
 use skmem_common::{
     hook::Hook,
     memory::Grant,
-    record::{Event, FLAG_LOCKLESS, FLAG_STEP, FLAG_TASK, Ident},
+    record::{Event, FLAG_LOCKLESS, FLAG_STEP, FLAG_TASK, Header, Ident},
 };
 
 use super::{
@@ -35,123 +35,250 @@ pub fn event_header() -> String {
     )
 }
 
+/// What a line says of its socket and its task, made once and not for each
+/// line.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Names<'a> {
+    /// Both ends of the socket ([`super::ends`]), where they are known.
+    pub ends: Option<&'a str>,
+    /// The task's name, safe for a terminal ([`event_task`]).
+    pub task: &'a str,
+}
+
+/// A task's name, as a line has it. `comm` is NUL-padded, as in the kernel.
+#[must_use]
+pub fn event_task(name: &[u8; 16]) -> String {
+    escaped(&comm(name))
+}
+
 /// One event; `who` is its socket, where that is known. The task's name is
 /// the socket's first user's, where the event is of that process. Without a
 /// newline.
 #[must_use]
 pub fn event_line(event: &Event, who: Option<&Ident>, style: &Style) -> String {
-    event_line_by(event, who, None, style)
+    let ends = who.map(short);
+    let task = who.filter(|w| w.pid == event.pid);
+    let task = task.map(|w| event_task(&w.comm)).unwrap_or_default();
+    let mut line = String::new();
+    let names = Names {
+        ends: ends.as_deref(),
+        task: &task,
+    };
+    write_event_line(&mut line, event, names, style);
+    line
 }
 
-/// Likewise, with the name of the task, where that is known.
-#[must_use]
-pub fn event_line_by(
-    event: &Event,
-    who: Option<&Ident>,
-    task: Option<&str>,
-    style: &Style,
-) -> String {
+/// Appends one event to `line`. Without a newline.
+pub fn write_event_line(line: &mut String, event: &Event, names: Names<'_>, style: &Style) {
     let view = &event.view;
     let lockless = event.header.flags & FLAG_LOCKLESS != 0;
-    let w = if lockless || event.before.wmem_queued == view.wmem_queued {
-        view.wmem_queued.to_string()
-    } else {
-        format!("{}→{}", event.before.wmem_queued, view.wmem_queued)
-    };
-    let socket = who.map_or_else(|| format!("{:#x}", event.socket), short);
-    let hook = format!("{:<22}", hook_name(event.header.hook));
-    let mut line = format!(
-        "{} {:>3} {:<22} {socket:<33} {} {w:>17} {:>9} {:>7} {:>9}  ",
-        time(event.time_ns, style),
-        event.header.cpu,
-        by(event.header.flags, (event.pid, event.tid), who, task),
-        style.paint(Role::Name, hook),
-        view.sndbuf,
-        view.forward_alloc,
-        view.send_q(),
+    let task = (event.header.flags, event.pid, event.tid);
+    begin(
+        line,
+        &event.header,
+        event.time_ns,
+        task,
+        names,
+        event.socket,
+        style,
     );
-    let mut words: Vec<String> = Vec::new();
+    let from = line.len();
+    if !lockless && event.before.wmem_queued != view.wmem_queued {
+        number(line, event.before.wmem_queued);
+        line.push('→');
+    }
+    number(line, view.wmem_queued);
+    align_right(line, from, 17);
+    cell(line, view.sndbuf, 9);
+    cell(line, view.forward_alloc, 7);
+    cell(line, view.send_q(), 9);
     if event.header.flags & FLAG_STEP != 0 {
-        words.push("so far:".to_owned());
-    } else if let Some(word) = call(event) {
-        words.push(word);
+        line.push_str("  so far:");
+    } else {
+        let from = line.len();
+        line.push_str("  ");
+        if !call(line, event) {
+            line.truncate(from);
+        }
     }
-    words.extend(decoded(event).map(operation));
+    for op in decoded(event) {
+        line.push_str("  ");
+        operation(line, op);
+    }
     if lockless {
-        words.push("(lockless)".to_owned());
+        line.push_str("  (lockless)");
     }
-    line.push_str(&words.join("  "));
-    line.truncate(line.trim_end().len());
-    line
+}
+
+/// The columns that all records have: when, where, who, which socket, which
+/// hook.
+pub(super) fn begin(
+    line: &mut String,
+    header: &Header,
+    time_ns: u64,
+    (flags, pid, tid): (u8, u32, u32),
+    names: Names<'_>,
+    socket: u64,
+    style: &Style,
+) {
+    let from = line.len();
+    time(line, time_ns, style);
+    align_right(line, from, 12);
+    cell(line, header.cpu, 3);
+    line.push(' ');
+    let from = line.len();
+    if flags & FLAG_TASK == 0 {
+        line.push_str("softirq");
+    } else {
+        line.push_str(names.task);
+        line.push('/');
+        number(line, pid);
+        if tid != pid {
+            line.push(':');
+            number(line, tid);
+        }
+    }
+    align_left(line, from, 22);
+    line.push(' ');
+    let from = line.len();
+    match names.ends {
+        Some(ends) => line.push_str(ends),
+        None => _ = write!(line, "{socket:#x}"),
+    }
+    align_left(line, from, 33);
+    line.push(' ');
+    let name = hook_name(header.hook);
+    if style.colour {
+        line.push_str(&style.paint(Role::Name, format_args!("{name:<22}")));
+    } else {
+        let from = line.len();
+        line.push_str(name);
+        align_left(line, from, 22);
+    }
+    line.push(' ');
+}
+
+/// A number in its decimal digits: a line has a dozen, and `fmt` takes long.
+pub(super) fn number(line: &mut String, n: impl itoa::Integer) {
+    line.push_str(itoa::Buffer::new().format(n));
+}
+
+/// A blank, and a number at the right of `width` columns.
+pub(super) fn cell(line: &mut String, n: impl itoa::Integer, width: usize) {
+    line.push(' ');
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(n);
+    blanks(line, width.saturating_sub(digits.len()));
+    line.push_str(digits);
+}
+
+/// Fills what begins at `from` up to `width` columns, at its right end.
+fn align_left(line: &mut String, from: usize, width: usize) {
+    let used = line[from..].chars().count();
+    blanks(line, width.saturating_sub(used));
+}
+
+/// Likewise at its left end.
+fn align_right(line: &mut String, from: usize, width: usize) {
+    let used = line[from..].chars().count();
+    let missing = width.saturating_sub(used);
+    line.insert_str(from, &BLANKS[..missing.min(BLANKS.len())]);
+}
+
+const BLANKS: &str = "                                        ";
+
+pub(super) fn blanks(line: &mut String, n: usize) {
+    line.push_str(&BLANKS[..n.min(BLANKS.len())]);
 }
 
 /// Seconds with microseconds since the first event; one that was read out of
 /// order may be before it.
-pub(super) fn time(ns: u64, style: &Style) -> String {
-    let (sign, ns) = match ns.checked_sub(style.zero_ns) {
-        Some(ns) => ("", ns),
-        None => ("-", style.zero_ns - ns),
+fn time(line: &mut String, ns: u64, style: &Style) {
+    let ns = match ns.checked_sub(style.zero_ns) {
+        Some(ns) => ns,
+        None => {
+            line.push('-');
+            style.zero_ns - ns
+        }
     };
     let us = ns / 1_000;
-    let time = format!("{sign}{}.{:06}", us / 1_000_000, us % 1_000_000);
-    format!("{time:>12}")
+    number(line, us / 1_000_000);
+    line.push('.');
+    // The digits after a leading one keep their zeros.
+    let mut buffer = itoa::Buffer::new();
+    line.push_str(&buffer.format(1_000_000 + us % 1_000_000)[1..]);
 }
 
-/// Who called: `comm/pid`, with the thread where it is not the first one.
-pub(super) fn by(
-    flags: u8,
-    (pid, tid): (u32, u32),
-    who: Option<&Ident>,
-    task: Option<&str>,
-) -> String {
-    if flags & FLAG_TASK == 0 {
-        return "softirq".to_owned();
-    }
-    let first = || who.filter(|w| w.pid == pid).map(|w| comm(&w.comm));
-    let name = task.map(str::to_owned).or_else(first).unwrap_or_default();
-    let mut by = format!("{}/{pid}", escaped(&name));
-    if tid != pid {
-        let _ = write!(by, ":{tid}");
-    }
-    by
-}
-
-/// What the call was asked for and answered.
-fn call(event: &Event) -> Option<String> {
+/// What the call was asked for and answered; false where there is nothing to
+/// say.
+fn call(line: &mut String, event: &Event) -> bool {
     let ret = event.ret;
-    Some(match Hook::from_u8(event.header.hook)? {
+    let Some(hook) = Hook::from_u8(event.header.hook) else {
+        return false;
+    };
+    match hook {
         Hook::Sendmsg | Hook::SendmsgLocked | Hook::Sendpages => {
-            format!("{} bytes: {}", event.arg, answer(ret))
+            number(line, event.arg);
+            line.push_str(" bytes: ");
+            answer(line, ret);
         }
         Hook::AllocSkb => {
-            let forced = if event.kind & 1 != 0 { " forced" } else { "" };
             if ret == 0 {
-                format!("no skb{forced}")
+                line.push_str("no skb");
             } else {
-                format!("truesize {}{forced}", event.truesize)
+                line.push_str("truesize ");
+                number(line, event.truesize);
+            }
+            if event.kind & 1 != 0 {
+                line.push_str(" forced");
             }
         }
         Hook::MemSchedule => {
-            let before = event.before.forward_alloc;
-            format!(
-                "{}{} bytes {}: fwd {before}→{}",
-                if event.kind == 0 { "" } else { "receive: " },
-                event.arg,
-                grant(ret),
-                event.view.forward_alloc
-            )
+            if event.kind != 0 {
+                line.push_str("receive: ");
+            }
+            number(line, event.arg);
+            line.push_str(" bytes ");
+            line.push_str(grant(ret));
+            line.push_str(": fwd ");
+            number(line, event.before.forward_alloc);
+            line.push('→');
+            number(line, event.view.forward_alloc);
         }
-        Hook::ForcedSchedule => format!("{} bytes, whatever the limits say", event.arg),
-        Hook::Zerocopy => format!("skb truesize {}", event.truesize),
-        Hook::WaitMemory if event.kind == 1 => format!("sleeps: {}", wait_reason(event.arg)),
-        Hook::WaitMemory => format!("held up: {}; {}", wait_reason(event.arg), answer(ret)),
-        Hook::WaitConnect if event.kind == 1 => "sleeps: no connection yet".to_owned(),
-        Hook::WaitConnect => answer(ret),
-        Hook::Setsockopt if event.kind != 0 => format!("SO_SNDBUFFORCE={}", event.arg),
-        Hook::Setsockopt => format!("SO_SNDBUF={}", event.arg),
-        Hook::SetState => format!("{}→{}", state(event.kind), state(event.arg.cast_unsigned())),
-        _ => return None,
-    })
+        Hook::ForcedSchedule => {
+            number(line, event.arg);
+            line.push_str(" bytes, whatever the limits say");
+        }
+        Hook::Zerocopy => {
+            line.push_str("skb truesize ");
+            number(line, event.truesize);
+        }
+        Hook::WaitMemory => {
+            let sleeps = event.kind == 1;
+            line.push_str(if sleeps { "sleeps: " } else { "held up: " });
+            line.push_str(wait_reason(event.arg));
+            if !sleeps {
+                line.push_str("; ");
+                answer(line, ret);
+            }
+        }
+        Hook::WaitConnect if event.kind == 1 => line.push_str("sleeps: no connection yet"),
+        Hook::WaitConnect => answer(line, ret),
+        Hook::Setsockopt => {
+            let force = if event.kind != 0 { "FORCE" } else { "" };
+            line.push_str("SO_SNDBUF");
+            line.push_str(force);
+            line.push('=');
+            number(line, event.arg);
+        }
+        Hook::SetState => {
+            line.push_str(state(event.kind));
+            line.push('→');
+            line.push_str(state(event.arg.cast_unsigned()));
+        }
+        _ => return false,
+    }
+    true
 }
 
 fn grant(ret: i32) -> &'static str {
@@ -170,33 +297,54 @@ fn state(n: u32) -> &'static str {
 }
 
 /// A return value: an errno has its name where senders meet it.
-fn answer(ret: i32) -> String {
-    match ret {
-        -11 => "EAGAIN".to_owned(),
-        -12 => "ENOMEM".to_owned(),
-        -14 => "EFAULT".to_owned(),
-        -32 => "EPIPE".to_owned(),
-        -104 => "ECONNRESET".to_owned(),
-        -110 => "ETIMEDOUT".to_owned(),
-        -115 => "EINPROGRESS".to_owned(),
-        -512 => "ERESTARTSYS".to_owned(),
-        -4095..0 => format!("error {}", -i64::from(ret)),
-        _ => ret.to_string(),
-    }
+fn answer(line: &mut String, ret: i32) {
+    line.push_str(match ret {
+        -11 => "EAGAIN",
+        -12 => "ENOMEM",
+        -14 => "EFAULT",
+        -32 => "EPIPE",
+        -104 => "ECONNRESET",
+        -110 => "ETIMEDOUT",
+        -115 => "EINPROGRESS",
+        -512 => "ERESTARTSYS",
+        -4095..0 => {
+            line.push_str("error ");
+            return number(line, -i64::from(ret));
+        }
+        _ => return number(line, ret),
+    });
 }
 
-fn operation(op: Decoded) -> String {
+fn operation(line: &mut String, op: Decoded) {
     let tilde = |tier: &str| if tier == "inferred" { "~" } else { "" };
     match op {
-        Decoded::Book { cause, bytes, tier } => format!("{cause} {}{bytes:+}", tilde(tier)),
-        Decoded::Admit { sndbuf } => format!("admitted below {sndbuf}"),
+        Decoded::Book { cause, bytes, tier } => {
+            line.push_str(cause);
+            line.push(' ');
+            line.push_str(tilde(tier));
+            if bytes >= 0 {
+                line.push('+');
+            }
+            number(line, bytes);
+        }
+        Decoded::Admit { sndbuf } => {
+            line.push_str("admitted below ");
+            number(line, sndbuf);
+        }
         Decoded::Limit {
             cause,
             sndbuf,
             tier,
         } => {
-            format!("limit {}{sndbuf} ({cause})", tilde(tier))
+            line.push_str("limit ");
+            line.push_str(tilde(tier));
+            number(line, sndbuf);
+            line.push_str(" (");
+            line.push_str(cause);
+            line.push(')');
         }
-        Decoded::Unknown { kind, cause, value } => format!("op{kind}/{cause} {value}"),
+        Decoded::Unknown { kind, cause, value } => {
+            _ = write!(line, "op{kind}/{cause} {value}");
+        }
     }
 }

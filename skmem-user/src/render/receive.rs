@@ -9,46 +9,46 @@ use skmem_common::{
 
 use super::{
     event_json::Socket,
-    event_line::{by, time},
+    event_line::{Names, begin, blanks, cell, number},
     ops::hook_name,
-    style::{Role, Style},
-    who::{self, short},
+    style::Style,
+    who,
 };
 use crate::explain::state_name;
 
-/// In the columns of event lines; those of the send side stay empty. Without a
-/// newline.
-#[must_use]
-pub fn receive_line(
-    record: &Receive,
-    who: Option<&Ident>,
-    task: Option<&str>,
-    style: &Style,
-) -> String {
+/// Appends it to `line`, in the columns of event lines; those of the send side
+/// stay empty. Without a newline.
+pub fn write_receive_line(line: &mut String, record: &Receive, names: Names<'_>, style: &Style) {
     let view = &record.view;
-    let socket = who.map_or_else(|| format!("{:#x}", record.socket), short);
-    let hook = format!("{:<22}", hook_name(record.header.hook));
-    let what = if record.header.hook == Hook::Read as u8 {
-        "the application read".to_owned()
+    let task = (record.header.flags, record.pid, record.tid);
+    begin(
+        line,
+        &record.header,
+        record.time_ns,
+        task,
+        names,
+        record.socket,
+        style,
+    );
+    blanks(line, 17 + 1 + 9);
+    cell(line, view.forward_alloc, 7);
+    blanks(line, 1 + 9);
+    if record.header.hook == Hook::Read as u8 {
+        line.push_str("  the application read");
     } else {
-        format!("skb truesize {}", record.truesize)
-    };
-    format!(
-        "{} {:>3} {:<22} {socket:<33} {} {:>17} {:>9} {:>7} {:>9}  {what}: recv_q {} rmem_alloc {} of rcvbuf {} window {} backlog {}",
-        time(record.time_ns, style),
-        record.header.cpu,
-        by(record.header.flags, (record.pid, record.tid), who, task),
-        style.paint(Role::Name, hook),
-        "",
-        "",
-        view.forward_alloc,
-        "",
-        view.recv_q(),
-        view.rmem_alloc,
-        view.rcvbuf,
-        view.window,
-        view.backlog,
-    )
+        line.push_str("  skb truesize ");
+        number(line, record.truesize);
+    }
+    line.push_str(": recv_q ");
+    number(line, view.recv_q());
+    line.push_str(" rmem_alloc ");
+    number(line, view.rmem_alloc);
+    line.push_str(" of rcvbuf ");
+    number(line, view.rcvbuf);
+    line.push_str(" window ");
+    number(line, view.window);
+    line.push_str(" backlog ");
+    number(line, view.backlog);
 }
 
 #[derive(Serialize)]

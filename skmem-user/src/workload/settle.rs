@@ -8,13 +8,13 @@
 //! bytes; a reading is dated so that it can be compared with what was traced up to then.
 
 use std::{
-    mem,
     os::fd::AsFd,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::{proto::Reason, sender::Sender, writer::Writer};
 use crate::diag::{MemInfo, Queues};
@@ -78,26 +78,15 @@ fn sample(sender: &Sender) -> Result<(MemInfo, Queues)> {
 
 /// Moves this thread to each CPU that it may use, one after the other: interrupts that wait there come first.
 fn run_on_every_cpu() {
-    // SAFETY: a set of CPUs is plain numbers; all zero is the empty set.
-    let mut allowed: libc::cpu_set_t = unsafe { mem::zeroed() };
-    let size = size_of::<libc::cpu_set_t>();
-    // SAFETY: `allowed` is a live set of that size.
-    if unsafe { libc::sched_getaffinity(0, size, &raw mut allowed) } != 0 {
+    let Ok(allowed) = sched_getaffinity(None) else {
         return;
+    };
+    for cpu in (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)) {
+        let mut one = CpuSet::new();
+        one.set(cpu);
+        // A CPU that went away refuses, and has nothing left to do.
+        let _ = sched_setaffinity(None, &one);
     }
-    for cpu in 0..libc::CPU_SETSIZE as usize {
-        // SAFETY: `cpu` lies within the set.
-        if !unsafe { libc::CPU_ISSET(cpu, &allowed) } {
-            continue;
-        }
-        // SAFETY: as for `allowed`.
-        let mut one: libc::cpu_set_t = unsafe { mem::zeroed() };
-        // SAFETY: as above. A CPU that went away refuses, and has nothing left to do.
-        unsafe {
-            libc::CPU_SET(cpu, &mut one);
-            libc::sched_setaffinity(0, size, &raw const one);
-        }
-    }
-    // SAFETY: `allowed` is a live set of that size, and was in force before.
-    unsafe { libc::sched_setaffinity(0, size, &raw const allowed) };
+    // It was in force before.
+    let _ = sched_setaffinity(None, &allowed);
 }

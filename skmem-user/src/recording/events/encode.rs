@@ -1,7 +1,6 @@
 //! Records into the payload of an events block.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use skmem_common::{
     hook::Hook,
     record::{Event, OPS},

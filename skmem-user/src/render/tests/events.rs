@@ -12,7 +12,7 @@ use skmem_common::{
 
 use crate::{
     explain::tests::socket::ident,
-    render::{Style, event_header, event_json, event_json_line, event_line, event_line_by},
+    render::{Style, event_header, event_json, event_json_line, event_line, event_task},
 };
 
 pub(super) fn event(hook: Hook) -> Event {
@@ -205,7 +205,12 @@ fn bytes_from_outside_never_panic() {
 
 #[test]
 fn a_task_name_cannot_reach_the_terminal() {
-    let line = event_line_by(&event(Hook::Ack), None, Some("\x1b[2J"), &STYLE);
+    let mut comm = [0; 16];
+    comm[..4].copy_from_slice(b"\x1b[2J");
+    assert_eq!(event_task(&comm), "\\u{1b}[2J");
+    let mut who = ident();
+    who.comm = comm;
+    let line = event_line(&event(Hook::Ack), Some(&who), &STYLE);
     assert!(
         !line.contains('\x1b') && line.contains("\\u{1b}[2J/123"),
         "{line}"

@@ -9,8 +9,8 @@ use super::events::event;
 use crate::{
     explain::tests::socket::article,
     render::{
-        Listed, Style, comm, ends, event_line, event_line_by, listing, overview, receive_line,
-        text, whose,
+        Listed, Names, Style, ends, event_line, event_task, listing, overview, text, whose,
+        write_receive_line,
     },
 };
 
@@ -24,13 +24,19 @@ fn a_name_is_no_command_wherever_it_is_printed() {
     let who = socket.account.ident;
     let verdict = socket.verdict();
     let style = Style::PLAIN;
-    let own = comm(&NAME);
     let mut one = event(Hook::Ack);
     (one.pid, one.tid) = (who.pid, who.tid);
     let mut received = Receive::default();
     (received.pid, received.tid) = (who.pid, who.tid);
     received.header.hook = Hook::Read as u8;
     received.header.flags = FLAG_TASK;
+    let ends_of = ends(&who);
+    let names = Names {
+        ends: Some(&ends_of),
+        task: &event_task(&NAME),
+    };
+    let mut line = String::new();
+    write_receive_line(&mut line, &received, names, &style);
     for (what, printed) in [
         ("text", text(&verdict, &style)),
         (
@@ -38,17 +44,10 @@ fn a_name_is_no_command_wherever_it_is_printed() {
             overview(&[verdict.clone(), verdict.clone()], &style),
         ),
         ("listing", listing(&[Listed::of(&verdict)], &style)),
-        ("ends", ends(&who)),
+        ("ends", ends_of.clone()),
         ("whose", whose(&who)),
         ("event", event_line(&one, Some(&who), &style)),
-        (
-            "event of a task",
-            event_line_by(&one, None, Some(&own), &style),
-        ),
-        (
-            "receive",
-            receive_line(&received, Some(&who), Some(&own), &style),
-        ),
+        ("receive", line),
     ] {
         let command = printed
             .chars()

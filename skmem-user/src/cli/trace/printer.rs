@@ -1,0 +1,231 @@
+//! Lines of records, made and written by a thread of their own: whoever reads
+//! the ring is not to wait for a terminal.
+
+use std::{
+    collections::HashMap,
+    io::{self, BufWriter, Stdout, Write},
+    thread::{self, JoinHandle},
+};
+
+use anyhow::{Result, anyhow};
+use skmem_common::record::Ident;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+use crate::{
+    cli::style,
+    collect::decode::Record,
+    render::{self, Names, Style},
+};
+
+/// Batches that may wait; each is what one look into the ring found. Where the
+/// lines are read too slowly, records wait in the ring then, and are counted
+/// where it overflows.
+const QUEUE: usize = 64;
+
+/// The side of the thread that reads the ring.
+pub struct Printer {
+    to: Sender<Batch>,
+    thread: JoinHandle<io::Result<u64>>,
+    batch: Batch,
+    left: u64,
+}
+
+/// Records to print, and the sockets that have none after them.
+#[derive(Default)]
+struct Batch {
+    records: Vec<Record>,
+    gone: Vec<u64>,
+}
+
+impl Printer {
+    /// Starts the thread; it prints at most so many lines, as JSON or below a
+    /// header.
+    ///
+    /// # Errors
+    /// Where the system has no thread, or the header cannot be written.
+    pub fn start(json: bool, most: u64) -> Result<Self> {
+        let (to, from) = mpsc::channel(QUEUE);
+        let mut lines = Lines::new(json)?;
+        let thread = thread::Builder::new()
+            .name("printer".to_owned())
+            .spawn(move || lines.print(from))?;
+        Ok(Self {
+            to,
+            thread,
+            batch: Batch::default(),
+            left: most,
+        })
+    }
+
+    /// Adds a record to the batch.
+    pub fn take(&mut self, record: &Record) {
+        if self.left == 0 {
+            return;
+        }
+        if is_line(record) {
+            self.left -= 1;
+        }
+        self.batch.records.push(*record);
+    }
+
+    /// Hands the batch on, and waits while too many do. False when no more are
+    /// wanted.
+    pub async fn hand_on(&mut self, gone: Vec<u64>) -> bool {
+        if self.batch.records.is_empty() && gone.is_empty() {
+            return self.goes_on();
+        }
+        let batch = Batch {
+            gone,
+            ..std::mem::take(&mut self.batch)
+        };
+        self.to.send(batch).await.is_ok() && self.goes_on()
+    }
+
+    /// Whether lines are still wanted, and somebody reads them.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.left > 0 && !self.to.is_closed()
+    }
+
+    /// Waits until all is written; the number of lines.
+    ///
+    /// # Errors
+    /// Where stdout cannot be written.
+    pub fn finish(self) -> Result<u64> {
+        drop(self.to);
+        let ended = self.thread.join();
+        Ok(ended.map_err(|_| anyhow!("the printing thread panicked"))??)
+    }
+}
+
+fn is_line(record: &Record) -> bool {
+    matches!(record, Record::Event(_) | Record::Receive(_))
+}
+
+/// The printing thread.
+struct Lines {
+    out: BufWriter<Stdout>,
+    json: bool,
+    style: Style,
+    sockets: HashMap<u64, Socket>,
+    line: String,
+    printed: u64,
+}
+
+/// What lines say of a socket.
+#[derive(Default)]
+struct Socket {
+    ident: Option<Ident>,
+    ends: Option<String>,
+    /// Names of threads, as JSON has them, and safe for a terminal.
+    tasks: HashMap<u32, Task>,
+}
+
+struct Task {
+    name: String,
+    escaped: String,
+}
+
+impl Task {
+    fn of(comm: &[u8; 16]) -> Self {
+        Self {
+            name: render::comm(comm),
+            escaped: render::event_task(comm),
+        }
+    }
+}
+
+impl Lines {
+    fn new(json: bool) -> io::Result<Self> {
+        let mut out = BufWriter::with_capacity(1 << 16, io::stdout());
+        if !json {
+            writeln!(out, "{}", render::event_header())?;
+            out.flush()?;
+        }
+        Ok(Self {
+            out,
+            json,
+            style: style(),
+            sockets: HashMap::new(),
+            line: String::new(),
+            printed: 0,
+        })
+    }
+
+    fn print(&mut self, mut from: Receiver<Batch>) -> io::Result<u64> {
+        while let Some(batch) = from.blocking_recv() {
+            for record in &batch.records {
+                self.record(record)?;
+            }
+            for id in batch.gone {
+                self.sockets.remove(&id);
+            }
+            if from.is_empty() {
+                self.out.flush()?;
+            }
+        }
+        Ok(self.printed)
+    }
+
+    fn record(&mut self, record: &Record) -> io::Result<()> {
+        match record {
+            Record::Open(open) => {
+                let socket = self.sockets.entry(open.ident.id).or_default();
+                socket.ends = Some(render::ends(&open.ident));
+                socket.ident = Some(open.ident);
+                let task = Task::of(&open.ident.comm);
+                socket.tasks.insert(open.ident.tid, task);
+                return Ok(());
+            }
+            Record::Task(task) => {
+                let socket = self.sockets.entry(task.socket).or_default();
+                socket.tasks.insert(task.tid, Task::of(&task.comm));
+                return Ok(());
+            }
+            Record::Event(_) | Record::Receive(_) => {}
+        }
+        if self.printed == 0 {
+            self.style.zero_ns = record.time_ns();
+        }
+        self.printed += 1;
+        self.line.clear();
+        self.write(record);
+        self.line.push('\n');
+        self.out.write_all(self.line.as_bytes())
+    }
+
+    fn write(&mut self, record: &Record) {
+        let (id, pid, tid) = match record {
+            Record::Event(event) => (event.socket, event.pid, event.tid),
+            Record::Receive(receive) => (receive.socket, receive.pid, receive.tid),
+            Record::Open(_) | Record::Task(_) => return,
+        };
+        let socket = self.sockets.get(&id);
+        let who = socket.and_then(|s| s.ident.as_ref());
+        let task = socket.and_then(|s| {
+            // Another thread of the process that opened it, whose own name was lost.
+            let first = || s.tasks.get(&s.ident.filter(|i| i.pid == pid)?.tid);
+            s.tasks.get(&tid).or_else(first)
+        });
+        let name = task.map(|task| task.name.as_str());
+        let names = Names {
+            ends: socket.and_then(|s| s.ends.as_deref()),
+            task: task.map_or("", |task| &task.escaped),
+        };
+        match record {
+            Record::Event(event) if self.json => {
+                self.line = render::event_json_line(event, who, name);
+            }
+            Record::Receive(receive) if self.json => {
+                self.line = render::receive_json_line(receive, who, name);
+            }
+            Record::Event(event) => {
+                render::write_event_line(&mut self.line, event, names, &self.style);
+            }
+            Record::Receive(receive) => {
+                render::write_receive_line(&mut self.line, receive, names, &self.style);
+            }
+            Record::Open(_) | Record::Task(_) => {}
+        }
+    }
+}
