@@ -307,9 +307,9 @@ fn full_disk() -> Result<(), Failed> {
     let mut check = Check::default();
     let room = Room::new("full")?;
     // So small, and so long, that a slow machine fills it, too.
-    let disk = Mounted::new(&room.0, "size=128k")?;
+    let disk = Mounted::new(&room.0, "size=64k")?;
     let file = room.file("run.skm");
-    let output = record(&["-o", text(&file)], &format!("{}120", sender::BULK))?.output()?;
+    let output = record(&["-o", text(&file)], &format!("{}40", sender::BULK))?.output()?;
     ended(&mut check, "skmem record on a full disk", &output, 1);
     check.that(stderr(&output).contains("No space left on device"), || {
         stderr(&output)
