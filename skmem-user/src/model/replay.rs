@@ -11,10 +11,6 @@ use skmem_common::{
 use super::calls::Calls;
 use crate::collect::decode::Record;
 
-/// Most threads of a socket whose names are kept: a recording may hold any
-/// number.
-const MOST_COMMS: usize = 1024;
-
 /// A socket as the records tell it.
 #[derive(Debug, Clone)]
 pub struct Socket {
@@ -24,8 +20,6 @@ pub struct Socket {
     pub ledger: Box<Ledger>,
     /// The fields in its last record.
     pub last: View,
-    /// Command names by thread, as far as told.
-    pub comms: HashMap<u32, [u8; 16]>,
     /// Records that are missing by their numbers.
     pub missed: u64,
     calls: Calls,
@@ -103,7 +97,6 @@ impl Replay {
             Record::Open(open) => {
                 // A second one completes the identity.
                 let first = socket.ident.replace(open.ident).is_none();
-                socket.name(open.ident.tid, open.ident.comm);
                 if first {
                     socket.last = open.view;
                     socket.calls.open(&open.view, open.time_ns);
@@ -112,9 +105,8 @@ impl Replay {
                         .start(open.view.wmem_queued, open.view.sndbuf, open.time_ns);
                 }
             }
-            Record::Task(task) => {
-                socket.name(task.tid, task.comm);
-            }
+            // A thread's name is no part of an account.
+            Record::Task(_) => {}
             Record::Event(event) => socket.event(event),
             Record::Receive(record) => socket.calls.receive(record),
         }
@@ -197,7 +189,6 @@ impl Socket {
             ident: None,
             ledger: Box::new(Account::EMPTY.ledger),
             last: View::default(),
-            comms: HashMap::new(),
             missed: 0,
             calls: Calls::default(),
             next: None,
@@ -227,15 +218,8 @@ impl Socket {
         account
     }
 
-    fn name(&mut self, tid: u32, comm: [u8; 16]) {
-        if self.comms.len() < MOST_COMMS {
-            self.comms.insert(tid, comm);
-        }
-    }
-
     fn go_on_from(&mut self, account: &Account) {
         self.ident = Some(account.ident);
-        self.name(account.ident.tid, account.ident.comm);
         *self.ledger = account.ledger;
         self.last = account.last;
         self.calls.go_on_from(account);

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    io::{self, BufWriter, Stdout, Write},
+    io::{self, BufWriter, Write},
     thread::{self, JoinHandle},
 };
 
@@ -21,6 +21,10 @@ use crate::{
 /// lines are read too slowly, records wait in the ring then, and are counted
 /// where it overflows.
 const QUEUE: usize = 64;
+
+/// Threads of a socket whose names are kept: those of a long trace may be any
+/// number.
+const MOST_TASKS: usize = 1024;
 
 /// The side of the thread that reads the ring.
 pub struct Printer {
@@ -45,7 +49,7 @@ impl Printer {
     /// Where the system has no thread, or the header cannot be written.
     pub fn start(json: bool, most: u64) -> Result<Self> {
         let (to, from) = mpsc::channel(QUEUE);
-        let mut lines = Lines::new(json)?;
+        let mut lines = Lines::new(io::stdout(), json, style())?;
         let thread = thread::Builder::new()
             .name("printer".to_owned())
             .spawn(move || lines.print(from))?;
@@ -103,8 +107,8 @@ fn is_line(record: &Record) -> bool {
 }
 
 /// The printing thread.
-struct Lines {
-    out: BufWriter<Stdout>,
+struct Lines<W: Write> {
+    out: BufWriter<W>,
     json: bool,
     style: Style,
     sockets: HashMap<u64, Socket>,
@@ -126,6 +130,15 @@ struct Task {
     escaped: String,
 }
 
+impl Socket {
+    fn name(&mut self, tid: u32, comm: &[u8; 16]) {
+        if self.tasks.len() >= MOST_TASKS {
+            self.tasks.clear();
+        }
+        self.tasks.insert(tid, Task::of(comm));
+    }
+}
+
 impl Task {
     fn of(comm: &[u8; 16]) -> Self {
         Self {
@@ -135,9 +148,9 @@ impl Task {
     }
 }
 
-impl Lines {
-    fn new(json: bool) -> io::Result<Self> {
-        let mut out = BufWriter::with_capacity(1 << 16, io::stdout());
+impl<W: Write> Lines<W> {
+    fn new(out: W, json: bool, style: Style) -> io::Result<Self> {
+        let mut out = BufWriter::with_capacity(1 << 16, out);
         if !json {
             writeln!(out, "{}", render::event_header())?;
             out.flush()?;
@@ -145,7 +158,7 @@ impl Lines {
         Ok(Self {
             out,
             json,
-            style: style(),
+            style,
             sockets: HashMap::new(),
             line: String::new(),
             printed: 0,
@@ -173,13 +186,12 @@ impl Lines {
                 let socket = self.sockets.entry(open.ident.id).or_default();
                 socket.ends = Some(render::ends(&open.ident));
                 socket.ident = Some(open.ident);
-                let task = Task::of(&open.ident.comm);
-                socket.tasks.insert(open.ident.tid, task);
+                socket.name(open.ident.tid, &open.ident.comm);
                 return Ok(());
             }
             Record::Task(task) => {
                 let socket = self.sockets.entry(task.socket).or_default();
-                socket.tasks.insert(task.tid, Task::of(&task.comm));
+                socket.name(task.tid, &task.comm);
                 return Ok(());
             }
             Record::Event(_) | Record::Receive(_) => {}
@@ -227,5 +239,105 @@ impl Lines {
             }
             Record::Open(_) | Record::Task(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skmem_common::{
+        hook::Hook,
+        record::{Event, FLAG_TASK, Open, Task as TaskRecord},
+    };
+
+    use super::*;
+
+    const SOCKET: u64 = 17;
+
+    fn comm(name: &[u8]) -> [u8; 16] {
+        let mut comm = [0; 16];
+        comm[..name.len()].copy_from_slice(name);
+        comm
+    }
+
+    fn open() -> Record {
+        let mut open = Open::default();
+        let who = &mut open.ident;
+        (who.id, who.pid, who.tid, who.comm) = (SOCKET, 5, 5, comm(b"first"));
+        (who.family, who.sport, who.dport) = (2, 40_000, 443);
+        Record::Open(open)
+    }
+
+    fn task() -> Record {
+        Record::Task(TaskRecord {
+            socket: SOCKET,
+            pid: 5,
+            tid: 6,
+            comm: comm(b"\x1bother"),
+            ..TaskRecord::default()
+        })
+    }
+
+    fn event(time_ns: u64, tid: u32) -> Record {
+        let mut event = Event {
+            time_ns,
+            socket: SOCKET,
+            pid: 5,
+            tid,
+            ..Event::default()
+        };
+        event.header.hook = Hook::Ack as u8;
+        event.header.flags = FLAG_TASK;
+        Record::Event(event)
+    }
+
+    /// What is printed of these batches.
+    fn printed(json: bool, batches: Vec<Batch>) -> Vec<String> {
+        let mut out = Vec::new();
+        let (to, from) = mpsc::channel(QUEUE);
+        for batch in batches {
+            assert!(to.try_send(batch).is_ok());
+        }
+        drop(to);
+        let mut lines = Lines::new(&mut out, json, Style::PLAIN).unwrap();
+        lines.print(from).unwrap();
+        drop(lines);
+        let text = String::from_utf8(out).unwrap();
+        text.lines()
+            .skip(usize::from(!json))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn batches() -> Vec<Batch> {
+        let of = |records: Vec<Record>, gone: Vec<u64>| Batch { records, gone };
+        vec![
+            of(vec![open(), event(1_000, 5)], vec![]),
+            of(vec![task(), event(3_000, 6), event(4_000, 7)], vec![SOCKET]),
+            of(vec![event(5_000, 5)], vec![]),
+        ]
+    }
+
+    #[test]
+    fn lines_name_the_socket_and_the_thread_until_the_socket_is_gone() {
+        let lines = printed(false, batches());
+        let words = |n: usize| -> Vec<&str> { lines[n].split_whitespace().take(4).collect() };
+        let ends = "0.0.0.0:40000>0.0.0.0:443";
+        assert_eq!(words(0), ["0.000000", "0", "first/5", ends]);
+        assert_eq!(words(1), ["0.000002", "0", "\\u{1b}other/5:6", ends]);
+        // Of the same process, by a thread that was not told of.
+        assert_eq!(words(2)[2..], ["first/5:7", ends]);
+        assert_eq!(words(3)[2..], ["/5", "0x11"]);
+    }
+
+    #[test]
+    fn json_has_the_names_as_they_are() {
+        let lines = printed(true, batches());
+        let comm = |n: usize| {
+            let line: serde_json::Value = serde_json::from_str(&lines[n]).unwrap();
+            line["comm"].clone()
+        };
+        assert_eq!(comm(0), "first");
+        assert_eq!(comm(1), "\u{1b}other");
+        assert_eq!(comm(3), serde_json::Value::Null);
     }
 }
