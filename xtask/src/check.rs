@@ -60,9 +60,9 @@ fn supply_chain(setup: &Setup, advisories: bool) -> Result<u8> {
         command
             .args(["--locked", "--manifest-path"])
             .arg(paths::root().join(manifest))
-            .args(["check", "--config"])
+            .arg("--config")
             .arg(paths::root().join("deny.toml"))
-            .args(["licenses", "bans", "sources"])
+            .args(["check", "licenses", "bans", "sources"])
             .args(advisories.then_some("advisories"));
         eprintln!("check: {manifest}: {}", process::shown(&command));
         if !process::foreground(&mut command)?.success() {

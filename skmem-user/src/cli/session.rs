@@ -333,17 +333,18 @@ impl Session {
     fn gone(&mut self) -> Vec<Box<Account>> {
         let now = Instant::now();
         let mut dying = HashMap::new();
-        let mut accounts: Vec<_> = self.tracer.table().accounts().collect();
-        accounts.retain(|a| {
-            if a.ident.flags & IDENT_CLOSED == 0 && a.closing != 0 {
-                let since = self.dying.get(&a.ident.id).copied().unwrap_or(now);
-                dying.insert(a.ident.id, since);
-                return now - since > ONE_GO;
+        // One at a time: the table may be large, and few of them are gone.
+        let accounts = self.tracer.table().accounts().filter(|a| {
+            if a.ident.flags & IDENT_CLOSED != 0 || a.closing == 0 {
+                return a.ident.flags & IDENT_CLOSED != 0;
             }
-            a.ident.flags & IDENT_CLOSED != 0
+            let since = self.dying.get(&a.ident.id).copied().unwrap_or(now);
+            dying.insert(a.ident.id, since);
+            now - since > ONE_GO
         });
+        let gone = accounts.collect();
         self.dying = dying;
-        accounts
+        gone
     }
 
     /// Keeps those accounts, and gives their slots back.

@@ -61,29 +61,34 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     };
     let mut end = std::pin::pin!(end);
     let mut stop = std::pin::pin!(interrupted());
-    loop {
+    let result = loop {
         tokio::select! {
-            () = &mut end => break,
-            () = &mut stop => break,
-            step = session.step(|record, _| printer.take(record)) => step?,
+            () = &mut end => break Ok(()),
+            () = &mut stop => break Ok(()),
+            step = session.step(|record, _| printer.take(record)) => if step.is_err() {
+                break step;
+            },
         }
-        let gone = session.take_closed();
-        let gone = gone.iter().map(|kept| kept.account.ident.id).collect();
-        // Where nobody reads our lines, a signal ends us all the same.
+        for kept in session.take_closed() {
+            printer.forget(kept.account.ident.id);
+        }
+        // Where lines are read too slowly, a signal is not to wait for that.
         let on = tokio::select! {
-            on = printer.hand_on(gone) => on,
+            on = printer.hand_on() => on,
             () = &mut stop => false,
         };
         if !on {
-            break;
+            break Ok(());
         }
-    }
-    if printer.goes_on() {
+    };
+    if result.is_ok() && printer.goes_on() {
         session.finish(|record, _| printer.take(record));
-        printer.hand_on(Vec::new()).await;
     }
-    let printed = printer.finish()?;
+    printer.hand_on().await;
+    let (printed, written) = printer.finish()?;
+    result?;
     tell(&session, printed, &session.totals()?);
+    written?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -29,7 +29,7 @@ const MOST_TASKS: usize = 1024;
 /// The side of the thread that reads the ring.
 pub struct Printer {
     to: Sender<Batch>,
-    thread: JoinHandle<io::Result<u64>>,
+    thread: JoinHandle<(u64, io::Result<()>)>,
     batch: Batch,
     left: u64,
 }
@@ -52,7 +52,10 @@ impl Printer {
         let mut lines = Lines::new(io::stdout(), json, style())?;
         let thread = thread::Builder::new()
             .name("printer".to_owned())
-            .spawn(move || lines.print(from))?;
+            .spawn(move || {
+                let result = lines.print(from);
+                (lines.printed, result)
+            })?;
         Ok(Self {
             to,
             thread,
@@ -72,17 +75,22 @@ impl Printer {
         self.batch.records.push(*record);
     }
 
-    /// Hands the batch on, and waits while too many do. False when no more are
-    /// wanted.
-    pub async fn hand_on(&mut self, gone: Vec<u64>) -> bool {
-        if self.batch.records.is_empty() && gone.is_empty() {
+    /// Notes that a socket has no records any more.
+    pub fn forget(&mut self, id: u64) {
+        self.batch.gone.push(id);
+    }
+
+    /// Hands the batch on, and waits while too many do; if that is given up,
+    /// the batch is still there. False when no more are wanted.
+    pub async fn hand_on(&mut self) -> bool {
+        if self.batch.records.is_empty() && self.batch.gone.is_empty() {
             return self.goes_on();
         }
-        let batch = Batch {
-            gone,
-            ..std::mem::take(&mut self.batch)
+        let Ok(room) = self.to.reserve().await else {
+            return false;
         };
-        self.to.send(batch).await.is_ok() && self.goes_on()
+        room.send(std::mem::take(&mut self.batch));
+        self.goes_on()
     }
 
     /// Whether lines are still wanted, and somebody reads them.
@@ -91,14 +99,15 @@ impl Printer {
         self.left > 0 && !self.to.is_closed()
     }
 
-    /// Waits until all is written; the number of lines.
+    /// Waits until all is written; the number of lines, and whether stdout
+    /// could be written to the end.
     ///
     /// # Errors
-    /// Where stdout cannot be written.
-    pub fn finish(self) -> Result<u64> {
+    /// Where the thread panicked.
+    pub fn finish(self) -> Result<(u64, io::Result<()>)> {
         drop(self.to);
         let ended = self.thread.join();
-        Ok(ended.map_err(|_| anyhow!("the printing thread panicked"))??)
+        ended.map_err(|_| anyhow!("the printing thread panicked"))
     }
 }
 
@@ -165,7 +174,7 @@ impl<W: Write> Lines<W> {
         })
     }
 
-    fn print(&mut self, mut from: Receiver<Batch>) -> io::Result<u64> {
+    fn print(&mut self, mut from: Receiver<Batch>) -> io::Result<()> {
         while let Some(batch) = from.blocking_recv() {
             for record in &batch.records {
                 self.record(record)?;
@@ -177,7 +186,7 @@ impl<W: Write> Lines<W> {
                 self.out.flush()?;
             }
         }
-        Ok(self.printed)
+        Ok(())
     }
 
     fn record(&mut self, record: &Record) -> io::Result<()> {
