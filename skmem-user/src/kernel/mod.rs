@@ -1,7 +1,8 @@
 //! The running kernel: what it has, what is attached to it, what it keeps.
 //! Nothing outside of this module knows aya.
 //!
-//! * [`btf`]: field offsets and function signatures; `btf_vet` refuses what
+//! * [`btf`]: field offsets, function signatures, what to attach to; `cut` leaves
+//!   out what nobody asks for, `vet` refuses what
 //!   no kernel would say
 //! * [`symbols`]: which kernel functions exist out of line
 //! * [`plan`]: which programs go onto which functions of this kernel
@@ -16,7 +17,6 @@
 
 mod attach;
 pub mod btf;
-mod btf_vet;
 pub mod checkup;
 pub mod counters;
 mod errors;

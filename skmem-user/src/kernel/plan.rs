@@ -111,9 +111,23 @@ static PROBES: &[Probe] = &[
     probe!(Destroy, Label, "tcp_destroy_sock": "destroy" @ Tracepoint),
 ];
 
+/// The tracepoint that follows a command's children.
+pub const FORK: &str = "sched_process_fork";
+
 /// All functions that a plan may name.
 pub fn functions() -> impl Iterator<Item = &'static str> {
     PROBES.iter().map(|probe| probe.function)
+}
+
+/// The kernel's types that programs attach to, by name: functions, tracepoints'
+/// definitions, and the walk over all sockets.
+pub fn attached_to() -> Vec<String> {
+    let named = functions().chain(["bpf_iter_tcp"]);
+    let tracepoints = functions().chain([FORK]);
+    named
+        .map(str::to_owned)
+        .chain(tracepoints.map(|name| format!("btf_trace_{name}")))
+        .collect()
 }
 
 /// What is lost without a hook.

@@ -25,7 +25,7 @@ use super::{
     counters::{CpuCounters, Runs, Totals, runs},
     errors::{internal, refused},
     existing,
-    plan::{Attachment, Kind, Need, Plan, cost},
+    plan::{Attachment, FORK, Kind, Need, Plan, cost},
     ring::Ring,
     symbols::{self, Symbols},
     system,
@@ -220,7 +220,7 @@ impl Tracer {
             .transpose()
             .map_err(|e| refused("cannot read the programs' diagnostics", &e))?;
 
-        let btf = Btf::from_sys_fs().map_err(|e| refused("cannot read this kernel's BTF", &e))?;
+        let btf = types.targets()?;
         let mut attached = Vec::new();
         for attachment in &plan.attachments {
             match attach(&mut ebpf, attachment, &btf) {
@@ -237,7 +237,7 @@ impl Tracer {
                     need: Need::Label,
                     program: "fork",
                     kind: Kind::Tracepoint,
-                    function: "sched_process_fork",
+                    function: FORK,
                 },
                 &btf,
             )?;

@@ -1,4 +1,9 @@
-//! The kernel's BTF: offsets of fields, number of parameters of functions.
+//! The kernel's BTF: offsets of fields, number of parameters of functions, what
+//! programs attach to.
+
+mod cut;
+mod raw;
+mod vet;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -7,10 +12,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use aya::{Btf, Endianness};
 use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
 use skmem_common::layout::{ABSENT, FIELDS, Offsets};
 
-use super::{KernelError, Result, btf_vet, plan};
+use super::{KernelError, Result, errors::refused, plan};
 
 /// Where the running kernel shows its BTF.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -29,6 +35,8 @@ pub struct KernelBtf {
     offsets: Offsets,
     missing: Vec<MissingField>,
     parameters: HashMap<String, usize>,
+    /// BTF of the types that skmem asks for.
+    asked_for: Vec<u8>,
 }
 
 /// An optional field that this kernel lacks.
@@ -82,8 +90,15 @@ impl KernelBtf {
         if bytes.len() as u64 > LARGEST {
             return Err(bad(format!("it is larger than {LARGEST} bytes")));
         }
-        btf_vet::vet(&bytes).map_err(|reason| bad(reason.to_owned()))?;
-        let types = TypeInformation::new(&Bytes(bytes)).map_err(|e| bad(format!("{e:?}")))?;
+        let attached_to = plan::attached_to();
+        let structs = FIELDS.iter().map(|(_, ty, ..)| *ty);
+        let wanted = attached_to.iter().map(String::as_str).chain(structs);
+        let wanted: HashSet<&[u8]> = wanted.map(str::as_bytes).collect();
+        let bytes = cut::cut(&bytes, &wanted)
+            .and_then(|bytes| vet::vet(&bytes).map(|()| bytes))
+            .map_err(|reason| bad(reason.to_owned()))?;
+        let bytes = Bytes(bytes);
+        let types = TypeInformation::new(&bytes).map_err(|e| bad(format!("{e:?}")))?;
         let mut structs: HashMap<String, Vec<u32>> = HashMap::new();
         let functions: HashSet<&str> = plan::functions().collect();
         let mut parameters = HashMap::new();
@@ -148,6 +163,7 @@ impl KernelBtf {
             offsets,
             missing,
             parameters,
+            asked_for: bytes.0,
         })
     }
 
@@ -183,6 +199,15 @@ impl KernelBtf {
     #[must_use]
     pub fn missing(&self) -> &[MissingField] {
         &self.missing
+    }
+
+    /// The types that programs attach to, as the kernel numbers them.
+    ///
+    /// # Errors
+    /// Where they make no sense.
+    pub fn targets(&self) -> Result<Btf> {
+        Btf::parse(&self.asked_for, Endianness::default())
+            .map_err(|e| refused("cannot read this kernel's BTF", &e))
     }
 
     /// How many parameters a function has that skmem may hook; None where BTF

@@ -2,16 +2,8 @@
 //! name: a typedef of itself would keep it busy for ever, a structure within itself would end the
 //! stack, and one long name in thousands of members would fill the memory.
 
-use std::ops::Range;
+use super::raw::{LONGEST_NAME, Raw};
 
-/// `BTF_MAGIC`, on a machine of this byte order.
-const MAGIC: u16 = 0xeb9f;
-/// `struct btf_header`, in bytes.
-const HEADER: usize = 24;
-/// `struct btf_type`, in bytes.
-const TYPE: usize = 12;
-/// Longest name, in bytes: the kernel's own end at 512 (`KSYM_NAME_LEN`).
-const LONGEST_NAME: usize = 4096;
 /// Longest chain of modifiers and anonymous members.
 const DEEPEST: u32 = 32;
 /// Most members that a search for one field may have to look at.
@@ -30,102 +22,33 @@ struct Node {
 /// # Errors
 /// Why not.
 pub(super) fn vet(bytes: &[u8]) -> Result<(), &'static str> {
-    if bytes.get(..2) != Some(&MAGIC.to_ne_bytes()) {
-        return Err("it does not start as BTF of this byte order does");
-    }
-    let header = word(bytes, 4).ok_or("it ends within its header")? as usize;
-    if header < HEADER {
-        return Err("its header is too short");
-    }
-    let types = section(bytes, header, 8).ok_or("its types lie outside of it")?;
-    let strings = section(bytes, header, 16).ok_or("its names lie outside of it")?;
-    let strings = &bytes[strings];
-    if strings
-        .split(|b| *b == 0)
-        .any(|name| name.len() > LONGEST_NAME)
-    {
-        return Err("it has a name that is too long");
-    }
-    let nodes = nodes(&bytes[types], strings, bytes.len())?;
-    acyclic(&nodes)
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    let word = bytes.get(at..at.checked_add(4)?)?;
-    Some(u32::from_ne_bytes(word.try_into().ok()?))
-}
-
-/// The section whose offset and length stand at `at`.
-fn section(bytes: &[u8], header: usize, at: usize) -> Option<Range<usize>> {
-    let from = header.checked_add(word(bytes, at)? as usize)?;
-    let to = from.checked_add(word(bytes, at + 4)? as usize)?;
-    (to <= bytes.len()).then_some(from..to)
-}
-
-/// All types, from number 1 on.
-fn nodes(types: &[u8], strings: &[u8], whole: usize) -> Result<Vec<Node>, &'static str> {
-    const CUT: &str = "its last type is cut off";
-    let mut nodes = Vec::new();
+    let raw = Raw::new(bytes)?;
     // Each name is copied as often as it is used.
     let mut names = 0;
-    let mut name = |at: Option<u32>| -> Result<bool, &'static str> {
-        let at = at.ok_or(CUT)? as usize;
-        let rest = strings.get(at..).ok_or("a name lies outside of it")?;
-        names += rest.iter().position(|b| *b == 0).unwrap_or(rest.len());
-        if names > 8 * whole {
-            return Err("its names are used too often");
+    let mut nodes = Vec::new();
+    for ty in raw.types() {
+        let ty = ty?;
+        for name in std::iter::once(ty.name).chain(ty.names()) {
+            let name = raw.name(name).ok_or("a name lies outside of it")?;
+            if name.len() > LONGEST_NAME {
+                return Err("it has a name that is too long");
+            }
+            names += name.len();
+            if names > 8 * bytes.len() {
+                return Err("its names are used too often");
+            }
         }
-        Ok(at != 0)
-    };
-    let mut at = 0;
-    while at < types.len() {
-        let info = word(types, at + 4).ok_or(CUT)?;
-        let target = word(types, at + 8).ok_or(CUT)?;
-        let _ = name(word(types, at))?;
-        let count = (info & 0xffff) as usize;
-        at += TYPE;
         let mut node = Node::default();
-        // BTF_KIND_*, include/uapi/linux/btf.h
-        let more = match info >> 24 & 0x1f {
-            1 | 14 | 17 => 4,
-            3 => 12,
-            4 | 5 => {
-                node.members = count as u32;
-                for n in 0..count {
-                    let member = at + 12 * n;
-                    if !name(word(types, member))? {
-                        node.next.push(word(types, member + 4).ok_or(CUT)?);
-                    }
-                }
-                12 * count
+        node.next.extend(ty.stands_for());
+        for member in ty.members() {
+            node.members += 1;
+            if member.name == 0 {
+                node.next.push(member.target);
             }
-            6 | 13 => {
-                for n in 0..count {
-                    let _ = name(word(types, at + 8 * n))?;
-                }
-                8 * count
-            }
-            7..=11 | 18 => {
-                node.next.push(target);
-                0
-            }
-            2 | 12 | 16 => 0,
-            15 => 12 * count,
-            19 => {
-                for n in 0..count {
-                    let _ = name(word(types, at + 12 * n))?;
-                }
-                12 * count
-            }
-            _ => return Err("it has a type of an unknown kind"),
-        };
-        at += more;
-        if at > types.len() {
-            return Err(CUT);
         }
         nodes.push(node);
     }
-    Ok(nodes)
+    acyclic(&nodes)
 }
 
 /// What a search for a field may have to look at, from a type on.
@@ -180,7 +103,10 @@ fn cost(nodes: &[Node], costs: &mut [Option<Cost>], n: usize, depth: u32) -> Opt
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::*;
+    use super::{
+        super::raw::{HEADER, MAGIC},
+        *,
+    };
 
     /// BTF of these types' words, and these names.
     pub(crate) fn btf(types: &[u32], strings: &[u8]) -> Vec<u8> {
@@ -195,8 +121,8 @@ pub(crate) mod tests {
         bytes
     }
 
-    const STRUCT: u32 = 4 << 24;
-    const TYPEDEF: u32 = 8 << 24;
+    pub(crate) const STRUCT: u32 = 4 << 24;
+    pub(crate) const TYPEDEF: u32 = 8 << 24;
 
     #[test]
     fn what_would_not_end_is_refused() {
@@ -215,7 +141,11 @@ pub(crate) mod tests {
     fn what_would_take_all_memory_or_time_is_refused() {
         let mut long = vec![b'x'; 5000];
         long[0] = 0;
-        assert!(vet(&btf(&[], &long)).unwrap_err().contains("too long"));
+        assert!(
+            vet(&btf(&[1, TYPEDEF, 0], &long))
+                .unwrap_err()
+                .contains("too long")
+        );
         let mut names = vec![b'x'; 4000];
         names[0] = 0;
         names.push(0);
@@ -233,7 +163,7 @@ pub(crate) mod tests {
 
     #[test]
     fn this_machines_kernel_passes() {
-        if let Ok(bytes) = std::fs::read(super::super::btf::VMLINUX) {
+        if let Ok(bytes) = std::fs::read(super::super::VMLINUX) {
             assert_eq!(vet(&bytes), Ok(()));
         }
     }
