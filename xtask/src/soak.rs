@@ -13,9 +13,9 @@ use crate::{guest, kernels, test};
 /// Options of `cargo xtask soak`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Connections of one process come and go over loopback as fast as they can, and end in every way. skmem explains them,\n\
-                  for half of the time with accounts only, for the other half with a record of each call. At the end its memory must be\n\
-                  what it was after the first 2500 connections, slots of the table must have come back, no byte of a complete account\n\
+    after_help = "Connections of one process come and go over loopback as fast as they can, and end in every way. skmem explains them, \
+                  for half of the time with accounts only, for the other half with a record of each call. At the end its memory must be \
+                  what it was after the first 2500 connections, slots of the table must have come back, no byte of a complete account \
                   may be without a name, and what was lost must be counted.\n\n\
                   Exit status: 0 where all of this holds, 1 where something of it is broken, 125 when the VM itself failed.\n\n\
                   Examples:\n  \

@@ -163,7 +163,14 @@ impl Tracer {
                 .filter(|hook| !Plan::is_expected_missing(**hook) || options.without.contains(hook))
                 .filter(|hook| observe || !OBSERVE.contains(hook))
                 .filter(|hook| options.rx || !RECEIVE.contains(hook))
-                .map(|hook| format!("no {} in this kernel: {}", hook.name(), cost(*hook))),
+                .map(|hook| {
+                    let why = if options.without.contains(hook) {
+                        "left out, as asked"
+                    } else {
+                        "not in this kernel"
+                    };
+                    format!("{} is {why}: {}", hook.name(), cost(*hook))
+                }),
         );
 
         let offsets: Bytes<Offsets> = Bytes(types.offsets());

@@ -35,8 +35,8 @@ pub struct KernelBtf {
     offsets: Offsets,
     missing: Vec<MissingField>,
     parameters: HashMap<String, usize>,
-    /// BTF of the types that skmem asks for.
-    asked_for: Vec<u8>,
+    /// BTF of what programs attach to.
+    targets: Vec<u8>,
 }
 
 /// An optional field that this kernel lacks.
@@ -94,11 +94,10 @@ impl KernelBtf {
         let structs = FIELDS.iter().map(|(_, ty, ..)| *ty);
         let wanted = attached_to.iter().map(String::as_str).chain(structs);
         let wanted: HashSet<&[u8]> = wanted.map(str::as_bytes).collect();
-        let bytes = cut::cut(&bytes, &wanted)
-            .and_then(|bytes| vet::vet(&bytes).map(|()| bytes))
-            .map_err(|reason| bad(reason.to_owned()))?;
-        let bytes = Bytes(bytes);
-        let types = TypeInformation::new(&bytes).map_err(|e| bad(format!("{e:?}")))?;
+        let cut = cut::cut(&bytes, &wanted).map_err(|reason| bad(reason.to_owned()))?;
+        vet::vet(&cut.asked_for).map_err(|reason| bad(reason.to_owned()))?;
+        let types =
+            TypeInformation::new(&Bytes(cut.asked_for)).map_err(|e| bad(format!("{e:?}")))?;
         let mut structs: HashMap<String, Vec<u32>> = HashMap::new();
         let functions: HashSet<&str> = plan::functions().collect();
         let mut parameters = HashMap::new();
@@ -163,7 +162,7 @@ impl KernelBtf {
             offsets,
             missing,
             parameters,
-            asked_for: bytes.0,
+            targets: cut.targets,
         })
     }
 
@@ -206,7 +205,7 @@ impl KernelBtf {
     /// # Errors
     /// Where they make no sense.
     pub fn targets(&self) -> Result<Btf> {
-        Btf::parse(&self.asked_for, Endianness::default())
+        Btf::parse(&self.targets, Endianness::default())
             .map_err(|e| refused("cannot read this kernel's BTF", &e))
     }
 

@@ -21,6 +21,9 @@ pub(super) mod kind {
     pub(in super::super) const TYPEDEF: u32 = 8;
     pub(in super::super) const RESTRICT: u32 = 11;
     pub(in super::super) const FUNC: u32 = 12;
+    pub(in super::super) const FUNC_PROTO: u32 = 13;
+    pub(in super::super) const VAR: u32 = 14;
+    pub(in super::super) const DECL_TAG: u32 = 17;
     pub(in super::super) const TYPE_TAG: u32 = 18;
 }
 
@@ -116,6 +119,29 @@ impl Type<'_> {
         matches!(self.kind, kind::TYPEDEF..=kind::RESTRICT | kind::TYPE_TAG).then_some(self.target)
     }
 
+    /// The same, of which each reference to a type is what `number` makes of it.
+    pub(super) fn renumbered(&self, number: impl Fn(u32) -> u32) -> Vec<u8> {
+        let mut bytes = self.bytes.to_vec();
+        let own = match self.kind {
+            kind::PTR
+            | kind::TYPEDEF..=kind::FUNC_PROTO
+            | kind::VAR
+            | kind::DECL_TAG
+            | kind::TYPE_TAG => Some(8),
+            _ => None,
+        };
+        let element = (self.kind == kind::ARRAY).then_some([TYPE, TYPE + 4]);
+        let has = matches!(self.kind, kind::STRUCT | kind::UNION | kind::FUNC_PROTO);
+        let parts = (TYPE + 4..bytes.len()).step_by(self.part.max(1));
+        let parts = parts.filter(|_| has);
+        for at in parts.chain(own).chain(element.into_iter().flatten()) {
+            if let Some(id) = word(&bytes, at) {
+                bytes[at..at + 4].copy_from_slice(&number(id).to_ne_bytes());
+            }
+        }
+        bytes
+    }
+
     /// What an array has many of.
     pub(super) fn element(&self) -> Option<u32> {
         (self.kind == kind::ARRAY)
@@ -140,10 +166,10 @@ fn first(rest: &[u8]) -> Result<Type<'_>, &'static str> {
     let kind = info >> 24 & 0x1f;
     // Bytes beyond `struct btf_type`, and of each named part of them.
     let (more, part) = match kind {
-        1 | 14 | 17 => (4, 0),
+        1 | kind::VAR | kind::DECL_TAG => (4, 0),
         kind::ARRAY => (12, 0),
         kind::STRUCT | kind::UNION | 19 => (12 * count, 12),
-        6 | 13 => (8 * count, 8),
+        6 | kind::FUNC_PROTO => (8 * count, 8),
         15 => (12 * count, 0),
         kind::PTR | 7..=kind::FUNC | 16 | kind::TYPE_TAG => (0, 0),
         _ => return Err("it has a type of an unknown kind"),

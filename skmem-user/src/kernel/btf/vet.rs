@@ -103,22 +103,12 @@ fn cost(nodes: &[Node], costs: &mut [Option<Cost>], n: usize, depth: u32) -> Opt
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::{
-        super::raw::{HEADER, MAGIC},
-        *,
-    };
+    use super::{super::cut, *};
 
     /// BTF of these types' words, and these names.
     pub(crate) fn btf(types: &[u32], strings: &[u8]) -> Vec<u8> {
         let types: Vec<u8> = types.iter().flat_map(|w| w.to_ne_bytes()).collect();
-        let mut bytes = MAGIC.to_ne_bytes().to_vec();
-        bytes.extend([1, 0]);
-        for word in [HEADER, 0, types.len(), types.len(), strings.len()] {
-            bytes.extend((word as u32).to_ne_bytes());
-        }
-        bytes.extend(types);
-        bytes.extend(strings);
-        bytes
+        cut::whole(&types, strings)
     }
 
     pub(crate) const STRUCT: u32 = 4 << 24;
