@@ -62,12 +62,25 @@ pub struct Session {
 }
 
 impl Session {
-    /// Attaches, telling on stderr when that takes longer than two seconds,
-    /// and starts to trace.
+    /// Attaches, telling on stderr when that takes longer than two seconds and
+    /// what this kernel lacks, and starts to trace.
     ///
     /// # Errors
     /// Where the kernel does not allow it.
     pub fn start(options: &Options) -> Result<Self> {
+        let session = Self::start_quietly(options)?;
+        for note in session.tracer.notes() {
+            eprintln!("skmem: {note}");
+        }
+        Ok(session)
+    }
+
+    /// Likewise, without a word of what is lacking: for who leaves hooks out
+    /// to see what the others cost.
+    ///
+    /// # Errors
+    /// As for [`Session::start`].
+    pub fn start_quietly(options: &Options) -> Result<Self> {
         let started = Instant::now();
         let mut tracer = Tracer::load(options)?;
         if started.elapsed() > Duration::from_secs(2) {
@@ -85,9 +98,6 @@ impl Session {
                     a.program, a.function, a.kind
                 );
             }
-        }
-        for note in tracer.notes() {
-            eprintln!("skmem: {note}");
         }
         let reader = Reader::new(tracer.take_ring()?).context("cannot poll the ring buffer")?;
         tracer.enable()?;

@@ -105,7 +105,10 @@ pub async fn turn(
         }
         Watcher::Mode(mode) => mode,
     };
-    let session = mode.options().map(|o| Session::start(&o)).transpose();
+    let session = mode.options();
+    let session = session
+        .map(|options| Session::start_quietly(&options))
+        .transpose();
     let mut session = session.with_context(|| format!("cannot measure {}", mode.name()))?;
     tokio::time::sleep(SETTLE).await;
     let mut turn = Turn::default();
