@@ -52,6 +52,9 @@ fn rounds() -> Result<(), Failed> {
         one.kill()?;
     }
     for round in 0..rounds {
+        if round > 0 && round % 20 == 0 {
+            println!("harm: attached and detached {round} of {rounds} times");
+        }
         let mut one = Process::skmem(&["explain", "--json"])?;
         one.attached()?;
         traffic.moves_on(20)?;
