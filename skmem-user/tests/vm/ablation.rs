@@ -2,7 +2,8 @@
 //! what is left, and says so.
 //!
 //! `cargo xtask test --vm --rounds N ablation::` leaves them out by kinds, and each of them in turn; loading the programs
-//! takes 15 s where the kernel is emulated, so without that only one hook is, and of what is essential only one field.
+//! takes many seconds where the kernel is emulated, so without that only one hook is, and of what is essential only one
+//! field.
 
 use std::{env, path::Path};
 

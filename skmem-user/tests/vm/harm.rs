@@ -1,15 +1,29 @@
 //! skmem never harms its host: whatever ends it or happens beside it, the traffic goes on as it was, and nothing stays
 //! behind.
 //!
-//! `cargo xtask test --vm --rounds N harm::` attaches and detaches N times; loading the programs takes 15 s where the
-//! kernel is emulated, so without that it is once.
+//! `cargo xtask test --vm --rounds N harm::` attaches and detaches N times; loading the programs takes many seconds
+//! where the kernel is emulated, so without that it is once.
 
-use std::{fs, path::Path, process::Command, thread, time::Duration};
+use std::{
+    ffi::CStr,
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    path::Path,
+    process::Command,
+    thread,
+    time::Duration,
+};
 
 use libtest_mimic::{Failed, Trial};
-use rustix::process::Signal;
+use rustix::{
+    fs::OFlags,
+    process::Signal,
+    system::{delete_module, finit_module},
+};
 use serde_json::Value;
 use skmem::workload::{Driver, Options};
+use socket2::{Domain, Socket, Type};
 
 use crate::{
     binary::{contract, ended, objects},
@@ -31,6 +45,10 @@ const LOADING: [Duration; 3] = [
 ];
 const ONE_CPU: &str = "/sys/devices/system/cpu/cpu1/online";
 const CGROUP: &str = "/sys/fs/cgroup/skmem-harm";
+const CONGESTION: &str = "bbr";
+const MODULE: &CStr = c"tcp_bbr";
+/// Where the guest has it.
+const MODULE_FILE: &str = "/usr/lib/modules/tcp_bbr.ko";
 const HOUR: i64 = 3600;
 
 pub fn trials() -> Vec<Trial> {
@@ -93,6 +111,7 @@ fn shaken() -> Result<(), Failed> {
     one.signal(Signal::CONT)?;
     namespace_goes(&mut check)?;
     cgroup_goes(&mut check)?;
+    module_goes(&mut check)?;
     cpu_goes(&traffic)?;
     clock_jumps(&traffic)?;
     // A connection all of whose records were read.
@@ -170,6 +189,29 @@ fn cgroup_goes(check: &mut Check) -> Result<(), Failed> {
     let removed = process::wait_for(|| fs::remove_dir(CGROUP).is_ok());
     check.that(removed, || format!("{CGROUP} cannot be removed"));
     done
+}
+
+/// A congestion control's module goes as soon as the last socket that used it is closed: no program holds it.
+fn module_goes(check: &mut Check) -> Result<(), Failed> {
+    let Ok(file) = fs::File::open(MODULE_FILE) else {
+        eprintln!("tests: no {MODULE_FILE}: no module is unloaded");
+        return Ok(());
+    };
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let client = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    client.set_tcp_congestion(CONGESTION.as_bytes())?;
+    client.connect(&listener.local_addr()?.into())?;
+    let (mut server, _) = listener.accept()?;
+    (&client).write_all(&[0; 64 << 10])?;
+    server.read_exact(&mut [0; 64 << 10])?;
+    drop((client, server));
+    let flags = OFlags::NONBLOCK.bits();
+    let gone = process::wait_for(|| delete_module(MODULE, flags.cast_signed()).is_ok());
+    check.that(gone, || format!("{MODULE:?} cannot be unloaded"));
+    if gone {
+        finit_module(file, c"", 0)?;
+    }
+    Ok(())
 }
 
 /// The second CPU is taken away, with what the programs have counted there, and comes back.
