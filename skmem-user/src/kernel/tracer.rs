@@ -129,6 +129,16 @@ fn slots_in(options: &Options, here: &Symbols, offsets: &Offsets) -> u32 {
     }
 }
 
+/// A line on a hook or a field that is not there, and what that costs.
+fn lacking(what: &str, left_out: bool, cost: &str) -> String {
+    let why = if left_out {
+        "left out, as asked"
+    } else {
+        "not in this kernel"
+    };
+    format!("{what} is {why}: {cost}")
+}
+
 impl Tracer {
     /// Loads and attaches what the running kernel allows. Nothing is traced
     /// until [`Tracer::enable`].
@@ -155,7 +165,7 @@ impl Tracer {
         let mut notes: Vec<String> = types
             .missing()
             .iter()
-            .map(|m| format!("no {} in this kernel: {}", m.field, m.cost))
+            .map(|m| lacking(&m.field, m.left_out, m.cost))
             .collect();
         notes.extend(
             plan.missing
@@ -164,12 +174,8 @@ impl Tracer {
                 .filter(|hook| observe || !OBSERVE.contains(hook))
                 .filter(|hook| options.rx || !RECEIVE.contains(hook))
                 .map(|hook| {
-                    let why = if options.without.contains(hook) {
-                        "left out, as asked"
-                    } else {
-                        "not in this kernel"
-                    };
-                    format!("{} is {why}: {}", hook.name(), cost(*hook))
+                    let left_out = options.without.contains(hook);
+                    lacking(hook.name(), left_out, cost(*hook))
                 }),
         );
 

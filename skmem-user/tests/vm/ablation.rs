@@ -89,8 +89,6 @@ fn play(
     options: tracer::Options,
     scenarios: &[&str],
 ) -> Result<Vec<Box<Account>>, Failed> {
-    // Without that hook nobody is told of a socket's end.
-    let closes = !options.without.contains(&Hook::Destroy);
     let mut bench = Bench::start(options.clone()).map_err(failed)?;
     lost_is_told(check, &options, bench.tracer.notes());
     let mut all = Vec::new();
@@ -120,18 +118,13 @@ fn play(
             );
         }
         bench.during(driver.finish()).map_err(failed)?;
-        let ended = match closes {
-            true => case::closed(&mut bench, check),
-            false => accounts,
-        };
+        let ended = case::closed(&mut bench, check);
         for account in &ended {
             sums::check(check, account);
             sums::replay(check, "at the end", &bench.tape.replay, account);
         }
         case::unnamed(&mut bench, check);
-        if closes {
-            bench.forget(&ended)?;
-        }
+        bench.forget(&ended)?;
         all.extend(ended);
     }
     bench.every_record_is_accounted_for(check);
@@ -212,10 +205,7 @@ fn without_exact() -> Result<(), Failed> {
 }
 
 fn without_labels() -> Result<(), Failed> {
-    let labels = hooks_of(Need::Label).into_iter();
-    // Without it nobody is told of a socket's end.
-    let labels = labels.filter(|hook| *hook != Hook::Destroy);
-    let (mut check, accounts) = without_hooks(labels.collect())?;
+    let (mut check, accounts) = without_hooks(hooks_of(Need::Label))?;
     let freed = of(&accounts, Cause::Ack);
     check.that(freed.0 < 0 && freed.1 == 0, || {
         format!("freed by acknowledgements, and inferred: {freed:?}")

@@ -39,13 +39,15 @@ pub struct KernelBtf {
     targets: Vec<u8>,
 }
 
-/// An optional field that this kernel lacks.
+/// An optional field that this kernel lacks, or that is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingField {
     /// `struct.field`.
     pub field: String,
     /// What that costs.
     pub cost: &'static str,
+    /// The kernel has it; see [`KernelBtf::hide`].
+    pub left_out: bool,
 }
 
 impl KernelBtf {
@@ -140,7 +142,11 @@ impl KernelBtf {
                     return Err(KernelError::NoField { field });
                 }
                 if *cost != "nothing" {
-                    missing.push(MissingField { field, cost });
+                    missing.push(MissingField {
+                        field,
+                        cost,
+                        left_out: false,
+                    });
                 }
                 continue;
             };
@@ -183,7 +189,11 @@ impl KernelBtf {
         };
         let had = std::mem::replace(slot, ABSENT);
         if had != ABSENT && *cost != "nothing" {
-            self.missing.push(MissingField { field, cost });
+            self.missing.push(MissingField {
+                field,
+                cost,
+                left_out: true,
+            });
         }
         Ok(())
     }
