@@ -75,11 +75,13 @@ pub fn addresses(sk: Sock, who: &mut Ident) -> bool {
             put(&mut who.saddr, 0, sk.load(offset!(rcv_saddr)));
             put(&mut who.daddr, 0, sk.load(offset!(daddr)));
         } else if who.family == AF_INET6 {
-            if offset!(v6_daddr) != ABSENT {
+            if offset!(v6_rcv_saddr) != ABSENT {
                 put(&mut who.saddr, 0, sk.load(offset!(v6_rcv_saddr)));
                 put(&mut who.saddr, 4, sk.load(offset!(v6_rcv_saddr) + 4));
                 put(&mut who.saddr, 8, sk.load(offset!(v6_rcv_saddr) + 8));
                 put(&mut who.saddr, 12, sk.load(offset!(v6_rcv_saddr) + 12));
+            }
+            if offset!(v6_daddr) != ABSENT {
                 put(&mut who.daddr, 0, sk.load(offset!(v6_daddr)));
                 put(&mut who.daddr, 4, sk.load(offset!(v6_daddr) + 4));
                 put(&mut who.daddr, 8, sk.load(offset!(v6_daddr) + 8));
