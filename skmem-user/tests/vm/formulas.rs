@@ -354,7 +354,9 @@ pub fn of_scenario(
             check.that(account.scheduled.refused > 0, || {
                 format!("{name}: nothing was refused")
             });
-            check.that(blocked.asleep == 1 && blocked.reasons[1] > 0, || {
+            // Such a sleep ends by itself after 2 to 200 ms (`vm_wait` in sk_stream_wait_memory), and the next begins: a
+            // reading may fall between two.
+            check.that(blocked.asleep <= 1 && blocked.reasons[1] > 0, || {
                 format!("{name}: the writer does not sleep for want of memory: {blocked:?}")
             });
         }
