@@ -34,6 +34,10 @@ mod rights;
 /// How often closed sockets are collected.
 const HARVEST: Duration = Duration::from_millis(500);
 
+/// Where such a part of the table was closed since, they are collected at once:
+/// connections may come and go faster than their slots can wait.
+const HARVEST_PART: u32 = 8;
+
 /// After this long the kernel has certainly done what it does in one go: a CPU
 /// may have been taken from it in between.
 const ONE_GO: Duration = Duration::from_secs(2);
@@ -52,6 +56,8 @@ pub struct Session {
     /// Closed sockets that a recorder has not taken yet; None: nobody records.
     just_closed: Option<Vec<Kept>>,
     harvested: Instant,
+    /// Sockets that were closed since, as far as records tell.
+    ended: u32,
     /// Children are traced, too.
     follow: bool,
     release: String,
@@ -110,6 +116,7 @@ impl Session {
             dying: HashMap::new(),
             just_closed: None,
             harvested: Instant::now(),
+            ended: 0,
             follow: options.follow,
             release: system::release(),
             room: options.ring_bytes.next_power_of_two() as usize / size_of::<Task>(),
@@ -142,20 +149,25 @@ impl Session {
     /// # Errors
     /// Where the ring cannot be polled or the kernel refuses a slot.
     pub async fn step(&mut self, mut each: impl FnMut(&Record, &Replay)) -> Result<()> {
-        let replay = &mut self.replay;
+        let (replay, ended) = (&mut self.replay, &mut self.ended);
         self.reader
             .read(|record| {
+                *ended += u32::from(is_end(record));
                 replay.apply(record);
                 each(record, replay);
             })
             .await
             .context("cannot read the ring buffer")?;
         self.tracer.flush_log();
-        if self.harvested.elapsed() > HARVEST {
+        let due = self.harvested.elapsed() > HARVEST;
+        if due {
             self.harvested = Instant::now();
             if self.follow {
                 self.tracer.drop_ended_pids()?;
             }
+        }
+        if due || self.ended > self.tracer.table().slots() / HARVEST_PART {
+            self.ended = 0;
             let gone = self.gone();
             if !gone.is_empty() {
                 // All of their records are in the ring by now.
@@ -175,11 +187,12 @@ impl Session {
 
     /// Takes in what lies in the ring now.
     fn drain(&mut self, mut each: impl FnMut(&Record, &Replay)) {
-        let replay = &mut self.replay;
+        let (replay, ended) = (&mut self.replay, &mut self.ended);
         // Not until it is empty: on a busy machine it never may be.
         let mut left = self.room;
         while left > 0 {
             let n = self.reader.drain(|record| {
+                *ended += u32::from(is_end(record));
                 replay.apply(record);
                 each(record, replay);
             });
@@ -339,28 +352,31 @@ impl Session {
         self.faithful.then(|| self.replay.agrees(account)).flatten()
     }
 
-    /// The accounts of sockets that were destroyed.
-    fn gone(&mut self) -> Vec<Box<Account>> {
+    /// The slots of sockets that were destroyed.
+    fn gone(&mut self) -> Vec<u32> {
         let now = Instant::now();
         let mut dying = HashMap::new();
-        // One at a time: the table may be large, and few of them are gone.
-        let accounts = self.tracer.table().accounts().filter(|a| {
-            if a.ident.flags & IDENT_CLOSED != 0 || a.closing == 0 {
-                return a.ident.flags & IDENT_CLOSED != 0;
+        let gone = self.tracer.table().ending().filter(|socket| {
+            if socket.closed {
+                return true;
             }
-            let since = self.dying.get(&a.ident.id).copied().unwrap_or(now);
-            dying.insert(a.ident.id, since);
+            let since = self.dying.get(&socket.id).copied().unwrap_or(now);
+            dying.insert(socket.id, since);
             now - since > ONE_GO
         });
-        let gone = accounts.collect();
+        let gone = gone.map(|socket| socket.slot).collect();
         self.dying = dying;
         gone
     }
 
-    /// Keeps those accounts, and gives their slots back.
-    fn harvest(&mut self, gone: Vec<Box<Account>>) -> Result<()> {
-        for mut account in gone {
-            self.tracer.free_slot(account.slot)?;
+    /// Keeps their accounts, and gives the slots back. One at a time: a machine
+    /// that let skmem wait may have many.
+    fn harvest(&mut self, gone: Vec<u32>) -> Result<()> {
+        for slot in gone {
+            let Some(mut account) = self.tracer.table().read(slot) else {
+                continue;
+            };
+            self.tracer.free_slot(slot)?;
             let agrees = self.agrees(&account);
             bury(&mut account);
             self.replay.forget(account.ident.id);
@@ -375,6 +391,12 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Whether a record tells that a socket's queues have ended, which is the last
+/// of a socket.
+fn is_end(record: &Record) -> bool {
+    matches!(record, Record::Event(e) if e.header.hook == Hook::Purge as u8)
 }
 
 /// Closes the account of a socket that was destroyed, if the run that would

@@ -10,7 +10,7 @@ use std::{
 };
 
 use aya::maps::{MapData, Queue};
-use skmem_common::account::Account;
+use skmem_common::{account::Account, record::IDENT_CLOSED};
 
 use super::{KernelError, Result};
 
@@ -24,6 +24,17 @@ pub struct Table {
     base: NonNull<u8>,
     bytes: usize,
     slots: u32,
+}
+
+/// A socket that is destroyed, or about to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// Where its account is.
+    pub slot: u32,
+    /// Its number.
+    pub id: u64,
+    /// Its queues' end was seen: nothing changes the account any more.
+    pub closed: bool,
 }
 
 // SAFETY: the mapping belongs to this value alone and is read with care for
@@ -101,6 +112,24 @@ impl Table {
         (0..self.slots)
             .filter(|slot| self.in_use(*slot))
             .filter_map(|slot| self.read(slot))
+    }
+
+    /// The sockets that are destroyed, or about to be. None of their accounts
+    /// is copied: this is asked often.
+    pub fn ending(&self) -> impl Iterator<Item = Ending> + '_ {
+        (0..self.slots).filter_map(|slot| {
+            let at = self.at(slot)?;
+            // SAFETY: `at` points to a whole account in the mapping.
+            let (id, flags, closing) = unsafe {
+                (
+                    (&raw const (*at).ident.id).read_volatile(),
+                    (&raw const (*at).ident.flags).read_volatile(),
+                    (&raw const (*at).closing).read_volatile(),
+                )
+            };
+            let closed = flags & IDENT_CLOSED != 0;
+            (id != 0 && (closed || closing != 0)).then_some(Ending { slot, id, closed })
+        })
     }
 
     /// Wipes the account of a socket that is gone and gives its slot back.

@@ -20,7 +20,8 @@ use crate::{binary, case::SKMEM, check::Check, churn, sender};
 /// The environment variable that says how many seconds each of them lasts.
 const TIME: &str = "SKMEM_TEST_SOAK";
 const SECONDS: u64 = 12;
-/// Slots: fewer than the connections of the warm-up alone, and more than can be open or on their way back.
+/// Slots: fewer than the connections of the warm-up alone, and more than are open or on their way back while a busy
+/// machine lets skmem wait for a third of a second.
 const SLOTS: u32 = 2048;
 const _: () = assert!(WARM_UP > SLOTS as u64);
 /// Connections before its memory is looked at: by then `explain` has as many closed sockets as it keeps.
