@@ -19,31 +19,39 @@ pub(crate) fn skmem() -> Result<PathBuf> {
         "--bin",
         "skmem",
     ];
-    rust::build("skmem", &args, "skmem")
+    rust::build("skmem", &args)?.executable("skmem")
 }
 
 /// The guest's first process.
 pub(crate) fn init() -> Result<PathBuf> {
     const NAME: &str = "skmem-vm-init";
-    rust::build(
-        "the guest's init",
-        &[
-            "build",
-            "--release",
-            "--target",
-            GUEST_TARGET,
-            "-p",
-            NAME,
-            "--bin",
-            NAME,
-        ],
+    let args = [
+        "build",
+        "--release",
+        "--target",
+        GUEST_TARGET,
+        "-p",
         NAME,
-    )
+        "--bin",
+        NAME,
+    ];
+    rust::build("the guest's init", &args)?.executable(NAME)
 }
 
-/// The tests that need a kernel of their own, as one program.
-pub(crate) fn vm_tests() -> Result<PathBuf> {
+/// The tests that need a kernel of their own, as one program, and the skmem that they run.
+pub(crate) struct Tests {
+    pub(crate) program: PathBuf,
+    pub(crate) skmem: PathBuf,
+}
+
+/// Builds both at once: cargo builds a package's programs for its tests, and [`skmem`] would build it again, because
+/// libraries that only tests need ask for more features of what both are built from.
+pub(crate) fn vm_tests() -> Result<Tests> {
     let args = ["test", "--no-run", "--release", "--target", GUEST_TARGET];
     let which = ["-p", "skmem-user", "--test", "vm"];
-    rust::build("the VM tests", &[&args[..], &which].concat(), "vm")
+    let built = rust::build("skmem and the VM tests", &[&args[..], &which].concat())?;
+    Ok(Tests {
+        program: built.executable("vm")?,
+        skmem: built.executable("skmem")?,
+    })
 }

@@ -69,8 +69,21 @@ struct CargoTarget {
     name: String,
 }
 
-/// Builds one executable, the target `target_name` of `cargo ARGS`, and says where it is. Silent when there is nothing to do.
-pub(crate) fn build(what: &str, args: &[&str], target_name: &str) -> Result<PathBuf> {
+/// The executables that a build made, by their targets' names.
+pub(crate) struct Built(Vec<(String, PathBuf)>);
+
+impl Built {
+    /// Where that one is.
+    pub(crate) fn executable(&self, name: &str) -> Result<PathBuf> {
+        let found = self.0.iter().find(|(built, _)| built == name);
+        found
+            .map(|(_, path)| path.clone())
+            .ok_or_else(|| anyhow!("cargo built {name} and did not say where"))
+    }
+}
+
+/// Builds with `cargo ARGS`. Silent when there is nothing to do.
+pub(crate) fn build(what: &str, args: &[&str]) -> Result<Built> {
     let mut command = cargo();
     command
         .args(args)
@@ -91,23 +104,17 @@ pub(crate) fn build(what: &str, args: &[&str], target_name: &str) -> Result<Path
             .for_each(|line| eprintln!("{line}"));
         bail!("{what} does not build for the guest, see above");
     }
-    let executable = captured
+    let built = captured
         .stdout
         .lines()
         .filter_map(|line| serde_json::from_str::<CargoMessage>(line).ok())
         .filter(|message| message.reason == "compiler-artifact")
-        .filter(|message| {
-            message
-                .target
-                .as_ref()
-                .is_some_and(|target| target.name == target_name)
-        })
-        .find_map(|message| message.executable)
-        .ok_or_else(|| anyhow!("cargo built {what} and did not say where"))?;
+        .filter_map(|message| Some((message.target?.name, message.executable?)))
+        .collect();
     if let Some(step) = step {
         step.done("built");
     }
-    Ok(executable)
+    Ok(Built(built))
 }
 
 /// Does cargo tell what it is doing? The build of the eBPF side does so from inside a build script, as warnings.

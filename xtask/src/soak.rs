@@ -7,7 +7,7 @@ use clap::Args;
 use skmem_vm_init::Job;
 
 use crate::setup::Setup;
-use crate::vm::{self, Extra, MachineOptions, Vm};
+use crate::vm;
 use crate::{guest, kernels, test};
 
 /// Options of `cargo xtask soak`.
@@ -41,12 +41,8 @@ const MODES: u64 = 2;
 pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     setup.build_tools()?;
     let seconds = options.minutes * 60;
-    let tests = Extra {
-        guest: test::IN_GUEST.to_owned(),
-        source: guest::vm_tests()?,
-    };
-    let machine = MachineOptions::for_tests(&options.kernel, seconds + ON_TOP.as_secs());
-    let vm = Vm::prepare(setup, &machine, &[tests])?;
+    let timeout = seconds + ON_TOP.as_secs();
+    let vm = test::ready(setup, &guest::vm_tests()?, &options.kernel, timeout)?;
     let job = Job {
         argv: [test::IN_GUEST, "--test-threads=1", "soak::"]
             .map(str::to_owned)

@@ -13,9 +13,10 @@ use clap::Args;
 use serde::Deserialize;
 use skmem_vm_init::Job;
 
+use crate::guest::{self, Tests};
 use crate::setup::Setup;
 use crate::vm::{Extra, MachineOptions, Streams, Vm};
-use crate::{guest, process, rust};
+use crate::{process, rust};
 
 /// The kernels that the VM tests run on where none is named.
 const KERNELS: &[&str] = &["5.10", "6.1", "6.12", "7.2"];
@@ -253,19 +254,24 @@ fn on_host(setup: &Setup, options: &Options) -> Result<Tally> {
     Ok(tally)
 }
 
+/// A machine with the tests in it, and the skmem that was built with them.
+pub(crate) fn ready(setup: &Setup, tests: &Tests, kernel: &str, timeout: u64) -> Result<Vm> {
+    let program = Extra {
+        guest: IN_GUEST.to_owned(),
+        source: tests.program.clone(),
+    };
+    let machine = MachineOptions::for_tests(kernel, timeout).running(&tests.skmem);
+    Vm::prepare(setup, &machine, &[program])
+}
+
 /// On these kernels, [`MACHINES`] of them at a time; what they need is made ready one after the other.
 fn in_vms(setup: &Setup, options: &Options, kernels: &[String]) -> Vec<Row> {
     let tests = guest::vm_tests();
-    let ready: Vec<Result<Vm>> = kernels
+    let vms: Vec<Result<Vm>> = kernels
         .iter()
         .map(|kernel| {
-            let source = tests.as_ref().map_err(|failure| anyhow!("{failure:#}"))?;
-            let tests = Extra {
-                guest: IN_GUEST.to_owned(),
-                source: source.clone(),
-            };
-            let machine = MachineOptions::for_tests(kernel, options.timeout);
-            Vm::prepare(setup, &machine, &[tests])
+            let tests = tests.as_ref().map_err(|failure| anyhow!("{failure:#}"))?;
+            ready(setup, tests, kernel, options.timeout)
         })
         .collect();
     let rows: Vec<Mutex<Option<Row>>> = kernels.iter().map(|_| Mutex::new(None)).collect();
@@ -275,7 +281,7 @@ fn in_vms(setup: &Setup, options: &Options, kernels: &[String]) -> Vec<Row> {
             scope.spawn(|| {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
-                    let (Some(kernel), Some(vm)) = (kernels.get(n), ready.get(n)) else {
+                    let (Some(kernel), Some(vm)) = (kernels.get(n), vms.get(n)) else {
                         return;
                     };
                     let prefix = match kernels.len() {

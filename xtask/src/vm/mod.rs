@@ -83,7 +83,8 @@ impl Vm {
         let busybox = setup.busybox()?;
         let kernel = setup.kernel(&options.kernel, options.modules.as_ref())?;
         let extras = extras::unpacked(setup, &options.with)?;
-        let (skmem, init) = (guest::skmem()?, guest::init()?);
+        let skmem = options.skmem.clone().map_or_else(guest::skmem, Ok)?;
+        let init = guest::init()?;
         let parts = image::Parts {
             kernel: &kernel,
             busybox: &busybox,

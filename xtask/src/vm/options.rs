@@ -1,6 +1,6 @@
 //! The options of a machine: what to boot, and on what.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -37,6 +37,9 @@ pub(crate) struct MachineOptions {
     /// Say nothing on stderr but CMD's own words and failures
     #[arg(long, short, global = true)]
     pub(super) quiet: bool,
+    /// The skmem to have on the PATH, where it is built already
+    #[arg(skip)]
+    pub(super) skmem: Option<PathBuf>,
 }
 
 impl MachineOptions {
@@ -54,6 +57,15 @@ impl MachineOptions {
             // What skmem's numbers are held against.
             with: vec!["ss".to_owned()],
             quiet: false,
+            skmem: None,
+        }
+    }
+
+    /// The same with a skmem that is built already.
+    pub(crate) fn running(self, skmem: &Path) -> Self {
+        Self {
+            skmem: Some(skmem.to_owned()),
+            ..self
         }
     }
 
