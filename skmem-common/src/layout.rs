@@ -70,6 +70,7 @@ macro_rules! offsets {
 offsets! {
     family: "sock_common"."skc_family",
     state: "sock_common"."skc_state",
+    flags: "sock_common"."skc_flags" optional "sockets whose last runs the kernel skipped will seem to be open",
     num: "sock_common"."skc_num",
     dport: "sock_common"."skc_dport",
     daddr: "sock_common"."skc_daddr",

@@ -11,7 +11,7 @@ use crate::{
     accounts, calls,
     maps::{self, ASKED, Asked, PIDS},
     output::{self, Call},
-    socket::{Kernel, Locked, SOCK_SNDBUF_LOCK, Sock, offset},
+    socket::{Kernel, Locked, SOCK_SNDBUF_LOCK, Sock, TCP_CLOSE, offset},
 };
 
 /// `TCP_ESTABLISHED` and `TCP_SYN_RECV` of the kernel's `tcp_states.h`.
@@ -34,6 +34,10 @@ pub fn set_state(ctx: BtfTracePointContext) -> i32 {
     let Some((account, socket)) = calls::traced(sk) else {
         return 0;
     };
+    // It is destroyed next, and the runs that say so may be skipped.
+    if new == i32::from(TCP_CLOSE) && sk.is_dead() {
+        account.closing = 1;
+    }
     let mut call = Call::of(Hook::SetState);
     call.flags = FLAG_LOCKLESS;
     call.kind = old as u32;

@@ -21,7 +21,11 @@ pub(crate) use offset;
 pub const SOCK_SNDBUF_LOCK: u8 = 1;
 
 /// `TCP_CLOSE` of include/net/tcp_states.h.
-const TCP_CLOSE: u8 = 7;
+pub const TCP_CLOSE: u8 = 7;
+
+/// The bit of `sk_flags` that is `SOCK_DEAD`, the first of `enum sock_flags`
+/// (include/net/sock.h, all versions).
+const SOCK_DEAD: u64 = 1;
 
 /// Levels of the retransmit queue's tree that are walked for its first skb:
 /// enough for any number of skbs a socket can hold.
@@ -105,21 +109,25 @@ impl Sock {
         (byte >> (offset!(userlocks_shift) & 7)) & offset!(userlocks_mask) as u8
     }
 
-    /// Whether it is closed and no process holds it: its queues are purged for
-    /// good. A socket that is disconnected is still held.
+    /// `SOCK_DEAD`: whoever held it has let go of it, and once it is closed it
+    /// is destroyed. One that waits to be accepted has no holder either, and
+    /// lives on.
     #[inline(always)]
-    pub fn is_destroyed(self) -> bool {
-        if offset!(sk_socket) == ABSENT {
+    pub fn is_dead(self) -> bool {
+        if offset!(flags) == ABSENT {
             return false;
         }
-        // SAFETY: a pointer field, and a byte.
-        let (held, state) = unsafe {
-            (
-                self.load::<u64>(offset!(sk_socket)),
-                self.load::<u8>(offset!(state)),
-            )
-        };
-        held == 0 && state == TCP_CLOSE
+        // SAFETY: an unsigned long.
+        let flags: u64 = unsafe { self.load(offset!(flags)) };
+        flags & SOCK_DEAD != 0
+    }
+
+    /// Whether it is closed, too: its queues are purged for good.
+    #[inline(always)]
+    pub fn is_destroyed(self) -> bool {
+        // SAFETY: the field is a byte.
+        let state: u8 = unsafe { self.load(offset!(state)) };
+        state == TCP_CLOSE && self.is_dead()
     }
 
     /// Inode of the socket that processes hold, low half; 0 where none does.
