@@ -36,7 +36,7 @@ Examples:
   skmem demo --sndbuf 65536 --write-size 100
   skmem demo --list
   skmem demo --fix gso-max-segs        the case without and with a fix, side by side
-  skmem demo blocking-writer --fix rcvbuf=16384
+  skmem demo blocking-writer --fix rcvbuf=16384,notsent-lowat
   skmem demo --json | jq .causes
   skmem demo autotuned --record run.skm    and keep everything for skmem report
 
@@ -48,9 +48,9 @@ pub struct Options {
     /// List the cases
     #[arg(long)]
     list: bool,
-    /// Run the case without and with a fix, and compare (see --list-fixes)
-    #[arg(long, value_name = "FIX[=N]", conflicts_with_all = ["list", "at_end", "all"])]
-    fix: Option<Choice>,
+    /// Run the case without and with a fix, and compare (see --list-fixes); with several fixes, each by itself
+    #[arg(long, value_name = "FIX[=N]", value_delimiter = ',', conflicts_with_all = ["list", "at_end", "all"])]
+    fix: Vec<Choice>,
     /// List the fixes that can be tried on the case
     #[arg(long, conflicts_with_all = ["list", "fix"])]
     list_fixes: bool,
@@ -60,7 +60,7 @@ pub struct Options {
     /// Also explain sockets that never went over their limit
     #[arg(short, long)]
     all: bool,
-    /// Print JSON: one object a socket, or the list
+    /// Print JSON: one object a socket, or a fix, or the list
     #[arg(long)]
     json: bool,
     /// Also trace the receive side
@@ -95,9 +95,10 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     }
     options.workload.resolve(scenario).map_err(Usage)?;
     let play = async {
-        match options.fix {
-            None => play(&options, verbose).await,
-            Some(fix) => fixed::play(&options, scenario, fix, verbose).await,
+        if options.fix.is_empty() {
+            play(&options, verbose).await
+        } else {
+            fixed::play(&options, scenario, verbose).await
         }
     };
     tokio::select! {

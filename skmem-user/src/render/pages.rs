@@ -112,8 +112,9 @@ pub fn causes_markdown(pages: &[Page]) -> String {
 /// Each piece of advice once, with how it is known.
 fn measured(out: &mut String, pages: &[Page]) {
     out.push_str(
-        "\n## How the advice is known\n\nTried in a VM (two CPUs under TCG) on Debian's kernels, \
-         once each; `skmem demo … --fix …` tries it again.\n\n| advice | known |\n|---|---|\n",
+        "\n## How the advice is known\n\nTried in a VM (two CPUs under TCG) on Debian's kernels: the \
+         numbers are of one run each. `skmem demo … --fix …` tries it again, and so do the tests, \
+         on each kernel.\n\n| advice | known |\n|---|---|\n",
     );
     let mut seen: Vec<Remedy> = Vec::new();
     let of = |p: &Page| [p.words.remedies, p.words.useless].concat();

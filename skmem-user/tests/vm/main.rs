@@ -26,6 +26,7 @@
 //! * [`snapshot`]: `skmem snapshot` beside `ss` and the kernel's own numbers
 //! * [`selftest`]: wrong accounts are found out
 //! * [`soak`]: connections that come and go: nothing grows, nothing fills
+//! * [`remedies`]: what is said to help, and what is said not to
 //! * [`report`]: lines for the table that `xtask` prints
 
 mod ablation;
@@ -44,6 +45,7 @@ mod leftovers;
 mod process;
 mod receive;
 mod recording;
+mod remedies;
 mod report;
 mod rights;
 mod ring;
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
     trials.extend(filters::trials());
     trials.extend(docs::trials());
     trials.extend(binary::trials());
+    trials.extend(remedies::trials());
     trials.extend(snapshot::trials());
     trials.extend(recording::trials());
     trials.extend(rights::trials());

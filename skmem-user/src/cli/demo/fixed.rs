@@ -1,5 +1,5 @@
-//! `skmem demo NAME --fix FIX`: the case twice under one trace, without and
-//! with the fix.
+//! `skmem demo NAME --fix FIX,…`: the case again and again under one trace,
+//! first without, then with each fix.
 
 use std::{collections::HashMap, process::ExitCode};
 
@@ -30,15 +30,21 @@ struct Runner {
 pub(super) async fn play(
     options: &Options,
     scenario: &'static Scenario,
-    fix: Choice,
     verbose: bool,
 ) -> Result<ExitCode> {
-    let fixed = fix.apply(scenario, &options.workload).map_err(Usage)?;
-    // Both before the trace begins, so that they have namespaces of different numbers.
+    let fixed = options.fix.iter().map(|fix| {
+        let fixed = fix.apply(scenario, &options.workload).map_err(Usage)?;
+        Ok((*fix, fixed))
+    });
+    let fixed: Vec<(Choice, workload::Options)> = fixed.collect::<Result<_>>()?;
+    // All before the trace begins, so that they have namespaces of different numbers.
     let without = Runner::start(scenario, &options.workload).await?;
-    let with = Runner::start(scenario, &fixed).await?;
+    let mut with = Vec::new();
+    for (_, options) in &fixed {
+        with.push(Runner::start(scenario, options).await?);
+    }
     let mut pids = Vec::new();
-    for runner in [&without, &with] {
+    for runner in with.iter().chain([&without]) {
         pids.push(runner.driver.pid());
         pids.extend(&runner.ready.pids);
     }
@@ -54,12 +60,17 @@ pub(super) async fn play(
         ..tracer::Options::default()
     })?;
     let without = without.play(&mut session).await?;
-    let with = with.play(&mut session).await?;
-    let (name, does) = (fix.fix().name(), fix.does(&fixed));
-    let compared = Comparison::of(scenario.name, name, does, without, with);
-    if options.json {
-        print(&format!("{}\n", render::comparison_json(&compared)?))?;
-    } else {
+    for (n, (with, (fix, fixed))) in with.into_iter().zip(&fixed).enumerate() {
+        let with = with.play(&mut session).await?;
+        let (name, does) = (fix.fix().name(), fix.does(fixed));
+        let compared = Comparison::of(scenario.name, name, does, without.clone(), with);
+        if options.json {
+            print(&format!("{}\n", render::comparison_json(&compared)?))?;
+            continue;
+        }
+        if n > 0 {
+            print("\n")?;
+        }
         print(&render::comparison(&compared, &style()))?;
     }
     Ok(ExitCode::SUCCESS)
