@@ -9,33 +9,18 @@ use crate::rust::{self, GUEST_TARGET};
 
 /// skmem itself, with its eBPF side inside.
 pub(crate) fn skmem() -> Result<PathBuf> {
-    let args = [
-        "build",
-        "--release",
-        "--target",
-        GUEST_TARGET,
-        "-p",
-        "skmem-user",
-        "--bin",
-        "skmem",
-    ];
-    rust::build("skmem", &args)?.executable("skmem")
+    program("skmem", "skmem-user", "skmem")
 }
 
 /// The guest's first process.
 pub(crate) fn init() -> Result<PathBuf> {
-    const NAME: &str = "skmem-vm-init";
-    let args = [
-        "build",
-        "--release",
-        "--target",
-        GUEST_TARGET,
-        "-p",
-        NAME,
-        "--bin",
-        NAME,
-    ];
-    rust::build("the guest's init", &args)?.executable(NAME)
+    program("the guest's init", "skmem-vm-init", "skmem-vm-init")
+}
+
+fn program(what: &str, package: &str, name: &str) -> Result<PathBuf> {
+    let args = ["build", "--release", "--target", GUEST_TARGET];
+    let which = ["-p", package, "--bin", name];
+    rust::build(what, &[&args[..], &which].concat())?.executable(name)
 }
 
 /// The tests that need a kernel of their own, as one program, and the skmem that they run.
