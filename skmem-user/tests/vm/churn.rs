@@ -52,6 +52,29 @@ const WAYS: [Way; 6] = [
     Way::HalfClosed,
 ];
 
+/// Bursts of connections, and between them time for who collects those that are closed: so many, of so many
+/// connections, so far apart.
+pub const BURSTS: usize = 15;
+pub const BURST: usize = 16;
+const APART: Duration = Duration::from_millis(200);
+
+/// Makes them, one connection after the other.
+pub fn bursts() -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    for _ in 0..BURSTS {
+        for _ in 0..BURST {
+            let mut client = TcpStream::connect(listener.local_addr()?)?;
+            let (mut server, _) = listener.accept()?;
+            client.write_all(b"c")?;
+            server.read_exact(&mut [0])?;
+            server.write_all(b"s")?;
+            client.read_exact(&mut [0])?;
+        }
+        thread::sleep(APART);
+    }
+    Ok(())
+}
+
 /// `warm-up,seconds`: connections before the word [`WARM`], and how long to go on after it.
 pub fn run(how: &str) -> io::Result<()> {
     let wrong = || io::Error::new(ErrorKind::InvalidInput, format!("{how:?}"));

@@ -1,5 +1,5 @@
 //! This program in another role: a command for `skmem explain -- CMD`, which goes over its limit and ends with a code
-//! of its own when its stdin does; or one for `skmem record -- CMD`, which sends as fast as it can; or that of [`churn`].
+//! of its own when its stdin does; or one for `skmem record -- CMD`, which sends as fast as it can; or those of [`churn`].
 
 use std::{
     env,
@@ -14,7 +14,7 @@ use socket2::SockRef;
 
 use crate::churn;
 
-/// The environment variable that asks for it: [`OVERFILL`], [`BULK`] or [`CHURN`].
+/// The environment variable that asks for it: [`OVERFILL`], [`BULK`], [`CHURN`] or [`BURSTS`].
 pub const ROLE: &str = "SKMEM_TEST_SENDER";
 /// Go over the limit.
 pub const OVERFILL: &str = "1";
@@ -22,6 +22,8 @@ pub const OVERFILL: &str = "1";
 pub const BULK: &str = "bulk:";
 /// Open and close connections: `churn:3000,20`, see [`churn::run`].
 pub const CHURN: &str = "churn:";
+/// Open and close connections now and then, see [`churn::bursts`].
+pub const BURSTS: &str = "bursts";
 /// How it ends.
 pub const CODE: u8 = 7;
 
@@ -34,6 +36,8 @@ pub fn run() -> ExitCode {
         bulk(Duration::from_secs(seconds.parse().unwrap_or(1)))
     } else if let Some(how) = role.strip_prefix(CHURN) {
         churn::run(how)
+    } else if role == BURSTS {
+        churn::bursts()
     } else {
         overfill()
     };

@@ -32,6 +32,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("soak::aggregate", || soak("--aggregate")),
         Trial::test("soak::records", || soak("--records")),
+        Trial::test("soak::slots-come-back-when-they-are-needed", bursts),
         Trial::test("soak::children-that-ended-make-room-for-others", children),
     ]
 }
@@ -49,6 +50,28 @@ fn children() -> Result<(), Failed> {
     binary::ended(&mut check, "skmem explain", &output, sender::CODE.into());
     let sockets = binary::objects(&mut check, &output).len();
     check.equal("sockets explained", sockets, 1);
+    check.done()
+}
+
+/// More sockets within half a second than there are slots, and never so many at once.
+fn bursts() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let slots = 4 * churn::BURST;
+    let output = Command::new(SKMEM)
+        .args(["explain", "--aggregate", "--all", "--json"])
+        .arg(format!("--max-sockets={slots}"))
+        .arg("--")
+        .arg(env::current_exe()?)
+        .env(sender::ROLE, sender::BURSTS)
+        .stdin(Stdio::null())
+        .output()?;
+    binary::ended(&mut check, "skmem explain", &output, sender::CODE.into());
+    let sockets = binary::objects(&mut check, &output);
+    // Both ends of each connection.
+    let made = 2 * churn::BURSTS * churn::BURST;
+    check.equal("sockets explained", sockets.len(), made);
+    let told = String::from_utf8_lossy(&output.stderr);
+    check.that(!told.contains("found no room"), || told.to_string());
     check.done()
 }
 
