@@ -158,15 +158,16 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
         tape.end(end, None)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    // The sockets may go now: what they were is told.
-    drop(driver);
-    if options.json {
-        print_json(&verdicts)?;
+    let printed = if options.json {
+        print_json(&verdicts)
     } else if verdicts.is_empty() {
-        print("No socket went over its limit; --all explains them.\n")?;
+        print("No socket went over its limit; --all explains them.\n")
     } else {
-        print_text(&verdicts)?;
-    }
+        print_text(&verdicts)
+    };
+    // Of a case that was only killed, sockets could go on to retransmit to nobody for a quarter of an hour.
+    driver.finish().await.map_err(failed)?;
+    printed?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,15 +1,22 @@
 //! What skmem says helps, and what it says does not: each tried as a user would, `skmem demo NAME --fix FIX`.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    thread,
+    time::{Duration, Instant},
+};
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
-use skmem::explain::pages;
+use skmem::{diag::SockstatTcp, explain::pages};
 
 use crate::{
     binary::{contract, ended, objects, skmem},
     check::Check,
 };
+
+/// How long sockets may take to go once the case has closed them.
+const LAST_ACKS: Duration = Duration::from_secs(20);
 
 /// What trying it comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +131,20 @@ fn tried(case: &str, claims: &[(&str, Claim)]) -> Result<(), Failed> {
             format!("{fix}: not {claim:?}: {}: {numbers}", compared["outcome"])
         });
     }
+    check.equal("sockets left that nobody holds", orphans()?, 0);
     check.done()
+}
+
+/// How many there are once what is on its way out had its time: in a namespace that has ended nobody else sees them.
+fn orphans() -> Result<u64, Failed> {
+    let started = Instant::now();
+    loop {
+        let orphans = SockstatTcp::read()?.orphan;
+        if orphans == 0 || started.elapsed() > LAST_ACKS {
+            return Ok(orphans);
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn holds(claim: Claim, compared: &Value) -> bool {

@@ -93,7 +93,7 @@ impl Runner {
         })
     }
 
-    /// Runs the case until it is at rest. Its sockets end with it.
+    /// Runs the case until it is at rest, and to its end.
     async fn play(mut self, session: &mut Session) -> Result<Run> {
         self.driver.go().await.map_err(failed)?;
         let mut peaks: HashMap<u64, Peak> = HashMap::new();
@@ -133,6 +133,7 @@ impl Runner {
             _ => None,
         };
         let peak = peaks.get(&worst.socket.id).copied().unwrap_or_default();
+        self.driver.finish().await.map_err(failed)?;
         Ok(Run::of(self.command, worst.clone(), last, peak, segments))
     }
 }

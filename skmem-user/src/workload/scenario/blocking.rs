@@ -9,7 +9,11 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{NEVER_READING, Scenario, Stage, never_reading_server, write};
-use crate::workload::{Params, net::Net, proto::Done};
+use crate::workload::{
+    Params,
+    net::{Net, set_sysctl},
+    proto::Done,
+};
 
 pub(super) const ARTICLE: Scenario = Scenario {
     name: "article",
@@ -180,6 +184,8 @@ fn flagged(stage: &Stage, flags: libc::c_int) -> Result<Done> {
 
 fn acks_blackholed(stage: &Stage) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
+    // Where this is killed before it mends the way back, the socket is soon given up.
+    set_sysctl(&net.client, "ipv4/tcp_orphan_retries", "1")?;
     super::never_reading_server_until(
         stage,
         &net,
