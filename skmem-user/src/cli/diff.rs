@@ -78,8 +78,8 @@ fn side(file: &Path, wanted: Option<u64>) -> Result<Side> {
     let open = || Recording::open(file);
     let context = |e: RecordingError| anyhow!(e).context(format!("cannot compare {name}"));
     let (outcome, recording) = outcome(open).map_err(context)?;
-    if let Some(damage) = recording.damage() {
-        tell(&format!("{name} {damage}"));
+    if let Some(text) = recording.shortcoming() {
+        tell(&format!("{name} {text}"));
     }
     let meta = recording.meta().clone();
     let verdicts = |at_end| {

@@ -190,8 +190,8 @@ fn window(options: &Options, recorded: &Recorded, id: u64, asleep: bool) -> Resu
 
 fn notes(recorded: &Recorded) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Some(damage) = &recorded.damage {
-        notes.push(format!("The recording is damaged: {damage}."));
+    if let Some(text) = &recorded.shortcoming {
+        notes.push(format!("The recording {text}."));
     } else if recorded.end.is_none() {
         notes.push("The recording has no end: skmem was killed, or the disk was full.".to_owned());
     }

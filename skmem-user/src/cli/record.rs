@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     kernel::{rights::Rights, tracer},
-    recording::{Meta, parts::Parts},
+    recording::{Meta, WRITE_FAILED, parts::Parts},
 };
 use disk::{Disk, Limits};
 use flight::Flight;
@@ -56,7 +56,8 @@ const FLIGHT_MEMORY: u64 = 256 << 20;
 #[command(after_help = "\
 Records until Ctrl-C, until the time is up, or until CMD ends. `skmem report FILE` explains what was
 recorded just as `skmem explain` would have, on any machine, without root. FILE is readable by its
-owner only. A recording that was cut off (SIGKILL, a full disk) is good up to its last second.
+owner only. A recording that was cut off (SIGKILL) is good up to its last second; on a full disk, its
+last records give way to what the verdicts are made of.
 
 With --flight nothing is written until a condition of --when holds or SIGUSR1 comes: then FILE gets
 the last seconds. A condition also ends the recording; SIGUSR1 does not, and comes as often as one
@@ -124,7 +125,7 @@ impl End {
             Self::Asked => "asked",
             Self::Command(_) => "command-ended",
             Self::Full => "max-size",
-            Self::Failed => "write-failed",
+            Self::Failed => WRITE_FAILED,
             Self::Trigger(_) => "triggered",
         }
     }

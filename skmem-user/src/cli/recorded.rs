@@ -30,8 +30,8 @@ pub struct Recorded {
     pub end: Option<End>,
     /// Places of accounts in `end`: open ones first.
     accounts: HashMap<u64, usize>,
-    /// Where reading had to stop.
-    pub damage: Option<String>,
+    /// What of it is missing.
+    pub shortcoming: Option<String>,
 }
 
 impl Recorded {
@@ -50,9 +50,9 @@ impl Recorded {
                 }),
             }
         }
-        let damage = recording.damage().map(ToString::to_string);
-        if let Some(damage) = &damage {
-            super::tell(&format!("{}: {damage}", path.display()));
+        let shortcoming = recording.shortcoming();
+        if let Some(text) = &shortcoming {
+            super::tell(&format!("{} {text}", path.display()));
         }
         let end = recording.end();
         let accounts = end.iter().flat_map(kept);
@@ -63,7 +63,7 @@ impl Recorded {
             accounts: accounts.collect(),
             end,
             survey,
-            damage,
+            shortcoming,
         };
         if recorded.survey.span().is_none() {
             bail!(

@@ -128,8 +128,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let open = || Recording::open(&options.file);
     let context = |e: RecordingError| anyhow!(e).context(format!("cannot report on {name}"));
     let (outcome, recording) = outcome(open).map_err(context)?;
-    if let Some(damage) = recording.damage() {
-        tell(&format!("{name} {damage}"));
+    if let Some(text) = recording.shortcoming() {
+        tell(&format!("{name} {text}"));
     }
     if outcome.omitted > 0 {
         eprintln!(

@@ -4,6 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{account::Kept, meta::tame};
 
+/// The reason of an end that records are missing before: they could not be
+/// written, for the disk was full.
+pub const WRITE_FAILED: &str = "write-failed";
+
+/// What that means to a reader.
+pub(super) const RECORDS_MISSING: &str = "could not be written whole (was the disk full?): its last \
+    records are missing, the kernel's accounts at its end are there";
+
 /// The last block, with the accounts that came before it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct End {
@@ -26,7 +34,7 @@ pub struct Totals {
     /// ns of `CLOCK_REALTIME` then.
     pub wall_ns: u64,
     /// Why the recording ended there: `asked`, `max-size`, `rotated`,
-    /// `command-ended`, `triggered`.
+    /// `command-ended`, `triggered`, or [`WRITE_FAILED`].
     pub reason: String,
     /// Records made and lost, by hook.
     pub hooks: Vec<HookTotal>,

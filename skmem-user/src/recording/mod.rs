@@ -9,6 +9,7 @@
 //! * [`explain`]: what one comes to, with an end or without
 //! * `verdicts`: verdicts on that
 //! * [`parts`]: the files of one
+//! * [`storage`]: what it is written to, and what gives way where that is full
 //! * [`error`]: what can be wrong with one
 //!
 //! The reader is a pure function of bytes: it never panics, and its memory is
@@ -23,6 +24,7 @@ pub mod explain;
 pub mod meta;
 pub mod parts;
 pub mod reader;
+pub mod storage;
 #[cfg(test)]
 mod tests;
 mod varint;
@@ -30,7 +32,7 @@ mod verdicts;
 pub mod writer;
 
 pub use account::{Accounts, Kept, Role};
-pub use end::{End, HookTotal, Totals};
+pub use end::{End, HookTotal, Totals, WRITE_FAILED};
 pub use error::{Damage, Flaw, RecordingError};
 pub use explain::{Outcome, Player, outcome};
 pub use meta::{Clock, HookFound, Meta};

@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::{meta::Meta, writer::Writer};
+
 /// Where a recording goes.
 #[derive(Debug, Clone)]
 pub struct Parts {
@@ -77,16 +79,20 @@ impl Parts {
     }
 }
 
-/// Creates a file that nobody but its owner can read.
+/// Begins a file that nobody but its owner can read.
 ///
 /// # Errors
-/// Where it cannot be made, or is there already.
-pub fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
+/// Where it cannot be made, or is there already; there is none then that was
+/// half begun.
+pub fn begin(path: &Path, meta: &Meta) -> io::Result<Writer<File>> {
+    let file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(path)
+        .open(path)?;
+    Writer::new(file, meta).inspect_err(|_| {
+        let _ = fs::remove_file(path);
+    })
 }
 
 #[cfg(test)]

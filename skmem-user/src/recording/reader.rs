@@ -10,7 +10,7 @@ use super::{
     FORMAT, KEEP_CLOSED, MAGIC, MOST_ACCOUNTS,
     account::{Accounts, Kept, Role},
     block::{self, Kind},
-    end::{End, Totals},
+    end::{End, RECORDS_MISSING, Totals, WRITE_FAILED},
     error::{Damage, Flaw, RecordingError},
     events::Decoder,
     meta::Meta,
@@ -192,6 +192,19 @@ impl<R: Read> Recording<R> {
     #[must_use]
     pub fn damage(&self) -> Option<&Damage> {
         self.damage.as_ref()
+    }
+
+    /// What everybody who looks at it should know: that reading had to stop,
+    /// or that records are missing.
+    #[must_use]
+    pub fn shortcoming(&self) -> Option<String> {
+        if let Some(damage) = &self.damage {
+            return Some(damage.to_string());
+        }
+        let totals = self.totals.as_ref();
+        totals
+            .is_some_and(|t| t.reason == WRITE_FAILED)
+            .then(|| RECORDS_MISSING.to_owned())
     }
 
     /// Records read so far.

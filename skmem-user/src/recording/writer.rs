@@ -1,14 +1,15 @@
 //! Writes recordings, block by block.
 
-use std::io::{self, Write};
+use std::io;
 
 use super::{
     FORMAT, MAGIC,
     account::{Accounts, Kept, Role},
     block::{self, Kind},
-    end::Totals,
+    end::{Totals, WRITE_FAILED},
     events::Encoder,
     meta::Meta,
+    storage::{self, Last, Storage, Tail},
 };
 use crate::collect::decode::Record;
 
@@ -20,6 +21,8 @@ const ACCOUNTS: usize = 256;
 pub struct Sealed {
     bytes: Vec<u8>,
     records: u64,
+    /// No later block says the same.
+    only: bool,
 }
 
 /// Makes blocks of records.
@@ -27,13 +30,16 @@ pub struct Sealed {
 pub struct Packer(Encoder);
 
 /// Writes a recording. What it writes it writes in whole blocks, each with one
-/// call of `write_all`.
+/// call of `write_all`; of one that could not be written, nothing stays.
 #[derive(Debug)]
 pub struct Writer<W> {
     out: W,
     events: Packer,
     bytes: u64,
     records: u64,
+    tail: Tail,
+    /// A block could not be written.
+    failed: bool,
 }
 
 impl Sealed {
@@ -53,6 +59,8 @@ impl Sealed {
                 Self {
                     bytes: block::sealed(Kind::Accounts, &payload),
                     records: 0,
+                    // A socket that stays open is in the end again.
+                    only: role == Role::Closed,
                 }
             })
             .collect()
@@ -72,11 +80,12 @@ impl Packer {
         (records != 0).then(|| Sealed {
             bytes: block::sealed(Kind::Events, &self.0.take()),
             records,
+            only: false,
         })
     }
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Storage> Writer<W> {
     /// Starts a recording.
     ///
     /// # Errors
@@ -92,6 +101,8 @@ impl<W: Write> Writer<W> {
             events: Packer::default(),
             bytes: start.len() as u64,
             records: 0,
+            tail: Tail::default(),
+            failed: false,
         })
     }
 
@@ -139,19 +150,50 @@ impl<W: Write> Writer<W> {
     }
 
     /// Ends the recording: the accounts of open sockets, and the totals.
-    /// Nothing may follow.
+    /// Nothing may follow. Where there is no room for them, the last records
+    /// give way; the totals then say `write-failed`, as they do where a block
+    /// could not be written before.
     ///
     /// # Errors
-    /// See [`Writer::new`].
+    /// See [`Writer::new`]. Where only records had to give way, the end is
+    /// there in spite of it.
     pub fn end(&mut self, open: &[Kept], totals: &Totals) -> io::Result<()> {
-        self.accounts(Role::Final, totals.now_ns, open)?;
-        let totals = Totals {
-            records: self.records,
-            ..totals.clone()
-        };
-        self.write(&Sealed {
+        let mut result = self.flush();
+        let mut accounts = Sealed::accounts(Role::Final, totals.now_ns, open);
+        loop {
+            let whole = self.bytes;
+            let Err(error) = self.write_end(&accounts, totals) else {
+                return result;
+            };
+            self.back_to(whole);
+            let full = storage::is_full(&error);
+            result = result.and(Err(error));
+            let last = if full { self.tail.pop() } else { None };
+            let Some(last) = last else {
+                // Still to be had, even if there is no end.
+                let keep = accounts.iter().filter(|block| block.only);
+                let _ = keep.cloned().try_for_each(|block| self.write(&block));
+                return result;
+            };
+            self.back_to(whole - last.bytes);
+            self.records -= last.records;
+            accounts.splice(0..0, last.keep);
+        }
+    }
+
+    fn write_end(&mut self, accounts: &[Sealed], totals: &Totals) -> io::Result<()> {
+        for block in accounts {
+            self.put(block)?;
+        }
+        let mut totals = totals.clone();
+        totals.records = self.records;
+        if self.failed {
+            totals.reason = WRITE_FAILED.to_owned();
+        }
+        self.put(&Sealed {
             bytes: block::sealed(Kind::End, &serde_json::to_vec(&totals)?),
             records: 0,
+            only: false,
         })?;
         self.out.flush()
     }
@@ -174,9 +216,29 @@ impl<W: Write> Writer<W> {
     }
 
     fn write(&mut self, block: &Sealed) -> io::Result<()> {
-        self.out.write_all(&block.bytes)?;
-        self.bytes += block.bytes();
+        self.put(block)?;
         self.records += block.records;
+        self.tail.push(Last {
+            bytes: block.bytes(),
+            records: block.records,
+            keep: block.only.then(|| block.clone()),
+        });
         Ok(())
+    }
+
+    fn put(&mut self, block: &Sealed) -> io::Result<()> {
+        if let Err(e) = self.out.write_all(&block.bytes) {
+            self.failed = true;
+            self.back_to(self.bytes);
+            return Err(e);
+        }
+        self.bytes += block.bytes();
+        Ok(())
+    }
+
+    fn back_to(&mut self, length: u64) {
+        // Where this fails too, a reader finds the cut block by its checksum.
+        let _ = self.out.cut(length);
+        self.bytes = length;
     }
 }

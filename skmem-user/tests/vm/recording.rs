@@ -325,7 +325,7 @@ fn full_disk() -> Result<(), Failed> {
     check.equal("damage", &about["damage"], &Value::Null);
     let records = about["records"].as_u64().unwrap_or(0);
     check.that(records > 1000, || format!("{records} records"));
-    // What is cut off makes room for the accounts.
+    // The last records make room for the end.
     check.equal(
         "reason",
         &about["end"]["reason"],
@@ -333,6 +333,8 @@ fn full_disk() -> Result<(), Failed> {
     );
     let verdicts = report(&mut check, &file, &["--all"])?;
     check.that(!verdicts.is_empty(), || "no socket".into());
+    let told = stderr(&skmem(&["report", text(&file)])?);
+    check.that(told.contains("its last records are missing"), || told);
     drop(disk);
     check.done()
 }

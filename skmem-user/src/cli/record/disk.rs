@@ -38,7 +38,7 @@ pub(super) struct Limits {
 
 impl Disk {
     pub fn create(parts: Parts, meta: &Meta, limits: Limits) -> io::Result<Self> {
-        let writer = Writer::new(parts::create(&parts.path(1))?, meta)?;
+        let writer = parts::begin(&parts.path(1), meta)?;
         Ok(Self {
             parts,
             part: 1,
@@ -48,30 +48,19 @@ impl Disk {
         })
     }
 
-    /// Does something with the writer; where it fails, the file is cut to its
-    /// last whole block.
     fn with(&mut self, work: impl FnOnce(&mut Writer<File>) -> io::Result<()>) -> io::Result<()> {
-        let Some(writer) = &mut self.writer else {
-            return Ok(());
-        };
-        let result = work(writer);
-        if result.is_err() {
-            let whole = writer.bytes();
-            cut(writer.get_mut(), whole);
-        }
-        result
+        self.writer.as_mut().map_or(Ok(()), work)
     }
 
+    /// Ends the file: it may have an end where that is told to have failed.
     fn finish(&mut self, end: &End) -> io::Result<()> {
-        self.with(|w| {
-            w.end(&end.open, &end.totals)?;
-            w.get_mut().sync_all()
-        })?;
-        if let Some(writer) = self.writer.take() {
-            let path = self.parts.path(self.part);
-            self.earlier.push_back((path, writer.bytes()));
-        }
-        Ok(())
+        let Some(mut writer) = self.writer.take() else {
+            return Ok(());
+        };
+        let ended = writer.end(&end.open, &end.totals);
+        let path = self.parts.path(self.part);
+        self.earlier.push_back((path, writer.bytes()));
+        ended.and(writer.get_mut().sync_all())
     }
 
     /// Takes away the oldest files until there is room for one more.
@@ -86,14 +75,6 @@ impl Disk {
         }
         Ok(())
     }
-}
-
-/// Cuts a file to its first `whole` bytes.
-fn cut(file: &mut File, whole: u64) {
-    use std::io::Seek as _;
-    // Where this fails too, a reader finds the cut block by its checksum.
-    let _ = file.set_len(whole);
-    let _ = file.seek(io::SeekFrom::Start(whole));
 }
 
 impl Sink for Disk {
@@ -120,8 +101,7 @@ impl Sink for Disk {
             part: self.part,
             ..meta.clone()
         };
-        let file = parts::create(&self.parts.path(self.part))?;
-        self.writer = Some(Writer::new(file, &meta)?);
+        self.writer = Some(parts::begin(&self.parts.path(self.part), &meta)?);
         // Where the part before ended, this one begins.
         self.accounts(Role::Checkpoint, end.totals.now_ns, &end.open)
     }

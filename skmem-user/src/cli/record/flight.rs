@@ -11,7 +11,7 @@ use super::sink::Sink;
 use crate::{
     collect::decode::Record,
     recording::{
-        End, Kept, Meta, Packer, Role, Sealed, Writer,
+        End, Kept, Meta, Packer, Role, Sealed,
         parts::{self, Parts},
     },
 };
@@ -79,17 +79,11 @@ impl Flight {
         self.flush()?;
         self.written += 1;
         let path = self.parts.path(self.written);
-        let mut writer = Writer::new(parts::create(&path)?, meta)?;
+        let mut writer = parts::begin(&path, meta)?;
         let mut blocks = self.segments.iter().flat_map(|s| &s.blocks);
-        let all = blocks
-            .try_for_each(|block| writer.sealed(block))
-            .and_then(|()| writer.end(&end.open, &end.totals));
-        if let Err(e) = all {
-            let whole = writer.bytes();
-            let _ = writer.get_mut().set_len(whole);
-            return Err(e);
-        }
-        writer.get_mut().sync_all()?;
+        let written = blocks.try_for_each(|block| writer.sealed(block));
+        let ended = writer.end(&end.open, &end.totals);
+        written.and(ended).and(writer.get_mut().sync_all())?;
         Ok(path)
     }
 }

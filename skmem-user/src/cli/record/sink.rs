@@ -126,8 +126,7 @@ impl Recorder {
 }
 
 /// Works until the end. After a failure it goes on to take messages, so that
-/// nobody waits for it, and tries to write the end: there may be room for it
-/// where a whole block found none.
+/// nobody waits for it, and writes the end, for which records give way.
 fn work(mut sink: Box<dyn Sink>, from: &Receiver<Message>, stats: &Stats) -> io::Result<()> {
     let mut failure = None;
     let mut flushed = Instant::now();

@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod accounts;
+mod full;
 mod hostile;
 mod outcomes;
 

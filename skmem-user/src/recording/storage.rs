@@ -1,0 +1,76 @@
+//! What a recording is written to, and what gives way there to its end when it
+//! is full.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io::{self, Seek as _, SeekFrom, Write},
+};
+
+use super::writer::Sealed;
+
+/// Most bytes of blocks that can give way.
+const MOST: u64 = 1 << 20;
+
+/// What can be written to, and shortened.
+pub trait Storage: Write {
+    /// Keeps the first `length` bytes; writing goes on behind them.
+    ///
+    /// # Errors
+    /// Where that cannot be done.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
+}
+
+impl Storage for File {
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)?;
+        self.seek(SeekFrom::Start(length)).map(|_| ())
+    }
+}
+
+impl Storage for Vec<u8> {
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+        Ok(())
+    }
+}
+
+/// Whether less would have found room.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// The last blocks that were written.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    blocks: VecDeque<Last>,
+    bytes: u64,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Last {
+    pub bytes: u64,
+    pub records: u64,
+    /// The block, where it may be moved but not lost: no later one says the same.
+    pub keep: Option<Sealed>,
+}
+
+impl Tail {
+    pub fn push(&mut self, last: Last) {
+        self.bytes += last.bytes;
+        self.blocks.push_back(last);
+        while self.bytes > MOST
+            && let Some(first) = self.blocks.pop_front()
+        {
+            self.bytes -= first.bytes;
+        }
+    }
+
+    pub fn pop(&mut self) -> Option<Last> {
+        let last = self.blocks.pop_back()?;
+        self.bytes -= last.bytes;
+        Some(last)
+    }
+}
