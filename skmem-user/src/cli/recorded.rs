@@ -66,10 +66,13 @@ impl Recorded {
             shortcoming,
         };
         if recorded.survey.span().is_none() {
-            bail!(
-                "{} holds no event: nothing that its filters matched happened while it was made",
-                path.display()
-            );
+            let name = path.display();
+            match recorded.shortcoming {
+                Some(_) => bail!("{name} holds no event"),
+                None => bail!(
+                    "{name} holds no event: nothing that its filters matched happened while it was made"
+                ),
+            }
         }
         Ok(recorded)
     }

@@ -8,7 +8,7 @@ use super::{FORMAT, meta::tame};
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// It cannot be read.
-    #[error("cannot read it: {0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
     /// It does not start as one.
     #[error("it is no recording: `skmem record -o FILE` makes one")]

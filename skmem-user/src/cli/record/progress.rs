@@ -68,9 +68,12 @@ impl Progress {
     /// What a recording has come to.
     pub fn tell(&self, path: &Path, totals: &Totals, events: u64, bytes: u64) {
         #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
-        let each = bytes as f64 / events.max(1) as f64;
+        let each = match events {
+            0 => String::new(),
+            n => format!(" ({:.1} bytes an event)", bytes as f64 / n as f64),
+        };
         eprintln!(
-            "skmem: {}: {:.1} s, {} events, {} ({each:.1} bytes an event), {} lost, {}",
+            "skmem: {}: {:.1} s, {} events, {}{each}, {} lost, {}",
             path.display(),
             self.started.elapsed().as_secs_f64(),
             HumanCount(events),
