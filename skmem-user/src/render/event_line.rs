@@ -130,7 +130,12 @@ pub(super) fn begin(
     if flags & FLAG_TASK == 0 {
         line.push_str("softirq");
     } else {
-        line.push_str(names.task);
+        // Records name those that send; another may move the socket's state.
+        line.push_str(if names.task.is_empty() {
+            "?"
+        } else {
+            names.task
+        });
         line.push('/');
         number(line, pid);
         if tid != pid {

@@ -335,7 +335,7 @@ mod tests {
         assert_eq!(words(1), ["0.000002", "0", "\\u{1b}other/5:6", ends]);
         // Of the same process, by a thread that was not told of.
         assert_eq!(words(2)[2..], ["first/5:7", ends]);
-        assert_eq!(words(3)[2..], ["/5", "0x11"]);
+        assert_eq!(words(3)[2..], ["?/5", "0x11"]);
     }
 
     #[test]

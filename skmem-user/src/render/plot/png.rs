@@ -18,7 +18,7 @@ const SCALE: f32 = 2.0;
 #[derive(Debug, thiserror::Error)]
 pub enum PngError {
     /// The SVG cannot be read.
-    #[error("cannot draw the SVG: {0}")]
+    #[error("cannot draw the SVG")]
     Svg(#[from] resvg::usvg::Error),
     /// It has no size, or one beyond all measure.
     #[error("cannot draw a picture of {0} × {1} pixels")]
