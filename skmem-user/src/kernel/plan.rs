@@ -167,7 +167,7 @@ pub fn cost(hook: Hook) -> &'static str {
         Hook::Accept => "accepted connections are first seen when they read or send",
         Hook::Read => "reads will not be traced",
         Hook::SetState => "traces will lack changes of state",
-        Hook::Destroy => "ends of sockets will be told by tcp_write_queue_purge alone",
+        Hook::Destroy => "ends of sockets will be told by tcp_write_queue_purge or their state",
     }
 }
 

@@ -43,6 +43,10 @@ pub fn trials() -> Vec<Trial> {
             "ablation::without-tcp_ack-its-bytes-are-inferred",
             without_ack,
         ),
+        Trial::test(
+            "ablation::without-what-tells-a-sockets-end-its-state-does",
+            without_end,
+        ),
         Trial::test("ablation::what-is-essential-is-named", essential),
     ];
     if env::var_os(harm::ROUNDS).is_some() {
@@ -186,6 +190,18 @@ fn without_ack() -> Result<(), Failed> {
         freed.1,
         freed.0,
     );
+    check.done()
+}
+
+/// As where the runs of both are skipped, which is once in a million sockets.
+fn without_end() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let options = tracer::Options {
+        without: vec![Hook::Destroy, Hook::Purge],
+        ..Bench::options()
+    };
+    let accounts = play(&mut check, options, &SCENARIOS[..1])?;
+    check.equal("sockets", accounts.len(), 1);
     check.done()
 }
 
