@@ -151,11 +151,7 @@ impl Session {
     pub async fn step(&mut self, mut each: impl FnMut(&Record, &Replay)) -> Result<()> {
         let (replay, ended) = (&mut self.replay, &mut self.ended);
         self.reader
-            .read(|record| {
-                *ended += u32::from(is_end(record));
-                replay.apply(record);
-                each(record, replay);
-            })
+            .read(|record| take(record, replay, ended, &mut each))
             .await
             .context("cannot read the ring buffer")?;
         self.tracer.flush_log();
@@ -191,11 +187,9 @@ impl Session {
         // Not until it is empty: on a busy machine it never may be.
         let mut left = self.room;
         while left > 0 {
-            let n = self.reader.drain(|record| {
-                *ended += u32::from(is_end(record));
-                replay.apply(record);
-                each(record, replay);
-            });
+            let n = self
+                .reader
+                .drain(|record| take(record, replay, ended, &mut each));
             if n == 0 {
                 break;
             }
@@ -391,6 +385,18 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Takes in a record, counts the ends of sockets, and hands it on.
+fn take(
+    record: &Record,
+    replay: &mut Replay,
+    ended: &mut u32,
+    each: &mut impl FnMut(&Record, &Replay),
+) {
+    *ended += u32::from(is_end(record));
+    replay.apply(record);
+    each(record, replay);
 }
 
 /// Whether a record tells that a socket's queues have ended, which is the last
