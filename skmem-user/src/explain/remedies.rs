@@ -171,8 +171,8 @@ impl Remedy {
                     further past the limit, being larger",
                 evidence: "tried, `skmem demo small-writes-nodelay --fix larger-writes` (1600 bytes, \
                     not 100), payload for each skb, without → with: 5.10, 6.1: 100 → 1,602; \
-                    6.12: 100 → 1,724; 7.2: 169 → 1,724; bytes over the limit: 5.10, 6.1: 88 → \
-                    14,608; 6.12: 772 → 14,520; 7.2: 15,152 → 14,520",
+                    6.12, 7.2: 100 → 1,724; bytes over the limit: 5.10, 6.1: 88 → 14,608; 6.12, \
+                    7.2: 772 → 14,520",
                 reproduce: "skmem demo small-writes-nodelay --fix larger-writes",
             },
             Self::CopySmall => Words {
