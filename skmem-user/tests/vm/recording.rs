@@ -1,11 +1,8 @@
 //! Recordings: the same answer as live, and what cuts them short: SIGKILL, a full disk, a new file, a black box.
 
 use std::{
-    ffi::CString,
     fs,
-    io::Read as _,
-    os::fd::FromRawFd as _,
-    os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
@@ -14,7 +11,6 @@ use std::{
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
-use skmem::{collect::decode::Record, recording::Recording};
 
 use crate::{
     binary::{contract, ended, objects, skmem},
@@ -22,6 +18,11 @@ use crate::{
     check::Check,
     sender,
 };
+
+mod cut;
+mod flight;
+mod parts;
+mod terminal;
 
 /// How long anything may take here; loading the programs takes 10 s where the kernel is emulated.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -44,12 +45,27 @@ pub fn trials() -> Vec<Trial> {
             "recording::command-is-recorded-and-its-status-told",
             command,
         ),
-        Trial::test("recording::sigkill-loses-the-last-second-at-most", killed),
-        Trial::test("recording::full-disk-ends-it-and-the-rest-opens", full_disk),
-        Trial::test("recording::rotate-makes-parts-that-stand-alone", rotate),
-        Trial::test("recording::flight-is-written-by-a-condition", condition),
-        Trial::test("recording::flight-is-written-by-a-signal", signal),
-        Trial::test("recording::progress-is-told-on-a-terminal", progress),
+        Trial::test(
+            "recording::sigkill-loses-the-last-second-at-most",
+            cut::killed,
+        ),
+        Trial::test(
+            "recording::full-disk-ends-it-and-the-rest-opens",
+            cut::full_disk,
+        ),
+        Trial::test(
+            "recording::rotate-makes-parts-that-stand-alone",
+            parts::rotate,
+        ),
+        Trial::test(
+            "recording::flight-is-written-by-a-condition",
+            flight::condition,
+        ),
+        Trial::test("recording::flight-is-written-by-a-signal", flight::signal),
+        Trial::test(
+            "recording::progress-is-told-on-a-terminal",
+            terminal::progress,
+        ),
     ]
 }
 
@@ -229,348 +245,5 @@ fn command() -> Result<(), Failed> {
     let again = record(&["-o", text(&file)], sender::OVERFILL)?.output()?;
     ended(&mut check, "skmem record over a file", &again, 1);
     check.that(stderr(&again).contains("--force"), || stderr(&again));
-    check.done()
-}
-
-/// SIGKILL in the middle of a bulk transfer.
-fn killed() -> Result<(), Failed> {
-    let mut check = Check::default();
-    let room = Room::new("killed")?;
-    let file = room.file("run.skm");
-    let mut child = Ended(record(&["-o", text(&file)], &format!("{}120", sender::BULK))?.spawn()?);
-    wait_for("a recording", || size(&file) > 16 << 10)?;
-    // Blocks are a second old at most.
-    thread::sleep(Duration::from_secs(2));
-    child.0.kill()?;
-    child.0.wait()?;
-    let at_kill = size(&file);
-    let verdicts = report(&mut check, &file, &["--all"])?;
-    check.that(!verdicts.is_empty(), || "no socket".into());
-    for verdict in &verdicts {
-        contract(&mut check, verdict);
-        check.equal("complete", &verdict["complete"], &Value::from(false));
-        let because = verdict["incomplete_because"].to_string();
-        check.that(because.contains("no end"), || because.clone());
-    }
-    let about = about(&mut check, &file)?;
-    check.equal("end", &about["end"], &Value::Null);
-    let records = about["records"].as_u64().unwrap_or(0);
-    check.that(records > 1000, || {
-        format!("{records} records in {at_kill} bytes")
-    });
-    let mut bytes = fs::read(&file)?;
-    // It may have been hit within a write: the blocks before that one are whole.
-    if let Some(damage) = about["damage"].as_str() {
-        let (at, _) = damage
-            .strip_prefix("stops at byte ")
-            .and_then(|rest| rest.split_once(": the file ends within a block;"))
-            .ok_or_else(|| damage.to_owned())?;
-        bytes.truncate(at.parse()?);
-    }
-    let whole = bytes.len();
-    // A part of a block more, as a SIGKILL within a write would leave it.
-    bytes.extend_from_slice(&[2, 1, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 7, 7, 7, 7, 7]);
-    fs::write(&file, &bytes)?;
-    let output = skmem(&["report", text(&file), "--all", "--json"])?;
-    ended(&mut check, "skmem report of a cut file", &output, 0);
-    let want =
-        format!("stops at byte {whole}: the file ends within a block; {records} events before it");
-    check.that(stderr(&output).contains(&want), || stderr(&output));
-    check.done()
-}
-
-/// A disk of a few pages.
-struct Mounted(CString);
-
-impl Mounted {
-    fn new(at: &Path, options: &str) -> Result<Self, Failed> {
-        let at = CString::new(at.as_os_str().as_bytes())?;
-        let options = CString::new(options)?;
-        // SAFETY: all pointers are strings that outlive the call.
-        let result = unsafe {
-            libc::mount(
-                c"none".as_ptr(),
-                at.as_ptr(),
-                c"tmpfs".as_ptr(),
-                0,
-                options.as_ptr().cast(),
-            )
-        };
-        if result != 0 {
-            return Err(format!("cannot mount: {}", std::io::Error::last_os_error()).into());
-        }
-        Ok(Self(at))
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        // SAFETY: the path is a string that outlives the call.
-        unsafe { libc::umount2(self.0.as_ptr(), libc::MNT_DETACH) };
-    }
-}
-
-fn full_disk() -> Result<(), Failed> {
-    let mut check = Check::default();
-    let room = Room::new("full")?;
-    // So small, and so long, that a slow machine fills it, too; large enough for two full blocks of a fast one.
-    let disk = Mounted::new(&room.0, "size=192k")?;
-    let file = room.file("run.skm");
-    let output = record(&["-o", text(&file)], &format!("{}40", sender::BULK))?.output()?;
-    ended(&mut check, "skmem record on a full disk", &output, 1);
-    check.that(stderr(&output).contains("No space left on device"), || {
-        stderr(&output)
-    });
-    let about = about(&mut check, &file)?;
-    check.equal("damage", &about["damage"], &Value::Null);
-    let records = about["records"].as_u64().unwrap_or(0);
-    check.that(records > 1000, || format!("{records} records"));
-    // The last records make room for the end.
-    check.equal(
-        "reason",
-        &about["end"]["reason"],
-        &Value::from("write-failed"),
-    );
-    let verdicts = report(&mut check, &file, &["--all"])?;
-    check.that(!verdicts.is_empty(), || "no socket".into());
-    let told = stderr(&skmem(&["report", text(&file)])?);
-    check.that(told.contains("its last records are missing"), || told);
-    drop(disk);
-    check.done()
-}
-
-fn rotate() -> Result<(), Failed> {
-    let mut check = Check::default();
-    let room = Room::new("rotate")?;
-    let first = room.file("run.skm");
-    let role = format!("{}12", sender::BULK);
-    let output = record(&["-o", text(&first), "--rotate", "64K"], &role)?.output()?;
-    ended(
-        &mut check,
-        "skmem record --rotate",
-        &output,
-        sender::CODE.into(),
-    );
-    let mut records = 0;
-    let mut last_no = 0;
-    for n in 1.. {
-        let part = match n {
-            1 => first.clone(),
-            _ => room.file(&format!("run.{n}.skm")),
-        };
-        if !part.exists() {
-            check.that(n > 2, || format!("{} part; {}", n - 1, stderr(&output)));
-            break;
-        }
-        let about = about(&mut check, &part)?;
-        check.equal("damage", &about["damage"], &Value::Null);
-        check.equal("part", &about["meta"]["part"], &Value::from(n));
-        let of_part = about["records"].as_u64().unwrap_or(0);
-        check.that(of_part > 0, || format!("part {n} is empty"));
-        records += of_part;
-        let sockets = report(&mut check, &part, &["--all"])?;
-        check.equal("sockets", sockets.len(), 1);
-        // Replay of this part alone gives the same sums as the kernel's account at its end.
-        let last = report(&mut check, &part, &["--all", "--at-end"])?;
-        // The account goes on from part to part; the last may have been begun when the sender had ended.
-        let count = int(&last, "admission", "count");
-        let is_last = part_is_last(&room, n);
-        check.that(count > last_no || is_last && count == last_no, || {
-            format!("part {n}: {count} admissions after {last_no}")
-        });
-        last_no = count;
-        let id = sockets
-            .first()
-            .map_or(Value::Null, |v| v["socket"]["id"].clone())
-            .to_string();
-        let replayed = report(&mut check, &part, &["--socket", &id, "--at", "-0s"])?;
-        let queued = |v: &[Value]| v.first().map(|v| v["ledger"].clone());
-        if !sockets.is_empty() && is_last {
-            check.equal(
-                format_args!("part {n}: ledger by replay"),
-                queued(&replayed),
-                queued(&last),
-            );
-        }
-    }
-    let told = stderr(&output);
-    let grouped = grouped(records);
-    check.that(told.contains(&format!(" {grouped} events")), || {
-        format!("{records} records in all parts; {told}")
-    });
-    check.done()
-}
-
-/// Between two parts, records of the last moments lie in the later one.
-fn part_is_last(room: &Room, n: u32) -> bool {
-    !room.file(&format!("run.{}.skm", n + 1)).exists()
-}
-
-fn int(verdicts: &[Value], object: &str, key: &str) -> u64 {
-    let first = verdicts.first().and_then(|v| v[object][key].as_u64());
-    first.unwrap_or(0)
-}
-
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-fn condition() -> Result<(), Failed> {
-    let mut check = Check::default();
-    let room = Room::new("condition")?;
-    let file = room.file("box.skm");
-    let arguments = ["-o", text(&file), "--flight", "2s", "--when", "excess>1K"];
-    let output = record(&arguments, sender::OVERFILL)?.output()?;
-    ended(
-        &mut check,
-        "skmem record --flight --when",
-        &output,
-        sender::CODE.into(),
-    );
-    check.that(stderr(&output).contains("excess>1024 holds"), || {
-        stderr(&output)
-    });
-    let about = about(&mut check, &file)?;
-    check.equal(
-        "trigger",
-        &about["meta"]["trigger"],
-        &Value::from("excess>1024"),
-    );
-    check.equal("damage", &about["damage"], &Value::Null);
-    let verdicts = report(&mut check, &file, &[])?;
-    check.equal("sockets over their limit", verdicts.len(), 1);
-    for verdict in &verdicts {
-        contract(&mut check, verdict);
-        check.that(verdict["worst_excess"].as_i64() > Some(1024), || {
-            verdict.to_string()
-        });
-    }
-    check.done()
-}
-
-fn signal() -> Result<(), Failed> {
-    let mut check = Check::default();
-    let room = Room::new("signal")?;
-    let file = room.file("box.skm");
-    let arguments = ["-o", text(&file), "--flight", "1s", "--duration", "8s"];
-    let mut command = record(&arguments, &format!("{}60", sender::BULK))?;
-    // Nobody reads what it says.
-    let child = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let mut child = Ended(child);
-    let pid = libc::pid_t::try_from(child.0.id())?;
-    // The programs are attached when the command runs, a child of skmem's.
-    wait_for("a command", || has_child(pid))?;
-    thread::sleep(Duration::from_secs(4));
-    // SAFETY: kill has no preconditions; the process is our child, and not waited for yet.
-    unsafe { libc::kill(pid, libc::SIGUSR1) };
-    wait_for("a black box", || size(&file) > 0)?;
-    let status = child.0.wait()?;
-    check.equal("exit status", status.code(), Some(0));
-    let about = about(&mut check, &file)?;
-    check.equal(
-        "trigger",
-        &about["meta"]["trigger"],
-        &Value::from("SIGUSR1"),
-    );
-    check.equal("damage", &about["damage"], &Value::Null);
-    // The last second and a quarter, of four that were traced.
-    let kept = about["records"].as_u64().unwrap_or(0);
-    let made: u64 = about["end"]["hooks"].as_array().map_or(0, |hooks| {
-        hooks.iter().filter_map(|h| h["produced"].as_u64()).sum()
-    });
-    check.that(kept > 100 && kept < made, || {
-        format!("{kept} of {made} records kept")
-    });
-    // How much traffic there is in a second is the machine's affair; how many seconds are kept is not.
-    let span = span(&file)?;
-    check.that(span < Duration::from_secs(2), || {
-        format!("records of {span:?} kept")
-    });
-    check.equal("a second file", room.file("box.2.skm").exists(), false);
-    let sockets = report(&mut check, &file, &["--all"])?;
-    check.equal("sockets", sockets.len(), 1);
-    check.done()
-}
-
-/// From the first record of a file to its last; those that say who a socket is are as old as it.
-fn span(file: &Path) -> Result<Duration, Failed> {
-    let mut recording = Recording::open(file)?;
-    let mut times = Vec::new();
-    for record in recording.records() {
-        if let Record::Event(event) = record {
-            times.push(event.time_ns);
-        }
-    }
-    let (first, last) = (times.iter().min(), times.iter().max());
-    let (Some(first), Some(last)) = (first, last) else {
-        return Err("no record".into());
-    };
-    Ok(Duration::from_nanos(last - first))
-}
-
-fn has_child(pid: libc::pid_t) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
-        .is_ok_and(|c| !c.trim().is_empty())
-}
-
-/// The line on a terminal.
-fn progress() -> Result<(), Failed> {
-    let mut check = Check::default();
-    let room = Room::new("progress")?;
-    let file = room.file("run.skm");
-    let (mut ours, mut theirs) = (0, 0);
-    let size = libc::winsize {
-        ws_row: 24,
-        ws_col: 100,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    // SAFETY: the numbers and the size outlive the call; the other pointers may be null.
-    let result = unsafe {
-        libc::openpty(
-            &raw mut ours,
-            &raw mut theirs,
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-            &raw const size,
-        )
-    };
-    if result != 0 {
-        return Err(format!("no terminal: {}", std::io::Error::last_os_error()).into());
-    }
-    // SAFETY: openpty has made them, and nobody else closes them.
-    let (mut ours, theirs) =
-        unsafe { (fs::File::from_raw_fd(ours), fs::File::from_raw_fd(theirs)) };
-    let mut command = record(&["-o", text(&file)], &format!("{}3", sender::BULK))?;
-    let child = command.env("TERM", "linux").stderr(theirs).spawn()?;
-    // Its end of the terminal: while we have it too, ours has no end.
-    drop(command);
-    let mut child = Ended(child);
-    let mut said = Vec::new();
-    // A terminal ends with an error (EIO).
-    let _ = ours.read_to_end(&mut said);
-    let status = child.0.wait()?;
-    check.equal("exit status", status.code(), Some(sender::CODE.into()));
-    let said = String::from_utf8_lossy(&said);
-    for word in [
-        "recording: ",
-        " events, ",
-        " lost, 1 socket; Ctrl-C",
-        "bytes an event",
-    ] {
-        check.that(said.contains(word), || format!("no {word:?} in {said:?}"));
-    }
-    eprintln!("tests: on a terminal: {said:?}");
     check.done()
 }

@@ -1,0 +1,120 @@
+//! Recordings that are cut short: by SIGKILL, by a full disk.
+
+use std::{ffi::CString, fs, os::unix::ffi::OsStrExt as _, path::Path, thread, time::Duration};
+
+use libtest_mimic::Failed;
+use serde_json::Value;
+
+use super::{Ended, Room, about, record, report, size, stderr, text, wait_for};
+use crate::{
+    binary::{contract, ended, skmem},
+    check::Check,
+    sender,
+};
+
+/// SIGKILL in the middle of a bulk transfer.
+pub(super) fn killed() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let room = Room::new("killed")?;
+    let file = room.file("run.skm");
+    let mut child = Ended(record(&["-o", text(&file)], &format!("{}120", sender::BULK))?.spawn()?);
+    wait_for("a recording", || size(&file) > 16 << 10)?;
+    // Blocks are a second old at most.
+    thread::sleep(Duration::from_secs(2));
+    child.0.kill()?;
+    child.0.wait()?;
+    let at_kill = size(&file);
+    let verdicts = report(&mut check, &file, &["--all"])?;
+    check.that(!verdicts.is_empty(), || "no socket".into());
+    for verdict in &verdicts {
+        contract(&mut check, verdict);
+        check.equal("complete", &verdict["complete"], &Value::from(false));
+        let because = verdict["incomplete_because"].to_string();
+        check.that(because.contains("no end"), || because.clone());
+    }
+    let about = about(&mut check, &file)?;
+    check.equal("end", &about["end"], &Value::Null);
+    let records = about["records"].as_u64().unwrap_or(0);
+    check.that(records > 1000, || {
+        format!("{records} records in {at_kill} bytes")
+    });
+    let mut bytes = fs::read(&file)?;
+    // It may have been hit within a write: the blocks before that one are whole.
+    if let Some(damage) = about["damage"].as_str() {
+        let (at, _) = damage
+            .strip_prefix("stops at byte ")
+            .and_then(|rest| rest.split_once(": the file ends within a block;"))
+            .ok_or_else(|| damage.to_owned())?;
+        bytes.truncate(at.parse()?);
+    }
+    let whole = bytes.len();
+    // A part of a block more, as a SIGKILL within a write would leave it.
+    bytes.extend_from_slice(&[2, 1, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 7, 7, 7, 7, 7]);
+    fs::write(&file, &bytes)?;
+    let output = skmem(&["report", text(&file), "--all", "--json"])?;
+    ended(&mut check, "skmem report of a cut file", &output, 0);
+    let want =
+        format!("stops at byte {whole}: the file ends within a block; {records} events before it");
+    check.that(stderr(&output).contains(&want), || stderr(&output));
+    check.done()
+}
+
+/// A disk of a few pages.
+struct Mounted(CString);
+
+impl Mounted {
+    fn new(at: &Path, options: &str) -> Result<Self, Failed> {
+        let at = CString::new(at.as_os_str().as_bytes())?;
+        let options = CString::new(options)?;
+        // SAFETY: all pointers are strings that outlive the call.
+        let result = unsafe {
+            libc::mount(
+                c"none".as_ptr(),
+                at.as_ptr(),
+                c"tmpfs".as_ptr(),
+                0,
+                options.as_ptr().cast(),
+            )
+        };
+        if result != 0 {
+            return Err(format!("cannot mount: {}", std::io::Error::last_os_error()).into());
+        }
+        Ok(Self(at))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // SAFETY: the path is a string that outlives the call.
+        unsafe { libc::umount2(self.0.as_ptr(), libc::MNT_DETACH) };
+    }
+}
+
+pub(super) fn full_disk() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let room = Room::new("full")?;
+    // So small, and so long, that a slow machine fills it, too; large enough for two full blocks of a fast one.
+    let disk = Mounted::new(&room.0, "size=192k")?;
+    let file = room.file("run.skm");
+    let output = record(&["-o", text(&file)], &format!("{}40", sender::BULK))?.output()?;
+    ended(&mut check, "skmem record on a full disk", &output, 1);
+    check.that(stderr(&output).contains("No space left on device"), || {
+        stderr(&output)
+    });
+    let about = about(&mut check, &file)?;
+    check.equal("damage", &about["damage"], &Value::Null);
+    let records = about["records"].as_u64().unwrap_or(0);
+    check.that(records > 1000, || format!("{records} records"));
+    // The last records make room for the end.
+    check.equal(
+        "reason",
+        &about["end"]["reason"],
+        &Value::from("write-failed"),
+    );
+    let verdicts = report(&mut check, &file, &["--all"])?;
+    check.that(!verdicts.is_empty(), || "no socket".into());
+    let told = stderr(&skmem(&["report", text(&file)])?);
+    check.that(told.contains("its last records are missing"), || told);
+    drop(disk);
+    check.done()
+}

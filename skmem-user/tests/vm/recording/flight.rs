@@ -1,0 +1,115 @@
+//! The black box.
+
+use std::{fs, path::Path, process::Stdio, thread, time::Duration};
+
+use libtest_mimic::Failed;
+use serde_json::Value;
+use skmem::{collect::decode::Record, recording::Recording};
+
+use super::{Ended, Room, about, record, report, size, stderr, text, wait_for};
+use crate::{
+    binary::{contract, ended},
+    check::Check,
+    sender,
+};
+
+pub(super) fn condition() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let room = Room::new("condition")?;
+    let file = room.file("box.skm");
+    let arguments = ["-o", text(&file), "--flight", "2s", "--when", "excess>1K"];
+    let output = record(&arguments, sender::OVERFILL)?.output()?;
+    ended(
+        &mut check,
+        "skmem record --flight --when",
+        &output,
+        sender::CODE.into(),
+    );
+    check.that(stderr(&output).contains("excess>1024 holds"), || {
+        stderr(&output)
+    });
+    let about = about(&mut check, &file)?;
+    check.equal(
+        "trigger",
+        &about["meta"]["trigger"],
+        &Value::from("excess>1024"),
+    );
+    check.equal("damage", &about["damage"], &Value::Null);
+    let verdicts = report(&mut check, &file, &[])?;
+    check.equal("sockets over their limit", verdicts.len(), 1);
+    for verdict in &verdicts {
+        contract(&mut check, verdict);
+        check.that(verdict["worst_excess"].as_i64() > Some(1024), || {
+            verdict.to_string()
+        });
+    }
+    check.done()
+}
+
+pub(super) fn signal() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let room = Room::new("signal")?;
+    let file = room.file("box.skm");
+    let arguments = ["-o", text(&file), "--flight", "1s", "--duration", "8s"];
+    let mut command = record(&arguments, &format!("{}60", sender::BULK))?;
+    // Nobody reads what it says.
+    let child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut child = Ended(child);
+    let pid = libc::pid_t::try_from(child.0.id())?;
+    // The programs are attached when the command runs, a child of skmem's.
+    wait_for("a command", || has_child(pid))?;
+    thread::sleep(Duration::from_secs(4));
+    // SAFETY: kill has no preconditions; the process is our child, and not waited for yet.
+    unsafe { libc::kill(pid, libc::SIGUSR1) };
+    wait_for("a black box", || size(&file) > 0)?;
+    let status = child.0.wait()?;
+    check.equal("exit status", status.code(), Some(0));
+    let about = about(&mut check, &file)?;
+    check.equal(
+        "trigger",
+        &about["meta"]["trigger"],
+        &Value::from("SIGUSR1"),
+    );
+    check.equal("damage", &about["damage"], &Value::Null);
+    // The last second and a quarter, of four that were traced.
+    let kept = about["records"].as_u64().unwrap_or(0);
+    let made: u64 = about["end"]["hooks"].as_array().map_or(0, |hooks| {
+        hooks.iter().filter_map(|h| h["produced"].as_u64()).sum()
+    });
+    check.that(kept > 100 && kept < made, || {
+        format!("{kept} of {made} records kept")
+    });
+    // How much traffic there is in a second is the machine's affair; how many seconds are kept is not.
+    let span = span(&file)?;
+    check.that(span < Duration::from_secs(2), || {
+        format!("records of {span:?} kept")
+    });
+    check.equal("a second file", room.file("box.2.skm").exists(), false);
+    let sockets = report(&mut check, &file, &["--all"])?;
+    check.equal("sockets", sockets.len(), 1);
+    check.done()
+}
+
+/// From the first record of a file to its last; those that say who a socket is are as old as it.
+fn span(file: &Path) -> Result<Duration, Failed> {
+    let mut recording = Recording::open(file)?;
+    let mut times = Vec::new();
+    for record in recording.records() {
+        if let Record::Event(event) = record {
+            times.push(event.time_ns);
+        }
+    }
+    let (first, last) = (times.iter().min(), times.iter().max());
+    let (Some(first), Some(last)) = (first, last) else {
+        return Err("no record".into());
+    };
+    Ok(Duration::from_nanos(last - first))
+}
+
+fn has_child(pid: libc::pid_t) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+        .is_ok_and(|c| !c.trim().is_empty())
+}
