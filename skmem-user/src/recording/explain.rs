@@ -3,19 +3,20 @@
 
 use std::io::Read;
 
-use super::{End, Item, Kept, Recording, Role, Totals};
+use super::{Damage, End, Flaw, Item, Kept, Recording, Role, Totals};
 use crate::{explain::Source, model::replay::Replay};
 
 /// Most sockets that are followed at the same time.
 const MOST_SOCKETS: u32 = 64 << 10;
 
 /// What is missing from the account of a recording without an end.
-pub const NO_END: &str = "the recording has no end (skmem was killed, or the disk was full): this \
-    is told from its records alone, and what came after the last of them is missing";
+pub const NO_END: &str = "the recording has no end (skmem was killed, the disk was full, or the file \
+    was cut): this is told from its records alone, and what came after the last of them is missing";
 
-/// What is missing from an account that is older than its recording's end, but
-/// has no later records.
-pub const CUT: &str = "the recording is damaged: this is told from the records before that alone";
+/// What is missing from an account of a recording that is damaged before its
+/// end.
+pub const DAMAGED: &str =
+    "the recording is damaged: this is told from the records before that alone";
 
 /// What a recording comes to.
 #[derive(Debug)]
@@ -139,10 +140,13 @@ pub fn outcome<R: Read, E>(
             open: open_sockets,
             closed: recording.closed().list(),
         },
-        missing: Some(if recording.damage().is_some() {
-            CUT
-        } else {
-            NO_END
+        missing: Some(match recording.damage() {
+            // Killed within a write.
+            None
+            | Some(Damage {
+                why: Flaw::Short, ..
+            }) => NO_END,
+            Some(_) => DAMAGED,
         }),
         omitted: player.replay.omitted(),
     };

@@ -165,7 +165,7 @@ impl<R: Read> Recording<R> {
     }
 
     /// The end, once everything before it was read; None where the recording
-    /// has none: skmem was killed, the disk was full, or it is damaged.
+    /// has none: skmem was killed, the disk was full, or it is cut or damaged.
     #[must_use]
     pub fn end(&self) -> Option<End> {
         Some(End {

@@ -35,14 +35,13 @@ pub use driver::{Driver, DriverError};
 pub use options::{Options, Params};
 pub use skip::SKIP_STATUS;
 
-use net::Net;
+pub(crate) use net::Net;
 use stage::Stage;
 
 /// The hidden subcommand under which the binary runs [`run`]; children of a scenario use it too.
 pub const SUBCOMMAND: &str = "workload";
 
-/// Two network namespaces with a veth pair between them, for `skmem bench`. They last as long as sockets in
-/// them do.
+/// Two network namespaces with a veth pair between them, for `skmem bench`.
 pub(crate) fn bench_link() -> anyhow::Result<Net> {
     Net::veth(&Params::BASE)
 }

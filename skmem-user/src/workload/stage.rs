@@ -134,6 +134,8 @@ impl Stage {
 
     /// As [`Self::done`], where the readings come from elsewhere.
     pub fn done_with(&self, netns: &Netns, truth: Vec<diag::Truth>) -> Result<Done> {
+        // The network's end has a bound of its own.
+        self.stop_clock();
         Ok(Done {
             truth,
             counters: counters(netns)?,

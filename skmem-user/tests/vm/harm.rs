@@ -49,12 +49,18 @@ const CONGESTION: &str = "bbr";
 const MODULE: &CStr = c"tcp_bbr";
 /// Where the guest has it.
 const MODULE_FILE: &str = "/usr/lib/modules/tcp_bbr.ko";
+/// Packets that may wait for a CPU; more are dropped (`enqueue_to_backlog`).
+const BACKLOG: &str = "/proc/sys/net/core/netdev_max_backlog";
 const HOUR: i64 = 3600;
 
 pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("harm::attached-and-detached-under-load", rounds),
         Trial::test("harm::killed-starved-and-shaken", shaken),
+        Trial::test(
+            "harm::no-socket-is-left-of-a-case-that-loses-packets",
+            lossy,
+        ),
     ]
 }
 
@@ -174,6 +180,37 @@ fn namespace_goes(check: &mut Check) -> Result<(), Failed> {
     let gone = process::wait_for(|| process::is_over(&process::status(ready.pid)));
     check.that(gone, || "the namespace's process does not end".into());
     Ok(())
+}
+
+/// A case with hundreds of connections whose packets find no room, many of them: `skmem demo` does not leave their sockets
+/// behind, which would go on to send to a namespace that has ended.
+fn lossy() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let options = Options {
+        connections: Some(50),
+        ..Options::default()
+    };
+    let mut driver =
+        runtime.block_on(async { Driver::spawn(Path::new(SKMEM), "storm", &options) })?;
+    runtime.block_on(driver.ready())?;
+    let before = fs::read_to_string(BACKLOG)?;
+    fs::write(BACKLOG, "0")?;
+    let done = runtime.block_on(async {
+        driver.go().await?;
+        driver.settled().await?;
+        driver.finish().await
+    });
+    fs::write(BACKLOG, before)?;
+    done?;
+    check.equal(
+        "sockets left that nobody holds",
+        leftovers::orphans(Duration::from_secs(5))?,
+        0,
+    );
+    check.done()
 }
 
 /// A cgroup is removed while the sockets of its last process are still traced.

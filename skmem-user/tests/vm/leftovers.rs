@@ -11,6 +11,7 @@ use std::{
 };
 
 use libtest_mimic::Failed;
+use skmem::diag::SockstatTcp;
 
 use crate::check::Check;
 
@@ -66,6 +67,19 @@ pub fn check(before: &State) -> Result<(), Failed> {
         format!("the kernel complained:\n    {}", complaints.join("\n    "))
     });
     check.done()
+}
+
+/// How many sockets are left that nobody holds, once those on their way out had `patience`: in a namespace
+/// that has ended nobody else sees them.
+pub fn orphans(patience: Duration) -> Result<u64, Failed> {
+    let started = Instant::now();
+    loop {
+        let orphans = SockstatTcp::read()?.orphan;
+        if orphans == 0 || started.elapsed() > patience {
+            return Ok(orphans);
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// The machine of these tests has none but ours.

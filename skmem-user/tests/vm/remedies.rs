@@ -1,18 +1,15 @@
 //! What skmem says helps, and what it says does not: each tried as a user would, `skmem demo NAME --fix FIX`.
 
-use std::{
-    collections::BTreeSet,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
-use skmem::{diag::SockstatTcp, explain::pages};
+use skmem::explain::pages;
 
 use crate::{
     binary::{contract, ended, objects, skmem},
     check::Check,
+    leftovers,
 };
 
 /// How long sockets may take to go once the case has closed them.
@@ -131,20 +128,12 @@ fn tried(case: &str, claims: &[(&str, Claim)]) -> Result<(), Failed> {
             format!("{fix}: not {claim:?}: {}: {numbers}", compared["outcome"])
         });
     }
-    check.equal("sockets left that nobody holds", orphans()?, 0);
+    check.equal(
+        "sockets left that nobody holds",
+        leftovers::orphans(LAST_ACKS)?,
+        0,
+    );
     check.done()
-}
-
-/// How many there are once what is on its way out had its time: in a namespace that has ended nobody else sees them.
-fn orphans() -> Result<u64, Failed> {
-    let started = Instant::now();
-    loop {
-        let orphans = SockstatTcp::read()?.orphan;
-        if orphans == 0 || started.elapsed() > LAST_ACKS {
-            return Ok(orphans);
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
 }
 
 fn holds(claim: Claim, compared: &Value) -> bool {

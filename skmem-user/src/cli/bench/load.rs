@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::workload::bench_link;
+use crate::workload::{Net, bench_link};
 
 /// Connections of the load `sockets`: each has two ends.
 const CONNECTIONS: usize = 1000;
@@ -95,6 +95,8 @@ pub struct Ran {
 struct Pair {
     sender: TcpStream,
     reader: TcpStream,
+    /// Goes after them.
+    _link: Option<Net>,
 }
 
 /// Runs `load` with at least `sends` sends of `size` bytes each; `started` is
@@ -135,7 +137,7 @@ pub fn run(load: Load, size: usize, sends: u32, started: impl FnOnce()) -> Resul
 fn lockstep(pairs: &mut [Pair], out: &[u8], back: &mut [u8], sends: u32, acks: bool) -> Result<()> {
     let mut done = 0;
     while done < sends {
-        for Pair { sender, reader } in pairs.iter_mut() {
+        for Pair { sender, reader, .. } in pairs.iter_mut() {
             if acks {
                 // It does not last: the kernel goes back to delaying them.
                 quick_ack(reader)?;
@@ -152,7 +154,7 @@ fn lockstep(pairs: &mut [Pair], out: &[u8], back: &mut [u8], sends: u32, acks: b
 }
 
 fn with_reader(pairs: &mut [Pair], out: &[u8], sends: u32) -> Result<()> {
-    for Pair { sender, reader } in pairs {
+    for Pair { sender, reader, .. } in pairs {
         let mut left = out.len() as u64 * u64::from(sends);
         thread::scope(|scope| -> Result<()> {
             let read = scope.spawn(move || -> Result<()> {
@@ -194,14 +196,20 @@ fn over_veth() -> Result<Pair> {
     let sender = link
         .client
         .run(|| TcpStream::connect(address).context("cannot connect over veth"))?;
-    // The sockets keep the namespaces, and those the link.
-    pair(sender, &listener)
+    Ok(Pair {
+        _link: Some(link),
+        ..pair(sender, &listener)?
+    })
 }
 
 fn pair(sender: TcpStream, listener: &TcpListener) -> Result<Pair> {
     let (reader, _) = listener.accept()?;
     sender.set_nodelay(true)?;
-    Ok(Pair { sender, reader })
+    Ok(Pair {
+        sender,
+        reader,
+        _link: None,
+    })
 }
 
 fn quick_ack(socket: &TcpStream) -> Result<()> {

@@ -144,9 +144,15 @@ fn a_closed_sockets_account_is_the_kernels_even_without_an_end() {
 fn a_damaged_recording_says_so() {
     let (_, records) = story();
     let mut bytes = written(&records, |w| w.end(&[], &Totals::default()).unwrap());
-    bytes.pop();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
     let outcome = outcome_of(&bytes);
-    assert_eq!(outcome.missing, Some(explain::CUT));
+    assert_eq!(outcome.missing, Some(explain::DAMAGED));
+    assert_eq!(outcome.end.open.len(), 1);
+    // As a SIGKILL within the last write leaves it.
+    bytes.truncate(last);
+    let outcome = outcome_of(&bytes);
+    assert_eq!(outcome.missing, Some(explain::NO_END));
     assert_eq!(outcome.end.open.len(), 1);
 }
 

@@ -1,8 +1,10 @@
 //! The network that a scenario runs on: anonymous namespaces joined by a veth pair, or one loopback.
 //!
 //! Nothing has a name in the file system and nothing is mounted: a namespace lives as long as the file
-//! descriptor and the sockets that this process holds, so it is gone when the process is, however it dies.
+//! descriptor and the sockets that this process holds, so it is gone when the process is, however it dies;
+//! with its last sockets, where the process waits for them.
 
+mod ending;
 mod ethtool;
 mod link;
 mod netlink;
@@ -35,7 +37,7 @@ const SERVER: (Ipv4Addr, Ipv6Addr) = (
 /// linux/ipv6.h: below it a link speaks no IPv6 (`addrconf_notify`).
 const IPV6_MIN_MTU: u32 = 1280;
 
-/// Two ends that can talk TCP to each other.
+/// Two ends that can talk TCP to each other. To be dropped after the sockets in it: see [`ending`].
 pub(crate) struct Net {
     /// Where the client's sockets are made.
     pub client: Arc<Netns>,
@@ -130,6 +132,12 @@ impl Net {
     pub fn shape(&self, tbf: &Tbf, netem: &Netem) -> Result<()> {
         self.client
             .run(|| qdisc::tbf_over_netem(link::VETH, tbf, netem))
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        ending::wait([&self.client, &self.server]);
     }
 }
 
