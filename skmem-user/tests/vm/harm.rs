@@ -6,10 +6,11 @@
 
 use std::{
     ffi::CStr,
-    fs,
-    io::{Read as _, Write as _},
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
     net::TcpListener,
-    path::Path,
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
     process::Command,
     thread,
     time::Duration,
@@ -20,6 +21,7 @@ use rustix::{
     fs::OFlags,
     process::Signal,
     system::{delete_module, finit_module},
+    thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 use serde_json::Value;
 use skmem::workload::{Driver, Options};
@@ -49,8 +51,6 @@ const CONGESTION: &str = "bbr";
 const MODULE: &CStr = c"tcp_bbr";
 /// Where the guest has it.
 const MODULE_FILE: &str = "/usr/lib/modules/tcp_bbr.ko";
-/// Packets that may wait for a CPU; more are dropped (`enqueue_to_backlog`).
-const BACKLOG: &str = "/proc/sys/net/core/netdev_max_backlog";
 const HOUR: i64 = 3600;
 
 pub fn trials() -> Vec<Trial> {
@@ -58,7 +58,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("harm::attached-and-detached-under-load", rounds),
         Trial::test("harm::killed-starved-and-shaken", shaken),
         Trial::test(
-            "harm::no-socket-is-left-of-a-case-that-loses-packets",
+            "harm::no-socket-is-left-of-a-case-whose-last-packets-are-lost",
             lossy,
         ),
     ]
@@ -182,35 +182,74 @@ fn namespace_goes(check: &mut Check) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A case with hundreds of connections whose packets find no room, many of them: `skmem demo` does not leave their sockets
-/// behind, which would go on to send to a namespace that has ended.
+/// A case whose last packets are lost: `skmem demo` does not leave its sockets behind, which would go on to send to a
+/// namespace that has ended.
 fn lossy() -> Result<(), Failed> {
     let mut check = Check::default();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let options = Options {
-        connections: Some(50),
+        connections: Some(20),
         ..Options::default()
     };
     let mut driver =
-        runtime.block_on(async { Driver::spawn(Path::new(SKMEM), "storm", &options) })?;
-    runtime.block_on(driver.ready())?;
-    let before = fs::read_to_string(BACKLOG)?;
-    fs::write(BACKLOG, "0")?;
-    let done = runtime.block_on(async {
-        driver.go().await?;
-        driver.settled().await?;
-        driver.finish().await
+        runtime.block_on(async { Driver::spawn(Path::new(SKMEM), "many-sockets", &options) })?;
+    let ready = runtime.block_on(driver.ready())?;
+    runtime.block_on(driver.go())?;
+    runtime.block_on(driver.settled())?;
+    // What the server sends: it closes first, and resets.
+    let server = other_netns(ready.pid, ready.netns)?;
+    tc(&server, "qdisc add dev veth0 root netem loss 100%")?;
+    let mended = thread::spawn(move || {
+        thread::sleep(Duration::from_secs(2));
+        tc(&server, "qdisc del dev veth0 root")
     });
-    fs::write(BACKLOG, before)?;
-    done?;
+    runtime.block_on(driver.finish())?;
     check.equal(
         "sockets left that nobody holds",
         leftovers::orphans(Duration::from_secs(5))?,
         0,
     );
+    // The namespace was there for as long.
+    if let Err(error) = mended.join().map_err(|_| "a thread panicked")? {
+        check.fails(error.to_string());
+    }
     check.done()
+}
+
+/// The network namespace that a case holds beside that one.
+fn other_netns(pid: u32, netns: u64) -> Result<PathBuf, Failed> {
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        let path = entry?.path();
+        let name = fs::read_link(&path)?.to_string_lossy().into_owned();
+        if name.starts_with("net:[") && name != format!("net:[{netns}]") {
+            return Ok(path);
+        }
+    }
+    Err("a case with one network namespace".into())
+}
+
+/// `tc` in a network namespace, which it does not keep.
+fn tc(netns: &Path, words: &str) -> io::Result<()> {
+    thread::scope(|scope| {
+        let run = || {
+            let netns = File::open(netns)?;
+            move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))?;
+            let output = Command::new("tc").args(words.split(' ')).output()?;
+            match output.status.success() {
+                true => Ok(()),
+                false => Err(io::Error::other(format!(
+                    "tc {words}: {}",
+                    String::from_utf8_lossy(&output.stderr)
+                ))),
+            }
+        };
+        let thread = scope.spawn(run);
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("panicked")))
+    })
 }
 
 /// A cgroup is removed while the sockets of its last process are still traced.
