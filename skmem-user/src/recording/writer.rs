@@ -171,8 +171,8 @@ impl<W: Storage> Writer<W> {
             let last = if full { self.tail.pop() } else { None };
             let Some(last) = last else {
                 // Still to be had, even if there is no end.
-                let keep = accounts.iter().filter(|block| block.only);
-                let _ = keep.cloned().try_for_each(|block| self.write(&block));
+                let mut keep = accounts.iter().filter(|block| block.only);
+                let _ = keep.try_for_each(|block| self.write(block));
                 return result;
             };
             self.back_to(whole - last.bytes);

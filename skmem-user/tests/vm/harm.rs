@@ -24,8 +24,9 @@ use rustix::{
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 use serde_json::Value;
-use skmem::workload::{Driver, Options};
+use skmem::workload::{Driver, Options, proto::Ready};
 use socket2::{Domain, Socket, Type};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     binary::{contract, ended, objects},
@@ -166,16 +167,19 @@ fn told(check: &mut Check, verdicts: &[Value]) {
     });
 }
 
-/// Network namespaces with sockets and links in them end with the process that made them.
-fn namespace_goes(check: &mut Check) -> Result<(), Failed> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let mut driver = runtime
-        .block_on(async { Driver::spawn(Path::new(SKMEM), "article", &Options::default()) })?;
+/// A case that has come to rest, without a tracer.
+fn at_rest(name: &str, options: &Options) -> Result<(Runtime, Driver, Ready), Failed> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let mut driver = runtime.block_on(async { Driver::spawn(Path::new(SKMEM), name, options) })?;
     let ready = runtime.block_on(driver.ready())?;
     runtime.block_on(driver.go())?;
     runtime.block_on(driver.settled())?;
+    Ok((runtime, driver, ready))
+}
+
+/// Network namespaces with sockets and links in them end with the process that made them.
+fn namespace_goes(check: &mut Check) -> Result<(), Failed> {
+    let (_runtime, driver, ready) = at_rest("article", &Options::default())?;
     drop(driver);
     let gone = process::wait_for(|| process::is_over(&process::status(ready.pid)));
     check.that(gone, || "the namespace's process does not end".into());
@@ -186,18 +190,11 @@ fn namespace_goes(check: &mut Check) -> Result<(), Failed> {
 /// namespace that has ended.
 fn lossy() -> Result<(), Failed> {
     let mut check = Check::default();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     let options = Options {
         connections: Some(20),
         ..Options::default()
     };
-    let mut driver =
-        runtime.block_on(async { Driver::spawn(Path::new(SKMEM), "many-sockets", &options) })?;
-    let ready = runtime.block_on(driver.ready())?;
-    runtime.block_on(driver.go())?;
-    runtime.block_on(driver.settled())?;
+    let (runtime, driver, ready) = at_rest("many-sockets", &options)?;
     // What the server sends: it closes first, and resets.
     let server = other_netns(ready.pid, ready.netns)?;
     tc(&server, "qdisc add dev veth0 root netem loss 100%")?;
