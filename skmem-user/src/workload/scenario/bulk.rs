@@ -34,6 +34,11 @@ const BULK: &[&str] = &[
     "tcp-wmem",
 ];
 
+/// A write by which a limit is autotuned up: much more than a congestion window. Only a sender that this window holds
+/// back gets a larger one, and a larger limit with it (`tcp_is_cwnd_limited`, `tcp_sndbuf_expand`); of small writes
+/// each is read before the next where writer and reader share a CPU.
+pub(super) const PASSED_AT_ONCE: u32 = 256 << 10;
+
 pub(super) const AUTOTUNED: Scenario = Scenario {
     name: "autotuned",
     summary: "no SO_SNDBUF: the limit grows while the peer reads 4 MiB, then the peer stops",
@@ -42,7 +47,7 @@ pub(super) const AUTOTUNED: Scenario = Scenario {
     accepts: BULK,
     defaults: Params {
         sndbuf: None,
-        write_size: 64 << 10,
+        write_size: PASSED_AT_ONCE,
         bytes: Some(4 << 20),
         ..Params::BASE
     },

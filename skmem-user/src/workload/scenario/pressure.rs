@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail};
 use socket2::Socket;
 
 use super::{
-    Scenario, Stage, WRITER, client_setup, drain, fill, pace, raise_open_files, send, server_setup,
+    Scenario, Stage, WRITER, bulk::PASSED_AT_ONCE, client_setup, drain, fill, pace,
+    raise_open_files, send, server_setup,
 };
 use crate::{
     diag::{MemInfo, SockstatTcp},
@@ -187,7 +188,7 @@ fn memcg(stage: &Stage) -> Result<Done> {
 fn half_full(stage: &Stage, net: &Net, listener: &Listener) -> Result<(Sender, Arc<Socket>)> {
     let (sender, server) = net.connect(listener, client_setup(stage))?;
     let reader = Reader::spawn(&server, stage.params.bytes)?;
-    let mut write = send(stage.params.write_len(), 0);
+    let mut write = send(PASSED_AT_ONCE as usize, 0);
     let bytes = stage.params.bytes.unwrap_or(0);
     fill(&sender, &mut write, |written| written < bytes)?;
     reader.join()?;
