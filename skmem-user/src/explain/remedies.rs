@@ -141,9 +141,9 @@ impl Remedy {
                 price: "the kernel no longer tunes the limit of this socket, neither up for a fast \
                     path nor down for want of memory: less throughput where the value is small",
                 evidence: "tried, `skmem demo autotuned --fix sndbuf` (of 16384), wmem_queued at most, \
-                    without → with: 5.10: 3,457,440 → 235,056; 6.1: 3,349,176 → 71,496; 6.12: \
-                    2,537,984 → 68,224; 7.2: 2,644,032 → 178,064; MB/s: 5.10: 45 → 6; 6.1: 24 → \
-                    6; 6.12: 49 → 8; 7.2: 41 → 8",
+                    without → with: 5.10: 3,391,000 → 269,824; 6.1: 3,064,424 → 193,360; 6.12: \
+                    3,277,552 → 117,960; 7.2: 2,896,968 → 109,960; MB/s: 5.10: 46 → 18; 6.1: 35 \
+                    → 7; 6.12: 69 → 6; 7.2: 90 → 7",
                 reproduce: "skmem demo autotuned --fix sndbuf",
             },
             Self::LowerCeiling => Words {
@@ -152,9 +152,9 @@ impl Remedy {
                 price: "a lower limit for every socket of the network namespace that does not set \
                     SO_SNDBUF: less throughput where it is small",
                 evidence: "tried, `skmem demo autotuned --fix tcp-wmem` (65536), wmem_queued at most, \
-                    without → with: 5.10: 1,970,640 → 276,664; 6.1: 3,190,232 → 76,784; 6.12: \
-                    2,602,768 → 106,768; 7.2: 1,196,032 → 180,992; MB/s: 5.10: 20 → 5; 6.1: 33 → \
-                    8; 6.12: 41 → 9; 7.2: 26 → 6",
+                    without → with: 5.10: 3,391,000 → 271,104; 6.1: 3,064,424 → 119,304; 6.12: \
+                    3,277,552 → 118,856; 7.2: 2,896,968 → 127,624; MB/s: 5.10: 46 → 17; 6.1: 35 \
+                    → 6; 6.12: 69 → 6; 7.2: 90 → 7",
                 reproduce: "skmem demo autotuned --fix tcp-wmem",
             },
             Self::RaiseCeiling => Words {
@@ -210,9 +210,9 @@ impl Remedy {
                     are refused, and its sender waits for memory; and the kernel no longer tunes \
                     the limit",
                 evidence: "tried, `skmem demo tcp-mem --fix sndbuf=200000`, bytes over the limit, \
-                    without → with: 5.10: 153,872 → 30,768; 6.1: 153,872 → 7,376; 6.12: 281,888 \
-                    → 37,224; 7.2: 324,350 → within; with it, the sender waited for memory in \
-                    most runs",
+                    without → with: 5.10: 137,760 → 30,768; 6.1: 194,288 → 32,160; 6.12: 245,137 \
+                    → 44,808; 7.2: 243,729 → 48,140; with it, the sender waited for memory in \
+                    half of the runs",
                 reproduce: "skmem demo tcp-mem --fix sndbuf=200000",
             },
             Self::Loss => Words {
