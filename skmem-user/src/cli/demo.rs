@@ -54,7 +54,7 @@ pub struct Options {
     /// List the fixes that can be tried on the case
     #[arg(long, conflicts_with_all = ["list", "fix"])]
     list_fixes: bool,
-    /// Explain the last instant instead of the worst
+    /// Explain the end of the case, when its sockets are closed, instead of the worst instant
     #[arg(long)]
     at_end: bool,
     /// Also explain sockets that never went over their limit
@@ -136,18 +136,15 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
         None => None,
     };
     driver.go().await.map_err(failed)?;
-    {
-        let mut settled = std::pin::pin!(driver.settled());
-        loop {
-            tokio::select! {
-                settled = &mut settled => {
-                    settled.map_err(failed)?;
-                    break;
-                }
-                step = step(&mut session, tape.as_mut()) => step?,
-            }
-        }
-    }
+    traced(&mut session, &mut tape, driver.settled()).await?;
+    let driver = if options.at_end {
+        traced(&mut session, &mut tape, driver.finish()).await?;
+        // They ended with the case.
+        session.adopt(Vec::new(), &[]);
+        None
+    } else {
+        Some(driver)
+    };
     match &mut tape {
         Some(tape) => tape.finish(&mut session, |_, _| {}),
         None => session.finish(|_, _| {}),
@@ -166,9 +163,26 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
         print_text(&verdicts)
     };
     // Of a case that was only killed, sockets could go on to retransmit to nobody for a quarter of an hour.
-    driver.finish().await.map_err(failed)?;
+    if let Some(driver) = driver {
+        driver.finish().await.map_err(failed)?;
+    }
     printed?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for a phase of the case while its sockets are traced.
+async fn traced<T>(
+    session: &mut Session,
+    tape: &mut Option<Tape>,
+    phase: impl Future<Output = Result<T, DriverError>>,
+) -> Result<T> {
+    let mut phase = std::pin::pin!(phase);
+    loop {
+        tokio::select! {
+            done = &mut phase => return done.map_err(failed),
+            step = step(session, tape.as_mut()) => step?,
+        }
+    }
 }
 
 /// A step of the session, recorded where that was asked for.

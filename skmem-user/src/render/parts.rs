@@ -163,6 +163,9 @@ fn overhead(v: &Verdict) -> String {
 }
 
 fn send_q(v: &Verdict) -> String {
+    if v.socket.closed && v.wmem_queued == 0 && v.send_q != 0 {
+        return "write_seq - snd_una, which count on: the queues were thrown away".to_owned();
+    }
     let mut text = "write_seq - snd_una, as ss prints it: payload".to_owned();
     if v.untrimmed != 0 {
         text.push_str(" less what is acknowledged");

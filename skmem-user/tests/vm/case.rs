@@ -8,6 +8,7 @@ use std::{
 use libtest_mimic::{Completion, Trial};
 use skmem::{
     diag::{Counters, Truth},
+    explain::pages,
     kernel::system,
     workload::{self, Driver, DriverError, Options, Params, proto::Ready},
 };
@@ -55,7 +56,25 @@ impl Case {
             options: Options::default(),
             provokes: scenario.provokes,
         });
-        plain.chain(variations()).collect()
+        plain.chain(variations()).chain([clamped()]).collect()
+    }
+
+    /// Causes whose pages give this case, as it is, as their example: `skmem demo` shows them at rest, or `at_end`.
+    fn exemplifies(&self, at_end: bool) -> Vec<&'static str> {
+        if self.name != format!("scenario::{}", self.scenario.name) {
+            return Vec::new();
+        }
+        let ours = |demo: &str| {
+            let words = demo.split(' ').skip(2);
+            let options = || words.clone().skip(1);
+            words.clone().next() == Some(self.scenario.name)
+                && options().all(|word| matches!(word, "--all" | "--at-end"))
+                && options().any(|word| word == "--at-end") == at_end
+        };
+        let pages = pages::all()
+            .into_iter()
+            .filter(|page| ours(page.words.demo));
+        pages.map(|page| page.name).collect()
     }
 
     pub fn trial(self) -> Trial {
@@ -140,6 +159,8 @@ impl Case {
             accounts,
         };
         self.at_rest(check, &ready, &rest);
+        let shown = Found::of(&rest.accounts, &rest.limits);
+        shown.check(check, &self.exemplifies(false), kernel());
         bench.during(driver.finish())?;
 
         let accounts = closed(bench, check);
@@ -153,6 +174,7 @@ impl Case {
         let found = Found::of(&accounts, &bench.tape.limits);
         eprintln!("tests: {}: found {}", self.name, found.line());
         found.check(check, self.provokes, kernel());
+        found.check(check, &self.exemplifies(true), kernel());
         formulas::of_the_end(check, self.scenario.name, &rest, &found);
         unnamed(bench, check);
         bench.every_record_is_accounted_for(check);
@@ -254,6 +276,19 @@ fn variations() -> Vec<Case> {
             },
         })
         .collect()
+}
+
+/// More than any kernel's `wmem_max` of the matrix.
+fn clamped() -> Case {
+    Case {
+        name: "blocking-writer::sndbuf-8388608".into(),
+        scenario: workload::find("blocking-writer").expect("an everyday sender"),
+        options: Options {
+            sndbuf: Some(8 << 20),
+            ..Options::default()
+        },
+        provokes: &["clamped-to-wmem_max", "doubled", "new-skb"],
+    }
 }
 
 /// Two readings of the truth between which nothing moved, and the accounts between them, of which all records are read

@@ -266,14 +266,25 @@ pub fn of_scenario(
                 }
                 _ => {
                     if let Some(value) = rest.params.sndbuf {
+                        let most = diag::wmem_max().unwrap_or(u64::MAX);
                         check.equal(
                             format_args!("{name}: the limit"),
                             n.limit,
-                            2 * i64::from(value),
+                            2 * i64::from(value).min(i64::try_from(most).unwrap_or(i64::MAX)),
                         );
                     }
                 }
             }
+        }
+        "data-blackholed" => {
+            let (made, merged) = (total(Cause::NewSkb), total(Cause::RetransmitCollapse));
+            let skbs = n.skbs(check, &name);
+            check.equal(format_args!("{name}: skbs left of those sent"), skbs, 1);
+            check.equal(
+                format_args!("{name}: what skbs took that were merged into it"),
+                merged.bytes,
+                n.one - made.bytes,
+            );
         }
         "eor" => {
             // A record, an skb; the last one may be the part that fitted before the limit.

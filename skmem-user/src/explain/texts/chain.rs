@@ -17,7 +17,7 @@ pub(super) const CLAMPED_TO_WMEM_MAX: Words = Words {
     effect: "the value becomes wmem_max",
     over: "Never: the limit is lower than what was asked for.",
     seen: SEEN,
-    demo: "skmem demo sndbuf-force --all",
+    demo: "skmem demo blocking-writer --sndbuf 8388608 --all",
     remedies: NOTHING,
     useless: NOTHING,
 };

@@ -40,7 +40,7 @@ pub(super) const RETRANSMIT_FRAGMENT: Words = Words {
         never at the head or the tail of the retransmit queue.",
     seen: "tcp_fragment inside __tcp_retransmit_skb (tcp_retransmit_skb in 6.1, where the \
         other is inlined).",
-    demo: "skmem demo acks-blackholed",
+    demo: "skmem demo loss",
     remedies: &[Remedy::Loss],
     useless: NOTHING,
 };
@@ -75,7 +75,7 @@ pub(super) const PROBE_SPLIT: Words = Words {
     over: "By the truesize of an empty skb for each cut, none of them tested; and the rest \
         may be filled up again (tail-refill).",
     seen: "tcp_fragment inside tcp_send_loss_probe or tcp_write_wakeup.",
-    demo: "skmem demo article",
+    demo: "skmem demo blocking-writer",
     remedies: &[Remedy::Reader],
     useless: NOTHING,
 };
@@ -161,7 +161,7 @@ pub(super) const FIN: Words = Words {
     over: "By one empty skb.",
     seen: "tcp_send_fin, entry and exit. Inferred where write_seq moved by 1 with one empty \
         skb.",
-    demo: "skmem demo fin-full-queue",
+    demo: "skmem demo article --at-end",
     remedies: NOTHING,
     useless: NOTHING,
 };

@@ -104,7 +104,7 @@ pub(super) const SKB_OVERHEAD: Words = Words {
     over: "By the truesize of an empty skb for each of them.",
     seen: "tcp_skb_entail without an allocation before it that was tested. Inferred where \
         sk_wmem_queued grew by whole empty skbs and no hook saw them queued.",
-    demo: "skmem demo under-traffic",
+    demo: "",
     remedies: &[Remedy::Reader, Remedy::LargerWrites],
     useless: NOTHING,
 };

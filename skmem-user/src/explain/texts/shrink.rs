@@ -50,7 +50,7 @@ pub(super) const TAIL_MERGE: Words = Words {
     over: "Never: it shrinks the queue, and so lets one more skb pass the test.",
     seen: "tcp_write_xmit, entry and exit: sk_wmem_queued fell by whole empty skbs while \
         Send-Q stood still. Inferred from that where the call was not seen.",
-    demo: "skmem demo small-writes-nodelay",
+    demo: "skmem demo autotuned",
     remedies: NOTHING,
     useless: NOTHING,
 };
@@ -66,7 +66,7 @@ pub(super) const RETRANSMIT_COLLAPSE: Words = Words {
     effect: FREES_ONE,
     over: NEVER,
     seen: "__tcp_retransmit_skb (tcp_retransmit_skb in 6.1), entry and exit.",
-    demo: "skmem demo loss",
+    demo: "skmem demo data-blackholed --at-end",
     remedies: NOTHING,
     useless: NOTHING,
 };
@@ -99,7 +99,7 @@ pub(super) const UNUSED_SKB: Words = Words {
     effect: "frees the truesize of an empty skb",
     over: NEVER,
     seen: "tcp_remove_empty_skb, entry and exit.",
-    demo: "skmem demo tcp-mem-locked --all",
+    demo: "skmem demo mptcp --all",
     remedies: NOTHING,
     useless: NOTHING,
 };

@@ -119,6 +119,18 @@ impl Net {
             .context("cannot mend the way back from the server")
     }
 
+    /// As [`Self::blackhole_acks`], the other way: nothing that the client sends reaches the server.
+    pub fn blackhole_data(&self) -> Result<()> {
+        link::set_neighbour(&self.client, self.server_address, link::NOBODY_MAC)
+            .context("cannot cut the way from the client")
+    }
+
+    /// Undoes [`Self::blackhole_data`].
+    pub fn restore_data(&self) -> Result<()> {
+        link::set_neighbour(&self.client, self.server_address, link::SERVER_MAC)
+            .context("cannot mend the way from the client")
+    }
+
     /// Turns segmentation offload off on both ends, as `ethtool -K veth0 gso off tso off` would.
     fn disable_gso(&self) -> Result<()> {
         for end in [&self.client, &self.server] {

@@ -173,6 +173,21 @@ pub(super) const ACKS_BLACKHOLED: Scenario = Scenario {
     play: acks_blackholed,
 };
 
+pub(super) const DATA_BLACKHOLED: Scenario = Scenario {
+    name: "data-blackholed",
+    summary: "no segment arrives: short skbs are sent again as one, and merged for that",
+    provokes: &["retransmit-collapse", "new-skb", "first-fill"],
+    needs: &[],
+    accepts: NEVER_READING,
+    defaults: Params {
+        write_size: 100,
+        // Each write is a segment of its own, so that there are several to merge.
+        nodelay: true,
+        ..Params::BASE
+    },
+    play: data_blackholed,
+};
+
 fn plain(stage: &Stage) -> Result<Done> {
     flagged(stage, 0)
 }
@@ -195,5 +210,20 @@ fn acks_blackholed(stage: &Stage) -> Result<Done> {
         |_| net.blackhole_acks(),
         write(stage, 0),
         || net.restore_acks(),
+    )
+}
+
+/// An skb is merged into another one only while nobody else holds it (`tcp_can_collapse`: `skb_cloned`), so it must not
+/// lie unread in the receiver's queue.
+fn data_blackholed(stage: &Stage) -> Result<Done> {
+    let net = Net::veth(&stage.params)?;
+    // As above.
+    set_sysctl(&net.client, "ipv4/tcp_orphan_retries", "1")?;
+    super::never_reading_server_until(
+        stage,
+        &net,
+        |_| net.blackhole_data(),
+        write(stage, 0),
+        || net.restore_data(),
     )
 }

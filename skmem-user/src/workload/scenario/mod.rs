@@ -48,6 +48,7 @@ pub(super) const ALL: &[Scenario] = &[
     blocking::GSO_MAX_SEGS,
     blocking::LOOPBACK,
     blocking::ACKS_BLACKHOLED,
+    blocking::DATA_BLACKHOLED,
     crowd::FOUR_WRITERS,
     bulk::LOSS,
     bulk::CEILING_LOWERED,
