@@ -176,7 +176,7 @@ fn facts(page: &Page) -> Vec<(&'static str, String)> {
         ("seen by", words.seen.to_owned()),
     ];
     let example = match words.demo {
-        "" => "no case of `skmem demo` brings it about".to_owned(),
+        "" => "no case of `skmem demo` is sure to bring it about".to_owned(),
         command => format!("`{command}`"),
     };
     facts.push(("example", example));

@@ -4,15 +4,23 @@
 //! before it appends to the last one; these scenarios vary what decides how much one skb may take
 //! (`tcp_send_mss`, `tcp_xmit_size_goal`) and how writes meet it.
 
-use std::time::Duration;
+use std::{os::fd::AsFd, thread, time::Duration};
 
 use anyhow::Result;
 
-use super::{NEVER_READING, Scenario, Stage, never_reading_server, write};
-use crate::workload::{
-    Params,
-    net::{Net, set_sysctl},
-    proto::Done,
+use super::{
+    NEVER_READING, ONE_WRITER, Scenario, Stage, WRITER, client_setup, drain, never_reading_server,
+    pace, server_setup, write,
+};
+use crate::{
+    diag::TcpInfo,
+    workload::{
+        Params,
+        net::{Net, set_sysctl},
+        proto::Done,
+        settle::settle,
+        writer::Writer,
+    },
 };
 
 pub(super) const ARTICLE: Scenario = Scenario {
@@ -178,7 +186,7 @@ pub(super) const DATA_BLACKHOLED: Scenario = Scenario {
     summary: "no segment arrives: short skbs are sent again as one, and merged for that",
     provokes: &["retransmit-collapse", "new-skb", "first-fill"],
     needs: &[],
-    accepts: NEVER_READING,
+    accepts: ONE_WRITER,
     defaults: Params {
         write_size: 100,
         // Each write is a segment of its own, so that there are several to merge.
@@ -219,11 +227,22 @@ fn data_blackholed(stage: &Stage) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
     // As above.
     set_sysctl(&net.client, "ipv4/tcp_orphan_retries", "1")?;
-    super::never_reading_server_until(
-        stage,
-        &net,
-        |_| net.blackhole_data(),
+    stage.ready(&net.client, &[])?;
+    let listener = net.listen(server_setup(stage))?;
+    let (sender, server) = net.connect(&listener, client_setup(stage))?;
+    net.blackhole_data()?;
+    let mut writers = [Writer::spawn(
+        WRITER,
+        &sender,
+        pace(stage),
         write(stage, 0),
-        || net.restore_data(),
-    )
+    )?];
+    while TcpInfo::read(sender.socket.as_fd())?.retransmits == 0 {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let senders = [sender];
+    let reason = settle(&senders, &mut writers)?;
+    stage.settled(&net.client, reason, &senders)?;
+    net.restore_data()?;
+    drain(stage, &net.client, &senders, &mut writers, &[server])
 }
