@@ -115,8 +115,8 @@ impl Remedy {
                     and fewer bytes in the queue",
                 evidence: "tried, bytes over the limit, without → with: `skmem demo article --fix eor`: \
                     5.10, 6.1: 7,568 → 1,024; 6.12, 7.2: 7,184 → 1,408. `skmem demo \
-                    acks-blackholed --fix eor`: 5.10: 49,596 → 88; 6.1: 53,604 → 88; 6.12, 7.2: \
-                    45,756 → 772",
+                    acks-blackholed --fix eor`: 5.10, 6.1: 48,316 → 88; 6.12, 7.2: 44,860 → \
+                    772",
                 reproduce: "skmem demo article --fix eor",
             },
             Self::BoundUnsent => Words {
