@@ -64,17 +64,21 @@ impl Case {
         if self.name != format!("scenario::{}", self.scenario.name) {
             return Vec::new();
         }
-        let ours = |demo: &str| {
-            let words = demo.split(' ').skip(2);
-            let options = || words.clone().skip(1);
-            words.clone().next() == Some(self.scenario.name)
-                && options().all(|word| matches!(word, "--all" | "--at-end"))
-                && options().any(|word| word == "--at-end") == at_end
+        let command = format!("skmem demo {}", self.scenario.name);
+        let options: &[&str] = if at_end {
+            &[" --at-end", " --at-end --all"]
+        } else {
+            &["", " --all"]
         };
-        let pages = pages::all()
-            .into_iter()
-            .filter(|page| ours(page.words.demo));
-        pages.map(|page| page.name).collect()
+        let ours = |demo: &str| {
+            let rest = demo.strip_prefix(&command);
+            rest.is_some_and(|rest| options.contains(&rest))
+        };
+        let pages = pages::all().into_iter();
+        pages
+            .filter(|page| ours(page.words.demo))
+            .map(|page| page.name)
+            .collect()
     }
 
     pub fn trial(self) -> Trial {

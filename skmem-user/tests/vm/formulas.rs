@@ -270,7 +270,7 @@ pub fn of_scenario(
                         check.equal(
                             format_args!("{name}: the limit"),
                             n.limit,
-                            2 * i64::from(value).min(i64::try_from(most).unwrap_or(i64::MAX)),
+                            2 * u64::from(value).min(most) as i64,
                         );
                     }
                 }
