@@ -24,7 +24,6 @@ pub fn held() -> io::Result<Rights> {
 /// Where the kernel refuses.
 pub fn keep_only(keep: Rights) -> io::Result<()> {
     let held = capabilities(None)?;
-    set_no_new_privs(true)?;
     clear_ambient_capability_set()?;
     let keep = held.permitted & keep;
     let sets = CapabilitySets {
@@ -32,7 +31,9 @@ pub fn keep_only(keep: Rights) -> io::Result<()> {
         permitted: keep,
         inheritable: Rights::empty(),
     };
-    Ok(set_capabilities(None, sets)?)
+    set_capabilities(None, sets)?;
+    // Last: who sees NoNewPrivs in /proc/PID/status knows that the others are gone.
+    Ok(set_no_new_privs(true)?)
 }
 
 /// Does something without these rights, and takes them again.
