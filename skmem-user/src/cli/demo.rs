@@ -73,7 +73,7 @@ pub struct Options {
     #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = filters::size)]
     ring: u32,
     /// Give up after so long
-    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "600s", value_parser = duration)]
     timeout: std::time::Duration,
     #[command(flatten)]
     workload: workload::Options,
@@ -94,6 +94,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     options.workload.resolve(scenario).map_err(Usage)?;
+    let stop = interrupted()?;
     let play = async {
         if options.fix.is_empty() {
             play(&options, verbose).await
@@ -103,7 +104,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     };
     tokio::select! {
         done = play => done,
-        () = interrupted() => Ok(ExitCode::from(130)),
+        () = stop => Ok(ExitCode::from(130)),
         () = tokio::time::sleep(options.timeout) => {
             anyhow::bail!("case {:?} took longer than {:?}; --timeout allows more", options.name, options.timeout)
         }

@@ -83,12 +83,14 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let mut session = Session::start(&tracing)?;
     let (namespaces, inodes) = options.filters.older();
     session.adopt(namespaces, &inodes);
+    // Before there is a command, which must not outlive skmem.
+    let stop = interrupted()?;
     let mut child = command::start(&options.command)?;
     session.drop_rights(command::rights(&options.command))?;
     if child.is_none() && options.duration.is_none() && !options.until_blocked {
         eprintln!("skmem: watching; Ctrl-C explains what was seen");
     }
-    let status = watch(&mut session, &options, child.as_mut()).await?;
+    let status = watch(&mut session, &options, child.as_mut(), stop).await?;
     session.finish(|_, _| {});
     report(&session, &options)?;
     Ok(status)
@@ -108,6 +110,7 @@ async fn watch(
     session: &mut Session,
     options: &Options,
     child: Option<&mut Child>,
+    stop: impl Future<Output = ()>,
 ) -> Result<ExitCode> {
     let end = async {
         match options.duration {
@@ -116,8 +119,7 @@ async fn watch(
         }
     };
     let exit = command::ended(child);
-    tokio::pin!(end, exit);
-    let mut stop = std::pin::pin!(interrupted());
+    tokio::pin!(end, exit, stop);
     let mut look = tokio::time::interval(Duration::from_millis(100));
     loop {
         tokio::select! {

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     render::{Style, tamed},
@@ -212,18 +213,18 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(time)
 }
 
-/// Ends on Ctrl-C, or when asked to terminate.
-async fn interrupted() {
-    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-    match terminate {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
+/// Ends on Ctrl-C, or when asked to terminate; from the call on, not from when it is waited for: neither ends skmem by
+/// itself any more.
+///
+/// # Errors
+/// Where the kernel refuses.
+fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
-        }
-    }
+    })
 }

@@ -4,6 +4,7 @@
 use std::{
     io::ErrorKind,
     path::{Path, PathBuf},
+    pin::Pin,
     process::ExitCode,
     sync::atomic::Ordering::Relaxed,
     time::Duration,
@@ -23,7 +24,9 @@ use super::{
     session::Session,
 };
 use crate::{
+    collect::decode::Record,
     kernel::{rights::Rights, tracer},
+    model::replay::Replay,
     recording::{Meta, WRITE_FAILED, parts::Parts},
 };
 use disk::{Disk, Limits};
@@ -156,6 +159,8 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     session.adopt(namespaces, &inodes);
     let meta = about::meta(&session, &tracing, options.filters.named());
     let sink = sink(&options, parts, &meta)?;
+    // Before there is a command, which must not outlive skmem.
+    let mut stop = std::pin::pin!(interrupted()?);
     let mut child = command::start(&options.command)?;
     session.drop_rights(command::rights(&options.command) | options.rights())?;
     let mut tape = begin(&options, &mut session, sink, meta)?;
@@ -169,33 +174,39 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         &mut tape,
         &options,
         child_too,
+        stop.as_mut(),
         &mut asked,
         &mut progress,
     );
     let ended = ended.await?;
-    tape.finish(&mut session, |_, _| {});
-    let end = session.end(ended.reason())?;
-    let totals = end.totals.clone();
-    let trigger = match &ended {
-        End::Trigger(trigger) => Some(trigger.to_string()),
+    let mut trigger = match &ended {
+        End::Trigger(trigger) => Some(*trigger),
         _ => None,
     };
-    let written = tape.end(end, trigger);
+    // What comes last may show one, too.
+    tape.finish(&mut session, |record, replay| {
+        trigger = trigger.or_else(|| options.shown_by(record, replay));
+    });
+    let trigger = trigger.or_else(|| options.shown_in(&session));
+    let end = session.end(ended.reason())?;
+    let totals = end.totals.clone();
+    let written = tape.end(end, trigger.map(|trigger| trigger.to_string()));
     progress.done();
     let name = options.output.display();
     match (&written, &ended) {
         (Err(e), _) => {
             eprintln!("skmem: cannot write {name}: {e}; what came before that can be read");
         }
-        (Ok(_), End::Asked | End::Command(_)) if options.flight.is_some() => {
+        (Ok(_), End::Asked | End::Command(_)) if options.flight.is_some() && trigger.is_none() => {
             eprintln!("skmem: nothing (more) was asked to be written");
         }
         (Ok(bytes), _) => progress.tell(&options.output, &totals, session.seen(), *bytes),
     }
-    match &ended {
-        End::Trigger(trigger) => eprintln!("skmem: {trigger} holds"),
-        End::Full => eprintln!("skmem: --max-size is reached; what comes later is not recorded"),
-        _ => {}
+    if let Some(trigger) = trigger {
+        eprintln!("skmem: {trigger} holds");
+    }
+    if matches!(ended, End::Full) {
+        eprintln!("skmem: --max-size is reached; what comes later is not recorded");
     }
     drop(session);
     let status = match (ended, child) {
@@ -203,7 +214,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         // A command is not ended because its recording is.
         (End::Full | End::Failed | End::Trigger(_), Some(mut child)) => tokio::select! {
             status = child.wait() => command::code(status?),
-            () = interrupted() => ExitCode::SUCCESS,
+            () = stop => ExitCode::SUCCESS,
         },
         _ => ExitCode::SUCCESS,
     };
@@ -241,6 +252,18 @@ impl Options {
             true => Rights::DAC_OVERRIDE,
             false => Rights::empty(),
         }
+    }
+
+    /// The condition of `--when` that a record shows.
+    fn shown_by(&self, record: &Record, replay: &Replay) -> Option<Trigger> {
+        let mut all = self.when.iter().copied();
+        all.find(|trigger| trigger.shown_by(record, replay))
+    }
+
+    /// The condition of `--when` that the accounts show.
+    fn shown_in(&self, session: &Session) -> Option<Trigger> {
+        let mut all = self.when.iter().copied();
+        all.find(|trigger| trigger.shown_in(session))
     }
 }
 
@@ -308,6 +331,7 @@ async fn watch(
     tape: &mut Tape,
     options: &Options,
     child: Option<&mut Child>,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
     asked: &mut Signal,
     progress: &mut Progress,
 ) -> Result<End> {
@@ -319,7 +343,6 @@ async fn watch(
     };
     let exit = command::ended(child);
     tokio::pin!(end, exit);
-    let mut stop = std::pin::pin!(interrupted());
     let mut look = tokio::time::interval(LOOK);
     let mut fired = None;
     loop {
@@ -337,9 +360,7 @@ async fn watch(
                 progress.show(session, tape);
             }
             step = tape.step(session, |record, replay| {
-                fired = fired.or_else(|| {
-                    options.when.iter().copied().find(|t| t.shown_by(record, replay))
-                });
+                fired = fired.or_else(|| options.shown_by(record, replay));
             }) => step?,
         }
         if let Some(trigger) = fired {
@@ -359,8 +380,7 @@ fn looked(session: &Session, tape: &mut Tape, options: &Options) -> Result<Optio
         if full {
             tape.checkpoint(session);
         }
-        let shown = options.when.iter().find(|t| t.shown_in(session));
-        return Ok(shown.map(|t| End::Trigger(*t)));
+        return Ok(options.shown_in(session).map(End::Trigger));
     }
     if full {
         return Ok(Some(End::Full));

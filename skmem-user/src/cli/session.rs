@@ -21,6 +21,7 @@ use crate::{
     explain::{Source, Verdict},
     kernel::{
         counters, system,
+        table::ONE_GO,
         tracer::{Options, Tracer},
     },
     model::replay::Replay,
@@ -37,10 +38,6 @@ const HARVEST: Duration = Duration::from_millis(500);
 /// Where such a part of the table was closed since, they are collected at once:
 /// connections may come and go faster than their slots can wait.
 const HARVEST_PART: u32 = 8;
-
-/// After this long the kernel has certainly done what it does in one go: a CPU
-/// may have been taken from it in between.
-const ONE_GO: Duration = Duration::from_secs(2);
 
 /// A trace under way.
 pub struct Session {

@@ -60,7 +60,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         }
     };
     let mut end = std::pin::pin!(end);
-    let mut stop = std::pin::pin!(interrupted());
+    let mut stop = std::pin::pin!(interrupted()?);
     let result = loop {
         tokio::select! {
             () = &mut end => break Ok(()),

@@ -72,6 +72,8 @@ pub struct TcpInfo {
     pub retransmits: u8,
     /// `tcpi_probes`: zero-window probes in a row.
     pub probes: u8,
+    /// `tcpi_backoff`: doublings of the next timeout or zero-window probe; 0 until the first has come to nothing.
+    pub backoff: u8,
     /// `tcpi_rto`, µs.
     pub rto_us: u32,
     /// `tcpi_snd_mss` = `mss_cache`, bytes of payload in a segment.
@@ -152,6 +154,7 @@ impl TcpInfo {
             ca_state: bytes[1],
             retransmits: bytes[2],
             probes: bytes[3],
+            backoff: bytes[4],
             rto_us: base(8),
             snd_mss: base(16),
             unacked: base(24),
@@ -177,6 +180,14 @@ impl TcpInfo {
             snd_wnd: word(bytes, 228),
             rcv_wnd: word(bytes, 232),
         })
+    }
+
+    /// Whether the peer's window holds back all that is left, and no zero-window probe has found it shut since: the
+    /// first one takes what is left of that window with it (`tcp_write_wakeup`).
+    #[must_use]
+    pub fn awaits_probe(&self) -> bool {
+        let unsent = self.notsent_bytes.is_some_and(|bytes| bytes > 0);
+        self.state != TcpState::Close && unsent && self.unacked == 0 && self.backoff == 0
     }
 }
 

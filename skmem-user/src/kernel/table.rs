@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsFd, AsRawFd},
     ptr::{self, NonNull},
     sync::atomic::{Ordering, fence},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use aya::maps::{MapData, Queue};
@@ -14,9 +14,9 @@ use skmem_common::{account::Account, record::IDENT_CLOSED};
 
 use super::{KernelError, Result};
 
-/// Tries at a consistent reading: hooks change an account for microseconds at
-/// a time.
-const TRIES: usize = 1000;
+/// After this long the kernel has certainly done what it does in one go: a CPU
+/// may have been taken from it in between.
+pub const ONE_GO: Duration = Duration::from_secs(2);
 
 /// The accounts of all traced sockets, by slot.
 #[derive(Debug)]
@@ -79,12 +79,14 @@ impl Table {
         self.slots
     }
 
-    /// The account in `slot`; None where the slot is free or does not exist.
+    /// The account in `slot`; None where the slot is free or does not exist, or
+    /// where it was never whole for as long as [`ONE_GO`].
     #[must_use]
     pub fn read(&self, slot: u32) -> Option<Box<Account>> {
         let at = self.at(slot)?;
         let mut copy = Box::new(MaybeUninit::<Account>::uninit());
-        for attempt in 0..TRIES {
+        let started = Instant::now();
+        for attempt in 1_u32.. {
             // SAFETY: `at` points to a whole account in the mapping.
             let before = unsafe { (&raw const (*at).version).read_volatile() };
             fence(Ordering::Acquire);
@@ -97,12 +99,16 @@ impl Table {
             if before == after && before % 2 == 0 {
                 break;
             }
-            // A program that was preempted needs the CPU to finish.
-            if attempt % 16 == 15 {
+            // Hooks change an account for microseconds at a time; but one that
+            // was preempted needs the CPU to finish.
+            if attempt.is_multiple_of(16) {
+                if started.elapsed() > ONE_GO {
+                    return None;
+                }
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
-        // SAFETY: written above, by every way through the loop.
+        // SAFETY: written above: the loop was left behind a whole copy.
         let account = unsafe { copy.assume_init() };
         (account.ident.id != 0).then_some(account)
     }

@@ -140,7 +140,7 @@ impl Params {
         gso_max_segs: None,
         connections: 1,
         processes: 1,
-        deadline: Duration::from_secs(20),
+        deadline: Duration::from_secs(120),
         nodelay: false,
         notsent_lowat: None,
         eor: false,

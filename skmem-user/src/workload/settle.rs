@@ -2,10 +2,11 @@
 //!
 //! At rest means: every writer is done or asleep inside its system call (`sk_stream_wait_memory`), and
 //! the send memory of every socket reads the same for long enough that the timers which may still move it
-//! have had their turn: TCP's first zero-window probe or loss probe comes after at least 200 ms
-//! (`TCP_RTO_MIN`). Time alone proves nothing where a hypervisor lets a CPU wait: its softirqs and timers are
-//! late by as much, so every CPU has to run between two readings that are to count. Later probes and retransmissions come at doubled distances and may still move a few
-//! bytes; a reading is dated so that it can be compared with what was traced up to then.
+//! have had their turn. Time alone proves nothing where a hypervisor lets a CPU wait: its softirqs and timers are
+//! late by as much, so every CPU has to run before a reading that is to count; and a CPU that stood still makes TCP
+//! wait longer (the retransmission timeout goes by what round trips took), so the first zero-window probe, which moves
+//! what the window has left, is waited for by itself. Later probes and retransmissions come at doubled distances and may
+//! still move a few bytes; a reading is dated so that it can be compared with what was traced up to then.
 
 use std::{
     os::fd::AsFd,
@@ -17,7 +18,7 @@ use anyhow::Result;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::{proto::Reason, sender::Sender, writer::Writer};
-use crate::diag::{MemInfo, Queues};
+use crate::diag::{MemInfo, Queues, TcpInfo};
 
 /// How long nothing may move.
 const HOLD: Duration = Duration::from_millis(450);
@@ -41,17 +42,21 @@ fn settle_when(
 ) -> Result<Reason> {
     let mut last = None;
     let mut since = Instant::now();
+    let mut resting = false;
     loop {
         let began = Instant::now();
+        if resting {
+            run_on_every_cpu();
+        }
         let mut blocked = false;
-        let mut resting = true;
+        resting = true;
         for writer in writers.iter_mut() {
             writer.check()?;
             blocked |= !writer.is_finished();
             resting &= writer.is_finished() || writer.is_asleep();
         }
         let now = senders.iter().map(sample).collect::<Result<Vec<_>>>()?;
-        resting &= now.iter().all(|(_, queues)| fits(queues));
+        resting &= now.iter().all(|(_, queues)| fits(queues)) && !senders.iter().any(awaits_probe);
         if !resting || last.as_ref() != Some(&now) {
             since = Instant::now();
             last = Some(now);
@@ -62,9 +67,6 @@ fn settle_when(
                 Reason::Done
             });
         }
-        if resting {
-            run_on_every_cpu();
-        }
         // With thousands of sockets the reading itself takes long: leave them at least half of the time.
         thread::sleep(EVERY.max(began.elapsed()));
     }
@@ -74,6 +76,11 @@ fn settle_when(
 fn sample(sender: &Sender) -> Result<(MemInfo, Queues)> {
     let fd = sender.socket.as_fd();
     Ok((MemInfo::read(fd)?, Queues::read(fd)?))
+}
+
+/// Whether its first zero-window probe is still to come. (An MPTCP socket does not tell.)
+fn awaits_probe(sender: &Sender) -> bool {
+    TcpInfo::read(sender.socket.as_fd()).is_ok_and(|info| info.awaits_probe())
 }
 
 /// Moves this thread to each CPU that it may use, one after the other: interrupts that wait there come first.

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::fd::AsFd as _,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
@@ -14,6 +15,7 @@ use anyhow::{Context, Result, anyhow};
 use socket2::Socket;
 
 use super::sender::Sender;
+use crate::diag::{Queues, TcpInfo};
 
 /// One thread in one loop of blocking writes.
 pub(crate) struct Writer {
@@ -33,11 +35,18 @@ struct Shared {
 /// How much to write, and how fast.
 #[derive(Clone, Copy)]
 pub(crate) struct Pace {
-    /// Pause between writes.
+    /// Pause between writes. A writer that pauses also lets the first zero-window probe come before it has filled what
+    /// waits for it: see [`PROBED`].
     pub interval: Duration,
     /// Bytes after which to stop; `None` for until blocked or told.
     pub bytes: Option<u64>,
 }
+
+/// Unsent bytes with which a slow writer waits for a zero-window probe: with so many the last skb still has room. When
+/// it comes is the machine's affair; a CPU that stood still for half a second makes it a retransmission timeout of two.
+const PROBED: i32 = 8 << 10;
+/// Pause between two looks whether it has come.
+const LOOK: Duration = Duration::from_millis(5);
 
 impl Writer {
     /// Starts a thread that calls `write` again and again; `write` does one write and returns its length.
@@ -69,6 +78,9 @@ impl Writer {
                     };
                     if !pace.interval.is_zero() {
                         thread::sleep(pace.interval);
+                        while awaits_probe(&socket) && !seen.stop.load(SeqCst) {
+                            thread::sleep(LOOK);
+                        }
                     }
                 }
                 Ok(())
@@ -114,6 +126,13 @@ impl Writer {
             .map_err(|_| anyhow!("a writer thread panicked"))?
             .context("cannot write to the socket")
     }
+}
+
+/// Whether much is unsent, and the first probe is still to come.
+fn awaits_probe(socket: &Socket) -> bool {
+    let fd = socket.as_fd();
+    Queues::read(fd).is_ok_and(|queues| queues.outq_nsd >= PROBED)
+        && TcpInfo::read(fd).is_ok_and(|info| info.awaits_probe())
 }
 
 /// The one-letter state of a thread of this process (`/proc/PID/stat`, field 3).

@@ -1,6 +1,6 @@
 //! Accounts without a record of each call: the same answer as with them, from the same run.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
@@ -12,10 +12,13 @@ use skmem_common::{account::Account, layout::Records};
 
 use crate::{
     bench::{self, Bench},
-    case::SKMEM,
+    case::{SKMEM, TRIES},
     check::Check,
-    verdict,
+    truth, verdict,
 };
+
+/// What a tracer that makes all records knows, and one that makes few.
+type Both = (Vec<Box<Account>>, Vec<Box<Account>>);
 
 /// One socket that is blocked, one whose queue is split and refilled, one whose limit moves.
 const SCENARIOS: [&str; 3] = ["article", "acks-blackholed", "sndbuf-lowered"];
@@ -45,9 +48,7 @@ fn same() -> Result<(), Failed> {
         }
         few.during(driver.go())?;
         few.during(driver.settled())?;
-        full.drain();
-        few.drain();
-        let (all, some) = (full.accounts(), few.accounts());
+        let (all, some) = at_rest(&mut full, &mut few, &mut driver)?;
         check.equal(format_args!("{name}: sockets"), all.len(), some.len());
         check.that(!all.is_empty(), || format!("{name}: no socket"));
         for account in &all {
@@ -82,6 +83,22 @@ fn same() -> Result<(), Failed> {
         full.forget(&closed)?;
     }
     check.done()
+}
+
+/// The accounts of both tracers between two readings of the truth between which nothing moved: a timer may move what
+/// rests.
+fn at_rest(full: &mut Bench, few: &mut Bench, driver: &mut Driver) -> Result<Both, Failed> {
+    for _ in 0..TRIES {
+        let before = few.during(driver.truth())?;
+        full.drain();
+        few.drain();
+        let both = (full.accounts(), few.accounts());
+        if truth::at_rest(&before, &few.during(driver.truth())?) {
+            return Ok(both);
+        }
+        few.wait(Duration::from_millis(50));
+    }
+    Err("it was never at rest".into())
 }
 
 /// The verdict without what differs between two tracers: times, and numbers of their own.

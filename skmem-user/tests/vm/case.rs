@@ -36,7 +36,7 @@ const DEADLINE: Duration = Duration::from_secs(600);
 /// How long sockets may take to close after their process has gone.
 const CLOSING: Duration = Duration::from_secs(180);
 /// Tries at a reading during which nothing moved.
-const TRIES: usize = 200;
+pub const TRIES: usize = 200;
 
 /// A scenario with options.
 pub struct Case {

@@ -6,7 +6,7 @@ use std::{
     io::{self, ErrorKind, Read as _, Write as _},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread,
@@ -14,6 +14,8 @@ use std::{
 };
 
 use socket2::{Domain, SockRef, Socket, Type};
+
+use crate::process;
 
 /// Clients, and as many servers.
 const THREADS: usize = 4;
@@ -53,14 +55,17 @@ const WAYS: [Way; 6] = [
 ];
 
 /// Bursts of connections, and between them time for who collects those that are closed: so many, of so many
-/// connections, so far apart.
+/// connections.
 pub const BURSTS: usize = 15;
 pub const BURST: usize = 16;
-const APART: Duration = Duration::from_millis(200);
+/// Connections between two looks at whether the tracer still gets its share of the machine: it may be behind by no
+/// more than twice as many.
+const LEAD: u64 = 128;
 
 /// Makes them, one connection after the other.
 pub fn bursts() -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let tracer = Tracer::new();
     for _ in 0..BURSTS {
         for _ in 0..BURST {
             let mut client = TcpStream::connect(listener.local_addr()?)?;
@@ -70,9 +75,40 @@ pub fn bursts() -> io::Result<()> {
             server.write_all(b"s")?;
             client.read_exact(&mut [0])?;
         }
-        thread::sleep(APART);
+        // The first may be one that began before the last connection was closed, and the second collects them.
+        tracer.waits(3)?;
     }
     Ok(())
+}
+
+/// The process that traces this one, and started it.
+struct Tracer(u32);
+
+impl Tracer {
+    fn new() -> Self {
+        Self(std::os::unix::process::parent_id())
+    }
+
+    /// Waits until it has gone to sleep so many times more, which it does when it has done all that there was: a tracer
+    /// that gets no time from the machine would only show what that comes to.
+    fn waits(&self, times: u64) -> io::Result<()> {
+        let started = Instant::now();
+        let until = self.sleeps()? + times;
+        while self.sleeps()? < until {
+            if started.elapsed() > CLOSING {
+                return Err(io::Error::other("the tracer never sleeps"));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    fn sleeps(&self) -> io::Result<u64> {
+        let status = process::status(self.0);
+        let count = status.get("voluntary_ctxt_switches");
+        let count = count.and_then(|text| text.parse().ok());
+        count.ok_or_else(|| io::Error::other("the tracer has gone"))
+    }
 }
 
 /// `warm-up,seconds`: connections before the word [`WARM`], and how long to go on after it.
@@ -94,16 +130,22 @@ pub fn run(how: &str) -> io::Result<()> {
             }
         });
     }
+    let tracer = Arc::new(Mutex::new(Tracer::new()));
     let made = Arc::new(AtomicU64::new(0));
     let end = Arc::new(AtomicU64::new(u64::MAX));
     let started = Instant::now();
     let clients: Vec<_> = (0..THREADS)
         .map(|_| {
             let (made, end) = (Arc::clone(&made), Arc::clone(&end));
+            let tracer = Arc::clone(&tracer);
             thread::spawn(move || -> io::Result<()> {
                 while (started.elapsed().as_millis() as u64) < end.load(Relaxed) {
                     let n = made.fetch_add(1, Relaxed);
                     connection(n, port)?;
+                    if n.is_multiple_of(LEAD) {
+                        let tracer = tracer.lock();
+                        tracer.unwrap_or_else(PoisonError::into_inner).waits(1)?;
+                    }
                     if n == warm_up {
                         let now = started.elapsed();
                         end.store((now + time).as_millis() as u64, Relaxed);

@@ -181,13 +181,13 @@ fn local() -> Result<(), Failed> {
     let listeners = [TcpListener::bind("[::]:0")?];
     let filter = Filter {
         flags: BY_SPORT | BY_SADDR,
-        sport: 40_001,
+        sport: 20_001,
         saddr: prefix("::1", 128),
         ..Filter::default()
     };
     let right = Connection {
         comm: NAME,
-        from: "[::1]:40001",
+        from: "[::1]:20001",
         to: "::1",
         listener: 0,
         wanted: true,
@@ -198,12 +198,12 @@ fn local() -> Result<(), Failed> {
         &[
             right,
             Connection {
-                from: "[::1]:40002",
+                from: "[::1]:20002",
                 wanted: false,
                 ..right
             },
             Connection {
-                from: "127.0.0.1:40001",
+                from: "127.0.0.1:20001",
                 to: "127.0.0.1",
                 wanted: false,
                 ..right

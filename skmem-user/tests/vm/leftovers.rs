@@ -15,7 +15,8 @@ use skmem::diag::SockstatTcp;
 
 use crate::check::Check;
 
-/// How long programs may take to go: the kernel frees them behind a grace period.
+/// How long programs may take to go, which the kernel frees behind a grace period, and sockets: the last of their
+/// packets may be lost, but not for a quarter of an hour, as where nobody waits for them.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The machine before the first trial.
@@ -69,13 +70,13 @@ pub fn check(before: &State) -> Result<(), Failed> {
     check.done()
 }
 
-/// How many sockets are left that nobody holds, once those on their way out had `patience`: in a namespace
+/// How many sockets are left that nobody holds, once those on their way out had some time: in a namespace
 /// that has ended nobody else sees them.
-pub fn orphans(patience: Duration) -> Result<u64, Failed> {
+pub fn orphans() -> Result<u64, Failed> {
     let started = Instant::now();
     loop {
         let orphans = SockstatTcp::read()?.orphan;
-        if orphans == 0 || started.elapsed() > patience {
+        if orphans == 0 || started.elapsed() > PATIENCE {
             return Ok(orphans);
         }
         thread::sleep(Duration::from_millis(100));

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeSet,
     process::{Command, Stdio},
-    time::Duration,
 };
 
 use libtest_mimic::{Failed, Trial};
@@ -16,9 +15,6 @@ use crate::{
     check::Check,
     leftovers,
 };
-
-/// How long sockets may take to go once the case has closed them.
-const LAST_ACKS: Duration = Duration::from_secs(20);
 
 /// What trying it comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,11 +156,7 @@ fn tried(mut skmem: Command, case: &str, claims: &[(&str, Claim)]) -> Result<(),
             format!("{fix}: not {claim:?}: {}: {numbers}", compared["outcome"])
         });
     }
-    check.equal(
-        "sockets left that nobody holds",
-        leftovers::orphans(LAST_ACKS)?,
-        0,
-    );
+    check.equal("sockets left that nobody holds", leftovers::orphans()?, 0);
     check.done()
 }
 

@@ -96,6 +96,9 @@ fn gave_up(check: &mut Check, pid: u32, all_but: CapabilitySet) -> Result<(), Fa
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let tid = thread?.file_name().into_string().unwrap_or_default();
         let status = status(format_args!("{pid}/task/{tid}"));
+        if is_over(&status) {
+            continue;
+        }
         let name = &status["Name"];
         for set in SETS {
             let want = match set {
@@ -197,8 +200,12 @@ fn no_address(check: &mut Check, what: &str, value: &Value) {
 /// `sudo skmem explain -- CMD`.
 fn sudo() -> Result<(), Failed> {
     let mut check = Check::default();
+    let room = Room::new("sudo")?;
+    chown(&room.0, Some(SOMEBODY), None)?;
+    let full = room.file("full");
     let mut command = watched(&["explain", "--json"])?;
     command
+        .env(sender::FULL, &full)
         .env("SUDO_UID", SOMEBODY.to_string())
         .env("SUDO_GID", "4321")
         .env("SUDO_USER", "somebody");
@@ -213,8 +220,10 @@ fn sudo() -> Result<(), Failed> {
     check.equal("groups of CMD", theirs["Groups"].trim(), "4321");
     check.equal("CapEff of CMD", &theirs["CapEff"], &"0".repeat(16));
     check.equal("NoNewPrivs of CMD", theirs["NoNewPrivs"].as_str(), "0");
-    // Long enough for CMD to go over its limit; then skmem ends it, though it is another user's.
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    // CMD goes over its limit; then skmem ends it, though it is another user's.
+    check.that(process::wait_for(|| full.exists()), || {
+        "CMD does not go over its limit".into()
+    });
     skmem_too.signal(Signal::TERM)?;
     let gone = process::wait_for(|| is_over(&status(child)));
     check.that(gone, || "CMD outlives skmem".into());

@@ -3,12 +3,14 @@
 use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    os::fd::AsFd as _,
     path::Path,
     time::Duration,
 };
 
 use libtest_mimic::{Failed, Trial};
 use skmem::{
+    diag::Queues,
     kernel::tracer,
     workload::{Driver, Options},
 };
@@ -18,14 +20,14 @@ use crate::{
     bench::{Bench, failed},
     case::{self, SKMEM},
     check::Check,
-    formulas, sums, truth, verdict,
+    formulas, process, sums, truth, verdict,
 };
 
 /// Writes that nobody reads a record of: far more than fit.
 const STARVED: usize = 200;
 /// Writes after that, each of them read.
 const RECOVERED: usize = 5;
-/// For the last acknowledgement to come.
+/// For what an acknowledgement sets off besides.
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub fn trials() -> Vec<Trial> {
@@ -135,6 +137,7 @@ fn recovery(bench: &mut Bench, check: &mut Check) -> Result<(), Failed> {
     let mut client = TcpStream::connect(listener.local_addr()?)?;
     let (mut server, _) = listener.accept()?;
     let port = client.local_addr()?.port();
+    let fd = client.as_fd().try_clone_to_owned()?;
     let mut room = [0; 1000];
     // Each is acknowledged before the next: after it is read, the client's queue is empty.
     let mut exchange = || -> Result<(), Failed> {
@@ -146,16 +149,24 @@ fn recovery(bench: &mut Bench, check: &mut Check) -> Result<(), Failed> {
         let ours = all.into_iter().find(|a| a.ident.sport == port);
         ours.ok_or_else(|| Failed::from("no account of our connection"))
     };
+    let rest = |bench: &mut Bench| -> Result<(), Failed> {
+        let acknowledged = || Queues::read(fd.as_fd()).is_ok_and(|queues| queues.outq == 0);
+        if !process::wait_for(acknowledged) {
+            return Err("the last write is not acknowledged".into());
+        }
+        bench.wait(PAUSE);
+        Ok(())
+    };
     exchange()?;
-    bench.wait(PAUSE);
+    rest(bench)?;
     let before = account(bench)?;
     check.equal("lost before the reader stops", before.lost, 0);
     for _ in 0..STARVED {
         exchange()?;
     }
-    bench.wait(PAUSE);
+    rest(bench)?;
     exchange()?;
-    bench.wait(PAUSE);
+    rest(bench)?;
     let gap = account(bench)?;
     check.that(gap.lost > 0, || "the ring was never full".into());
     let id = gap.ident.id;
@@ -177,7 +188,7 @@ fn recovery(bench: &mut Bench, check: &mut Check) -> Result<(), Failed> {
     bench.tape.replay.checkpoint(&gap);
     for _ in 0..RECOVERED {
         exchange()?;
-        bench.wait(PAUSE);
+        rest(bench)?;
     }
     let after = account(bench)?;
     check.equal("lost after the reader is back", after.lost, gap.lost);

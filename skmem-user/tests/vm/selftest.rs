@@ -112,7 +112,7 @@ fn reading() -> Truth {
         "so_sndbuf": 3000,
         "outq": 3 * 1024, "outq_nsd": 3 * 1024,
         "tcp": {
-            "state": "ESTABLISHED", "ca_state": 0, "retransmits": 0, "probes": 0, "rto_us": 200_000,
+            "state": "ESTABLISHED", "ca_state": 0, "retransmits": 0, "probes": 0, "backoff": 0, "rto_us": 200_000,
             "snd_mss": 1448, "unacked": 0, "sacked": 0, "lost": 0, "retrans": 0, "pmtu": 1500,
             "rtt_us": 100, "snd_cwnd": 10, "reordering": 3, "total_retrans": 0, "bytes_acked": 0
         }

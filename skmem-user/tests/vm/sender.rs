@@ -2,7 +2,7 @@
 //! of its own when its stdin does; or one for `skmem record -- CMD`, which sends as fast as it can; or those of [`churn`].
 
 use std::{
-    env,
+    env, fs,
     io::{self, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     process::ExitCode,
@@ -18,6 +18,8 @@ use crate::churn;
 pub const ROLE: &str = "SKMEM_TEST_SENDER";
 /// Go over the limit.
 pub const OVERFILL: &str = "1";
+/// The environment variable that names a file, which is made when it has gone over the limit.
+pub const FULL: &str = "SKMEM_TEST_FULL";
 /// Send for so many seconds: `bulk:5`.
 pub const BULK: &str = "bulk:";
 /// Open and close connections: `churn:3000,20`, see [`churn::run`].
@@ -86,6 +88,9 @@ fn overfill() -> io::Result<()> {
             }
             Err(error) => return Err(error),
         }
+    }
+    if let Some(file) = env::var_os(FULL) {
+        fs::write(file, "")?;
     }
     io::copy(&mut io::stdin(), &mut io::sink()).map(drop)
 }

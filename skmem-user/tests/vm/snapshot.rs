@@ -19,7 +19,7 @@ use skmem::{
     workload::{Driver, DriverError, Options},
 };
 
-use crate::{Outcome, case::SKMEM, check::Check, schema, truth};
+use crate::{Outcome, case::SKMEM, check::Check, leftovers, schema, truth};
 
 mod own;
 mod probe;
@@ -64,6 +64,7 @@ struct Rest {
 impl Rest {
     /// Plays it; None, with the reason, where this kernel cannot.
     fn of(scenario: &str, options: &Options) -> Result<Result<Self, String>, Failed> {
+        nothing_is_left()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -135,6 +136,14 @@ fn json(arguments: &[&str]) -> Result<Value, Failed> {
 
 fn rows(snapshot: &Value) -> &[Value] {
     snapshot["sockets"].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Nobody's sockets of an earlier trial, in a namespace that has ended: memory that no look at namespaces finds.
+fn nothing_is_left() -> Result<(), Failed> {
+    match leftovers::orphans()? {
+        0 => Ok(()),
+        n => Err(format!("{n} sockets that nobody holds are left of earlier trials").into()),
+    }
 }
 
 /// One scenario: its sockets as `skmem snapshot`, `ss` and `SO_MEMINFO` say, and the account.

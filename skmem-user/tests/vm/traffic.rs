@@ -55,13 +55,18 @@ impl Traffic {
 
     /// Waits until so many writes more are done.
     pub fn moves_on(&self, writes: u64) -> Result<(), Failed> {
-        let started = Instant::now();
-        let until = self.writes.load(Relaxed) + writes;
-        while self.writes.load(Relaxed) < until {
-            if started.elapsed() > PATIENCE || self.thread.is_finished() {
+        let mut moved = Instant::now();
+        let mut done = self.writes.load(Relaxed);
+        let until = done + writes;
+        while done < until {
+            if moved.elapsed() > PATIENCE || self.thread.is_finished() {
                 return Err("the traffic stands still".into());
             }
             thread::sleep(Duration::from_millis(10));
+            let now = self.writes.load(Relaxed);
+            if now > done {
+                (done, moved) = (now, Instant::now());
+            }
         }
         Ok(())
     }

@@ -98,7 +98,7 @@ async fn trace(
     let begun = system::monotonic_ns();
     {
         let mut end = std::pin::pin!(tokio::time::sleep(time));
-        let mut stop = std::pin::pin!(interrupted());
+        let mut stop = std::pin::pin!(interrupted()?);
         loop {
             tokio::select! {
                 () = &mut end => break,

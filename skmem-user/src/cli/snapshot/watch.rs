@@ -30,7 +30,7 @@ pub(super) async fn run(
     let mut ticks = tokio::time::interval(time);
     // A look that takes longer than the interval does not make the next ones hurry.
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut stop = std::pin::pin!(interrupted());
+    let mut stop = std::pin::pin!(interrupted()?);
     let mut left = options.count.unwrap_or(u64::MAX);
     let mut first = true;
     while left > 0 {

@@ -75,7 +75,7 @@ pub(super) const PROBE_SPLIT: Words = Words {
     over: "By the truesize of an empty skb for each cut, none of them tested; and the rest \
         may be filled up again (tail-refill).",
     seen: "tcp_fragment inside tcp_send_loss_probe or tcp_write_wakeup.",
-    demo: "skmem demo blocking-writer",
+    demo: "skmem demo loopback",
     remedies: &[Remedy::Reader],
     useless: NOTHING,
 };

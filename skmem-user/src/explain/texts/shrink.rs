@@ -50,7 +50,7 @@ pub(super) const TAIL_MERGE: Words = Words {
     over: "Never: it shrinks the queue, and so lets one more skb pass the test.",
     seen: "tcp_write_xmit, entry and exit: sk_wmem_queued fell by whole empty skbs while \
         Send-Q stood still. Inferred from that where the call was not seen.",
-    demo: "skmem demo sndbuf-lowered --at-end",
+    demo: "skmem demo tcp-mem --at-end",
     remedies: NOTHING,
     useless: NOTHING,
 };

@@ -1,6 +1,6 @@
-//! The veth pair, its addresses and its neighbours, by rtnetlink.
+//! The veth pair, its addresses, neighbours and routes, by rtnetlink.
 
-use std::{io, net::IpAddr};
+use std::{io, net::IpAddr, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
@@ -9,6 +9,10 @@ use netlink_packet_route::{
     address::{AddressAttribute, AddressHeaderFlags, AddressMessage},
     link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
     neighbour::{NeighbourAttribute, NeighbourMessage, NeighbourState},
+    route::{
+        RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
+        RouteType,
+    },
 };
 
 use super::{
@@ -23,6 +27,9 @@ pub(super) const VETH: &str = "veth0";
 pub(super) const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 pub(super) const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 pub(super) const NOBODY_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0xff];
+
+/// linux/rtnetlink.h
+const RTAX_RTO_MIN: u32 = 13;
 
 /// Makes the pair, one end in each namespace. `gso_max_segs` limits the client's end.
 pub(super) fn create_veth(
@@ -118,6 +125,34 @@ pub(super) fn set_neighbour(netns: &Netns, address: IpAddr, mac: [u8; 6]) -> Res
             NLM_F_CREATE | NLM_F_REPLACE,
         )?
         .with_context(|| format!("cannot set the neighbour {address}"))
+    })
+}
+
+/// From now on connections to `address` wait at least so long for an acknowledgement (`tcp_rto_min`).
+pub(super) fn set_rto_min(netns: &Netns, address: IpAddr, time: Duration) -> Result<()> {
+    netns.run(|| {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family(address);
+        message.header.destination_prefix_length = if address.is_ipv4() { 32 } else { 128 };
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.header.protocol = RouteProtocol::Static;
+        message.header.scope = RouteScope::Link;
+        message.header.kind = RouteType::Unicast;
+        let milliseconds = u32::try_from(time.as_millis())?;
+        message.attributes = vec![
+            RouteAttribute::Destination(address.into()),
+            RouteAttribute::Oif(index_of(VETH)?),
+            RouteAttribute::Metrics(vec![
+                // What is not locked is not asked (dst_metric_locked).
+                RouteMetric::Lock(1 << RTAX_RTO_MIN),
+                RouteMetric::RtoMin(milliseconds),
+            ]),
+        ];
+        request(
+            RouteNetlinkMessage::NewRoute(message),
+            NLM_F_CREATE | NLM_F_REPLACE,
+        )?
+        .with_context(|| format!("cannot set a route to {address}"))
     })
 }
 

@@ -15,6 +15,7 @@ use std::{
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -36,6 +37,9 @@ const SERVER: (Ipv4Addr, Ipv6Addr) = (
 
 /// linux/ipv6.h: below it a link speaks no IPv6 (`addrconf_notify`).
 const IPV6_MIN_MTU: u32 = 1280;
+
+/// As a retransmission timeout: five times the least of TCP's (`TCP_RTO_MIN`).
+const LATE: Duration = Duration::from_secs(1);
 
 /// Two ends that can talk TCP to each other. To be dropped after the sockets in it: see [`ending`].
 pub(crate) struct Net {
@@ -111,6 +115,12 @@ impl Net {
     pub fn blackhole_acks(&self) -> Result<()> {
         link::set_neighbour(&self.server, self.client_address, link::NOBODY_MAC)
             .context("cannot cut the way back from the server")
+    }
+
+    /// The client's connections retransmit nothing for so long: what is lost is not sent again before the scenario has
+    /// done what it is about, however long the machine makes it wait.
+    pub fn retransmit_late(&self) -> Result<()> {
+        link::set_rto_min(&self.client, self.server_address, LATE)
     }
 
     /// Undoes [`Self::blackhole_acks`].

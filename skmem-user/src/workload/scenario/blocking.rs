@@ -207,6 +207,8 @@ fn flagged(stage: &Stage, flags: libc::c_int) -> Result<Done> {
 
 fn acks_blackholed(stage: &Stage) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
+    // After a timeout the window is one segment, and the tail no longer cut.
+    net.retransmit_late()?;
     // Where this is killed before it mends the way back, the socket is soon given up.
     set_sysctl(&net.client, "ipv4/tcp_orphan_retries", "1")?;
     // A tail loss probe sends the tail as it is, some 8 ms after the last segment; where the writer stood still for that
@@ -225,6 +227,8 @@ fn acks_blackholed(stage: &Stage) -> Result<Done> {
 /// lie unread in the receiver's queue.
 fn data_blackholed(stage: &Stage) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
+    // Several writes are to be sent before the first of them is sent again.
+    net.retransmit_late()?;
     // As above.
     set_sysctl(&net.client, "ipv4/tcp_orphan_retries", "1")?;
     stage.ready(&net.client, &[])?;

@@ -73,7 +73,7 @@ pub(super) const MTU_PROBING: Scenario = Scenario {
 
 pub(super) const LOSS: Scenario = Scenario {
     name: "loss",
-    summary: "4 MiB through 4 % loss and 2 ms delay, large packets cut on the way: SACK and retransmission",
+    summary: "8 MiB through 4 % loss and 2 ms delay, large packets cut on the way: SACK and retransmission",
     provokes: &[
         "ack",
         "partial-ack-trim",
@@ -97,8 +97,7 @@ pub(super) const LOSS: Scenario = Scenario {
     defaults: Params {
         sndbuf: None,
         write_size: 64 << 10,
-        bytes: Some(4 << 20),
-        deadline: Duration::from_secs(60),
+        bytes: Some(8 << 20),
         ..Params::BASE
     },
     play: loss,
@@ -143,8 +142,8 @@ fn read_then_stop(stage: &Stage, net: &Net) -> Result<Done> {
     drain(stage, &net.client, &senders, &mut writers, &[server])
 }
 
-/// The ceiling falls when the limit has risen once, early in the transfer; the congestion window grows on,
-/// and `tcp_sndbuf_expand` sets the smaller of what it wants and the ceiling.
+/// The ceiling falls when the limit has risen once, with the handshake (`tcp_init_buffer_space`); the congestion window
+/// grows on, and `tcp_sndbuf_expand` sets the smaller of what it wants and the ceiling.
 fn ceiling_lowered(stage: &Stage) -> Result<Done> {
     let high = Params {
         tcp_wmem: None,
@@ -154,7 +153,9 @@ fn ceiling_lowered(stage: &Stage) -> Result<Done> {
     stage.ready(&net.client, &[])?;
     let listener = net.listen(server_setup(stage))?;
     let (sender, server) = net.connect(&listener, client_setup(stage))?;
-    let early = stage.params.bytes.map(|bytes| bytes / 16);
+    if let Some(most) = stage.params.tcp_wmem {
+        set_sysctl(&net.client, "ipv4/tcp_wmem", &format!("4096 16384 {most}"))?;
+    }
     let until_blocked = Pace {
         bytes: None,
         ..pace(stage)
@@ -165,10 +166,6 @@ fn ceiling_lowered(stage: &Stage) -> Result<Done> {
         until_blocked,
         write(stage, 0),
     )?];
-    Reader::spawn(&server, early)?.join()?;
-    if let Some(most) = stage.params.tcp_wmem {
-        set_sysctl(&net.client, "ipv4/tcp_wmem", &format!("4096 16384 {most}"))?;
-    }
     Reader::spawn(&server, stage.params.bytes)?.join()?;
     let senders = [sender];
     let reason = settle(&senders, &mut writers)?;

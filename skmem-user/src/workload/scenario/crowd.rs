@@ -1,7 +1,5 @@
 //! Many writers on one socket, and many sockets of one writer.
 
-use std::time::Duration;
-
 use anyhow::Result;
 
 use super::{
@@ -50,7 +48,6 @@ pub(super) const MANY_SOCKETS: Scenario = Scenario {
         // tcp_mem on a machine with half a gigabyte.
         rcvbuf: Some(1),
         bytes: Some(3 * 1024),
-        deadline: Duration::from_secs(120),
         ..Params::BASE
     },
     play: many_sockets,

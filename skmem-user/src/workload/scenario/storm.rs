@@ -10,7 +10,6 @@ use std::{
     net::SocketAddr,
     os::fd::AsRawFd,
     process::{Child, ChildStdout, Command as Process, ExitCode, Stdio},
-    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -56,7 +55,6 @@ pub(super) const STORM: Scenario = Scenario {
         bytes: Some(32 << 10),
         connections: 300,
         processes: 8,
-        deadline: Duration::from_secs(120),
         ..Params::BASE
     },
     play: storm,

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Stdio, thread, time::Duration};
 
 use libtest_mimic::Failed;
 use serde_json::Value;
-use skmem::{collect::decode::Record, recording::Recording};
+use skmem::recording::{Item, Recording, Role};
 
 use super::{Ended, Room, about, record, report, size, stderr, text, wait_for};
 use crate::{
@@ -12,6 +12,9 @@ use crate::{
     check::Check,
     sender,
 };
+
+/// What the black box is asked to keep, in ns.
+const SECOND: u64 = 1_000_000_000;
 
 pub(super) fn condition() -> Result<(), Failed> {
     let mut check = Check::default();
@@ -82,10 +85,16 @@ pub(super) fn signal() -> Result<(), Failed> {
     check.that(kept > 100 && kept < made, || {
         format!("{kept} of {made} records kept")
     });
-    // How much traffic there is in a second is the machine's affair; how many seconds are kept is not.
-    let span = span(&file)?;
-    check.that(span < Duration::from_secs(2), || {
-        format!("records of {span:?} kept")
+    // How much traffic there is in a second is the machine's affair, and how long a segment gets; which are kept is not:
+    // no second one that began a second before the last.
+    let begins = segments(&file)?;
+    check.that(begins.len() > 2 && begins.is_sorted(), || {
+        format!("segments that begin at {begins:?} ns")
+    });
+    let (second, last) = (begins.get(1), begins.last());
+    let kept = second.zip(last).map_or(0, |(second, last)| last - second);
+    check.that(kept < SECOND, || {
+        format!("segments of {kept} ns and one kept")
     });
     check.equal("a second file", room.file("box.2.skm").exists(), false);
     let sockets = report(&mut check, &file, &["--all"])?;
@@ -93,20 +102,20 @@ pub(super) fn signal() -> Result<(), Failed> {
     check.done()
 }
 
-/// From the first record of a file to its last; those that say who a socket is are as old as it.
-fn span(file: &Path) -> Result<Duration, Failed> {
+/// When each segment begins: with the accounts of all open sockets.
+fn segments(file: &Path) -> Result<Vec<u64>, Failed> {
     let mut recording = Recording::open(file)?;
-    let mut times = Vec::new();
-    for record in recording.records() {
-        if let Record::Event(event) = record {
-            times.push(event.time_ns);
+    let mut begins = Vec::new();
+    while let Some(item) = recording.next_item() {
+        match item {
+            Item::Accounts(accounts) if accounts.role == Role::Checkpoint => {
+                begins.push(accounts.now_ns);
+            }
+            _ => {}
         }
     }
-    let (first, last) = (times.iter().min(), times.iter().max());
-    let (Some(first), Some(last)) = (first, last) else {
-        return Err("no record".into());
-    };
-    Ok(Duration::from_nanos(last - first))
+    begins.dedup();
+    Ok(begins)
 }
 
 fn has_child(pid: libc::pid_t) -> bool {

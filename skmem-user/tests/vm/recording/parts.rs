@@ -33,15 +33,19 @@ pub(super) fn rotate() -> Result<(), Failed> {
         check.equal("damage", &about["damage"], &Value::Null);
         check.equal("part", &about["meta"]["part"], &Value::from(n));
         let of_part = about["records"].as_u64().unwrap_or(0);
-        check.that(of_part > 0, || format!("part {n} is empty"));
         records += of_part;
         let sockets = report(&mut check, &part, &["--all"])?;
-        check.equal("sockets", sockets.len(), 1);
         // Replay of this part alone gives the same sums as the kernel's account at its end.
         let last = report(&mut check, &part, &["--all", "--at-end"])?;
-        // The account goes on from part to part; the last may have been begun when the sender had ended.
         let count = int(&last, "admission", "count");
         let is_last = part_is_last(&room, n);
+        // The last may have been begun when the sender had ended: its socket may have told all before, and be forgotten.
+        if is_last && of_part == 0 && (sockets.is_empty() || count == last_no) {
+            continue;
+        }
+        check.that(of_part > 0, || format!("part {n} is empty"));
+        check.equal("sockets", sockets.len(), 1);
+        // The account goes on from part to part.
         check.that(count > last_no || is_last && count == last_no, || {
             format!("part {n}: {count} admissions after {last_no}")
         });

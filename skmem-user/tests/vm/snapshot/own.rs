@@ -10,11 +10,12 @@ use std::{
 };
 
 use libtest_mimic::{Failed, Trial};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
-use skmem::diag::{MemInfo, socket_cookie};
+use skmem::diag::{MemInfo, SockstatTcp, socket_cookie};
 
-use super::{as_nobody, closes, int, json, rows};
-use crate::check::Check;
+use super::{as_nobody, closes, int, json, nothing_is_left, rows};
+use crate::{check::Check, process};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -50,6 +51,7 @@ fn fill(socket: &TcpStream) -> io::Result<()> {
 
 fn owners() -> Result<(), Failed> {
     let mut check = Check::default();
+    nothing_is_left()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let to = listener.local_addr()?;
     // Closed with data that the peer has no room for.
@@ -66,7 +68,14 @@ fn owners() -> Result<(), Failed> {
     drop(gone.1);
     let waiting = TcpStream::connect(to)?;
     let waits = waiting.local_addr()?.port();
-    sleep(Duration::from_millis(300));
+    let arrived = process::wait_for(|| {
+        let mut asked = [PollFd::new(&listener, PollFlags::IN)];
+        poll(&mut asked, Some(&Timespec::default())).is_ok_and(|ready| ready == 1)
+            && SockstatTcp::read().is_ok_and(|stat| stat.tw >= 1)
+    });
+    check.that(arrived, || {
+        "no connection that waits, or no TIME-WAIT".into()
+    });
     let snapshot = json(&["snapshot", "--json"])?;
     let rows = rows(&snapshot);
     let find = |is: &dyn Fn(&Value) -> bool| rows.iter().find(|row| is(row));
@@ -105,6 +114,7 @@ fn owners() -> Result<(), Failed> {
 /// open; before, it is exact anyway.
 fn unread() -> Result<(), Failed> {
     let mut check = Check::default();
+    nothing_is_left()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let mut pairs = Vec::new();
     let mut held = 0;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use libtest_mimic::{Failed, Trial};
+use rustix::net::sockopt::set_socket_send_buffer_size_force;
 use serde_json::Value;
 use skmem::{
     diag::{MemInfo, socket_cookie},
@@ -107,7 +108,8 @@ fn moving() -> Result<(), Failed> {
     socket2::SockRef::from(&listener).set_recv_buffer_size(4096)?;
     let pair = || -> std::io::Result<(TcpStream, TcpStream)> {
         let client = TcpStream::connect(listener.local_addr()?)?;
-        socket2::SockRef::from(&client).set_send_buffer_size(1 << 20)?;
+        // Room for all that the writer may come to write while others let skmem wait.
+        set_socket_send_buffer_size_force(&client, 64 << 20)?;
         let (server, _) = listener.accept()?;
         (&client).write_all(&[7; 60_000])?;
         Ok((client, server))
