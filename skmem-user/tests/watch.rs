@@ -6,7 +6,6 @@ use std::{
     os::fd::{AsFd as _, FromRawFd as _, OwnedFd},
     process::{Child, Command, Stdio},
     thread,
-    time::Duration,
 };
 
 use rustix::{
@@ -56,9 +55,15 @@ fn watch(theirs: OwnedFd, more: &[&str]) -> Child {
 
 /// What came until the program's end of the terminal was closed.
 fn all(mut ours: File) -> String {
-    let (mut text, mut part) = (Vec::new(), [0; 4096]);
-    // The end is an error here (EIO).
-    while let Ok(got) = ours.read(&mut part)
+    until(&mut ours, String::new(), |_| false)
+}
+
+/// What came before and what comes until that is enough, or the program's end of the terminal is closed.
+fn until(ours: &mut File, before: String, enough: impl Fn(&str) -> bool) -> String {
+    let (mut text, mut part) = (before.into_bytes(), [0; 4096]);
+    // What ends within a character is not enough; the terminal's end is an error here (EIO).
+    while !std::str::from_utf8(&text).is_ok_and(&enough)
+        && let Ok(got) = ours.read(&mut part)
         && got > 0
     {
         text.extend_from_slice(&part[..got]);
@@ -104,20 +109,25 @@ fn frames_are_drawn_over_each_other_and_never_cleared() {
 
 #[test]
 fn a_resized_terminal_is_filled_and_ctrl_c_gives_it_back() {
-    let (ours, theirs) = terminal(100, 30);
+    let (mut ours, theirs) = terminal(100, 30);
     let before = format!("{:?}", tcgetattr(ours.as_fd()).unwrap());
-    let resized = ours.try_clone().unwrap();
-    let mut child = watch(theirs.try_clone().unwrap(), &[]);
-    let reader = thread::spawn(|| all(ours));
-    thread::sleep(Duration::from_millis(700));
-    size(&resized, 70, 8);
-    thread::sleep(Duration::from_millis(700));
+    let mut child = watch(theirs, &[]);
+    let frames = |text: &str| text.matches(FRAME).count();
+    let text = until(&mut ours, String::new(), |text| frames(text) > 1);
+    size(&ours, 70, 8);
+    // The next may have been begun before, and of the last not all may have come.
+    let drawn = frames(&text);
+    let text = until(&mut ours, text, |text| frames(text) > drawn + 2);
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     kill_process(pid, Signal::INT).unwrap();
+    // A program that waits for room on its terminal does not end.
+    let reader = thread::spawn(move || {
+        let text = until(&mut ours, text, |text| text.ends_with(LEAVE));
+        (ours, text)
+    });
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    assert_eq!(format!("{:?}", tcgetattr(resized.as_fd()).unwrap()), before);
-    drop((resized, theirs));
-    let text = reader.join().unwrap();
+    let (ours, text) = reader.join().unwrap();
+    assert_eq!(format!("{:?}", tcgetattr(ours.as_fd()).unwrap()), before);
     let last = text.rsplit(FRAME).next().unwrap();
     assert!(last.split("\r\n").count() <= 8, "{last:?}");
     assert!(text.ends_with(LEAVE), "{text:?}");

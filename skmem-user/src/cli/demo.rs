@@ -9,8 +9,7 @@ use skmem_common::filter::{BY_NETNS, BY_PID, Filter};
 use super::{
     Skip, Usage, duration,
     explain::{print_json, print_text},
-    filters, interrupted, print,
-    record::{self, tape::Tape},
+    filters, interrupted, print, record,
     session::Session,
 };
 use crate::{
@@ -137,11 +136,13 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
         None => None,
     };
     driver.go().await.map_err(failed)?;
-    traced(&mut session, &mut tape, driver.settled()).await?;
+    let mut step = async || match &mut tape {
+        Some(tape) => tape.step(&mut session, |_, _| {}).await,
+        None => session.step(|_, _| {}).await,
+    };
+    traced(driver.settled(), &mut step).await?;
     let driver = if options.at_end {
-        traced(&mut session, &mut tape, driver.finish()).await?;
-        // They ended with the case.
-        session.adopt(Vec::new(), &[]);
+        traced(driver.finish(), &mut step).await?;
         None
     } else {
         Some(driver)
@@ -171,26 +172,17 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits for a phase of the case while its sockets are traced.
+/// Waits for a phase of the case while its sockets are traced, `step` by step.
 async fn traced<T>(
-    session: &mut Session,
-    tape: &mut Option<Tape>,
     phase: impl Future<Output = Result<T, DriverError>>,
+    mut step: impl AsyncFnMut() -> Result<()>,
 ) -> Result<T> {
     let mut phase = std::pin::pin!(phase);
     loop {
         tokio::select! {
             done = &mut phase => return done.map_err(failed),
-            step = step(session, tape.as_mut()) => step?,
+            step = step() => step?,
         }
-    }
-}
-
-/// A step of the session, recorded where that was asked for.
-async fn step(session: &mut Session, tape: Option<&mut Tape>) -> Result<()> {
-    match tape {
-        Some(tape) => tape.step(session, |_, _| {}).await,
-        None => session.step(|_, _| {}).await,
     }
 }
 

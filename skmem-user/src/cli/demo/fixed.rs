@@ -6,7 +6,7 @@ use std::{collections::HashMap, process::ExitCode};
 use anyhow::{Context as _, Result};
 use skmem_common::filter::{BY_PID, Filter};
 
-use super::{Options, failed};
+use super::{Options, failed, traced};
 use crate::{
     cli::{Usage, print, session::Session, style},
     collect::decode::Record,
@@ -102,15 +102,8 @@ impl Runner {
                 peaks.entry(event.socket).or_default().note(event);
             }
         };
-        let settled = {
-            let mut settled = std::pin::pin!(self.driver.settled());
-            loop {
-                tokio::select! {
-                    settled = &mut settled => break settled.map_err(failed)?,
-                    step = session.step(|record, _| note(record)) => step?,
-                }
-            }
-        };
+        let step = async || session.step(|record, _| note(record)).await;
+        let settled = traced(self.driver.settled(), step).await?;
         session.finish(|record, _| note(record));
         let ours = |v: &&Verdict| u64::from(v.socket.netns) == self.ready.netns;
         // What the case is about, where it has other sockets too.
