@@ -61,6 +61,10 @@ pub fn trials() -> Vec<Trial> {
             "recording::flight-is-written-by-a-condition",
             flight::condition,
         ),
+        Trial::test(
+            "recording::flight-is-written-by-a-condition-at-the-end",
+            flight::condition_at_the_end,
+        ),
         Trial::test("recording::flight-is-written-by-a-signal", flight::signal),
         Trial::test(
             "recording::progress-is-told-on-a-terminal",

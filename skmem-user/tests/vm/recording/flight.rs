@@ -1,8 +1,15 @@
 //! The black box.
 
-use std::{fs, path::Path, process::Stdio, thread, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+    thread,
+    time::Duration,
+};
 
 use libtest_mimic::Failed;
+use rustix::process::Signal;
 use serde_json::Value;
 use skmem::recording::{Item, Recording, Role};
 
@@ -10,6 +17,7 @@ use super::{Ended, Room, about, record, report, size, stderr, text, wait_for};
 use crate::{
     binary::{contract, ended},
     check::Check,
+    process::{Process, is_over, status},
     sender,
 };
 
@@ -17,28 +25,49 @@ use crate::{
 const SECOND: u64 = 1_000_000_000;
 
 pub(super) fn condition() -> Result<(), Failed> {
-    let mut check = Check::default();
     let room = Room::new("condition")?;
     let file = room.file("box.skm");
-    let arguments = ["-o", text(&file), "--flight", "2s", "--when", "excess>1K"];
-    let output = record(&arguments, sender::OVERFILL)?.output()?;
+    let output = with_condition(&file)?.output()?;
+    holds(&file, &output)
+}
+
+/// The condition and the command's end come at once, to a skmem that got no time before.
+pub(super) fn condition_at_the_end() -> Result<(), Failed> {
+    let room = Room::new("condition-at-the-end")?;
+    let file = room.file("box.skm");
+    let mut skmem_too = Process::start(&mut with_condition(&file)?)?;
+    let command = skmem_too.child()?;
+    skmem_too.signal(Signal::STOP)?;
+    wait_for("the command's end", || is_over(&status(command)))?;
+    skmem_too.signal(Signal::CONT)?;
+    holds(&file, &skmem_too.output()?)
+}
+
+fn with_condition(file: &Path) -> Result<Command, Failed> {
+    let arguments = ["-o", text(file), "--flight", "2s", "--when", "excess>1K"];
+    record(&arguments, sender::OVERFILL)
+}
+
+/// The black box was written, and says why.
+fn holds(file: &Path, output: &Output) -> Result<(), Failed> {
+    let mut check = Check::default();
     ended(
         &mut check,
         "skmem record --flight --when",
-        &output,
+        output,
         sender::CODE.into(),
     );
-    check.that(stderr(&output).contains("excess>1024 holds"), || {
-        stderr(&output)
+    check.that(stderr(output).contains("excess>1024 holds"), || {
+        stderr(output)
     });
-    let about = about(&mut check, &file)?;
+    let about = about(&mut check, file)?;
     check.equal(
         "trigger",
         &about["meta"]["trigger"],
         &Value::from("excess>1024"),
     );
     check.equal("damage", &about["damage"], &Value::Null);
-    let verdicts = report(&mut check, &file, &[])?;
+    let verdicts = report(&mut check, file, &[])?;
     check.equal("sockets over their limit", verdicts.len(), 1);
     for verdict in &verdicts {
         contract(&mut check, verdict);
