@@ -141,7 +141,8 @@ pub fn forget(sk: Sock, account: &mut Account) {
 #[inline(always)]
 fn at(slot: u32) -> Option<&'static mut Account> {
     // SAFETY: the table outlives the programs. A socket's hooks run under its
-    // lock, so no two programs hold the same account.
+    // lock, so no two programs hold the same account; but for accept's, which
+    // leaves alone what another may be in the middle of.
     ACCOUNTS.get_ptr_mut(slot).map(|a| unsafe { &mut *a })
 }
 
