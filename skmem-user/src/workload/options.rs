@@ -13,7 +13,7 @@ use super::{Scenario, time::print_time};
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 #[group(id = "workload")]
 pub struct Options {
-    /// Pause between two writes, e.g. 10ms, 500us, 1s
+    /// Pause between two writes, e.g. 10ms, 500us, 1s; a longer one with 8 KiB unsent, for the first window probe
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub interval: Option<Duration>,
     /// The sender's SO_SNDBUF in bytes, as the application passes it (the kernel doubles it)
@@ -40,7 +40,7 @@ pub struct Options {
     /// Sending processes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub processes: Option<u32>,
-    /// Time allowed for reaching rest, e.g. 20s
+    /// Time allowed for reaching rest, e.g. 300s [120s]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub deadline: Option<Duration>,
     /// Set TCP_NODELAY on the sender
