@@ -15,7 +15,7 @@ use anyhow::{Context, Result, anyhow};
 use socket2::Socket;
 
 use super::sender::Sender;
-use crate::diag::{Queues, TcpInfo};
+use crate::diag::TcpInfo;
 
 /// One thread in one loop of blocking writes.
 pub(crate) struct Writer {
@@ -44,7 +44,7 @@ pub(crate) struct Pace {
 
 /// Unsent bytes with which a slow writer waits for a zero-window probe: with so many the last skb still has room. When
 /// it comes is the machine's affair; a CPU that stood still for half a second makes it a retransmission timeout of two.
-const PROBED: i32 = 8 << 10;
+const PROBED: u32 = 8 << 10;
 /// Pause between two looks whether it has come.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -130,9 +130,8 @@ impl Writer {
 
 /// Whether much is unsent, and the first probe is still to come.
 fn awaits_probe(socket: &Socket) -> bool {
-    let fd = socket.as_fd();
-    Queues::read(fd).is_ok_and(|queues| queues.outq_nsd >= PROBED)
-        && TcpInfo::read(fd).is_ok_and(|info| info.awaits_probe())
+    TcpInfo::read(socket.as_fd())
+        .is_ok_and(|info| info.notsent_bytes >= Some(PROBED) && info.awaits_probe())
 }
 
 /// The one-letter state of a thread of this process (`/proc/PID/stat`, field 3).

@@ -262,7 +262,7 @@ fn cgroup_goes(check: &mut Check) -> Result<(), Failed> {
 
 /// A congestion control's module goes as soon as the last socket that used it is closed: no program holds it.
 fn module_goes(check: &mut Check) -> Result<(), Failed> {
-    let Ok(file) = fs::File::open(MODULE_FILE) else {
+    let Ok(file) = File::open(MODULE_FILE) else {
         eprintln!("tests: no {MODULE_FILE}: no module is unloaded");
         return Ok(());
     };
@@ -313,6 +313,6 @@ fn shift(seconds: i64) -> Result<(), Failed> {
     };
     match result {
         0 => Ok(()),
-        _ => Err(std::io::Error::last_os_error().into()),
+        _ => Err(io::Error::last_os_error().into()),
     }
 }

@@ -57,11 +57,11 @@ fn unread() -> Result<(), Failed> {
             client.write_all(&vec![b's'; n])?;
             written += n;
         }
-        // It waits for as long, once it is there.
         check.that(
             process::wait_for(|| inq(&server).is_ok_and(|n| n as usize == written)),
             || format!("{address}: not all arrives"),
         );
+        // So long it waits there to be read.
         thread::sleep(Duration::from_millis(100));
         bench.drain();
         let account = account_of(&bench, peer.port())?;

@@ -5,8 +5,6 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
 use libtest_mimic::{Failed, Trial};
@@ -16,16 +14,13 @@ use crate::{
     binary::{contract, ended, objects, skmem},
     case::SKMEM,
     check::Check,
-    sender,
+    process, sender,
 };
 
 mod cut;
 mod flight;
 mod parts;
 mod terminal;
-
-/// How long anything may take here; loading the programs takes 10 s where the kernel is emulated.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 pub fn trials() -> Vec<Trial> {
     let same = |name: &'static str, arguments: &'static [&'static str], lossy| {
@@ -142,15 +137,11 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn wait_for(what: &str, mut there: impl FnMut() -> bool) -> Result<(), Failed> {
-    let started = Instant::now();
-    while !there() {
-        if started.elapsed() > PATIENCE {
-            return Err(format!("{what}: not after {PATIENCE:?}").into());
-        }
-        thread::sleep(Duration::from_millis(50));
+fn wait_for(what: &str, there: impl FnMut() -> bool) -> Result<(), Failed> {
+    match process::wait_for(there) {
+        true => Ok(()),
+        false => Err(format!("{what}: not in time").into()),
     }
-    Ok(())
 }
 
 fn size(file: &Path) -> u64 {

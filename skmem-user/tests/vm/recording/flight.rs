@@ -35,7 +35,7 @@ pub(super) fn condition() -> Result<(), Failed> {
 pub(super) fn condition_at_the_end() -> Result<(), Failed> {
     let room = Room::new("condition-at-the-end")?;
     let file = room.file("box.skm");
-    let mut skmem_too = Process::start(&mut with_condition(&file)?)?;
+    let skmem_too = Process::start(&mut with_condition(&file)?)?;
     let command = skmem_too.child()?;
     skmem_too.signal(Signal::STOP)?;
     wait_for("the command's end", || is_over(&status(command)))?;
