@@ -68,6 +68,9 @@ pub struct Options {
     /// Record the case into this file, too, for skmem report
     #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "list_fixes", "fix"])]
     record: Option<PathBuf>,
+    /// Replace the file of --record if it is there
+    #[arg(long, requires = "record")]
+    force: bool,
     /// Ring buffer between kernel and skmem, e.g. 512K, 8M
     #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = filters::size)]
     ring: u32,
@@ -111,6 +114,11 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
 }
 
 async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
+    // Before anything is started.
+    let file = match &options.record {
+        Some(path) => Some(record::DemoFile::new(path, options.force)?),
+        None => None,
+    };
     let this = std::env::current_exe().context("cannot find this program to start it again")?;
     let mut driver = Driver::spawn(&this, &options.name, &options.workload).map_err(failed)?;
     let ready = driver.ready().await.map_err(failed)?;
@@ -131,8 +139,8 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
     let mut session = Session::start(&tracing)?;
     let held = Owners::among(ready.pids.clone());
     session.adopt(netns::of(&ready.pids, &held), &[]);
-    let mut tape = match &options.record {
-        Some(path) => Some(record::of_demo(&mut session, &tracing, path)?),
+    let mut tape = match file {
+        Some(file) => Some(file.tape(&mut session, &tracing)?),
         None => None,
     };
     driver.go().await.map_err(failed)?;

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io::{self, IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -11,7 +11,11 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use skmem_common::record::{Event, Ident};
 
-use super::{Usage, recorded::Recorded};
+use super::{
+    Usage,
+    output::{Access, Output, Target},
+    recorded::Recorded,
+};
 use crate::{
     collect::decode::Record,
     explain::Verdict,
@@ -26,10 +30,8 @@ use crate::{
         perfetto::Perfetto, sockets::SOCKETS, spans::Spans,
     },
 };
-use output::Output;
 use verdicts::Verdicts;
 
-mod output;
 #[cfg(feature = "parquet")]
 mod tables;
 mod verdicts;
@@ -66,9 +68,12 @@ pub struct Options {
     /// What to write
     #[arg(short, long, value_name = "FORMAT")]
     format: Format,
-    /// Write to this file; for parquet and arrow, into this directory
+    /// Write to this file (- is stdout, as without -o); for parquet and arrow, into this directory
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
+    /// Replace files that are there
+    #[arg(long)]
+    force: bool,
     /// Only this socket: its number, a port as :5001, an end as 10.0.0.1:5001, or SRC>DST
     #[arg(short, long, value_name = "SOCKET")]
     socket: Option<String>,
@@ -110,6 +115,16 @@ enum By {
 /// written.
 pub fn run(options: &Options) -> Result<ExitCode> {
     check(options).map_err(Usage)?;
+    let columnar = options.format.is_columnar();
+    let target = match &options.output {
+        Some(path) if !columnar => Target::new(path, options.force)?,
+        _ => Target::stdout(),
+    };
+    let binary = options.format == Format::Perfetto;
+    if binary && target.is_stdout() && io::stdout().is_terminal() {
+        let text = "a Perfetto trace is not for a terminal: -o FILE.pftrace writes a file";
+        return Err(Usage(anyhow::anyhow!(text)).into());
+    }
     let recorded = Recorded::read(&options.file)?;
     let only = match &options.socket {
         Some(wanted) => Some(recorded.choose(Some(wanted))?),
@@ -121,10 +136,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         only,
     };
     match options.format {
-        Format::Perfetto => export.perfetto(options),
-        Format::Chrome => export.chrome(options),
-        Format::Json => export.json(options),
-        Format::Csv => export.csv(options),
+        Format::Perfetto => export.perfetto(target),
+        Format::Chrome => export.chrome(target),
+        Format::Json => export.json(target),
+        Format::Csv => export.csv(target, options.table),
         #[cfg(feature = "parquet")]
         Format::Parquet | Format::Arrow => tables::write(&export, options),
         #[cfg(not(feature = "parquet"))]
@@ -136,8 +151,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 }
 
 fn check(options: &Options) -> Result<()> {
-    let columnar = matches!(options.format, Format::Parquet | Format::Arrow);
-    if columnar && options.output.is_none() {
+    let columnar = options.format.is_columnar();
+    let path = options.output.as_deref();
+    if columnar && path.is_none_or(|path| path == Path::new("-")) {
         bail!("two tables are written into a directory: -o DIR says which");
     }
     if !columnar && !options.partition.is_empty() {
@@ -146,11 +162,14 @@ fn check(options: &Options) -> Result<()> {
     if options.table != Which::Events && options.format != Format::Csv {
         bail!("--table is for csv: the other forms hold both tables");
     }
-    let binary = options.format == Format::Perfetto;
-    if binary && options.output.is_none() && io::stdout().is_terminal() {
-        bail!("a Perfetto trace is not for a terminal: -o FILE.pftrace writes a file");
-    }
     Ok(())
+}
+
+impl Format {
+    /// Whether it is tables in a directory.
+    fn is_columnar(self) -> bool {
+        matches!(self, Self::Parquet | Self::Arrow)
+    }
 }
 
 /// Where its rows come from.
@@ -200,34 +219,32 @@ impl Told<'_> {
 }
 
 impl Export {
-    fn perfetto(&self, options: &Options) -> Result<()> {
+    fn perfetto(&self, target: Target) -> Result<()> {
         let clock = &self.recorded.meta.clock;
-        let output = Output::new(options.output.as_deref())?;
-        let trace = Perfetto::new(output.writer()?, clock.monotonic_ns, clock.wall_ns)?;
-        let mut trace = Failing(trace, Ok(()));
-        self.spans(|id, shown| {
-            let name = || self.group(id);
-            trace.with(|t| t.show(id, &name, &shown));
-        })?;
-        trace.done()?.finish()?;
-        output.keep()
+        Output::new(target, Access::Owner)?.write(|out| {
+            let trace = Perfetto::new(out, clock.monotonic_ns, clock.wall_ns)?;
+            let mut trace = Failing(trace, Ok(()));
+            self.spans(|id, shown| {
+                let name = || self.group(id);
+                trace.with(|t| t.show(id, &name, &shown));
+            })?;
+            Ok(trace.done()?.finish()?)
+        })
     }
 
-    fn chrome(&self, options: &Options) -> Result<()> {
-        let output = Output::new(options.output.as_deref())?;
-        let trace = Chrome::new(output.writer()?, self.recorded.span().0)?;
-        let mut trace = Failing(trace, Ok(()));
-        self.spans(|id, shown| {
-            let name = || self.group(id);
-            trace.with(|t| t.show(id, &name, &shown));
-        })?;
-        trace.done()?.finish()?;
-        output.keep()
+    fn chrome(&self, target: Target) -> Result<()> {
+        Output::new(target, Access::Owner)?.write(|out| {
+            let trace = Chrome::new(out, self.recorded.span().0)?;
+            let mut trace = Failing(trace, Ok(()));
+            self.spans(|id, shown| {
+                let name = || self.group(id);
+                trace.with(|t| t.show(id, &name, &shown));
+            })?;
+            Ok(trace.done()?.finish()?)
+        })
     }
 
-    fn json(&self, options: &Options) -> Result<()> {
-        let output = Output::new(options.output.as_deref())?;
-        let mut out = output.writer()?;
+    fn json(&self, target: Target) -> Result<()> {
         let clock = &self.recorded.meta.clock;
         let head = json::Head {
             schema: 1,
@@ -238,39 +255,37 @@ impl Export {
             monotonic_ns: clock.monotonic_ns,
             wall_ns: clock.wall_ns,
         };
-        writeln!(out, "{}", json::head(&head))?;
-        let verdicts = self.events(|told| {
-            let line = json::event(told.event, told.who, told.comm.as_deref());
-            Ok(writeln!(out, "{line}")?)
-        })?;
-        for (verdict, _) in verdicts.list()? {
-            writeln!(out, "{}", json::socket(&verdict))?;
-        }
-        out.flush()?;
-        drop(out);
-        output.keep()
+        Output::new(target, Access::Owner)?.write(|mut out| {
+            writeln!(out, "{}", json::head(&head))?;
+            let verdicts = self.events(|told| {
+                let line = json::event(told.event, told.who, told.comm.as_deref());
+                Ok(writeln!(out, "{line}")?)
+            })?;
+            for (verdict, _) in verdicts.list()? {
+                writeln!(out, "{}", json::socket(&verdict))?;
+            }
+            Ok(out.flush()?)
+        })
     }
 
-    fn csv(&self, options: &Options) -> Result<()> {
-        let output = Output::new(options.output.as_deref())?;
-        let mut csv = Csv::new(
-            match options.table {
-                Which::Events => &EVENTS,
-                Which::Sockets => &SOCKETS,
-            },
-            output.writer()?,
-        )?;
-        let verdicts = self.events(|told| match options.table {
-            Which::Events => Ok(csv.row(&told.values(&self.origin))?),
-            Which::Sockets => Ok(()),
-        })?;
-        if options.table == Which::Sockets {
-            for (verdict, cgroup) in verdicts.list()? {
-                csv.row(&self.socket_row(&verdict, cgroup))?;
+    fn csv(&self, target: Target, table: Which) -> Result<()> {
+        let columns = match table {
+            Which::Events => &EVENTS,
+            Which::Sockets => &SOCKETS,
+        };
+        Output::new(target, Access::Owner)?.write(|out| {
+            let mut csv = Csv::new(columns, out)?;
+            let verdicts = self.events(|told| match table {
+                Which::Events => Ok(csv.row(&told.values(&self.origin))?),
+                Which::Sockets => Ok(()),
+            })?;
+            if table == Which::Sockets {
+                for (verdict, cgroup) in verdicts.list()? {
+                    csv.row(&self.socket_row(&verdict, cgroup))?;
+                }
             }
-        }
-        csv.finish()?;
-        output.keep()
+            Ok(csv.finish()?)
+        })
     }
 
     fn socket_row(&self, verdict: &Verdict, cgroup: u64) -> Vec<crate::render::export::Value> {

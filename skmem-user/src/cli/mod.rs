@@ -27,6 +27,7 @@ mod export;
 mod fields;
 pub(crate) mod filters;
 mod hide;
+mod output;
 mod plot;
 pub(crate) mod record;
 mod recorded;

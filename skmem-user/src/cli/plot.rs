@@ -1,17 +1,22 @@
 //! `skmem plot`: one recorded socket over time.
 
 use std::{
-    fs,
-    io::IsTerminal,
-    path::{Path, PathBuf},
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
-use clap::Args;
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
 
-use super::{Usage, print, recorded::Recorded, style, tell};
+use super::{
+    Usage,
+    output::{Access, Output, Target},
+    print,
+    recorded::Recorded,
+    style,
+};
 use crate::{
     explain::numbers::grouped,
     model::{survey, timeline::Timeline},
@@ -52,11 +57,17 @@ pub struct Options {
     /// The socket: its number, a port as :5001, an end as 10.0.0.1:5001, or SRC>DST
     #[arg(short, long, value_name = "SOCKET")]
     socket: Option<String>,
-    /// Write to this file; its name ends in .svg, .png, .html or .txt
+    /// Write to this file; its name ends in .svg, .png, .html or .txt, or --format says what it is; - is stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Plot in characters, even where stdout is not a terminal
-    #[arg(long, conflicts_with = "output")]
+    /// Replace the file if it is there
+    #[arg(long)]
+    force: bool,
+    /// What to draw [default: what the file's name says; in a terminal, text]
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<Form>,
+    /// Plot in characters, even where stdout is not a terminal: --format text
+    #[arg(long, conflicts_with_all = ["output", "format"])]
     text: bool,
     /// Begin so long after the recording did, e.g. 1.2s, 300ms
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -66,8 +77,9 @@ pub struct Options {
     to: Option<Duration>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Form {
+    #[value(alias = "txt")]
     Text,
     Svg,
     Png,
@@ -80,8 +92,16 @@ enum Form {
 /// Where there is no such recording or socket, or the output cannot be
 /// written.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let form = form(options).map_err(Usage)?;
     let recorded = Recorded::read(&options.file)?;
+    let form = form(options).map_err(Usage)?;
+    let target = match &options.output {
+        Some(path) => Target::new(path, options.force)?,
+        None => Target::stdout(),
+    };
+    if form == Form::Png && target.is_stdout() && std::io::stdout().is_terminal() {
+        let text = "a PNG is not for a terminal: -o FILE.png writes a file";
+        return Err(Usage(anyhow::anyhow!(text)).into());
+    }
     let id = recorded.choose(options.socket.as_deref())?;
     let verdict = recorded.verdict(id)?;
     let (zero_ns, _) = recorded.span();
@@ -110,44 +130,52 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         host: recorded.meta.host.clone(),
         notes: notes(&recorded),
     };
-    match (form, &options.output) {
-        (Form::Text, None) => print(&plot::text(&figure, &screen(), lines()))?,
-        (Form::Text, Some(path)) => write(
-            path,
-            plot::text(&figure, &crate::render::Style::PLAIN, 40).as_bytes(),
-        )?,
-        (Form::Html, Some(path)) => write(path, plot::html(&figure).as_bytes())?,
-        (Form::Svg, Some(path)) => write(path, plot::svg(&figure).as_bytes())?,
-        (Form::Png, Some(path)) => write(path, &png(&plot::svg(&figure))?)?,
-        (_, None) => print(&plot::svg(&figure))?,
-    }
+    let drawn = match form {
+        Form::Text if target.is_stdout() => {
+            print(&plot::text(&figure, &screen(), lines()))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Form::Text => plot::text(&figure, &crate::render::Style::PLAIN, 40).into_bytes(),
+        Form::Html => plot::html(&figure).into_bytes(),
+        Form::Svg => plot::svg(&figure).into_bytes(),
+        Form::Png => png(&plot::svg(&figure))?,
+    };
+    Output::new(target, Access::Umask)?.write(|mut out| {
+        out.write_all(&drawn)?;
+        Ok(out.flush()?)
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn form(options: &Options) -> Result<Form> {
-    let Some(path) = &options.output else {
-        if options.text || std::io::stdout().is_terminal() {
-            return Ok(Form::Text);
+    let named = options.output.as_deref().and_then(|path| {
+        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+        match extension.as_str() {
+            "htm" => Some(Form::Html),
+            "txt" => Some(Form::Text),
+            other => Form::from_str(other, false).ok(),
         }
-        bail!(
-            "stdout is no terminal: --text plots in characters all the same, -o FILE.svg, \
-             FILE.png or FILE.html writes a file"
-        );
+    });
+    let terminal = options.output.is_none() && std::io::stdout().is_terminal();
+    let form = match (options.format, named) {
+        (Some(form), _) | (None, Some(form)) => form,
+        (None, None) if options.text || terminal => Form::Text,
+        (None, None) => match &options.output {
+            Some(path) => bail!(
+                "what to write into {} is not known: --format svg, png, html or text says it, or a name in .svg, \
+                 .png, .html or .txt",
+                path.display()
+            ),
+            None => bail!(
+                "stdout is not a terminal: --text plots in characters all the same, --format svg (png, html) writes \
+                 a picture, -o FILE.svg into a file"
+            ),
+        },
     };
-    let extension = path.extension().and_then(|e| e.to_str());
-    Ok(match extension.map(str::to_ascii_lowercase).as_deref() {
-        Some("svg") => Form::Svg,
-        Some("html" | "htm") => Form::Html,
-        Some("txt") => Form::Text,
-        Some("png") if cfg!(feature = "png") => Form::Png,
-        Some("png") => bail!(
-            "this skmem was built without PNG (feature `png`): write an SVG, and convert that"
-        ),
-        _ => bail!(
-            "{}: what is it to be? A name in .svg, .png, .html or .txt says so",
-            path.display()
-        ),
-    })
+    if form == Form::Png && !cfg!(feature = "png") {
+        bail!("this skmem was built without PNG (feature `png`): write an SVG, and convert that");
+    }
+    Ok(form)
 }
 
 #[cfg(feature = "png")]
@@ -179,6 +207,13 @@ fn window(options: &Options, recorded: &Recorded, id: u64, asleep: bool) -> Resu
     let to = options
         .to
         .map_or_else(|| (life.1.saturating_add(margin)).min(end.max(life.1)), ns);
+    if let (Some(from), Some(to)) = (options.from, options.to)
+        && from >= to
+    {
+        bail!(Usage(anyhow::anyhow!(
+            "--from {from:?} is not before --to {to:?}: nothing lies between them"
+        )));
+    }
     if from >= to || from > end {
         bail!(Usage(anyhow::anyhow!(
             "nothing lies there: the recording is {} long",
@@ -246,12 +281,6 @@ fn terminal() -> Option<rustix::termios::Winsize> {
     rustix::termios::tcgetwinsize(rustix::stdio::stdout())
         .ok()
         .filter(|size| size.ws_col != 0 && size.ws_row != 0)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-    tell(&format!("wrote {}", path.display()));
-    Ok(())
 }
 
 fn time(text: &str) -> Result<Duration, String> {

@@ -2,7 +2,7 @@
 //! later in every way.
 
 use std::{
-    io::ErrorKind,
+    io::IsTerminal as _,
     path::{Path, PathBuf},
     pin::Pin,
     process::ExitCode,
@@ -27,9 +27,10 @@ use crate::{
     collect::decode::Record,
     kernel::{rights::Rights, tracer},
     model::replay::Replay,
-    recording::{Meta, WRITE_FAILED, parts::Parts},
+    recording::{Meta, WRITE_FAILED},
 };
 use disk::{Disk, Limits};
+use files::Files;
 use flight::Flight;
 use progress::Progress;
 use sink::Sink;
@@ -38,6 +39,7 @@ use trigger::Trigger;
 
 mod about;
 mod disk;
+mod files;
 mod flight;
 mod progress;
 mod sink;
@@ -77,7 +79,7 @@ Exit status: 0, 1 for a failure, 2 for wrong usage; with CMD, that of CMD.")]
 pub struct Options {
     #[command(flatten)]
     filters: Filters,
-    /// Write to this file; it must not be there yet
+    /// Write to this file; - is stdout
     #[arg(short, long, value_name = "FILE", help_heading = "Where to")]
     output: PathBuf,
     /// Replace files that are there
@@ -151,14 +153,16 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     if !options.command.is_empty() {
         command::follow_children(&mut tracing);
     }
-    let parts = ready(&options.output, options.force)?;
+    let files = Files::new(&options.output, options.force)?;
+    options.fits(&files).map_err(Usage)?;
+    let name = files.target().to_string();
     // Before the programs are loaded, which takes a while: it would end skmem.
     let mut asked = signal(SignalKind::user_defined1())?;
     let mut session = Session::start(&tracing)?;
     let (namespaces, inodes) = options.filters.older();
     session.adopt(namespaces, &inodes);
     let meta = about::meta(&session, &tracing, options.filters.named());
-    let sink = sink(&options, parts, &meta)?;
+    let sink = sink(&options, files, &meta)?;
     // Before there is a command, which must not outlive skmem.
     let mut stop = std::pin::pin!(interrupted()?);
     let mut child = command::start(&options.command)?;
@@ -192,7 +196,6 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let totals = end.totals.clone();
     let written = tape.end(end, trigger.map(|trigger| trigger.to_string()));
     progress.done();
-    let name = options.output.display();
     match (&written, &ended) {
         (Err(e), _) => {
             eprintln!("skmem: cannot write {name}: {e}; what came before that can be read");
@@ -200,7 +203,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         (Ok(_), End::Asked | End::Command(_)) if options.flight.is_some() && trigger.is_none() => {
             eprintln!("skmem: nothing (more) was asked to be written");
         }
-        (Ok(bytes), _) => progress.tell(&options.output, &totals, session.seen(), *bytes),
+        (Ok(bytes), _) => progress.tell(&name, &totals, session.seen(), *bytes),
     }
     if let Some(trigger) = trigger {
         eprintln!("skmem: {trigger} holds");
@@ -224,28 +227,22 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     })
 }
 
-/// Looks whether the files may be written.
-fn ready(output: &Path, force: bool) -> Result<Parts> {
-    let parts = Parts::new(output);
-    let name = output.display();
-    let there = parts
-        .existing()
-        .with_context(|| format!("cannot write {name}"))?;
-    if let Some(first) = there.first()
-        && !force
-    {
-        bail!(
-            "{} is there already: give another name, or --force to replace it",
-            first.display()
-        );
-    }
-    for path in there {
-        std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-    }
-    Ok(parts)
-}
-
 impl Options {
+    /// Whether what was asked for can be written there.
+    fn fits(&self, files: &Files) -> Result<()> {
+        let target = files.target();
+        if (self.rotate.is_some() || self.flight.is_some()) && target.file().is_none() {
+            bail!("--rotate and --flight write several files, but {target} is no regular file");
+        }
+        if target.is_stdout() && !self.command.is_empty() {
+            bail!("-o - writes the recording to stdout, and CMD writes there, too: give -o a file");
+        }
+        if target.is_stdout() && std::io::stdout().is_terminal() {
+            bail!("a recording is not for a terminal: -o FILE writes a file");
+        }
+        Ok(())
+    }
+
     /// What writing needs later: files that are made while it goes on may lie where root may not write without.
     fn rights(&self) -> Rights {
         match self.rotate.is_some() || self.flight.is_some() {
@@ -268,22 +265,19 @@ impl Options {
 }
 
 /// Where the recording goes: its first file is there then.
-fn sink(options: &Options, parts: Parts, meta: &Meta) -> Result<Box<dyn Sink>> {
+fn sink(options: &Options, files: Files, meta: &Meta) -> Result<Box<dyn Sink>> {
     if let Some(keep) = options.flight {
         let most = options.max_size.unwrap_or(FLIGHT_MEMORY);
-        return Ok(Box::new(Flight::new(parts, keep, most)));
+        return Ok(Box::new(Flight::new(files, keep, most)));
     }
     let limits = Limits {
         rotate: options.rotate,
         most: options.max_size,
     };
-    let name = options.output.display();
-    match Disk::create(parts, meta, limits) {
+    let target = files.target().clone();
+    match Disk::create(files, meta, limits) {
         Ok(disk) => Ok(Box::new(disk)),
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            bail!("cannot write {name}: no such directory")
-        }
-        Err(e) => Err(e).context(format!("cannot write {name}")),
+        Err(e) => Err(target.failed(e)),
     }
 }
 
@@ -305,24 +299,33 @@ fn begin(
         .with_context(|| format!("cannot write {}", options.output.display()))
 }
 
-/// A session that `demo` records.
-///
-/// # Errors
-/// Where the file cannot be made.
-pub(super) fn of_demo(
-    session: &mut Session,
-    tracing: &tracer::Options,
-    output: &Path,
-) -> Result<Tape> {
-    let parts = ready(output, false)?;
-    let meta = about::meta(session, tracing, Vec::new());
-    let limits = Limits {
-        rotate: None,
-        most: None,
-    };
-    Disk::create(parts, &meta, limits)
-        .and_then(|disk| Tape::start(session, Box::new(disk), meta, CHECKPOINT, true))
-        .with_context(|| format!("cannot write {}", output.display()))
+/// Where `demo` records.
+pub(super) struct DemoFile(Files);
+
+impl DemoFile {
+    /// Looks whether it may be written.
+    ///
+    /// # Errors
+    /// Where it may not.
+    pub(super) fn new(output: &Path, force: bool) -> Result<Self> {
+        Files::new(output, force).map(Self)
+    }
+
+    /// Records a session into it.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub(super) fn tape(self, session: &mut Session, tracing: &tracer::Options) -> Result<Tape> {
+        let meta = about::meta(session, tracing, Vec::new());
+        let limits = Limits {
+            rotate: None,
+            most: None,
+        };
+        let target = self.0.target().clone();
+        Disk::create(self.0, &meta, limits)
+            .and_then(|disk| Tape::start(session, Box::new(disk), meta, CHECKPOINT, true))
+            .map_err(|e| target.failed(e))
+    }
 }
 
 /// Records until one of the ends.

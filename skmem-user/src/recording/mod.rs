@@ -37,6 +37,7 @@ pub use error::{Damage, Flaw, RecordingError};
 pub use explain::{Outcome, Player, outcome};
 pub use meta::{Clock, HookFound, Meta};
 pub use reader::{Item, Recording, Worst};
+pub use storage::Medium;
 pub use writer::{Packer, Sealed, Writer};
 
 /// Version of the format.

@@ -3,13 +3,9 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File, OpenOptions},
-    io,
-    os::unix::fs::OpenOptionsExt as _,
+    fs, io,
     path::{Path, PathBuf},
 };
-
-use super::{meta::Meta, writer::Writer};
 
 /// Where a recording goes.
 #[derive(Debug, Clone)]
@@ -77,22 +73,6 @@ impl Parts {
         n.ok()
             .filter(|n| self.path(*n).file_name() == Some(name.as_os_str()))
     }
-}
-
-/// Begins a file that nobody but its owner can read.
-///
-/// # Errors
-/// Where it cannot be made, or is there already; there is none then that was
-/// half begun.
-pub fn begin(path: &Path, meta: &Meta) -> io::Result<Writer<File>> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    Writer::new(file, meta).inspect_err(|_| {
-        let _ = fs::remove_file(path);
-    })
 }
 
 #[cfg(test)]

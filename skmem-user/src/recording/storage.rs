@@ -28,6 +28,50 @@ impl Storage for File {
     }
 }
 
+/// Where a recording goes.
+#[derive(Debug)]
+pub enum Medium {
+    /// A file of its own.
+    File(File),
+    /// A device, a pipe, or what stdout is: nothing of it can be taken back.
+    Stream(File),
+}
+
+impl Medium {
+    /// Waits until the disk has it.
+    ///
+    /// # Errors
+    /// Where it never will.
+    pub fn sync(&self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.sync_all(),
+            Self::Stream(_) => Ok(()),
+        }
+    }
+}
+
+impl Write for Medium {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (Self::File(file) | Self::Stream(file)) = self;
+        file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let (Self::File(file) | Self::Stream(file)) = self;
+        file.flush()
+    }
+}
+
+impl Storage for Medium {
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.cut(length),
+            // It may be a file that had something in it before.
+            Self::Stream(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
 impl Storage for Vec<u8> {
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.truncate(usize::try_from(length).unwrap_or(usize::MAX));

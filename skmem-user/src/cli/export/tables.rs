@@ -8,13 +8,16 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{By, Export, Format, Options, output::Output};
-use crate::render::export::{
-    Table, Value,
-    columnar::{Columnar, Form},
-    events::EVENTS,
-    sockets::SOCKETS,
-    table,
+use super::{By, Export, Format, Options};
+use crate::{
+    cli::output::{Access, Output, Target},
+    render::export::{
+        Table, Value,
+        columnar::{Columnar, Form},
+        events::EVENTS,
+        sockets::SOCKETS,
+        table,
+    },
 };
 
 /// Writes both tables.
@@ -27,13 +30,14 @@ pub fn write(export: &Export, options: &Options) -> Result<()> {
     for (verdict, cgroup) in verdicts.list()? {
         sockets.row(&export.socket_row(&verdict, cgroup))?;
     }
-    events.finish()?;
-    sockets.finish()
+    let whole = [events.finish()?, sockets.finish()?];
+    whole.into_iter().flatten().try_for_each(Output::keep)
 }
 
 /// Where files go.
 struct Tree {
     root: PathBuf,
+    force: bool,
     by: Vec<By>,
     left_out: Vec<&'static str>,
     form: Form,
@@ -56,6 +60,7 @@ impl Tree {
         };
         Self {
             root: root.to_path_buf(),
+            force: options.force,
             // The path tells them; in the file they would be there twice.
             left_out: by.iter().map(|by| by.column()).collect(),
             by,
@@ -121,7 +126,9 @@ impl<'a> Files<'a> {
             Some(Value::Date(day)) if self.tree.by.contains(&By::Date) => *day,
             _ => self.tree.day,
         };
-        Ok(self.file(day)?.columnar.row(values)?)
+        let file = self.file(day)?;
+        let written = file.columnar.row(values).map_err(Into::into);
+        file.output.named(written)
     }
 
     fn file(&mut self, day: i32) -> Result<&mut One> {
@@ -134,28 +141,30 @@ impl<'a> Files<'a> {
                     std::fs::create_dir_all(parent)
                         .with_context(|| format!("cannot make {}", parent.display()))?;
                 }
-                let output = Output::new(Some(&path))?;
+                let output = Output::new(Target::new(&path, self.tree.force)?, Access::Owner)?;
                 let columnar = Columnar::new(
                     self.table,
                     &self.tree.left_out,
                     self.tree.form,
                     output.writer()?,
-                )?;
+                );
+                let columnar = output.named(columnar.map_err(Into::into))?;
                 place.insert(One { columnar, output })
             }
         })
     }
 
-    /// A table without rows is a file, too.
-    fn finish(mut self) -> Result<()> {
+    /// All of its files, written; a table without rows is one, too.
+    fn finish(mut self) -> Result<Vec<Output>> {
         if self.open.is_empty() {
             self.file(self.tree.day)?;
         }
-        for (_, one) in self.open {
-            one.columnar.finish()?;
-            one.output.keep()?;
-        }
-        Ok(())
+        let all = self.open.into_values().map(|one| {
+            let finished = one.columnar.finish().map_err(Into::into);
+            one.output.named(finished)?;
+            Ok(one.output)
+        });
+        all.collect()
     }
 }
 

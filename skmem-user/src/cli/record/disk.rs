@@ -1,27 +1,19 @@
 //! A recording on disk: one file, or one after the other.
 
-use std::{
-    collections::VecDeque,
-    fs::{self, File},
-    io,
-    path::PathBuf,
-};
+use std::{collections::VecDeque, fs, io, path::PathBuf};
 
-use super::sink::Sink;
+use super::{files::Files, sink::Sink};
 use crate::{
     collect::decode::Record,
-    recording::{
-        End, Kept, Meta, Role, Writer,
-        parts::{self, Parts},
-    },
+    recording::{End, Kept, Medium, Meta, Role, Writer},
 };
 
 /// Files that are written one after the other.
 pub(super) struct Disk {
-    parts: Parts,
+    files: Files,
     part: u32,
     /// None after a failure to begin a file, and at the end.
-    writer: Option<Writer<File>>,
+    writer: Option<Writer<Medium>>,
     /// Finished files that are still there, and their bytes.
     earlier: VecDeque<(PathBuf, u64)>,
     limits: Limits,
@@ -37,10 +29,10 @@ pub(super) struct Limits {
 }
 
 impl Disk {
-    pub fn create(parts: Parts, meta: &Meta, limits: Limits) -> io::Result<Self> {
-        let writer = parts::begin(&parts.path(1), meta)?;
+    pub fn create(mut files: Files, meta: &Meta, limits: Limits) -> io::Result<Self> {
+        let writer = files.begin(1, meta)?;
         Ok(Self {
-            parts,
+            files,
             part: 1,
             writer: Some(writer),
             earlier: VecDeque::new(),
@@ -48,7 +40,7 @@ impl Disk {
         })
     }
 
-    fn with(&mut self, work: impl FnOnce(&mut Writer<File>) -> io::Result<()>) -> io::Result<()> {
+    fn with(&mut self, work: impl FnOnce(&mut Writer<Medium>) -> io::Result<()>) -> io::Result<()> {
         self.writer.as_mut().map_or(Ok(()), work)
     }
 
@@ -58,9 +50,9 @@ impl Disk {
             return Ok(());
         };
         let ended = writer.end(&end.open, &end.totals);
-        let path = self.parts.path(self.part);
+        let path = self.files.path(self.part);
         self.earlier.push_back((path, writer.bytes()));
-        ended.and(writer.get_mut().sync_all())
+        ended.and(writer.get_mut().sync())
     }
 
     /// Takes away the oldest files until there is room for one more.
@@ -101,7 +93,7 @@ impl Sink for Disk {
             part: self.part,
             ..meta.clone()
         };
-        self.writer = Some(parts::begin(&self.parts.path(self.part), &meta)?);
+        self.writer = Some(self.files.begin(self.part, &meta)?);
         // Where the part before ended, this one begins.
         self.accounts(Role::Checkpoint, end.totals.now_ns, &end.open)
     }

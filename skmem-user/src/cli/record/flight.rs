@@ -7,13 +7,10 @@
 
 use std::{collections::VecDeque, io, path::PathBuf, time::Duration};
 
-use super::sink::Sink;
+use super::{files::Files, sink::Sink};
 use crate::{
     collect::decode::Record,
-    recording::{
-        End, Kept, Meta, Packer, Role, Sealed,
-        parts::{self, Parts},
-    },
+    recording::{End, Kept, Meta, Packer, Role, Sealed},
 };
 
 /// Segments that a black box is made of, about.
@@ -21,7 +18,7 @@ const SEGMENTS: u32 = 8;
 
 /// The black box.
 pub(super) struct Flight {
-    parts: Parts,
+    files: Files,
     written: u32,
     packer: Packer,
     segments: VecDeque<Segment>,
@@ -38,9 +35,9 @@ struct Segment {
 
 impl Flight {
     /// Keeps the last `keep`, in at most about `most` bytes.
-    pub fn new(parts: Parts, keep: Duration, most: u64) -> Self {
+    pub fn new(files: Files, keep: Duration, most: u64) -> Self {
         Self {
-            parts,
+            files,
             written: 0,
             packer: Packer::default(),
             segments: VecDeque::from([Segment::default()]),
@@ -78,12 +75,12 @@ impl Flight {
     fn write(&mut self, meta: &Meta, end: &End) -> io::Result<PathBuf> {
         self.flush()?;
         self.written += 1;
-        let path = self.parts.path(self.written);
-        let mut writer = parts::begin(&path, meta)?;
+        let path = self.files.path(self.written);
+        let mut writer = self.files.begin(self.written, meta)?;
         let mut blocks = self.segments.iter().flat_map(|s| &s.blocks);
         let written = blocks.try_for_each(|block| writer.sealed(block));
         let ended = writer.end(&end.open, &end.totals);
-        written.and(ended).and(writer.get_mut().sync_all())?;
+        written.and(ended).and(writer.get_mut().sync())?;
         Ok(path)
     }
 }
@@ -160,11 +157,7 @@ mod tests {
 
     #[test]
     fn only_the_last_seconds_stay() {
-        let mut flight = Flight::new(
-            Parts::new("x".as_ref()),
-            Duration::from_nanos(1000),
-            u64::MAX,
-        );
+        let mut flight = Flight::new(Files::none(), Duration::from_nanos(1000), u64::MAX);
         for n in 0..100 {
             flight
                 .accounts(Role::Checkpoint, n * 100, &[])
@@ -178,7 +171,7 @@ mod tests {
     #[test]
     fn memory_is_bounded_whatever_comes() {
         let most = 1 << 20;
-        let mut flight = Flight::new(Parts::new("x".as_ref()), Duration::from_secs(60), most);
+        let mut flight = Flight::new(Files::none(), Duration::from_secs(60), most);
         for n in 0..1_000_000 {
             flight.record(&event(n, n)).unwrap_or_default();
             if flight.is_full() {

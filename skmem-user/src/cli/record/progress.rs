@@ -1,9 +1,6 @@
 //! What is told while recording, and after it.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -66,7 +63,7 @@ impl Progress {
     }
 
     /// What a recording has come to.
-    pub fn tell(&self, path: &Path, totals: &Totals, events: u64, bytes: u64) {
+    pub fn tell(&self, name: &str, totals: &Totals, events: u64, bytes: u64) {
         #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
         let each = match events {
             0 => String::new(),
@@ -74,7 +71,7 @@ impl Progress {
         };
         eprintln!(
             "skmem: {}: {:.1} s, {} events, {}{each}, {} lost, {}",
-            path.display(),
+            name,
             self.started.elapsed().as_secs_f64(),
             HumanCount(events),
             DecimalBytes(bytes),
