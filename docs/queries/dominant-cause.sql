@@ -1,12 +1,16 @@
 -- Which cause dominates: what did most to push sockets past their limits, over all hosts.
--- One row a cause; bytes are those that it put over the limit at each socket's worst instant.
+-- One row a cause; bytes are those that it put over the limit at each socket's worst instant. Each socket counts once,
+-- by its last account.
 SELECT
-    cause,
+    s.cause,
     COUNT(*) AS sockets,
-    COUNT(DISTINCT host) AS hosts,
-    SUM(cause_bytes) AS bytes,
-    MAX(worst_excess) AS worst_excess
-FROM sockets
-WHERE over_limit
-GROUP BY cause
+    COUNT(DISTINCT s.host) AS hosts,
+    SUM(s.cause_bytes) AS bytes,
+    MAX(s.worst_excess) AS largest_excess
+FROM sockets AS s
+JOIN (
+    SELECT run, socket, MAX(ended) AS last_ended FROM sockets GROUP BY run, socket
+) AS l ON s.run = l.run AND s.socket = l.socket AND s.ended = l.last_ended
+WHERE s.over_limit
+GROUP BY s.cause
 ORDER BY bytes DESC, cause

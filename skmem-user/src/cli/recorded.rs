@@ -15,8 +15,8 @@ use crate::{
         replay::Replay,
         survey::{self, Survey, Surveyed},
     },
-    recording::{End, Item, Kept, Meta, Recording, Totals},
-    render,
+    recording::{Accounts, End, Item, Kept, Meta, Recording, Role, Totals},
+    render::{self, export::Opening},
 };
 
 /// Sockets that an error message lists.
@@ -28,6 +28,9 @@ pub struct Recorded {
     pub meta: Meta,
     pub survey: Survey,
     pub end: Option<End>,
+    /// Of sockets that are older than this file: what their accounts held when
+    /// it began.
+    opening: HashMap<u64, Opening>,
     /// Places of accounts in `end`: open ones first.
     accounts: HashMap<u64, usize>,
     /// What of it is missing.
@@ -42,12 +45,18 @@ impl Recorded {
     pub fn read(path: &Path) -> Result<Self> {
         let mut survey = Survey::default();
         let mut recording = open(path)?;
+        let mut opening = HashMap::new();
         while let Some(item) = recording.next_item() {
             match item {
                 Item::Record(record) => survey.feed(&record),
-                Item::Accounts(accounts) => accounts.accounts.iter().for_each(|k| {
-                    survey.account(&k.account.ident, k.account.ledger.worst_excess);
-                }),
+                Item::Accounts(accounts) => {
+                    if survey.span().is_none() && accounts.role == Role::Checkpoint {
+                        take_opening(&mut opening, &accounts);
+                    }
+                    accounts.accounts.iter().for_each(|k| {
+                        survey.account(&k.account.ident, k.account.ledger.worst_excess);
+                    });
+                }
             }
         }
         let shortcoming = recording.shortcoming();
@@ -62,6 +71,7 @@ impl Recorded {
             meta: recording.meta().clone(),
             accounts: accounts.collect(),
             end,
+            opening,
             survey,
             shortcoming,
         };
@@ -102,6 +112,13 @@ impl Recorded {
             from
         };
         (from, to.max(end))
+    }
+
+    /// What the socket's account held when the file began: nothing of one that is
+    /// younger.
+    #[must_use]
+    pub fn opening(&self, id: u64) -> Opening {
+        self.opening.get(&id).copied().unwrap_or_default()
     }
 
     /// The socket that `wanted` names, or the one with the worst excess.
@@ -192,6 +209,7 @@ impl Recorded {
         let kept = Kept {
             account: Box::new(*account),
             stream_agrees: None,
+            sleepers: Vec::new(),
         };
         let totals = self.end.as_ref().map_or_else(
             || Totals {
@@ -201,6 +219,18 @@ impl Recorded {
             |end| end.totals.clone(),
         );
         totals.verdict(&kept, &self.meta.kernel, false, Source::Records { missing })
+    }
+}
+
+/// Sockets with an opening account that are kept: a file may claim any number.
+const MOST_OPENINGS: usize = 1 << 20;
+
+fn take_opening(opening: &mut HashMap<u64, Opening>, accounts: &Accounts) {
+    for kept in &accounts.accounts {
+        if opening.len() < MOST_OPENINGS {
+            let of = Opening::of(&kept.account.blocked, accounts.now_ns);
+            opening.entry(kept.account.ident.id).or_insert(of);
+        }
     }
 }
 

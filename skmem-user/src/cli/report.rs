@@ -132,8 +132,12 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         tell(&format!("{name} {text}"));
     }
     if outcome.omitted > 0 {
+        let kept = match outcome.missing {
+            None => "those with the worst excess are kept",
+            Some(_) => "those that came first are kept",
+        };
         eprintln!(
-            "skmem: {} more sockets than there is room for: those with the worst excess are kept",
+            "skmem: {} more sockets than there is room for: {kept}",
             outcome.omitted
         );
     }

@@ -245,6 +245,7 @@ impl Session {
                 bury(&mut account);
             }
             Kept {
+                sleepers: self.sleepers(&account),
                 account,
                 stream_agrees,
             }
@@ -292,10 +293,17 @@ impl Session {
         let accounts = self.tracer.table().accounts();
         accounts
             .map(|account| Kept {
+                sleepers: self.sleepers(&account),
                 account,
                 stream_agrees: None,
             })
             .collect()
+    }
+
+    /// Who slept on the socket by the records that were handed on.
+    fn sleepers(&self, account: &Account) -> Vec<(u32, u64)> {
+        let socket = self.replay.socket(account.ident.id);
+        socket.map(|s| s.sleepers()).unwrap_or_default()
     }
 
     /// Closed sockets from here on are kept for [`Session::take_closed`].
@@ -377,6 +385,7 @@ impl Session {
             let kept = Kept {
                 account,
                 stream_agrees: agrees,
+                sleepers: Vec::new(),
             };
             if let Some(list) = &mut self.just_closed {
                 list.push(kept.clone());

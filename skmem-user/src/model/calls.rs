@@ -82,6 +82,13 @@ impl Calls {
         }
     }
 
+    /// Who sleeps, and since when.
+    pub fn sleepers(&self) -> Vec<(u32, u64)> {
+        let mut all: Vec<_> = self.sleepers.iter().map(|(tid, ns)| (*tid, *ns)).collect();
+        all.sort_unstable();
+        all
+    }
+
     /// Puts all of it into an account.
     pub fn fill(&self, account: &mut Account) {
         account.last = self.last;

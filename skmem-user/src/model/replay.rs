@@ -1,6 +1,6 @@
 //! Replays records into ledgers.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use skmem_common::{
     account::Account,
     cause::{CAUSES, Cause, LimitCause, Tier},
@@ -39,12 +39,15 @@ struct Base {
     ops_lost: u32,
 }
 
+/// Sockets without room that are counted: a file may claim any number.
+const MOST_OMITTED: usize = 1 << 20;
+
 /// All sockets of a stream.
 #[derive(Debug)]
 pub struct Replay {
     sockets: HashMap<u64, Socket>,
     most: usize,
-    omitted: u64,
+    omitted: HashSet<u64>,
 }
 
 impl Default for Replay {
@@ -61,7 +64,7 @@ impl Replay {
         Self {
             sockets: HashMap::new(),
             most,
-            omitted: 0,
+            omitted: HashSet::new(),
         }
     }
 
@@ -135,14 +138,16 @@ impl Replay {
 
     fn is_full_for(&mut self, id: u64) -> bool {
         let full = self.sockets.len() >= self.most && !self.sockets.contains_key(&id);
-        self.omitted += u64::from(full);
+        if full && self.omitted.len() < MOST_OMITTED {
+            self.omitted.insert(id);
+        }
         full
     }
 
-    /// Records and accounts of sockets for which there was no room.
+    /// Sockets for which there was no room: those that came first have it.
     #[must_use]
     pub fn omitted(&self) -> u64 {
-        self.omitted
+        self.omitted.len() as u64
     }
 
     /// All sockets, with their numbers.
@@ -159,6 +164,7 @@ impl Replay {
     /// Forgets a socket.
     pub fn forget(&mut self, id: u64) {
         self.sockets.remove(&id);
+        self.omitted.remove(&id);
     }
 
     /// Whether the records of a socket tell the same account as the kernel's,
@@ -216,6 +222,13 @@ impl Socket {
         account.ops_lost = ops_lost;
         account.event_no = self.next.unwrap_or_default().wrapping_sub(1);
         account
+    }
+
+    /// Threads asleep for want of send memory, in order, and since when, in ns
+    /// of `CLOCK_MONOTONIC`.
+    #[must_use]
+    pub fn sleepers(&self) -> Vec<(u32, u64)> {
+        self.calls.sleepers()
     }
 
     fn go_on_from(&mut self, account: &Account) {

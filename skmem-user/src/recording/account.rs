@@ -28,6 +28,9 @@ pub struct Kept {
     pub account: Box<Account>,
     /// Replay of the records gave the same; None: not compared.
     pub stream_agrees: Option<bool>,
+    /// Who slept for want of send memory where the account lies among the
+    /// records: threads, and since when, in ns of `CLOCK_MONOTONIC`.
+    pub sleepers: Vec<(u32, u64)>,
 }
 
 /// What `Accounts` blocks are for.
@@ -184,6 +187,8 @@ struct AccountForm {
     write_seq: u32,
     snd_una: u32,
     stream_agrees: Option<bool>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sleepers: Vec<(u32, u64)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -251,6 +256,7 @@ impl AccountForm {
             write_seq: a.write_seq,
             snd_una: a.snd_una,
             stream_agrees: kept.stream_agrees,
+            sleepers: kept.sleepers.clone(),
         }
     }
 
@@ -286,6 +292,7 @@ impl AccountForm {
         Ok(Kept {
             account,
             stream_agrees: self.stream_agrees,
+            sleepers: self.sleepers,
         })
     }
 }

@@ -92,6 +92,7 @@ impl Player {
             .map(|(id, socket)| Kept {
                 account: socket.account(id),
                 stream_agrees: None,
+                sleepers: socket.sleepers(),
             })
             .collect();
         kept.sort_by_key(|k| k.account.ident.id);
@@ -132,7 +133,9 @@ pub fn outcome<R: Read, E>(
                 now_ns: player.now_ns,
                 wall_ns: meta.clock.wall_ns(player.now_ns),
                 records: recording.read(),
-                sockets: open_sockets.len() as u64 + recording.closed().count,
+                sockets: open_sockets.len() as u64
+                    + player.replay.omitted()
+                    + recording.closed().count,
                 wmem_max: meta.wmem_max,
                 notsent_lowat: meta.notsent_lowat,
                 ..Totals::default()

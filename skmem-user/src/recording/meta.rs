@@ -36,7 +36,11 @@ pub struct Meta {
     pub wmem_max: Option<u32>,
     /// `net.ipv4.tcp_notsent_lowat` at the start, in bytes.
     pub notsent_lowat: Option<u32>,
-    /// Which of a recording's files this is, from 1.
+    /// The same in all files of one run of `skmem record`, and in no other; empty
+    /// in recordings older than this field. [`Meta::run_id`] names those.
+    pub run: String,
+    /// Which of the run's files this is, from 1: with `--rotate`, and of a black
+    /// box each time it was written.
     pub part: u32,
     /// The black box's length in ns: `--flight`; 0: everything was recorded.
     pub flight_ns: u64,
@@ -78,6 +82,19 @@ pub(super) fn tame(text: &str) -> String {
 }
 
 impl Meta {
+    /// What names the run: `run`, or host and start where that is empty: those
+    /// are the same in all of its files, too.
+    #[must_use]
+    pub fn run_id(&self) -> String {
+        if !self.run.is_empty() {
+            return self.run.clone();
+        }
+        format!(
+            "{}-{}-{}",
+            self.host, self.clock.wall_ns, self.clock.monotonic_ns
+        )
+    }
+
     /// With all of its texts made safe for a terminal.
     pub(super) fn tamed(mut self) -> Self {
         let words = self.command.iter_mut().chain(&mut self.notes);
@@ -90,6 +107,7 @@ impl Meta {
             &mut self.host,
             &mut self.kernel,
             &mut self.machine,
+            &mut self.run,
         ];
         words
             .chain(pairs)

@@ -1,15 +1,17 @@
 //! A trace event as JSON, under the kernel's names. `docs/json.md` says what
 //! each field means.
 
+use std::io;
+
 use serde::Serialize;
 use serde_json::Value;
 use skmem_common::record::{Event, FLAG_LOCKLESS, FLAG_TASK, IDENT_COOKIE, Ident};
 
 use super::{
     ops::{Decoded, decoded, flags, hook_name},
-    who,
+    who::Named,
 };
-use crate::explain::{address, state_name};
+use crate::explain::state_name;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -20,7 +22,7 @@ struct Line<'a> {
     cpu: u16,
     hook: &'static str,
     flags: Vec<&'static str>,
-    socket: Socket,
+    socket: Socket<'a>,
     event_no: u32,
     pid: Option<u32>,
     tid: Option<u32>,
@@ -49,14 +51,14 @@ struct Line<'a> {
 }
 
 #[derive(Serialize)]
-pub(super) struct Socket {
+pub(super) struct Socket<'a> {
     id: u64,
     cookie: Option<u64>,
     slot: u32,
     family: Option<&'static str>,
-    src: Option<String>,
+    src: Option<&'a str>,
     sport: Option<u16>,
-    dst: Option<String>,
+    dst: Option<&'a str>,
     dport: Option<u16>,
     netns: Option<u32>,
 }
@@ -72,30 +74,39 @@ struct Before {
 
 /// One event as an object; `who` is its socket, `comm` the name of its task,
 /// where those are known.
-///
 #[must_use]
 pub fn event_json(event: &Event, who: Option<&Ident>, comm: Option<&str>) -> Value {
-    with_line(event, who, comm, |line| serde_json::to_value(line)).unwrap_or(Value::Null)
+    let who = who.map(Named::of);
+    serde_json::to_value(line(event, who.as_ref(), comm)).unwrap_or(Value::Null)
 }
 
-/// Likewise as a line of text, fields in the order of `docs/json.md`: faster,
-/// for streams. Without a newline.
+/// The same as a line of text, fields in the order of `docs/json.md`. Without a
+/// newline.
 #[must_use]
 pub fn event_json_line(event: &Event, who: Option<&Ident>, comm: Option<&str>) -> String {
-    with_line(event, who, comm, |line| serde_json::to_string(line)).unwrap_or_default()
+    let who = who.map(Named::of);
+    serde_json::to_string(&line(event, who.as_ref(), comm)).unwrap_or_default()
 }
 
-fn with_line<R>(
+/// Writes that line, of a socket that has its text already: for streams.
+///
+/// # Errors
+/// Where `out` cannot be written.
+pub fn write_event_json(
+    out: impl io::Write,
     event: &Event,
-    who: Option<&Ident>,
+    who: Option<&Named>,
     comm: Option<&str>,
-    then: impl FnOnce(&Line<'_>) -> R,
-) -> R {
+) -> io::Result<()> {
+    serde_json::to_writer(out, &line(event, who, comm)).map_err(io::Error::from)
+}
+
+fn line<'a>(event: &Event, who: Option<&'a Named>, comm: Option<&'a str>) -> Line<'a> {
     let view = &event.view;
     let task = event.header.flags & FLAG_TASK != 0;
-    let first = who.filter(|w| task && w.pid == event.pid);
-    let first = first.map(|w| who::comm(&w.comm));
-    then(&Line {
+    let first = who.filter(|w| task && w.ident.pid == event.pid);
+    let first = first.map(|w| w.comm.as_str());
+    Line {
         schema: 1,
         kind_of: "event",
         time_ns: event.time_ns,
@@ -106,7 +117,7 @@ fn with_line<R>(
         event_no: event.event_no,
         pid: task.then_some(event.pid),
         tid: task.then_some(event.tid),
-        comm: comm.filter(|_| task).or(first.as_deref()),
+        comm: comm.filter(|_| task).or(first),
         before: before(event),
         wmem_queued: view.wmem_queued,
         sndbuf: view.sndbuf,
@@ -128,7 +139,7 @@ fn with_line<R>(
         ret: event.ret,
         kind: event.kind,
         ops: decoded(event).collect(),
-    })
+    }
 }
 
 /// None where it was not read.
@@ -142,16 +153,17 @@ fn before(event: &Event) -> Option<Before> {
     })
 }
 
-impl Socket {
-    pub(super) fn of(id: u64, slot: u32, who: Option<&Ident>) -> Self {
+impl<'a> Socket<'a> {
+    pub(super) fn of(id: u64, slot: u32, named: Option<&'a Named>) -> Self {
+        let who = named.map(|n| &n.ident);
         Self {
             id,
             cookie: who.filter(|w| w.flags & IDENT_COOKIE != 0).map(|w| w.id),
             slot,
             family: who.map(|w| if w.family == 10 { "inet6" } else { "inet" }),
-            src: who.map(|w| address(w.family, w.saddr)),
+            src: named.map(|n| n.src.as_str()),
             sport: who.map(|w| w.sport),
-            dst: who.map(|w| address(w.family, w.daddr)),
+            dst: named.map(|n| n.dst.as_str()),
             dport: who.map(|w| w.dport),
             netns: who.map(|w| w.netns),
         }

@@ -43,13 +43,14 @@ pub use date::utc;
 pub use diff::{difference, difference_json};
 pub use doctor::doctor;
 pub use escape::tamed;
-pub use event_json::{event_json, event_json_line};
+pub use event_json::{event_json, event_json_line, write_event_json};
 pub use event_line::{Names, event_header, event_line, event_task, write_event_line};
 pub use listing::{Listed, listing, listing_json};
 pub use overview::overview;
 pub use pages::{cause_list, cause_page, causes_markdown};
-pub use receive::{receive_json_line, write_receive_line};
+pub use receive::{receive_json_line, write_receive_json, write_receive_line};
 pub use style::Style;
+pub use who::Named;
 
 /// A verdict as text: the answer first, the account that proves it, and what
 /// can be done. Ends with a newline.

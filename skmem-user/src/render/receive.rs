@@ -1,6 +1,8 @@
 //! A change of a socket's receive side (`--rx`), as a line for people and as
 //! JSON.
 
+use std::io;
+
 use serde::Serialize;
 use skmem_common::{
     hook::Hook,
@@ -12,7 +14,7 @@ use super::{
     event_line::{Names, begin, blanks, cell, number},
     ops::hook_name,
     style::Style,
-    who,
+    who::Named,
 };
 use crate::explain::state_name;
 
@@ -59,7 +61,7 @@ struct Line<'a> {
     time_ns: u64,
     cpu: u16,
     hook: &'static str,
-    socket: Socket,
+    socket: Socket<'a>,
     event_no: u32,
     pid: Option<u32>,
     tid: Option<u32>,
@@ -79,11 +81,29 @@ struct Line<'a> {
 /// One line of JSON, fields in the order of `docs/json.md`. Without a newline.
 #[must_use]
 pub fn receive_json_line(record: &Receive, who: Option<&Ident>, comm: Option<&str>) -> String {
+    let who = who.map(Named::of);
+    serde_json::to_string(&line(record, who.as_ref(), comm)).unwrap_or_default()
+}
+
+/// Writes that line, of a socket that has its text already: for streams.
+///
+/// # Errors
+/// Where `out` cannot be written.
+pub fn write_receive_json(
+    out: impl io::Write,
+    record: &Receive,
+    who: Option<&Named>,
+    comm: Option<&str>,
+) -> io::Result<()> {
+    serde_json::to_writer(out, &line(record, who, comm)).map_err(io::Error::from)
+}
+
+fn line<'a>(record: &Receive, who: Option<&'a Named>, comm: Option<&'a str>) -> Line<'a> {
     let view = &record.view;
     let task = record.header.flags & FLAG_TASK != 0;
-    let first = who.filter(|w| task && w.pid == record.pid);
-    let first = first.map(|w| who::comm(&w.comm));
-    let line = Line {
+    let first = who.filter(|w| task && w.ident.pid == record.pid);
+    let first = first.map(|w| w.comm.as_str());
+    Line {
         schema: 1,
         kind_of: "receive",
         time_ns: record.time_ns,
@@ -93,7 +113,7 @@ pub fn receive_json_line(record: &Receive, who: Option<&Ident>, comm: Option<&st
         event_no: record.event_no,
         pid: task.then_some(record.pid),
         tid: task.then_some(record.tid),
-        comm: comm.filter(|_| task).or(first.as_deref()),
+        comm: comm.filter(|_| task).or(first),
         rmem_alloc: view.rmem_alloc,
         rcvbuf: view.rcvbuf,
         backlog: view.backlog,
@@ -104,6 +124,5 @@ pub fn receive_json_line(record: &Receive, who: Option<&Ident>, comm: Option<&st
         window: view.window,
         state: state_name(u8::try_from(view.state).unwrap_or(0)),
         truesize: record.truesize,
-    };
-    serde_json::to_string(&line).unwrap_or_default()
+    }
 }

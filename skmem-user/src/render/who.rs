@@ -5,6 +5,32 @@ use skmem_common::record::Ident;
 use super::escape::escaped;
 use crate::explain::{address, verdict::Socket};
 
+/// A socket whose ends and owner are text already, for those who name it often.
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// Who it is.
+    pub ident: Ident,
+    /// Local address.
+    pub src: String,
+    /// Remote address.
+    pub dst: String,
+    /// Command name of the process that used it first.
+    pub comm: String,
+}
+
+impl Named {
+    /// Of an [`Ident`].
+    #[must_use]
+    pub fn of(ident: &Ident) -> Self {
+        Self {
+            ident: *ident,
+            src: address(ident.family, ident.saddr),
+            dst: address(ident.family, ident.daddr),
+            comm: comm(&ident.comm),
+        }
+    }
+}
+
 /// `client (pid 123)`; the socket's ends where no process is known.
 pub(super) fn owner(socket: &Socket) -> String {
     if socket.pid == 0 {

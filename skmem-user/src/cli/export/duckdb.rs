@@ -7,7 +7,7 @@ use skmem_common::{cause::Cause, hook::Hook};
 
 use super::tests::export;
 use crate::{
-    cli::recorded::tests::write,
+    cli::recorded::tests::{write, write_parts},
     model::timeline::tests::story::{O, Story, article},
 };
 
@@ -16,11 +16,18 @@ const ASK: &str = r#"
 import duckdb, json, sys
 db = duckdb.connect()
 lake = sys.argv[1]
-for table in ("events", "sockets"):
-    db.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{lake}/{table}/**/*.parquet', hive_partitioning = true)")
+for table in ("events", "receives", "sockets"):
+    db.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{lake}/{table}/**/*.parquet')")
 rows = db.execute(f"SELECT CAST(to_json(answer) AS VARCHAR) FROM ({sys.argv[2]}) answer")
 print(json.dumps([json.loads(row[0]) for row in rows.fetchall()]))
 "#;
+
+const WORST: &str = include_str!("../../../../docs/queries/worst-offenders.sql");
+const CAUSE: &str = include_str!("../../../../docs/queries/dominant-cause.sql");
+const BLOCKED: &str = include_str!("../../../../docs/queries/blocked-by-service.sql");
+const READERS: &str = include_str!("../../../../docs/queries/slow-readers.sql");
+const BY_DAY: &str = include_str!("../../../../docs/queries/causes-by-day.sql");
+const BEFORE_AFTER: &str = include_str!("../../../../docs/queries/before-after.sql");
 
 fn ask(lake: &Path, query: &str) -> Vec<Value> {
     let python = std::env::var_os("SKMEM_TEST_DUCKDB")
@@ -75,10 +82,7 @@ fn the_queries_of_the_docs_answer() {
     let dir = tempfile::tempdir().expect("a directory");
     let lake = lake(dir.path());
 
-    let worst = ask(
-        &lake,
-        include_str!("../../../../docs/queries/worst-offenders.sql"),
-    );
+    let worst = ask(&lake, WORST);
     let told: Vec<_> = worst
         .iter()
         .map(|r| (&r["host"], &r["worst_excess"], &r["cause"]))
@@ -92,25 +96,78 @@ fn the_queries_of_the_docs_answer() {
         ]
     );
 
-    let causes = ask(
-        &lake,
-        include_str!("../../../../docs/queries/dominant-cause.sql"),
-    );
+    let causes = ask(&lake, CAUSE);
     assert_eq!(causes.len(), 2);
     assert_eq!(causes[0]["cause"], "tail-refill");
     assert_eq!(causes[0]["sockets"], 2);
     assert_eq!(causes[0]["hosts"], 1);
     assert_eq!(causes[0]["bytes"].to_string().trim_matches('"'), "21000");
 
-    let blocked = ask(
-        &lake,
-        include_str!("../../../../docs/queries/blocked-by-service.sql"),
-    );
+    let blocked = ask(&lake, BLOCKED);
     assert_eq!(blocked.len(), 1);
     assert_eq!(blocked[0]["service"], "client");
     assert_eq!(blocked[0]["hosts"], 2);
     let slept = blocked[0]["blocked_s"].as_f64().expect("a number");
     assert!((slept - 2.900_03).abs() < 1e-6, "{slept}");
+
+    let booked = ask(&lake, BY_DAY);
+    let refills = booked.iter().filter(|r| r["cause"] == "tail-refill");
+    let refills: Vec<_> = refills.map(|r| r["bytes"].to_string()).collect();
+    assert_eq!(refills, ["\"21000\""]);
+
+    let periods = ask(&lake, BEFORE_AFTER);
+    let period: Vec<_> = periods.iter().map(|r| &r["period"]).collect();
+    assert_eq!(period, ["before"]);
+    assert_eq!(periods[0]["sockets"], 4);
+    assert_eq!(ask(&lake, READERS), Vec::<Value>::new());
+}
+
+#[test]
+fn parts_and_black_boxes_count_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut story = Story::new(9, 10_000);
+    story
+        .admit()
+        .written(Cause::TailRefill, 10_000)
+        .end(Hook::SendmsgLocked);
+    for us in [1_000_000, 2_000_000, 4_000_000] {
+        story.sleep_us(us).end(Hook::SendmsgLocked);
+    }
+    let n = story.records.len();
+    for (name, flight_ns, cuts) in [
+        ("rotated", 0, [0..3, 3..6, 6..n]),
+        ("flight", 1_000, [0..4, 1..7, 0..n]),
+    ] {
+        let lake = dir.path().join(name);
+        for run in ["", "a-run"] {
+            for part in write_parts(dir.path(), run, flight_ns, &story, &cuts) {
+                let to = lake.to_str().expect("a name");
+                let words = ["--format", "parquet", "--partition", "host,date", "-o", to];
+                export(&part, &words).expect("an export");
+            }
+        }
+        // One socket in each of the two runs.
+        let blocked = ask(&lake, BLOCKED);
+        let of = |name: &str| blocked[0][name].to_string().trim_matches('"').to_owned();
+        assert_eq!((of("sockets"), of("all_sleeps")), ("2".into(), "6".into()));
+        let slept = blocked[0]["blocked_s"].as_f64().expect("a number");
+        assert!((slept - 14.000_06).abs() < 1e-6, "{name}: {slept}");
+        let causes = ask(&lake, CAUSE);
+        assert_eq!((causes.len(), &causes[0]["sockets"]), (1, &json!(2)));
+        assert_eq!(ask(&lake, WORST).len(), 2, "{name}");
+        let booked = ask(&lake, BY_DAY);
+        let refills = booked.iter().filter(|r| r["cause"] == "tail-refill");
+        let refills: Vec<_> = refills.map(|r| r["bytes"].to_string()).collect();
+        assert_eq!(refills, ["\"20000\""], "{name}");
+        let events = ask(
+            &lake,
+            "SELECT COUNT(*) AS n, SUM(slept_ns) AS ns
+             FROM (SELECT DISTINCT run, socket, event_no, time_ns, slept_ns FROM events
+                   WHERE slept_ns IS NOT NULL)",
+        );
+        assert_eq!(events[0]["n"], 6, "{name}");
+        assert_eq!(events[0]["ns"].to_string().trim_matches('"'), "14000060000");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Both tables as files, in directories where that is asked for.
+//! The tables as files, in directories where that is asked for.
 
 use std::{
     collections::BTreeMap,
@@ -8,29 +8,34 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{By, Export, Format, Options};
+use super::{By, Export, Format, Options, walk::Told};
 use crate::{
     cli::output::{Access, Output, Target},
     render::export::{
         Table, Value,
         columnar::{Columnar, Form},
         events::EVENTS,
+        receives::RECEIVES,
         sockets::SOCKETS,
         table,
     },
 };
 
-/// Writes both tables.
+/// Writes all tables.
 pub fn write(export: &Export, options: &Options) -> Result<()> {
     let root = options.output.as_deref().context("no directory")?;
     let tree = Tree::new(export, options, root);
     let mut events = Files::new(&tree, &EVENTS);
-    let verdicts = export.events(|told| events.row(&told.values(&export.origin)))?;
+    let mut receives = Files::new(&tree, &RECEIVES);
+    let verdicts = export.records(|told| match told {
+        Told::Event(row, wait) => events.row(&row.values(&export.origin, *wait)),
+        Told::Receive(row) => receives.row(&row.values(&export.origin)),
+    })?;
     let mut sockets = Files::new(&tree, &SOCKETS);
     for (verdict, cgroup) in verdicts.list()? {
         sockets.row(&export.socket_row(&verdict, cgroup))?;
     }
-    let whole = [events.finish()?, sockets.finish()?];
+    let whole = [events.finish()?, receives.finish()?, sockets.finish()?];
     whole.into_iter().flatten().try_for_each(Output::keep)
 }
 
@@ -39,7 +44,6 @@ struct Tree {
     root: PathBuf,
     force: bool,
     by: Vec<By>,
-    left_out: Vec<&'static str>,
     form: Form,
     extension: &'static str,
     /// Name of a file in a directory that others write to as well.
@@ -61,13 +65,11 @@ impl Tree {
         Self {
             root: root.to_path_buf(),
             force: options.force,
-            // The path tells them; in the file they would be there twice.
-            left_out: by.iter().map(|by| by.column()).collect(),
             by,
             form,
             extension,
-            name: escaped(&export.origin.recording),
-            host: escaped(&export.origin.host),
+            name: plain(&export.origin.recording),
+            host: plain(&export.origin.host),
             day: export.origin.day(export.recorded.span().0),
         }
     }
@@ -80,20 +82,12 @@ impl Tree {
         let mut path = self.root.join(table.name);
         for by in &self.by {
             path.push(match by {
-                By::Host => format!("host={}", self.host),
-                By::Date => format!("date={}", table::date(day)),
+                // Never taken for a number or a date: Spark reads 1e9 as one.
+                By::Host => format!("by_host=h-{}", self.host),
+                By::Date => format!("by_date={}", table::date(day)),
             });
         }
         path.join(format!("{}.{}", self.name, self.extension))
-    }
-}
-
-impl By {
-    const fn column(self) -> &'static str {
-        match self {
-            Self::Host => "host",
-            Self::Date => "date",
-        }
     }
 }
 
@@ -121,7 +115,7 @@ impl<'a> Files<'a> {
         }
     }
 
-    fn row(&mut self, values: &[Value]) -> Result<()> {
+    fn row(&mut self, values: &[Value<'_>]) -> Result<()> {
         let day = match values.get(self.date) {
             Some(Value::Date(day)) if self.tree.by.contains(&By::Date) => *day,
             _ => self.tree.day,
@@ -142,12 +136,7 @@ impl<'a> Files<'a> {
                         .with_context(|| format!("cannot make {}", parent.display()))?;
                 }
                 let output = Output::new(Target::new(&path, self.tree.force)?, Access::Owner)?;
-                let columnar = Columnar::new(
-                    self.table,
-                    &self.tree.left_out,
-                    self.tree.form,
-                    output.writer()?,
-                );
+                let columnar = Columnar::new(self.table, self.tree.form, output.writer()?);
                 let columnar = output.named(columnar.map_err(Into::into))?;
                 place.insert(One { columnar, output })
             }
@@ -168,34 +157,33 @@ impl<'a> Files<'a> {
     }
 }
 
-/// A name that is safe in a path, as Hive has it: everything but letters,
-/// digits and `._-` as %XX.
-fn escaped(name: &str) -> String {
-    let mut safe = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => safe.push(byte.into()),
-            // Not at the start: ".." is a directory, and ".x" is hidden.
-            b'.' if !safe.is_empty() => safe.push('.'),
-            _ => safe.push_str(&format!("%{byte:02X}")),
-        }
+/// A name that is safe in a path, and that every engine reads as it stands:
+/// letters, digits and `._-`. Where others had to go, a checksum of the whole
+/// keeps names apart; the column `host` has the true one.
+fn plain(name: &str) -> String {
+    let keep = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let mut plain: String = name
+        .chars()
+        .map(|c| if keep(c) { c } else { '_' })
+        .collect();
+    // At the start, ".." is a directory, and ".x" and "_x" are hidden.
+    let first = plain.chars().next();
+    if plain != name || !first.is_some_and(|c| c.is_ascii_alphanumeric()) {
+        plain = format!("x{plain}-{:08x}", crc32fast::hash(name.as_bytes()));
     }
-    if safe.is_empty() {
-        // As Hive calls what has no name.
-        safe.push_str("__HIVE_DEFAULT_PARTITION__");
-    }
-    safe
+    plain
 }
 
 #[cfg(test)]
 mod tests {
-    use super::escaped;
+    use super::plain;
 
     #[test]
     fn no_host_leaves_its_directory() {
-        assert_eq!(escaped("db-1.example"), "db-1.example");
-        assert_eq!(escaped("../../x y"), "%2E.%2F..%2Fx%20y");
-        assert_eq!(escaped("größe"), "gr%C3%B6%C3%9Fe");
-        assert_eq!(escaped(""), "__HIVE_DEFAULT_PARTITION__");
+        assert_eq!(plain("db-1.example"), "db-1.example");
+        assert_eq!(plain("../../x y"), "x.._.._x_y-248aea17");
+        assert_eq!(plain("größe"), "xgr__e-5bd3a989");
+        assert_eq!(plain(""), "x-00000000");
+        assert_ne!(plain("a b"), plain("a_b"));
     }
 }

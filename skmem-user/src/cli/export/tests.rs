@@ -13,11 +13,13 @@ use skmem_common::{cause::Cause, hook::Hook};
 
 use super::{Options, run};
 use crate::{
-    cli::recorded::tests::write,
+    cli::recorded::tests::{write, write_parts},
+    collect::decode::Record,
     model::timeline::tests::story::{START, Story, article},
     render::export::{
         events::EVENTS,
         proto::{CLOCK_MONOTONIC, COUNTER, Data, SLICE_BEGIN, SLICE_END, Trace, TrackEvent},
+        receives::RECEIVES,
         sockets::SOCKETS,
     },
 };
@@ -106,6 +108,95 @@ fn csv_has_all_columns_and_all_events() {
     assert_eq!(rows[1]["over_limit"], "false");
     assert_eq!(rows[1]["cause"], "");
     assert!(rows[0]["verdict"].ends_with('.'), "{}", rows[0]["verdict"]);
+}
+
+/// A socket with three sleeps, in files that are cut within the second and the
+/// third.
+fn three_sleeps() -> (Story, Vec<usize>) {
+    let mut story = Story::new(9, 10_000);
+    story.admit().end(Hook::SendmsgLocked);
+    for us in [1_000, 20_000, 300_000] {
+        story.sleep_us(us).end(Hook::SendmsgLocked);
+    }
+    let begins = |r: &Record| matches!(r, Record::Event(e) if e.kind == 1);
+    let cuts = (0..story.records.len()).filter(|n| begins(&story.records[*n]));
+    let cuts = cuts.map(|n| n + 1).collect();
+    (story, cuts)
+}
+
+fn rows(file: &Path) -> Vec<HashMap<String, String>> {
+    let mut csv = csv::Reader::from_path(file).expect("CSV");
+    csv.deserialize().map(|r| r.expect("a row")).collect()
+}
+
+#[test]
+fn a_sleep_over_two_parts_is_in_one_row() {
+    let (story, cuts) = three_sleeps();
+    let (dir, all) = (
+        tempfile::tempdir().expect("a directory"),
+        story.records.len(),
+    );
+    for run in ["a-run", ""] {
+        let cuts = [0..cuts[1], cuts[1]..cuts[2], cuts[2]..all];
+        let parts = write_parts(dir.path(), run, 0, &story, &cuts);
+        let (mut slept, mut accounts) = (Vec::new(), Vec::new());
+        for (n, part) in parts.iter().enumerate() {
+            let to = dir.path().join("rows.csv");
+            let path = to.to_str().expect("a name");
+            export(part, &["--format", "csv", "--force", "-o", path]).expect("events");
+            for row in rows(&to) {
+                assert_eq!(row["part"], (n + 1).to_string());
+                assert_eq!(row["lost_before"], "0");
+                assert!(row["wait_reason"].is_empty() || !row["slept_ns"].is_empty());
+                slept.extend(row["slept_ns"].parse::<u64>());
+            }
+            let words = ["--format", "csv", "--table", "sockets", "--force", "-o", path];
+            export(part, &words).expect("sockets");
+            let row = rows(&to).remove(0);
+            let of = |name: &str| row[name].parse::<u64>().expect(name);
+            accounts.push((of("sleeps"), of("sleeps_before"), of("blocked_ns_before")));
+        }
+        assert_eq!(slept, [1_010_000, 20_010_000, 300_010_000], "{run}");
+        assert_eq!(accounts[0], (2, 0, 0));
+        assert_eq!((accounts[1].0, accounts[1].1), (3, 2));
+        assert_eq!(accounts[1].2, 1_010_000);
+        assert_eq!((accounts[2].0, accounts[2].1), (3, 3));
+    }
+}
+
+#[test]
+fn files_of_one_run_have_names_of_their_own() {
+    let (story, cuts) = three_sleeps();
+    let dir = tempfile::tempdir().expect("a directory");
+    for run in ["a-run", ""] {
+        let cuts = [0..cuts[0], 0..cuts[1], 0..cuts[2]];
+        let mut names = Vec::new();
+        for part in write_parts(dir.path(), run, 1_000_000, &story, &cuts) {
+            let to = dir.path().join("rows.csv");
+            let path = to.to_str().expect("a name");
+            export(&part, &["--format", "csv", "--force", "-o", path]).expect("events");
+            let row = rows(&to).remove(0);
+            names.push((row["recording"].clone(), row["run"].clone()));
+        }
+        assert!(names.iter().all(|(_, run)| *run == names[0].1));
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 3, "{names:?}");
+    }
+}
+
+#[test]
+fn numbers_of_lost_records_are_told() {
+    let (mut story, _) = three_sleeps();
+    story.records.drain(3..5);
+    let dir = tempfile::tempdir().expect("a directory");
+    let (file, to) = (dir.path().join("a.skm"), dir.path().join("a.csv"));
+    write(&file, "h", &[&story]);
+    let path = to.to_str().expect("a name");
+    export(&file, &["--format", "csv", "-o", path]).expect("events");
+    let lost: Vec<_> = rows(&to).iter().map(|r| r["lost_before"].clone()).collect();
+    assert_eq!(lost.iter().filter(|n| *n == "2").count(), 1, "{lost:?}");
+    assert!(lost.iter().all(|n| n == "0" || n == "2"));
 }
 
 #[test]
@@ -243,13 +334,16 @@ mod columnar {
         let dir = case.export("out", &["--format", "parquet"]);
         let check = |table: &Table, name: &str| {
             let batches = read(&dir.join(name));
-            assert_eq!(batches.len(), 1);
-            let fields = schema(table, &[]);
-            assert_eq!(batches[0].schema().fields(), fields.fields());
-            batches[0].clone()
+            let [batch] = &batches[..] else {
+                return RecordBatch::new_empty(schema(table));
+            };
+            let fields = schema(table);
+            assert_eq!(batch.schema().fields(), fields.fields());
+            batch.clone()
         };
         let events = check(&EVENTS, "events.parquet");
         assert_eq!(events.num_rows(), article().records.len());
+        assert_eq!(check(&RECEIVES, "receives.parquet").num_rows(), 0);
         let sockets = check(&SOCKETS, "sockets.parquet");
         assert_eq!(of::<Int64Array>(&sockets, "worst_excess").value(0), 5_296);
         assert_eq!(of::<StringArray>(&sockets, "cause").value(0), "tail-append");
@@ -261,26 +355,30 @@ mod columnar {
     }
 
     #[test]
-    fn partitions_are_directories_and_not_columns() {
+    fn partitions_are_directories_and_columns() {
         let case = Case::new();
         let words = ["--format", "parquet", "--partition", "date,host"];
         let dir = case.export("lake", &words);
         let days: Vec<_> = ["2026-11-23", "2026-11-24"]
             .iter()
-            .map(|day| dir.join(format!("events/host=db-1/date={day}")))
+            .map(|day| dir.join(format!("events/by_host=h-db-1/by_date={day}")))
             .collect();
         let mut rows = 0;
         for day in days.iter().filter(|d| d.exists()) {
             let files: Vec<_> = fs::read_dir(day).expect("a directory").collect();
             assert_eq!(files.len(), 1);
             for batch in read(&files[0].as_ref().expect("a file").path()) {
-                assert!(batch.column_by_name("host").is_none());
-                assert!(batch.column_by_name("date").is_none());
+                let host: &StringArray = of(&batch, "host");
+                assert!(host.iter().all(|h| h == Some("db-1")));
+                assert!(batch.column_by_name("date").is_some());
                 rows += batch.num_rows();
             }
         }
         assert_eq!(rows, article().records.len());
-        assert!(dir.join("sockets/host=db-1/date=2026-11-23").exists());
+        for table in ["sockets", "receives"] {
+            let of_day = dir.join(format!("{table}/by_host=h-db-1/by_date=2026-11-23"));
+            assert!(of_day.exists(), "{}", of_day.display());
+        }
     }
 
     #[test]
@@ -324,7 +422,7 @@ fn what_cannot_be_is_said_before_anything_is_read() {
 #[test]
 fn the_docs_have_every_column() {
     let docs = include_str!("../../../../docs/export.md");
-    for table in [EVENTS, SOCKETS] {
+    for table in [EVENTS, RECEIVES, SOCKETS] {
         let markdown = table.markdown();
         assert!(
             docs.contains(&markdown),

@@ -59,8 +59,15 @@ pub fn meta(session: &Session, tracing: &tracer::Options, filters: Vec<(String, 
         max_sockets: tracing.max_sockets,
         wmem_max: wmem_max(),
         notsent_lowat: notsent_lowat(),
+        run: run(),
         part: 1,
         flight_ns: 0,
         trigger: None,
     }
+}
+
+/// A name for this run that no other has; empty where the kernel gives none.
+fn run() -> String {
+    let uuid = std::fs::read_to_string("/proc/sys/kernel/random/uuid");
+    uuid.map(|uuid| uuid.trim().to_owned()).unwrap_or_default()
 }

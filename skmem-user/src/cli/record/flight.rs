@@ -76,7 +76,11 @@ impl Flight {
         self.flush()?;
         self.written += 1;
         let path = self.files.path(self.written);
-        let mut writer = self.files.begin(self.written, meta)?;
+        let meta = Meta {
+            part: self.written,
+            ..meta.clone()
+        };
+        let mut writer = self.files.begin(self.written, &meta)?;
         let mut blocks = self.segments.iter().flat_map(|s| &s.blocks);
         let written = blocks.try_for_each(|block| writer.sealed(block));
         let ended = writer.end(&end.open, &end.totals);

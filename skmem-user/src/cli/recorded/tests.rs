@@ -1,10 +1,14 @@
 //! Recordings made by hand.
 
-use std::{fs::File, path::Path};
+use std::{
+    fs::File,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     model::{replay::Replay, survey, timeline::tests::story::Story},
-    recording::{Clock, Kept, Meta, Totals, Writer},
+    recording::{Clock, Kept, Meta, Role, Totals, Writer},
 };
 
 use super::Recorded;
@@ -40,6 +44,7 @@ pub(crate) fn write(path: &Path, host: &str, stories: &[&Story]) {
         .map(|(id, socket)| Kept {
             account: socket.account(id),
             stream_agrees: Some(true),
+            sleepers: socket.sleepers(),
         })
         .collect();
     kept.sort_by_key(|k| k.account.ident.id);
@@ -49,6 +54,65 @@ pub(crate) fn write(path: &Path, host: &str, stories: &[&Story]) {
         ..Totals::default()
     };
     writer.end(&kept, &totals).expect("written");
+}
+
+/// Writes one file for each of `cuts` through a story's records, as `--rotate`
+/// does, or where they overlap as `--flight` does: each begins and ends with the
+/// socket's account. Without a `run`, as before there was one.
+pub(crate) fn write_parts(
+    dir: &Path,
+    run: &str,
+    flight_ns: u64,
+    story: &Story,
+    cuts: &[Range<usize>],
+) -> Vec<PathBuf> {
+    let account = |until: usize| {
+        let mut replay = Replay::default();
+        story.records[..until].iter().for_each(|r| replay.apply(r));
+        let list = replay.sockets().map(|(id, socket)| Kept {
+            account: socket.account(id),
+            stream_agrees: Some(true),
+            sleepers: match run {
+                "" => Vec::new(),
+                _ => socket.sleepers(),
+            },
+        });
+        let now_ns = story.records[..until].last().map_or(0, |r| r.time_ns());
+        (list.collect::<Vec<_>>(), now_ns)
+    };
+    let part = |(n, cut): (usize, &Range<usize>)| {
+        let meta = Meta {
+            host: "db-2".to_owned(),
+            clock: Clock {
+                monotonic_ns: crate::model::timeline::tests::story::START,
+                wall_ns: WALL,
+            },
+            run: run.to_owned(),
+            part: match run {
+                "" if flight_ns != 0 => 1,
+                _ => n as u32 + 1,
+            },
+            flight_ns,
+            ..Meta::default()
+        };
+        let path = dir.join(format!("part{n}-{flight_ns}{run}.skm"));
+        let mut writer = Writer::new(File::create(&path).expect("a file"), &meta).expect("written");
+        let (opening, now_ns) = account(cut.start);
+        writer
+            .accounts(Role::Checkpoint, now_ns, &opening)
+            .expect("written");
+        for record in &story.records[cut.clone()] {
+            writer.record(record).expect("written");
+        }
+        let (last, now_ns) = account(cut.end);
+        let totals = Totals {
+            now_ns: now_ns + 1_000,
+            ..Totals::default()
+        };
+        writer.end(&last, &totals).expect("written");
+        path
+    };
+    cuts.iter().enumerate().map(part).collect()
 }
 
 #[test]

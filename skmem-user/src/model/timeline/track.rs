@@ -1,6 +1,7 @@
 //! Records of one socket to marks on its timeline.
 
 use skmem_common::{
+    account::Account,
     cause::{Cause, LimitCause, Tier},
     record::{Event, FLAG_LOCKLESS, OP_ADMIT, OP_BOOK, OP_LIMIT, OPS, Op, Open, View},
 };
@@ -129,6 +130,12 @@ impl Track {
             Record::Event(event) => self.event(event, &mut mark),
             Record::Task(_) | Record::Receive(_) => {}
         }
+    }
+
+    /// Takes in an account that lies among the records, with the sleepers that it
+    /// names.
+    pub fn account(&mut self, account: &Account, sleepers: &[(u32, u64)]) {
+        self.waits.account(account, sleepers);
     }
 
     /// The end of the records: sleeps and lives that have not ended.

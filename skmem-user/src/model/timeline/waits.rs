@@ -5,7 +5,11 @@
 
 use std::collections::HashMap;
 
-use skmem_common::{account, hook::Hook, record::Event};
+use skmem_common::{
+    account::{self, Account},
+    hook::Hook,
+    record::Event,
+};
 
 /// Most sleepers of a socket that are followed: a file may claim any number.
 const MOST: usize = 4096;
@@ -83,7 +87,10 @@ pub enum Wait {
 /// Threads asleep.
 #[derive(Debug, Clone, Default)]
 pub struct Waits {
-    asleep: HashMap<u32, (u64, WaitReason)>,
+    /// Since when, and why, where a record said so.
+    asleep: HashMap<u32, (u64, Option<WaitReason>)>,
+    /// Since when the one thread sleeps that an account counts and does not name.
+    unnamed: Option<u64>,
 }
 
 impl Waits {
@@ -93,18 +100,19 @@ impl Waits {
             return None;
         }
         let reason = WaitReason::of(event.arg);
+        let unnamed = self.unnamed.take().map(|since| (since, None));
         if event.kind == 1 {
             if self.asleep.len() < MOST {
-                self.asleep.insert(event.tid, (event.time_ns, reason));
+                self.asleep.insert(event.tid, (event.time_ns, Some(reason)));
             }
             return None;
         }
-        Some(match self.asleep.remove(&event.tid) {
-            Some((from_ns, reason)) => Wait::Slept(Sleep {
-                from_ns,
+        Some(match self.asleep.remove(&event.tid).or(unnamed) {
+            Some((from_ns, why)) => Wait::Slept(Sleep {
+                from_ns: from_ns.min(event.time_ns),
                 to_ns: event.time_ns,
                 tid: event.tid,
-                reason,
+                reason: why.unwrap_or(reason),
                 open: false,
             }),
             None => Wait::Refused(Refusal {
@@ -115,6 +123,19 @@ impl Waits {
         })
     }
 
+    /// Takes in an account that lies among the records, with the sleepers that it
+    /// names: a sleep may have begun in an earlier file, or its record be lost.
+    pub fn account(&mut self, account: &Account, sleepers: &[(u32, u64)]) {
+        for (tid, since_ns) in sleepers {
+            if self.asleep.len() < MOST {
+                self.asleep.entry(*tid).or_insert((*since_ns, None));
+            }
+        }
+        // Older recordings name none.
+        let one = account.blocked.asleep == 1 && self.asleep.is_empty();
+        self.unnamed = one.then_some(account.blocked.since_ns);
+    }
+
     /// The sleeps that have not ended by `end_ns`.
     pub fn unfinished(&self, end_ns: u64) -> impl Iterator<Item = Sleep> + '_ {
         self.asleep
@@ -123,7 +144,7 @@ impl Waits {
                 from_ns: *from_ns,
                 to_ns: end_ns.max(*from_ns),
                 tid: *tid,
-                reason: *reason,
+                reason: reason.unwrap_or(WaitReason::Unknown),
                 open: true,
             })
     }

@@ -37,6 +37,7 @@ fn kept(socket: &Socket) -> Kept {
     Kept {
         account: Box::new(socket.account),
         stream_agrees: Some(true),
+        sleepers: vec![(7, 1_000), (8, 2_000)],
     }
 }
 

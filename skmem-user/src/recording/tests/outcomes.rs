@@ -187,6 +187,7 @@ fn lost_records_before_a_checkpoint_cost_nothing() {
         let checkpoint = Kept {
             account: Box::new(account),
             stream_agrees: None,
+            sleepers: Vec::new(),
         };
         writer.accounts(Role::Checkpoint, 2, &[checkpoint]).unwrap();
         records[at - 2..]

@@ -2,7 +2,7 @@
 //! A process for each socket.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     io::{self, Write},
 };
 
@@ -10,17 +10,16 @@ use serde_json::{Map, Value, json};
 
 use super::spans::{Arg, Rail, Shown};
 
-/// Thread numbers of rails that are no threads.
-const MARKS: u64 = 1;
-const SKBS: u64 = 1 << 32;
+/// The number of the first rail: there are 2¹⁶ sockets at most.
+const FIRST_RAIL: u64 = 1 << 20;
 
 /// A trace under way.
 pub struct Chrome<W: Write> {
     out: W,
-    /// A number for each socket: "pid" is no more than 32 bits in some
-    /// viewers.
+    /// A number for each socket and for each of its rails: Perfetto keeps 32 bits
+    /// of "pid" and of "tid", and has slices that overlap on one "tid" dropped.
     sockets: HashMap<u64, u64>,
-    rails: HashSet<(u64, u64)>,
+    rails: HashMap<(u64, Rail), u64>,
     zero_ns: u64,
     first: bool,
 }
@@ -35,7 +34,7 @@ impl<W: Write> Chrome<W> {
         Ok(Self {
             out,
             sockets: HashMap::new(),
-            rails: HashSet::new(),
+            rails: HashMap::new(),
             zero_ns,
             first: true,
         })
@@ -112,19 +111,21 @@ impl<W: Write> Chrome<W> {
     }
 
     fn thread(&mut self, pid: u64, rail: Rail) -> io::Result<u64> {
-        let (tid, name) = match rail {
-            Rail::Blocked(tid) => (2 + u64::from(tid), format!("blocked, thread {tid}")),
-            Rail::Skbs(n) => (
-                SKBS + u64::from(n),
-                "skbs, from admission to ACK".to_owned(),
-            ),
-            Rail::Marks => (MARKS, "limit moves, EAGAIN, losses".to_owned()),
-        };
-        if self.rails.insert((pid, tid)) {
-            self.write(&json!({
-                "ph": "M", "pid": pid, "tid": tid, "name": "thread_name", "args": {"name": name},
-            }))?;
+        if let Some(tid) = self.rails.get(&(pid, rail)) {
+            return Ok(*tid);
         }
+        // Numbers of threads are of the whole trace, and a process's main thread
+        // has that of the process: these come after all of them.
+        let tid = FIRST_RAIL + self.rails.len() as u64;
+        self.rails.insert((pid, rail), tid);
+        let name = match rail {
+            Rail::Blocked(thread) => format!("blocked, thread {thread}"),
+            Rail::Skbs(_) => "skbs, from admission to ACK".to_owned(),
+            Rail::Marks => "limit moves, EAGAIN, losses".to_owned(),
+        };
+        self.write(&json!({
+            "ph": "M", "pid": pid, "tid": tid, "name": "thread_name", "args": {"name": name},
+        }))?;
         Ok(tid)
     }
 

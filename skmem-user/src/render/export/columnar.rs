@@ -6,8 +6,8 @@ use std::{io::Write, sync::Arc};
 use arrow_array::{
     ArrayRef, RecordBatch,
     builder::{
-        BooleanBuilder, Date32Builder, Int32Builder, Int64Builder, ListBuilder, StringBuilder,
-        StructBuilder, TimestampMicrosecondBuilder, UInt64Builder,
+        BooleanBuilder, Date32Builder, Int64Builder, ListBuilder, StringBuilder, StructBuilder,
+        TimestampMicrosecondBuilder, UInt64Builder,
     },
 };
 use arrow_ipc::{
@@ -20,7 +20,7 @@ use parquet::{
     file::properties::WriterProperties,
 };
 
-use super::table::{Column, Kind, OpCell, SumCell, Table, Value};
+use super::table::{Kind, OpCell, SumCell, Table, Value};
 
 /// Rows of a batch.
 const BATCH: usize = 8 << 10;
@@ -38,25 +38,17 @@ pub enum ColumnarError {
     Parquet(#[from] ParquetError),
 }
 
-/// A table's schema, without the columns in `left_out`.
+/// A table's schema.
 #[must_use]
-pub fn schema(table: &Table, left_out: &[&str]) -> SchemaRef {
-    let fields = kept(table, left_out).map(|(_, c)| Field::new(c.name, data_type(c.kind), c.null));
+pub fn schema(table: &Table) -> SchemaRef {
+    let fields = table.columns.iter();
+    let fields = fields.map(|c| Field::new(c.name, data_type(c.kind), c.null));
     Arc::new(Schema::new(fields.collect::<Fields>()))
-}
-
-fn kept<'a>(
-    table: &'a Table,
-    left_out: &'a [&str],
-) -> impl Iterator<Item = (usize, &'a Column)> + 'a {
-    let all = table.columns.iter().enumerate();
-    all.filter(move |(_, c)| !left_out.contains(&c.name))
 }
 
 fn data_type(kind: Kind) -> DataType {
     match kind {
         Kind::Bool => DataType::Boolean,
-        Kind::Int => DataType::Int32,
         Kind::Long => DataType::Int64,
         Kind::Unsigned => DataType::UInt64,
         Kind::Text => DataType::Utf8,
@@ -76,7 +68,7 @@ fn op_fields() -> Fields {
         Field::new("op", DataType::Utf8, false),
         Field::new("cause", DataType::Utf8, true),
         Field::new("tier", DataType::Utf8, true),
-        Field::new("bytes", DataType::Int32, false),
+        Field::new("bytes", DataType::Int64, false),
     ])
 }
 
@@ -93,7 +85,6 @@ fn sum_fields() -> Fields {
 /// would be a bug, which the tests would show.
 enum Builder {
     Bool(BooleanBuilder),
-    Int(Int32Builder),
     Long(Int64Builder),
     Unsigned(UInt64Builder),
     Text(StringBuilder),
@@ -108,7 +99,6 @@ impl Builder {
         let list = |fields| ListBuilder::new(StructBuilder::from_fields(fields, BATCH));
         match kind {
             Kind::Bool => Self::Bool(BooleanBuilder::new()),
-            Kind::Int => Self::Int(Int32Builder::new()),
             Kind::Long => Self::Long(Int64Builder::new()),
             Kind::Unsigned => Self::Unsigned(UInt64Builder::new()),
             Kind::Text => Self::Text(StringBuilder::new()),
@@ -119,18 +109,15 @@ impl Builder {
         }
     }
 
-    fn push(&mut self, value: &Value) {
+    fn push(&mut self, value: &Value<'_>) {
         match (self, value) {
             (Self::Bool(b), Value::Bool(v)) => b.append_value(*v),
             (Self::Bool(b), _) => b.append_null(),
-            (Self::Int(b), Value::Int(v)) => b.append_value(*v),
-            (Self::Int(b), _) => b.append_null(),
             (Self::Long(b), Value::Long(v)) => b.append_value(*v),
             (Self::Long(b), _) => b.append_null(),
             (Self::Unsigned(b), Value::Unsigned(v)) => b.append_value(*v),
             (Self::Unsigned(b), _) => b.append_null(),
             (Self::Text(b), Value::Text(v)) => b.append_value(v),
-            (Self::Text(b), Value::Name(v)) => b.append_value(v),
             (Self::Text(b), _) => b.append_null(),
             (Self::Date(b), Value::Date(v)) => b.append_value(*v),
             (Self::Date(b), _) => b.append_null(),
@@ -146,7 +133,6 @@ impl Builder {
     fn finish(&mut self) -> ArrayRef {
         match self {
             Self::Bool(b) => Arc::new(b.finish()),
-            Self::Int(b) => Arc::new(b.finish()),
             Self::Long(b) => Arc::new(b.finish()),
             Self::Unsigned(b) => Arc::new(b.finish()),
             Self::Text(b) => Arc::new(b.finish()),
@@ -173,7 +159,7 @@ fn push_op(to: &mut StructBuilder, op: &OpCell) {
     text(to, 0, Some(op.op));
     text(to, 1, op.cause);
     text(to, 2, op.tier);
-    if let Some(b) = to.field_builder::<Int32Builder>(3) {
+    if let Some(b) = to.field_builder::<Int64Builder>(3) {
         b.append_value(op.bytes);
     }
 }
@@ -210,25 +196,19 @@ enum Sink<W: Write + Send> {
 /// A file under way.
 pub struct Columnar<W: Write + Send> {
     schema: SchemaRef,
-    columns: Vec<(usize, Builder)>,
+    columns: Vec<Builder>,
     rows: usize,
     sink: Sink<W>,
 }
 
 impl<W: Write + Send> Columnar<W> {
-    /// Starts a file of `table`, without the columns in `left_out`: those that
-    /// its path tells.
+    /// Starts a file of `table`.
     ///
     /// # Errors
     /// Where `out` cannot be written.
-    pub fn new(
-        table: &Table,
-        left_out: &[&str],
-        form: Form,
-        out: W,
-    ) -> Result<Self, ColumnarError> {
-        let schema = schema(table, left_out);
-        let columns = kept(table, left_out).map(|(n, c)| (n, Builder::new(c.kind)));
+    pub fn new(table: &Table, form: Form, out: W) -> Result<Self, ColumnarError> {
+        let schema = schema(table);
+        let columns = table.columns.iter().map(|c| Builder::new(c.kind));
         let sink = match form {
             Form::Parquet => {
                 let properties = WriterProperties::builder()
@@ -253,13 +233,13 @@ impl<W: Write + Send> Columnar<W> {
         })
     }
 
-    /// The next row, in the order of the table's columns, all of them.
+    /// The next row, in the order of the table's columns.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub fn row(&mut self, values: &[Value]) -> Result<(), ColumnarError> {
-        for (n, builder) in &mut self.columns {
-            builder.push(values.get(*n).unwrap_or(&Value::Null));
+    pub fn row(&mut self, values: &[Value<'_>]) -> Result<(), ColumnarError> {
+        for (n, builder) in self.columns.iter_mut().enumerate() {
+            builder.push(values.get(n).unwrap_or(&Value::Null));
         }
         self.rows += 1;
         if self.rows >= BATCH {
@@ -288,7 +268,7 @@ impl<W: Write + Send> Columnar<W> {
             return Ok(());
         }
         self.rows = 0;
-        let arrays = self.columns.iter_mut().map(|(_, b)| b.finish()).collect();
+        let arrays = self.columns.iter_mut().map(Builder::finish).collect();
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)?;
         match &mut self.sink {
             Sink::Parquet(writer) => writer.write(&batch)?,

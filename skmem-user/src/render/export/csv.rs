@@ -8,6 +8,7 @@ use super::table::{Table, Value};
 /// A table under way.
 pub struct Csv<W: Write> {
     out: csv::Writer<W>,
+    cell: String,
 }
 
 impl<W: Write> Csv<W> {
@@ -18,15 +19,23 @@ impl<W: Write> Csv<W> {
     pub fn new(table: &Table, out: W) -> io::Result<Self> {
         let mut out = csv::Writer::from_writer(out);
         out.write_record(table.columns.iter().map(|c| c.name))?;
-        Ok(Self { out })
+        Ok(Self {
+            out,
+            cell: String::new(),
+        })
     }
 
     /// The next row.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub fn row(&mut self, values: &[Value]) -> io::Result<()> {
-        Ok(self.out.write_record(values.iter().map(Value::text))?)
+    pub fn row(&mut self, values: &[Value<'_>]) -> io::Result<()> {
+        for value in values {
+            self.cell.clear();
+            value.write(&mut self.cell);
+            self.out.write_field(&self.cell)?;
+        }
+        Ok(self.out.write_record(None::<&[u8]>)?)
     }
 
     /// The end.

@@ -1,50 +1,45 @@
 //! The table of events: one row for each record of a call.
 
-use skmem_common::record::{Event, FLAG_LOCKLESS, FLAG_TASK, Ident};
+use skmem_common::record::{Event, FLAG_LOCKLESS, FLAG_TASK};
 
 use super::table::{
-    Kind::{Bool, Date, Int, Long, Ops, Text, Time, Unsigned},
+    Column,
+    Kind::{Bool, Date, Long, Ops, Text, Time, Unsigned},
     OpCell, Table, Value, column, optional,
 };
 use crate::{
-    explain::{address, state_name},
+    explain::state_name,
     model::timeline::waits::{Wait, WaitReason},
-    render::ops::{Decoded, decoded, hook_name},
+    render::{
+        ops::{Decoded, decoded, hook_name},
+        who::Named,
+    },
 };
 
 /// The table.
 pub const EVENTS: Table = Table {
     name: "events",
     columns: &[
-        column("host", Text, "the machine's name"),
+        HOST,
         column("date", Date, "day of `time`, UTC"),
-        column(
-            "recording",
-            Text,
-            "the recording: host and start; joins `sockets`",
-        ),
+        RUN,
+        PART,
+        RECORDING,
         column("time", Time, "when the call ended"),
-        column(
-            "time_ns",
-            Long,
-            "likewise, in ns of `CLOCK_MONOTONIC`: exact, within one boot",
-        ),
-        column(
-            "socket",
-            Unsigned,
-            "the socket's number (its cookie, where the kernel has one); joins `sockets`",
-        ),
+        TIME_NS,
+        SOCKET,
         column(
             "event_no",
             Long,
-            "counts the socket's events; a gap is records lost. 0 where `lockless`",
+            "number of the record among all records of the socket: those in `receives` and those that name a thread take numbers, too. 0 where `lockless`",
         ),
+        LOST_BEFORE,
         column(
             "hook",
             Text,
             "the kernel function, or what else the record is of",
         ),
-        column("cpu", Int, "the CPU it ran on"),
+        column("cpu", Long, "the CPU it ran on"),
         column(
             "lockless",
             Bool,
@@ -54,17 +49,17 @@ pub const EVENTS: Table = Table {
         optional("tid", Long, "thread; null in softirq"),
         optional("comm", Text, "the thread's command name"),
         optional("src", Text, "local address"),
-        optional("sport", Int, "local port"),
+        optional("sport", Long, "local port"),
         optional("dst", Text, "remote address"),
-        optional("dport", Int, "remote port"),
+        optional("dport", Long, "remote port"),
         column("state", Text, "state of the connection, as `ss` calls it"),
         optional(
             "wmem_queued_before",
-            Int,
+            Long,
             "`sk_wmem_queued` at the call's entry, bytes; null where `lockless`",
         ),
-        column("wmem_queued", Int, "`sk_wmem_queued` at its end, bytes"),
-        column("sndbuf", Int, "`sk_sndbuf`, the limit, bytes"),
+        column("wmem_queued", Long, "`sk_wmem_queued` at its end, bytes"),
+        column("sndbuf", Long, "`sk_sndbuf`, the limit, bytes"),
         column(
             "excess",
             Long,
@@ -77,18 +72,18 @@ pub const EVENTS: Table = Table {
         ),
         column(
             "forward_alloc",
-            Int,
+            Long,
             "`sk_forward_alloc`, bytes: charged, not used yet",
         ),
         column(
             "wmem_alloc",
-            Int,
+            Long,
             "`sk_wmem_alloc - 1`, bytes: in the qdisc and the NIC",
         ),
         column(
             "in_flight",
             Long,
-            "`snd_nxt - snd_una`, bytes: sent, not acknowledged; likewise",
+            "`snd_nxt - snd_una`, bytes: sent, not acknowledged; 0 where nothing is queued",
         ),
         column("snd_wnd", Long, "the peer's window, bytes"),
         column("write_seq", Long, "`write_seq`, a sequence number"),
@@ -105,12 +100,12 @@ pub const EVENTS: Table = Table {
             Long,
             "truesize of the skb that the call returned or took, bytes",
         ),
-        column("arg", Int, "the call's size argument, bytes"),
-        column("ret", Int, "the call's return value"),
+        column("arg", Long, "the call's size argument, bytes"),
+        column("ret", Long, "the call's return value"),
         optional(
             "slept_ns",
             Long,
-            "the sleep for want of send memory that ended here, ns; it lasted until `time`",
+            "the sleep for want of send memory that ended here, ns, also where it began in an earlier part; it lasted until `time`",
         ),
         optional(
             "wait_reason",
@@ -125,11 +120,43 @@ pub const EVENTS: Table = Table {
     ],
 };
 
+pub(super) const HOST: Column = column("host", Text, "the machine's name");
+pub(super) const RUN: Column = column(
+    "run",
+    Text,
+    "the run of `skmem record`: the same in all of its files",
+);
+pub(super) const PART: Column = column(
+    "part",
+    Long,
+    "which of the run's files, from 1 (`--rotate`, `--flight`)",
+);
+pub(super) const RECORDING: Column = column("recording", Text, "the file: host, start and part");
+pub(super) const TIME_NS: Column = column(
+    "time_ns",
+    Long,
+    "the same in ns of `CLOCK_MONOTONIC`: exact, within one boot",
+);
+pub(super) const SOCKET: Column = column(
+    "socket",
+    Unsigned,
+    "the socket's number (its cookie, where the kernel has one); with `run`, joins the tables",
+);
+pub(super) const LOST_BEFORE: Column = column(
+    "lost_before",
+    Long,
+    "records of the socket that were lost right before this one, by their numbers",
+);
+
 /// Where rows come from.
 #[derive(Debug, Clone)]
 pub struct Origin {
     /// The machine's name.
     pub host: String,
+    /// What all files of a run have in common.
+    pub run: String,
+    /// Which of them this is, from 1.
+    pub part: u32,
     /// The recording's name.
     pub recording: String,
     /// ns since 1970-01-01 UTC at `CLOCK_MONOTONIC` 0.
@@ -151,62 +178,92 @@ impl Origin {
     }
 }
 
-/// An event, and what else is known of it.
+/// A record, and what else is known of it.
 #[derive(Debug, Clone, Copy)]
-pub struct EventRow<'a> {
-    /// The event.
-    pub event: &'a Event,
+pub struct Row<'a, R> {
+    /// The record.
+    pub record: &'a R,
     /// Its socket.
-    pub who: Option<&'a Ident>,
+    pub who: Option<&'a Named>,
     /// The thread's command name.
     pub comm: Option<&'a str>,
-    /// What it says of sleeping.
-    pub wait: Option<Wait>,
+    /// Records of the socket that were lost right before it.
+    pub lost_before: u64,
 }
 
-impl EventRow<'_> {
-    /// The row, in the order of [`EVENTS`].
+/// The ends of its socket: addresses and ports.
+pub(super) fn ends<'a>(who: Option<&'a Named>) -> [Value<'a>; 4] {
+    let Some(who) = who else {
+        return [Value::Null, Value::Null, Value::Null, Value::Null];
+    };
+    [
+        Value::text(&who.src),
+        Value::Long(who.ident.sport.into()),
+        Value::text(&who.dst),
+        Value::Long(who.ident.dport.into()),
+    ]
+}
+
+/// Process, thread and command name; nothing in softirq.
+pub(super) fn task<'a>(task: Option<(u32, u32)>, comm: Option<&'a str>) -> [Value<'a>; 3] {
+    let Some((pid, tid)) = task else {
+        return [Value::Null, Value::Null, Value::Null];
+    };
+    [
+        Value::Long(pid.into()),
+        Value::Long(tid.into()),
+        comm.map_or(Value::Null, Value::text),
+    ]
+}
+
+impl<'a> Row<'a, Event> {
+    /// The row, in the order of [`EVENTS`]; `wait` is what the event says of
+    /// sleeping.
     #[must_use]
-    pub fn values(&self, origin: &Origin) -> Vec<Value> {
-        let (event, view) = (self.event, &self.event.view);
+    pub fn values(&self, origin: &'a Origin, wait: Option<Wait>) -> Vec<Value<'a>> {
+        let (event, view) = (self.record, &self.record.view);
         let lockless = event.header.flags & FLAG_LOCKLESS != 0;
-        let task = event.header.flags & FLAG_TASK != 0;
+        let by_task = event.header.flags & FLAG_TASK != 0;
         let long = |n: u32| Value::Long(n.into());
+        let int = |n: i32| Value::Long(n.into());
         // Before connect() and after a purge, sequence numbers say nothing.
         let queued = |n: u32| long(if view.wmem_queued == 0 { 0 } else { n });
-        let of_task = |value: Value| if task { value } else { Value::Null };
-        let who = |f: &dyn Fn(&Ident) -> Value| self.who.map_or(Value::Null, f);
-        let (slept, reason) = wait(self.wait);
+        let [pid, tid, comm] = task(by_task.then_some((event.pid, event.tid)), self.comm);
+        let [src, sport, dst, dport] = ends(self.who);
+        let (slept, reason) = waited(wait);
         vec![
-            Value::Text(origin.host.clone()),
+            Value::text(&origin.host),
             Value::Date(origin.day(event.time_ns)),
-            Value::Text(origin.recording.clone()),
+            Value::text(&origin.run),
+            Value::Long(origin.part.into()),
+            Value::text(&origin.recording),
             Value::Time(origin.wall_us(event.time_ns)),
             Value::Long(event.time_ns.cast_signed()),
             Value::Unsigned(event.socket),
             long(if lockless { 0 } else { event.event_no }),
-            Value::Name(hook_name(event.header.hook)),
-            Value::Int(event.header.cpu.into()),
+            Value::count(self.lost_before),
+            Value::text(hook_name(event.header.hook)),
+            Value::Long(event.header.cpu.into()),
             Value::Bool(lockless),
-            of_task(long(event.pid)),
-            of_task(long(event.tid)),
-            of_task(self.comm.map_or(Value::Null, |c| Value::Text(c.to_owned()))),
-            who(&|w| Value::Text(address(w.family, w.saddr))),
-            who(&|w| Value::Int(w.sport.into())),
-            who(&|w| Value::Text(address(w.family, w.daddr))),
-            who(&|w| Value::Int(w.dport.into())),
-            Value::Name(state_name(view.state)),
+            pid,
+            tid,
+            comm,
+            src,
+            sport,
+            dst,
+            dport,
+            Value::text(state_name(view.state)),
             if lockless {
                 Value::Null
             } else {
-                Value::Int(event.before.wmem_queued)
+                int(event.before.wmem_queued)
             },
-            Value::Int(view.wmem_queued),
-            Value::Int(view.sndbuf),
+            int(view.wmem_queued),
+            int(view.sndbuf),
             Value::Long(i64::from(view.wmem_queued) - i64::from(view.sndbuf)),
             queued(view.send_q()),
-            Value::Int(view.forward_alloc),
-            Value::Int(view.wmem_alloc),
+            int(view.forward_alloc),
+            int(view.wmem_alloc),
             queued(view.snd_nxt.wrapping_sub(view.snd_una)),
             long(view.snd_wnd),
             long(view.write_seq),
@@ -215,16 +272,16 @@ impl EventRow<'_> {
             long(view.mss),
             long(view.size_goal()),
             long(event.truesize),
-            Value::Int(event.arg),
-            Value::Int(event.ret),
+            int(event.arg),
+            int(event.ret),
             slept.map_or(Value::Null, |ns| Value::Long(ns.cast_signed())),
-            reason.map_or(Value::Null, |r| Value::Name(r.name())),
+            reason.map_or(Value::Null, |r| Value::text(r.name())),
             Value::Ops(decoded(event).map(cell).collect()),
         ]
     }
 }
 
-fn wait(wait: Option<Wait>) -> (Option<u64>, Option<WaitReason>) {
+fn waited(wait: Option<Wait>) -> (Option<u64>, Option<WaitReason>) {
     match wait {
         Some(Wait::Slept(s)) => (Some(s.to_ns.saturating_sub(s.from_ns)), Some(s.reason)),
         Some(Wait::Refused(r)) => (None, Some(r.reason)),
@@ -238,13 +295,13 @@ fn cell(op: Decoded) -> OpCell {
             op: "book",
             cause: Some(cause),
             tier: Some(tier),
-            bytes,
+            bytes: bytes.into(),
         },
         Decoded::Admit { sndbuf } => OpCell {
             op: "admit",
             cause: None,
             tier: None,
-            bytes: sndbuf,
+            bytes: sndbuf.into(),
         },
         Decoded::Limit {
             cause,
@@ -254,13 +311,13 @@ fn cell(op: Decoded) -> OpCell {
             op: "limit",
             cause: Some(cause),
             tier: Some(tier),
-            bytes: sndbuf,
+            bytes: sndbuf.into(),
         },
         Decoded::Unknown { value, .. } => OpCell {
             op: "unknown",
             cause: None,
             tier: None,
-            bytes: value,
+            bytes: value.into(),
         },
     }
 }

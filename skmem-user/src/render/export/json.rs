@@ -1,11 +1,12 @@
-//! A recording as lines of JSON: what it is of, then each event as
+//! A recording as lines of JSON: what it is of, then each record as
 //! `skmem trace --json` prints it, then each socket's verdict as
 //! `skmem explain --json` does.
 
-use serde::Serialize;
-use skmem_common::record::{Event, Ident};
+use std::io::{self, Write};
 
-use crate::{explain::Verdict, render::event_json_line};
+use serde::Serialize;
+
+use crate::explain::Verdict;
 
 /// The first line.
 #[derive(Debug, Serialize)]
@@ -17,6 +18,10 @@ pub struct Head<'a> {
     pub kind_of: &'static str,
     /// The recording's name.
     pub recording: &'a str,
+    /// What all files of a run have in common.
+    pub run: &'a str,
+    /// Which of them this is, from 1.
+    pub part: u32,
     /// The machine's name.
     pub host: &'a str,
     /// `uname -r`.
@@ -36,25 +41,24 @@ struct Tail<'a> {
     verdict: &'a Verdict,
 }
 
-/// The first line. Without a newline.
-#[must_use]
-pub fn head(head: &Head<'_>) -> String {
-    // It holds nothing that JSON cannot.
-    serde_json::to_string(head).unwrap_or_default()
+/// Writes the first line.
+///
+/// # Errors
+/// Where `out` cannot be written.
+pub fn head(mut out: impl Write, head: &Head<'_>) -> io::Result<()> {
+    serde_json::to_writer(&mut out, head)?;
+    out.write_all(b"\n")
 }
 
-/// An event. Without a newline.
-#[must_use]
-pub fn event(event: &Event, who: Option<&Ident>, comm: Option<&str>) -> String {
-    event_json_line(event, who, comm)
-}
-
-/// A socket's verdict. Without a newline.
-#[must_use]
-pub fn socket(verdict: &Verdict) -> String {
+/// Writes a socket's verdict.
+///
+/// # Errors
+/// Where `out` cannot be written.
+pub fn socket(mut out: impl Write, verdict: &Verdict) -> io::Result<()> {
     let tail = Tail {
         kind_of: "socket",
         verdict,
     };
-    serde_json::to_string(&tail).unwrap_or_default()
+    serde_json::to_writer(&mut out, &tail)?;
+    out.write_all(b"\n")
 }

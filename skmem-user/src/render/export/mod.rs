@@ -3,7 +3,7 @@
 //!
 //! * [`table`]: columns, their types and meanings: the source for CSV, Arrow,
 //!   Parquet and the docs
-//! * [`events`], [`sockets`]: the two tables
+//! * [`events`], [`receives`], [`sockets`]: the tables
 //! * [`csv`], [`json`]: as text
 //! * `columnar`: as Arrow and Parquet
 //! * [`spans`]: what Perfetto and Chrome show of a recording
@@ -17,10 +17,11 @@ pub mod events;
 pub mod json;
 pub mod perfetto;
 pub(crate) mod proto;
+pub mod receives;
 pub mod sockets;
 pub mod spans;
 pub mod table;
 
-pub use events::{EventRow, Origin};
-pub use sockets::SocketRow;
+pub use events::{Origin, Row};
+pub use sockets::{Opening, SocketRow};
 pub use table::{Column, Kind, Table, Value};

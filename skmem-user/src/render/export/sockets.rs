@@ -1,14 +1,16 @@
 //! The table of sockets: one row for each socket of a recording.
 
+use skmem_common::account;
+
 use super::{
-    events::Origin,
+    events::{HOST, Origin, PART, RECORDING, RUN, SOCKET},
     table::{
         Kind::{Bool, Date, Long, Sums, Text, Time, Unsigned},
         SumCell, Table, Value, column, optional,
     },
 };
 use crate::{
-    explain::{Verdict, growth},
+    explain::{Verdict, growth, verdict::Receive},
     render::headline,
 };
 
@@ -16,18 +18,17 @@ use crate::{
 pub const SOCKETS: Table = Table {
     name: "sockets",
     columns: &[
-        column("host", Text, "the machine's name"),
+        HOST,
         column("date", Date, "day on which the recording began, UTC"),
+        RUN,
+        PART,
+        RECORDING,
         column(
-            "recording",
-            Text,
-            "the recording: host and start; joins `events`",
+            "ended",
+            Time,
+            "when this account was read: at the end of the part; the last one of a `run` and `socket` holds all others",
         ),
-        column(
-            "socket",
-            Unsigned,
-            "the socket's number (its cookie, where the kernel has one); joins `events`",
-        ),
+        SOCKET,
         column("kernel", Text, "`uname -r`"),
         column(
             "comm",
@@ -96,15 +97,56 @@ pub const SOCKETS: Table = Table {
         column(
             "sleeps",
             Long,
-            "sleeps for want of send memory, in the whole recording",
+            "sleeps for want of send memory, since `first`: earlier parts count as well",
         ),
-        column("refusals", Long, "`EAGAIN`s for want of send memory"),
+        column(
+            "refusals",
+            Long,
+            "`EAGAIN`s for want of send memory, since `first`",
+        ),
         column(
             "blocked_ns",
             Long,
-            "time slept, ns, of all threads together",
+            "time slept since `first`, ns, of all threads together; by the kernel's account, which reads the clock a moment later than the records that `events` is made of",
         ),
         column("longest_blocked_ns", Long, "longest sleep, ns"),
+        column(
+            "sleeps_before",
+            Long,
+            "those of `sleeps` that began before this part",
+        ),
+        column(
+            "refusals_before",
+            Long,
+            "those of `refusals` before this part",
+        ),
+        column(
+            "blocked_ns_before",
+            Long,
+            "the part of `blocked_ns` before this part, ns",
+        ),
+        optional(
+            "rmem_alloc",
+            Long,
+            "`sk_rmem_alloc` at the end, bytes; this and the five below are null without `--rx`",
+        ),
+        optional("rcvbuf", Long, "`sk_rcvbuf` at the end, bytes"),
+        optional("recv_q", Long, "`rcv_nxt - copied_seq` at the end, bytes"),
+        optional(
+            "reads",
+            Long,
+            "times that the application took data, since `first`",
+        ),
+        optional(
+            "longest_unread_ns",
+            Long,
+            "longest time that data waited with no read at all, ns",
+        ),
+        optional(
+            "zero_windows",
+            Long,
+            "times that the window offered to the peer fell to 0, since `first`",
+        ),
         column("unattributed", Long, "bytes that nothing names"),
         column(
             "lost_events",
@@ -116,6 +158,33 @@ pub const SOCKETS: Table = Table {
     ],
 };
 
+/// What of an account an earlier part has, too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Opening {
+    /// Sleeps.
+    pub sleeps: u64,
+    /// `EAGAIN`s.
+    pub refusals: u64,
+    /// Time slept, ns.
+    pub blocked_ns: u64,
+}
+
+impl Opening {
+    /// Of an account that was read at `now_ns`.
+    #[must_use]
+    pub fn of(blocked: &account::Blocked, now_ns: u64) -> Self {
+        let asleep_ns = match blocked.asleep {
+            0 => 0,
+            _ => now_ns.saturating_sub(blocked.since_ns),
+        };
+        Self {
+            sleeps: blocked.waits.saturating_add(blocked.asleep.into()),
+            refusals: blocked.refusals,
+            blocked_ns: blocked.total_ns.saturating_add(asleep_ns),
+        }
+    }
+}
+
 /// A socket and its verdict.
 #[derive(Debug, Clone, Copy)]
 pub struct SocketRow<'a> {
@@ -125,29 +194,37 @@ pub struct SocketRow<'a> {
     pub cgroup: u64,
     /// When the recording began, in ns of `CLOCK_MONOTONIC`.
     pub began_ns: u64,
+    /// When it ended, likewise.
+    pub ended_ns: u64,
+    /// What the socket's account held when the part began.
+    pub opening: Opening,
 }
 
-impl SocketRow<'_> {
+impl<'a> SocketRow<'a> {
     /// The row, in the order of [`SOCKETS`].
     #[must_use]
-    pub fn values(&self, origin: &Origin) -> Vec<Value> {
+    pub fn values(&self, origin: &'a Origin) -> Vec<Value<'a>> {
         let v = self.verdict;
         let s = &v.socket;
         let blocked = v.blocked.as_ref();
-        let count = |n: u64| Value::Long(i64::try_from(n).unwrap_or(i64::MAX));
+        let count = Value::count;
         let ns = |n: Option<u64>| count(n.unwrap_or(0));
+        let received = |f: fn(&Receive) -> Value<'a>| v.receive.as_ref().map_or(Value::Null, f);
         let culprit = if v.over_limit {
             growth(v).into_iter().next()
         } else {
             None
         };
         vec![
-            Value::Text(origin.host.clone()),
+            Value::text(&origin.host),
             Value::Date(origin.day(self.began_ns)),
-            Value::Text(origin.recording.clone()),
+            Value::text(&origin.run),
+            Value::Long(origin.part.into()),
+            Value::text(&origin.recording),
+            Value::Time(origin.wall_us(self.ended_ns)),
             Value::Unsigned(s.id),
-            Value::Text(v.kernel.clone()),
-            Value::Text(s.comm.clone()),
+            Value::text(&v.kernel),
+            Value::text(&s.comm),
             if s.pid == 0 {
                 Value::Null
             } else {
@@ -159,10 +236,10 @@ impl SocketRow<'_> {
                 Value::Unsigned(self.cgroup)
             },
             Value::Long(s.netns.into()),
-            Value::Name(s.family),
-            Value::Text(s.src.clone()),
+            Value::text(s.family),
+            Value::text(&s.src),
             Value::Long(s.sport.into()),
-            Value::Text(s.dst.clone()),
+            Value::text(&s.dst),
             Value::Long(s.dport.into()),
             Value::Time(origin.wall_us(s.seen_ns)),
             Value::Bool(s.older),
@@ -177,7 +254,7 @@ impl SocketRow<'_> {
             Value::Long(v.payload),
             Value::Long(v.forward_alloc),
             Value::Long(v.wmem_alloc),
-            culprit.map_or(Value::Null, |(cause, _)| Value::Name(cause)),
+            culprit.map_or(Value::Null, |(cause, _)| Value::text(cause)),
             culprit.map_or(Value::Null, |(_, bytes)| Value::Long(bytes)),
             Value::Sums(
                 v.causes
@@ -202,15 +279,24 @@ impl SocketRow<'_> {
                     .collect(),
             ),
             count(v.admission.count),
-            blocked.map_or(Value::Null, |b| Value::Name(b.on)),
+            blocked.map_or(Value::Null, |b| Value::text(b.on)),
             ns(blocked.map(|b| b.waits + b.asleep)),
             ns(blocked.map(|b| b.refusals)),
             ns(blocked.map(|b| b.total_ns)),
             ns(blocked.map(|b| b.longest_ns)),
+            count(self.opening.sleeps),
+            count(self.opening.refusals),
+            count(self.opening.blocked_ns),
+            received(|r| Value::Long(r.rmem_alloc)),
+            received(|r| Value::Long(r.rcvbuf)),
+            received(|r| Value::Long(r.recv_q)),
+            received(|r| Value::count(r.reads)),
+            received(|r| Value::count(r.longest_unread_ns)),
+            received(|r| Value::count(r.zero_windows)),
             Value::Long(v.unattributed),
             count(v.lost_events),
             Value::Bool(v.complete),
-            Value::Text(headline::sentence(v)),
+            Value::Text(headline::sentence(v).into()),
         ]
     }
 }

@@ -1,7 +1,8 @@
 //! What a viewer of traces shows of a recording: for each socket its counters,
 //! the times in which senders slept, and the lives of skbs.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
+use skmem_common::{account::Account, record::Receive};
 
 use crate::{
     collect::decode::Record,
@@ -26,17 +27,26 @@ pub enum Counter {
     ForwardAlloc,
     /// `sk_wmem_alloc - 1`
     WmemAlloc,
+    /// `sk_rmem_alloc`
+    RmemAlloc,
+    /// `sk_rcvbuf`
+    Rcvbuf,
+    /// `rcv_nxt - copied_seq`
+    RecvQ,
 }
 
 impl Counter {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::WmemQueued,
         Self::Sndbuf,
         Self::Excess,
         Self::SendQ,
         Self::ForwardAlloc,
         Self::WmemAlloc,
+        Self::RmemAlloc,
+        Self::Rcvbuf,
+        Self::RecvQ,
     ];
 
     /// Its name.
@@ -49,17 +59,9 @@ impl Counter {
             Self::SendQ => "send_q",
             Self::ForwardAlloc => "forward_alloc",
             Self::WmemAlloc => "wmem_alloc",
-        }
-    }
-
-    fn of(self, s: &Sample) -> i64 {
-        match self {
-            Self::WmemQueued => s.wmem_queued.into(),
-            Self::Sndbuf => s.sndbuf.into(),
-            Self::Excess => s.excess(),
-            Self::SendQ => s.send_q.into(),
-            Self::ForwardAlloc => s.forward_alloc.into(),
-            Self::WmemAlloc => s.wmem_alloc.into(),
+            Self::RmemAlloc => "rmem_alloc",
+            Self::Rcvbuf => "rcvbuf",
+            Self::RecvQ => "recv_q",
         }
     }
 }
@@ -126,7 +128,7 @@ pub enum Shown {
 #[derive(Debug, Default)]
 struct One {
     track: Track,
-    last: HashMap<Counter, i64>,
+    last: [Option<i64>; Counter::ALL.len()],
     /// When each rail of skbs is free again.
     free: Vec<u64>,
 }
@@ -146,16 +148,31 @@ impl Spans {
     /// number.
     pub fn feed(&mut self, record: &Record, mut show: impl FnMut(u64, Shown)) {
         let id = survey::id(record);
-        if self.sockets.len() >= MOST && !self.sockets.contains_key(&id) {
+        let Some(one) = self.one(id) else {
             self.omitted += 1;
             return;
+        };
+        let mut track = std::mem::take(&mut one.track);
+        track.feed(record, |mark| one.mark(mark, &mut |shown| show(id, shown)));
+        one.track = track;
+        if let Record::Receive(record) = record {
+            one.receive(record, &mut |shown| show(id, shown));
         }
-        let one = self.sockets.entry(id).or_default();
-        let mut marks = Vec::new();
-        one.track.feed(record, |mark| marks.push(mark));
-        for mark in marks {
-            one.mark(mark, &mut |shown| show(id, shown));
+    }
+
+    /// Takes in an account that lies among the records, with the sleepers that it
+    /// names.
+    pub fn account(&mut self, account: &Account, sleepers: &[(u32, u64)]) {
+        if let Some(one) = self.one(account.ident.id) {
+            one.track.account(account, sleepers);
         }
+    }
+
+    fn one(&mut self, id: u64) -> Option<&mut One> {
+        if self.sockets.len() >= MOST && !self.sockets.contains_key(&id) {
+            return None;
+        }
+        Some(self.sockets.entry(id).or_default())
     }
 
     /// Records of sockets for which there was no room.
@@ -230,13 +247,43 @@ impl One {
     }
 
     fn sample(&mut self, sample: &Sample, show: &mut impl FnMut(Shown)) {
-        for counter in Counter::ALL {
-            let value = counter.of(sample);
-            if self.last.insert(counter, value) != Some(value) {
+        let s = sample;
+        self.counts(
+            s.time_ns,
+            &[
+                (Counter::WmemQueued, s.wmem_queued.into()),
+                (Counter::Sndbuf, s.sndbuf.into()),
+                (Counter::Excess, s.excess()),
+                (Counter::SendQ, s.send_q.into()),
+                (Counter::ForwardAlloc, s.forward_alloc.into()),
+                (Counter::WmemAlloc, s.wmem_alloc.into()),
+            ],
+            show,
+        );
+    }
+
+    fn receive(&mut self, record: &Receive, show: &mut impl FnMut(Shown)) {
+        let view = &record.view;
+        self.counts(
+            record.time_ns,
+            &[
+                (Counter::RmemAlloc, view.rmem_alloc.into()),
+                (Counter::Rcvbuf, view.rcvbuf.into()),
+                (Counter::RecvQ, view.recv_q().into()),
+            ],
+            show,
+        );
+    }
+
+    /// Shows those that have moved.
+    fn counts(&mut self, at_ns: u64, now: &[(Counter, i64)], show: &mut impl FnMut(Shown)) {
+        for (counter, value) in now {
+            let last = &mut self.last[*counter as usize];
+            if last.replace(*value) != Some(*value) {
                 show(Shown::Count {
-                    counter,
-                    at_ns: sample.time_ns,
-                    value,
+                    counter: *counter,
+                    at_ns,
+                    value: *value,
                 });
             }
         }

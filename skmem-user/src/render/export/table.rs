@@ -1,16 +1,15 @@
 //! Columns: names, types, meanings. CSV, Arrow, Parquet and the docs are made
 //! from them.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 /// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `BOOLEAN`
     Bool,
-    /// `INT32`
-    Int,
-    /// `INT64`
+    /// `INT64`: all numbers have its width, for an engine may sum 32 bits in 32
+    /// bits
     Long,
     /// `INT64`, unsigned: only for numbers whose top bit may be set
     Unsigned,
@@ -50,21 +49,17 @@ pub struct Table {
 
 /// What is in a cell.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub enum Value<'a> {
     /// Nothing.
     Null,
     /// [`Kind::Bool`]
     Bool(bool),
-    /// [`Kind::Int`]
-    Int(i32),
     /// [`Kind::Long`]
     Long(i64),
     /// [`Kind::Unsigned`]
     Unsigned(u64),
     /// [`Kind::Text`]
-    Text(String),
-    /// [`Kind::Text`] that is one of few
-    Name(&'static str),
+    Text(Cow<'a, str>),
     /// [`Kind::Date`]: days since 1970-01-01
     Date(i32),
     /// [`Kind::Time`]: microseconds since 1970-01-01 UTC
@@ -85,7 +80,7 @@ pub struct OpCell {
     /// `observed` or `inferred`; None for `admit`.
     pub tier: Option<&'static str>,
     /// `book`: bytes of `wmem_queued`; `admit`, `limit`: `sndbuf`, in bytes.
-    pub bytes: i32,
+    pub bytes: i64,
 }
 
 /// Bytes under one cause.
@@ -127,7 +122,6 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bool => "BOOLEAN",
-            Self::Int => "INT32",
             Self::Long => "INT64",
             Self::Unsigned => "UINT64",
             Self::Text => "STRING",
@@ -158,44 +152,82 @@ impl Table {
     }
 }
 
-impl Value {
-    /// As text: what CSV has. Nothing is an empty cell.
+impl<'a> Value<'a> {
+    /// [`Kind::Text`]
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn text(text: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+
+    /// [`Kind::Long`] of a count.
+    #[must_use]
+    pub fn count(n: u64) -> Self {
+        Self::Long(i64::try_from(n).unwrap_or(i64::MAX))
+    }
+
+    /// Appends it as text: what CSV has. Nothing is an empty cell.
+    pub fn write(&self, out: &mut String) {
+        let mut digits = itoa::Buffer::new();
         match self {
-            Self::Null => String::new(),
-            Self::Bool(b) => b.to_string(),
-            Self::Int(n) => n.to_string(),
-            Self::Long(n) => n.to_string(),
-            Self::Unsigned(n) => n.to_string(),
-            Self::Text(t) => t.clone(),
-            Self::Name(t) => (*t).to_owned(),
-            Self::Date(days) => date(*days),
-            Self::Time(us) => instant(*us),
-            Self::Ops(ops) => {
-                let ops: Vec<String> = ops.iter().map(OpCell::text).collect();
-                ops.join(" ")
-            }
-            Self::Sums(sums) => {
-                let sum = |s: &SumCell| format!("{}:{:+}", s.cause, s.bytes);
-                let sums: Vec<String> = sums.iter().map(sum).collect();
-                sums.join(" ")
-            }
+            Self::Null => {}
+            Self::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
+            Self::Long(n) => out.push_str(digits.format(*n)),
+            Self::Unsigned(n) => out.push_str(digits.format(*n)),
+            Self::Text(t) => out.push_str(t),
+            Self::Date(days) => write_date(*days, out),
+            Self::Time(us) => write_instant(*us, out),
+            Self::Ops(ops) => words(ops, out, OpCell::write),
+            Self::Sums(sums) => words(sums, out, |s, out| {
+                out.push_str(s.cause);
+                out.push(':');
+                signed(s.bytes, out);
+            }),
         }
     }
 }
 
+fn words<T>(list: &[T], out: &mut String, write: impl Fn(&T, &mut String)) {
+    for (n, item) in list.iter().enumerate() {
+        if n > 0 {
+            out.push(' ');
+        }
+        write(item, out);
+    }
+}
+
+fn signed(n: i64, out: &mut String) {
+    if n >= 0 {
+        out.push('+');
+    }
+    out.push_str(itoa::Buffer::new().format(n));
+}
+
 impl OpCell {
-    fn text(&self) -> String {
+    fn write(&self, out: &mut String) {
         let mark = if self.tier == Some("inferred") {
             "~"
         } else {
             ""
         };
+        let mut digits = itoa::Buffer::new();
         match (self.op, self.cause) {
-            ("book", Some(cause)) => format!("{cause}:{mark}{:+}", self.bytes),
-            (op, Some(cause)) => format!("{op}={}({cause}{mark})", self.bytes),
-            (op, None) => format!("{op}<{}", self.bytes),
+            ("book", Some(cause)) => {
+                out.push_str(cause);
+                out.push(':');
+                out.push_str(mark);
+                signed(self.bytes, out);
+            }
+            (op, cause) => {
+                out.push_str(op);
+                out.push(if cause.is_some() { '=' } else { '<' });
+                out.push_str(digits.format(self.bytes));
+                if let Some(cause) = cause {
+                    out.push('(');
+                    out.push_str(cause);
+                    out.push_str(mark);
+                    out.push(')');
+                }
+            }
         }
     }
 }
@@ -203,19 +235,81 @@ impl OpCell {
 /// `2026-11-23`; nothing for a day that is none.
 #[must_use]
 pub fn date(days: i32) -> String {
-    time::OffsetDateTime::from_unix_timestamp(i64::from(days) * 86_400)
-        .map_or_else(|_| String::new(), |t| t.date().to_string())
+    let mut out = String::new();
+    write_date(days, &mut out);
+    out
+}
+
+fn write_date(days: i32, out: &mut String) {
+    let Ok(t) = time::OffsetDateTime::from_unix_timestamp(i64::from(days) * 86_400) else {
+        return;
+    };
+    let (year, month, day) = t.to_calendar_date();
+    if !(0..=9999).contains(&year) {
+        out.push_str(&t.date().to_string());
+        return;
+    }
+    let year = year.unsigned_abs();
+    pair(year / 100, out);
+    pair(year % 100, out);
+    out.push('-');
+    pair(u8::from(month).into(), out);
+    out.push('-');
+    pair(day.into(), out);
 }
 
 /// `2026-11-23T15:00:00.000001Z`; nothing for an instant that is none.
 #[must_use]
 pub fn instant(us: i64) -> String {
-    time::OffsetDateTime::from_unix_timestamp(us.div_euclid(1_000_000)).map_or_else(
-        |_| String::new(),
-        |t| {
-            let us = us.rem_euclid(1_000_000);
-            let (h, m, s) = t.to_hms();
-            format!("{}T{h:02}:{m:02}:{s:02}.{us:06}Z", t.date())
-        },
-    )
+    let mut out = String::new();
+    write_instant(us, &mut out);
+    out
+}
+
+fn write_instant(us: i64, out: &mut String) {
+    const DAY: i64 = 86_400_000_000;
+    let before = out.len();
+    write_date(i32::try_from(us.div_euclid(DAY)).unwrap_or(i32::MAX), out);
+    if out.len() == before {
+        return;
+    }
+    // Less than a day: it fits.
+    let of_day = us.rem_euclid(DAY);
+    let two = |n: i64| u32::try_from(n % 100).unwrap_or_default();
+    let seconds = of_day / 1_000_000;
+    for (sign, n) in [
+        ('T', seconds / 3600),
+        (':', seconds / 60 % 60),
+        (':', seconds % 60),
+        ('.', of_day / 10_000),
+    ] {
+        out.push(sign);
+        pair(two(n), out);
+    }
+    pair(two(of_day / 100), out);
+    pair(two(of_day), out);
+    out.push('Z');
+}
+
+/// Two digits.
+fn pair(n: u32, out: &mut String) {
+    out.push(char::from_digit(n / 10 % 10, 10).unwrap_or('0'));
+    out.push(char::from_digit(n % 10, 10).unwrap_or('0'));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_and_days() {
+        assert_eq!(instant(0), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(instant(-1), "1969-12-31T23:59:59.999999Z");
+        assert_eq!(
+            instant(1_795_478_399_012_345),
+            "2026-11-23T23:59:59.012345Z"
+        );
+        assert_eq!(date(20_780), "2026-11-23");
+        assert_eq!((date(i32::MAX), instant(i64::MAX)), Default::default());
+    }
 }

@@ -1,0 +1,178 @@
+//! The forms that are one stream: traces, lines of JSON, CSV.
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+
+use super::{Export, Format, Options, Which, walk::Told};
+use crate::{
+    model::survey,
+    recording::{Item, Role},
+    render::{
+        self,
+        export::{
+            chrome::Chrome,
+            csv::Csv,
+            events::EVENTS,
+            json,
+            perfetto::Perfetto,
+            receives::RECEIVES,
+            sockets::SOCKETS,
+            spans::{Shown, Spans},
+        },
+    },
+};
+
+impl Export {
+    /// Writes it in the form that was asked for.
+    pub(super) fn form(&self, options: &Options, out: impl Write) -> Result<()> {
+        match options.format {
+            Format::Perfetto => self.perfetto(out),
+            Format::Chrome => self.chrome(out),
+            Format::Json => self.json(out),
+            _ => self.csv(options.table, out),
+        }
+    }
+
+    fn perfetto(&self, out: impl Write) -> Result<()> {
+        let clock = &self.recorded.meta.clock;
+        let trace = Perfetto::new(out, clock.monotonic_ns, clock.wall_ns)?;
+        let mut trace = Failing(trace, Ok(()));
+        self.spans(|id, shown| {
+            let name = || self.group(id);
+            trace.with(|t| t.show(id, &name, &shown));
+        })?;
+        Ok(trace.done()?.finish()?)
+    }
+
+    fn chrome(&self, out: impl Write) -> Result<()> {
+        let trace = Chrome::new(out, self.recorded.span().0)?;
+        let mut trace = Failing(trace, Ok(()));
+        self.spans(|id, shown| {
+            let name = || self.group(id);
+            trace.with(|t| t.show(id, &name, &shown));
+        })?;
+        Ok(trace.done()?.finish()?)
+    }
+
+    fn json(&self, mut out: impl Write) -> Result<()> {
+        let meta = &self.recorded.meta;
+        let head = json::Head {
+            schema: 1,
+            kind_of: "recording",
+            recording: &self.origin.recording,
+            run: &self.origin.run,
+            part: self.origin.part,
+            host: &self.origin.host,
+            kernel: &meta.kernel,
+            monotonic_ns: meta.clock.monotonic_ns,
+            wall_ns: meta.clock.wall_ns,
+        };
+        json::head(&mut out, &head)?;
+        // In one piece: serde writes each sign and each name on its own.
+        let mut line = Vec::new();
+        let verdicts = self.records(|told| {
+            line.clear();
+            match told {
+                Told::Event(row, _) => {
+                    render::write_event_json(&mut line, row.record, row.who, row.comm)?;
+                }
+                Told::Receive(row) => {
+                    render::write_receive_json(&mut line, row.record, row.who, row.comm)?;
+                }
+            }
+            line.push(b'\n');
+            Ok(out.write_all(&line)?)
+        })?;
+        for (verdict, _) in verdicts.list()? {
+            json::socket(&mut out, &verdict)?;
+        }
+        Ok(out.flush()?)
+    }
+
+    fn csv(&self, which: Which, out: impl Write) -> Result<()> {
+        let table = match which {
+            Which::Events => &EVENTS,
+            Which::Receives => &RECEIVES,
+            Which::Sockets => &SOCKETS,
+        };
+        let mut csv = Csv::new(table, out)?;
+        let mut receives = 0_u64;
+        let verdicts = self.records(|told| match (told, which) {
+            (Told::Event(row, wait), Which::Events) => {
+                Ok(csv.row(&row.values(&self.origin, *wait))?)
+            }
+            (Told::Receive(row), Which::Receives) => Ok(csv.row(&row.values(&self.origin))?),
+            (Told::Receive(_), Which::Events) => {
+                receives += 1;
+                Ok(())
+            }
+            _ => Ok(()),
+        })?;
+        if which == Which::Sockets {
+            for (verdict, cgroup) in verdicts.list()? {
+                csv.row(&self.socket_row(&verdict, cgroup))?;
+            }
+        }
+        csv.finish()?;
+        if receives > 0 {
+            eprintln!(
+                "skmem: {receives} records of the receive side are not in this table: --table \
+                 receives writes them"
+            );
+        }
+        Ok(())
+    }
+
+    /// What a socket's tracks are called.
+    fn group(&self, id: u64) -> String {
+        let socket = self.recorded.survey.socket(id);
+        let who = socket.and_then(|s| s.ident.as_ref());
+        who.map_or_else(|| format!("socket {id}"), render::whose)
+    }
+
+    /// What a viewer of traces shows of all sockets.
+    fn spans(&self, mut show: impl FnMut(u64, Shown)) -> Result<()> {
+        let mut spans = Spans::default();
+        self.recorded.again(|item| {
+            match item {
+                Item::Record(record) if self.wanted(survey::id(&record)) => {
+                    spans.feed(&record, &mut show);
+                }
+                Item::Accounts(accounts) if accounts.role == Role::Checkpoint => {
+                    for kept in &accounts.accounts {
+                        if self.wanted(kept.account.ident.id) {
+                            spans.account(&kept.account, &kept.sleepers);
+                        }
+                    }
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+        spans.finish(self.recorded.span().1, show);
+        if spans.omitted() != 0 {
+            eprintln!(
+                "skmem: the recording has more sockets than a trace can show: {} records of \
+                 others are left out (--socket chooses one)",
+                spans.omitted()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Something that is written to until that fails.
+struct Failing<T>(T, io::Result<()>);
+
+impl<T> Failing<T> {
+    fn with(&mut self, write: impl FnOnce(&mut T) -> io::Result<()>) {
+        if self.1.is_ok() {
+            self.1 = write(&mut self.0);
+        }
+    }
+
+    fn done(self) -> io::Result<T> {
+        self.1.map(|()| self.0)
+    }
+}

@@ -1,0 +1,121 @@
+//! The table of receives: one row for each change of a socket's receive side
+//! (`skmem record --rx`).
+
+use skmem_common::record::{FLAG_TASK, Receive};
+
+use super::{
+    events::{HOST, LOST_BEFORE, Origin, PART, RECORDING, RUN, Row, SOCKET, TIME_NS, ends, task},
+    table::{
+        Kind::{Date, Long, Text, Time},
+        Table, Value, column, optional,
+    },
+};
+use crate::{explain::state_name, render::ops::hook_name};
+
+/// The table.
+pub const RECEIVES: Table = Table {
+    name: "receives",
+    columns: &[
+        HOST,
+        column("date", Date, "day of `time`, UTC"),
+        RUN,
+        PART,
+        RECORDING,
+        column("time", Time, "when the call ended"),
+        TIME_NS,
+        SOCKET,
+        column(
+            "event_no",
+            Long,
+            "number of the record among all records of the socket: those in `events` count as well",
+        ),
+        LOST_BEFORE,
+        column(
+            "hook",
+            Text,
+            "`tcp_queue_rcv`: a segment joined the receive queue; `tcp_rcv_space_adjust`: the application has read",
+        ),
+        column("cpu", Long, "the CPU it ran on"),
+        optional("pid", Long, "process; null in softirq"),
+        optional("tid", Long, "thread; null in softirq"),
+        optional("comm", Text, "the thread's command name"),
+        optional("src", Text, "local address"),
+        optional("sport", Long, "local port"),
+        optional("dst", Text, "remote address"),
+        optional("dport", Long, "remote port"),
+        column("state", Text, "state of the connection, as `ss` calls it"),
+        column(
+            "rmem_alloc",
+            Long,
+            "`sk_rmem_alloc`, bytes: truesize of what was received and not read",
+        ),
+        column("rcvbuf", Long, "`sk_rcvbuf`, its limit, bytes"),
+        column("recv_q", Long, "`rcv_nxt - copied_seq`, bytes"),
+        column(
+            "backlog",
+            Long,
+            "`sk_backlog.len`, bytes: truesize of packets that wait for the socket's owner",
+        ),
+        column(
+            "forward_alloc",
+            Long,
+            "`sk_forward_alloc`, bytes: charged, not used yet",
+        ),
+        column(
+            "window",
+            Long,
+            "what is left of the window offered to the peer, bytes",
+        ),
+        column("rcv_nxt", Long, "`rcv_nxt`, a sequence number"),
+        column("copied_seq", Long, "`copied_seq`, a sequence number"),
+        column(
+            "truesize",
+            Long,
+            "truesize of the skb that was queued, bytes; 0 for a read",
+        ),
+    ],
+};
+
+impl<'a> Row<'a, Receive> {
+    /// The row, in the order of [`RECEIVES`].
+    #[must_use]
+    pub fn values(&self, origin: &'a Origin) -> Vec<Value<'a>> {
+        let (record, view) = (self.record, &self.record.view);
+        let by_task = record.header.flags & FLAG_TASK != 0;
+        let long = |n: u32| Value::Long(n.into());
+        let int = |n: i32| Value::Long(n.into());
+        let [pid, tid, comm] = task(by_task.then_some((record.pid, record.tid)), self.comm);
+        let [src, sport, dst, dport] = ends(self.who);
+        vec![
+            Value::text(&origin.host),
+            Value::Date(origin.day(record.time_ns)),
+            Value::text(&origin.run),
+            Value::Long(origin.part.into()),
+            Value::text(&origin.recording),
+            Value::Time(origin.wall_us(record.time_ns)),
+            Value::Long(record.time_ns.cast_signed()),
+            Value::Unsigned(record.socket),
+            long(record.event_no),
+            Value::count(self.lost_before),
+            Value::text(hook_name(record.header.hook)),
+            Value::Long(record.header.cpu.into()),
+            pid,
+            tid,
+            comm,
+            src,
+            sport,
+            dst,
+            dport,
+            Value::text(state_name(u8::try_from(view.state).unwrap_or(0))),
+            int(view.rmem_alloc),
+            int(view.rcvbuf),
+            long(view.recv_q()),
+            int(view.backlog),
+            int(view.forward_alloc),
+            long(view.window),
+            long(view.rcv_nxt),
+            long(view.copied_seq),
+            long(record.truesize),
+        ]
+    }
+}
