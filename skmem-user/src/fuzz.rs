@@ -10,9 +10,9 @@ use crate::{
     diag::inet_diag,
     kernel::btf::KernelBtf,
     model::replay::Replay,
+    quantity::parse_time,
     recording::{self, Recording, block},
     render::{self, Style},
-    workload::options::parse_time,
 };
 
 /// Something that reads bytes.

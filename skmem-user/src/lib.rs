@@ -18,6 +18,7 @@ pub mod fuzz;
 pub mod glossary;
 pub mod kernel;
 pub mod model;
+mod quantity;
 pub mod recording;
 pub mod render;
 pub mod snapshot;

@@ -8,13 +8,15 @@ use skmem_common::filter::{BY_NETNS, BY_PID, Filter};
 
 use super::{
     Skip, Usage, duration,
-    explain::{print_json, print_text},
+    explain::{Length, print_json, print_text},
     filters, interrupted, print, record,
     session::Session,
+    style,
 };
 use crate::{
     diag::{netns, owners::Owners},
     kernel::tracer,
+    render,
     workload::{
         self, Driver, DriverError,
         fix::{Choice, Fix},
@@ -170,7 +172,7 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
     } else if verdicts.is_empty() {
         print("No socket went over its limit; --all explains them.\n")
     } else {
-        print_text(&verdicts)
+        print_text(&verdicts, Length::FULL, "")
     };
     // Of a case that was only killed, sockets could go on to retransmit to nobody for a quarter of an hour.
     if let Some(driver) = driver {
@@ -208,10 +210,13 @@ fn list(json: bool) -> Result<()> {
         text.push('\n');
         return print(&text);
     }
-    for case in workload::list() {
-        print(&format!("{:22} {}\n", case.name, case.summary))?;
-    }
-    print("\nskmem demo NAME --list-fixes lists what can be tried against the excess in it.\n")
+    let style = style();
+    let list = workload::list()
+        .iter()
+        .map(|case| (case.name, case.summary));
+    print(&render::definitions(list, 23, &style))?;
+    let text = "`skmem demo NAME --list-fixes` lists what can be tried against the excess in it.";
+    print(&format!("\n{}\n", render::wrapped(text, style.width)))
 }
 
 fn list_fixes(scenario: &workload::Scenario, json: bool) -> Result<()> {
@@ -226,8 +231,6 @@ fn list_fixes(scenario: &workload::Scenario, json: bool) -> Result<()> {
     if fixes.is_empty() {
         return print(&format!("no fix can be tried on {}\n", scenario.name));
     }
-    for fix in fixes {
-        print(&format!("{:16} {}\n", fix.name(), fix.summary()))?;
-    }
-    Ok(())
+    let list = fixes.iter().map(|fix| (fix.name(), fix.summary()));
+    print(&render::definitions(list, 17, &style()))
 }

@@ -8,7 +8,7 @@ use skmem_common::layout::Records;
 use tokio::process::Child;
 
 use super::{
-    Usage, command, duration, filters::Filters, interrupted, print, session::Session, style,
+    Usage, command, duration, filters::Filters, interrupted, print, screen, session::Session, style,
 };
 use crate::{explain::Verdict, render};
 
@@ -18,6 +18,9 @@ const BLOCKED: Duration = Duration::from_millis(500);
 /// For longer than this, records of each call are not worth their price.
 const LONG: Duration = Duration::from_secs(60);
 
+/// Lines of a screen where there is no terminal.
+const SCREEN: usize = 23;
+
 /// With more sockets than this, an overview comes first.
 const FEW: usize = 3;
 
@@ -26,7 +29,8 @@ const FEW: usize = 3;
 #[command(after_help = "\
 Watches until Ctrl-C, until the time is up, or until CMD ends; then prints, for each matching
 socket that went over its limit, the worst instant: which bytes, put there by which kernel code,
-under which limit, and what to do about it.
+under which limit, and what to do about it. On a terminal one screen is printed, with --full and in
+a pipe everything.
 
 Examples:
   skmem explain -p 4711 --duration 10s        the sockets of a process, for ten seconds
@@ -40,7 +44,7 @@ Exit status: 0, 1 for a failure, 2 for wrong usage; with CMD, that of CMD.")]
 pub struct Options {
     #[command(flatten)]
     filters: Filters,
-    /// Watch for so long, e.g. 10s, 500ms
+    /// Trace for this long, e.g. 500ms, 90s, 5m, 1h, 2d
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
     /// Watch until a sender has been blocked for half a second
@@ -49,16 +53,18 @@ pub struct Options {
     /// Also explain sockets that never went over their limit
     #[arg(short, long)]
     all: bool,
-    /// Keep accounts only, and make no record of each call: the same answer for less; this is what happens
-    /// without a filter, or for longer than a minute
+    /// Keep totals only, no record per call: same verdict, less overhead; the default without a filter, or for
+    /// longer than a minute
     #[arg(long)]
     aggregate: bool,
     /// Make a record of each call, and check that replaying them gives the same account
     #[arg(long, conflicts_with = "aggregate")]
     records: bool,
-    /// Explain the last instant instead of the worst
+    /// Explain the end of the watch, not the worst moment
     #[arg(long)]
     at_end: bool,
+    #[command(flatten)]
+    length: Length,
     /// Print one JSON object a socket
     #[arg(long)]
     json: bool,
@@ -153,15 +159,46 @@ fn report(session: &Session, options: &Options) -> Result<()> {
         eprintln!(
             "skmem: {}",
             match n {
-                0 if options.filters.is_empty() => "no TCP socket sent anything meanwhile".into(),
-                0 => "no socket that matches sent anything meanwhile".to_string(),
+                0 if options.filters.is_empty() =>
+                    "no TCP socket sent anything during the trace".into(),
+                0 => "no matching socket sent anything during the trace".to_string(),
                 1 => "one socket, never over its limit (--all explains it)".to_string(),
                 n => format!("{n} sockets, none over its limit (--all explains them)"),
             }
         );
         return Ok(());
     }
-    print_text(&verdicts)
+    let more = "the same command with --full prints all; `skmem record` keeps a trace, to be explained again";
+    print_text(&verdicts, options.length, more)
+}
+
+/// How much text is printed.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(super) struct Length {
+    /// Print everything: the whole account, why, all advice (the default where stdout is not a terminal)
+    #[arg(long, conflicts_with = "json")]
+    full: bool,
+    /// Print one screen: the answer, the account, the first advice (the default on a terminal)
+    #[arg(long, conflicts_with_all = ["full", "json"])]
+    brief: bool,
+}
+
+impl Length {
+    /// Everything, wherever stdout goes.
+    pub const FULL: Self = Self {
+        full: true,
+        brief: false,
+    };
+
+    /// Lines of one screen; None: everything.
+    #[must_use]
+    pub fn lines(self) -> Option<usize> {
+        match (self.full, self.brief) {
+            (true, _) => None,
+            (false, true) => Some(screen::lines().unwrap_or(SCREEN)),
+            (false, false) => screen::lines(),
+        }
+    }
 }
 
 /// One JSON object a line.
@@ -172,9 +209,13 @@ pub(super) fn print_json(verdicts: &[Verdict]) -> Result<()> {
     Ok(())
 }
 
-/// Explanations one after the other; an overview first where there are many.
-pub(super) fn print_text(verdicts: &[Verdict]) -> Result<()> {
+/// Explanations one after the other, an overview first where there are many; or
+/// one screen, and `more` says how to see the rest.
+pub(super) fn print_text(verdicts: &[Verdict], length: Length, more: &str) -> Result<()> {
     let style = style();
+    if let Some(lines) = length.lines() {
+        return print(&render::brief_of_many(verdicts, &style, lines, more));
+    }
     if verdicts.len() > FEW {
         print(&format!("{}\n", render::overview(verdicts, &style)))?;
     }

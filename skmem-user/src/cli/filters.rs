@@ -21,6 +21,7 @@ use crate::{
         owners::{self, Owners},
     },
     kernel::tracer,
+    quantity,
 };
 
 /// Filters, applied in the kernel; several must all hold.
@@ -39,12 +40,10 @@ pub struct Filters {
     #[arg(long, value_name = "NETNS", help_heading = "Which sockets")]
     pub netns: Option<String>,
     /// Only this local port
-    #[arg(long, value_name = "PORT", help_heading = "Which sockets",
-          value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", value_parser = port, help_heading = "Which sockets")]
     pub sport: Option<u16>,
     /// Only this remote port
-    #[arg(long, value_name = "PORT", help_heading = "Which sockets",
-          value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", value_parser = port, help_heading = "Which sockets")]
     pub dport: Option<u16>,
     /// Only this local address or prefix, e.g. 10.0.0.0/8 or fd00::/8
     #[arg(long, value_name = "ADDR[/LEN]", help_heading = "Which sockets")]
@@ -254,15 +253,12 @@ impl Net {
     }
 }
 
-/// A size such as 4096, 512K or 8M, in bytes.
+/// A ring's size such as 512K or 8M, in bytes.
 ///
 /// # Errors
 /// Where the text is none, or out of range.
 pub fn size(text: &str) -> Result<u32, String> {
-    bytes(text)
-        .filter(|n| (4096..=1 << 30).contains(n))
-        .and_then(|n| u32::try_from(n).ok())
-        .ok_or_else(|| format!("{text:?} is no size from 4K to 1G"))
+    quantity::size(text, 4096..=1 << 30)
 }
 
 /// A file's size such as 512K, 100M or 20G, in bytes.
@@ -270,25 +266,21 @@ pub fn size(text: &str) -> Result<u32, String> {
 /// # Errors
 /// Where the text is none, or out of range.
 pub fn file_size(text: &str) -> Result<u64, String> {
-    bytes(text)
-        .filter(|n| (64 << 10..=1 << 50).contains(n))
-        .ok_or_else(|| format!("{text:?} is no size from 64K on"))
+    quantity::size(text, 64 << 10..=1 << 50)
 }
 
-/// A number of bytes with a unit or without.
-pub(super) fn bytes(text: &str) -> Option<u64> {
-    let (digits, unit) = match text.trim_end_matches(['K', 'k', 'M', 'm', 'G', 'g']) {
-        digits if digits.len() + 1 == text.len() => {
-            let unit = match text.as_bytes()[digits.len()] {
-                b'K' | b'k' => 1u64 << 10,
-                b'M' | b'm' => 1 << 20,
-                _ => 1 << 30,
-            };
-            (digits, unit)
-        }
-        _ => (text, 1),
-    };
-    digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit))
+/// A port's number.
+///
+/// # Errors
+/// Where the text is none.
+pub fn port(text: &str) -> Result<u16, String> {
+    match text.parse::<u64>() {
+        Ok(n) => u16::try_from(n)
+            .ok()
+            .filter(|n| *n != 0)
+            .ok_or_else(|| "ports are 1 to 65535".to_owned()),
+        Err(_) => Err("not a port number (names such as https are not supported)".to_owned()),
+    }
 }
 
 /// A cgroup's id and its depth below the root of the hierarchy.

@@ -1,19 +1,13 @@
 //! The command line: one file per subcommand, each `Options` and `run`.
 
-use std::{
-    io::{IsTerminal, Write},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io::Write, process::ExitCode, time::Duration};
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{
-    render::{Style, tamed},
-    workload,
-};
+use crate::{quantity::parse_time, workload};
+use screen::{style, tell};
 
 mod bench;
 mod causes;
@@ -26,6 +20,7 @@ mod explain;
 mod export;
 mod fields;
 pub(crate) mod filters;
+mod help;
 mod hide;
 mod output;
 mod plot;
@@ -33,6 +28,7 @@ pub(crate) mod record;
 mod recorded;
 mod report;
 mod schema;
+mod screen;
 mod session;
 mod snapshot;
 mod trace;
@@ -42,12 +38,7 @@ mod trace;
 /// `ss -m` shows that a socket's queue went past SO_SNDBUF; skmem says which
 /// bytes, put there by which kernel code, under which limit, and what to do.
 #[derive(Debug, Parser)]
-#[command(
-    name = "skmem",
-    version,
-    arg_required_else_help = true,
-    max_term_width = 100
-)]
+#[command(name = "skmem", version, arg_required_else_help = true)]
 #[command(after_help = "\
 Examples:
   skmem demo                           see a socket go past its limit, explained
@@ -63,7 +54,7 @@ Examples:
 
 Needs root, or CAP_BPF and CAP_PERFMON, and a kernel from 5.10 on with BTF.")]
 struct Cli {
-    /// Say more on stderr: what is attached where
+    /// Print the attached programs and their functions to stderr
     #[arg(short, long, global = true)]
     verbose: bool,
     #[command(subcommand)]
@@ -129,7 +120,7 @@ struct Skip(String);
 /// command that was traced.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parse();
     if let Command::Workload(w) = &cli.command {
         return workload::run(&w.name, &w.options);
     }
@@ -156,6 +147,14 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The command line; a wrong one ends skmem, as does a call for help, which
+/// fits the terminal.
+fn parse() -> Cli {
+    let command = help::fit(Cli::command(), style().width);
+    Cli::from_arg_matches(&command.get_matches())
+        .unwrap_or_else(|e| e.format(&mut Cli::command()).exit())
+}
+
 async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Explain(options) => explain::run(*options, cli.verbose).await,
@@ -177,21 +176,6 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     }
 }
 
-/// How to write to stdout: colour on a terminal only, and not against
-/// `NO_COLOR`.
-fn style() -> Style {
-    let terminal = std::io::stdout().is_terminal();
-    let columns = std::env::var("COLUMNS")
-        .ok()
-        .and_then(|c| c.parse().ok())
-        .filter(|c| (60..=200).contains(c));
-    Style {
-        colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
-        width: columns.unwrap_or(Style::PLAIN.width),
-        ..Style::PLAIN
-    }
-}
-
 /// Writes to stdout; a reader that has gone away is an error like any other.
 fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
@@ -200,16 +184,11 @@ fn print(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Writes to stderr what names files or processes, which may be called anything.
-fn tell(text: &str) {
-    eprintln!("skmem: {}", tamed(text));
-}
-
 /// A time that is not zero.
 fn duration(text: &str) -> Result<Duration, String> {
-    let time = workload::options::parse_time(text).map_err(|e| e.to_string())?;
+    let time = parse_time(text).map_err(|e| e.to_string())?;
     if time.is_zero() {
-        return Err("a time of zero watches nothing".into());
+        return Err("must be longer than 0".into());
     }
     Ok(time)
 }

@@ -15,14 +15,14 @@ use super::{
     output::{Access, Output, Target},
     print,
     recorded::Recorded,
-    style,
+    screen, style,
 };
 use crate::{
     explain::numbers::grouped,
     model::{survey, timeline::Timeline},
+    quantity::parse_time,
     recording::Item,
     render::plot::{self, Figure},
-    workload,
 };
 
 /// Columns and samples of a page: one column a pixel.
@@ -32,8 +32,8 @@ const ZOOM: (usize, usize) = (2000, 20_000);
 /// Of a terminal, twice as many as it may have columns.
 const TERMINAL: (usize, usize) = (400, 2000);
 
-/// Lines of a terminal that does not say how many it has.
-const LINES: u16 = 24;
+/// Lines where there is no terminal.
+const LINES: usize = 23;
 
 /// Draw a recorded socket over time: in the terminal, as SVG, PNG or HTML
 #[derive(Debug, Args)]
@@ -132,7 +132,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     };
     let drawn = match form {
         Form::Text if target.is_stdout() => {
-            print(&plot::text(&figure, &screen(), lines()))?;
+            print(&plot::text(&figure, &style(), lines()))?;
             return Ok(ExitCode::SUCCESS);
         }
         Form::Text => plot::text(&figure, &crate::render::Style::PLAIN, 40).into_bytes(),
@@ -259,32 +259,14 @@ fn began(wall_ns: u64) -> String {
     )
 }
 
-/// How to write to the terminal: all of its columns.
-fn screen() -> crate::render::Style {
-    let mut style = style();
-    if let Some(size) = terminal() {
-        style.width = usize::from(size.ws_col).clamp(60, 240);
-    } else if std::env::var_os("COLUMNS").is_none() {
-        style.width = 80;
-    }
-    style
-}
-
-/// Its lines, less one for the prompt.
+/// Lines of the terminal, or of a page.
 fn lines() -> usize {
-    let lines = std::env::var("LINES").ok().and_then(|l| l.parse().ok());
-    let size = terminal().map(|size| size.ws_row);
-    usize::from(size.or(lines).unwrap_or(LINES).clamp(16, 60)) - 1
-}
-
-fn terminal() -> Option<rustix::termios::Winsize> {
-    rustix::termios::tcgetwinsize(rustix::stdio::stdout())
-        .ok()
-        .filter(|size| size.ws_col != 0 && size.ws_row != 0)
+    let lines = screen::lines().unwrap_or(LINES);
+    lines.clamp(15, 59)
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    workload::options::parse_time(text).map_err(|e| e.to_string())
+    parse_time(text).map_err(|e| e.to_string())
 }
 
 #[cfg(all(test, feature = "outside-tests"))]

@@ -214,6 +214,7 @@ impl Recorded {
         let totals = self.end.as_ref().map_or_else(
             || Totals {
                 now_ns: self.span().1,
+                wall_ns: self.meta.clock.wall_ns(self.span().1),
                 ..Totals::default()
             },
             |end| end.totals.clone(),

@@ -7,14 +7,14 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Usage,
-    explain::{print_json, print_text},
+    explain::{Length, print_json, print_text},
     print, style, tell,
 };
 use crate::{
     explain::{Source, Verdict},
+    quantity::parse_time,
     recording::{Item, Outcome, Player, Recording, RecordingError, Totals, outcome},
-    render::{self, Listed},
-    workload::options::parse_time,
+    render::{self, Listed, tamed},
 };
 
 mod about;
@@ -24,7 +24,8 @@ mod about;
 #[command(after_help = "\
 The answer is that of `skmem explain` at the end of the recording: it is made from the accounts that
 the kernel kept, which lie in the recording's last block. A recording without that block (skmem was
-killed, the disk was full) is replayed from its records; the answer says so.
+killed, the disk was full) is replayed from its records; the answer says so. On a terminal one
+screen is printed, with --full and in a pipe everything.
 
 Examples:
   skmem report run.skm
@@ -41,7 +42,7 @@ pub struct Options {
     /// Also explain sockets that never went over their limit
     #[arg(short, long)]
     all: bool,
-    /// Explain the last instant instead of the worst
+    /// Explain the end of the recording, not the worst moment
     #[arg(long)]
     at_end: bool,
     /// List the sockets, a line each, instead
@@ -67,6 +68,8 @@ pub struct Options {
         conflicts_with = "at_end"
     )]
     at: Option<At>,
+    #[command(flatten)]
+    length: Length,
     /// Print one JSON object a socket
     #[arg(long)]
     json: bool,
@@ -156,7 +159,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             Some(at) => replayed(open().map_err(context)?, &outcome, id, at)?,
             None => of_socket(verdicts(true), id)?,
         };
-        show(&[verdict], options.json)?;
+        show(&[verdict], options)?;
     } else if options.sockets {
         list(&verdicts(true), options)?;
     } else {
@@ -164,17 +167,23 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         if verdicts.is_empty() && !options.json {
             eprintln!("skmem: {}", none(&outcome.end.totals));
         }
-        show(&verdicts, options.json)?;
+        show(&verdicts, options)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(verdicts: &[Verdict], json: bool) -> Result<()> {
-    if json {
-        print_json(verdicts)
-    } else {
-        print_text(verdicts)
+fn show(verdicts: &[Verdict], options: &Options) -> Result<()> {
+    if options.json {
+        return print_json(verdicts);
     }
+    let name = options.file.display();
+    let mut more = format!("`skmem report {name} --full` prints all");
+    if verdicts.len() > 1 {
+        more.push_str(&format!(
+            ", `skmem report {name} --sockets` lists the sockets"
+        ));
+    }
+    print_text(verdicts, options.length, &tamed(&more))
 }
 
 fn none(totals: &Totals) -> String {
@@ -243,6 +252,7 @@ fn replayed<R: std::io::Read>(
     };
     let totals = Totals {
         now_ns: until,
+        wall_ns: meta.clock.wall_ns(until),
         ..outcome.end.totals.clone()
     };
     Ok(totals.verdict(&kept, &meta.kernel, true, source))

@@ -3,38 +3,102 @@
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use skmem_common::layout::Records;
 
-use super::{Usage, duration, filters::Filters, interrupted, session::Session};
-use crate::kernel::{counters::Totals, rights::Rights};
+use super::{
+    Usage, duration,
+    filters::Filters,
+    interrupted, screen,
+    session::{Session, wall_ns},
+    style,
+};
+use crate::{
+    kernel::{counters::Totals, rights::Rights, system},
+    render::{Column, EventLines, Times},
+};
 
 mod printer;
 
-use printer::Printer;
+use printer::{Printer, Told};
 
 /// Print each event of matching sockets, a line each
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A line is one call of a hooked kernel function: w is sk_wmem_queued before and after, S sk_sndbuf,
-f sk_forward_alloc; the last column names each byte that was booked. A call that changed nothing
-makes no event. Counts of events seen and lost go to stderr at the end.
+A line is one call of a hooked kernel function. The last column names the bytes that were booked to
+sk_wmem_queued since the socket's last line; the arrow in wmem_queued is their sum. A call that
+changed nothing makes no event. Counts of events seen and lost go to stderr at the end.
+
+On a terminal a line has as many columns as there is room for, numbers are grouped, and what does
+not fit is cut. In a pipe nothing is cut and numbers are plain, for grep and awk.
+
+Columns (--columns), with their letters in ss -m: time, cpu, task, socket, ports, hook, wmem_queued
+(w), sndbuf (tb), fwd (f), wmem_alloc (t), send_q, snd_wnd, what.
 
 Examples:
   skmem trace -p 4711 --count 100
-  skmem trace --dport 443 --duration 5s --json | jq -c 'select(.hook == \"tcp_ack\")'")]
+  skmem trace -p 4711 --time wall --columns time,hook,w,send_q,what
+  skmem trace --dport 443 --duration 5s --json | jq -c 'select(.hook == \"tcp_ack\")'
+
+Exit status: 0, 1 for a failure, 2 for wrong usage.")]
 pub struct Options {
     #[command(flatten)]
     filters: Filters,
-    /// Trace for so long, e.g. 10s, 500ms
+    /// Trace for this long, e.g. 500ms, 90s, 5m, 1h, 2d
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
-    /// End after so many events
+    /// Exit after N events
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
+    /// Count times from the first event, show the wall clock (UTC), or the time since the line before
+    #[arg(
+        long,
+        value_name = "TIMES",
+        default_value = "relative",
+        conflicts_with = "json"
+    )]
+    time: Time,
+    /// Show these columns, in this order
+    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',', value_parser = column, conflicts_with = "json")]
+    columns: Vec<Column>,
     /// Print a JSON object a line
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Time {
+    Wall,
+    Relative,
+    Delta,
+}
+
+fn column(name: &str) -> Result<Column, String> {
+    Column::named(name).ok_or_else(|| {
+        let names: Vec<_> = Column::NAMES.iter().map(|(name, _)| *name).collect();
+        format!("no such column; there are {}", names.join(", "))
+    })
+}
+
+impl Options {
+    /// How lines look.
+    fn form(&self) -> EventLines {
+        let times = match self.time {
+            Time::Wall => Times::Wall,
+            Time::Relative => Times::Relative,
+            Time::Delta => Times::Delta,
+        };
+        let style = style();
+        let form = match screen::lines() {
+            Some(_) => EventLines::of_terminal(&style, times),
+            None => EventLines::plain(&style).with_times(times),
+        };
+        let form = match &self.columns[..] {
+            [] => form,
+            columns => form.with_columns(columns),
+        };
+        form.with_clock(system::monotonic_ns(), wall_ns())
+    }
 }
 
 /// Runs it.
@@ -52,7 +116,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     // Names of sockets that are gone are forgotten.
     session.keep_closed();
     let most = options.count.unwrap_or(u64::MAX);
-    let mut printer = Printer::start(options.json, most)?;
+    let mut printer = Printer::start(options.json, most, options.form())?;
     let end = async {
         match options.duration {
             Some(time) => tokio::time::sleep(time).await,
@@ -87,16 +151,19 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     printer.hand_on().await;
     let (printed, written) = printer.finish()?;
     result?;
-    tell(&session, printed, &session.totals()?);
+    tell(&session, &printed, &session.totals()?);
     written?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// What was seen and what was lost, on stderr.
-fn tell(session: &Session, printed: u64, totals: &Totals) {
+fn tell(session: &Session, printed: &Told, totals: &Totals) {
+    if let Some(began) = &printed.began {
+        eprintln!("skmem: the first event was at {began}");
+    }
     eprintln!(
-        "skmem: {} events printed; {} records seen, {} lost, {} program runs skipped",
-        printed,
+        "skmem: {} events printed; {} records seen, {} lost, {} BPF program runs missed",
+        printed.lines,
         session.seen(),
         totals.all_lost(),
         session.skipped_runs()

@@ -13,8 +13,8 @@ use super::{
     Setting, advice, checks,
     fields::{Asked, At, Queue, moves},
     verdict::{
-        Admission, Blocked, CauseSum, CauseTotal, LimitChange, Memory, PeerWindow, Receive, SCHEMA,
-        SelfCheck, Socket, Verdict,
+        Admission, Blocked, CauseSum, CauseTotal, Clock, LimitChange, Memory, PeerWindow, Receive,
+        SCHEMA, SelfCheck, Socket, Verdict,
     },
 };
 
@@ -29,9 +29,14 @@ pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
     let mut verdict = Verdict {
         schema: SCHEMA,
         kernel: setting.kernel.to_owned(),
-        socket: socket(&account.ident, at.view.state),
+        socket: socket(&account.ident, at.view.state, setting),
         instant: at.instant,
         at_ns: at.ns,
+        at_wall_ns: setting.wall_at(at.ns),
+        clock: setting.wall_at(setting.now_ns).map(|wall_ns| Clock {
+            monotonic_ns: setting.now_ns,
+            wall_ns,
+        }),
         over_limit: account.ledger.worst_ns != 0,
         worst_excess: i64::from(account.ledger.worst_excess),
         so_sndbuf: asked.as_ref().map(|a| a.value),
@@ -107,7 +112,7 @@ pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
     verdict
 }
 
-fn socket(ident: &Ident, state: u8) -> Socket {
+fn socket(ident: &Ident, state: u8, setting: &Setting<'_>) -> Socket {
     let comm = ident.comm.split(|b| *b == 0).next().unwrap_or_default();
     Socket {
         cookie: (ident.flags & IDENT_COOKIE != 0).then_some(ident.id),
@@ -126,6 +131,7 @@ fn socket(ident: &Ident, state: u8) -> Socket {
         netns: ident.netns,
         state: state_name(state),
         seen_ns: ident.seen_ns,
+        seen_wall_ns: setting.wall_at(ident.seen_ns),
         older: ident.flags & IDENT_OLDER != 0,
         closed: ident.flags & IDENT_CLOSED != 0,
     }

@@ -42,6 +42,8 @@ pub struct Setting<'a> {
     pub kernel: &'a str,
     /// `CLOCK_MONOTONIC` when the account was read, in ns.
     pub now_ns: u64,
+    /// `CLOCK_REALTIME` then, in ns since 1970-01-01 UTC; 0: not known.
+    pub wall_ns: u64,
     /// Speak of the last instant instead of the worst.
     pub at_end: bool,
     /// Program runs that the kernel skipped (`recursion_misses`).
@@ -68,6 +70,15 @@ pub enum Source<'a> {
         /// What of the socket's history is missing for that, in a sentence.
         missing: Option<&'a str>,
     },
+}
+
+impl Setting<'_> {
+    /// The wall clock at an instant of `CLOCK_MONOTONIC`, in ns since
+    /// 1970-01-01 UTC; None where it is not known.
+    fn wall_at(&self, ns: u64) -> Option<u64> {
+        let then = self.wall_ns.wrapping_add(ns).wrapping_sub(self.now_ns);
+        (self.wall_ns != 0).then_some(then)
+    }
 }
 
 impl Verdict {

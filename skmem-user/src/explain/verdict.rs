@@ -23,6 +23,11 @@ pub struct Verdict {
     pub instant: Instant,
     /// When that was, in ns of `CLOCK_MONOTONIC`.
     pub at_ns: u64,
+    /// The same in ns since 1970-01-01 UTC; None where it is not known.
+    pub at_wall_ns: Option<u64>,
+    /// When the account was read, on both clocks: their difference turns every
+    /// other time into one of the wall clock. None where it is not known.
+    pub clock: Option<Clock>,
     /// Whether the socket was ever over its limit.
     pub over_limit: bool,
     /// The worst `wmem_queued - sndbuf` seen, in bytes; 0: never over.
@@ -124,6 +129,15 @@ pub enum Instant {
     Last,
 }
 
+/// The same instant on both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Clock {
+    /// ns of `CLOCK_MONOTONIC`.
+    pub monotonic_ns: u64,
+    /// ns of `CLOCK_REALTIME`, since 1970-01-01 UTC.
+    pub wall_ns: u64,
+}
+
 /// Whose socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Socket {
@@ -151,6 +165,8 @@ pub struct Socket {
     pub state: &'static str,
     /// When skmem first saw it, in ns of `CLOCK_MONOTONIC`.
     pub seen_ns: u64,
+    /// The same in ns since 1970-01-01 UTC; None where it is not known.
+    pub seen_wall_ns: Option<u64>,
     /// It was in use before.
     pub older: bool,
     /// The kernel has destroyed it.

@@ -46,6 +46,7 @@ impl Totals {
             &Setting {
                 kernel,
                 now_ns: self.now_ns,
+                wall_ns: self.wall_ns,
                 at_end,
                 skipped_runs: self.skipped_runs,
                 wmem_max: self.wmem_max,

@@ -9,12 +9,12 @@ use super::{
 use crate::explain::{Verdict, numbers::grouped, texts};
 
 /// A line of the table.
-struct Row {
-    name: &'static str,
-    bytes: i64,
+pub(super) struct Row {
+    pub name: &'static str,
+    pub bytes: i64,
     count: Option<u64>,
     after_ns: Option<u64>,
-    remark: String,
+    pub remark: String,
 }
 
 pub(super) fn write(out: &mut String, verdict: &Verdict, style: &Style) {
@@ -38,7 +38,7 @@ pub(super) fn write(out: &mut String, verdict: &Verdict, style: &Style) {
     let heading = format!("{heading}, since {since}");
     title(out, &heading, style);
     let rows = rows(verdict);
-    let widths = Widths::of(&rows, verdict);
+    let widths = Widths::of(&rows, verdict, style);
     let head = widths.line("", "bytes", "count", "first at");
     hang(
         out,
@@ -90,7 +90,9 @@ fn order(out: &mut String, verdict: &Verdict, style: &Style) {
     hang(out, "  ", 2, &text, Some(Role::Aside), style);
 }
 
-fn rows(verdict: &Verdict) -> Vec<Row> {
+/// The table's lines, in the order of their first times; the first is the room
+/// there was.
+pub(super) fn rows(verdict: &Verdict) -> Vec<Row> {
     let admission = &verdict.admission;
     let after = |ns: u64| Some(ns.saturating_sub(admission.at_ns));
     let at = if admission.count == 0 {
@@ -167,7 +169,7 @@ fn remark(cause: &str, inferred: i64, all: i64) -> String {
 }
 
 /// What the sum line says of its own worth.
-fn proof(verdict: &Verdict) -> (Option<Role>, String) {
+pub(super) fn proof(verdict: &Verdict) -> (Option<Role>, String) {
     let check = &verdict.self_check;
     let closes = if check.excess_closes {
         ""
@@ -220,12 +222,12 @@ struct Widths {
 }
 
 impl Widths {
-    fn of(rows: &[Row], verdict: &Verdict) -> Self {
+    fn of(rows: &[Row], verdict: &Verdict, style: &Style) -> Self {
         let widest = |text: &dyn Fn(&Row) -> String, least: usize| {
             let all = rows.iter().map(|r| text(r).chars().count());
             all.max().unwrap_or(0).max(least)
         };
-        Self {
+        let mut widths = Self {
             name: widest(&|r| r.name.to_owned(), "= wmem_queued - sk_sndbuf".len()),
             bytes: widest(&|r| change(r.bytes), change(verdict.excess).len().max(5)),
             count: widest(
@@ -236,13 +238,23 @@ impl Widths {
                 &|r| r.after_ns.map_or(String::new(), moment),
                 "first at".len(),
             ),
+        };
+        // A narrow terminal has no room for when.
+        let wide = 2 + widths.name + 2 + widths.bytes + 2 + widths.count + 2 + widths.after;
+        if wide + 12 > style.width {
+            widths.after = 0;
         }
+        widths
     }
 
     fn line(&self, name: &str, bytes: &str, count: &str, after: &str) -> String {
-        format!(
-            "  {name:<0$}  {bytes:>1$}  {count:>2$}  {after:>3$}  ",
-            self.name, self.bytes, self.count, self.after
-        )
+        let line = format!(
+            "  {name:<0$}  {bytes:>1$}  {count:>2$}  ",
+            self.name, self.bytes, self.count
+        );
+        match self.after {
+            0 => line,
+            width => format!("{line}{after:>width$}  "),
+        }
     }
 }

@@ -74,11 +74,16 @@ pub(super) fn table(out: &mut String, rows: &[Row], heads: [&str; 2], style: &St
     let name = width(&|r| r.name.len(), 0);
     let one = width(&|r| r.cells[0].chars().count(), heads[0].len());
     let two = width(&|r| r.cells[1].chars().count(), heads[1].len());
+    let changed = width(&|r| r.change.chars().count(), "change".len());
+    // On a narrow terminal numbers stand below their names.
+    let below = 2 + name + 2 + one + 2 + two + 2 + changed > style.width;
     let line = |label: &str, cells: [&str; 2], change: &str| {
-        let line = format!(
-            "  {label:<name$}  {:>one$}  {:>two$}  {change}",
-            cells[0], cells[1]
-        );
+        let numbers = format!("  {:>one$}  {:>two$}  {change}", cells[0], cells[1]);
+        let line = match (below, label) {
+            (false, label) => format!("  {label:<name$}{numbers}"),
+            (true, "") => format!("    {numbers}"),
+            (true, label) => format!("  {label}\n    {numbers}"),
+        };
         line.trim_end().to_owned() + "\n"
     };
     out.push_str(&style.paint(Role::Aside, line("", heads, "change").trim_end()));

@@ -1,5 +1,7 @@
 //! Instants of the wall clock.
 
+use std::fmt::Write as _;
+
 /// `2026-11-23 16:07:50.395 UTC`, of ns since 1970.
 #[must_use]
 pub fn utc(ns: u64) -> String {
@@ -13,6 +15,19 @@ pub fn utc(ns: u64) -> String {
         second % 60,
         ns / 1_000_000 % 1000
     )
+}
+
+/// Appends the time of day, `16:07:50.395123`, UTC, of ns since 1970.
+pub(super) fn clock(out: &mut String, ns: u64) {
+    let second = ns / 1_000_000_000 % 86_400;
+    let _ = write!(
+        out,
+        "{:02}:{:02}:{:02}.{:06}",
+        second / 3600,
+        second / 60 % 60,
+        second % 60,
+        ns / 1_000 % 1_000_000
+    );
 }
 
 /// Year, month and day of a number of days since 1970-01-01. Years begin in

@@ -14,8 +14,8 @@ pub fn doctor(findings: &[Finding], place: &str, style: &Style) -> String {
     let mut out = String::new();
     let answer = match overall(findings) {
         State::Good => format!("skmem can trace everything {place}."),
-        State::Reduced => format!("skmem can trace {place}; what is lost is said below."),
-        State::Impossible => format!("skmem cannot trace {place}; why is said below."),
+        State::Reduced => format!("skmem can trace {place}; what is missing is listed below."),
+        State::Impossible => format!("skmem cannot trace {place}; reasons below."),
     };
     hang(&mut out, "", 0, &answer, Some(Role::Title), style);
     out.push('\n');
@@ -32,10 +32,16 @@ pub fn doctor(findings: &[Finding], place: &str, style: &Style) -> String {
                 State::Reduced => "~",
                 State::Impossible => "!",
             };
-            let head = format!("{mark} {:<width$}", finding.what, width = column - 2);
+            let mut head = format!("{mark} {:<width$}", finding.what, width = column - 2);
+            let below = " ".repeat(column);
+            // A name that leaves no gap has a line of its own.
+            if finding.what.chars().count() + 4 > column {
+                out.push_str(&head);
+                out.push('\n');
+                head.clone_from(&below);
+            }
             let role = (state == State::Impossible).then_some(Role::Alarm);
             hang(&mut out, &head, column, &tamed(&finding.found), role, style);
-            let below = " ".repeat(column);
             if let Some(consequence) = &finding.consequence {
                 hang(&mut out, &below, column, consequence, None, style);
             }

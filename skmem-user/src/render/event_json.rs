@@ -19,6 +19,8 @@ struct Line<'a> {
     #[serde(rename = "type")]
     kind_of: &'static str,
     time_ns: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wall_ns: Option<u64>,
     cpu: u16,
     hook: &'static str,
     flags: Vec<&'static str>,
@@ -77,7 +79,7 @@ struct Before {
 #[must_use]
 pub fn event_json(event: &Event, who: Option<&Ident>, comm: Option<&str>) -> Value {
     let who = who.map(Named::of);
-    serde_json::to_value(line(event, who.as_ref(), comm)).unwrap_or(Value::Null)
+    serde_json::to_value(line(event, who.as_ref(), comm, None)).unwrap_or(Value::Null)
 }
 
 /// The same as a line of text, fields in the order of `docs/json.md`. Without a
@@ -85,10 +87,12 @@ pub fn event_json(event: &Event, who: Option<&Ident>, comm: Option<&str>) -> Val
 #[must_use]
 pub fn event_json_line(event: &Event, who: Option<&Ident>, comm: Option<&str>) -> String {
     let who = who.map(Named::of);
-    serde_json::to_string(&line(event, who.as_ref(), comm)).unwrap_or_default()
+    serde_json::to_string(&line(event, who.as_ref(), comm, None)).unwrap_or_default()
 }
 
 /// Writes that line, of a socket that has its text already: for streams.
+/// `wall_ns` is the event's time in ns since 1970-01-01 UTC, where the line is
+/// to have that, too.
 ///
 /// # Errors
 /// Where `out` cannot be written.
@@ -97,11 +101,17 @@ pub fn write_event_json(
     event: &Event,
     who: Option<&Named>,
     comm: Option<&str>,
+    wall_ns: Option<u64>,
 ) -> io::Result<()> {
-    serde_json::to_writer(out, &line(event, who, comm)).map_err(io::Error::from)
+    serde_json::to_writer(out, &line(event, who, comm, wall_ns)).map_err(io::Error::from)
 }
 
-fn line<'a>(event: &Event, who: Option<&'a Named>, comm: Option<&'a str>) -> Line<'a> {
+fn line<'a>(
+    event: &Event,
+    who: Option<&'a Named>,
+    comm: Option<&'a str>,
+    wall_ns: Option<u64>,
+) -> Line<'a> {
     let view = &event.view;
     let task = event.header.flags & FLAG_TASK != 0;
     let first = who.filter(|w| task && w.ident.pid == event.pid);
@@ -110,6 +120,7 @@ fn line<'a>(event: &Event, who: Option<&'a Named>, comm: Option<&'a str>) -> Lin
         schema: 1,
         kind_of: "event",
         time_ns: event.time_ns,
+        wall_ns,
         cpu: event.header.cpu,
         hook: hook_name(event.header.hook),
         flags: flags(event.header.flags),

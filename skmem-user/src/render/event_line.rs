@@ -1,39 +1,22 @@
-//! A trace event as a line for people. Numbers are plain, for `grep` and
-//! `awk`.
+//! What a trace event's line says in words: what a call was asked, what it
+//! answered, which bytes it booked.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 
 use skmem_common::{
     hook::Hook,
     memory::Grant,
-    record::{Event, FLAG_LOCKLESS, FLAG_STEP, FLAG_TASK, Header, Ident},
+    record::{Event, FLAG_LOCKLESS, FLAG_STEP, Ident, Receive},
 };
 
 use super::{
     escape::escaped,
-    ops::{Decoded, decoded, hook_name, wait_reason},
-    style::{Role, Style},
+    event_columns::EventLines,
+    ops::{Decoded, decoded, wait_reason},
+    style::Style,
     who::{comm, short},
 };
-use crate::explain::state_name;
-
-/// The line above event lines. Without a newline.
-#[must_use]
-pub fn event_header() -> String {
-    format!(
-        "{:>12} {:>3} {:<22} {:<33} {:<22} {:>17} {:>9} {:>7} {:>9}  {}",
-        "time_s",
-        "cpu",
-        "task",
-        "socket",
-        "hook",
-        "wmem_queued",
-        "sndbuf",
-        "fwd",
-        "send_q",
-        "what (causes: ±bytes, ~ inferred)"
-    )
-}
+use crate::explain::{numbers::grouped, state_name};
 
 /// What a line says of its socket and its task, made once and not for each
 /// line.
@@ -51,9 +34,9 @@ pub fn event_task(name: &[u8; 16]) -> String {
     escaped(&comm(name))
 }
 
-/// One event; `who` is its socket, where that is known. The task's name is
-/// the socket's first user's, where the event is of that process. Without a
-/// newline.
+/// One event with all columns and plain numbers; `who` is its socket, where
+/// that is known. The task's name is the socket's first user's, where the event
+/// is of that process. Times count from [`Style::zero_ns`]. Without a newline.
 #[must_use]
 pub fn event_line(event: &Event, who: Option<&Ident>, style: &Style) -> String {
     let ends = who.map(short);
@@ -64,222 +47,155 @@ pub fn event_line(event: &Event, who: Option<&Ident>, style: &Style) -> String {
         ends: ends.as_deref(),
         task: &task,
     };
-    write_event_line(&mut line, event, names, style);
+    let mut lines = EventLines::plain(style).since(style.zero_ns);
+    lines.write_event(&mut line, event, names);
     line
 }
 
-/// Appends one event to `line`. Without a newline.
-pub fn write_event_line(line: &mut String, event: &Event, names: Names<'_>, style: &Style) {
-    let view = &event.view;
-    let lockless = event.header.flags & FLAG_LOCKLESS != 0;
-    let task = (event.header.flags, event.pid, event.tid);
-    begin(
-        line,
-        &event.header,
-        event.time_ns,
-        task,
-        names,
-        event.socket,
-        style,
-    );
-    let from = line.len();
-    if !lockless && event.before.wmem_queued != view.wmem_queued {
-        number(line, event.before.wmem_queued);
-        line.push('→');
-    }
-    number(line, view.wmem_queued);
-    align_right(line, from, 17);
-    cell(line, view.sndbuf, 9);
-    cell(line, view.forward_alloc, 7);
-    cell(line, view.send_q(), 9);
-    if event.header.flags & FLAG_STEP != 0 {
-        line.push_str("  so far:");
-    } else {
-        let from = line.len();
-        line.push_str("  ");
-        if !call(line, event) {
-            line.truncate(from);
+/// The line above it. Without a newline.
+#[must_use]
+pub fn event_header() -> String {
+    EventLines::plain(&Style::PLAIN).header()
+}
+
+/// A line as it is written.
+pub(super) struct Line<'a> {
+    pub text: &'a mut String,
+    /// Numbers in groups of three.
+    pub grouped: bool,
+}
+
+impl Line<'_> {
+    /// A number of bytes.
+    pub fn number(&mut self, n: impl Into<i64> + itoa::Integer + Copy) {
+        if self.grouped {
+            self.text.push_str(&grouped(n.into()));
+        } else {
+            self.plain(n);
         }
+    }
+
+    /// A number in its decimal digits: a line has a dozen, and `fmt` takes
+    /// long.
+    pub fn plain(&mut self, n: impl itoa::Integer) {
+        self.text.push_str(itoa::Buffer::new().format(n));
+    }
+}
+
+/// What an event's call was asked and answered, and what was booked.
+pub(super) fn event_text(line: &mut Line<'_>, event: &Event) {
+    let from = line.text.len();
+    let mut apart = "";
+    if event.header.flags & FLAG_STEP != 0 {
+        line.text.push_str("so far:");
+        apart = "  ";
+    } else if call(line, event) {
+        apart = "  ";
+    } else {
+        line.text.truncate(from);
     }
     for op in decoded(event) {
-        line.push_str("  ");
+        line.text.push_str(apart);
         operation(line, op);
+        apart = "  ";
     }
-    if lockless {
-        line.push_str("  (lockless)");
+    if event.header.flags & FLAG_LOCKLESS != 0 {
+        line.text.push_str(apart);
+        line.text.push_str("(lockless)");
     }
 }
 
-/// The columns that all records have: when, where, who, which socket, which
-/// hook.
-pub(super) fn begin(
-    line: &mut String,
-    header: &Header,
-    time_ns: u64,
-    (flags, pid, tid): (u8, u32, u32),
-    names: Names<'_>,
-    socket: u64,
-    style: &Style,
-) {
-    let from = line.len();
-    time(line, time_ns, style);
-    align_right(line, from, 12);
-    cell(line, header.cpu, 3);
-    line.push(' ');
-    let from = line.len();
-    if flags & FLAG_TASK == 0 {
-        line.push_str("softirq");
+/// What arrived, or was read, and what the receive side holds then.
+pub(super) fn receive_text(line: &mut Line<'_>, record: &Receive) {
+    let view = &record.view;
+    if record.header.hook == Hook::Read as u8 {
+        line.text.push_str("the application read");
     } else {
-        // Records name those that send; another may move the socket's state.
-        line.push_str(if names.task.is_empty() {
-            "?"
-        } else {
-            names.task
-        });
-        line.push('/');
-        number(line, pid);
-        if tid != pid {
-            line.push(':');
-            number(line, tid);
-        }
+        line.text.push_str("skb truesize ");
+        line.number(record.truesize);
     }
-    align_left(line, from, 22);
-    line.push(' ');
-    let from = line.len();
-    match names.ends {
-        Some(ends) => line.push_str(ends),
-        None => _ = write!(line, "{socket:#x}"),
-    }
-    align_left(line, from, 33);
-    line.push(' ');
-    let name = hook_name(header.hook);
-    if style.colour {
-        line.push_str(&style.paint(Role::Name, format_args!("{name:<22}")));
-    } else {
-        let from = line.len();
-        line.push_str(name);
-        align_left(line, from, 22);
-    }
-    line.push(' ');
-}
-
-/// A number in its decimal digits: a line has a dozen, and `fmt` takes long.
-pub(super) fn number(line: &mut String, n: impl itoa::Integer) {
-    line.push_str(itoa::Buffer::new().format(n));
-}
-
-/// A blank, and a number at the right of `width` columns.
-pub(super) fn cell(line: &mut String, n: impl itoa::Integer, width: usize) {
-    line.push(' ');
-    let mut buffer = itoa::Buffer::new();
-    let digits = buffer.format(n);
-    blanks(line, width.saturating_sub(digits.len()));
-    line.push_str(digits);
-}
-
-/// Fills what begins at `from` up to `width` columns, at its right end.
-fn align_left(line: &mut String, from: usize, width: usize) {
-    let used = line[from..].chars().count();
-    blanks(line, width.saturating_sub(used));
-}
-
-/// Likewise at its left end.
-fn align_right(line: &mut String, from: usize, width: usize) {
-    let used = line[from..].chars().count();
-    let missing = width.saturating_sub(used);
-    line.insert_str(from, &BLANKS[..missing.min(BLANKS.len())]);
-}
-
-const BLANKS: &str = "                                        ";
-
-pub(super) fn blanks(line: &mut String, n: usize) {
-    line.push_str(&BLANKS[..n.min(BLANKS.len())]);
-}
-
-/// Seconds with microseconds since the first event; one that was read out of
-/// order may be before it.
-fn time(line: &mut String, ns: u64, style: &Style) {
-    let ns = match ns.checked_sub(style.zero_ns) {
-        Some(ns) => ns,
-        None => {
-            line.push('-');
-            style.zero_ns - ns
-        }
-    };
-    let us = ns / 1_000;
-    number(line, us / 1_000_000);
-    line.push('.');
-    // The digits after a leading one keep their zeros.
-    let mut buffer = itoa::Buffer::new();
-    line.push_str(&buffer.format(1_000_000 + us % 1_000_000)[1..]);
+    line.text.push_str(": recv_q ");
+    line.number(view.recv_q());
+    line.text.push_str(" rmem_alloc ");
+    line.number(view.rmem_alloc);
+    line.text.push_str(" of rcvbuf ");
+    line.number(view.rcvbuf);
+    line.text.push_str(" window ");
+    line.number(view.window);
+    line.text.push_str(" backlog ");
+    line.number(view.backlog);
 }
 
 /// What the call was asked for and answered; false where there is nothing to
 /// say.
-fn call(line: &mut String, event: &Event) -> bool {
+fn call(line: &mut Line<'_>, event: &Event) -> bool {
     let ret = event.ret;
     let Some(hook) = Hook::from_u8(event.header.hook) else {
         return false;
     };
     match hook {
         Hook::Sendmsg | Hook::SendmsgLocked | Hook::Sendpages => {
-            number(line, event.arg);
-            line.push_str(" bytes: ");
+            line.number(event.arg);
+            line.text.push_str(" bytes asked, ");
             answer(line, ret);
+            if ret >= 0 {
+                line.text.push_str(" taken");
+            }
         }
         Hook::AllocSkb => {
             if ret == 0 {
-                line.push_str("no skb");
+                line.text.push_str("no skb");
             } else {
-                line.push_str("truesize ");
-                number(line, event.truesize);
+                line.text.push_str("truesize ");
+                line.number(event.truesize);
             }
             if event.kind & 1 != 0 {
-                line.push_str(" forced");
+                line.text.push_str(" forced");
             }
         }
         Hook::MemSchedule => {
             if event.kind != 0 {
-                line.push_str("receive: ");
+                line.text.push_str("receive: ");
             }
-            number(line, event.arg);
-            line.push_str(" bytes ");
-            line.push_str(grant(ret));
-            line.push_str(": fwd ");
-            number(line, event.before.forward_alloc);
-            line.push('→');
-            number(line, event.view.forward_alloc);
+            line.number(event.arg);
+            line.text.push_str(" bytes ");
+            line.text.push_str(grant(ret));
+            line.text.push_str(": fwd ");
+            line.number(event.before.forward_alloc);
+            line.text.push('→');
+            line.number(event.view.forward_alloc);
         }
         Hook::ForcedSchedule => {
-            number(line, event.arg);
-            line.push_str(" bytes, whatever the limits say");
+            line.number(event.arg);
+            line.text.push_str(" bytes, whatever the limits say");
         }
         Hook::Zerocopy => {
-            line.push_str("skb truesize ");
-            number(line, event.truesize);
+            line.text.push_str("skb truesize ");
+            line.number(event.truesize);
         }
         Hook::WaitMemory => {
             let sleeps = event.kind == 1;
-            line.push_str(if sleeps { "sleeps: " } else { "held up: " });
-            line.push_str(wait_reason(event.arg));
+            line.text
+                .push_str(if sleeps { "sleeps: " } else { "held up: " });
+            line.text.push_str(wait_reason(event.arg));
             if !sleeps {
-                line.push_str("; ");
+                line.text.push_str("; ");
                 answer(line, ret);
             }
         }
-        Hook::WaitConnect if event.kind == 1 => line.push_str("sleeps: no connection yet"),
+        Hook::WaitConnect if event.kind == 1 => line.text.push_str("sleeps: no connection yet"),
         Hook::WaitConnect => answer(line, ret),
         Hook::Setsockopt => {
             let force = if event.kind != 0 { "FORCE" } else { "" };
-            line.push_str("SO_SNDBUF");
-            line.push_str(force);
-            line.push('=');
-            number(line, event.arg);
+            line.text.push_str("SO_SNDBUF");
+            line.text.push_str(force);
+            line.text.push('=');
+            line.number(event.arg);
         }
         Hook::SetState => {
-            line.push_str(state(event.kind));
-            line.push('→');
-            line.push_str(state(event.arg.cast_unsigned()));
+            line.text.push_str(state(event.kind));
+            line.text.push('→');
+            line.text.push_str(state(event.arg.cast_unsigned()));
         }
         _ => return false,
     }
@@ -302,8 +218,8 @@ fn state(n: u32) -> &'static str {
 }
 
 /// A return value: an errno has its name where senders meet it.
-fn answer(line: &mut String, ret: i32) {
-    line.push_str(match ret {
+fn answer(line: &mut Line<'_>, ret: i32) {
+    line.text.push_str(match ret {
         -11 => "EAGAIN",
         -12 => "ENOMEM",
         -14 => "EFAULT",
@@ -313,43 +229,43 @@ fn answer(line: &mut String, ret: i32) {
         -115 => "EINPROGRESS",
         -512 => "ERESTARTSYS",
         -4095..0 => {
-            line.push_str("error ");
-            return number(line, -i64::from(ret));
+            line.text.push_str("error ");
+            return line.number(-i64::from(ret));
         }
-        _ => return number(line, ret),
+        _ => return line.number(ret),
     });
 }
 
-fn operation(line: &mut String, op: Decoded) {
+fn operation(line: &mut Line<'_>, op: Decoded) {
     let tilde = |tier: &str| if tier == "inferred" { "~" } else { "" };
     match op {
         Decoded::Book { cause, bytes, tier } => {
-            line.push_str(cause);
-            line.push(' ');
-            line.push_str(tilde(tier));
+            line.text.push_str(cause);
+            line.text.push(' ');
+            line.text.push_str(tilde(tier));
             if bytes >= 0 {
-                line.push('+');
+                line.text.push('+');
             }
-            number(line, bytes);
+            line.number(bytes);
         }
         Decoded::Admit { sndbuf } => {
-            line.push_str("admitted below ");
-            number(line, sndbuf);
+            line.text.push_str("admitted below ");
+            line.number(sndbuf);
         }
         Decoded::Limit {
             cause,
             sndbuf,
             tier,
         } => {
-            line.push_str("limit ");
-            line.push_str(tilde(tier));
-            number(line, sndbuf);
-            line.push_str(" (");
-            line.push_str(cause);
-            line.push(')');
+            line.text.push_str("limit ");
+            line.text.push_str(tilde(tier));
+            line.number(sndbuf);
+            line.text.push_str(" (");
+            line.text.push_str(cause);
+            line.text.push(')');
         }
         Decoded::Unknown { kind, cause, value } => {
-            _ = write!(line, "op{kind}/{cause} {value}");
+            _ = write!(line.text, "op{kind}/{cause} {value}");
         }
     }
 }

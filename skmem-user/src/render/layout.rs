@@ -35,6 +35,12 @@ pub(super) fn wrap(text: &str, first: usize, rest: usize, width: usize) -> Vec<S
     lines
 }
 
+/// `text` in lines of at most `width` columns, words whole; without a newline.
+#[must_use]
+pub fn wrapped(text: &str, width: usize) -> String {
+    wrap(text, 0, 0, width).join("\n")
+}
+
 /// A last line of one short word takes one from the line before.
 fn keep_company(lines: &mut [String], room: usize) {
     let [.., before, last] = lines else {
@@ -92,6 +98,45 @@ pub(super) fn hang(
         put(out, line);
     }
     out.push('\n');
+}
+
+/// Columns of what a table's last column needs beside the others: a task and
+/// both ends of a socket.
+const LAST: usize = 40;
+
+/// A table's line: `head` in `column` columns, and `rest`, which is not broken:
+/// where it has no room beside them, it goes below.
+pub(super) fn beside(out: &mut String, head: &str, column: usize, rest: &str, style: &Style) {
+    out.push_str(head);
+    if column + LAST > style.width {
+        out.truncate(out.trim_end_matches(' ').len());
+        out.push('\n');
+        out.extend(std::iter::repeat_n(' ', INDENT));
+    }
+    out.push_str(rest);
+    out.truncate(out.trim_end_matches(' ').len());
+    out.push('\n');
+}
+
+/// Names and what they are, in two columns.
+#[must_use]
+pub fn definitions<'a>(
+    list: impl IntoIterator<Item = (&'a str, &'a str)>,
+    column: usize,
+    style: &Style,
+) -> String {
+    let mut out = String::new();
+    for (name, text) in list {
+        hang(
+            &mut out,
+            &format!("{name:<column$}"),
+            column,
+            text,
+            None,
+            style,
+        );
+    }
+    out
 }
 
 /// An empty line and a section's title.

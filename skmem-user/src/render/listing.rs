@@ -5,6 +5,7 @@ use std::io;
 use serde::Serialize;
 
 use super::{
+    layout::beside,
     style::{Role, Style},
     units::span,
     who::{escaped_comm, pair},
@@ -69,13 +70,18 @@ pub fn listing(sockets: &[Listed], style: &Style) -> String {
         widest.unwrap_or(0).max(HEAD[n].len())
     };
     let [over, blocked, bytes, cause, name] = std::array::from_fn(width);
-    let line = |cells: [&str; 5], rest: &str| {
+    let line = |cells: [&str; 5]| {
         let [a, b, c, d, e] = cells;
-        let line =
-            format!("{a:>over$}  {b:>blocked$}  {c:>bytes$}  {d:<cause$}  {e:>name$}  {rest}");
-        line.trim_end().to_owned()
+        format!("{a:>over$}  {b:>blocked$}  {c:>bytes$}  {d:<cause$}  {e:>name$}  ")
     };
-    let mut out = style.paint(Role::Title, line(HEAD, "task, ends")) + "\n";
+    let mut out = String::new();
+    let mut put = |cells: [&str; 5], rest: &str, role: Option<Role>| {
+        let head = line(cells);
+        let column = head.chars().count();
+        let head = role.map_or(head.clone(), |role| style.paint(role, head));
+        beside(&mut out, &head, column, rest, style);
+    };
+    put(HEAD, "task, ends", Some(Role::Title));
     for (row, socket) in rows.iter().zip(sockets) {
         let who = &socket.socket;
         let mut rest = format!("{}/{}  {}", escaped_comm(who), who.pid, pair(who));
@@ -83,8 +89,7 @@ pub fn listing(sockets: &[Listed], style: &Style) -> String {
             rest.push_str("  ");
             rest.push_str(&style.paint(Role::Alarm, "INCOMPLETE"));
         }
-        out.push_str(&line(row.each_ref().map(String::as_str), &rest));
-        out.push('\n');
+        put(row.each_ref().map(String::as_str), &rest, None);
     }
     out
 }

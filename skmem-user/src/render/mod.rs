@@ -1,9 +1,9 @@
 //! Text and JSON: of a verdict, for people and programs; of trace events, a
 //! line each.
 //!
-//! Names from the kernel (comm) are escaped, numbers are grouped in prose and
-//! tables and plain in event lines, every line keeps to [`Style::width`] where
-//! its words allow.
+//! Names from the kernel (comm) are escaped, numbers are grouped, but for event
+//! lines that a program reads, every line keeps to [`Style::width`] where its
+//! words allow.
 
 use std::io;
 
@@ -12,11 +12,13 @@ use skmem_common::record::Ident;
 use crate::explain::Verdict;
 
 mod account;
+mod brief;
 mod compare;
 mod date;
 mod diff;
 mod doctor;
 mod escape;
+mod event_columns;
 mod event_json;
 mod event_line;
 pub mod export;
@@ -38,17 +40,20 @@ mod tests;
 mod units;
 mod who;
 
+pub use brief::{brief, brief_of_many};
 pub use compare::{comparison, comparison_json};
 pub use date::utc;
 pub use diff::{difference, difference_json};
 pub use doctor::doctor;
 pub use escape::tamed;
+pub use event_columns::{Column, EventLines, Times};
 pub use event_json::{event_json, event_json_line, write_event_json};
-pub use event_line::{Names, event_header, event_line, event_task, write_event_line};
+pub use event_line::{Names, event_header, event_line, event_task};
+pub use layout::{definitions, wrapped};
 pub use listing::{Listed, listing, listing_json};
 pub use overview::overview;
 pub use pages::{cause_list, cause_page, causes_markdown};
-pub use receive::{receive_json_line, write_receive_json, write_receive_line};
+pub use receive::write_receive_json;
 pub use style::Style;
 pub use who::Named;
 

@@ -1,6 +1,7 @@
 //! Many sockets, a line each.
 
 use super::{
+    layout::beside,
     style::{Role, Style},
     who::{escaped_comm, pair},
 };
@@ -29,19 +30,24 @@ pub fn overview(verdicts: &[Verdict], style: &Style) -> String {
             .map(|(cell, width)| format!("{cell:>width$}  "))
             .collect::<String>()
     };
-    let heading = format!("{}{:<causes$}  task, socket", numbers(HEAD), "main cause");
-    let mut out = style.paint(Role::Title, heading) + "\n";
+    let heading = format!("{}{:<causes$}  ", numbers(HEAD), "main cause");
+    let column = heading.chars().count();
+    let mut out = String::new();
+    let heading = style.paint(Role::Title, heading);
+    beside(&mut out, &heading, column, "task, socket", style);
     for row in &rows {
         let cause = format!("{:<causes$}", row.cause);
-        out.push_str(&numbers(row.numbers.each_ref().map(String::as_str)));
-        out.push_str(&style.paint(Role::Name, cause));
-        out.push_str("  ");
-        out.push_str(&row.who);
+        let head = format!(
+            "{}{}  ",
+            numbers(row.numbers.each_ref().map(String::as_str)),
+            style.paint(Role::Name, cause)
+        );
+        let mut rest = row.who.clone();
         if !row.alarm.is_empty() {
-            out.push_str("  ");
-            out.push_str(&style.paint(Role::Alarm, &row.alarm));
+            rest.push_str("  ");
+            rest.push_str(&style.paint(Role::Alarm, &row.alarm));
         }
-        out.push('\n');
+        beside(&mut out, &head, column, &rest, style);
     }
     out
 }

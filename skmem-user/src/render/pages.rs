@@ -26,11 +26,11 @@ pub fn cause_list(pages: &[Page], style: &Style) -> String {
         out.push('\n');
         for page in pages.iter().filter(|p| p.kind == *kind) {
             let name = format!("{:<widest$}", page.name);
-            let name = style.paint(Role::Name, name);
-            out.push_str(&format!("  {name}  {}\n", page.words.brief));
+            let head = format!("  {}  ", style.paint(Role::Name, name));
+            hang(&mut out, &head, widest + 4, page.words.brief, None, style);
         }
     }
-    out.push_str("\nskmem causes NAME tells all of one.\n");
+    out.push_str("\n`skmem causes NAME` describes one in full.\n");
     out
 }
 

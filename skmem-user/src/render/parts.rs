@@ -2,6 +2,7 @@
 //! what held the sender up, what can be done.
 
 use super::{
+    date::utc,
     layout::{hang, row, title},
     style::{Role, Style},
     units::{bytes, counted, signed, span},
@@ -26,6 +27,17 @@ pub(super) fn who(out: &mut String, v: &Verdict, style: &Style) {
     }
     let text = format!("{}, {}, netns {}, {}", ends(s), s.state, s.netns, name(s));
     row(out, "socket", LABEL, &text, style);
+    let mut text = when(v);
+    if s.closed {
+        text.push_str("; the socket is closed now");
+    }
+    row(out, "when", LABEL, &text, style);
+    row(out, "kernel", LABEL, &v.kernel, style);
+}
+
+/// Which instant it is, on the wall clock and since skmem saw the socket.
+pub(super) fn when(v: &Verdict) -> String {
+    let s = &v.socket;
     let instant = match v.instant {
         _ if v.is_stuck() => "first sight",
         Instant::Worst => "the worst excess",
@@ -33,17 +45,16 @@ pub(super) fn who(out: &mut String, v: &Verdict, style: &Style) {
     };
     let after = v.at_ns.saturating_sub(s.seen_ns);
     let mut text = instant.to_owned();
+    if let Some(wall_ns) = v.at_wall_ns {
+        text.push_str(&format!(", {}", utc(wall_ns)));
+    }
     if !v.is_stuck() {
         text.push_str(&format!(
             ", {} after skmem first saw the socket",
             span(after)
         ));
     }
-    if s.closed {
-        text.push_str("; the socket is closed now");
-    }
-    row(out, "when", LABEL, &text, style);
-    row(out, "kernel", LABEL, &v.kernel, style);
+    text
 }
 
 /// From what was asked for to what is queued.
@@ -229,7 +240,7 @@ fn blocked(b: &Blocked) -> String {
     }
     if b.refusals != 0 {
         text.push(format!(
-            "told EAGAIN {}",
+            "got EAGAIN {}",
             counted(signed(b.refusals), "time")
         ));
     }

@@ -1,57 +1,12 @@
-//! A change of a socket's receive side (`--rx`), as a line for people and as
-//! JSON.
+//! A change of a socket's receive side (`--rx`) as JSON.
 
 use std::io;
 
 use serde::Serialize;
-use skmem_common::{
-    hook::Hook,
-    record::{FLAG_TASK, Ident, Receive},
-};
+use skmem_common::record::{FLAG_TASK, Receive};
 
-use super::{
-    event_json::Socket,
-    event_line::{Names, begin, blanks, cell, number},
-    ops::hook_name,
-    style::Style,
-    who::Named,
-};
+use super::{event_json::Socket, ops::hook_name, who::Named};
 use crate::explain::state_name;
-
-/// Appends it to `line`, in the columns of event lines; those of the send side
-/// stay empty. Without a newline.
-pub fn write_receive_line(line: &mut String, record: &Receive, names: Names<'_>, style: &Style) {
-    let view = &record.view;
-    let task = (record.header.flags, record.pid, record.tid);
-    begin(
-        line,
-        &record.header,
-        record.time_ns,
-        task,
-        names,
-        record.socket,
-        style,
-    );
-    blanks(line, 17 + 1 + 9);
-    cell(line, view.forward_alloc, 7);
-    blanks(line, 1 + 9);
-    if record.header.hook == Hook::Read as u8 {
-        line.push_str("  the application read");
-    } else {
-        line.push_str("  skb truesize ");
-        number(line, record.truesize);
-    }
-    line.push_str(": recv_q ");
-    number(line, view.recv_q());
-    line.push_str(" rmem_alloc ");
-    number(line, view.rmem_alloc);
-    line.push_str(" of rcvbuf ");
-    number(line, view.rcvbuf);
-    line.push_str(" window ");
-    number(line, view.window);
-    line.push_str(" backlog ");
-    number(line, view.backlog);
-}
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -59,6 +14,8 @@ struct Line<'a> {
     #[serde(rename = "type")]
     kind_of: &'static str,
     time_ns: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wall_ns: Option<u64>,
     cpu: u16,
     hook: &'static str,
     socket: Socket<'a>,
@@ -78,14 +35,9 @@ struct Line<'a> {
     truesize: u32,
 }
 
-/// One line of JSON, fields in the order of `docs/json.md`. Without a newline.
-#[must_use]
-pub fn receive_json_line(record: &Receive, who: Option<&Ident>, comm: Option<&str>) -> String {
-    let who = who.map(Named::of);
-    serde_json::to_string(&line(record, who.as_ref(), comm)).unwrap_or_default()
-}
-
-/// Writes that line, of a socket that has its text already: for streams.
+/// Writes one line of JSON, fields in the order of `docs/json.md`; `wall_ns` is
+/// its time in ns since 1970-01-01 UTC, where the line is to have that, too.
+/// Without a newline.
 ///
 /// # Errors
 /// Where `out` cannot be written.
@@ -94,11 +46,17 @@ pub fn write_receive_json(
     record: &Receive,
     who: Option<&Named>,
     comm: Option<&str>,
+    wall_ns: Option<u64>,
 ) -> io::Result<()> {
-    serde_json::to_writer(out, &line(record, who, comm)).map_err(io::Error::from)
+    serde_json::to_writer(out, &line(record, who, comm, wall_ns)).map_err(io::Error::from)
 }
 
-fn line<'a>(record: &Receive, who: Option<&'a Named>, comm: Option<&'a str>) -> Line<'a> {
+fn line<'a>(
+    record: &Receive,
+    who: Option<&'a Named>,
+    comm: Option<&'a str>,
+    wall_ns: Option<u64>,
+) -> Line<'a> {
     let view = &record.view;
     let task = record.header.flags & FLAG_TASK != 0;
     let first = who.filter(|w| task && w.ident.pid == record.pid);
@@ -107,6 +65,7 @@ fn line<'a>(record: &Receive, who: Option<&'a Named>, comm: Option<&'a str>) -> 
         schema: 1,
         kind_of: "receive",
         time_ns: record.time_ns,
+        wall_ns,
         cpu: record.header.cpu,
         hook: hook_name(record.header.hook),
         socket: Socket::of(record.socket, record.slot, who),

@@ -24,7 +24,6 @@ mod sink;
 mod skip;
 mod sockets;
 mod stage;
-mod time;
 mod undo;
 mod writer;
 

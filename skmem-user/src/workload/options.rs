@@ -5,28 +5,52 @@ use std::{ffi::OsString, time::Duration};
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-pub(crate) use super::time::parse_time;
-use super::{Scenario, time::print_time};
+use super::Scenario;
+use crate::quantity::{self, parse_time, print_time};
+
+/// A size for the kernel's 32-bit settings.
+fn size(text: &str) -> Result<u32, String> {
+    quantity::size(text, 0..=u64::from(u32::MAX))
+}
+
+/// One that is not nothing.
+fn some(text: &str) -> Result<u32, String> {
+    quantity::size(text, 1..=u64::from(u32::MAX))
+}
+
+fn write_size(text: &str) -> Result<u32, String> {
+    quantity::size(text, 1..=64 << 20)
+}
+
+fn transfer(text: &str) -> Result<u64, String> {
+    quantity::size(text, 1..=u64::MAX)
+}
+
+/// `tcp_wmem` holds at least a page and an skb.
+fn tcp_wmem(text: &str) -> Result<u32, String> {
+    quantity::size(text, 4608..=u64::from(u32::MAX))
+}
 
 /// Command-line options, the same for `skmem demo` and the child it starts. Each replaces a default of
 /// the scenario; a scenario refuses those that mean nothing to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 #[group(id = "workload")]
 pub struct Options {
-    /// Pause between two writes, e.g. 10ms, 500us, 1s; a longer one with 8 KiB unsent, for the first window probe
+    /// Pause between two writes, e.g. 10ms, 500us, 1s. While 8 KiB or more are unsent, the writer also waits for the
+    /// first window probe
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub interval: Option<Duration>,
-    /// The sender's SO_SNDBUF in bytes, as the application passes it (the kernel doubles it)
-    #[arg(long, value_name = "BYTES")]
+    /// The sender's SO_SNDBUF, as the application passes it (the kernel doubles it), e.g. 4096, 64K
+    #[arg(long, value_name = "BYTES", value_parser = size)]
     pub sndbuf: Option<u32>,
-    /// The receiver's SO_RCVBUF in bytes, as the application passes it (the kernel doubles it)
-    #[arg(long, value_name = "BYTES")]
+    /// The receiver's SO_RCVBUF, as the application passes it (the kernel doubles it)
+    #[arg(long, value_name = "BYTES", value_parser = size)]
     pub rcvbuf: Option<u32>,
-    /// Bytes per write
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=64 << 20))]
+    /// Bytes per write, e.g. 1024, 64K
+    #[arg(long, value_name = "BYTES", value_parser = write_size)]
     pub write_size: Option<u32>,
     /// Bytes to transfer per connection, where the scenario transfers a set amount
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "BYTES", value_parser = transfer)]
     pub bytes: Option<u64>,
     /// MTU of the link
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(68..=65536))]
@@ -50,7 +74,7 @@ pub struct Options {
     #[arg(long, conflicts_with = "sndbuf")]
     pub no_sndbuf: bool,
     /// The sender's TCP_NOTSENT_LOWAT in bytes
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "BYTES", value_parser = some)]
     pub notsent_lowat: Option<u32>,
     /// Let every write end a record (MSG_EOR)
     #[arg(long)]
@@ -62,12 +86,12 @@ pub struct Options {
     #[arg(long)]
     pub copy: bool,
     /// The third number of net.ipv4.tcp_wmem in the sender's namespace, in bytes
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(4608..))]
+    #[arg(long, value_name = "BYTES", value_parser = tcp_wmem)]
     pub tcp_wmem: Option<u32>,
-    /// Leave memory where the scenario would use it up
+    /// Do not exhaust memory
     #[arg(long)]
     pub roomy: bool,
-    /// Lose nothing on the link
+    /// No packet loss on the link
     #[arg(long)]
     pub lossless: bool,
     /// Let the server read, and the sender end after 64 writes (or --bytes)

@@ -18,6 +18,7 @@ pub fn of(account: &Account, at_end: bool) -> Verdict {
         &Setting {
             kernel: &system::release(),
             now_ns: system::monotonic_ns(),
+            wall_ns: 0,
             at_end,
             skipped_runs: 0,
             wmem_max: diag::wmem_max().ok().and_then(|n| n.try_into().ok()),

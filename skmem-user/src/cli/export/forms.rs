@@ -75,10 +75,10 @@ impl Export {
             line.clear();
             match told {
                 Told::Event(row, _) => {
-                    render::write_event_json(&mut line, row.record, row.who, row.comm)?;
+                    render::write_event_json(&mut line, row.record, row.who, row.comm, None)?;
                 }
                 Told::Receive(row) => {
-                    render::write_receive_json(&mut line, row.record, row.who, row.comm)?;
+                    render::write_receive_json(&mut line, row.record, row.who, row.comm, None)?;
                 }
             }
             line.push(b'\n');

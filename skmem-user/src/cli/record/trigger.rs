@@ -3,10 +3,10 @@
 use std::{str::FromStr, time::Duration};
 
 use crate::{
-    cli::{filters, session::Session},
+    cli::session::Session,
     collect::decode::Record,
     model::replay::Replay,
-    workload::options::parse_time,
+    quantity::{self, parse_time},
 };
 
 /// A condition on any traced socket.
@@ -26,7 +26,7 @@ impl FromStr for Trigger {
         let (what, limit) = text.split_once('>').ok_or_else(wrong)?;
         let limit = limit.trim();
         match what.trim() {
-            "excess" => filters::bytes(limit)
+            "excess" => quantity::bytes(limit)
                 .and_then(|n| i32::try_from(n).ok())
                 .map(Self::Excess)
                 .ok_or_else(|| format!("{limit:?} is no size below 2G, such as 0, 64K or 1M")),

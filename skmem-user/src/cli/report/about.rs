@@ -31,10 +31,10 @@ pub(super) fn print<R: Read>(
         });
         return cli::print(&format!("{about}\n"));
     }
-    let mut out = String::new();
-    let mut line = |name: &str, text: String| {
+    let mut lines: Vec<(&str, String)> = Vec::new();
+    let mut line = |name, text: String| {
         if !text.is_empty() {
-            out.push_str(&format!("{name:<10}{text}\n"));
+            lines.push((name, text));
         }
     };
     let words = |list: &[(String, String)]| {
@@ -75,5 +75,6 @@ pub(super) fn print<R: Read>(
     for note in &meta.notes {
         line("lacks", note.clone());
     }
-    cli::print(&out)
+    let lines = lines.iter().map(|(name, text)| (*name, text.as_str()));
+    cli::print(&render::definitions(lines, 10, &cli::style()))
 }

@@ -8,13 +8,11 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use skmem_common::record::Ident;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::{
-    cli::style,
     collect::decode::Record,
-    render::{self, Names, Style},
+    render::{self, EventLines, Named, Names},
 };
 
 /// Batches that may wait; each is what one look into the ring found. Where the
@@ -29,9 +27,17 @@ const MOST_TASKS: usize = 1024;
 /// The side of the thread that reads the ring.
 pub struct Printer {
     to: Sender<Batch>,
-    thread: JoinHandle<(u64, io::Result<()>)>,
+    thread: JoinHandle<(Told, io::Result<()>)>,
     batch: Batch,
     left: u64,
+}
+
+/// What was printed.
+pub struct Told {
+    /// Lines.
+    pub lines: u64,
+    /// The wall clock at the first; None: there was none.
+    pub began: Option<String>,
 }
 
 /// Records to print, and the sockets that have none after them.
@@ -47,14 +53,14 @@ impl Printer {
     ///
     /// # Errors
     /// Where the system has no thread, or the header cannot be written.
-    pub fn start(json: bool, most: u64) -> Result<Self> {
+    pub fn start(json: bool, most: u64, form: EventLines) -> Result<Self> {
         let (to, from) = mpsc::channel(QUEUE);
-        let mut lines = Lines::new(io::stdout(), json, style())?;
+        let mut lines = Lines::new(io::stdout(), json, form)?;
         let thread = thread::Builder::new()
             .name("printer".to_owned())
             .spawn(move || {
                 let result = lines.print(from);
-                (lines.printed, result)
+                (lines.told(), result)
             })?;
         Ok(Self {
             to,
@@ -99,12 +105,12 @@ impl Printer {
         self.left > 0 && !self.to.is_closed()
     }
 
-    /// Waits until all is written; the number of lines, and whether stdout
-    /// could be written to the end.
+    /// Waits until all is written; what was, and whether stdout could be
+    /// written to the end.
     ///
     /// # Errors
     /// Where the thread panicked.
-    pub fn finish(self) -> Result<(u64, io::Result<()>)> {
+    pub fn finish(self) -> Result<(Told, io::Result<()>)> {
         drop(self.to);
         let ended = self.thread.join();
         ended.map_err(|_| anyhow!("the printing thread panicked"))
@@ -119,7 +125,7 @@ fn is_line(record: &Record) -> bool {
 struct Lines<W: Write> {
     out: BufWriter<W>,
     json: bool,
-    style: Style,
+    form: EventLines,
     sockets: HashMap<u64, Socket>,
     line: String,
     printed: u64,
@@ -128,7 +134,7 @@ struct Lines<W: Write> {
 /// What lines say of a socket.
 #[derive(Default)]
 struct Socket {
-    ident: Option<Ident>,
+    named: Option<Named>,
     ends: Option<String>,
     /// Names of threads, as JSON has them, and safe for a terminal.
     tasks: HashMap<u32, Task>,
@@ -158,20 +164,27 @@ impl Task {
 }
 
 impl<W: Write> Lines<W> {
-    fn new(out: W, json: bool, style: Style) -> io::Result<Self> {
+    fn new(out: W, json: bool, form: EventLines) -> io::Result<Self> {
         let mut out = BufWriter::with_capacity(1 << 16, out);
         if !json {
-            writeln!(out, "{}", render::event_header())?;
+            writeln!(out, "{}", form.header())?;
             out.flush()?;
         }
         Ok(Self {
             out,
             json,
-            style,
+            form,
             sockets: HashMap::new(),
             line: String::new(),
             printed: 0,
         })
+    }
+
+    fn told(&self) -> Told {
+        Told {
+            lines: self.printed,
+            began: self.form.began(),
+        }
     }
 
     fn print(&mut self, mut from: Receiver<Batch>) -> io::Result<()> {
@@ -194,7 +207,7 @@ impl<W: Write> Lines<W> {
             Record::Open(open) => {
                 let socket = self.sockets.entry(open.ident.id).or_default();
                 socket.ends = Some(render::ends(&open.ident));
-                socket.ident = Some(open.ident);
+                socket.named = Some(Named::of(&open.ident));
                 socket.name(open.ident.tid, &open.ident.comm);
                 return Ok(());
             }
@@ -205,49 +218,50 @@ impl<W: Write> Lines<W> {
             }
             Record::Event(_) | Record::Receive(_) => {}
         }
-        if self.printed == 0 {
-            self.style.zero_ns = record.time_ns();
-        }
         self.printed += 1;
-        self.line.clear();
-        self.write(record);
-        self.line.push('\n');
-        self.out.write_all(self.line.as_bytes())
+        self.write(record)?;
+        self.out.write_all(b"\n")
     }
 
-    fn write(&mut self, record: &Record) {
+    fn write(&mut self, record: &Record) -> io::Result<()> {
         let (id, pid, tid) = match record {
             Record::Event(event) => (event.socket, event.pid, event.tid),
             Record::Receive(receive) => (receive.socket, receive.pid, receive.tid),
-            Record::Open(_) | Record::Task(_) => return,
+            Record::Open(_) | Record::Task(_) => return Ok(()),
         };
         let socket = self.sockets.get(&id);
-        let who = socket.and_then(|s| s.ident.as_ref());
+        let who = socket.and_then(|s| s.named.as_ref());
         let task = socket.and_then(|s| {
             // Another thread of the process that opened it, whose own name was lost.
-            let first = || s.tasks.get(&s.ident.filter(|i| i.pid == pid)?.tid);
+            let first = || {
+                let ident = &s.named.as_ref()?.ident;
+                s.tasks.get(&ident.tid).filter(|_| ident.pid == pid)
+            };
             s.tasks.get(&tid).or_else(first)
         });
         let name = task.map(|task| task.name.as_str());
+        if self.json {
+            let wall_ns = Some(self.form.wall_ns(record.time_ns()));
+            let out = &mut self.out;
+            return match record {
+                Record::Event(event) => render::write_event_json(out, event, who, name, wall_ns),
+                Record::Receive(received) => {
+                    render::write_receive_json(out, received, who, name, wall_ns)
+                }
+                Record::Open(_) | Record::Task(_) => Ok(()),
+            };
+        }
         let names = Names {
             ends: socket.and_then(|s| s.ends.as_deref()),
             task: task.map_or("", |task| &task.escaped),
         };
+        self.line.clear();
         match record {
-            Record::Event(event) if self.json => {
-                self.line = render::event_json_line(event, who, name);
-            }
-            Record::Receive(receive) if self.json => {
-                self.line = render::receive_json_line(receive, who, name);
-            }
-            Record::Event(event) => {
-                render::write_event_line(&mut self.line, event, names, &self.style);
-            }
-            Record::Receive(receive) => {
-                render::write_receive_line(&mut self.line, receive, names, &self.style);
-            }
+            Record::Event(event) => self.form.write_event(&mut self.line, event, names),
+            Record::Receive(received) => self.form.write_receive(&mut self.line, received, names),
             Record::Open(_) | Record::Task(_) => {}
         }
+        self.out.write_all(self.line.as_bytes())
     }
 }
 
@@ -259,6 +273,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::render::Style;
 
     const SOCKET: u64 = 17;
 
@@ -307,7 +322,8 @@ mod tests {
             assert!(to.try_send(batch).is_ok());
         }
         drop(to);
-        let mut lines = Lines::new(&mut out, json, Style::PLAIN).unwrap();
+        let form = EventLines::plain(&Style::PLAIN).with_clock(0, 7_000_000);
+        let mut lines = Lines::new(&mut out, json, form).unwrap();
         lines.print(from).unwrap();
         drop(lines);
         let text = String::from_utf8(out).unwrap();
@@ -345,6 +361,11 @@ mod tests {
             let line: serde_json::Value = serde_json::from_str(&lines[n]).unwrap();
             line["comm"].clone()
         };
+        let wall: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+        assert_eq!(
+            (&wall["time_ns"], &wall["wall_ns"]),
+            (&1_000.into(), &7_001_000.into())
+        );
         assert_eq!(comm(0), "first");
         assert_eq!(comm(1), "\u{1b}other");
         assert_eq!(comm(3), serde_json::Value::Null);

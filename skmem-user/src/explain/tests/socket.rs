@@ -18,6 +18,8 @@ const PAGE: i32 = 4096;
 pub(crate) const SETTING: Setting<'static> = Setting {
     kernel: "6.12.48-cloud-amd64",
     now_ns: 5_000_000_000,
+    // 2026-11-28 03:12:25 UTC.
+    wall_ns: 1_795_835_545_000_000_000,
     at_end: false,
     skipped_runs: 0,
     wmem_max: Some(212_992),

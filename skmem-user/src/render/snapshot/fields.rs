@@ -43,9 +43,10 @@ pub fn fields(style: &Style) -> String {
         let text = format!("{} ({})", field.meaning, field.unit);
         row(&mut out, &label, 32, &text, style);
     }
-    out.push_str(
-        "\nThe first column is what ss prints. `skmem fields NAME` says more: `skmem fields w`.\n",
-    );
+    out.push('\n');
+    let more =
+        "The first column is what ss prints. `skmem fields NAME` says more: `skmem fields w`.";
+    hang(&mut out, "", 0, more, None, style);
     out
 }
 

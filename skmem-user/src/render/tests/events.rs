@@ -12,7 +12,10 @@ use skmem_common::{
 
 use crate::{
     explain::tests::socket::ident,
-    render::{Style, event_header, event_json, event_json_line, event_line, event_task},
+    render::{
+        Column, EventLines, Names, Style, Times, event_header, event_json, event_json_line,
+        event_line, event_task,
+    },
 };
 
 pub(super) fn event(hook: Hook) -> Event {
@@ -91,8 +94,10 @@ fn a_line_has_a_word_for_each_column() {
             "1152",
             "2048",
             "1024",
-            "bytes:",
+            "bytes",
+            "asked,",
             "1024",
+            "taken",
             "tail-append",
             "+1024",
         ]
@@ -105,6 +110,90 @@ fn a_line_has_a_word_for_each_column() {
     let header = event_header();
     assert_eq!(column(&header, "send_q"), column(&line, " 2048"));
     assert_eq!(column(&header, "wmem_queued"), column(&line, "1920→2944"));
+}
+
+#[test]
+fn lines_fit_a_terminal() {
+    let mut e = event(Hook::SendmsgLocked);
+    e.view.wmem_queued = 1_064_512;
+    for width in [60, 80, 100, 120, 160, 200] {
+        let style = Style { width, ..STYLE };
+        for times in [Times::Relative, Times::Wall, Times::Delta] {
+            let mut lines = EventLines::of_terminal(&style, times).with_clock(0, 0);
+            let mut line = String::new();
+            let names = Names {
+                ends: Some("10.0.0.1:40000>10.0.0.2:5001"),
+                task: "client",
+            };
+            lines.write_event(&mut line, &e, names);
+            println!("{}\n{line}", lines.header());
+            assert!(line.chars().count() <= width && lines.header().chars().count() <= width);
+            assert!(line.contains("1,063,488→1,064,512"), "{line}");
+            if width >= 200 {
+                assert!(line.ends_with("1,024 bytes asked, 1,024 taken  tail-append +1,024"));
+                assert!(line.contains("10.0.0.1:40000>10.0.0.2:5001"));
+            } else if width >= 120 {
+                assert!(line.contains(" :40000>:5001 "), "{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn times_are_of_three_kinds_and_columns_are_chosen() {
+    let style = Style { width: 80, ..STYLE };
+    let print = |times| {
+        let mut lines = EventLines::of_terminal(&style, times)
+            .with_columns(&[
+                Column::Time,
+                Column::Ports,
+                Column::Window,
+                Column::WmemAlloc,
+            ])
+            .with_clock(1_000_000_000, 1_795_835_545_000_000_000);
+        let mut e = event(Hook::Ack);
+        e.view.snd_wnd = 29_200;
+        let mut out = Vec::new();
+        for time in [1_000_002_000, 1_000_005_000, 3_500_000_000] {
+            e.time_ns = time;
+            let mut line = String::new();
+            lines.write_event(&mut line, &e, Names::default());
+            out.push(line.split_whitespace().collect::<Vec<_>>().join(" "));
+        }
+        assert_eq!(lines.began().unwrap(), "2026-11-28 03:12:25.000 UTC");
+        out
+    };
+    let rest = "0x11 29,200 0";
+    let with = |times: [&str; 3]| times.map(|time| format!("{time} {rest}"));
+    assert_eq!(
+        print(Times::Relative),
+        with(["0.000000", "0.000003", "2.499998"])
+    );
+    assert_eq!(
+        print(Times::Delta),
+        with(["0.000000", "0.000003", "2.499995"])
+    );
+    let wall = ["03:12:25.000002", "03:12:25.000005", "03:12:27.500000"];
+    assert_eq!(print(Times::Wall), with(wall));
+    assert_eq!(Column::named("w"), Some(Column::WmemQueued));
+    assert_eq!(Column::named("nothing"), None);
+}
+
+/// What a call did before an inner one made a record is told by that record.
+#[test]
+fn the_arrow_is_the_sum_of_the_causes_beside_it() {
+    let mut e = event(Hook::WriteXmit);
+    // The function itself took bytes away; the line also tells what its caller had put in.
+    e.before.wmem_queued = 65_408;
+    e.view.wmem_queued = 64_512;
+    e.header.ops = 3;
+    e.ops[0] = op(OP_BOOK, Cause::NewSkb as u8, Tier::Observed, 896);
+    e.ops[1] = op(OP_BOOK, Cause::FirstFill as u8, Tier::Observed, 8192);
+    e.ops[2] = op(OP_BOOK, Cause::TailMerge as u8, Tier::Observed, -896);
+    let line = event_line(&e, Some(&ident()), &STYLE);
+    assert_eq!(words(&line)[5], "56320→64512");
+    e.header.ops = 0;
+    assert_eq!(words(&event_line(&e, Some(&ident()), &STYLE))[5], "64512");
 }
 
 #[test]
@@ -143,7 +232,7 @@ fn calls_say_what_they_were_asked_and_what_they_answered() {
     let mut e = event(Hook::SendmsgLocked);
     e.ret = -11;
     e.header.ops = 0;
-    assert_eq!(tail(&e), "1024 bytes: EAGAIN");
+    assert_eq!(tail(&e), "1024 bytes asked, EAGAIN");
     e = event(Hook::AllocSkb);
     (e.truesize, e.kind, e.ret, e.header.ops) = (896, 1, 1, 0);
     assert_eq!(tail(&e), "truesize 896 forced");

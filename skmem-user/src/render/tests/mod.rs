@@ -3,3 +3,4 @@
 mod events;
 mod names;
 mod verdicts;
+mod widths;

@@ -9,8 +9,8 @@ use super::events::event;
 use crate::{
     explain::tests::socket::article,
     render::{
-        Listed, Names, Style, ends, event_line, event_task, listing, overview, text, whose,
-        write_receive_line,
+        EventLines, Listed, Names, Style, brief, ends, event_line, event_task, listing, overview,
+        text, whose,
     },
 };
 
@@ -36,9 +36,10 @@ fn a_name_is_no_command_wherever_it_is_printed() {
         task: &event_task(&NAME),
     };
     let mut line = String::new();
-    write_receive_line(&mut line, &received, names, &style);
+    EventLines::plain(&style).write_receive(&mut line, &received, names);
     for (what, printed) in [
         ("text", text(&verdict, &style)),
+        ("brief", brief(&verdict, &style, 23, "")),
         (
             "overview",
             overview(&[verdict.clone(), verdict.clone()], &style),

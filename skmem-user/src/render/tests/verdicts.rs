@@ -62,7 +62,7 @@ fn the_article_is_answered_in_its_first_sentence() {
             "tail-append +13,456 14 +",
             "= wmem_queued - sk_sndbuf +7,568 unattributed 0, lost 0",
             "ack -64,512 = wmem_queued 15,760",
-            "told EAGAIN 1 time: wmem_queued had reached sk_sndbuf",
+            "got EAGAIN 1 time: wmem_queued had reached sk_sndbuf",
             "What can be done 1. [tail-append] Make the receiver read.",
             "Price:",
         ],

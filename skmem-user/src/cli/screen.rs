@@ -1,0 +1,85 @@
+//! What text is written to: a terminal, with its width and its colours, or a
+//! pipe.
+
+use std::{env, io::IsTerminal as _};
+
+use rustix::{
+    fd::AsFd,
+    termios::{Winsize, tcgetwinsize},
+};
+
+use crate::render::{Style, tamed, wrapped};
+
+/// Columns that text keeps to: fewer leave no room for numbers, more are hard
+/// to read.
+const COLUMNS: std::ops::RangeInclusive<usize> = 40..=200;
+
+/// Columns and lines of a terminal that does not know its own size.
+const UNKNOWN: (usize, usize) = (80, 24);
+
+/// How to write to stdout: as wide as the terminal, in colours unless
+/// `NO_COLOR` or `TERM=dumb` forbids them; plain, in 100 columns or `COLUMNS`,
+/// where it is no terminal.
+#[must_use]
+pub fn style() -> Style {
+    let terminal = std::io::stdout().is_terminal();
+    let unset = |name: &str| env::var_os(name).is_none_or(|v| v.is_empty());
+    let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+    Style {
+        colour: terminal && unset("NO_COLOR") && !dumb,
+        width: columns(&std::io::stdout(), Style::PLAIN.width),
+        ..Style::PLAIN
+    }
+}
+
+/// Lines of the terminal that stdout is, without the one for the prompt; None
+/// where it is none.
+#[must_use]
+pub fn lines() -> Option<usize> {
+    let out = std::io::stdout();
+    out.is_terminal().then(|| {
+        let lines = size(&out).map(|size| usize::from(size.ws_row));
+        let lines = lines.or_else(|| number("LINES")).unwrap_or(UNKNOWN.1);
+        lines.saturating_sub(1)
+    })
+}
+
+/// Writes to stderr what names files or processes, which may be called
+/// anything; on a terminal, no word is broken.
+pub fn tell(text: &str) {
+    let text = format!("skmem: {}", tamed(text));
+    let err = std::io::stderr();
+    if !err.is_terminal() {
+        eprintln!("{text}");
+        return;
+    }
+    let width = columns(&err, Style::PLAIN.width);
+    for line in text.lines() {
+        // Lists are indented.
+        let indent = line.len() - line.trim_start().len();
+        for part in wrapped(line, width.saturating_sub(indent)).lines() {
+            eprintln!("{:indent$}{part}", "");
+        }
+    }
+}
+
+/// Columns of what text goes to; `pipe` where that is no terminal, and
+/// `COLUMNS` is not set.
+fn columns(to: &(impl AsFd + std::io::IsTerminal), pipe: usize) -> usize {
+    let terminal = to.is_terminal();
+    let size = terminal.then(|| size(to)).flatten();
+    size.map(|size| usize::from(size.ws_col))
+        .or_else(|| number("COLUMNS"))
+        .unwrap_or(if terminal { UNKNOWN.0 } else { pipe })
+        .clamp(*COLUMNS.start(), *COLUMNS.end())
+}
+
+fn size(to: &impl AsFd) -> Option<Winsize> {
+    tcgetwinsize(to)
+        .ok()
+        .filter(|size| size.ws_col != 0 && size.ws_row != 0)
+}
+
+fn number(name: &str) -> Option<usize> {
+    env::var(name).ok()?.parse().ok().filter(|n| *n != 0)
+}
