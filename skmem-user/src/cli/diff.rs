@@ -8,11 +8,13 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 
-use super::{print, report::cookie, style, tell};
+use super::{
+    pick::{self, Known, Wanted},
+    print, style, tell,
+};
 use crate::{
     collect::decode::Record,
     explain::{
-        Verdict,
         compare::{Peak, Run},
         diff::{Difference, Side},
     },
@@ -30,6 +32,7 @@ Examples:
   skmem record -o before.skm -- ./sender
   skmem record -o after.skm -- ./sender --with-larger-writes
   skmem diff before.skm after.skm
+  skmem diff before.skm after.skm --socket :5001     the socket with this port in both
   skmem diff before.skm after.skm --sockets 17,23    these two (skmem report --sockets lists them)
   skmem diff before.skm after.skm --json | jq .causes
 
@@ -41,19 +44,22 @@ pub struct Options {
     /// The recording after
     #[arg(value_name = "B")]
     after: PathBuf,
-    /// Compare the sockets with these cookies: one of A and one of B
-    #[arg(long, value_name = "COOKIE,COOKIE", value_parser = pair)]
-    sockets: Option<(u64, u64)>,
+    /// Compare this socket of A and of B: its number (cookie), :PORT, ADDR:PORT or SRC:PORT>DST:PORT
+    #[arg(short, long, value_name = "SOCKET")]
+    socket: Option<Wanted>,
+    /// Compare these two: one of A and one of B, named likewise
+    #[arg(long, value_name = "SOCKET,SOCKET", value_parser = pair, conflicts_with = "socket")]
+    sockets: Option<(Wanted, Wanted)>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-fn pair(text: &str) -> Result<(u64, u64), String> {
+fn pair(text: &str) -> Result<(Wanted, Wanted), String> {
     let (a, b) = text
         .split_once(',')
-        .ok_or("two cookies with a comma between them")?;
-    Ok((cookie(a)?, cookie(b)?))
+        .ok_or("give two sockets with a comma between them")?;
+    Ok((a.parse()?, b.parse()?))
 }
 
 /// Runs it.
@@ -62,6 +68,7 @@ fn pair(text: &str) -> Result<(u64, u64), String> {
 /// Where a file is no recording, or holds no such socket.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let (a, b) = options.sockets.unzip();
+    let (a, b) = (a.or(options.socket), b.or(options.socket));
     let before = side(&options.before, a)?;
     let after = side(&options.after, b)?;
     let difference = Difference::of(before, after);
@@ -73,7 +80,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn side(file: &Path, wanted: Option<u64>) -> Result<Side> {
+fn side(file: &Path, wanted: Option<Wanted>) -> Result<Side> {
     let name = file.display();
     let open = || Recording::open(file);
     let context = |e: RecordingError| anyhow!(e).context(format!("cannot compare {name}"));
@@ -88,11 +95,15 @@ fn side(file: &Path, wanted: Option<u64>) -> Result<Side> {
             .verdicts(&meta.kernel, true, at_end, outcome.source())
     };
     let all = verdicts(false);
-    let is = |v: &&Verdict| wanted.is_none_or(|id| v.socket.id == id);
-    let worst = all.iter().find(is).with_context(|| match wanted {
-        Some(id) => format!("no socket {id} in {name}; `skmem report {name} --sockets` lists them"),
-        None => format!("{name} holds no socket"),
-    })?;
+    let worst = match &wanted {
+        Some(wanted) => {
+            let known: Vec<Known> = all.iter().map(|v| Known::of_socket(&v.socket)).collect();
+            &all[pick::one(Some(wanted), &known, &name.to_string())?]
+        }
+        None => all
+            .first()
+            .with_context(|| format!("{name} holds no socket"))?,
+    };
     let id = worst.socket.id;
     let last = verdicts(true).into_iter().find(|v| v.socket.id == id);
     let last = last.unwrap_or_else(|| worst.clone());

@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{quantity::parse_time, workload};
 use screen::{style, tell};
 
+mod at;
 mod bench;
 mod causes;
 mod command;
@@ -23,6 +24,7 @@ pub(crate) mod filters;
 mod help;
 mod hide;
 mod output;
+mod pick;
 mod plot;
 pub(crate) mod record;
 mod recorded;

@@ -4,7 +4,6 @@ use std::{
     io::{IsTerminal as _, Write as _},
     path::PathBuf,
     process::ExitCode,
-    time::Duration,
 };
 
 use anyhow::{Result, bail};
@@ -12,6 +11,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Usage,
+    at::At,
     output::{Access, Output, Target},
     print,
     recorded::Recorded,
@@ -20,9 +20,11 @@ use super::{
 use crate::{
     explain::numbers::grouped,
     model::{survey, timeline::Timeline},
-    quantity::parse_time,
     recording::Item,
-    render::plot::{self, Figure},
+    render::{
+        self,
+        plot::{self, Figure},
+    },
 };
 
 /// Columns and samples of a page: one column a pixel.
@@ -69,12 +71,13 @@ pub struct Options {
     /// Plot in characters, even where stdout is not a terminal: --format text
     #[arg(long, conflicts_with_all = ["output", "format"])]
     text: bool,
-    /// Begin so long after the recording did, e.g. 1.2s, 300ms
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    from: Option<Duration>,
-    /// End so long after the recording began
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    to: Option<Duration>,
+    /// Begin here: so long into the recording (1.2s), before its end (-2s), or on the wall clock in UTC
+    /// (03:12:22.5, 2026-11-28T03:12:22)
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    from: Option<At>,
+    /// End here, likewise
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    to: Option<At>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -193,8 +196,7 @@ fn png(_: &str) -> Result<Vec<u8>> {
 /// is still asleep at the end.
 fn window(options: &Options, recorded: &Recorded, id: u64, asleep: bool) -> Result<(u64, u64)> {
     let (begin, end) = recorded.span();
-    let ns =
-        |time: Duration| begin.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    let ns = |at: At| at.ns((begin, end), &recorded.meta.clock);
     let life = recorded.survey.socket(id);
     let mut life = life.map_or((begin, end), |s| (s.first_ns, s.last_ns));
     if asleep {
@@ -207,17 +209,18 @@ fn window(options: &Options, recorded: &Recorded, id: u64, asleep: bool) -> Resu
     let to = options
         .to
         .map_or_else(|| (life.1.saturating_add(margin)).min(end.max(life.1)), ns);
-    if let (Some(from), Some(to)) = (options.from, options.to)
-        && from >= to
-    {
+    if options.from.is_some() && options.to.is_some() && from >= to {
         bail!(Usage(anyhow::anyhow!(
-            "--from {from:?} is not before --to {to:?}: nothing lies between them"
+            "--from is not before --to: nothing lies between them"
         )));
     }
     if from >= to || from > end {
+        let wall = |ns| render::utc(recorded.meta.clock.wall_ns(ns));
         bail!(Usage(anyhow::anyhow!(
-            "nothing lies there: the recording is {} long",
-            crate::render::time_span(end - begin)
+            "nothing lies there: the recording is {} long, from {} to {}",
+            render::time_span(end - begin),
+            wall(begin),
+            wall(end)
         )));
     }
     Ok((from, to.min(end.max(life.1))))
@@ -263,10 +266,6 @@ fn began(wall_ns: u64) -> String {
 fn lines() -> usize {
     let lines = screen::lines().unwrap_or(LINES);
     lines.clamp(15, 59)
-}
-
-fn time(text: &str) -> Result<Duration, String> {
-    parse_time(text).map_err(|e| e.to_string())
 }
 
 #[cfg(all(test, feature = "outside-tests"))]

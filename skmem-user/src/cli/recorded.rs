@@ -6,21 +6,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, bail};
-use skmem_common::{account::Account, record::Ident};
+use anyhow::{Context as _, Result, anyhow, bail};
+use skmem_common::account::Account;
 
+use super::{
+    Usage,
+    pick::{self, Known, Wanted},
+};
 use crate::{
     explain::{Source, Verdict},
     model::{
         replay::Replay,
-        survey::{self, Survey, Surveyed},
+        survey::{self, Survey},
     },
     recording::{Accounts, End, Item, Kept, Meta, Recording, Role, Totals},
-    render::{self, export::Opening},
+    render::export::Opening,
 };
-
-/// Sockets that an error message lists.
-const SHOWN: usize = 8;
 
 /// A recording that was read once.
 pub struct Recorded {
@@ -131,23 +132,13 @@ impl Recorded {
             let worst = all.first().context("the recording is of no socket")?;
             return Ok(worst.0);
         };
-        let found: Vec<_> = all
+        let known: Vec<Known> = all
             .iter()
-            .filter(|(id, socket)| matches(wanted, *id, socket.ident.as_ref()))
+            .map(|(id, socket)| Known::of_ident(*id, socket.ident.as_ref()))
             .collect();
-        match found[..] {
-            [(id, _)] => Ok(*id),
-            [] => bail!(
-                "no socket {wanted:?} in {}; it holds:\n{}",
-                self.path.display(),
-                list(all.iter())
-            ),
-            _ => bail!(
-                "{} sockets match {wanted:?}; name one of them by its number:\n{}",
-                found.len(),
-                list(found.into_iter())
-            ),
-        }
+        let wanted: Wanted = wanted.parse().map_err(|e: String| Usage(anyhow!(e)))?;
+        let place = pick::one(Some(&wanted), &known, &self.path.display().to_string())?;
+        Ok(known[place].id)
     }
 
     /// The verdict on a socket: on the kernel's own account where the
@@ -242,40 +233,6 @@ fn kept(end: &End) -> impl Iterator<Item = &Kept> {
 
 fn open(path: &Path) -> Result<Recording<std::io::BufReader<std::fs::File>>> {
     Recording::open(path).with_context(|| format!("{}", path.display()))
-}
-
-/// Whether `wanted` names this socket: its number or cookie, `0x…` too, a
-/// port as `:5001`, one end as `10.0.0.1:5001`, or both as `…>…`.
-fn matches(wanted: &str, id: u64, ident: Option<&Ident>) -> bool {
-    let number = match wanted.strip_prefix("0x") {
-        Some(hex) => u64::from_str_radix(hex, 16).ok(),
-        None => wanted.parse().ok(),
-    };
-    if let Some(number) = number {
-        return number == id;
-    }
-    let Some(ident) = ident else { return false };
-    if let Some(port) = wanted.strip_prefix(':') {
-        let port = port.parse();
-        return port == Ok(ident.sport) || port == Ok(ident.dport);
-    }
-    let ends = render::ends(ident);
-    wanted == ends || ends.split('>').any(|end| end == wanted)
-}
-
-fn list<'a>(sockets: impl ExactSizeIterator<Item = &'a (u64, Surveyed)>) -> String {
-    let more = sockets.len().saturating_sub(SHOWN);
-    let mut lines: Vec<String> = sockets
-        .take(SHOWN)
-        .map(|(id, socket)| {
-            let who = socket.ident.as_ref().map(render::whose);
-            format!("  {id:<12} {}", who.unwrap_or_default())
-        })
-        .collect();
-    if more != 0 {
-        lines.push(format!("  and {more} more"));
-    }
-    lines.join("\n")
 }
 
 #[cfg(test)]

@@ -1,18 +1,18 @@
 //! `skmem report`: what `explain` would have said, from a recording.
 
-use std::{cmp::Reverse, path::PathBuf, process::ExitCode, str::FromStr, time::Duration};
+use std::{cmp::Reverse, path::PathBuf, process::ExitCode};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 
 use super::{
-    Usage,
+    at::At,
     explain::{Length, print_json, print_text},
+    pick::{self, Known, Wanted},
     print, style, tell,
 };
 use crate::{
     explain::{Source, Verdict},
-    quantity::parse_time,
     recording::{Item, Outcome, Player, Recording, RecordingError, Totals, outcome},
     render::{self, Listed, tamed},
 };
@@ -30,7 +30,9 @@ screen is printed, with --full and in a pipe everything.
 Examples:
   skmem report run.skm
   skmem report run.skm --sockets --sort blocked
-  skmem report run.skm --socket 4711 --at 12.5s   the socket with that cookie, 12.5 s into it
+  skmem report run.skm --socket :5001             the sockets with this port
+  skmem report run.skm --at 12.5s                 12.5 s into it
+  skmem report run.skm --at 03:12:22.5 --socket '10.0.0.1:40000>10.0.0.2:5001'
   skmem report run.skm --json | jq .causes
   skmem report run.skm --about                    which machine, when, which filters
 
@@ -56,17 +58,14 @@ pub struct Options {
         default_value = "excess"
     )]
     sort: Sort,
-    /// Explain this socket only: its cookie, as --sockets and ss -e (0x…) show it
-    #[arg(long, value_name = "COOKIE", value_parser = cookie)]
-    socket: Option<u64>,
-    /// As of this time: so long into the recording (12.5s), before its end (-2s), or an at_ns (@N)
-    #[arg(
-        long,
-        value_name = "TIME",
-        requires = "socket",
-        allow_hyphen_values = true,
-        conflicts_with = "at_end"
-    )]
+    /// Explain this socket only: its number (the cookie, as --sockets and ss -e (0x…) show it), :PORT, ADDR:PORT
+    /// or SRC:PORT>DST:PORT
+    #[arg(short, long, value_name = "SOCKET")]
+    socket: Option<Wanted>,
+    /// As of this time: so long into the recording (12.5s), before its end (-2s), on the wall clock in UTC
+    /// (03:12:22.5, 2026-11-28T03:12:22), or an at_ns (@N)
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true,
+          conflicts_with_all = ["at_end", "sockets"])]
     at: Option<At>,
     #[command(flatten)]
     length: Length,
@@ -85,41 +84,6 @@ enum Sort {
     Blocked,
     // Payload that was sent.
     Bytes,
-}
-
-/// A time of a recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum At {
-    SinceStart(Duration),
-    BeforeEnd(Duration),
-    Monotonic(u64),
-}
-
-impl FromStr for At {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let time = |text: &str| parse_time(text).map_err(|e| e.to_string());
-        if let Some(ns) = text.strip_prefix('@') {
-            return ns
-                .parse()
-                .map(Self::Monotonic)
-                .map_err(|_| format!("{ns:?} is no number of ns"));
-        }
-        match text.strip_prefix('-') {
-            Some(before) => time(before).map(Self::BeforeEnd),
-            None => time(text).map(Self::SinceStart),
-        }
-    }
-}
-
-/// A cookie, decimal or as `ss -e` prints it.
-pub(super) fn cookie(text: &str) -> Result<u64, String> {
-    let number = match text.strip_prefix("0x") {
-        Some(hex) => u64::from_str_radix(hex, 16),
-        None => text.parse(),
-    };
-    number.map_err(|_| format!("{text:?} is no cookie: a number, or 0x and a hexadecimal one"))
 }
 
 /// Runs it.
@@ -154,12 +118,24 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             .end
             .verdicts(&kernel, all, options.at_end, outcome.source())
     };
-    if let Some(id) = options.socket {
-        let verdict = match options.at {
-            Some(at) => replayed(open().map_err(context)?, &outcome, id, at)?,
-            None => of_socket(verdicts(true), id)?,
+    let place = name.to_string();
+    if options.socket.is_some() || options.at.is_some() {
+        let mut all = verdicts(true);
+        let known: Vec<Known> = all.iter().map(|v| Known::of_socket(&v.socket)).collect();
+        let wanted = options.socket.as_ref();
+        let chosen = match options.at {
+            Some(at) => {
+                let id = known[pick::one(wanted, &known, &place)?].id;
+                vec![replayed(open().map_err(context)?, &outcome, id, at)?]
+            }
+            None => {
+                let ids = pick::some(wanted, &known, &place)?;
+                let ids: Vec<u64> = ids.into_iter().map(|n| known[n].id).collect();
+                all.retain(|v| ids.contains(&v.socket.id));
+                all
+            }
         };
-        show(&[verdict], options)?;
+        show(&chosen, options)?;
     } else if options.sockets {
         list(&verdicts(true), options)?;
     } else {
@@ -194,11 +170,6 @@ fn none(totals: &Totals) -> String {
     }
 }
 
-fn of_socket(verdicts: Vec<Verdict>, id: u64) -> Result<Verdict> {
-    let found = verdicts.into_iter().find(|v| v.socket.id == id);
-    found.with_context(|| format!("no socket {id} in the recording; --sockets lists them"))
-}
-
 /// The verdict on a socket at a time, from the records up to then.
 fn replayed<R: std::io::Read>(
     mut recording: Recording<R>,
@@ -209,17 +180,7 @@ fn replayed<R: std::io::Read>(
     let meta = recording.meta().clone();
     let start = meta.clock.monotonic_ns;
     let end = outcome.end.totals.now_ns;
-    let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    let until = match at {
-        At::SinceStart(time) => start.saturating_add(ns(time)),
-        At::BeforeEnd(time) => end.saturating_sub(ns(time)),
-        At::Monotonic(time) => time,
-    };
-    if !(start..=end).contains(&until) {
-        let long = Duration::from_nanos(end.saturating_sub(start));
-        let text = format!("--at: the recording is {:.3} s long", long.as_secs_f64());
-        return Err(Usage(anyhow!(text)).into());
-    }
+    let until = at.within((start, end), &meta.clock, "--at")?;
     let mut player = Player::new(meta.max_sockets);
     let mut closed = None;
     while let Some(item) = recording.next_item() {
@@ -272,25 +233,4 @@ fn list(verdicts: &[Verdict], options: &Options) -> Result<()> {
         print(&format!("{}\n", render::listing_json(socket)?))?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_and_cookies() {
-        let of = |text: &str| text.parse::<At>();
-        assert_eq!(
-            of("12.5s"),
-            Ok(At::SinceStart(Duration::from_millis(12_500)))
-        );
-        assert_eq!(of("-2s"), Ok(At::BeforeEnd(Duration::from_secs(2))));
-        assert_eq!(of("@17"), Ok(At::Monotonic(17)));
-        for bad in ["", "@", "@x", "-", "12:00"] {
-            assert!(of(bad).is_err(), "{bad}");
-        }
-        assert_eq!((cookie("17"), cookie("0x1f")), (Ok(17), Ok(31)));
-        assert!(cookie("x").is_err());
-    }
 }

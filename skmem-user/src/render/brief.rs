@@ -180,21 +180,27 @@ pub fn brief_of_many(verdicts: &[Verdict], style: &Style, lines: usize, more: &s
     if verdicts.len() == 1 {
         return brief(worst, style, lines, more);
     }
-    let mut most = verdicts.len();
-    let table = |most: usize| super::overview(&verdicts[..most], style);
-    while most > 1 && table(most).lines().count() > lines / 3 {
-        most -= 1;
-    }
-    let mut out = table(most);
-    let others = verdicts.len() - most;
-    if others > 0 {
-        let n = i64::try_from(others).unwrap_or(i64::MAX);
-        let text = format!("and {} with less", counted(n, "more socket"));
-        hang(&mut out, "", 0, &text, Some(Role::Aside), style);
-    }
     let all: i64 = verdicts.iter().map(|v| v.excess.max(0)).sum();
-    let text = format!("{} over their limits together; the worst:", bytes(all));
-    hang(&mut out, "", 0, &text, Some(Role::Aside), style);
-    let left = lines.saturating_sub(out.lines().count());
-    out + &brief(worst, style, left, more)
+    let of = |most: usize| {
+        let mut out = super::overview(&verdicts[..most], style);
+        let mut aside = |text: &str| hang(&mut out, "", 0, text, Some(Role::Aside), style);
+        let others = i64::try_from(verdicts.len() - most).unwrap_or(i64::MAX);
+        if others > 0 {
+            aside(&format!("and {} with less", counted(others, "more socket")));
+        }
+        aside(&format!(
+            "{} over their limits together; the worst:",
+            bytes(all)
+        ));
+        let left = lines.saturating_sub(out.lines().count());
+        out + &brief(worst, style, left, more)
+    };
+    // A third of the screen at most, and less where the worst needs more.
+    let mut most = verdicts.len().min((lines / 3).max(1));
+    let mut out = of(most);
+    while most > 1 && out.lines().count() > lines {
+        most -= 1;
+        out = of(most);
+    }
+    out
 }

@@ -95,36 +95,43 @@ pub enum Times {
     Delta,
 }
 
-/// Where a line has no room for all columns: what is left out, step by step.
-const NARROWER: [&[Column]; 8] = {
+/// Where a line has no room for all columns: what is left out, step by step, and
+/// how many columns the words want to have.
+const NARROWER: [(&[Column], usize); 8] = {
     use Column::{
         Cpu, ForwardAlloc, Hook, Ports, SendQ, Sndbuf, Socket, Task, Time, What, WmemQueued,
     };
     [
-        &[
-            Time,
-            Cpu,
-            Task,
-            Socket,
-            Hook,
-            WmemQueued,
-            Sndbuf,
-            ForwardAlloc,
-            SendQ,
-            What,
-        ],
-        &[Time, Task, Socket, Hook, WmemQueued, Sndbuf, SendQ, What],
-        &[Time, Task, Ports, Hook, WmemQueued, Sndbuf, SendQ, What],
-        &[Time, Ports, Hook, WmemQueued, Sndbuf, SendQ, What],
-        &[Time, Ports, Hook, WmemQueued, Sndbuf, What],
-        &[Time, Hook, WmemQueued, Sndbuf, What],
-        &[Time, Hook, WmemQueued, What],
-        &[Time, WmemQueued, What],
+        (
+            &[
+                Time,
+                Cpu,
+                Task,
+                Socket,
+                Hook,
+                WmemQueued,
+                Sndbuf,
+                ForwardAlloc,
+                SendQ,
+                What,
+            ],
+            40,
+        ),
+        (
+            &[Time, Task, Socket, Hook, WmemQueued, Sndbuf, SendQ, What],
+            40,
+        ),
+        (
+            &[Time, Task, Ports, Hook, WmemQueued, Sndbuf, SendQ, What],
+            40,
+        ),
+        (&[Time, Ports, Hook, WmemQueued, Sndbuf, SendQ, What], 40),
+        (&[Time, Ports, Hook, WmemQueued, Sndbuf, What], 36),
+        (&[Time, Hook, WmemQueued, Sndbuf, What], 32),
+        (&[Time, Hook, WmemQueued, What], 26),
+        (&[Time, WmemQueued, What], 0),
     ]
 };
-
-/// Columns that the last one, of words, wants.
-const WORDS: usize = 26;
 
 /// How event lines look.
 #[derive(Clone, Debug)]
@@ -149,7 +156,7 @@ impl EventLines {
     #[must_use]
     pub fn plain(style: &Style) -> Self {
         Self {
-            columns: NARROWER[0].to_vec(),
+            columns: NARROWER[0].0.to_vec(),
             times: Times::Relative,
             grouped: false,
             colour: style.colour,
@@ -170,12 +177,12 @@ impl EventLines {
             cut: Some(style.width),
             ..Self::plain(style)
         };
-        let fits = |columns: &&[Column]| {
+        let fits = |(columns, words): &&(&[Column], usize)| {
             let taken: usize = columns.iter().map(|c| lines.width(*c) + 1).sum();
-            taken + 1 + WORDS <= style.width
+            taken + words <= style.width
         };
-        let fit = NARROWER.iter().copied().find(fits);
-        lines.columns = fit.unwrap_or(NARROWER[NARROWER.len() - 1]).to_vec();
+        let fit = NARROWER.iter().find(fits);
+        lines.columns = fit.unwrap_or(&NARROWER[NARROWER.len() - 1]).0.to_vec();
         lines
     }
 
@@ -227,11 +234,16 @@ impl EventLines {
             Column::Time if self.cut.is_some() => 10,
             Column::Time => 12,
             Column::Cpu => 3,
+            Column::Hook if self.cut.is_some() => 21,
             Column::Task | Column::Hook => 22,
             Column::Socket => 33,
             Column::Ports => 13,
-            Column::WmemQueued if self.grouped => 19,
-            Column::WmemQueued => 17,
+            Column::WmemQueued => match self.cut {
+                None => 17,
+                // Two numbers below a million.
+                Some(..100) => 15,
+                Some(_) => 19,
+            },
             Column::Sndbuf | Column::SendQ | Column::WmemAlloc | Column::Window => 9,
             Column::ForwardAlloc if self.grouped => 9,
             Column::ForwardAlloc => 7,
@@ -248,9 +260,7 @@ impl EventLines {
                 (Column::Time, Times::Relative) => "time_s",
                 (Column::Time, Times::Wall) => "time_utc",
                 (Column::Time, Times::Delta) => "delta_s",
-                (Column::What, _) => {
-                    "what (causes since the socket's last line: ±bytes, ~ inferred)"
-                }
+                (Column::What, _) => "what (±bytes by cause, ~ inferred)",
                 (column, _) => {
                     let all = Column::NAMES.iter();
                     all.into_iter()
@@ -336,6 +346,7 @@ impl EventLines {
                 let mut line = Line {
                     text: out,
                     grouped: self.grouped,
+                    cut: self.cut.is_some(),
                 };
                 match column {
                     Column::Time => match self.times {

@@ -63,9 +63,18 @@ pub(super) struct Line<'a> {
     pub text: &'a mut String,
     /// Numbers in groups of three.
     pub grouped: bool,
+    /// It may be cut.
+    pub cut: bool,
 }
 
 impl Line<'_> {
+    /// Keeps what follows apart from what is there.
+    fn apart(&mut self) {
+        if !self.text.is_empty() && !self.text.ends_with("  ") {
+            self.text.push_str("  ");
+        }
+    }
+
     /// A number of bytes.
     pub fn number(&mut self, n: impl Into<i64> + itoa::Integer + Copy) {
         if self.grouped {
@@ -82,26 +91,36 @@ impl Line<'_> {
     }
 }
 
-/// What an event's call was asked and answered, and what was booked.
+/// What an event's call was asked and answered, and what was booked; on a
+/// terminal the latter first, for there lines are cut.
 pub(super) fn event_text(line: &mut Line<'_>, event: &Event) {
-    let from = line.text.len();
-    let mut apart = "";
-    if event.header.flags & FLAG_STEP != 0 {
-        line.text.push_str("so far:");
-        apart = "  ";
-    } else if call(line, event) {
-        apart = "  ";
+    if line.cut {
+        operations(line, event);
+        said(line, event);
     } else {
-        line.text.truncate(from);
-    }
-    for op in decoded(event) {
-        line.text.push_str(apart);
-        operation(line, op);
-        apart = "  ";
+        said(line, event);
+        operations(line, event);
     }
     if event.header.flags & FLAG_LOCKLESS != 0 {
-        line.text.push_str(apart);
+        line.apart();
         line.text.push_str("(lockless)");
+    }
+}
+
+fn said(line: &mut Line<'_>, event: &Event) {
+    let from = line.text.len();
+    line.apart();
+    if event.header.flags & FLAG_STEP != 0 {
+        line.text.push_str("so far:");
+    } else if !call(line, event) {
+        line.text.truncate(from);
+    }
+}
+
+fn operations(line: &mut Line<'_>, event: &Event) {
+    for op in decoded(event) {
+        line.apart();
+        operation(line, op);
     }
 }
 
@@ -135,11 +154,16 @@ fn call(line: &mut Line<'_>, event: &Event) -> bool {
     };
     match hook {
         Hook::Sendmsg | Hook::SendmsgLocked | Hook::Sendpages => {
+            // A short write.
+            if (0..event.arg).contains(&ret) {
+                line.number(ret);
+                line.text.push_str(" of ");
+            }
             line.number(event.arg);
-            line.text.push_str(" bytes asked, ");
-            answer(line, ret);
-            if ret >= 0 {
-                line.text.push_str(" taken");
+            line.text.push_str(" bytes");
+            if ret < 0 {
+                line.text.push_str(": ");
+                answer(line, ret);
             }
         }
         Hook::AllocSkb => {

@@ -96,6 +96,12 @@ pub fn whose(ident: &Ident) -> String {
     who::whose(ident)
 }
 
+/// The same of a verdict's socket.
+#[must_use]
+pub fn whose_socket(socket: &crate::explain::verdict::Socket) -> String {
+    who::whose_socket(socket)
+}
+
 /// A time in ns, in a unit that leaves it readable.
 #[must_use]
 pub fn time_span(ns: u64) -> String {

@@ -99,13 +99,17 @@ pub(super) fn escaped_comm(socket: &Socket) -> String {
 
 /// The command name, safe for a terminal, with the process, and both ends.
 pub(super) fn whose(ident: &Ident) -> String {
-    let ends = short(ident);
-    if ident.pid == 0 {
-        return ends;
+    used_by(short(ident), &comm(&ident.comm), ident.pid)
+}
+
+/// The same of a verdict's socket.
+pub(super) fn whose_socket(socket: &Socket) -> String {
+    used_by(pair(socket), &socket.comm, socket.pid)
+}
+
+fn used_by(ends: String, comm: &str, pid: u32) -> String {
+    match pid {
+        0 => ends,
+        pid => format!("{ends}  {} (pid {pid})", escaped(comm)),
     }
-    format!(
-        "{ends}  {} (pid {})",
-        escaped(&comm(&ident.comm)),
-        ident.pid
-    )
 }
