@@ -22,6 +22,7 @@ use crate::{
         capture::{self, Captured, capture},
         delta::{Last, Turnover},
         group::{By, Group, group},
+        multipath,
         order::{Sort, sort},
         probe::Probe,
     },
@@ -63,8 +64,8 @@ pub struct Options {
     /// UDP sockets too
     #[arg(long, help_heading = "Which sockets")]
     udp: bool,
-    /// MPTCP sockets too (their subflows are TCP sockets and always shown)
-    #[arg(long, help_heading = "Which sockets")]
+    /// MPTCP sockets are always shown: kept for scripts that ask for them
+    #[arg(long, hide = true)]
     mptcp: bool,
     /// Every network namespace, not only this one (needs root)
     #[arg(short = 'A', long, help_heading = "Which sockets")]
@@ -160,6 +161,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
             }
         };
         sort(&mut captured.rows, options.sort);
+        multipath::nest(&mut captured.rows);
         Ok(Look {
             captured,
             groups,
@@ -191,7 +193,6 @@ fn asked(options: &Options) -> capture::Options {
     capture::Options {
         all_netns: options.all_netns || options.check,
         udp: options.udp,
-        mptcp: options.mptcp,
         owners: !options.no_owners && !options.check,
         locks: options.locks,
     }

@@ -7,7 +7,7 @@ use netlink_packet_core::{NLA_TYPE_MASK, NlasIterator};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Family, MemInfo, TcpInfo, TcpState};
+use super::{Family, MemInfo, MptcpInfo, TcpInfo, TcpState, mptcp_info};
 
 /// `INET_DIAG_INFO`
 pub(super) const TCP_INFO: u16 = 2;
@@ -91,9 +91,11 @@ pub struct DiagSocket {
     pub timer: Option<Timer>,
     /// `idiag_retrans`: retransmissions or probes in a row.
     pub retrans: u8,
-    /// `idiag_rqueue`: bytes not read; of a listener, connections not accepted.
+    /// `idiag_rqueue`: bytes not read; of a listener, connections not accepted; of an MPTCP socket
+    /// `sk_rmem_alloc` (`mptcp_diag_get_info`).
     pub recv_q: u32,
-    /// `idiag_wqueue`: `write_seq - snd_una`; of a listener, the most that may wait.
+    /// `idiag_wqueue`: `write_seq - snd_una`; of a listener, the most that may wait; of an MPTCP socket
+    /// `sk_wmem_alloc` (`mptcp_diag_get_info`).
     pub send_q: u32,
     /// `idiag_uid`
     pub uid: u32,
@@ -103,6 +105,10 @@ pub struct DiagSocket {
     pub mem: Option<MemInfo>,
     /// `INET_DIAG_INFO` of a TCP socket.
     pub tcp: Option<TcpInfo>,
+    /// `INET_DIAG_INFO` of an MPTCP socket.
+    pub mptcp: Option<MptcpInfo>,
+    /// Of a subflow: the token of its MPTCP socket (only told to CAP_NET_ADMIN).
+    pub subflow_token: Option<u32>,
     /// `INET_DIAG_CGROUP_ID`: cgroup v2 in which the socket was made (5.8).
     pub cgroup: Option<u64>,
     /// `INET_DIAG_ULP_INFO` (5.4; up to 6.x only told to CAP_NET_ADMIN).
@@ -140,6 +146,8 @@ impl DiagSocket {
             inode: word(message, 68)?,
             mem: None,
             tcp: None,
+            mptcp: None,
+            subflow_token: None,
             cgroup: None,
             upper_layer: None,
             told_all: false,
@@ -158,13 +166,21 @@ impl DiagSocket {
                 TCP_INFO if self.protocol == Protocol::Tcp => {
                     self.tcp = TcpInfo::parse(value).ok();
                 }
+                TCP_INFO if self.protocol == Protocol::Mptcp => {
+                    self.mptcp = MptcpInfo::parse(value);
+                }
                 CGROUP_ID => {
                     let id = value.get(..8).and_then(|id| id.try_into().ok());
                     self.cgroup = id.map(u64::from_ne_bytes);
                 }
                 // Every socket has one, and nobody else is told (inet_diag_msg_attrs_fill).
                 MARK => self.told_all = true,
-                ULP_INFO => self.upper_layer = upper_layer(value),
+                ULP_INFO => {
+                    self.upper_layer = upper_layer(value);
+                    if self.upper_layer == Some(UpperLayer::Mptcp) {
+                        self.subflow_token = mptcp_info::subflow_token(value);
+                    }
+                }
                 _ => {}
             }
         }
@@ -281,6 +297,7 @@ pub(super) mod tests {
     fn mptcp_info_is_not_taken_for_tcp_info() {
         let socket = DiagSocket::parse(&message(), Protocol::Mptcp).unwrap();
         assert!(socket.tcp.is_none() && socket.mem.is_some());
+        assert_eq!(socket.mptcp.unwrap().token, 0x0101_0101);
     }
 
     #[test]

@@ -34,8 +34,8 @@ pub struct Tally {
     pub forward_alloc: i64,
     /// Sum of `wmem_alloc` (t), bytes: clones of packets in w, not to be added
     pub wmem_alloc: i64,
-    /// Sockets whose w + r + f is not whole pages: they moved while they were read, or hold error-queue
-    /// messages, kTLS records or (from 5.16 on) zero-copy data
+    /// Sockets whose w + r + f is not whole pages: they moved while they were read, are MPTCP sockets, or hold
+    /// error-queue messages, kTLS records or (from 5.16 on) zero-copy data
     pub uneven: u64,
     /// The most that these may be off, bytes
     pub uneven_bytes: i64,

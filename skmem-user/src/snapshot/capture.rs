@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 
 use super::{
     account::{Account, Kernel, Tally, Visited},
-    locks, people, probe,
+    locks, multipath, people, probe,
     row::Row,
     strays,
 };
@@ -35,8 +35,6 @@ pub struct Options {
     pub all_netns: bool,
     /// UDP sockets too.
     pub udp: bool,
-    /// MPTCP sockets too; they are in the account in any case.
-    pub mptcp: bool,
     /// Who holds each socket.
     pub owners: bool,
     /// Ask each socket whether its limit is locked, through a descriptor borrowed from its owner.
@@ -106,7 +104,8 @@ pub fn capture(options: Options) -> Result<Captured> {
     let took_ns = ns(begun.elapsed().as_nanos());
     let (mut gathered, before, after, visited) = listed;
     let inodes: HashSet<u32> = gathered.rows.iter().map(|row| row.inode).collect();
-    let (mut rows, seen) = gathered.sum(options, page);
+    let (mut rows, seen) = gathered.sum(page);
+    multipath::link(&mut rows);
     let missing = after.alloc > seen.sockets.saturating_sub(seen.mptcp);
     let kernel = Kernel {
         page,
@@ -261,7 +260,7 @@ impl Gathered {
     }
 
     /// Drops sockets that were listed twice, and adds up.
-    fn sum(&mut self, options: Options, page: u64) -> (Vec<Row>, Tally) {
+    fn sum(&mut self, page: u64) -> (Vec<Row>, Tally) {
         let mut seen = Tally {
             time_wait: self.time_wait,
             ..Tally::default()
@@ -273,7 +272,7 @@ impl Gathered {
             if new {
                 seen.add(row, i64::try_from(page).unwrap_or(4096));
             }
-            new && (options.mptcp || row.protocol != Protocol::Mptcp)
+            new
         });
         (rows, seen)
     }
@@ -291,7 +290,7 @@ fn list(namespace: &Namespace, options: Options) -> Result<Listed> {
         notes: Vec::new(),
     };
     list_protocol(&mut listed, Protocol::Tcp, namespace)?;
-    if (options.mptcp || listed.maybe_mptcp) && inet_diag::mptcp_is_known() {
+    if listed.maybe_mptcp && inet_diag::mptcp_is_known() {
         list_protocol(&mut listed, Protocol::Mptcp, namespace)?;
     }
     if options.udp {

@@ -2,7 +2,7 @@
 //! whether the sum agrees with the kernel's own count.
 //!
 //! [`capture`] asks the kernel; all else is pure: [`row`] is one socket, [`account`] the sum, [`order`],
-//! [`group`] and [`delta`] arrange rows. [`Snapshot`] is what `--json` prints, and `docs/snapshot.md` explains.
+//! [`multipath`], [`group`] and [`delta`] arrange rows. [`Snapshot`] is what `--json` prints, and `docs/snapshot.md` explains.
 
 pub mod account;
 pub mod capture;
@@ -10,6 +10,7 @@ pub mod delta;
 pub mod filter;
 pub mod group;
 mod locks;
+pub mod multipath;
 pub mod order;
 mod people;
 pub mod probe;

@@ -183,7 +183,9 @@ pub struct Row {
     pub memory: Option<Memory>,
     /// w + r + f, bytes: what counts against tcp_mem and the memory cgroup
     pub charged: i64,
-    /// Send-Q: written and not acknowledged, bytes; of a listener, connections that may wait
+    /// Send-Q: written and not acknowledged, bytes; of a listener, connections that may wait. Of an MPTCP socket,
+    /// by the connection's own sequence numbers (`mptcpi_write_seq - mptcpi_snd_una`), where `ss` shows
+    /// `sk_wmem_alloc`
     pub send_q: u32,
     /// Of it, never sent
     pub unsent: Option<u32>,
@@ -191,9 +193,11 @@ pub struct Row {
     pub in_flight: Option<u32>,
     /// Application data in `wmem_queued`, bytes
     pub payload: Option<u32>,
-    /// `wmem_queued` less `payload`; absent too where the two are of different moments
+    /// `wmem_queued` less `payload`; absent too where the two are of different moments. Of an MPTCP socket, the
+    /// headers of its data fragments (`struct mptcp_data_frag`)
     pub skb_overhead: Option<u32>,
-    /// Recv-Q: not read, bytes; of a listener, connections not accepted
+    /// Recv-Q: not read, bytes; of a listener, connections not accepted. Of an MPTCP socket the kernel tells
+    /// `rmem_alloc` instead, from 7.x on with what still waits for its lock
     pub recv_q: u32,
     /// `wmem_queued` in percent of `sndbuf`
     pub fill_percent: Option<u32>,
@@ -207,6 +211,13 @@ pub struct Row {
     pub flow: Option<Flow>,
     /// What handles the stream above TCP; some kernels tell only CAP_NET_ADMIN
     pub upper_layer: Option<UpperLayer>,
+    /// Of an MPTCP socket and its subflows: the connection's token, by which `ip mptcp` and `ss -M` know it; 0:
+    /// there is no connection yet. Of a subflow only told to CAP_NET_ADMIN
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mptcp_token: Option<u32>,
+    /// Of a subflow: `SO_COOKIE` of its MPTCP socket, where that is listed
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mptcp_socket: Option<u64>,
     /// Whose it is
     pub owner: Owner,
     /// Processes that hold it
@@ -237,7 +248,11 @@ impl Row {
                 | TcpState::Closing
                 | TcpState::LastAck
         ));
-        let payload = (streams && memory.is_some()).then(|| socket.send_q.saturating_sub(control));
+        // After a fallback to TCP the queue of the MPTCP socket is what its subflow has not taken yet.
+        let multipath = socket.mptcp.filter(|info| !listens && !info.fallback);
+        let send_q = multipath.map_or(socket.send_q, |info| info.send_q);
+        let payload = (memory.is_some() && (streams || multipath.is_some()))
+            .then(|| send_q.saturating_sub(control));
         let queued = memory.and_then(|m| u32::try_from(m.wmem_queued).ok());
         let fill = memory
             .filter(|m| !listens && m.sndbuf > 0)
@@ -256,9 +271,9 @@ impl Row {
             uid: socket.uid,
             memory,
             charged: memory.map_or(0, |m| m.charged()),
-            send_q: socket.send_q,
+            send_q,
             unsent,
-            in_flight: unsent.map(|unsent| socket.send_q.saturating_sub(unsent)),
+            in_flight: unsent.map(|unsent| send_q.saturating_sub(unsent)),
             payload,
             skb_overhead: queued.zip(payload).and_then(|(w, p)| w.checked_sub(p)),
             recv_q: socket.recv_q,
@@ -268,6 +283,8 @@ impl Row {
             timeouts: socket.retrans,
             flow: flow.map(Flow::from),
             upper_layer: socket.upper_layer,
+            mptcp_token: socket.mptcp.map(|info| info.token).or(socket.subflow_token),
+            mptcp_socket: None,
             owner: Owner::NotAsked,
             holders: Vec::new(),
             cgroup_id: socket.cgroup,
@@ -330,6 +347,8 @@ pub(crate) mod tests {
             inode: 7,
             mem: Some(mem),
             tcp: None,
+            mptcp: None,
+            subflow_token: None,
             cgroup: None,
             upper_layer: None,
             told_all: true,

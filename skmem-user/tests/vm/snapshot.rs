@@ -98,12 +98,9 @@ impl Rest {
     }
 
     /// `ss` of its senders' namespace.
-    fn ss(&self) -> Result<Vec<Reading>, Failed> {
+    fn ss(&self, flags: &str) -> Result<Vec<Reading>, Failed> {
         let output = netns::inside(&self.namespace, || {
-            Command::new("ss")
-                .arg("-tmionepa")
-                .stdin(Stdio::null())
-                .output()
+            Command::new("ss").arg(flags).stdin(Stdio::null()).output()
         })??;
         let read = decode::parse(&String::from_utf8_lossy(&output.stdout));
         if read.unread.is_empty() && !read.sockets.is_empty() {
@@ -174,7 +171,7 @@ fn compared(scenario: &str, ipv6: bool) -> Outcome {
 fn look(check: &mut Check, scenario: &str, rest: &mut Rest) -> Result<(), Failed> {
     let before = rest.truth()?;
     let snapshot = json(&["snapshot", "--all-netns", "--json"])?;
-    let theirs = rest.ss()?;
+    let theirs = rest.ss("-tmionepa")?;
     let after = rest.truth()?;
     check.that(truth::at_rest(&before, &after), || {
         format!("the scenario moved meanwhile: {before:?}, {after:?}")
@@ -188,7 +185,9 @@ fn look(check: &mut Check, scenario: &str, rest: &mut Rest) -> Result<(), Failed
     for truth in &before {
         as_the_kernel_says(check, &ours, truth);
     }
-    let compared = ours
+    let (multi, plain): (Vec<&Value>, Vec<&Value>) =
+        ours.iter().partition(|row| row["protocol"] == "mptcp");
+    let compared = plain
         .iter()
         .map(|row| as_ss_says(check, row, &theirs))
         .sum::<usize>();
@@ -196,7 +195,7 @@ fn look(check: &mut Check, scenario: &str, rest: &mut Rest) -> Result<(), Failed
         format!("only {compared} values of ss were compared: {theirs:?}")
     });
     if scenario == "mptcp" {
-        multipath(check, &snapshot)?;
+        multipath(check, &multi, &plain, &rest.ss("-Mmnepa")?)?;
     }
     if scenario == "ktls" {
         let tls = ours.iter().filter(|row| row["upper_layer"] == "tls");
@@ -332,23 +331,84 @@ fn as_ss_says(check: &mut Check, row: &Value, theirs: &[Reading]) -> usize {
     compared
 }
 
-/// MPTCP sockets are counted without being asked for, and shown when they are.
-fn multipath(check: &mut Check, snapshot: &Value) -> Result<(), Failed> {
-    let is_mptcp = |row: &&Value| row["protocol"] == "mptcp";
+/// MPTCP sockets are listed as `ss -M` lists them, each with its subflow beneath it; a user without rights sees the
+/// same; and what stands in the default text is the socket that holds the memory.
+fn multipath(
+    check: &mut Check,
+    multi: &[&Value],
+    plain: &[&Value],
+    theirs: &[Reading],
+) -> Result<(), Failed> {
+    let sender = multi
+        .iter()
+        .max_by_key(|row| int(&row["memory"], "wmem_queued"));
+    let Some(sender) = sender else {
+        check.fails("no MPTCP socket is listed".to_owned());
+        return Ok(());
+    };
+    check.that(int(&sender["memory"], "wmem_queued") > 0, || {
+        format!("the MPTCP sender holds nothing: {sender}")
+    });
+    let remote = format!(":{}", int(sender, "dport"));
+    let local = format!(":{}", int(sender, "sport"));
+    let ends = |text: &Option<String>, end: &str| text.as_ref().is_some_and(|t| t.ends_with(end));
+    let same = theirs
+        .iter()
+        .find(|reading| ends(&reading.local, &local) && ends(&reading.remote, &remote));
+    match same {
+        None => check.fails(format!("{local} is not in ss -M: {theirs:?}")),
+        Some(reading) => {
+            for (letter, field, value) in reading.memory.values() {
+                check.equal(
+                    format_args!("MPTCP {local}: {letter}"),
+                    &sender["memory"][field],
+                    &value.into(),
+                );
+            }
+        }
+    }
+    let parts = int(sender, "payload") + int(sender, "skb_overhead");
     check.equal(
-        "MPTCP sockets shown",
-        rows(snapshot).iter().filter(is_mptcp).count(),
-        0,
+        "MPTCP: payload + headers, and w",
+        parts,
+        int(&sender["memory"], "wmem_queued"),
     );
-    check.that(int(&snapshot["account"]["seen"], "mptcp") >= 2, || {
-        format!("MPTCP sockets in the account: {}", snapshot["account"])
-    });
-    let shown = json(&["snapshot", "--all-netns", "--mptcp", "--json"])?;
-    let queued = |row: &Value| int(&row["memory"], "wmem_queued");
-    let sender = rows(&shown).iter().filter(is_mptcp).map(queued).max();
-    check.that(sender.is_some_and(|queued| queued > 0), || {
-        format!("no MPTCP socket that holds anything: {:?}", rows(&shown))
-    });
+    let beneath: Vec<_> = plain
+        .iter()
+        .filter(|row| row["mptcp_socket"] == sender["cookie"])
+        .collect();
+    check.equal("subflows of the MPTCP sender", beneath.len(), 1);
+    for row in beneath {
+        check.equal(
+            "token of the subflow",
+            &row["mptcp_token"],
+            &sender["mptcp_token"],
+        );
+    }
+    for row in plain.iter().filter(|row| row["state"] == "LISTEN") {
+        check.that(row["mptcp_token"].is_null(), || {
+            format!("a listener has a token: {row}")
+        });
+    }
+    let text = skmem(&["snapshot", "--all-netns"])?;
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    let mut rows = text.lines().skip_while(|line| !line.contains("charged"));
+    let first = rows.nth(1).unwrap_or_default();
+    check.that(
+        first.starts_with("MPTCP ") && first.contains("token ") && !first.contains("subflow"),
+        || format!("the MPTCP sender is not the first row:\n{text}"),
+    );
+    check.that(
+        text.lines()
+            .any(|line| line.starts_with("└ ") && line.contains("MPTCP subflow")),
+        || format!("no subflow beneath it:\n{text}"),
+    );
+    let listener = |line: &&str| line.contains("LISTEN") && line.contains("MPTCP subflow");
+    check.equal(
+        "listeners called subflows",
+        text.lines().find(listener),
+        None,
+    );
     Ok(())
 }
 

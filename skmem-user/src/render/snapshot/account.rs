@@ -167,8 +167,8 @@ fn bound(account: &Account) -> Option<String> {
     }
     if seen.uneven > 0 {
         parts.push(format!(
-            "{}: {} sockets moved while they were read, or hold error-queue messages, kTLS records or \
-             zero-copy data",
+            "{}: {} sockets moved while they were read, are MPTCP sockets, or hold error-queue messages, kTLS \
+             records or zero-copy data",
             grouped(seen.uneven_bytes),
             grouped(signed(seen.uneven))
         ));

@@ -122,7 +122,8 @@ fn numbers(row: &Row, show: &Show) -> Vec<String> {
         mem(memory.wmem_alloc),
         mem(memory.rmem_alloc),
         mem(memory.rcvbuf),
-        if row.listens() {
+        // Of an MPTCP socket the kernel tells memory, not data.
+        if row.listens() || row.protocol == Protocol::Mptcp {
             "-".into()
         } else {
             bytes.show(i64::from(row.recv_q))
@@ -142,12 +143,20 @@ fn who(out: &mut String, row: &Row, show: &Show, style: &Style) {
     parts.extend(limit(row.limit).map(str::to_owned));
     match (row.protocol, row.upper_layer) {
         (_, Some(UpperLayer::Tls)) => parts.push("kernel TLS".into()),
+        (_, Some(UpperLayer::Mptcp)) if row.listens() => {
+            parts.push("accepts for an MPTCP socket".into());
+        }
         (_, Some(UpperLayer::Mptcp)) => parts.push("MPTCP subflow".into()),
+        (Protocol::Mptcp, _) => parts.extend(token(row)),
         _ => {}
     }
     if let Some(names) = show.namespaces {
         let name = names.get(&row.netns).map_or("?", String::as_str);
         parts.push(format!("netns {} ({})", row.netns, escaped(name)));
+    }
+    if row.mptcp_socket.is_some() {
+        // Beneath its MPTCP socket.
+        parts[0].insert_str(0, "└ ");
     }
     let reading = Reading::from(row);
     let alarms: Vec<&str> = findings(&reading, limits(row, show))
@@ -222,6 +231,12 @@ pub(super) fn holders(row: &Row) -> String {
         first.pid,
         first.fd
     )
+}
+
+/// How `ss` and `ip mptcp` name the connection.
+fn token(row: &Row) -> Option<String> {
+    let token = row.mptcp_token.filter(|token| *token != 0)?;
+    Some(format!("token {token:08x}"))
 }
 
 /// The cgroup's last part that says something; container ids are cut to twelve digits.
