@@ -130,6 +130,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         verdict: Some(&verdict),
         zero_ns,
         began: began(recorded.meta.clock.wall_ns(zero_ns)),
+        zero_wall_ns: recorded.meta.clock.wall_ns(zero_ns),
         host: recorded.meta.host.clone(),
         notes: notes(&recorded),
     };

@@ -42,6 +42,15 @@ window.addEventListener("load", function () {
           document.getElementById("all").click();
           setTimeout(function () {
             told.all = state().x;
+            told.y = state().y;
+            var rows = Array.from(document.querySelectorAll("#legend tr")).filter(function (r) { return /tail-append|Send-Q|sndbuf/.test(r.innerText); });
+            rows.forEach(function (r) { r.click(); });
+            told.hidden = state().hidden;
+            told.lower = state().y;
+            rows.forEach(function (r) { r.click(); });
+            told.shown = state().hidden;
+            document.getElementById("theme").click();
+            told.theme = root.dataset.theme;
             told.errors = state().errors;
             told.fetched = performance.getEntriesByType("resource").length;
             root.setAttribute("data-told", JSON.stringify(told));
@@ -135,11 +144,22 @@ fn the_page_draws_hovers_and_zooms_offline() {
         assert_eq!(hover[name], value, "{name}");
     }
     assert_eq!(hover["blocked"], "on limit");
+    let clock = hover["clock"].as_str().expect("a date and time");
+    assert!(clock.ends_with(" UTC") && clock.len() == 30, "{clock}");
     let legend = told["legend"].as_str().expect("text");
     assert!(
         legend.contains("13,488") && legend.contains("5,296"),
         "{legend}"
     );
+
+    // What is hidden is off the picture, and off its axis.
+    assert_eq!(
+        told["hidden"],
+        serde_json::json!(["tail-append", "sndbuf", "send_q"])
+    );
+    assert!(told["lower"][0][1].as_f64() < told["y"][0][1].as_f64());
+    assert_eq!(told["shown"], serde_json::json!([]));
+    assert_eq!(told["theme"], "dark");
 
     let range = |name: &str| {
         let x = |n: usize| told[name][n].as_f64().expect("a number");
@@ -171,6 +191,24 @@ fn the_address_keeps_the_view() {
     let state = attribute(&dom, "data-skmem");
     assert_eq!(state["x"], serde_json::json!([100_000_000, 200_000_000]));
     assert_eq!(state["errors"], serde_json::json!([]));
+}
+
+/// The lower panel's axis reaches what was in force when the view begins, and the page takes what a narrow window has.
+#[test]
+fn a_part_keeps_what_is_in_force_and_a_narrow_window_its_width() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let page = page(dir.path());
+    let dom = browser(
+        dir.path(),
+        &format!("file://{}#x=390000000,400000000", page.display()),
+        &["--dump-dom", "--window-size=600,700"],
+    );
+    let state = attribute(&dom, "data-skmem");
+    assert!(state["y"][1][1].as_f64() > Some(2_176.0), "{state}");
+    let (_, rest) = dom.split_once("<canvas width=\"").expect("a canvas");
+    let (width, _) = rest.split_once('"').expect("its width");
+    let width: u32 = width.parse().expect("a number");
+    assert!((500..=600).contains(&width), "{width}");
 }
 
 #[test]

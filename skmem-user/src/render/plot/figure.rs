@@ -17,6 +17,10 @@ use crate::{
 /// More bands than this cannot be told apart: the smallest become one.
 const BANDS: usize = 9;
 
+/// A queue that never takes more than one part in this many of its limit is
+/// drawn without it.
+const FAR: i64 = 8;
+
 /// From the bottom of the stack to its top: what was there before, the skbs,
 /// what the send path put into them, what the transmit path made of them.
 const ORDER: &[Cause] = &[
@@ -45,6 +49,8 @@ pub struct Figure<'a> {
     pub zero_ns: u64,
     /// That instant as a date and time, UTC.
     pub began: String,
+    /// That instant, in ns since 1970, UTC.
+    pub zero_wall_ns: u64,
     /// The machine's name.
     pub host: String,
     /// What the reader should know besides, a sentence each.
@@ -82,6 +88,30 @@ impl Figure<'_> {
                 None => "Nothing happened to the socket in this time.".to_owned(),
             },
         }
+    }
+
+    /// The verdict in two parts: the fact, and why. The second is empty where
+    /// the sentence has one part only.
+    pub(super) fn headline(&self) -> (String, String) {
+        let title = self.title();
+        match title.split_once(": ") {
+            Some((fact, why)) => {
+                let mut why = why.to_owned();
+                if let Some(first) = why.get_mut(..1) {
+                    first.make_ascii_uppercase();
+                }
+                (format!("{fact}."), why)
+            }
+            None => (title, String::new()),
+        }
+    }
+
+    /// Whether the queue stays so far below the limit that both on one axis
+    /// would leave nothing of it to see.
+    pub(super) fn limit_is_far(samples: &[Sample]) -> bool {
+        let most = |of: fn(&Sample) -> i64| samples.iter().map(of).max().unwrap_or(0);
+        let queued = most(|s| i64::from(s.wmem_queued).max(s.send_q.into()));
+        queued > 0 && queued.saturating_mul(FAR) < most(|s| s.sndbuf.into())
     }
 
     /// Which socket and where, the most telling first.
@@ -140,8 +170,8 @@ impl Figure<'_> {
         }
         if let (count, true) = t.thinned() {
             all.push(format!(
-                "Drawn from {} samples: of each column the first, the last and all extremes are \
-                 kept.",
+                "Drawn from {} samples: where the queue went up and down within a column, the pale part \
+                 reaches from the least to the most.",
                 grouped(signed(count))
             ));
         }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     figure::{Figure, STACK_NOTE},
-    palette::{FORWARD_ALLOC, SEND_Q, SNDBUF, WMEM_ALLOC, WORST},
+    palette::{FORWARD_ALLOC, Pair, SEND_Q, SNDBUF, WMEM_ALLOC, WORST},
     scale::unit,
     xml::escape,
 };
@@ -22,6 +22,7 @@ const UPLOT_LICENCE: &str = include_str!("../../../assets/uplot/LICENSE");
 #[derive(Serialize)]
 struct Data {
     began: String,
+    wall: Wall,
     unit: Unit,
     from: i64,
     to: i64,
@@ -39,7 +40,17 @@ struct Data {
     moves: Vec<MoveData>,
     rows: Vec<RowData>,
     worst: Option<Worst>,
+    /// The limit lies so far above that it is hidden at first.
+    limit_off: bool,
     colours: Colours,
+}
+
+/// The zero of the times, since 1970. In two numbers: one of ns is more than
+/// JavaScript's numbers hold.
+#[derive(Serialize)]
+struct Wall {
+    s: u64,
+    ns: u64,
 }
 
 #[derive(Serialize)]
@@ -52,7 +63,7 @@ struct Unit {
 #[derive(Serialize)]
 struct BandData {
     name: String,
-    colour: &'static str,
+    colour: Pair,
     bytes: Vec<i64>,
 }
 
@@ -67,7 +78,7 @@ struct MoveData {
 #[derive(Serialize)]
 struct RowData {
     name: &'static str,
-    colour: &'static str,
+    colour: Pair,
     marks: Vec<(i64, i64)>,
 }
 
@@ -80,10 +91,10 @@ struct Worst {
 
 #[derive(Serialize)]
 struct Colours {
-    sndbuf: &'static str,
-    send_q: &'static str,
-    forward_alloc: &'static str,
-    wmem_alloc: &'static str,
+    sndbuf: Pair,
+    send_q: Pair,
+    forward_alloc: Pair,
+    wmem_alloc: Pair,
 }
 
 /// The whole page.
@@ -92,8 +103,11 @@ pub fn html(figure: &Figure<'_>) -> String {
     // It holds nothing that JSON cannot. "<" would end the script element.
     let data = serde_json::to_string(&data(figure)).unwrap_or_default();
     let style = format!("{UPLOT_STYLE}\n{STYLE}");
+    let (headline, because) = figure.headline();
     let words = [
         ("title", escape(&figure.title())),
+        ("headline", escape(&headline)),
+        ("because", escape(&because)),
         ("subtitle", escape(&figure.subtitle().join(" · "))),
         ("note", escape(STACK_NOTE)),
         ("remarks", escape(&figure.remarks().join(" "))),
@@ -139,6 +153,10 @@ fn data(figure: &Figure<'_>) -> Data {
     };
     Data {
         began: figure.began.clone(),
+        wall: Wall {
+            s: figure.zero_wall_ns / 1_000_000_000,
+            ns: figure.zero_wall_ns % 1_000_000_000,
+        },
         unit: Unit { name, ns, digits },
         from: since(t.from_ns()),
         to: since(t.to_ns()),
@@ -147,7 +165,7 @@ fn data(figure: &Figure<'_>) -> Data {
             .iter()
             .map(|b| BandData {
                 name: b.name.clone(),
-                colour: b.look.colour,
+                colour: b.look.pair(),
                 bytes: samples.iter().map(|s| b.of(s)).collect(),
             })
             .collect(),
@@ -176,14 +194,18 @@ fn data(figure: &Figure<'_>) -> Data {
             .collect(),
         rows: rows(figure),
         worst,
+        limit_off: Figure::limit_is_far(&samples),
         colours: Colours {
-            sndbuf: SNDBUF,
-            send_q: SEND_Q,
-            forward_alloc: FORWARD_ALLOC,
-            wmem_alloc: WMEM_ALLOC,
+            sndbuf: [SNDBUF, "#ffffff"],
+            send_q: [SEND_Q, "#c9a6ee"],
+            forward_alloc: [FORWARD_ALLOC, FORWARD_ALLOC],
+            wmem_alloc: [WMEM_ALLOC, "#4aa3e0"],
         },
     }
 }
+
+/// Ticks.
+const INK: Pair = ["#1a1a1a", "#e6e6e6"];
 
 fn rows(figure: &Figure<'_>) -> Vec<RowData> {
     let t = figure.timeline;
@@ -194,14 +216,18 @@ fn rows(figure: &Figure<'_>) -> Vec<RowData> {
     };
     let spans = t.sleeps().iter();
     let all = [
-        ("admissions", "#1a1a1a", points(t.admissions().collect())),
+        ("admissions", INK, points(t.admissions().collect())),
         (
             "blocked",
-            "#1a1a1a",
+            INK,
             spans.map(|s| (since(s.from_ns), since(s.to_ns))).collect(),
         ),
-        ("EAGAIN", "#7a4b00", points(t.refusals().collect())),
-        ("lost", WORST, points(t.gaps().collect())),
+        (
+            "EAGAIN",
+            ["#7a4b00", "#e0a040"],
+            points(t.refusals().collect()),
+        ),
+        ("lost", [WORST, "#ff6b7d"], points(t.gaps().collect())),
     ];
     all.into_iter()
         .filter(|(name, _, marks)| matches!(*name, "admissions" | "blocked") || !marks.is_empty())

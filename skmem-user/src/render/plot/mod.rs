@@ -2,6 +2,7 @@
 //! PNG), and as a page of HTML to zoom into.
 //!
 //! * [`figure`]: what all of them show, and the words around it
+//! * `dense`: more samples than columns
 //! * `palette`: colours and letters of causes
 //! * `scale`: axes
 //! * `text`, `svg`, `html`, `png`: the forms
@@ -9,6 +10,7 @@
 //! Between two records nothing is known to have happened, so all curves are
 //! steps.
 
+mod dense;
 pub mod figure;
 mod html;
 mod palette;

@@ -18,6 +18,23 @@ pub(super) struct Look {
     pub ansi: u8,
 }
 
+impl Look {
+    /// Its colour on a white page and on a dark one, where the darkest of them
+    /// would not be seen.
+    pub const fn pair(&self) -> Pair {
+        match self.colour.as_bytes() {
+            b"#222222" => [self.colour, "#f2f2f2"],
+            b"#332288" => [self.colour, "#8f7fe0"],
+            b"#661100" => [self.colour, "#c8624a"],
+            b"#882255" => [self.colour, "#cf6a9c"],
+            _ => [self.colour, self.colour],
+        }
+    }
+}
+
+/// A colour on a white page, and on a dark one; `#rrggbb`.
+pub(super) type Pair = [&'static str; 2];
+
 /// What is left over when there are too many bands.
 pub(super) const OTHER: Look = look("#dddddd", '*', 252);
 

@@ -6,12 +6,13 @@
 use std::fmt::Write;
 
 use super::{
+    dense::{Column, columns},
     figure::{Band, Figure},
     palette::{FORWARD_ALLOC, SEND_Q, SNDBUF, WMEM_ALLOC},
     scale::{Axis, bytes, ceiling, ticks, time, unit},
     xml::{Anchor, Drawing, escape},
 };
-use crate::{model::timeline::Sample, render::layout::wrap};
+use crate::{explain::numbers::grouped, model::timeline::Sample, render::layout::wrap};
 
 mod legend;
 mod marks;
@@ -24,6 +25,10 @@ const LEFT: f64 = 92.0;
 const RIGHT: f64 = 868.0;
 const LEGEND: f64 = 888.0;
 const BOTTOM: f64 = 700.0;
+
+/// Columns of a picture with more samples than that: two a dot of the page,
+/// for printers.
+const COLUMNS: usize = 2 * (RIGHT - LEFT) as usize;
 
 /// Height of the panel of `forward_alloc` and `wmem_alloc`.
 const SMALL: f64 = 84.0;
@@ -41,9 +46,15 @@ const BOLD: &str = r##"fill="#1a1a1a" font-weight="bold""##;
 pub fn svg(figure: &Figure<'_>) -> String {
     let samples = figure.timeline.samples();
     let title = figure.title();
+    let (from, to) = (figure.timeline.from_ns(), figure.timeline.to_ns());
     let mut page = Page {
         figure,
         bands: Figure::bands(&samples),
+        columns: if samples.len() > COLUMNS {
+            columns(&samples, from, to, COLUMNS)
+        } else {
+            Vec::new()
+        },
         x: Axis::new(
             figure.timeline.from_ns() as f64,
             figure.timeline.to_ns() as f64,
@@ -62,7 +73,7 @@ pub fn svg(figure: &Figure<'_>) -> String {
         escape(&title)
     );
     page.out.raw(&whole);
-    page.words(&title);
+    page.words();
     page.panels();
     page.legend();
     page.out.raw("</svg>");
@@ -72,6 +83,8 @@ pub fn svg(figure: &Figure<'_>) -> String {
 struct Page<'a> {
     figure: &'a Figure<'a>,
     samples: Vec<Sample>,
+    /// Empty where each sample is drawn.
+    columns: Vec<Column>,
     bands: Vec<Band>,
     x: Axis,
     /// Top of the large panel.
@@ -81,11 +94,16 @@ struct Page<'a> {
 
 impl Page<'_> {
     /// Title, subtitle, and the remarks at the foot.
-    fn words(&mut self, title: &str) {
+    fn words(&mut self) {
+        let (headline, because) = self.figure.headline();
         let mut y = 18.0;
-        for line in wrap(title, 0, 0, 122) {
+        for line in wrap(&headline, 0, 0, 122) {
             y += 19.0;
             self.out.text((24.0, y), 14.5, Anchor::Start, BOLD, &line);
+        }
+        for line in wrap(&because, 0, 0, 160) {
+            y += 15.0;
+            self.out.text((24.0, y), 11.5, Anchor::Start, INK, &line);
         }
         y += 5.0;
         for line in wrap(&self.figure.subtitle().join(" · "), 0, 0, 170) {
@@ -153,9 +171,10 @@ impl Page<'_> {
 
     /// The stack, the limit, and Send-Q.
     fn main(&mut self, top: f64, bottom: f64) {
+        let far = Figure::limit_is_far(&self.samples);
         let most = |s: &Sample| {
-            let most = i64::from(s.wmem_queued).max(s.sndbuf.into());
-            most.max(s.send_q.into())
+            let most = i64::from(s.wmem_queued).max(s.send_q.into());
+            if far { most } else { most.max(s.sndbuf.into()) }
         };
         let most = self.samples.iter().map(most).max().unwrap_or(0) as f64;
         let least = self.samples.iter().map(|s| s.wmem_queued).min();
@@ -163,33 +182,93 @@ impl Page<'_> {
         let end = (most * 1.08).max(1.0);
         let y = Axis::new(least, end, bottom, top);
         self.bytes_axis(&y, least, end, 6);
-        let mut below = vec![0i64; self.samples.len()];
+        if self.columns.is_empty() {
+            let samples = std::mem::take(&mut self.samples);
+            let times: Vec<u64> = samples.iter().map(|s| s.time_ns).collect();
+            self.stack(&y, &times, &samples, str::to_owned);
+            self.samples = samples;
+        } else {
+            // Pale up to the most that was queued in a column, full up to the least.
+            let times: Vec<u64> = self.columns.iter().map(|c| c.from_ns).collect();
+            let most: Vec<Sample> = self.columns.iter().map(|c| c.most).collect();
+            let least: Vec<Sample> = self.columns.iter().map(|c| c.least).collect();
+            self.stack(&y, &times, &most, pale);
+            self.stack(&y, &times, &least, str::to_owned);
+        }
+        let outline = self.steps(&y, |s| s.wmem_queued.into(), |c| c.most.wmem_queued.into());
+        let width = if self.columns.is_empty() { 0.8 } else { 0.4 };
+        self.out.path(
+            &outline,
+            &format!(r##"fill="none" stroke="#333333" stroke-width="{width}""##),
+        );
+        self.sleeps(top, bottom);
+        let (dash, width) = self.send_q_line();
+        self.curve(
+            &y,
+            SEND_Q,
+            dash,
+            width,
+            |s| s.send_q.into(),
+            |c| c.send_q.into(),
+        );
+        if far {
+            self.limit_far(top);
+        } else {
+            let of = |s: &Sample| i64::from(s.sndbuf);
+            self.curve(&y, SNDBUF, "none", 2.0, of, |c| of(&c.last));
+            self.moves(&y, top);
+        }
+        self.out.rect(LEFT, top, RIGHT - LEFT, bottom - top, FRAME);
+        self.name("bytes", f64::midpoint(top, bottom));
+    }
+
+    /// Dashes would smear where it moves all the time.
+    fn send_q_line(&self) -> (&'static str, f64) {
+        if self.columns.is_empty() {
+            ("6 3", 1.6)
+        } else {
+            ("none", 0.9)
+        }
+    }
+
+    /// Says where the limit is, which is not drawn.
+    fn limit_far(&mut self, top: f64) {
+        let limit = self.samples.iter().map(|s| s.sndbuf).max().unwrap_or(0);
+        let style = r##"fill="#ffffff" stroke="#000000" stroke-width="1.1""##;
+        let triangle = format!("M{:.1} {:.1}l-4 7h8Z", RIGHT - 14.0, top + 6.0);
+        self.out.path(&triangle, style);
+        let text = format!(
+            "sndbuf, {} bytes, is far above this axis",
+            grouped(limit.into())
+        );
+        let halo = r##"fill="#1a1a1a" stroke="#ffffff" stroke-width="3" paint-order="stroke""##;
+        let place = (RIGHT - 22.0, top + 13.0);
+        self.out.text(place, 9.5, Anchor::End, halo, &text);
+    }
+
+    /// The bands over these samples, each in force from its time on.
+    fn stack(&mut self, y: &Axis, times: &[u64], samples: &[Sample], fill: fn(&str) -> String) {
+        let mut below = vec![0i64; samples.len()];
         for n in 0..self.bands.len() {
-            let band = self.bands[n].clone();
+            let band = &self.bands[n];
             let above: Vec<i64> = below
                 .iter()
-                .zip(&self.samples)
+                .zip(samples)
                 .map(|(b, s)| b + band.of(s))
                 .collect();
-            let data = self.area(&y, &below, &above);
-            let style = format!(
-                r##"fill="{}" stroke="#ffffff" stroke-width="0.4""##,
-                band.look.colour
-            );
+            let data = self.area(y, times, &below, &above);
+            let style = if self.columns.is_empty() {
+                format!(
+                    r##"fill="{}" stroke="#ffffff" stroke-width="0.4""##,
+                    fill(band.look.colour)
+                )
+            } else {
+                // A light edge would hide what is a column wide.
+                format!(r##"fill="{}""##, fill(band.look.colour))
+            };
             self.out.path(&data, &style);
             below = above;
         }
-        let outline = self.steps(&y, |s| s.wmem_queued.into());
-        self.out.path(
-            &outline,
-            r##"fill="none" stroke="#333333" stroke-width="0.8""##,
-        );
-        self.sleeps(top, bottom);
-        self.curve(&y, SEND_Q, "6 3", 1.6, |s| s.send_q.into());
-        self.curve(&y, SNDBUF, "none", 2.0, |s| s.sndbuf.into());
-        self.moves(&y, top);
-        self.out.rect(LEFT, top, RIGHT - LEFT, bottom - top, FRAME);
-        self.name("bytes", f64::midpoint(top, bottom));
     }
 
     /// What is charged but not used, and what is further down.
@@ -200,15 +279,44 @@ impl Page<'_> {
         let y = Axis::new(0.0, end, bottom, top);
         self.bytes_axis(&y, 0.0, end, 2);
         self.sleeps(top, bottom);
-        let below = vec![0; self.samples.len()];
-        let above: Vec<i64> = self.samples.iter().map(|s| s.wmem_alloc.into()).collect();
-        let data = self.area(&y, &below, &above);
+        let (times, above): (Vec<u64>, Vec<i64>) = if self.columns.is_empty() {
+            let all = self.samples.iter();
+            all.map(|s| (s.time_ns, i64::from(s.wmem_alloc))).unzip()
+        } else {
+            let all = self.columns.iter();
+            all.map(|c| (c.from_ns, i64::from(c.wmem_alloc))).unzip()
+        };
+        let data = self.area(&y, &times, &vec![0; above.len()], &above);
         self.out.path(
             &data,
             &format!(r#"fill="{WMEM_ALLOC}" fill-opacity="0.35""#),
         );
-        self.curve(&y, WMEM_ALLOC, "none", 1.0, |s| s.wmem_alloc.into());
-        self.curve(&y, FORWARD_ALLOC, "none", 1.6, |s| s.forward_alloc.into());
+        if !self.columns.is_empty() {
+            let of = |c: &Column| (i64::from(c.forward_alloc.0), i64::from(c.forward_alloc.1));
+            let (least, most): (Vec<i64>, Vec<i64>) = self.columns.iter().map(of).unzip();
+            let data = self.area(&y, &times, &least, &most);
+            self.out.path(
+                &data,
+                &format!(r#"fill="{FORWARD_ALLOC}" fill-opacity="0.35""#),
+            );
+        }
+        let thin = if self.columns.is_empty() { 1.0 } else { 0.5 };
+        self.curve(
+            &y,
+            WMEM_ALLOC,
+            "none",
+            thin,
+            |s| s.wmem_alloc.into(),
+            |c| c.wmem_alloc.into(),
+        );
+        self.curve(
+            &y,
+            FORWARD_ALLOC,
+            "none",
+            1.6 * thin,
+            |s| s.forward_alloc.into(),
+            |c| c.forward_alloc.1.into(),
+        );
         self.out.rect(LEFT, top, RIGHT - LEFT, bottom - top, FRAME);
         self.name("bytes", f64::midpoint(top, bottom));
     }
@@ -228,7 +336,8 @@ impl Page<'_> {
         self.out.text((20.0, y), 10.5, Anchor::Middle, &style, name);
     }
 
-    /// A line with a light edge, so that it shows on any band.
+    /// A line with a light edge, so that it shows on any band: of each sample,
+    /// or of each column.
     fn curve(
         &mut self,
         y: &Axis,
@@ -236,15 +345,18 @@ impl Page<'_> {
         dash: &str,
         width: f64,
         of: impl Fn(&Sample) -> i64,
+        of_column: impl Fn(&Column) -> i64,
     ) {
-        let data = self.steps(y, of);
-        let edge = width + 2.0;
-        self.out.path(
-            &data,
-            &format!(
-                r##"fill="none" stroke="#ffffff" stroke-opacity="0.75" stroke-width="{edge}""##
-            ),
-        );
+        let data = self.steps(y, of, of_column);
+        if self.columns.is_empty() || width > 1.0 {
+            let edge = width + 2.0;
+            self.out.path(
+                &data,
+                &format!(
+                    r##"fill="none" stroke="#ffffff" stroke-opacity="0.75" stroke-width="{edge}""##
+                ),
+            );
+        }
         self.out.path(
             &data,
             &format!(
@@ -253,21 +365,32 @@ impl Page<'_> {
         );
     }
 
-    /// A curve of steps: each value holds until the next sample.
-    fn steps(&self, y: &Axis, of: impl Fn(&Sample) -> i64) -> String {
+    /// A curve of steps: each value holds until the next one.
+    fn steps(
+        &self,
+        y: &Axis,
+        of: impl Fn(&Sample) -> i64,
+        of_column: impl Fn(&Column) -> i64,
+    ) -> String {
         let mut data = String::new();
         let mut last = None;
-        for sample in &self.samples {
-            let value = of(sample);
+        let mut step = |time_ns: u64, value: i64| {
             if last == Some(value) {
-                continue;
+                return;
             }
-            let (x, at) = (self.x.at(sample.time_ns as f64), y.at(value as f64));
+            let (x, at) = (self.x.at(time_ns as f64), y.at(value as f64));
             let _ = match last {
                 None => write!(data, "M{x:.1} {at:.1}"),
                 Some(_) => write!(data, "H{x:.1}V{at:.1}"),
             };
             last = Some(value);
+        };
+        if self.columns.is_empty() {
+            self.samples.iter().for_each(|s| step(s.time_ns, of(s)));
+        } else {
+            self.columns
+                .iter()
+                .for_each(|c| step(c.from_ns, of_column(c)));
         }
         if last.is_some() {
             let _ = write!(data, "H{RIGHT:.1}");
@@ -276,12 +399,12 @@ impl Page<'_> {
     }
 
     /// The area between two such curves.
-    fn area(&self, y: &Axis, below: &[i64], above: &[i64]) -> String {
-        let place = |n: usize| self.x.at(self.samples[n].time_ns as f64);
+    fn area(&self, y: &Axis, times: &[u64], below: &[i64], above: &[i64]) -> String {
+        let place = |n: usize| self.x.at(times[n] as f64);
         let mut data = String::new();
         let mut back: Vec<(f64, f64)> = Vec::new();
         let mut n = 0;
-        while n < self.samples.len() {
+        while n < times.len() {
             // Runs of samples between which the band is empty are not drawn.
             if above[n] == below[n] {
                 n += 1;
@@ -289,7 +412,7 @@ impl Page<'_> {
             }
             let start = n;
             back.clear();
-            while n < self.samples.len() && above[n] != below[n] {
+            while n < times.len() && above[n] != below[n] {
                 let (x, top) = (place(n), y.at(above[n] as f64));
                 let _ = if n == start {
                     write!(data, "M{x:.1} {top:.1}")
@@ -303,11 +426,7 @@ impl Page<'_> {
                 }
                 n += 1;
             }
-            let end = if n < self.samples.len() {
-                place(n)
-            } else {
-                RIGHT
-            };
+            let end = if n < times.len() { place(n) } else { RIGHT };
             let _ = write!(data, "H{end:.1}");
             for (x, bottom) in back.iter().rev() {
                 let _ = write!(data, "V{bottom:.1}H{x:.1}");
@@ -316,4 +435,15 @@ impl Page<'_> {
         }
         data
     }
+}
+
+/// A colour (`#rrggbb`) mixed with white.
+fn pale(colour: &str) -> String {
+    let part = |n: usize| {
+        let part = colour
+            .get(n..n + 2)
+            .and_then(|hex| u16::from_str_radix(hex, 16).ok());
+        (2 * part.unwrap_or(0) + 3 * 255) / 5
+    };
+    format!("#{:02x}{:02x}{:02x}", part(1), part(3), part(5))
 }

@@ -26,6 +26,7 @@ fn figure<'a>(timeline: &'a Timeline, verdict: Option<&'a Verdict>) -> Figure<'a
         verdict,
         zero_ns: START,
         began: "2026-11-23 15:00:00 UTC".to_owned(),
+        zero_wall_ns: 1_795_446_000_000_000_000,
         host: "<db & 1>".to_owned(),
         notes: vec!["A note.".to_owned()],
     }
@@ -225,4 +226,76 @@ fn more_causes_than_colours_become_one_band() {
         let sum: i64 = bands.iter().map(|b| b.of(sample)).sum();
         assert_eq!(sum, i64::from(sample.wmem_queued));
     }
+}
+
+/// 40,000 samples: a queue that goes up and down all the time.
+fn busy() -> Timeline {
+    let mut story = article();
+    let last = story.records.last().cloned().expect("a record");
+    let crate::collect::decode::Record::Event(event) = last else {
+        panic!("the article ends with an event");
+    };
+    let from = story.now;
+    for n in 0..40_000_u64 {
+        let mut event = event;
+        event.time_ns = from + n * 1_000;
+        event.event_no = event.event_no.wrapping_add(1 + n as u32);
+        event.header.ops = 1;
+        event.ops[0].kind = skmem_common::record::OP_BOOK;
+        event.ops[0].cause = skmem_common::cause::Cause::TailAppend as u8;
+        event.ops[0].value = if n % 2 == 0 { 5_000 } else { -5_000 };
+        event.view.wmem_queued += if n % 2 == 0 { 5_000 } else { 0 };
+        story
+            .records
+            .push(crate::collect::decode::Record::Event(event));
+    }
+    story.now = from + 40_000_000;
+    let mut t = Timeline::new(from, story.now, 1_000, 3_000);
+    story.records.iter().for_each(|r| t.feed(r));
+    t.finish();
+    t
+}
+
+#[test]
+fn a_dense_picture_shows_the_stack_as_a_band() {
+    let t = busy();
+    let svg = svg(&figure(&t, None));
+    let document = roxmltree::Document::parse(&svg).expect("XML");
+    let fills: Vec<_> = document
+        .descendants()
+        .filter_map(|n| n.attribute("fill"))
+        .collect();
+    // tail-append (#e69f00), pale up to the most, full up to the least; Send-Q is no dashed smear.
+    assert!(fills.contains(&"#e69f00"), "{fills:?}");
+    assert!(fills.contains(&"#f5d899"), "{fills:?}");
+    assert!(!svg.contains("6 3"));
+    assert!(svg.contains("the pale part"));
+}
+
+#[test]
+fn a_queue_far_below_its_limit_is_drawn() {
+    let mut story = article();
+    for record in &mut story.records {
+        match record {
+            crate::collect::decode::Record::Open(open) => open.view.sndbuf = 2_621_440,
+            crate::collect::decode::Record::Event(event) => {
+                event.view.sndbuf = 2_621_440;
+                event.ops.iter_mut().for_each(|op| {
+                    if op.kind == skmem_common::record::OP_LIMIT {
+                        op.value = 2_621_440;
+                    }
+                });
+            }
+            _ => {}
+        }
+    }
+    let mut t = Timeline::new(START, story.now, 1_000, 10_000);
+    story.records.iter().for_each(|r| t.feed(r));
+    t.finish();
+    let words = text(&figure(&t, None), &Style::PLAIN, 24);
+    assert!(words.contains("far above the plot"), "{words}");
+    let rows = words.lines().filter(|l| l.contains('│') || l.contains('┤'));
+    assert!(rows.filter(|l| l.contains('a')).count() > 3, "{words}");
+    assert!(svg(&figure(&t, None)).contains("is far above this axis"));
+    assert!(html(&figure(&t, None)).contains("\"limit_off\":true"));
 }

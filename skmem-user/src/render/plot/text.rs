@@ -49,7 +49,8 @@ pub fn text(figure: &Figure<'_>, style: &Style, height: usize) -> String {
     for line in title.iter() {
         let _ = writeln!(out, "{line}");
     }
-    plot(&mut out, &cells, &bands, rows, style);
+    let far = Figure::limit_is_far(&samples);
+    plot(&mut out, &cells, &bands, rows, far, style);
     axis(&mut out, figure, columns);
     for (name, cells) in strips {
         let line = format!("{name:>width$} {cells}", width = MARGIN - 1);
@@ -122,10 +123,18 @@ fn higher(a: &Sample, b: &Sample) -> bool {
     (a.wmem_queued, a.excess()) > (b.wmem_queued, b.excess())
 }
 
-fn plot(out: &mut String, cells: &[Option<Sample>], bands: &[Band], rows: usize, style: &Style) {
+/// Without the limit where it is `far` above.
+fn plot(
+    out: &mut String,
+    cells: &[Option<Sample>],
+    bands: &[Band],
+    rows: usize,
+    far: bool,
+    style: &Style,
+) {
     let most = |s: &Sample| {
-        let most = i64::from(s.wmem_queued).max(s.sndbuf.into());
-        most.max(s.send_q.into())
+        let most = i64::from(s.wmem_queued).max(s.send_q.into());
+        if far { most } else { most.max(s.sndbuf.into()) }
     };
     let most = cells.iter().flatten().map(most).max().unwrap_or(1) as f64;
     let top = most * 1.05;
@@ -149,13 +158,19 @@ fn plot(out: &mut String, cells: &[Option<Sample>], bands: &[Band], rows: usize,
                 line.push(' ');
                 continue;
             };
-            if of(sample.sndbuf.into()) == row {
+            if !far && of(sample.sndbuf.into()) == row {
                 line.push(LIMIT);
             } else if n % 2 == 1 && sample.send_q > 0 && of(sample.send_q.into()) == row {
                 // With gaps: it lies within the stack.
                 line.push(SEND_Q);
             } else {
-                match band(sample, bands, middle) {
+                // Whatever is queued takes one cell at least.
+                let at = if row == 0 {
+                    middle.min(f64::from(sample.wmem_queued) / 2.0)
+                } else {
+                    middle
+                };
+                match band(sample, bands, at) {
                     Some(band) => line.push_str(&letter(band, style)),
                     None => line.push(' '),
                 }
@@ -227,17 +242,10 @@ fn strips(figure: &Figure<'_>, samples: &[Sample], columns: usize) -> Vec<(&'sta
         line.into_iter().collect::<String>()
     };
     let (moves, _) = t.moves();
-    let mut marks = vec![' '; columns];
-    t.admissions().for_each(|a| marks[at(a.at_ns)] = '|');
+    let mut moved = vec![' '; columns];
     for m in moves {
-        marks[at(m.at_ns)] = if m.to >= m.from { '▲' } else { '▼' };
+        moved[at(m.at_ns)] = if m.to >= m.from { '▲' } else { '▼' };
     }
-    let marks: String = marks.into_iter().collect();
-    let mark_name = if moves.is_empty() {
-        "admitted |"
-    } else {
-        "adm| lim▲▼"
-    };
     let mut asleep = vec![' '; columns];
     for sleep in t.sleeps() {
         asleep[at(sleep.from_ns)..=at(sleep.to_ns)].fill('▒');
@@ -251,8 +259,14 @@ fn strips(figure: &Figure<'_>, samples: &[Sample], columns: usize) -> Vec<(&'sta
             "wmem_alloc",
             bars(figure, samples, columns, |s| s.wmem_alloc),
         ),
-        (mark_name, marks),
+        (
+            "admitted |",
+            ticks(&mut t.admissions().map(|a| a.at_ns), '|'),
+        ),
     ];
+    if !moves.is_empty() {
+        strips.push(("limit ▲▼", moved.into_iter().collect()));
+    }
     if !t.sleeps().is_empty() {
         let blocked: String = asleep.into_iter().collect();
         strips.push(("blocked", blocked));
@@ -304,7 +318,15 @@ fn legend(figure: &Figure<'_>, samples: &[Sample], bands: &[Band], style: &Style
         "= wmem_queued {}",
         grouped(worst.wmem_queued.into())
     ));
-    entries.push(format!("{LIMIT} sndbuf {}", grouped(worst.sndbuf.into())));
+    let far = if Figure::limit_is_far(samples) {
+        " (far above the plot)"
+    } else {
+        ""
+    };
+    entries.push(format!(
+        "{LIMIT} sndbuf {}{far}",
+        grouped(worst.sndbuf.into())
+    ));
     entries.push(format!("{SEND_Q} Send-Q {}", grouped(worst.send_q.into())));
     // Their rows have no axis.
     let most = |of: fn(&Sample) -> i32| samples.iter().map(of).max().unwrap_or(0);

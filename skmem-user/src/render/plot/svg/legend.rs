@@ -13,6 +13,7 @@ use crate::{explain::numbers::grouped, model::timeline::Sample, render::layout::
 impl Page<'_> {
     /// What the colours are, with the bytes at the worst instant.
     pub(super) fn legend(&mut self) {
+        let (dash, _) = self.send_q_line();
         let worst = self.figure.timeline.worst().copied();
         let mut y = self.top + 4.0;
         let end = WIDTH - 24.0;
@@ -54,7 +55,7 @@ impl Page<'_> {
             (
                 "Send-Q",
                 SEND_Q,
-                "6 3",
+                dash,
                 1.8,
                 worst.map_or(0, |w| w.send_q.into()),
             ),
