@@ -3,43 +3,135 @@
 use std::{
     fs,
     io::{IsTerminal as _, Read as _},
+    net::IpAddr,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 
-use super::{print, style};
+use super::{filters::Net, print, style};
 use crate::{
-    decode::{Decoded, Limits, findings, parse},
-    render::snapshot::decoded,
-    snapshot::schema::{DecodedJson, SocketJson},
+    decode::{
+        Decoded, Limits, Reading,
+        choose::{self, Filter},
+        findings, parse,
+        several::Several,
+        text,
+    },
+    diag::TcpState,
+    render::snapshot::{Decoding, decoded},
+    snapshot::{
+        filter::inside,
+        order::Sort,
+        schema::{DecodedJson, SocketJson},
+    },
 };
 
 /// Input beyond this is no output of ss, bytes.
 const MOST: u64 = 1 << 30;
+/// Pieces that are named one by one.
+const MOST_COMPLAINTS: usize = 10;
 
 /// Say in words what `ss -m` printed
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Reads the output of any version of ss: mem:(…) and skmem:(…), with and without -i, -e, -o, -p, -O.
-What it cannot read is named with its line, and the rest is read.
+Reads the output of any version of ss: mem:(…) and skmem:(…), with and without -i, -e, -o, -p, -O, -Q;
+of netstat and /proc/net/tcp what they hold. Prompts, mail quotes, log times, line numbers, colours
+and hard wraps are seen through; several looks at the same sockets are compared. What it cannot read
+is named with its line, and the rest is read.
 
 Examples:
   ss -tmi | skmem decode
   skmem decode incident.txt
+  skmem decode --sort charged --limit 5 incident.txt
+  skmem decode --state close-wait --dport 9092 incident.txt
   skmem decode --json incident.txt | jq '.sockets[].findings'
   echo 'skmem:(r0,rb131072,t0,tb8192,f1072,w15312,o0,bl0,d0)' | skmem decode
 
-Exit status: 0, 1 where something could not be read, 2 for wrong usage.")]
+Exit status: 0 where every socket was read (other lines may stand between), 1 where one was not or
+there is none, 2 for wrong usage.")]
 pub struct Options {
     /// File to read; - is standard input
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
+    #[command(flatten)]
+    which: Which,
+    /// What to sort by, largest first [default: as in the input]
+    #[arg(short, long, value_name = "WHAT")]
+    sort: Option<Sort>,
+    /// Show so many; 0 shows all
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    limit: usize,
     /// Print one JSON object (`skmem schema decode` describes it)
     #[arg(long)]
     json: bool,
+}
+
+/// Filters; several must all hold. A socket that does not show what is asked for is not shown.
+#[derive(Debug, Clone, Default, Args)]
+struct Which {
+    /// Only sockets held by this process (may be given several times)
+    #[arg(short, long, value_name = "PID", help_heading = "Which sockets")]
+    pid: Vec<i64>,
+    /// Only sockets held by processes with this command name
+    #[arg(long, value_name = "NAME", help_heading = "Which sockets")]
+    comm: Option<String>,
+    /// Only sockets in this cgroup or below it, as ss prints it
+    #[arg(long, value_name = "PATH", help_heading = "Which sockets")]
+    cgroup: Option<String>,
+    /// Only this local port, as printed: a number or a service
+    #[arg(long, value_name = "PORT", help_heading = "Which sockets")]
+    sport: Option<String>,
+    /// Only this remote port, as printed
+    #[arg(long, value_name = "PORT", help_heading = "Which sockets")]
+    dport: Option<String>,
+    /// Only this local address or prefix, e.g. 10.0.0.0/8 or fd00::/8
+    #[arg(long, value_name = "ADDR[/LEN]", help_heading = "Which sockets")]
+    src: Option<Net>,
+    /// Only this remote address or prefix
+    #[arg(long, value_name = "ADDR[/LEN]", help_heading = "Which sockets")]
+    dst: Option<Net>,
+    /// Only sockets in this state, as ss calls it: established, listen, close-wait, … (several: a,b)
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state, help_heading = "Which sockets")]
+    state: Vec<TcpState>,
+}
+
+impl Which {
+    fn filter(&self) -> Filter {
+        let net = |net: Option<Net>| {
+            net.map(|net| {
+                let prefix = net.prefix();
+                Box::new(move |ip| inside(&prefix, ip)) as Box<dyn Fn(IpAddr) -> bool>
+            })
+        };
+        Filter {
+            pids: self.pid.clone(),
+            comm: self.comm.clone(),
+            cgroup: self.cgroup.clone(),
+            sport: self.sport.clone(),
+            dport: self.dport.clone(),
+            src: net(self.src),
+            dst: net(self.dst),
+            states: self.state.clone(),
+        }
+    }
+}
+
+fn state(text: &str) -> Result<TcpState, String> {
+    choose::state(text).ok_or_else(|| {
+        format!(
+            "{text:?} is no state: established, syn-sent, syn-recv, fin-wait-1, fin-wait-2, time-wait, close-wait, \
+             last-ack, closing, closed, listen"
+        )
+    })
 }
 
 /// Runs it.
@@ -47,36 +139,90 @@ pub struct Options {
 /// # Errors
 /// Where the input cannot be read, or stdout cannot be written to.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let read = parse(&input(&options.file)?);
-    let nothing = read.sockets.is_empty() && read.unread.is_empty();
-    let failed = nothing || !read.unread.is_empty();
-    for unread in read.unread.iter().take(20) {
+    let bytes = input(&options.file)?;
+    let text = text(&bytes).map_err(|what| anyhow!("{} is {what}", options.file.display()))?;
+    let read = parse(&text);
+    complain(&read, &options.file);
+    let failed = read.sockets.is_empty() || !read.unread.is_empty();
+    let filter = options.which.filter();
+    let mut shown: Vec<&Reading> = read
+        .sockets
+        .iter()
+        .filter(|socket| filter.holds(socket))
+        .collect();
+    if let Some(by) = options.sort {
+        shown.sort_by_cached_key(|socket| std::cmp::Reverse(by.of_reading(socket)));
+    }
+    let found = shown.len();
+    if options.limit > 0 {
+        shown.truncate(options.limit);
+    }
+    let show = Decoding {
+        read: &read,
+        several: Several::of(&read.sockets),
+        shown,
+        found,
+    };
+    if options.json {
+        print(&format!("{}\n", serde_json::to_string(&json(&show))?))?;
+    } else {
+        print(&decoded(&show, &style()))?;
+    }
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+/// Says on stderr what was not read: what belongs to a socket, a line each; the rest in one line for each program.
+fn complain(read: &Decoded, file: &Path) {
+    for unread in read.unread.iter().take(MOST_COMPLAINTS) {
         eprintln!(
             "skmem: line {}: expected {}, found {:?}",
             unread.line, unread.why, unread.text
         );
     }
-    if read.unread.len() > 20 {
+    if let Some(more) = read
+        .unread
+        .len()
+        .checked_sub(MOST_COMPLAINTS)
+        .filter(|more| *more > 0)
+    {
+        eprintln!("skmem: {more} more pieces of sockets could not be read (--json lists them)");
+    }
+    let mut whose: Vec<&str> = Vec::new();
+    for passed in &read.passed {
+        if !whose.contains(&passed.what) {
+            whose.push(passed.what);
+        }
+    }
+    for what in whose {
+        let of: Vec<_> = read
+            .passed
+            .iter()
+            .filter(|passed| passed.what == what)
+            .collect();
+        let count: usize = of.iter().map(|passed| passed.lines).sum();
+        let (lines, are) = if count == 1 {
+            ("line", "is")
+        } else {
+            ("lines", "are")
+        };
         eprintln!(
-            "skmem: {} more lines could not be read",
-            read.unread.len() - 20
+            "skmem: {count} {lines} from line {} on {are} {what}: not read",
+            of[0].line
         );
     }
-    if nothing {
+    if read.sockets.is_empty() && read.unread.is_empty() {
         eprintln!(
             "skmem: no TCP or UDP socket in {}: give it the output of `ss -tmi`",
-            options.file.display()
+            if file == Path::new("-") {
+                "standard input".into()
+            } else {
+                file.display().to_string()
+            }
         );
     }
-    if options.json {
-        print(&format!("{}\n", serde_json::to_string(&json(read))?))?;
-    } else {
-        print(&decoded(&read, &style()))?;
-    }
-    Ok(ExitCode::from(u8::from(failed)))
 }
 
-fn input(file: &Path) -> Result<String> {
+fn input(file: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if file == Path::new("-") {
         let stdin = std::io::stdin();
@@ -93,21 +239,25 @@ fn input(file: &Path) -> Result<String> {
             .and_then(|opened| opened.take(MOST).read_to_end(&mut bytes))
             .with_context(|| format!("cannot read {}", file.display()))?;
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(bytes)
 }
 
-fn json(read: Decoded) -> DecodedJson {
-    let sockets = read.sockets.into_iter().map(|socket| SocketJson {
+fn json(show: &Decoding) -> DecodedJson {
+    let sockets = show.shown.iter().map(|socket| SocketJson {
         payload: socket.send_payload(),
         skb_overhead: socket.skb_overhead(),
         in_flight: socket.in_flight(),
-        findings: findings(&socket, &Limits::DEFAULT),
-        socket,
+        findings: findings(socket, &Limits::DEFAULT),
+        peer_line: show.several.peer(socket).map(|peer| peer.line),
+        since: show.several.since(socket),
+        socket: (*socket).clone(),
     });
     DecodedJson {
         schema: crate::snapshot::SCHEMA,
         sockets: sockets.collect(),
-        others: read.others,
-        unread: read.unread,
+        totals: show.totals(),
+        others: show.read.others,
+        unread: show.read.unread.clone(),
+        passed: show.read.passed.clone(),
     }
 }

@@ -1,193 +1,472 @@
-//! Lines: which ones begin a socket, which go on with one, which are headings.
+//! Lines: which ones begin a socket, which go on with one, which are headings, and which are no part of it.
 
-use super::{Decoded, Reading, Unread, details::Details, number, words::Words};
-use crate::diag::TcpState;
+use std::collections::HashSet;
 
-/// Kinds of sockets that are no business of ours (`proto_name`, `unix_netid_name`, `sock_state_print`).
-const OTHERS: [&str; 18] = [
-    "u_str", "u_dgr", "u_seq", "nl", "p_raw", "p_dgr", "raw", "dccp", "sctp", "icmp6", "icmp",
-    "???", "v_str", "v_dgr", "ti_st", "ti_dg", "xdp", "unknown",
-];
-
-/// What a line begins.
-enum Head {
-    /// A socket; the rest of the line, if any, are its details.
-    Socket(Box<Reading>),
-    /// A socket of another kind.
-    Other,
-    /// None.
-    None,
-}
+use super::{
+    Decoded, Passed, Reading, Unread,
+    clean::{self, Line},
+    command::{self, Asked, Command, Shown},
+    details::Details,
+    head::{self, Head, head, is_address, may_begin},
+    join::{Joint, broken_at, joint, width},
+    kind, other, prefix,
+    vocabulary::{counted, goes_on, is_flag, is_key, is_ss_text},
+    words::Words,
+};
 
 pub(super) fn parse(text: &str) -> Decoded {
-    let mut decoded = Decoded::default();
-    // The socket that details belong to; those of other kinds are dropped.
-    let mut open: Option<Details> = None;
-    let mut skipping = false;
-    for (at, line) in text.lines().enumerate() {
-        let line_number = at + 1;
-        let words: Vec<&str> = Words::new(line).collect();
-        if words.is_empty() || is_heading(&words) {
-            continue;
-        }
-        let indented = line.starts_with([' ', '\t']);
-        let (head, used) = head(&words, line_number);
-        match head {
-            Head::Socket(reading) => {
-                finish(&mut decoded, open.take());
-                skipping = false;
-                let mut details = Details::new(*reading);
-                details.line(line_number, &words[used..], &mut decoded.unread);
-                open = Some(details);
-            }
-            Head::Other => {
-                finish(&mut decoded, open.take());
-                skipping = true;
-                decoded.others += 1;
-            }
-            Head::None if skipping && indented => {}
-            Head::None => match &mut open {
-                Some(details) if indented || Details::knows(&words) => {
-                    details.line(line_number, &words, &mut decoded.unread);
-                }
-                // Only the memory was pasted.
-                None if Details::has_memory(&words) => {
-                    let mut details = Details::new(Reading {
-                        line: line_number,
-                        ..Reading::default()
-                    });
-                    details.line(line_number, &words, &mut decoded.unread);
-                    finish(&mut decoded, Some(details));
-                }
-                _ => decoded.unread.push(Unread::new(
-                    line_number,
-                    line,
-                    "a socket, or details of one",
-                )),
-            },
-        }
-    }
-    finish(&mut decoded, open);
-    decoded
-}
-
-fn finish(decoded: &mut Decoded, open: Option<Details>) {
-    decoded.sockets.extend(open.map(Details::finish));
-}
-
-/// A header, a shell's prompt with the command, or a ruler that a forum put in.
-fn is_heading(words: &[&str]) -> bool {
-    let header = words.contains(&"Recv-Q") && words.contains(&"Send-Q");
-    let prompt = words.len() > 1
-        && words[0].ends_with(['$', '#'])
-        && words[1..]
+    let mut lines = clean::lines(text);
+    prefix::strip(&mut lines, is_own, begins, |text| {
+        goes_on(&Words::new(text).collect::<Vec<_>>()) || command::command(text).is_some()
+    });
+    let mut reader = Reader {
+        cut: broken_at(&lines),
+        widest: lines
             .iter()
-            .take(2)
-            .any(|w| matches!(*w, "ss" | "sudo") || w.ends_with("/ss"));
-    let ruler = words
-        .iter()
-        .all(|w| w.chars().all(|c| matches!(c, '-' | '=' | '`' | '.')));
-    header || prompt || ruler
+            .map(|line| width(&line.text))
+            .max()
+            .unwrap_or(0),
+        run: 1,
+        ..Reader::default()
+    };
+    for line in &lines {
+        reader.line(line);
+    }
+    reader.finish();
+    reader.displaced();
+    kind::of_tables(&mut reader.decoded.sockets);
+    reader.decoded
 }
 
-/// What the words of a line begin, and how many of them belong to it.
-fn head(words: &[&str], line: usize) -> (Head, usize) {
-    let mut at = 0;
-    let word = |at: usize| words.get(at).copied().unwrap_or_default();
-    let mut reading = Reading {
-        line,
-        ..Reading::default()
-    };
-    if OTHERS.contains(&word(0)) && word(1) != ":" {
-        return (Head::Other, words.len());
-    }
-    if matches!(word(0), "tcp" | "udp" | "mptcp" | "udplite") {
-        reading.netid = Some(word(0).to_owned());
-        at += 1;
-    }
-    let mut recv_q = None;
-    if let Some(state) = state(word(at)) {
-        reading.state = Some(state);
-        at += 1;
-    } else if let Some((state, digits)) = glued(word(at)) {
-        reading.state = Some(state);
-        recv_q = number(digits);
-        at += 1;
-    }
-    if recv_q.is_none() {
-        recv_q = number(word(at));
-        at += 1;
-    }
-    let (Some(recv_q), Some(send_q)) = (recv_q, number(word(at))) else {
-        return (Head::None, 0);
-    };
-    (reading.recv_q, reading.send_q) = (Some(recv_q), Some(send_q));
-    at += 1;
-    // Addresses may have been cut out before the text was published.
-    if is_address(word(at)) {
-        reading.local = Some(word(at).to_owned());
-        at += 1;
-        if is_address(word(at)) {
-            reading.remote = Some(word(at).to_owned());
-            at += 1;
-        }
-    } else if reading.state.is_none() && reading.netid.is_none() {
-        return (Head::None, 0);
-    }
-    (Head::Socket(Box::new(reading)), at)
+/// Whether a line is one of ss as it stands, with nothing before it.
+fn is_own(text: &str) -> bool {
+    let words: Vec<&str> = Words::new(text).collect();
+    let first = words.first().is_some_and(|word| {
+        let key = word
+            .split_once(':')
+            .is_some_and(|(key, value)| is_key(key) && !value.is_empty());
+        key || (is_flag(word) && goes_on(&words))
+    });
+    first
+        || is_header(&words)
+        || !matches!(head(&words, &Asked::default()), Head::None)
+        || may_begin(&words)
+        || command::command(text).is_some()
 }
 
-/// `10.0.0.1:22`, `[::1]:http`, `*:*`, `10.0.0.1%eth0:22`; not `users:(…)` or `ino:7`.
-fn is_address(word: &str) -> bool {
-    let Some((host, port)) = word.rsplit_once(':') else {
+/// Whether text can only be the beginning of a socket, a header, or a socket's memory.
+fn begins(text: &str) -> bool {
+    let words: Vec<&str> = Words::new(text).collect();
+    let Some(first) = words.first() else {
         return false;
     };
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '*' | '+');
-    let detail = matches!(
-        host,
-        "ino" | "uid" | "sk" | "fwmark" | "cgroup" | "tos" | "v6only" | "class_id" | "rto" | "cwnd"
-    );
-    !host.is_empty() && !detail && !host.contains(['(', '"']) && port.chars().all(plain)
+    if first.starts_with("skmem:(")
+        || first.starts_with("mem:(")
+        || other::netstat(&words).is_some()
+    {
+        return true;
+    }
+    let header = is_header(&words) && matches!(*first, "State" | "Netid" | "Recv-Q" | "Proto");
+    match head(&words, &Asked::default()) {
+        Head::Socket {
+            reading, addresses, ..
+        } => addresses == 2 || (addresses == 1 && reading.state.is_some()),
+        Head::Other => words.get(2).is_some_and(|word| counted(word).is_some()),
+        Head::None => header,
+    }
 }
 
-/// `CLOSE-WAIT1`: ss 4.15 leaves no space between a long state and Recv-Q.
-fn glued(word: &str) -> Option<(TcpState, &str)> {
-    let split = |name: &str| {
-        let digits = word.strip_prefix(name)?;
-        Some((state(name)?, digits))
+/// A header of ss or netstat.
+fn is_header(words: &[&str]) -> bool {
+    let column = |name: &str| words.iter().position(|word| *word == name);
+    let (Some(recv_q), Some(send_q)) = (column("Recv-Q"), column("Send-Q")) else {
+        return words.starts_with(&["State", "Local"])
+            || words.starts_with(&["Netid", "State", "Local"]);
     };
-    let names = [
-        "FIN-WAIT-1",
-        "FIN-WAIT-2",
-        "CLOSE-WAIT",
-        "SYN-SENT",
-        "SYN-RECV",
-        "TIME-WAIT",
-        "LAST-ACK",
-    ];
-    let found = names.into_iter().find_map(split)?;
-    found
-        .1
-        .bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then_some(found)
+    let value = |at: usize| {
+        words
+            .get(at + 1)
+            .is_some_and(|word| counted(word).is_some())
+    };
+    !value(recv_q) && !value(send_q)
 }
 
-/// States as `ss` prints them, and as others do.
-fn state(word: &str) -> Option<TcpState> {
-    Some(match word.to_ascii_uppercase().as_str() {
-        "ESTAB" | "ESTABLISHED" => TcpState::Established,
-        "SYN-SENT" | "SYN_SENT" => TcpState::SynSent,
-        "SYN-RECV" | "SYN_RECV" => TcpState::SynRecv,
-        "FIN-WAIT-1" | "FIN_WAIT1" => TcpState::FinWait1,
-        "FIN-WAIT-2" | "FIN_WAIT2" => TcpState::FinWait2,
-        "TIME-WAIT" | "TIME_WAIT" => TcpState::TimeWait,
-        "UNCONN" | "CLOSED" | "CLOSE" => TcpState::Close,
-        "CLOSE-WAIT" | "CLOSE_WAIT" => TcpState::CloseWait,
-        "LAST-ACK" | "LAST_ACK" => TcpState::LastAck,
-        "LISTEN" => TcpState::Listen,
-        "CLOSING" => TcpState::Closing,
-        "UNKNOWN" | "UNDEF" => TcpState::Other,
-        _ => return None,
+/// A socket whose lines are being gathered.
+#[derive(Default)]
+struct Pending {
+    line: usize,
+    /// Its lines in one, joined as they were before they were wrapped.
+    text: String,
+    /// Where in `text` a line begins, and its number.
+    marks: Vec<(usize, usize)>,
+    /// Columns of its last line.
+    width: usize,
+    /// It has no head: only its details were pasted.
+    headless: bool,
+    has_memory: bool,
+    /// A number that was left out since it may be cut.
+    damaged: bool,
+}
+
+impl Pending {
+    fn line_of(&self, offset: usize) -> usize {
+        let mark = self.marks.iter().rev().find(|(start, _)| *start <= offset);
+        mark.map_or(self.line, |(_, line)| *line)
+    }
+
+    /// Whether the addresses are still to come.
+    fn in_head(&self, asked: &Asked) -> bool {
+        let words: Vec<&str> = Words::new(&self.text).collect();
+        match head(&words, asked) {
+            _ if self.headless => false,
+            Head::Socket {
+                addresses, used, ..
+            } => addresses < 2 || used == words.len(),
+            _ => true,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    decoded: Decoded,
+    pending: Option<Pending>,
+    /// Details of a socket of another kind are passed over.
+    skipping: bool,
+    asked: Asked,
+    /// The columns of /proc/net are those of UDP.
+    proc_udp: bool,
+    run: usize,
+    /// Where the run's sockets begin.
+    run_start: usize,
+    /// The run's connections.
+    seen: HashSet<kind::Key>,
+    /// The line before is the one before in the input, not a blank one.
+    adjacent: bool,
+    /// Columns at which all lines were cut off.
+    cut: Option<usize>,
+    widest: usize,
+}
+
+impl Reader {
+    fn line(&mut self, line: &Line) {
+        let words: Vec<&str> = Words::new(&line.text).collect();
+        let adjacent = std::mem::replace(&mut self.adjacent, !words.is_empty());
+        if words.is_empty() {
+            return;
+        }
+        if let Some(command) = command::command(&line.text) {
+            if let Command::Sockets(asked) = command {
+                self.finish();
+                self.new_run();
+                self.asked = asked;
+                self.skipping = false;
+                self.proc_udp = false;
+            }
+            self.adjacent = false;
+            return;
+        }
+        if let Some(udp) = other::proc_header(&words) {
+            self.finish();
+            self.new_run();
+            self.proc_udp = udp;
+            return;
+        }
+        if is_header(&words) {
+            self.finish();
+            self.new_run();
+            return;
+        }
+        let whole = other::proc_net(&words, self.proc_udp).or_else(|| other::netstat(&words));
+        if let Some(mut reading) = whole {
+            self.finish();
+            self.skipping = false;
+            reading.line = line.number;
+            self.push(reading);
+            return;
+        }
+        if let Some(what) = other::foreign(&words) {
+            self.finish();
+            self.skipping = true;
+            self.pass(line.number, what);
+            return;
+        }
+        match head(&words, &self.asked) {
+            Head::Socket {
+                reading, addresses, ..
+            } if addresses > 0 || self.is_plain(&words, &reading) => self.begin(line, false),
+            Head::Other => {
+                self.finish();
+                self.skipping = true;
+                self.decoded.others += 1;
+            }
+            _ => self.go_on(line, &words, adjacent),
+        }
+    }
+
+    /// Whether a head without addresses is one, and not a sentence with "closed" in it.
+    fn is_plain(&self, words: &[&str], reading: &Reading) -> bool {
+        let state = words
+            .iter()
+            .take(2)
+            .any(|word| *word == word.to_ascii_uppercase() && word.len() > 3);
+        reading.netid.is_some() || (reading.state.is_some() && state) || self.asked.state.is_some()
+    }
+
+    /// A line that is no head.
+    fn go_on(&mut self, line: &Line, words: &[&str], adjacent: bool) {
+        let indented = line.text.starts_with([' ', '\t']);
+        let memory = has_memory(words);
+        if may_begin(words) {
+            return self.begin(line, false);
+        }
+        if self.skipping && (indented || goes_on(words)) {
+            return;
+        }
+        let condensed = words.len() > 1
+            && head::is_queue(words[0])
+            && words[0].len().max(words[1].len()) > 0
+            && (words[0].contains('=') || counted(words[1]).is_some());
+        if condensed {
+            return self.begin(line, true);
+        }
+        let second = memory
+            && self
+                .pending
+                .as_ref()
+                .is_some_and(|pending| pending.has_memory);
+        if let Some(pending) = self.pending.as_ref().filter(|_| !second) {
+            let hard = pending.width == self.widest;
+            let joint = joint(
+                &pending.text,
+                &line.text,
+                hard,
+                |text| {
+                    let words: Vec<&str> = Words::new(text).collect();
+                    match head(&words, &self.asked) {
+                        Head::Socket { addresses, .. } => Some(addresses),
+                        _ => None,
+                    }
+                },
+                pending.in_head(&self.asked),
+            );
+            let tail = adjacent && joint != Joint::Space;
+            let addresses = pending.in_head(&self.asked) && adjacent && is_address(words[0]);
+            if tail || addresses || goes_on(words) || (indented && looks_printed(words)) {
+                return self.append(line, joint, memory);
+            }
+        }
+        if memory || (self.pending.is_none() && words.len() > 1 && goes_on(words)) {
+            return self.begin(line, true);
+        }
+        if is_lost(&line.text, words) {
+            // What follows is not the last socket's.
+            self.finish();
+            self.decoded.unread.push(Unread::new(
+                line.number,
+                &line.text,
+                "a socket, or details of one",
+            ));
+        } else {
+            self.pass(line.number, "no output of ss");
+        }
+    }
+
+    fn begin(&mut self, line: &Line, headless: bool) {
+        self.finish();
+        self.skipping = false;
+        let mut pending = Pending {
+            line: line.number,
+            headless,
+            ..Pending::default()
+        };
+        self.put(&mut pending, line, Joint::Space);
+        self.pending = Some(pending);
+    }
+
+    fn append(&mut self, line: &Line, joint: Joint, memory: bool) {
+        if let Some(mut pending) = self.pending.take() {
+            pending.has_memory |= memory;
+            self.put(&mut pending, line, joint);
+            self.pending = Some(pending);
+        }
+    }
+
+    /// Adds a line's text.
+    fn put(&mut self, pending: &mut Pending, line: &Line, joint: Joint) {
+        let mut text = line.text.as_str();
+        match joint {
+            Joint::Space => pending.text.push(' '),
+            Joint::Glue => {
+                pending.text.truncate(pending.text.trim_end().len());
+                text = text.trim_start();
+            }
+            Joint::Doubt => {
+                let end = pending
+                    .text
+                    .rfind(char::is_whitespace)
+                    .map_or(0, |at| at + 1);
+                let number = pending.text.split_off(end);
+                self.decoded.unread.push(Unread::new(
+                    line.number,
+                    &number,
+                    "a number that does not go on in the next line",
+                ));
+                pending.damaged = true;
+                text = text.trim_start();
+                text = text.find(char::is_whitespace).map_or("", |at| &text[at..]);
+            }
+        }
+        pending.has_memory |= has_memory(&Words::new(text).collect::<Vec<_>>());
+        pending.marks.push((pending.text.len(), line.number));
+        pending.width = width(&line.text);
+        if self.cut == Some(pending.width) && !text.ends_with([' ', '\t', ')']) {
+            let end = text.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+            self.decoded.unread.push(Unread::new(
+                line.number,
+                &text[end..],
+                "a whole word: lines are cut here",
+            ));
+            pending.damaged = true;
+            text = &text[..end];
+        }
+        pending.text.push_str(text);
+    }
+
+    /// Makes a socket of what was gathered.
+    fn finish(&mut self) {
+        let Some(pending) = self.pending.take() else {
+            return;
+        };
+        let words: Vec<&str> = Words::new(&pending.text).collect();
+        let (mut reading, used) = match head(&words, &self.asked) {
+            _ if pending.headless => (Reading::default(), 0),
+            Head::Socket { reading, used, .. } => (*reading, used),
+            Head::Other => {
+                self.decoded.others += 1;
+                return;
+            }
+            Head::None => {
+                self.decoded.unread.push(Unread::new(
+                    pending.line,
+                    &pending.text,
+                    "a socket, or details of one",
+                ));
+                return;
+            }
+        };
+        reading.line = pending.line;
+        reading.damaged = pending.damaged;
+        let place =
+            |word: &str| (word.as_ptr() as usize).saturating_sub(pending.text.as_ptr() as usize);
+        let mut details = Details::new(reading);
+        details.read(&words[used..], |at, why| {
+            let word = words[used + at];
+            self.decoded
+                .unread
+                .push(Unread::new(pending.line_of(place(word)), word, why));
+        });
+        let mut reading = details.finish();
+        if reading.netid.is_none()
+            && let Some(Shown::Known(kind)) = self.asked.kind
+        {
+            reading.kind = Some(kind);
+        }
+        if reading.state.is_none() && !pending.headless {
+            reading.state = self.asked.state;
+        }
+        self.push(reading);
+    }
+
+    /// Memory without a head above it, and heads without memory: the lines have lost their order.
+    fn displaced(&mut self) {
+        let sockets = &self.decoded.sockets;
+        let headless = |socket: &&Reading| {
+            socket.local.is_none() && socket.state.is_none() && !socket.is_bare()
+        };
+        let bare = sockets
+            .iter()
+            .any(|socket| socket.local.is_some() && socket.is_bare());
+        let lost: Vec<usize> = sockets
+            .iter()
+            .filter(headless)
+            .map(|socket| socket.line)
+            .collect();
+        if bare {
+            self.decoded.unread.extend(lost.into_iter().map(|line| {
+                Unread::new(
+                    line,
+                    "skmem:(…)",
+                    "the line with its state and addresses above it",
+                )
+            }));
+        }
+    }
+
+    fn push(&mut self, mut reading: Reading) {
+        reading.kind = kind::of(&reading);
+        if let Some(key) = kind::key(&reading)
+            && !self.seen.insert(key.clone())
+        {
+            // The same connection again: another look at it.
+            self.new_run();
+            self.seen.insert(key);
+        }
+        reading.run = self.run;
+        self.decoded.sockets.push(reading);
+    }
+
+    fn new_run(&mut self) {
+        if self.decoded.sockets.len() > self.run_start {
+            self.run += 1;
+            self.run_start = self.decoded.sockets.len();
+            self.seen.clear();
+        }
+    }
+
+    fn pass(&mut self, line: usize, what: &'static str) {
+        match self.decoded.passed.last_mut() {
+            Some(last) if last.what == what && last.line + last.lines >= line => {
+                last.lines = line + 1 - last.line;
+            }
+            _ => self.decoded.passed.push(Passed {
+                line,
+                lines: 1,
+                what,
+            }),
+        }
+    }
+}
+
+fn has_memory(words: &[&str]) -> bool {
+    words.iter().any(|word| {
+        let word = word
+            .trim_start_matches(|c: char| c.is_ascii_punctuation())
+            .to_ascii_lowercase();
+        word.starts_with("skmem:") || word.starts_with("mem:(")
     })
+}
+
+/// Whether an indented line is details of a socket rather than a sentence: a key, a bracket, an address, flags only.
+fn looks_printed(words: &[&str]) -> bool {
+    words.iter().any(|word| word.contains([':', '(', ')', '=']))
+        || words.iter().all(|word| is_flag(word))
+}
+
+/// Whether a line that could not be placed holds something of a socket.
+fn is_lost(text: &str, words: &[&str]) -> bool {
+    let stated = words.windows(2).any(|pair| {
+        pair[0] == pair[0].to_ascii_uppercase()
+            && head::state(pair[0]).is_some()
+            && counted(pair[1]).is_some()
+    });
+    let listed = words.first().is_some_and(|word| {
+        is_ss_text(word)
+            && word.contains([',', ';', '|'])
+            && word.contains(|c: char| c.is_ascii_digit())
+    });
+    let addresses = words
+        .iter()
+        .filter(|word| is_address(word) && kind::ip(word).is_some());
+    stated || listed || text.contains("skmem:(") || goes_on(words) || addresses.count() >= 2
 }

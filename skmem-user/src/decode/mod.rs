@@ -4,16 +4,28 @@
 //! says what stands out. `skmem snapshot` makes [`Reading`]s of what it asks the kernel itself, so both say
 //! the same of the same socket.
 
+pub mod choose;
+mod clean;
+mod command;
 mod details;
 pub mod findings;
+mod head;
+mod input;
+mod join;
+mod kind;
 mod lines;
+mod other;
+mod prefix;
 pub mod reading;
+pub mod several;
+mod vocabulary;
 mod words;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use findings::{Finding, LimitState, Limits, Origin, Weight, findings, origin};
+pub use input::text;
 pub use reading::Reading;
 
 /// What was read of a text.
@@ -25,6 +37,19 @@ pub struct Decoded {
     pub others: usize,
     /// What could not be read.
     pub unread: Vec<Unread>,
+    /// What is no part of a socket, or another program's.
+    pub passed: Vec<Passed>,
+}
+
+/// Lines that were passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Passed {
+    /// The first of them, from 1.
+    pub line: usize,
+    /// How many.
+    pub lines: usize,
+    /// Whose they are: "conntrack", "no output of ss".
+    pub what: &'static str,
 }
 
 /// A piece of input that could not be read.
@@ -53,7 +78,7 @@ fn number(digits: &str) -> Option<i64> {
         .filter(|n: &i64| n.unsigned_abs() <= 1 << 50)
 }
 
-/// Reads the output of `ss`, of any version and with any options.
+/// Reads the output of `ss`, of any version and with any options; of `netstat` and `/proc/net/tcp` what they hold.
 #[must_use]
 pub fn parse(text: &str) -> Decoded {
     lines::parse(text)

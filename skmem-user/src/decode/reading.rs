@@ -82,6 +82,8 @@ pub struct Info {
     pub busy_ms: Option<i64>,
     /// `rwnd_limited`, ms
     pub rwnd_limited_ms: Option<i64>,
+    /// `rwnd_limited:…(N%)`: its share of `busy`
+    pub rwnd_limited_percent: Option<f64>,
     /// `sndbuf_limited`, ms
     pub sndbuf_limited_ms: Option<i64>,
     /// `retrans:N/…`: segments retransmitted and in flight
@@ -92,8 +94,53 @@ pub struct Info {
     pub lost: Option<i64>,
     /// `rtt`, ms
     pub rtt_ms: Option<f64>,
-    /// `backoff`: timeouts in a row
+    /// `backoff`: how often the timer's period was doubled: timeouts in a row, or window probes, answered or not
     pub backoff: Option<i64>,
+    /// `rto`, ms
+    pub rto_ms: Option<i64>,
+    /// `lastsnd`: since data was last sent, ms
+    pub lastsnd_ms: Option<i64>,
+    /// `lastrcv`: since data last arrived, ms
+    pub lastrcv_ms: Option<i64>,
+    /// `lastack`: since the last ACK arrived, ms
+    pub lastack_ms: Option<i64>,
+    /// `pacing_rate`, bytes a second
+    pub pacing_rate: Option<i64>,
+    /// `rcv_ssthresh`: how much window we may offer so far, bytes
+    pub rcv_ssthresh: Option<i64>,
+    /// `rcv_wnd`: the window that we offer, bytes
+    pub rcv_wnd: Option<i64>,
+    /// `bytes_acked` over the connection's life
+    pub bytes_acked: Option<i64>,
+    /// `bytes_received` over the connection's life
+    pub bytes_received: Option<i64>,
+}
+
+/// What kind of socket it is, where that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// TCP
+    Tcp,
+    /// MPTCP
+    Mptcp,
+    /// UDP or UDP-Lite
+    Udp,
+}
+
+/// Which program printed it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// `ss`, or what was read is in its form
+    #[default]
+    Ss,
+    /// `netstat`
+    Netstat,
+    /// `/proc/net/tcp` and its like
+    Proc,
+    /// The kernel itself
+    Kernel,
 }
 
 /// `timer:(name,left,count)`
@@ -114,8 +161,8 @@ pub struct User {
     pub comm: String,
     /// Process
     pub pid: i64,
-    /// Descriptor
-    pub fd: i64,
+    /// Descriptor; null from netstat, which does not print it
+    pub fd: Option<i64>,
 }
 
 /// One socket.
@@ -123,6 +170,14 @@ pub struct User {
 pub struct Reading {
     /// Line of the input on which it begins; 0 if it was not read from text.
     pub line: usize,
+    /// Which of several commands' output in the input it is in, from 1; 0 if it was not read from text.
+    pub run: usize,
+    /// What printed it.
+    pub source: Source,
+    /// Kind, from the Netid column or from what else is known; null where TCP and UDP look alike.
+    pub kind: Option<Kind>,
+    /// Whether a part of it could not be read, so that what is absent is not 0.
+    pub damaged: bool,
     /// Netid column (tcp, mptcp, udp), where there is one.
     pub netid: Option<String>,
     /// State column; absent with `ss state …` for one state.
@@ -163,7 +218,13 @@ impl Reading {
     /// Whether it is UDP, which has no send queue of its own and no autotuning.
     #[must_use]
     pub fn is_udp(&self) -> bool {
-        self.netid.as_deref() == Some("udp")
+        self.kind == Some(Kind::Udp)
+    }
+
+    /// Whether it is known to be TCP or MPTCP.
+    #[must_use]
+    pub fn is_tcp(&self) -> bool {
+        matches!(self.kind, Some(Kind::Tcp | Kind::Mptcp))
     }
 
     /// Whether TCP data may flow or wait.
@@ -195,6 +256,17 @@ impl Reading {
         Some((send_q - control).max(0))
     }
 
+    /// Bytes of data in Recv-Q: the FIN of a peer that has closed counts one until it is read, and is none.
+    #[must_use]
+    pub fn recv_payload(&self) -> Option<i64> {
+        let fin = match self.state {
+            Some(TcpState::CloseWait | TcpState::LastAck | TcpState::Closing) => 1,
+            _ => 0,
+        };
+        let recv_q = self.recv_q.filter(|_| self.is_connection())?;
+        Some((recv_q - fin).max(0))
+    }
+
     /// Bytes sent and not acknowledged.
     #[must_use]
     pub fn in_flight(&self) -> Option<i64> {
@@ -215,7 +287,15 @@ impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut words: Vec<&str> = Vec::new();
         words.extend(self.netid.as_deref());
-        words.extend(self.state.map(state_name));
+        if self.netid.is_none() && self.is_udp() {
+            words.push("udp");
+        }
+        words.extend(self.state.map(|state| match state {
+            TcpState::Established if self.is_udp() => "connected",
+            TcpState::Close if self.is_udp() => "unconnected",
+            TcpState::Close if self.kind.is_none() && self.source == Source::Ss => "UNCONN",
+            state => state_name(state),
+        }));
         words.extend(self.local.as_deref());
         if let Some(remote) = self.remote.as_deref().filter(|_| !self.listens()) {
             words.extend(["→", remote]);

@@ -8,6 +8,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::diag::TcpState;
 
+mod damage;
+mod pastes;
+
 fn corpus() -> Vec<(String, String)> {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/ss");
     let mut files: Vec<_> = fs::read_dir(directory)
@@ -53,11 +56,9 @@ fn every_version_in_the_corpus_is_read_whole() {
                 socket.local.is_some() && socket.remote.is_some(),
                 "{name} {socket}"
             );
-            assert_eq!(
-                socket.state.is_none(),
-                name.ends_with("-state.txt"),
-                "{name} {socket}"
-            );
+            // Of one state that the command asked for the rows do not show it; not every file has the command.
+            let shown = socket.state.is_some() || name.ends_with("-state.txt");
+            assert!(shown, "{name} {socket}");
             assert_eq!(
                 socket.old_form && !socket.is_bare(),
                 name.starts_with("2.6.39") && !socket.is_bare()
@@ -78,7 +79,7 @@ fn every_version_in_the_corpus_is_read_whole() {
             assert!(
                 owned
                     .clone()
-                    .all(|user| user.comm == "python3" && user.pid > 0 && user.fd > 2)
+                    .all(|user| user.comm == "python3" && user.pid > 0 && user.fd > Some(2))
             );
         }
     }
@@ -169,15 +170,16 @@ fn what_cannot_be_read_is_named_with_its_line_and_the_rest_is_read() {
         .iter()
         .map(|u| (u.line, u.text.as_str()))
         .collect();
-    assert_eq!(
-        lines,
-        [
-            (1, "hello world"),
-            (3, "skmem:(r0,rbx,t0)"),
-            (4, "timer:(on)")
-        ]
-    );
+    assert_eq!(lines, [(3, "skmem:(r0,rbx,t0)"), (4, "timer:(on)")]);
     assert_eq!(decoded.sockets.len(), 2);
+    assert_eq!(
+        decoded.passed,
+        [Passed {
+            line: 1,
+            lines: 1,
+            what: "no output of ss"
+        }]
+    );
 }
 
 /// "ss -m command output: what do r, w, f, t mean?" and all zero: nothing stands out.
@@ -202,7 +204,7 @@ fn t_zero_with_w_large_waits_in_tcp() {
     let shut = said(&format!(
         "{head} timer:(persist,032ms,0)\n {memory} notsent:3782144"
     ));
-    assert!(shut.contains("Its application does not read"), "{shut}");
+    assert!(shut.contains("its application does not read"), "{shut}");
     let window = said(&format!(
         "{head}\n {memory} mss:1448 cwnd:90 snd_wnd:64000 notsent:3718144 minrtt:1"
     ));

@@ -45,7 +45,7 @@ pub const FORMAT: u32 = 1;
 
 /// What every recording starts with. Like PNG's: no text file starts so, and a
 /// transfer that changes line ends or cuts the eighth bit is found out.
-const MAGIC: [u8; 8] = *b"\x89skm\r\n\x1a\n";
+pub(crate) const MAGIC: [u8; 8] = *b"\x89skm\r\n\x1a\n";
 
 /// Most accounts of open sockets that a reader keeps at the end, and of closed
 /// ones: of more, those with the worst excess.

@@ -62,7 +62,8 @@ fn below(path: &str, top: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn inside(net: &Prefix, ip: IpAddr) -> bool {
+/// Whether an address is in a network.
+pub(crate) fn inside(net: &Prefix, ip: IpAddr) -> bool {
     let mut bytes = [0; 16];
     let family = match ip {
         IpAddr::V4(ip) => {

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use super::row::Row;
+use crate::decode::Reading;
 
 /// What sockets are sorted by, largest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -56,6 +57,37 @@ impl Sort {
             Self::Drops => row.memory.map_or(0, |m| i64::from(m.drops)),
             Self::Change => row.change.unwrap_or(row.charged).abs(),
         }
+    }
+}
+
+impl Sort {
+    /// The number to sort by, of a socket that `ss` printed; what is not printed comes last.
+    #[must_use]
+    pub fn of_reading(self, reading: &Reading) -> i64 {
+        let memory = &reading.memory;
+        let queue = |length: Option<i64>| length.filter(|_| !reading.listens());
+        let charged = || {
+            let parts = [memory.wmem_queued, memory.rmem_alloc, memory.forward_alloc];
+            (!reading.is_bare()).then(|| parts.iter().flatten().sum())
+        };
+        let key = match self {
+            Self::Charged | Self::Change => charged(),
+            Self::W => memory.wmem_queued,
+            Self::R => memory.rmem_alloc,
+            Self::F => memory.forward_alloc,
+            Self::T => memory.wmem_alloc,
+            Self::Fill => match (memory.wmem_queued, memory.sndbuf) {
+                (Some(w), Some(tb)) => Some(w.saturating_mul(100) / tb.max(1)),
+                _ => None,
+            },
+            Self::SendQ => queue(reading.send_q),
+            Self::Unsent => reading.info.unsent,
+            Self::InFlight => reading.in_flight(),
+            Self::RecvQ => queue(reading.recv_q),
+            Self::Overhead => reading.skb_overhead(),
+            Self::Drops => memory.drops,
+        };
+        key.unwrap_or(i64::MIN)
     }
 }
 

@@ -4,7 +4,7 @@ use super::row::Row;
 use crate::{
     decode::{
         Reading,
-        reading::{Info, Memory, TimerText, User},
+        reading::{Info, Kind, Memory, Source, TimerText, User},
     },
     diag::{Protocol, Timer, UpperLayer},
 };
@@ -43,14 +43,18 @@ impl From<&Row> for Reading {
                 ..Info::default()
             }
         });
-        let netid = match row.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Mptcp => "mptcp",
-            Protocol::Udp => "udp",
+        let (netid, kind) = match row.protocol {
+            Protocol::Tcp => ("tcp", Kind::Tcp),
+            Protocol::Mptcp => ("mptcp", Kind::Mptcp),
+            Protocol::Udp => ("udp", Kind::Udp),
         };
         let end = |ip, port| std::net::SocketAddr::new(ip, port).to_string();
         Self {
             line: 0,
+            run: 0,
+            source: Source::Kernel,
+            kind: Some(kind),
+            damaged: false,
             netid: Some(netid.into()),
             state: Some(row.state),
             recv_q: Some(i64::from(row.recv_q)),
@@ -71,7 +75,7 @@ impl From<&Row> for Reading {
                 .map(|holder| User {
                     comm: holder.comm.to_string(),
                     pid: i64::from(holder.pid),
-                    fd: i64::from(holder.fd),
+                    fd: Some(i64::from(holder.fd)),
                 })
                 .collect(),
             inode: Some(i64::from(row.inode)),

@@ -4,7 +4,10 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 
 use super::Snapshot;
-use crate::decode::{Finding, Reading, Unread};
+use crate::decode::{
+    Finding, Passed, Reading, Unread,
+    several::{Since, Totals},
+};
 
 /// One socket of `skmem decode --json`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -20,6 +23,10 @@ pub struct SocketJson {
     pub in_flight: Option<i64>,
     /// What stands out, alarms first
     pub findings: Vec<Finding>,
+    /// Line of the connection's other end, where that is in the input, too
+    pub peer_line: Option<usize>,
+    /// What changed since an earlier look at the same socket in the input
+    pub since: Option<Since>,
 }
 
 /// What `skmem decode --json` prints.
@@ -30,10 +37,14 @@ pub struct DecodedJson {
     pub schema: u32,
     /// TCP, MPTCP and UDP sockets, in their order
     pub sockets: Vec<SocketJson>,
+    /// Sums over the sockets that are shown, of the last look at each where there are several
+    pub totals: Totals,
     /// Sockets of other kinds, passed over
     pub others: usize,
     /// What could not be read
     pub unread: Vec<Unread>,
+    /// Lines that are no part of a socket, or another program's
+    pub passed: Vec<Passed>,
 }
 
 /// Of `skmem snapshot --json`.

@@ -90,20 +90,28 @@ pub(super) fn small_or_locked(reading: &Reading, limits: &Limits) -> Option<Find
         return None;
     }
     let origin = origin(sndbuf, limits);
-    let what = match origin.state {
-        LimitState::Locked => {
-            "tb is locked: the application set SO_SNDBUF, so the kernel never raises it"
-        }
-        LimitState::LockedOrShrunk => {
-            "tb does not grow by itself if the application set SO_SNDBUF, and small as it is it looks so"
-        }
-        LimitState::Autotuned => "tb is the kernel's own",
+    let text = match origin.state {
+        LimitState::Locked => format!(
+            "tb is locked: the application set SO_SNDBUF, so the kernel never raises it ({} is {}).",
+            bytes(sndbuf),
+            origin.evidence
+        ),
+        LimitState::LockedOrShrunk => format!(
+            "tb ({}) is {}. Where the application set it, it does not grow by itself.",
+            bytes(sndbuf),
+            origin.evidence
+        ),
+        LimitState::Autotuned => format!(
+            "tb is the kernel's own ({} is {}).",
+            bytes(sndbuf),
+            origin.evidence
+        ),
         LimitState::Unknown if origin.evidence.starts_with("sock_diag") => return None,
-        LimitState::Unknown => "tb may be locked by SO_SNDBUF, which ends autotuning",
+        LimitState::Unknown => format!(
+            "tb may be locked by SO_SNDBUF, which ends autotuning ({} is {}).",
+            bytes(sndbuf),
+            origin.evidence
+        ),
     };
-    note(
-        "limit",
-        "tb",
-        format!("{what} ({} is {}).", bytes(sndbuf), origin.evidence),
-    )
+    note("limit", "tb", text)
 }

@@ -6,6 +6,7 @@
 mod limit;
 mod receive;
 mod send;
+mod stuck;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -68,12 +69,15 @@ pub fn findings(reading: &Reading, limits: &Limits) -> Vec<Finding> {
         send::over_limit(reading),
         send::waits_in_tcp(reading),
         send::below_tcp(reading),
-        send::retransmits(reading),
+        send::udp_limit(reading),
+        stuck::timeouts(reading),
+        stuck::stuck_close(reading),
         send::limited_for(reading),
         send::overhead(reading),
         limit::small_or_locked(reading, limits),
         receive::slow_reader(reading),
         receive::nothing_to_read(reading),
+        receive::window_cut(reading),
         receive::close_wait(reading),
         receive::accept_queue(reading),
         receive::backlog(reading),

@@ -10,11 +10,19 @@ pub(super) fn slow_reader(reading: &Reading) -> Option<Finding> {
         return None;
     }
     let share = percent(held, limit);
-    let Some(waiting) = reading.recv_q.filter(|_| reading.is_connection()) else {
+    let Some(waiting) = reading
+        .recv_q
+        .filter(|_| reading.is_tcp() && reading.is_connection())
+    else {
+        let text = if reading.is_udp() {
+            "the reader is slow. Further packets are dropped, and what is dropped is lost for good."
+        } else {
+            "the reader is slow. Of UDP further packets are dropped and lost; of TCP the other side has to wait."
+        };
         return alarm(
             "slow-reader",
             "r rb",
-            format!("r is at rb ({share} %): the reader is slow; further packets are dropped."),
+            format!("r is at rb ({share} %): {text}"),
         );
     };
     if waiting == 0 {
@@ -45,7 +53,7 @@ pub(super) fn nothing_to_read(reading: &Reading) -> Option<Finding> {
         .memory
         .rcvbuf
         .is_some_and(|rb| held.saturating_mul(5) >= rb.saturating_mul(4));
-    if held < 4096 || full || !reading.is_connection() {
+    if held < 4096 || full || !reading.is_tcp() || !reading.is_connection() {
         return None;
     }
     if waiting == 0 {
@@ -71,24 +79,50 @@ pub(super) fn nothing_to_read(reading: &Reading) -> Option<Finding> {
     )
 }
 
+/// A window cut to a few segments though there is room.
+pub(super) fn window_cut(reading: &Reading) -> Option<Finding> {
+    let (most, limit) = (reading.info.rcv_ssthresh?, reading.memory.rcvbuf?);
+    let segment = reading.info.mss.unwrap_or(1460).max(536);
+    let room = reading.memory.rmem_alloc? < limit / 2;
+    if !reading.is_connection() || most > segment * 4 || most > limit / 32 || !room {
+        return None;
+    }
+    note(
+        "window-cut",
+        "rcv_ssthresh rb",
+        format!(
+            "The window that we offer is {} at most (rcv_ssthresh), though rb is {} and little is held: the kernel cuts \
+             it to a few segments when packets find the buffer full (tcp_clamp_window) or memory is short, and raises \
+             it as data arrives.",
+            bytes(most),
+            grouped(limit)
+        ),
+    )
+}
+
 pub(super) fn close_wait(reading: &Reading) -> Option<Finding> {
     if reading.state? != TcpState::CloseWait {
         return None;
     }
-    note(
-        "close-wait",
-        "State",
-        "The peer has closed and our application has not: it stays so until close().".into(),
-    )
+    let text = match reading.recv_q {
+        Some(1) => {
+            "The peer has closed, and our application has not even read that (the 1 in Recv-Q is its FIN): it stays so \
+             until close()."
+        }
+        _ => "The peer has closed and our application has not: it stays so until close().",
+    };
+    note("close-wait", "State", text.into())
 }
 
 /// The accept queue of a listener.
 pub(super) fn accept_queue(reading: &Reading) -> Option<Finding> {
-    let (waiting, most) = (reading.recv_q?, reading.send_q?);
-    if !reading.listens() || waiting == 0 {
+    let waiting = reading.recv_q.filter(|waiting| *waiting > 0)?;
+    if !reading.listens() {
         return None;
     }
-    if waiting >= most {
+    // Full is one more than listen() asked for (sk_acceptq_is_full); netstat and /proc/net/tcp do not tell how many
+    // may wait.
+    if let Some(most) = reading.send_q.filter(|most| waiting > *most) {
         return alarm(
             "accept-queue-full",
             "Recv-Q Send-Q",
@@ -104,7 +138,7 @@ pub(super) fn accept_queue(reading: &Reading) -> Option<Finding> {
         "accept-queue",
         "Recv-Q",
         format!(
-            "{} for accept(); for a listener Recv-Q and Send-Q count connections, not bytes.",
+            "{} for accept(): of a listening socket the queues count connections, not bytes.",
             match waiting {
                 1 => "1 connection waits".to_owned(),
                 n => format!("{} connections wait", grouped(n)),
@@ -129,11 +163,13 @@ pub(super) fn drops(reading: &Reading) -> Option<Finding> {
     let drops = reading.memory.drops.filter(|drops| *drops > 0)?;
     let packets = if drops == 1 { "packet" } else { "packets" };
     let why = if reading.listens() {
-        "connections that found its queue full, or strange packets"
+        "connections that found its queue full, or packets that a listening socket cannot use"
     } else if reading.is_udp() {
         "data that the application will never see: its buffer was full, or checksums were wrong"
+    } else if reading.is_tcp() {
+        "duplicates, or what fell outside the window or found no room; TCP sends lost data again"
     } else {
-        "duplicates, or what fell outside the window; TCP sends lost data again"
+        "of TCP mostly duplicates or what found no room, which is sent again; of UDP data that is lost for good"
     };
     note(
         "drops",

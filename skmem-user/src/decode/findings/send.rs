@@ -1,10 +1,10 @@
-//! What waits to be sent or acknowledged, where, and for what.
+//! What waits to be sent or acknowledged, where, and what the memory for it is.
 
-use super::{Finding, Reading, alarm, bytes, note, percent};
+use super::{Finding, Reading, alarm, bytes, note, percent, stuck};
 use crate::{diag::TcpState, explain::numbers::grouped};
 
 /// Less than this is a send in passing, bytes.
-const SMALL: i64 = 16 << 10;
+pub(super) const SMALL: i64 = 16 << 10;
 
 /// w past tb.
 pub(super) fn over_limit(reading: &Reading) -> Option<Finding> {
@@ -24,139 +24,94 @@ pub(super) fn over_limit(reading: &Reading) -> Option<Finding> {
         "over-limit",
         "w tb",
         format!(
-            "{excess}: send() waits or gives EAGAIN until w is below two thirds of tb. The limit is tested before \
-             a new packet is begun and not while one is filled; `skmem explain` names each byte of the excess."
+            "{excess}: send() waits or gives EAGAIN until w is below tb; poll() says writable, and a sender that \
+             sleeps wakes up, at two thirds of tb. The limit is tested before a new packet is begun and not while \
+             one is filled; `skmem explain` names each byte of the excess."
         ),
     )
 }
 
 /// Everything waits in TCP: for what?
 pub(super) fn waits_in_tcp(reading: &Reading) -> Option<Finding> {
-    let (queued, below) = (reading.memory.wmem_queued?, reading.memory.wmem_alloc?);
-    if queued < SMALL || below.saturating_mul(8) > queued || !reading.is_connection() {
+    if !reading.is_tcp() || !reading.is_connection() {
+        return None;
+    }
+    let below = reading.memory.wmem_alloc;
+    let queued = reading.memory.wmem_queued.or(reading.send_payload())?;
+    let held = stuck::persists(reading)
+        || matches!((reading.info.unsent, reading.info.snd_wnd), (Some(unsent), Some(window)) if unsent > window);
+    if queued == 0 || (queued < SMALL && !held) {
+        return None;
+    }
+    if below.is_some_and(|below| below.saturating_mul(8) > queued) {
         return None;
     }
     let where_ = match below {
-        0 => "t is 0: nothing is in the queueing discipline or the card, everything waits in TCP"
-            .to_owned(),
-        t => format!(
-            "t is {}: nearly everything waits in TCP, not below it",
+        None => format!("{} of data wait in TCP", bytes(queued)),
+        Some(0) => {
+            "t is 0: everything waits in TCP, nothing below it that t shows (netem hides what it holds)".into()
+        }
+        Some(t) => format!(
+            "t is {}: nearly everything waits in TCP, little below it that t shows (netem hides what it holds)",
             bytes(t)
         ),
     };
-    let (tag, why) = held_by(reading);
-    alarm(tag, "t w", format!("{where_}. {why}"))
+    let (tag, why) = stuck::held_by(reading);
+    let about = if below.is_some() { "t w" } else { "Send-Q" };
+    alarm(tag, about, format!("{where_}. {why}"))
 }
 
-/// What holds the data that waits in TCP: a tag and a sentence.
-fn held_by(reading: &Reading) -> (&'static str, String) {
-    const PEER: &str = "waits-for-peer-window";
-    let info = &reading.info;
-    let timer = reading.timer.as_ref();
-    if timer.is_some_and(|timer| timer.name == "persist") {
-        let why =
-            "The timer is `persist`: the peer's window has no room. Its application does not read.";
-        return (PEER, why.into());
-    }
-    let (Some(unsent), Some(in_flight)) = (info.unsent, reading.in_flight()) else {
-        let why = "Sent and not acknowledged, or held back by the peer's window or the congestion window: `ss -i` \
-                   shows notsent, snd_wnd and cwnd.";
-        return ("waits-in-tcp", why.into());
-    };
-    if unsent == 0 {
-        let why = format!(
-            "All of it was sent ({} in flight) and waits for ACKs.",
-            bytes(in_flight)
-        );
-        return ("waits-for-acks", why);
-    }
-    let mss = info.mss.unwrap_or(1460);
-    let split = format!("{} unsent, {} in flight.", bytes(unsent), bytes(in_flight));
-    let window_full = info
-        .snd_wnd
-        .is_some_and(|window| in_flight.saturating_add(mss) > window);
-    let cwnd_full = match (info.unacked, info.cwnd) {
-        (Some(unacked), Some(cwnd)) => unacked >= cwnd,
-        (None, Some(cwnd)) => in_flight >= cwnd.saturating_mul(mss),
-        _ => false,
-    };
-    let (tag, reason) = match (window_full, cwnd_full) {
-        (true, true) => (PEER, "Both the peer's window and the congestion window are full.".to_owned()),
-        (true, false) => (
-            PEER,
-            format!(
-                "The peer's window ({}) is full: its application reads slowly, or its buffer is small for the path.",
-                bytes(info.snd_wnd.unwrap_or(0))
-            ),
-        ),
-        (false, true) => (
-            "waits-for-cwnd",
-            format!(
-                "The congestion window ({} segments of {}) is full: the network's pace, not the peer.",
-                info.cwnd.unwrap_or(0),
-                bytes(mss)
-            ),
-        ),
-        // ss leaves snd_wnd out when it is 0, and older versions always do.
-        (false, false) if in_flight == 0 => (
-            "waits-in-tcp",
-            "Nothing is in flight: the peer's window is shut, or the packets are about to go.".to_owned(),
-        ),
-        (false, false) => (
-            "waits-in-tcp",
-            "Neither the windows shown nor the card explain it: pacing, or the peer's window where it is not shown."
-                .to_owned(),
-        ),
-    };
-    (tag, format!("{split} {reason}"))
-}
-
-/// Much of it is below TCP.
+/// Much of it is below TCP, or all of it that may be on the way.
 pub(super) fn below_tcp(reading: &Reading) -> Option<Finding> {
+    if !reading.is_tcp() {
+        return None;
+    }
     let (below, queued) = (reading.memory.wmem_alloc?, reading.memory.wmem_queued?);
-    if reading.is_udp() || below < SMALL || below.saturating_mul(2) < queued {
+    if below < SMALL {
+        return None;
+    }
+    if below.saturating_mul(2) >= queued {
+        return alarm(
+            "below-tcp",
+            "t",
+            format!(
+                "{} have left TCP and are still in the queueing discipline or the card: look at `tc -s qdisc` and \
+                 the device, not at windows.",
+                bytes(below)
+            ),
+        );
+    }
+    let in_flight = reading.in_flight().filter(|bytes| *bytes > 0)?;
+    let room = reading.info.unacked? < reading.info.cwnd?;
+    if reading.info.unsent? == 0 || below < in_flight || !room {
         return None;
     }
     alarm(
         "below-tcp",
-        "t",
+        "t unacked cwnd",
         format!(
-            "{} have left TCP and are still in the queueing discipline or the card: look at `tc -s qdisc` and the \
-             device, not at windows.",
-            bytes(below)
+            "All that is in flight ({}) is still in the queueing discipline or the card (t {}), and the congestion \
+             window has room: what holds the sender back is how late the card says that it has sent (TX completions, \
+             interrupt coalescing), or the queueing discipline's pace.",
+            bytes(in_flight),
+            grouped(below)
         ),
     )
 }
 
-pub(super) fn retransmits(reading: &Reading) -> Option<Finding> {
-    let timeouts = reading
-        .timer
-        .as_ref()
-        .filter(|timer| timer.name == "on")
-        .map(|timer| timer.count)
-        .or(reading.info.backoff)
-        .unwrap_or(0);
-    if timeouts >= 2 && reading.send_q? > 0 {
-        return alarm(
-            "timeouts",
-            "timer",
-            format!(
-                "{} timeouts in a row: nothing has been acknowledged for a while. The peer or the path is gone.",
-                grouped(timeouts)
-            ),
-        );
+/// t of a UDP socket at its limit.
+pub(super) fn udp_limit(reading: &Reading) -> Option<Finding> {
+    let (below, limit) = (reading.memory.wmem_alloc?, reading.memory.sndbuf?);
+    if !reading.is_udp() || limit <= 0 || below < limit {
+        return None;
     }
-    let lost = reading
-        .info
-        .lost
-        .or(reading.info.retrans)
-        .filter(|lost| *lost > 0)?;
-    note(
-        "losses",
-        "lost retrans",
+    alarm(
+        "udp-send-limit",
+        "t tb",
         format!(
-            "{} segments are lost or being sent again now.",
-            grouped(lost)
+            "t is at tb ({} %): send() waits or gives EAGAIN until the queueing discipline or the card has sent some \
+             of it. Of UDP tb limits t.",
+            percent(below, limit)
         ),
     )
 }
@@ -164,9 +119,24 @@ pub(super) fn retransmits(reading: &Reading) -> Option<Finding> {
 /// What the kernel's own clocks say.
 pub(super) fn limited_for(reading: &Reading) -> Option<Finding> {
     let info = &reading.info;
-    let busy = info.busy_ms.filter(|busy| *busy >= 100)?;
-    let share = |part: Option<i64>| percent(part.unwrap_or(0), busy);
-    let (peer, buffer) = (share(info.rwnd_limited_ms), share(info.sndbuf_limited_ms));
+    let (peer, buffer) = match (info.busy_ms, info.rwnd_limited_percent) {
+        (Some(busy), _) if busy >= 100 => {
+            let share = |part: Option<i64>| percent(part.unwrap_or(0), busy);
+            (share(info.rwnd_limited_ms), share(info.sndbuf_limited_ms))
+        }
+        (None, Some(peer)) => (peer as i64, 0),
+        _ => return None,
+    };
+    if buffer >= 20 && peer >= 20 {
+        return alarm(
+            "sndbuf-limited",
+            "sndbuf_limited rwnd_limited",
+            format!(
+                "Of the time with data to send, the send buffer kept it from going faster for {buffer} % and the \
+                 peer's window for {peer} %: a larger SO_SNDBUF, or none, helps only as far as that window allows."
+            ),
+        );
+    }
     if buffer >= 20 {
         return alarm(
             "sndbuf-limited",
@@ -220,11 +190,15 @@ pub(super) fn orphan(reading: &Reading) -> Option<Finding> {
     {
         return None;
     }
+    let subject = match reading.inode {
+        Some(_) => "The application has closed",
+        None => "The application has closed, or shut down its sending side",
+    };
     note(
         "orphan",
         "Send-Q",
         format!(
-            "The application has closed; {} stay with the kernel until they are acknowledged or it gives up \
+            "{subject}; {} stay with the kernel until they are acknowledged or it gives up \
              (tcp_orphan_retries), in no process's account.",
             bytes(send_q)
         ),
@@ -238,7 +212,8 @@ pub(super) fn forward(reading: &Reading) -> Option<Finding> {
             "forward-alloc",
             "f",
             format!(
-                "f is {}, which ss prints as {}: charged less than used, for a moment.",
+                "f is {}, which ss prints as {}: charged less than used: for a moment, or for as long as kernel TLS \
+                 holds an open record.",
                 grouped(forward),
                 forward.rem_euclid(1 << 32)
             ),
@@ -251,7 +226,8 @@ pub(super) fn forward(reading: &Reading) -> Option<Finding> {
         "forward-alloc",
         "f",
         format!(
-            "{} are charged to the socket and not in use: normal up to 2 MiB before kernel 6.0.",
+            "{} are charged to the socket and not in use: normal up to 2 MiB before kernel 6.0, later a sign of \
+             SO_RESERVE_MEM.",
             bytes(forward)
         ),
     )

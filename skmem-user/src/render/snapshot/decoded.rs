@@ -2,7 +2,12 @@
 
 use super::short::size;
 use crate::{
-    decode::{Decoded, Finding, Limits, Reading, Weight, findings},
+    decode::{
+        Decoded, Finding, Limits, Reading, Weight, findings,
+        reading::Source,
+        several::{Several, Since, Totals, last_looks},
+    },
+    diag::TcpState,
     explain::numbers::grouped,
     glossary,
     render::{
@@ -16,50 +21,138 @@ use crate::{
 /// Columns of letter and number.
 const LABEL: usize = 19;
 
+/// What of a paste is shown, and how.
+pub struct Decoding<'a> {
+    /// What was read.
+    pub read: &'a Decoded,
+    /// What belongs together in it.
+    pub several: Several<'a>,
+    /// The sockets that are shown, in this order.
+    pub shown: Vec<&'a Reading>,
+    /// How many there are before the limit.
+    pub found: usize,
+}
+
+impl<'a> Decoding<'a> {
+    /// All of it.
+    #[must_use]
+    pub fn of(read: &'a Decoded) -> Self {
+        Self {
+            read,
+            several: Several::of(&read.sockets),
+            shown: read.sockets.iter().collect(),
+            found: read.sockets.len(),
+        }
+    }
+
+    /// Sums, of each socket its last look.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        Totals::of(last_looks(&self.shown).into_iter())
+    }
+}
+
 /// All sockets in words. Ends with a newline, unless there is nothing.
 #[must_use]
-pub fn decoded(decoded: &Decoded, style: &Style) -> String {
+pub fn decoded(show: &Decoding, style: &Style) -> String {
     let mut out = String::new();
-    for (at, socket) in decoded.sockets.iter().enumerate() {
+    for (at, socket) in show.shown.iter().enumerate() {
         if at > 0 {
             out.push('\n');
         }
-        one(&mut out, socket, style);
+        one(&mut out, socket, show, style);
     }
-    if decoded.others > 0 {
-        let text = format!(
-            "{} sockets of other kinds were passed over.",
-            decoded.others
-        );
-        out.push_str(&format!("\n{}\n", style.paint(Role::Aside, text)));
+    let mut ends = Vec::new();
+    let left_out = show.found - show.shown.len();
+    let totals = show.totals();
+    if totals.sockets > 1 {
+        ends.push(sums(&totals, left_out));
+    } else if left_out > 0 {
+        ends.push(format!("{left_out} more are not shown (--limit)."));
+    }
+    let hidden = show.read.sockets.len() - show.found;
+    if hidden > 0 {
+        let sockets = if hidden == 1 {
+            "1 socket is"
+        } else {
+            &format!("{hidden} sockets are")
+        };
+        ends.push(format!(
+            "{sockets} not shown: the filters do not hold for them."
+        ));
+    }
+    match show.read.others {
+        0 => {}
+        1 => ends.push("1 socket of another kind was passed over.".into()),
+        others => ends.push(format!("{others} sockets of other kinds were passed over.")),
+    }
+    for end in ends {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        hang(&mut out, "", 0, &end, Some(Role::Aside), style);
     }
     out
 }
 
-fn one(out: &mut String, socket: &Reading, style: &Style) {
+/// What they come to.
+fn sums(totals: &Totals, left_out: usize) -> String {
+    let mut text = format!("{} sockets", totals.sockets);
+    if left_out > 0 {
+        text.push_str(&format!(" ({left_out} more are not shown)"));
+    }
+    if totals.with_memory > 0 {
+        let without = match totals.sockets - totals.with_memory {
+            0 => String::new(),
+            n => format!(" (of {n} none was printed)"),
+        };
+        text.push_str(&format!(
+            ", charged {} bytes{without}: w {}, r {}, f {}",
+            grouped(totals.charged),
+            grouped(totals.wmem_queued),
+            grouped(totals.rmem_alloc),
+            grouped(totals.forward_alloc)
+        ));
+    }
+    text.push_str(&format!(
+        "; Send-Q {}, Recv-Q {}.",
+        grouped(totals.send_payload),
+        grouped(totals.recv_q)
+    ));
+    text
+}
+
+fn one(out: &mut String, socket: &Reading, show: &Decoding, style: &Style) {
     let name = match socket.to_string() {
+        name if socket.local.is_some() => name,
         name if name.is_empty() => format!("socket on line {}", socket.line),
-        name => name,
+        name => format!("{name} on line {}", socket.line),
     };
     let mut head = escaped(&name).replace("\\u{2192}", "→");
     for user in &socket.users {
-        head.push_str(&format!(
-            ", {} (pid {}, fd {})",
-            escaped(&user.comm),
-            user.pid,
-            user.fd
-        ));
+        let fd = user.fd.map_or(String::new(), |fd| format!(", fd {fd}"));
+        head.push_str(&format!(", {} (pid {}{fd})", escaped(&user.comm), user.pid));
     }
     hang(out, "", 0, &head, Some(Role::Title), style);
     let found = findings(socket, &Limits::DEFAULT);
     for finding in &found {
         finding_line(out, finding, style);
     }
+    if let Some(since) = show.several.since(socket) {
+        hang(out, "  - ", 4, &changes(&since), None, style);
+    }
+    if let Some(peer) = show.several.peer(socket) {
+        hang(out, "  - ", 4, &other_end(peer), None, style);
+    }
     if socket.is_bare() {
-        let text = "No memory was printed for it (TIME-WAIT and half-open sockets have no buffers; else use ss -m).";
-        row(out, "  ", 2, text, style);
+        row(out, "  ", 2, no_memory(socket), style);
     } else if found.is_empty() {
         row(out, "  ", 2, "Nothing stands out.", style);
+    }
+    if socket.kind.is_none() {
+        let text = "TCP or UDP: nothing printed here tells. What is true of one only is not said (`ss -t` and `ss -u` apart, \
+                    or both with Netid, tell).";
+        row(out, "  ", 2, text, style);
     }
     queues(out, socket, style);
     let mut zeros = Vec::new();
@@ -74,6 +167,63 @@ fn one(out: &mut String, socket: &Reading, style: &Style) {
     }
     if !zeros.is_empty() {
         row(out, &format!("{:>18}", 0), LABEL, &zeros.join(", "), style);
+    }
+}
+
+/// What an earlier look shows.
+fn changes(since: &Since) -> String {
+    if since.changes.is_empty() {
+        return format!(
+            "Nothing has changed since the look before (line {}).",
+            since.line
+        );
+    }
+    let changes: Vec<String> = since
+        .changes
+        .iter()
+        .map(|(name, by)| {
+            let sign = if *by > 0 { "+" } else { "" };
+            format!("{name} {sign}{}", grouped(*by))
+        })
+        .collect();
+    format!(
+        "Since the look before (line {}): {}.",
+        since.line,
+        changes.join(", ")
+    )
+}
+
+/// The other end is there, too.
+fn other_end(peer: &Reading) -> String {
+    let mut words = format!("The other end is on line {}", peer.line);
+    let values = [
+        ("Recv-Q", peer.recv_q),
+        ("Send-Q", peer.send_q),
+        ("r", peer.memory.rmem_alloc),
+        ("rb", peer.memory.rcvbuf),
+    ];
+    let values: Vec<String> = values
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("{name} {}", grouped(value?))))
+        .collect();
+    if !values.is_empty() {
+        words.push_str(&format!(": {}", values.join(", ")));
+    }
+    words.push('.');
+    words
+}
+
+/// Why there is no memory.
+fn no_memory(socket: &Reading) -> &'static str {
+    match socket.source {
+        _ if socket.damaged => "No memory could be read for it.",
+        Source::Netstat | Source::Proc => {
+            "netstat and /proc/net/tcp do not show memory (`ss -tmi` does): only the queues' lengths."
+        }
+        _ if matches!(socket.state, Some(TcpState::TimeWait | TcpState::SynRecv)) => {
+            "No memory was printed for it: TIME-WAIT and half-open sockets have no buffers."
+        }
+        _ => "No memory was printed for it: `ss -m` does.",
     }
 }
 
@@ -106,35 +256,61 @@ fn queues(out: &mut String, socket: &Reading, style: &Style) {
         }
         return;
     }
-    if let Some(unread) = socket.recv_q.filter(|n| *n != 0) {
-        line(
-            "Recv-Q",
-            unread,
-            "bytes of data that the application has not read",
-        );
+    if let Some(waiting) = socket.recv_q.filter(|n| *n != 0) {
+        let text = match socket.recv_payload() {
+            _ if socket.is_udp() => {
+                "bytes of memory (truesize) of packets that the application has not read"
+            }
+            Some(0) => "the peer's FIN, which the application has not read: no data",
+            Some(data) if data < waiting => {
+                "bytes that the application has not read; the peer's FIN counts one"
+            }
+            _ => "bytes of data that the application has not read",
+        };
+        line("Recv-Q", waiting, text);
     }
-    if let Some(send_q) = socket.send_q.filter(|n| *n != 0 && socket.is_connection()) {
-        let split = match (socket.info.unsent, socket.in_flight()) {
-            (Some(unsent), Some(in_flight)) => {
-                format!(
+    let Some(send_q) = socket.send_q.filter(|n| *n != 0) else {
+        return;
+    };
+    let control = match socket.state {
+        Some(TcpState::SynSent | TcpState::SynRecv) => "SYN",
+        _ => "FIN",
+    };
+    let text = match socket.send_payload() {
+        _ if socket.is_udp() => {
+            "bytes of memory (truesize) of packets below UDP: in the queueing discipline or the card".into()
+        }
+        Some(0) => format!("its {control}, which the peer has not acknowledged: no data"),
+        data => {
+            let split = match (socket.info.unsent, socket.in_flight()) {
+                (Some(unsent), Some(in_flight)) => format!(
                     ": {} never sent, {} in flight",
                     grouped(unsent),
                     grouped(in_flight)
-                )
-            }
-            _ => ": sent or not (ss -i tells them apart)".into(),
-        };
-        line(
-            "Send-Q",
-            send_q,
-            &format!("bytes of data that the peer has not acknowledged{split}"),
-        );
-    }
+                ),
+                _ if socket.is_tcp() => ": sent or not (ss -i tells them apart)".into(),
+                _ => String::new(),
+            };
+            let counted = match data {
+                Some(data) if data < send_q => format!("; the {control} counts one"),
+                _ => String::new(),
+            };
+            format!("bytes that the peer has not acknowledged{split}{counted}")
+        }
+    };
+    line("Send-Q", send_q, &text);
 }
 
 /// The glossary's words, and what this value comes to.
 fn value_in_words(socket: &Reading, name: &str) -> String {
-    let meaning = glossary::meaning(name);
+    let meaning = match name {
+        "wmem_alloc" if socket.is_udp() => {
+            "memory of packets that were handed down and that the queueing discipline or the network card still \
+             holds; of UDP tb limits it"
+        }
+        "sndbuf" if socket.is_udp() => "the limit for t",
+        name => glossary::meaning(name),
+    };
     let memory = &socket.memory;
     let share = |part: Option<i64>, whole: Option<i64>| match (part, whole) {
         (Some(part), Some(whole)) if whole > 0 && part > 0 => {

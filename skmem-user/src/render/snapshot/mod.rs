@@ -16,7 +16,7 @@ mod tests;
 pub use self::{
     account::{account, summary},
     csv::{csv_groups, csv_rows},
-    decoded::decoded,
+    decoded::{Decoding, decoded},
     fields::{field, fields, fields_markdown},
     groups::groups,
     notes::notes,

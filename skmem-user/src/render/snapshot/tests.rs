@@ -108,7 +108,7 @@ fn the_account_says_whether_it_closes_in_words() {
 #[test]
 fn decoded_sockets_have_each_letter_in_words() {
     let text = "ESTAB 0 14480 10.0.0.1:1 10.0.0.2:2\n\tskmem:(r0,rb131072,t0,tb8192,f1072,w15312,o0,bl0,d2)\n";
-    let said = decoded(&parse(text), &Style::PLAIN);
+    let said = decoded(&Decoding::of(&parse(text)), &Style::PLAIN);
     for part in [
         "ESTABLISHED 10.0.0.1:1 → 10.0.0.2:2",
         "wmem_queued: memory of everything",
@@ -119,7 +119,10 @@ fn decoded_sockets_have_each_letter_in_words() {
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    let none = decoded(&parse("TIME-WAIT 0 0 a:1 b:2\n"), &Style::PLAIN);
+    let none = decoded(
+        &Decoding::of(&parse("TIME-WAIT 0 0 a:1 b:2\n")),
+        &Style::PLAIN,
+    );
     assert!(none.contains("No memory was printed"), "{none}");
 }
 

@@ -1,0 +1,257 @@
+//! Lines as a program printed them: what mail, chat, terminals and log files put on top is taken off.
+
+use serde_json::Value;
+
+use super::vocabulary::{is_flag, is_key, is_ss_text};
+
+/// A line, cleaned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Line {
+    /// Line of the input, from 1.
+    pub number: usize,
+    /// Without colours and wrappers; white space is kept.
+    pub text: String,
+}
+
+/// The lines of a text.
+pub(super) fn lines(text: &str) -> Vec<Line> {
+    let text = text.trim_start_matches('\u{feff}');
+    let unpacked = json(text);
+    let text = unpacked.as_deref().unwrap_or(text);
+    let mut lines = split(text);
+    if is_quoted_printable(&lines) {
+        lines = soft_breaks(lines);
+    }
+    for line in &mut lines {
+        line.text = plain(&line.text);
+    }
+    unindent(&mut lines);
+    lines
+}
+
+/// Without the spaces that all lines begin with.
+fn unindent(lines: &mut [Line]) {
+    let filled = lines.iter().filter(|line| !line.text.trim().is_empty());
+    let common = filled
+        .map(|line| line.text.len() - line.text.trim_start_matches(' ').len())
+        .min()
+        .unwrap_or(0);
+    // Less is the indent of a detail that was pasted alone.
+    if common < 2 {
+        return;
+    }
+    for line in lines {
+        line.text.drain(..common.min(line.text.len()));
+    }
+}
+
+/// The strings of a JSON document, a line each; of what a tool of automation returned, `stdout`.
+fn json(text: &str) -> Option<String> {
+    let document = text.trim();
+    if !document.starts_with(['{', '[', '"']) || !is_ss_text(document) {
+        return None;
+    }
+    let mut out = String::new();
+    if let Ok(value) = serde_json::from_str(document) {
+        strings(&value, &mut out);
+        return is_ss_text(&out).then_some(out);
+    }
+    // A document a line: container logs.
+    for line in document.lines() {
+        match serde_json::from_str(line.trim()) {
+            Ok(value) => strings(&value, &mut out),
+            Err(_) => out.push_str(line),
+        }
+        if !out.ends_with('\n') {
+            out.push('\n');
+        }
+    }
+    is_ss_text(&out).then_some(out)
+}
+
+fn strings(value: &Value, out: &mut String) {
+    match value {
+        Value::String(text) => {
+            out.push_str(text);
+            if !text.ends_with('\n') {
+                out.push('\n');
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| strings(value, out)),
+        Value::Object(members) => {
+            let output = ["stdout", "log", "message", "MESSAGE", "msg", "output"]
+                .iter()
+                .find_map(|key| members.get(*key).filter(|value| value.is_string()));
+            match output {
+                Some(output) => strings(output, out),
+                None => members.values().for_each(|value| strings(value, out)),
+            }
+        }
+        _ => {}
+    }
+}
+
+/// At line ends of every kind; where a line holds escaped ones (`\n`), at these, too.
+fn split(text: &str) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (at, line) in text.split('\n').enumerate() {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        for part in line.split('\r') {
+            let number = at + 1;
+            if part.contains("\\n") && is_ss_text(part) {
+                let part = part.replace("\\t", "\t").replace("\\\"", "\"");
+                lines.extend(part.split("\\n").map(|text| Line {
+                    number,
+                    text: text.to_owned(),
+                }));
+                continue;
+            }
+            lines.push(Line {
+                number,
+                text: part.to_owned(),
+            });
+        }
+    }
+    lines
+}
+
+fn is_quoted_printable(lines: &[Line]) -> bool {
+    let soft = lines.iter().filter(|line| line.text.ends_with('=')).count();
+    soft >= 2 || lines.iter().any(|line| line.text.contains("=3D"))
+}
+
+/// RFC 2045: `=XX` is a byte, `=` at the end of a line joins the next.
+fn soft_breaks(lines: Vec<Line>) -> Vec<Line> {
+    let mut out: Vec<Line> = Vec::with_capacity(lines.len());
+    let mut joins = false;
+    for line in lines {
+        let (text, soft) = match line.text.strip_suffix('=') {
+            Some(text) => (text.to_owned(), true),
+            None => (line.text, false),
+        };
+        match out.last_mut().filter(|_| joins) {
+            Some(last) => last.text.push_str(&text),
+            None => out.push(Line {
+                number: line.number,
+                text,
+            }),
+        }
+        joins = soft;
+    }
+    for line in &mut out {
+        line.text = bytes_of(&line.text);
+    }
+    out
+}
+
+fn bytes_of(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let code = bytes
+            .get(at + 1..at + 3)
+            .filter(|_| bytes[at] == b'=')
+            .and_then(|code| std::str::from_utf8(code).ok())
+            .filter(|code| code.bytes().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F')))
+            .and_then(|code| u8::from_str_radix(code, 16).ok());
+        out.push(code.unwrap_or(bytes[at]));
+        at += if code.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Without colours, invisible characters, marks of markup; with plain spaces and quotes.
+fn plain(text: &str) -> String {
+    let mut out = without_escapes(text);
+    if out.contains('&') {
+        for (entity, text) in [
+            ("&quot;", "\""),
+            ("&#34;", "\""),
+            ("&lt;", "<"),
+            ("&gt;", ">"),
+            ("&nbsp;", " "),
+            ("&#39;", "'"),
+            ("&amp;", "&"),
+        ] {
+            out = out.replace(entity, text);
+        }
+    }
+    let mut quoted = false;
+    let mut clean = String::with_capacity(out.len());
+    let mut rest = out.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '\u{a0}' | '\u{2007}' | '\u{202f}' | '\u{3000}' | '\u{2009}' | '\u{2002}'
+            | '\u{2003}' => {
+                clean.push(' ');
+            }
+            '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}' => {}
+            '\u{201c}'..='\u{201f}' | '"' => {
+                quoted = !quoted;
+                clean.push('"');
+            }
+            '`' if !quoted => {}
+            '*' if !quoted && rest.peek() == Some(&'*') => {
+                while rest.peek() == Some(&'*') {
+                    rest.next();
+                }
+            }
+            c => clean.push(c),
+        }
+    }
+    let clean = without_remark(&clean);
+    table(clean)
+}
+
+/// `<------ what is meant`: a reader's remark. ss itself prints `<--` and `<->`, alone.
+fn without_remark(text: &str) -> &str {
+    let mut from = 0;
+    while let Some(at) = text[from..].find("<--").map(|at| at + from) {
+        let dashes = text[at + 1..].len() - text[at + 1..].trim_start_matches('-').len();
+        let rest = &text[at + 1 + dashes..];
+        let remark = match dashes {
+            2 => rest.split_whitespace().next().is_some_and(|word| {
+                let name = word.split_once(':').map_or(word, |(name, _)| name);
+                !is_flag(word) && !is_key(name)
+            }),
+            _ => true,
+        };
+        if remark {
+            return text[..at].trim_end();
+        }
+        from = at + 3;
+    }
+    text
+}
+
+/// `| a | b |`: a row of a table.
+fn table(text: &str) -> String {
+    let inner = text.trim();
+    if inner.len() > 2 && inner.starts_with('|') && inner.ends_with('|') {
+        return inner.replace('|', " ");
+    }
+    text.to_owned()
+}
+
+/// Without ECMA-48 control sequences and other control characters.
+fn without_escapes(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '\u{1b}' => match rest.next() {
+                Some('[') => while rest.next().is_some_and(|c| !matches!(c, '@'..='~')) {},
+                Some(']') => while rest.next().is_some_and(|c| !matches!(c, '\u{7}' | '\\')) {},
+                Some('(' | ')') => {
+                    rest.next();
+                }
+                _ => {}
+            },
+            '\t' => out.push('\t'),
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
