@@ -374,7 +374,7 @@ fn questions_that_people_ask_have_one_command() {
             "is data waiting in the socket, the qdisc or the NIC?",
             &["decode"],
             full,
-            &["everything waits in TCP, nothing below it that t shows"],
+            &["everything waits in TCP, unless something below took packets over"],
         ),
         (
             "the same, on this machine",
@@ -473,9 +473,14 @@ fn statuses_are_as_the_help_says() {
         &["decode"],
         "what?\nESTAB 0 0 a:1 b:2\n mem:(r0,w0,f0,t0)\n",
     );
-    assert_eq!(partly.status.code(), Some(1));
+    // A line that is no part of a socket does not make the reading of the others a failure.
+    assert_eq!(partly.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&partly.stderr).contains("line 1"));
     assert!(String::from_utf8_lossy(&partly.stdout).contains("ESTABLISHED a:1"));
+    assert_eq!(
+        status(&["decode"], "ESTAB 0 0 a:1 b:2\n mem:(r0,wX,f0,t0)\n"),
+        1
+    );
     for command in ["snapshot", "decode", "fields", "schema"] {
         let help = skmem(&[command, "--help"], "");
         let text = String::from_utf8(help.stdout).unwrap();

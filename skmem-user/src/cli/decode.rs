@@ -14,15 +14,16 @@ use clap::Args;
 use super::{filters::Net, print, style};
 use crate::{
     decode::{
-        Decoded, Limits, Reading,
+        Decoded, Limits, Reading, Unread,
         choose::{self, Filter},
         findings, parse,
         several::Several,
         text,
     },
-    diag::TcpState,
+    diag::{DiagSocket, TcpState, inet_diag::dump_file},
     render::snapshot::{Decoding, decoded},
     snapshot::{
+        Row,
         filter::inside,
         order::Sort,
         schema::{DecodedJson, SocketJson},
@@ -37,8 +38,8 @@ const MOST_COMPLAINTS: usize = 10;
 /// Say in words what `ss -m` printed
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Reads the output of any version of ss: mem:(…) and skmem:(…), with and without -i, -e, -o, -p, -O, -Q;
-of netstat and /proc/net/tcp what they hold. Prompts, mail quotes, log times, line numbers, colours
+Reads the output of any version of ss: mem:(…) and skmem:(…), with and without -i, -e, -o, -p, -O, -Q,
+and files of ss -D; of netstat and /proc/net/tcp what they hold. Prompts, mail quotes, log times, line numbers, colours
 and hard wraps are seen through; several looks at the same sockets are compared. What it cannot read
 is named with its line, and the rest is read.
 
@@ -140,8 +141,14 @@ fn state(text: &str) -> Result<TcpState, String> {
 /// Where the input cannot be read, or stdout cannot be written to.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let bytes = input(&options.file)?;
-    let text = text(&bytes).map_err(|what| anyhow!("{} is {what}", options.file.display()))?;
-    let read = parse(&text);
+    let read = match dump_file(&bytes) {
+        Some((sockets, damaged)) => dumped(&sockets, damaged),
+        None => {
+            let text =
+                text(&bytes).map_err(|what| anyhow!("{} is {what}", options.file.display()))?;
+            parse(&text)
+        }
+    };
     complain(&read, &options.file);
     let failed = read.sockets.is_empty() || !read.unread.is_empty();
     let filter = options.which.filter();
@@ -169,6 +176,21 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         print(&decoded(&show, &style()))?;
     }
     Ok(ExitCode::from(u8::from(failed)))
+}
+
+/// What `ss -D` wrote, as if it had been printed.
+fn dumped(sockets: &[DiagSocket], damaged: usize) -> Decoded {
+    let unread = (damaged > 0).then(|| Unread {
+        line: 0,
+        text: format!("{damaged} messages"),
+        why: "whole answers of the kernel in a file of ss -D",
+    });
+    let read = |socket| Reading::from(&Row::new(socket, 0));
+    Decoded {
+        sockets: sockets.iter().map(read).collect(),
+        unread: unread.into_iter().collect(),
+        ..Decoded::default()
+    }
 }
 
 /// Says on stderr what was not read: what belongs to a socket, a line each; the rest in one line for each program.

@@ -8,17 +8,18 @@ use clap::Args;
 use super::{Usage, print, style};
 use crate::{glossary, render::snapshot};
 
-/// Explain the values that `ss -m` and skmem print
+/// Explain the words that `ss` and skmem print: values, states, options, findings
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   skmem fields            all of them, a line each
   skmem fields w          one in full: kernel field, unit, who moves it, what people get wrong
   skmem fields Send-Q sk_wmem_alloc tcp_mem
+  skmem fields backoff CLOSE-WAIT TCP_NOTSENT_LOWAT waits-for-peer-window
 
 Exit status: 0, 1 for a failure, 2 for a name that is not known.")]
 pub struct Options {
-    /// A letter of ss, a name of skmem's, or a kernel field
+    /// A letter or word of ss, a name of skmem's, a state, a socket option or sysctl, a kernel field
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Print all in full, as Markdown (docs/fields.md)
@@ -49,7 +50,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 fn unknown(name: &str) -> anyhow::Error {
     match glossary::near(name) {
-        near if near.is_empty() => anyhow!("nothing is called {name:?}: `skmem fields` lists all"),
-        near => anyhow!("nothing is called {name:?}; there is {}", near.join(", ")),
+        near if near.is_empty() => anyhow!("unknown name {name:?}: `skmem fields` lists all"),
+        near => anyhow!(
+            "unknown name {name:?} (did you mean {}? `skmem fields` lists all)",
+            near.join(", ")
+        ),
     }
 }

@@ -195,7 +195,10 @@ fn is_time(words: &[&str]) -> bool {
 
 /// A ruler, a fence, dots where something was left out.
 fn is_fence(words: &[&str]) -> bool {
-    const BANNERS: [&str; 5] = [
+    const BANNERS: [&str; 8] = [
+        "(Not all",
+        "will not",
+        "(servers and",
         "Active Internet",
         "Active UNIX",
         "Defaulted container",

@@ -1,6 +1,6 @@
 //! TCP or UDP, where no column says so. `ss` leaves the Netid column out where one kind was asked for.
 
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr};
 
 use super::{
     Reading,
@@ -28,6 +28,13 @@ pub(super) fn of(reading: &Reading) -> Option<Kind> {
     // Of UDP, w stays 0 and Send-Q is t (`udp_diag_get_info`).
     let queued = memory.wmem_queued.is_some_and(|w| w > 0)
         || (reading.send_q.is_some_and(|q| q > 0) && memory.wmem_alloc == Some(0));
+    if memory.wmem_queued == Some(0)
+        && reading
+            .send_q
+            .is_some_and(|q| q > 1 && memory.wmem_alloc == Some(q))
+    {
+        return Some(Kind::Udp);
+    }
     // What a new connection's tb is made (`tcp_sndbuf_expand`): of UDP only an odd SO_SNDBUF gives that.
     let expanded = matches!(memory.sndbuf, Some(46_080 | 87_040 | 2_626_560));
     if expanded
@@ -47,20 +54,18 @@ pub(super) fn of(reading: &Reading) -> Option<Kind> {
     reading.kind
 }
 
-/// A table without Netid is of one kind: where one row must be TCP, all are.
+/// A table without Netid is of one kind: what one row must be, all are.
 pub(super) fn of_tables(sockets: &mut [Reading]) {
     let bare = |socket: &Reading| {
         socket.netid.is_none() && socket.source == Source::Ss && socket.local.is_some()
     };
-    let tables: Vec<usize> = sockets
+    let known: HashMap<usize, Kind> = sockets
         .iter()
-        .filter(|socket| bare(socket) && socket.kind == Some(Kind::Tcp))
-        .map(|socket| socket.run)
+        .filter(|socket| bare(socket))
+        .filter_map(|socket| Some((socket.run, socket.kind?)))
         .collect();
     for socket in sockets.iter_mut().filter(|socket| bare(socket)) {
-        if socket.kind.is_none() && tables.contains(&socket.run) {
-            socket.kind = Some(Kind::Tcp);
-        }
+        socket.kind = socket.kind.or_else(|| known.get(&socket.run).copied());
     }
 }
 

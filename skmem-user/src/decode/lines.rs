@@ -49,6 +49,8 @@ fn is_own(text: &str) -> bool {
     });
     first
         || is_header(&words)
+        || other::netstat(&words, false).is_some()
+        || other::proc_net(&words, false).is_some()
         || !matches!(head(&words, &Asked::default()), Head::None)
         || may_begin(&words)
         || command::command(text).is_some()
@@ -62,7 +64,7 @@ fn begins(text: &str) -> bool {
     };
     if first.starts_with("skmem:(")
         || first.starts_with("mem:(")
-        || other::netstat(&words).is_some()
+        || other::netstat(&words, false).is_some()
     {
         return true;
     }
@@ -136,6 +138,8 @@ struct Reader {
     asked: Asked,
     /// The columns of /proc/net are those of UDP.
     proc_udp: bool,
+    /// The columns are those of netstat.
+    netstat: bool,
     run: usize,
     /// Where the run's sockets begin.
     run_start: usize,
@@ -162,6 +166,7 @@ impl Reader {
                 self.asked = asked;
                 self.skipping = false;
                 self.proc_udp = false;
+                self.netstat = false;
             }
             self.adjacent = false;
             return;
@@ -175,9 +180,11 @@ impl Reader {
         if is_header(&words) {
             self.finish();
             self.new_run();
+            self.netstat = words.contains(&"Proto");
             return;
         }
-        let whole = other::proc_net(&words, self.proc_udp).or_else(|| other::netstat(&words));
+        let whole =
+            other::proc_net(&words, self.proc_udp).or_else(|| other::netstat(&words, self.netstat));
         if let Some(mut reading) = whole {
             self.finish();
             self.skipping = false;
@@ -195,13 +202,17 @@ impl Reader {
             Head::Socket {
                 reading, addresses, ..
             } if addresses > 0 || self.is_plain(&words, &reading) => self.begin(line, false),
-            Head::Other => {
-                self.finish();
-                self.skipping = true;
-                self.decoded.others += 1;
-            }
+            Head::Other => self.other(),
+            _ if self.netstat && words[0] == "unix" => self.other(),
             _ => self.go_on(line, &words, adjacent),
         }
+    }
+
+    /// A socket of another kind: its details are passed over.
+    fn other(&mut self) {
+        self.finish();
+        self.skipping = true;
+        self.decoded.others += 1;
     }
 
     /// Whether a head without addresses is one, and not a sentence with "closed" in it.

@@ -12,7 +12,9 @@ use super::{
 use crate::diag::TcpState;
 
 /// A row of net-tools' `netstat` for TCP or UDP (`tcp_do_one`, `udp_do_one`).
-pub(super) fn netstat(words: &[&str]) -> Option<Reading> {
+///
+/// `sure`: its header was seen.
+pub(super) fn netstat(words: &[&str], sure: bool) -> Option<Reading> {
     let [protocol, recv_q, send_q, local, remote, rest @ ..] = words else {
         return None;
     };
@@ -27,7 +29,7 @@ pub(super) fn netstat(words: &[&str]) -> Option<Reading> {
     }
     let state = rest.first().and_then(|word| state(word));
     // `ss` prints such a row too (`ss state established`), but neither tcp6 nor a state behind the addresses.
-    if state.is_none() && !protocol.ends_with('6') {
+    if state.is_none() && !protocol.ends_with('6') && !sure {
         return None;
     }
     let listens = state == Some(TcpState::Listen);
@@ -207,9 +209,11 @@ pub(super) fn foreign(words: &[&str]) -> Option<&'static str> {
     if matches!(first, "tcp4" | "tcp46" | "udp4" | "udp46") {
         return Some("netstat of BSD or macOS");
     }
-    let rule = words
-        .iter()
-        .any(|word| word.contains('/') && word.starts_with(|c: char| c.is_ascii_digit()));
+    let network = |word: &&str| {
+        let ip = word.split_once('/').map(|(ip, _)| ip.parse::<IpAddr>());
+        ip.is_some_and(|ip| ip.is_ok())
+    };
+    let rule = words.iter().any(network);
     if first == "Chain" || (has("--") && rule) || (matches!(first, "-A" | "-I") && has("-j")) {
         return Some("iptables");
     }
@@ -285,7 +289,7 @@ mod tests {
 
     #[test]
     fn netstat_has_its_state_behind_and_its_timers_in_brackets() {
-        let row = |text: &str| netstat(&text.split_whitespace().collect::<Vec<_>>());
+        let row = |text: &str| netstat(&text.split_whitespace().collect::<Vec<_>>(), false);
         let one = row("tcp6 0 36 ::1:22 ::1:58931 ESTABLISHED 0 12345 77/sshd: probe (0.20/0/3)")
             .unwrap();
         assert_eq!(

@@ -24,7 +24,16 @@ pub struct Since {
     /// Line of the socket in it
     pub line: usize,
     /// Values that changed, by their names in `ss`, in its order, and by how much
-    pub changes: Vec<(&'static str, i64)>,
+    pub changes: Vec<Change>,
+}
+
+/// A value that changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Change {
+    /// Its name in `ss`
+    pub name: &'static str,
+    /// Its new value less its old one
+    pub by: i64,
 }
 
 impl<'a> Several<'a> {
@@ -64,7 +73,10 @@ impl<'a> Several<'a> {
             if let (Some(before), Some(now)) = (before, now)
                 && before != now
             {
-                changes.push((name, now - before));
+                changes.push(Change {
+                    name,
+                    by: now - before,
+                });
             }
         };
         compare("Recv-Q", before.recv_q, socket.recv_q);

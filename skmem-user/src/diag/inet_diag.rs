@@ -195,6 +195,32 @@ fn read_part(
     Ok(false)
 }
 
+/// The TCP sockets in a file that `ss -D` wrote: the kernel's answers, one after the other. `None` where it is no such
+/// file. The second number counts messages that could not be read.
+#[must_use]
+pub fn dump_file(bytes: &[u8]) -> Option<(Vec<DiagSocket>, usize)> {
+    let first = NetlinkBuffer::new_checked(bytes).ok()?;
+    if !matches!(first.message_type(), BY_FAMILY | TCP_BOTH | DONE) {
+        return None;
+    }
+    let (mut sockets, mut unread, mut rest) = (Vec::new(), 0, bytes);
+    while rest.len() >= HEADER {
+        let Ok(message) = NetlinkBuffer::new_checked(rest) else {
+            unread += 1;
+            break;
+        };
+        if matches!(message.message_type(), BY_FAMILY | TCP_BOTH) {
+            match DiagSocket::parse(message.payload(), Protocol::Tcp) {
+                Some(socket) => sockets.push(socket),
+                None => unread += 1,
+            }
+        }
+        let len = (message.length() as usize).next_multiple_of(4);
+        rest = rest.get(len..).unwrap_or_default();
+    }
+    Some((sockets, unread))
+}
+
 /// The sockets in one datagram, of whatever bytes: for tests.
 pub(crate) fn sockets_in(datagram: &[u8]) -> usize {
     let mut found = 0;

@@ -9,15 +9,20 @@ pub(super) const FIELDS: &[Field] = &[
         aliases: &["sk_rmem_alloc", "rmem"],
         kernel: "sk->sk_backlog.rmem_alloc (SK_MEMINFO_RMEM_ALLOC)",
         unit: "bytes of truesize",
-        brief: "received, not read",
-        meaning: "memory of packets that were received and that the application has not read, \
-                  out-of-order ones and the error queue included",
-        moved_by: "up: a packet is queued (skb_set_owner_r); down: recv() frees it (sock_rfree)",
+        brief: "received, held",
+        meaning: "memory of packets that were received and are held: not read yet, read in part, out of order, \
+                  messages on the error queue",
+        moved_by: "up: a packet is queued (skb_set_owner_r); down: its last byte is read (sock_rfree)",
         traps: &[
             "Truesize, not payload: a packet with one byte of data may count for hundreds or thousands; \
              Recv-Q has the payload.",
-            "r above 0 with Recv-Q 0: out-of-order data that waits for a hole to be filled, or unread \
-             messages on the error queue (timestamps, zero-copy completions).",
+            "Not the same as unread: a packet counts whole until its last byte is read, and packets are merged as \
+             they arrive. Seen: r 124,448 of which 11,264 were unread.",
+            "r above 0 with Recv-Q 0: out-of-order data that waits for a hole to be filled, unread messages on \
+             the error queue (timestamps, ICMP errors), a FIN that was not read, or data that a BPF program \
+             redirected here (sockmap, 6.12 and 7.2), which recv() gives and Recv-Q does not count. \
+             Zero-copy completions are in o.",
+            "Of UDP what is not read; of an AF_UNIX socket 0: there the sender's t holds it.",
         ],
     },
     Field {
@@ -28,11 +33,16 @@ pub(super) const FIELDS: &[Field] = &[
         unit: "bytes of truesize",
         brief: "limit of r",
         meaning: "the limit for r",
-        moved_by: "SO_RCVBUF sets twice the value asked for and ends autotuning; else the kernel raises it \
-                   while the application reads (tcp_rcv_space_adjust), up to tcp_rmem[2]",
+        moved_by: "SO_RCVBUF sets twice the value asked for (at most 2 × net.core.rmem_max, at least 2,304) and ends \
+                   autotuning; else the kernel raises it while the application reads (tcp_rcv_space_adjust), and \
+                   without a read, to r, when packets find it full (tcp_clamp_window), up to tcp_rmem[2]",
         traps: &[
             "A limit, not memory: nothing of it is allocated until data arrives.",
             "getsockopt(SO_RCVBUF) gives this number, the doubled one.",
+            "r at rb does not prove that the window is shut: with small packets rb grows with r (seen: 29-fold \
+             without a read).",
+            "The window is less: up to 6.1 half of it (tcp_adv_win_scale), later a share that follows the packets' \
+             overhead, and never more than rcv_ssthresh.",
         ],
     },
     Field {
@@ -51,6 +61,10 @@ pub(super) const FIELDS: &[Field] = &[
             "Data waiting for an ACK is not in t but in w.",
             "TCP itself keeps t small (TCP small queues, tcp_limit_output_bytes); a large t says that the \
              queueing discipline or the card is slow.",
+            "A small t does not say the opposite: netem and tunnels take packets out of it (skb_orphan) and may hold \
+             megabytes; `tc -s qdisc` shows them.",
+            "Of UDP it is all that is not sent yet, and tb limits it. Of an AF_UNIX sender it is what the peer has \
+             not read.",
         ],
     },
     Field {
@@ -65,7 +79,9 @@ pub(super) const FIELDS: &[Field] = &[
                    ends autotuning; else the kernel raises it with the congestion window \
                    (tcp_sndbuf_expand), up to tcp_wmem[2], and shrinks it under memory pressure",
         traps: &[
-            "Limits w, not t, in spite of its letter.",
+            "Of TCP it limits w, not t, in spite of its letter; of UDP and AF_UNIX it limits t.",
+            "send() goes on as soon as w is below tb; poll() says writable, and a sender that sleeps wakes up, only \
+             at two thirds of it.",
             "Tested in one place only: before send() begins a new packet. Adding to the last packet, splitting \
              and retransmitting do not test it, so w may pass it.",
             "A socket whose application set SO_SNDBUF never grows again (SOCK_SNDBUF_LOCK). ss and sock_diag \
@@ -84,8 +100,10 @@ pub(super) const FIELDS: &[Field] = &[
                    use it, whole pages are given back (__sk_mem_reclaim)",
         traps: &[
             "Shared by both directions.",
-            "From 6.1 on less than a page stays here; on 5.10 up to 2 MiB may, and then w + r falls far short \
-             of what the socket is charged.",
+            "From 6.1 on less than a page stays here, but for SO_RESERVE_MEM (all that was reserved) and kernel TLS; \
+             on 5.10 up to 2 MiB may, and then w + r falls far short of what the socket is charged.",
+            "Negative: for a moment while data moves; for as long as kernel TLS holds an open record (seen: \
+             -7,837); on 5.10 while zero-copy data is queued.",
             "ss prints it unsigned: 4294963200 is -4,096.",
         ],
     },
@@ -119,6 +137,9 @@ pub(super) const FIELDS: &[Field] = &[
         moved_by: "setsockopt(), BPF programs, sends with MSG_ZEROCOPY",
         traps: &[
             "Limited by net.core.optmem_max, not by rb or tb, and not part of TCP's mem in sockstat.",
+            "A zero-copy notification is 768 bytes (5.10, 6.1) or 896 (6.12, 7.2), an MD5 key 136: less than 768 is \
+             never a notification. While skmem traces a socket, its own storage counts here (some 250 bytes, from \
+             6.1 on).",
         ],
     },
     Field {
@@ -145,11 +166,11 @@ pub(super) const FIELDS: &[Field] = &[
         unit: "packets",
         brief: "packets dropped",
         meaning: "how many packets that arrived for the socket were thrown away since it was made",
-        moved_by: "tcp_drop: duplicates, packets outside the window, checksum errors, no memory; of a listener \
+        moved_by: "tcp_drop: duplicates, packets outside the window, checksum errors, no room; of a listener \
                    also connections that found its queue full",
         traps: &[
             "A count of packets, not bytes, and it never goes down.",
-            "On TCP a drop is rarely lost data: the sender sends it again.",
+            "On TCP a drop is rarely lost data: the sender sends it again. On UDP it is lost for good.",
             "Not printed by ss before 4.7.",
         ],
     },

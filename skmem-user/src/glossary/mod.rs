@@ -4,9 +4,14 @@
 //! Statements about the kernel hold for 5.10 to 7.3 (`sk_get_meminfo`, `tcp_diag_get_info`,
 //! `sockstat_seq_show`); where versions differ the entry says so.
 
+mod findings;
+mod info;
 mod memory;
 mod queues;
+mod settings;
+mod states;
 mod system;
+mod words;
 
 /// One value that is printed somewhere, and what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,33 +24,63 @@ pub struct Field {
     pub aliases: &'static [&'static str],
     /// The kernel's field or formula, and the function that reports it.
     pub kernel: &'static str,
-    /// Bytes, packets, pages, ….
+    /// Bytes, packets, pages, …; empty where it is no quantity.
     pub unit: &'static str,
     /// The same in a word or three; empty where `ss` prints no letter for it.
     pub brief: &'static str,
     /// What it is, in a clause that stands after "is".
     pub meaning: &'static str,
-    /// Who makes it go up and down.
+    /// Who makes it go up and down; empty where nothing does.
     pub moved_by: &'static str,
     /// What people get wrong about it.
     pub traps: &'static [&'static str],
 }
 
+/// An entry without what not every entry has.
+const fn said(
+    name: &'static str,
+    ss: Option<&'static str>,
+    kernel: &'static str,
+    meaning: &'static str,
+) -> Field {
+    Field {
+        name,
+        ss,
+        aliases: &[],
+        kernel,
+        unit: "",
+        brief: "",
+        meaning,
+        moved_by: "",
+        traps: &[],
+    }
+}
+
+/// Entries under their headings, in the order in which they are printed.
+pub const GROUPS: [(&str, &[Field]); 8] = [
+    ("Memory: `ss -m`", memory::FIELDS),
+    ("Queues and windows", queues::FIELDS),
+    ("Times, rates and counts: `ss -i`", info::FIELDS),
+    ("The whole machine", system::FIELDS),
+    ("Options and sysctls", settings::FIELDS),
+    ("Words", words::FIELDS),
+    ("States", states::FIELDS),
+    ("Findings", findings::FIELDS),
+];
+
 /// Every entry, in the order in which `ss` prints its letters, then the rest.
 pub fn all() -> impl Iterator<Item = &'static Field> {
-    [memory::FIELDS, queues::FIELDS, system::FIELDS]
-        .into_iter()
-        .flatten()
+    GROUPS.into_iter().flat_map(|(_, fields)| fields)
 }
 
 /// The entry for a letter, a name or an alias. Letters are looked for as they are written, names in any
 /// case, with `-` for `_`.
 #[must_use]
 pub fn find(word: &str) -> Option<&'static Field> {
-    let plain = |text: &str| text.to_lowercase().replace('-', "_");
-    let wanted = plain(word.trim().trim_end_matches(':'));
+    let wanted = plain(word);
     all()
         .find(|field| field.ss == Some(word))
+        .or_else(|| all().find(|field| field.name == word))
         .or_else(|| {
             all().find(|field| {
                 plain(field.name) == wanted || field.ss.is_some_and(|ss| plain(ss) == wanted)
@@ -70,18 +105,47 @@ pub fn brief(name: &str) -> &'static str {
         .map_or("", |field| field.brief)
 }
 
-/// Names that begin like `word` or hold it, for a reader who mistyped.
+/// Names that are one slip of the fingers from `word`: a letter more, less, other, or two changed about.
 #[must_use]
 pub fn near(word: &str) -> Vec<&'static str> {
-    let word = word.to_lowercase().replace('-', "_");
-    all()
-        .filter(|field| {
-            let names = std::iter::once(field.name).chain(field.aliases.iter().copied());
-            let mut names = names.map(str::to_lowercase);
-            !word.is_empty() && names.any(|name| name.contains(&word) || word.contains(&name))
-        })
-        .map(|field| field.name)
-        .collect()
+    let word = plain(word);
+    if word.chars().count() < 3 {
+        return Vec::new();
+    }
+    let mut found: Vec<&'static str> = Vec::new();
+    for field in all() {
+        let names = std::iter::once(field.name)
+            .chain(field.ss)
+            .chain(field.aliases.iter().copied());
+        for name in names {
+            if is_slip(&word, &plain(name)) && !found.contains(&name) {
+                found.push(name);
+            }
+        }
+    }
+    found
+}
+
+fn plain(text: &str) -> String {
+    text.trim()
+        .trim_end_matches(':')
+        .to_lowercase()
+        .replace(['-', ' '], "_")
+}
+
+/// Whether two words differ by one slip at most.
+fn is_slip(a: &str, b: &str) -> bool {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let same = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
+    let (a, b) = (&a[same..], &b[same..]);
+    match (a, b) {
+        ([], [] | [_]) | ([_], []) => true,
+        ([a, b, rest @ ..], [c, d, other @ ..]) if a == d && b == c && rest == other => true,
+        ([_, rest @ ..], [_, other @ ..]) if rest == other => true,
+        ([_, rest @ ..], other) if rest == other => true,
+        (rest, [_, other @ ..]) if rest == other => true,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -109,7 +173,7 @@ mod tests {
             if let Some(ss) = field.ss {
                 assert_eq!(find(ss), Some(field), "{ss}");
             }
-            for text in [field.kernel, field.unit, field.meaning, field.moved_by] {
+            for text in [field.kernel, field.meaning] {
                 assert!(!text.is_empty(), "{}", field.name);
             }
         }
@@ -121,9 +185,73 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_name_gets_a_hint() {
-        assert!(near("wmem").contains(&"wmem_queued"));
-        assert!(near("").is_empty());
+    fn a_mistyped_name_gets_a_hint_and_another_word_none() {
+        assert!(near("wmem_queud").contains(&"wmem_queued"));
+        assert!(near("wmem_qeuued").contains(&"wmem_queued"));
+        assert!(near("retrns").contains(&"retrans"));
+        for word in ["", "w", "usage", "unknown", "tcp", "S"] {
+            assert_eq!(near(word), [""; 0], "{word}");
+        }
+    }
+
+    #[test]
+    fn every_word_that_is_printed_has_a_page() {
+        for word in [
+            "truesize",
+            "skb",
+            "admission",
+            "size_goal",
+            "excess",
+            "orphan",
+            "backoff",
+            "retrans",
+            "lost",
+            "rto",
+            "rtt",
+            "rcv_ssthresh",
+            "rwnd_limited",
+            "sndbuf_limited",
+            "pacing_rate",
+            "lastack",
+            "lastsnd",
+            "lastrcv",
+            "minrtt",
+            "app_limited",
+            "ssthresh",
+            "CLOSE-WAIT",
+            "ESTAB",
+            "FIN_WAIT2",
+            "SYN-RECV",
+            "UNCONN",
+            "TCP_NOTSENT_LOWAT",
+            "tcp_max_orphans",
+            "net.ipv4.tcp_rmem",
+            "SO_RCVBUF",
+            "SO_SNDBUF",
+            "rmem_max",
+            "waits-for-peer-window",
+            "slow-reader",
+            "over-limit",
+            "accept-queue",
+            "persist",
+            "ovhd",
+            "flight",
+            "data",
+            "AF_UNIX",
+            "UDP",
+            "ino",
+            "cubic",
+            "wscale",
+            "TSQ",
+            "kTLS",
+            "MPTCP",
+            "limit",
+            "SO_RESERVE_MEM",
+            "bytes_acked",
+            "delivery_rate",
+        ] {
+            assert!(find(word).is_some(), "{word}");
+        }
     }
 
     #[test]
@@ -132,6 +260,10 @@ mod tests {
             let first = field.meaning.chars().next().unwrap();
             assert!(!field.meaning.ends_with('.'), "{}", field.name);
             assert!(first.is_lowercase() || first == '`', "{}", field.name);
+            for trap in field.traps {
+                let end = trap.ends_with('.') || trap.ends_with(')');
+                assert!(end, "{}: {trap}", field.name);
+            }
         }
         assert_eq!(meaning("none"), "");
     }

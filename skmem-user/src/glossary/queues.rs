@@ -13,7 +13,11 @@ pub(super) const FIELDS: &[Field] = &[
         meaning: "data in order that the application has not read; of a listening socket, connections that \
                   it has not accepted",
         moved_by: "packets in order raise it, recv() lowers it",
-        traps: &["Payload (a FIN that has arrived counts one byte); the memory behind it is r."],
+        traps: &[
+            "Payload (a FIN that has arrived counts one until it is read: CLOSE-WAIT with 1 has no data); the memory \
+             behind it is r.",
+            "Of UDP it is truesize, about r.",
+        ],
     },
     Field {
         name: "send_q",
@@ -27,7 +31,9 @@ pub(super) const FIELDS: &[Field] = &[
         moved_by: "send() raises it, ACKs lower it",
         traps: &[
             "Not only unsent data: subtract `notsent` (ss -i) for what is in flight.",
-            "Payload (a SYN and a FIN count one byte each); the memory behind it is w.",
+            "Payload (a SYN and a FIN count one each: SYN-SENT or FIN-WAIT-1 with 1 has no data); the memory behind \
+             it is w.",
+            "Of UDP it is truesize: t.",
             "tb limits w, not this. Send-Q up to twice SO_SNDBUF is within the limit.",
         ],
     },
@@ -45,7 +51,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field {
         name: "in_flight",
         ss: None,
-        aliases: &["inflight", "bytes in flight"],
+        aliases: &["inflight", "bytes in flight", "flight"],
         kernel: "tp->snd_nxt - tp->snd_una: Send-Q less unsent",
         unit: "bytes of payload",
         brief: "",
@@ -69,7 +75,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field {
         name: "payload",
         ss: None,
-        aliases: &["send payload"],
+        aliases: &["send payload", "data"],
         kernel: "Send-Q without the sequence numbers of SYN and FIN",
         unit: "bytes",
         brief: "",
@@ -82,7 +88,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field {
         name: "skb_overhead",
         ss: None,
-        aliases: &["overhead"],
+        aliases: &["overhead", "ovhd"],
         kernel: "w - payload",
         unit: "bytes",
         brief: "",
@@ -137,7 +143,8 @@ pub(super) const FIELDS: &[Field] = &[
         meaning: "the peer's window: how much it allows in flight",
         moved_by: "the peer's ACKs, as its application reads",
         traps: &[
-            "ss -i leaves it out when it is 0, which is when it matters; the timer is `persist` then.",
+            "ss -i leaves it out when it is 0, which is when it matters; the timer is `persist` then, unless data is \
+             in flight: a window taken back while data is in flight is probed by retransmissions.",
         ],
     },
     Field {
@@ -184,10 +191,14 @@ pub(super) const FIELDS: &[Field] = &[
         unit: "name, time left, count",
         brief: "",
         meaning: "what the socket waits for: `on` an ACK (retransmission), `persist` the peer's window to open, \
-                  `keepalive` nothing in particular, `timewait` its end",
+                  `keepalive` a sign of life or the end of FIN-WAIT-2, `timewait` its end, `delack` to send an ACK (7.x)",
         moved_by: "sending, ACKs",
         traps: &[
-            "The count is of timeouts in a row: above 0 with `on`, nothing has come back for a while.",
+            "The count with `on` is of timeouts in a row: above 0, nothing has come back for a while.",
+            "The count with `persist` is of probes without an answer: 0 says that the peer lives and its window is \
+             shut, however large `backoff` is.",
+            "`persist` also runs with an open window when nothing can leave this machine: compare snd_wnd and \
+             rwnd_limited.",
         ],
     },
 ];

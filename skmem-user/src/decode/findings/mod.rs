@@ -114,7 +114,10 @@ fn alarm(tag: &'static str, about: &'static str, text: String) -> Option<Finding
 }
 
 fn bytes(n: i64) -> String {
-    format!("{} bytes", grouped(n))
+    match n {
+        1 => "1 byte".to_owned(),
+        n => format!("{} bytes", grouped(n)),
+    }
 }
 
 /// `part` in percent of `whole`, rounded down.

@@ -49,10 +49,11 @@ pub(super) fn waits_in_tcp(reading: &Reading) -> Option<Finding> {
     let where_ = match below {
         None => format!("{} of data wait in TCP", bytes(queued)),
         Some(0) => {
-            "t is 0: everything waits in TCP, nothing below it that t shows (netem hides what it holds)".into()
+            "t is 0: everything waits in TCP, unless something below took packets over (netem and tunnels do)"
+                .to_owned()
         }
         Some(t) => format!(
-            "t is {}: nearly everything waits in TCP, little below it that t shows (netem hides what it holds)",
+            "t is {}: nearly everything waits in TCP, unless something below took packets over (netem and tunnels do)",
             bytes(t)
         ),
     };

@@ -96,7 +96,7 @@ pub(super) fn held_by(reading: &Reading) -> (&'static str, String) {
 fn window_timer(reading: &Reading) -> (&'static str, String) {
     let sign = match &reading.timer {
         Some(_) => "The timer is `persist`",
-        None => "`backoff` grows with nothing in flight: the timer is `persist`",
+        None => "`backoff` grows with nothing in flight, so the timer is `persist`",
     };
     let answers = reading.timer.as_ref().is_some_and(|timer| timer.count == 0)
         || (reading.timer.is_none() && recent_ack(reading));

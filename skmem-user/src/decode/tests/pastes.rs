@@ -26,6 +26,8 @@ pub(super) fn reading(text: &str) -> String {
             .collect();
         let _ = writeln!(out, "  {}", values.join(", "));
         for finding in findings(socket, &Limits::DEFAULT) {
+            let page = crate::glossary::find(finding.tag);
+            assert!(page.is_some(), "`skmem fields {}`", finding.tag);
             let mark = if finding.weight == Weight::Alarm {
                 "!"
             } else {
@@ -37,7 +39,12 @@ pub(super) fn reading(text: &str) -> String {
             let _ = writeln!(out, "  other end on line {}", peer.line);
         }
         if let Some(since) = several.since(socket) {
-            let _ = writeln!(out, "  since line {}: {:?}", since.line, since.changes);
+            let changes: Vec<String> = since
+                .changes
+                .iter()
+                .map(|change| format!("{} {:+}", change.name, change.by))
+                .collect();
+            let _ = writeln!(out, "  since line {}: {}", since.line, changes.join(", "));
         }
     }
     if read.others > 0 {
@@ -138,8 +145,8 @@ fn each_paste_is_read_as_was_judged() {
             continue;
         }
         count += 1;
-        let text = super::super::text(&fs::read(&path).unwrap()).unwrap();
-        let read = reading(&text);
+        let pasted = text(&fs::read(&path).unwrap()).unwrap();
+        let read = reading(&pasted);
         let judged = fs::read_to_string(path.with_extension("read")).unwrap_or_default();
         let judged: String = judged
             .lines()

@@ -5,7 +5,7 @@ use crate::{
     decode::{
         Decoded, Finding, Limits, Reading, Weight, findings,
         reading::Source,
-        several::{Several, Since, Totals, last_looks},
+        several::{Change, Several, Since, Totals, last_looks},
     },
     diag::TcpState,
     explain::numbers::grouped,
@@ -181,7 +181,7 @@ fn changes(since: &Since) -> String {
     let changes: Vec<String> = since
         .changes
         .iter()
-        .map(|(name, by)| {
+        .map(|Change { name, by }| {
             let sign = if *by > 0 { "+" } else { "" };
             format!("{name} {sign}{}", grouped(*by))
         })
