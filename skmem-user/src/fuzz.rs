@@ -118,7 +118,11 @@ fn recording_mended(bytes: &[u8]) {
 }
 
 fn ss(bytes: &[u8]) {
-    let decoded = decode::parse(&String::from_utf8_lossy(bytes));
+    let _ = crate::diag::inet_diag::dump_file(bytes);
+    let Ok(text) = decode::text(bytes) else {
+        return;
+    };
+    let decoded = decode::parse(&text);
     for reading in &decoded.sockets {
         let _ = decode::findings(reading, &decode::Limits::DEFAULT);
     }

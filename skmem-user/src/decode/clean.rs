@@ -22,11 +22,58 @@ pub(super) fn lines(text: &str) -> Vec<Line> {
     if is_quoted_printable(&lines) {
         lines = soft_breaks(lines);
     }
+    visible(&mut lines);
     for line in &mut lines {
         line.text = plain(&line.text);
     }
     unindent(&mut lines);
     lines
+}
+
+/// What `cat -A` and `cat -v` made visible: tabs, ends of lines, escapes.
+fn visible(lines: &mut [Line]) {
+    let filled = || lines.iter().filter(|line| !line.text.trim().is_empty());
+    let ends = filled().filter(|line| line.text.ends_with('$')).count();
+    let all = ends >= 2 && ends == filled().count();
+    for line in lines {
+        if all {
+            line.text.pop();
+            line.text = line.text.replace("^I", "\t");
+        }
+        if line.text.contains("^[") {
+            line.text = line.text.replace("^[", "\u{1b}");
+        }
+    }
+}
+
+/// Without tags of HTML; `<->` and `<ip>` are none.
+fn without_tags(text: &str) -> String {
+    const TAGS: [&str; 16] = [
+        "p", "pre", "br", "td", "th", "tr", "span", "div", "code", "b", "strong", "li", "font",
+        "em", "i", "u",
+    ];
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('<') {
+        out.push_str(&rest[..at]);
+        let inner = rest[at + 1..].split('>').next().unwrap_or_default();
+        let name = inner
+            .trim_matches('/')
+            .split([' ', '/'])
+            .next()
+            .unwrap_or_default();
+        let tag =
+            TAGS.contains(&name.to_ascii_lowercase().as_str()) && rest.len() > at + 1 + inner.len();
+        if tag {
+            out.push(' ');
+            rest = &rest[at + inner.len() + 2..];
+        } else {
+            out.push('<');
+            rest = &rest[at + 1..];
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Without the spaces that all lines begin with.
@@ -176,6 +223,9 @@ fn plain(text: &str) -> String {
         ] {
             out = out.replace(entity, text);
         }
+    }
+    if out.contains("</") || out.contains("<p") || out.contains("<br") {
+        out = without_tags(&out);
     }
     let mut quoted = false;
     let mut clean = String::with_capacity(out.len());

@@ -196,7 +196,14 @@ impl Details {
                 fd: Some(fd),
             };
             // Threads share a descriptor.
-            if !self.reading.users.contains(&user) {
+            if !self
+                .reading
+                .users
+                .iter()
+                .rev()
+                .take(64)
+                .any(|other| *other == user)
+            {
                 self.reading.users.push(user);
             }
             rest = &numbers[end + 1..];

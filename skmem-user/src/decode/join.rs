@@ -19,6 +19,15 @@ pub(super) enum Joint {
     Doubt,
 }
 
+/// No bracket that ss prints is longer, and no head: what is looked at of a socket's text.
+const TAIL: usize = 8192;
+
+/// The end of a text.
+fn tail(text: &str) -> &str {
+    let from = text.floor_char_boundary(text.len().saturating_sub(TAIL));
+    &text[from..]
+}
+
 /// Columns of a line, with tabs.
 pub(super) fn width(text: &str) -> usize {
     text.chars().fold(0, |column, c| match c {
@@ -36,6 +45,7 @@ pub(super) fn joint(
     addresses: impl Fn(&str) -> Option<usize>,
     in_head: bool,
 ) -> Joint {
+    let text = tail(text);
     let spaced = text.ends_with(char::is_whitespace) || next.starts_with(char::is_whitespace);
     let next = next.trim_start();
     let (Some(last), Some(first)) = (
@@ -128,31 +138,64 @@ fn open(text: &str) -> Option<bool> {
     (depth > 0).then_some(quoted)
 }
 
+/// What ss prints more behind, always.
+fn never_last(word: &str) -> bool {
+    let key = word.split_once(':').map_or(word, |(key, _)| key);
+    matches!(
+        key,
+        "ts" | "sack"
+            | "ecn"
+            | "ecnseen"
+            | "wscale"
+            | "ato"
+            | "pmtu"
+            | "rcvmss"
+            | "lastsnd"
+            | "lastrcv"
+    )
+}
+
 /// The column at which all lines of the text were cut off, as `cut -c` and `less -S` do: several lines end there,
-/// and one of them in the middle of a word that nothing goes on with.
-pub(super) fn broken_at(lines: &[Line]) -> Option<usize> {
+/// one of them where ss prints more, and none goes on in the next. `addresses` says how many addresses a line has that
+/// begins a socket, `regular` whether it begins as ss begins one.
+pub(super) fn broken_at(
+    lines: &[Line],
+    addresses: impl Fn(&str) -> Option<usize>,
+    regular: impl Fn(&str) -> bool,
+) -> Option<usize> {
     let widest = lines.iter().map(|line| width(&line.text)).max()?;
     let mut at_edge = 0;
     let mut broken = false;
     for (at, line) in lines.iter().enumerate() {
-        let words: Vec<&str> = Words::new(&line.text).collect();
-        let printed = goes_on(&words) || words.iter().any(|word| is_address(word));
-        if width(&line.text) != widest || line.text.ends_with(char::is_whitespace) || !printed {
+        if width(&line.text) != widest {
             continue;
         }
-        at_edge += 1;
-        let Some(last) = words.last() else { continue };
-        let after = lines.get(at + 1).map_or("", |line| line.text.as_str());
-        let goes_on_below = !after.is_empty() && !after.starts_with(char::is_whitespace) && {
-            let first = after.split_whitespace().next().unwrap_or_default();
-            !first.bytes().all(|b| b.is_ascii_uppercase() || b == b'-')
-                && !matches!(first, "tcp" | "udp" | "mptcp")
+        let heads = addresses(&line.text);
+        if heads == Some(1) {
+            at_edge += 1;
+            broken = true;
+            continue;
+        }
+        let words: Vec<&str> = Words::new(&line.text).collect();
+        let printed = heads.is_some() || goes_on(&words);
+        let Some(last) = words
+            .last()
+            .filter(|_| printed && !line.text.ends_with(char::is_whitespace))
+        else {
+            continue;
         };
-        let whole = is_whole(last)
-            || is_address(last)
-            || last.ends_with(')')
-            || last.bytes().all(|b| b.is_ascii_digit());
-        broken |= !whole && !goes_on_below;
+        let after = lines.get(at + 1).map_or("", |line| line.text.trim_end());
+        let ends =
+            after.is_empty() || addresses(after).is_some() || (!goes_on(&words) && regular(after));
+        if !ends {
+            return None;
+        }
+        at_edge += 1;
+        broken |= never_last(last)
+            || !(is_whole(last)
+                || is_address(last)
+                || last.ends_with(')')
+                || last.bytes().all(|byte| byte.is_ascii_digit()));
     }
     (broken && at_edge >= 2 && widest >= 40).then_some(widest)
 }

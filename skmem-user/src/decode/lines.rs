@@ -10,7 +10,7 @@ use super::{
     head::{self, Head, head, is_address, may_begin},
     join::{Joint, broken_at, joint, width},
     kind, other, prefix,
-    vocabulary::{counted, goes_on, is_flag, is_key, is_ss_text},
+    vocabulary::{counted, goes_on, is_flag, is_key, is_ss_text, is_whole},
     words::Words,
 };
 
@@ -20,7 +20,9 @@ pub(super) fn parse(text: &str) -> Decoded {
         goes_on(&Words::new(text).collect::<Vec<_>>()) || command::command(text).is_some()
     });
     let mut reader = Reader {
-        cut: broken_at(&lines),
+        cut: broken_at(&lines, addresses, |text| {
+            text.starts_with([' ', '\t']) || is_own(text)
+        }),
         widest: lines
             .iter()
             .map(|line| width(&line.text))
@@ -78,6 +80,16 @@ fn begins(text: &str) -> bool {
     }
 }
 
+/// How many addresses a line has that begins a socket.
+fn addresses(text: &str) -> Option<usize> {
+    let words: Vec<&str> = Words::new(text).collect();
+    match head(&words, &Asked::default()) {
+        Head::Socket { addresses, .. } if addresses > 0 => Some(addresses),
+        _ if begins(text) => Some(2),
+        _ => None,
+    }
+}
+
 /// A header of ss or netstat.
 fn is_header(words: &[&str]) -> bool {
     let column = |name: &str| words.iter().position(|word| *word == name);
@@ -118,6 +130,11 @@ impl Pending {
 
     /// Whether the addresses are still to come.
     fn in_head(&self, asked: &Asked) -> bool {
+        /// A head is shorter, bytes.
+        const MOST: usize = 1024;
+        if self.text.len() > MOST {
+            return false;
+        }
         let words: Vec<&str> = Words::new(&self.text).collect();
         match head(&words, asked) {
             _ if self.headless => false,
@@ -350,9 +367,13 @@ impl Reader {
             return;
         };
         let words: Vec<&str> = Words::new(&pending.text).collect();
-        let (mut reading, used) = match head(&words, &self.asked) {
-            _ if pending.headless => (Reading::default(), 0),
-            Head::Socket { reading, used, .. } => (*reading, used),
+        let (mut reading, used, addresses) = match head(&words, &self.asked) {
+            _ if pending.headless => (Reading::default(), 0, 0),
+            Head::Socket {
+                reading,
+                used,
+                addresses,
+            } => (*reading, used, addresses),
             Head::Other => {
                 self.decoded.others += 1;
                 return;
@@ -370,6 +391,20 @@ impl Reader {
         reading.damaged = pending.damaged;
         let place =
             |word: &str| (word.as_ptr() as usize).saturating_sub(pending.text.as_ptr() as usize);
+        // After one address another follows; what looks like one and is none is lost otherwise.
+        if let Some(word) = words.get(used).filter(|word| {
+            addresses == 1
+                && word.contains([':', '.'])
+                && !is_whole(word)
+                && !goes_on(&[*word])
+                && !word.contains('(')
+        }) {
+            let line = pending.line_of(place(word));
+            self.decoded
+                .unread
+                .push(Unread::new(line, word, "the peer's address"));
+            reading.damaged = true;
+        }
         let mut details = Details::new(reading);
         details.read(&words[used..], |at, why| {
             let word = words[used + at];

@@ -3,7 +3,7 @@
 //! A line that can only begin a socket, or the header of `ss`, shows where `ss` itself begins; what stands before
 //! it is taken off every line that begins alike.
 
-use super::clean::Line;
+use super::{clean::Line, vocabulary::is_ss_text};
 
 /// A piece of a prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +158,8 @@ fn before<'a>(line: &'a str, begins: &impl Fn(&str) -> bool) -> Option<&'a str> 
             return None;
         }
         if at > 0 && begins(&line[at..]) {
-            return Some(&line[..at]);
+            // A state that is written oddly is no prefix.
+            return Some(&line[..at]).filter(|prefix| !is_ss_text(prefix));
         }
     }
     None

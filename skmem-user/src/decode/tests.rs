@@ -294,6 +294,98 @@ fn data_of_a_closed_application_is_an_orphan() {
     assert!(text[0].text.contains("4 timeouts in a row"));
 }
 
+/// A table without Netid is of one kind: what one row must be, all are; else both are said.
+#[test]
+fn udp_without_a_netid_is_not_taken_for_tcp() {
+    let header = "State Recv-Q Send-Q Local Address:Port Peer Address:Port\n";
+    let row =
+        "UNCONN 0 0 0.0.0.0:68 0.0.0.0:*\n\t skmem:(r0,rb212992,t0,tb212992,f0,w0,o0,bl0,d3)\n";
+    let unknown = parse(&format!("{header}{row}"));
+    assert_eq!(unknown.sockets[0].kind, None);
+    let text = &findings(&unknown.sockets[0], &Limits::DEFAULT)[0].text;
+    assert!(
+        text.contains("of TCP mostly") && text.contains("of UDP data"),
+        "{text}"
+    );
+    let full = "ESTAB 0 213000 10.0.0.1:5000 10.0.0.2:5001\n\t skmem:(r0,rb212992,t213000,tb212992,f0,w0,o0,bl0,d0)\n";
+    let known = parse(&format!("{header}{row}{full}"));
+    assert!(known.sockets.iter().all(Reading::is_udp));
+    let said = findings(&known.sockets[1], &Limits::DEFAULT);
+    assert_eq!(said[0].tag, "udp-send-limit");
+    let tcp = parse(&format!("{header}{row}LISTEN 0 128 0.0.0.0:22 0.0.0.0:*\n"));
+    assert!(tcp.sockets.iter().all(Reading::is_tcp));
+}
+
+/// A timer's count is of what had no answer; `backoff` is not.
+#[test]
+fn a_live_peer_is_not_called_dead() {
+    let tags = |text: &str| -> Vec<&'static str> {
+        findings(&one(text), &Limits::DEFAULT)
+            .iter()
+            .map(|finding| finding.tag)
+            .collect()
+    };
+    let head = "ESTAB 0 3000000 10.0.0.1:1 10.0.0.2:2";
+    let shut = tags(&format!(
+        "{head} timer:(persist,26sec,0)\n backoff:9 notsent:3000000 minrtt:1"
+    ));
+    assert_eq!(shut, ["waits-for-peer-window"]);
+    let gone = tags(&format!(
+        "{head} timer:(persist,26sec,4)\n backoff:9 notsent:3000000 minrtt:1"
+    ));
+    assert_eq!(gone, ["waits-for-peer-window", "probes-unanswered"]);
+    let no_route = tags(&format!(
+        "{head} timer:(persist,26sec,4)\n mss:1448 snd_wnd:75776 notsent:3000000 minrtt:1"
+    ));
+    assert_eq!(no_route, ["cannot-send", "probes-unanswered"]);
+    // Without -o: backoff with nothing in flight is of window probes, with data in flight of timeouts.
+    let probing = tags(&format!(
+        "{head}\n rto:204 backoff:4 mss:1448 cwnd:10 lastack:1000 notsent:3000000 minrtt:1"
+    ));
+    assert_eq!(probing, ["waits-for-peer-window"]);
+    let timeouts = tags(&format!(
+        "{head}\n rto:204 backoff:4 mss:1448 cwnd:10 unacked:1 notsent:2998552 minrtt:1"
+    ));
+    assert!(timeouts.contains(&"timeouts"), "{timeouts:?}");
+    let quiet = tags("ESTAB 0 0 10.0.0.1:1 10.0.0.2:2 timer:(keepalive,9sec,3)");
+    assert_eq!(quiet, ["probes-unanswered"]);
+}
+
+#[test]
+fn other_programs_are_refused_by_name_and_sockets_beside_them_are_read() {
+    let text = "$ conntrack -L\n\
+        tcp      6 431999 ESTABLISHED src=10.0.0.1 dst=10.0.0.2 sport=40000 dport=443 src=10.0.0.2 dst=10.0.0.1\n\
+        $ ss -tn\nESTAB 0 36 10.0.0.1:22 10.0.0.2:4000\n\
+        sockets: used 9\nTCP: inuse 2 orphan 0 tw 0 alloc 3 mem 0\n\
+        tcp 0 0 0.0.0.0/0 0.0.0.0/0 tcp dpt:22\n\
+        tcp4 0 0 192.168.1.2.51000 1.2.3.4.443 ESTABLISHED\n";
+    let read = parse(text);
+    assert_eq!((read.sockets.len(), read.unread.len()), (1, 0));
+    let whose: Vec<_> = read.passed.iter().map(|passed| passed.what).collect();
+    assert_eq!(
+        whose,
+        [
+            "conntrack",
+            "/proc/net/sockstat",
+            "iptables",
+            "netstat of BSD or macOS"
+        ]
+    );
+}
+
+#[test]
+fn threads_are_not_descriptors_and_queues_may_be_missing() {
+    let threads = one(
+        "ESTAB 0 0 10.0.0.1:1 10.0.0.2:2 users:((\"a\",pid=100,tid=101,fd=7),(\"a\",pid=100,tid=100,fd=7))",
+    );
+    assert_eq!(threads.users.len(), 1);
+    assert_eq!(threads.users[0].fd, Some(7));
+    let bare = one(
+        "State Local Address:Port Peer Address:Port\nESTAB 10.0.0.1:22 10.0.0.2:4000\n\t skmem:(r0,rb1,t0,tb2,f0,w0,o0,bl0,d0)",
+    );
+    assert_eq!((bare.recv_q, bare.memory.sndbuf), (None, Some(2)));
+}
+
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in "(?s).{0,300}") {

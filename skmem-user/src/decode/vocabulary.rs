@@ -214,7 +214,10 @@ pub(super) fn goes_on(words: &[&str]) -> bool {
                 .get(1)
                 .is_none_or(|next| is_flag(next) || keyed(next) || is_rate(next))
     });
-    first || words.iter().take(2).any(keyed) || words.iter().filter(|word| keyed(word)).count() >= 2
+    first
+        || words.first().is_some_and(|word| is_rate(word))
+        || words.iter().take(2).any(keyed)
+        || words.iter().filter(|word| keyed(word)).count() >= 2
 }
 
 /// Whether text holds anything that only ss prints.

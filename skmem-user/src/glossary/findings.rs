@@ -122,7 +122,7 @@ pub(super) const FIELDS: &[Field] = &[
             "probes-unanswered",
             None,
             "timer:(persist,…,N), N >= 2",
-            "a finding: window probes have had no answer: the peer or the path is gone",
+            "a finding: window probes, or keepalive probes, have had no answer: the peer or the path is gone",
         )
     },
     Field {

@@ -150,7 +150,9 @@ fn a_sleep_over_two_parts_is_in_one_row() {
                 assert!(row["wait_reason"].is_empty() || !row["slept_ns"].is_empty());
                 slept.extend(row["slept_ns"].parse::<u64>());
             }
-            let words = ["--format", "csv", "--table", "sockets", "--force", "-o", path];
+            let words = [
+                "--format", "csv", "--table", "sockets", "--force", "-o", path,
+            ];
             export(part, &words).expect("sockets");
             let row = rows(&to).remove(0);
             let of = |name: &str| row[name].parse::<u64>().expect(name);

@@ -274,6 +274,16 @@ pub(super) fn timeouts(reading: &Reading) -> Option<Finding> {
             )
         });
     }
+    if let Some(timer) = timer.filter(|timer| timer.name == "keepalive" && timer.count >= 2) {
+        return alarm(
+            "probes-unanswered",
+            "timer",
+            format!(
+                "{} keepalive probes in a row have had no answer{silent}: the peer or the path is gone.",
+                grouped(timer.count)
+            ),
+        );
+    }
     let in_a_row = match timer {
         Some(timer) if timer.name == "on" => timer.count,
         Some(_) => 0,

@@ -277,6 +277,36 @@ fn copies(good: &str) -> Vec<(String, String, May)> {
         format!("\x1b]0;user@host: ~\x07{good}"),
         May::Nothing,
     );
+    add(
+        "cat -A",
+        each(good, |_, line| format!("{}$", line.replace('\t', "^I"))),
+        May::Nothing,
+    );
+    add(
+        "cat -v of colours",
+        good.replace("ESTAB", "^[[32mESTAB^[[0m"),
+        May::Nothing,
+    );
+    add(
+        "HTML",
+        each(good, |_, line| format!("<p>{line}</p>")),
+        May::Nothing,
+    );
+    add(
+        "HTML, an element",
+        format!("<pre>{good}</pre>"),
+        May::Nothing,
+    );
+    add(
+        "a bracket behind each address",
+        good.replace("127.0.0.1:5001 ", "127.0.0.1:5001] "),
+        May::Lose,
+    );
+    add(
+        "a numbered list",
+        each(&oneline(good), |at, line| format!("{at}. {line}")),
+        May::Nothing,
+    );
     // Prompts and banners.
     for prompt in [
         "$ ss -tamnpeio",
@@ -697,4 +727,64 @@ fn no_damaged_copy_gives_another_number_silently() {
         copies.len(),
         wrong.join("\n")
     );
+}
+
+/// At any column a terminal breaks lines, a mail program wraps them, `cut` cuts them.
+#[test]
+fn no_width_gives_another_number_silently() {
+    let good = capture();
+    let right = facts(&parse(&good));
+    let mut wrong = Vec::new();
+    let mut check = |name: String, text: &str, whole: bool| {
+        let read = parse(text);
+        let found = facts(&read);
+        for (_, copy) in &found {
+            if !right.iter().any(|(_, good)| agrees(good, copy, May::Lose)) {
+                wrong.push(format!("{name}: {copy:?}"));
+            }
+        }
+        let same = found.len() == 6
+            && right
+                .iter()
+                .zip(&found)
+                .all(|((_, good), (_, copy))| good == copy);
+        if !same && (read.unread.is_empty() || whole) {
+            let lost: Vec<_> = right
+                .iter()
+                .zip(&found)
+                .flat_map(|((_, good), (_, copy))| {
+                    good.iter()
+                        .filter(|(name, value)| copy.get(*name) != Some(value))
+                })
+                .collect();
+            wrong.push(format!(
+                "{name}: {} sockets, lost {lost:?}, unread {:?}",
+                found.len(),
+                read.unread
+            ));
+        }
+    };
+    for width in (60..=200).step_by(3) {
+        for prefix in ["", "> "] {
+            check(
+                format!("hard {width} {prefix:?}"),
+                &prefixed(&hard(&good, width), prefix),
+                false,
+            );
+            check(
+                format!("soft {width} {prefix:?}"),
+                &prefixed(&soft(&good, width, ""), prefix),
+                true,
+            );
+        }
+        let first = each(&good, |_, line| {
+            soft(&format!("> {line}"), width, "").trim_end().to_owned()
+        });
+        check(format!("soft {width}, only the first marked"), &first, true);
+        let cut = each(&good, |_, line| {
+            line.replace('\t', "        ").chars().take(width).collect()
+        });
+        check(format!("cut {width}"), &cut, false);
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
 }

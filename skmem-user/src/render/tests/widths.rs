@@ -55,7 +55,10 @@ fn texts(style: &Style) -> Vec<(&'static str, String)> {
         ("demo --fix", render::comparison(&compared, style)),
         ("diff", render::difference(&difference, style)),
         ("doctor", render::doctor(&[finding], "here", style)),
-        ("decode", snapshot::decoded(&snapshot::Decoding::of(&parse(SS)), style)),
+        (
+            "decode",
+            snapshot::decoded(&snapshot::Decoding::of(&parse(SS)), style),
+        ),
         ("causes", render::cause_list(&pages::all(), style)),
         ("fields", snapshot::fields(style)),
     ];
