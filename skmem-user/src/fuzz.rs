@@ -118,7 +118,7 @@ fn recording_mended(bytes: &[u8]) {
 }
 
 fn ss(bytes: &[u8]) {
-    let _ = crate::diag::inet_diag::dump_file(bytes);
+    let _ = inet_diag::dump_file(bytes);
     let Ok(text) = decode::text(bytes) else {
         return;
     };
