@@ -47,6 +47,8 @@ macro_rules! offsets {
             pub userlocks_shift: u32,
             /// Mask of `sk_userlocks` after the shift.
             pub userlocks_mask: u32,
+            /// How far `skc_bypass_prot_mem` is shifted within its byte, in bits.
+            pub bypass_shift: u32,
         }
 
         /// Type, path and offset slot of each field, for the reader of BTF:
@@ -57,7 +59,7 @@ macro_rules! offsets {
 
         impl Offsets {
             /// No field known.
-            pub const NONE: Self = Self { $($field: ABSENT,)* userlocks_shift: 0, userlocks_mask: 0 };
+            pub const NONE: Self = Self { $($field: ABSENT,)* userlocks_shift: 0, userlocks_mask: 0, bypass_shift: 0 };
 
             /// The slot of the field called `name`.
             pub fn slot(&mut self, name: &str) -> Option<&mut u32> {
@@ -117,5 +119,7 @@ offsets! {
     skb_truesize: "sk_buff"."truesize",
     skb_cb: "sk_buff"."cb",
     msg_flags: "msghdr"."msg_flags" optional "spliced and zero-copied bytes will be named after the skb they are in",
+    bypass: "sock_common"."skc_bypass_prot_mem" optional "nothing",
+    reserved_mem: "sock"."sk_reserved_mem" optional "nothing",
     task_tgid: "task_struct"."tgid" optional "children of a traced command will not be followed",
 }

@@ -11,6 +11,7 @@
 //! * [`account`]: from "this hook saw these fields" to bookings in the ledger
 //! * [`look`]: what a hook sees of a socket
 //! * [`memory`]: what was charged ahead of use, `sk_forward_alloc`'s side
+//! * [`facts`]: what a walk over all sockets tells of each
 //! * [`receive`]: the receive side, for `--rx`
 //! * [`record`]: what goes through the ring buffer
 //! * [`filter`], [`layout`]: what user space hands to the programs before load
@@ -22,6 +23,7 @@ extern crate std;
 pub mod account;
 pub mod cause;
 mod classify;
+pub mod facts;
 pub mod filter;
 pub mod hook;
 pub mod layout;

@@ -9,6 +9,7 @@
 //! * [`calls`]: what every program does at the entry and the exit of a call
 //! * [`send`], [`memory`], [`queue`], [`wait`], [`limit`], [`receive`], [`life`]: the programs, one file
 //!   per hook family
+//! * [`facts`]: what a walk tells of all sockets, for the account of `skmem snapshot --check`
 //!
 //! Everything that books runs under socket ownership. Which kernel function a
 //! program is attached to is decided in user space (its probe plan).
@@ -17,6 +18,7 @@
 
 mod accounts;
 mod calls;
+mod facts;
 mod filter;
 mod identity;
 mod known;

@@ -363,7 +363,7 @@ fn questions_that_people_ask_have_one_command() {
         ),
         (
             "the same, with this machine's numbers",
-            &["snapshot", "--check"],
+            &["snapshot", "--account"],
             "",
             &[
                 "the kernel counts",

@@ -52,7 +52,11 @@ struct Answer<'a> {
 pub fn run(options: &Options) -> Result<ExitCode> {
     let (findings, place) = match &options.btf {
         Some(file) => (checkup::checkup_of(file)?, "on a kernel with these types"),
-        None => (checkup::checkup(!options.no_load), "here"),
+        None if options.no_load => (
+            checkup::checkup(false),
+            "here, as far as is seen without loading programs",
+        ),
+        None => (checkup::checkup(true), "here"),
     };
     let state = checkup::overall(&findings);
     if options.json {

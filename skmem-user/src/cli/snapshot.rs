@@ -12,6 +12,7 @@ use clap::Args;
 
 use super::{Usage, duration, print, style};
 use crate::{
+    kernel::rights,
     render::{
         Style,
         snapshot::{self as show, Show},
@@ -21,6 +22,8 @@ use crate::{
         account::Outcome,
         capture::{self, Captured, capture},
         delta::{Last, Turnover},
+        filter::Filter,
+        findings,
         group::{By, Group, group},
         multipath,
         order::{Sort, sort},
@@ -36,6 +39,8 @@ mod watch;
 const FEW: usize = 20;
 /// Looks that `--check` takes before it gives up.
 const LOOKS: u32 = 5;
+/// Columns of the narrowest terminal whose width is kept to.
+const NARROWEST: u16 = 20;
 /// Exit status for an account that does not close.
 const OPEN: u8 = 3;
 
@@ -50,6 +55,7 @@ Examples:
   skmem snapshot                          the sockets that hold most, and the account
   skmem snapshot --explain --dport 5432   say in words what stands out for each
   skmem snapshot --by cgroup --all-netns  which container holds it (as root)
+  skmem snapshot --by comm                all workers of a service together
   skmem snapshot --sort fill --watch 1s   full send buffers first, with changes, each second
   skmem snapshot --probe 3                what put the bytes into the three worst send queues (eBPF)
   skmem snapshot --check                  for monitoring: exit status 3 if memory is unaccounted for
@@ -85,7 +91,7 @@ pub struct Options {
     /// Say in words what stands out for each socket
     #[arg(short, long)]
     explain: bool,
-    /// Ask each socket whether its limit is locked: borrows its descriptor for the moment
+    /// Ask each socket whether its limits (tb, rb) are locked: borrows its descriptor for the moment
     /// (needs the right to trace its owner, and Linux 5.14)
     #[arg(long, conflicts_with = "no_owners")]
     locks: bool,
@@ -114,7 +120,11 @@ pub struct Options {
     /// Print comma-separated values
     #[arg(long)]
     csv: bool,
-    /// Print only the account, of every namespace; exit status 3 if it does not close
+    /// Print the whole account, even where it closes
+    #[arg(long, conflicts_with_all = ["json", "csv", "watch", "check"])]
+    account: bool,
+    /// Print only the account, of every namespace; exit status 3 if it does not close (as root, it reads sockets
+    /// under their locks where that narrows the bound: a small eBPF program)
     #[arg(long, conflicts_with_all = ["csv", "watch"])]
     check: bool,
 }
@@ -125,6 +135,8 @@ struct Look {
     groups: Option<Vec<Group>>,
     turnover: Option<Turnover>,
     probe: Option<Probe>,
+    /// With filters: how many sockets match, and what they are charged with.
+    matching: Option<(usize, i64)>,
 }
 
 /// Runs it.
@@ -139,6 +151,9 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         ))
         .into());
     }
+    if let Some(why) = options.at_odds(&filter) {
+        return Err(Usage(anyhow::anyhow!(why)).into());
+    }
     if options.check {
         return check(&options);
     }
@@ -146,6 +161,10 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let mut look = || -> Result<Look> {
         let mut captured = capture(asked(&options))?;
         captured.rows.retain(|row| filter.holds(row));
+        let matching = filter.is_set().then(|| {
+            let charged = captured.rows.iter().map(|row| row.charged).sum();
+            (captured.rows.len(), charged)
+        });
         let turnover = match options.watch {
             Some(_) => last.rows(&mut captured.rows),
             None => None,
@@ -167,6 +186,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
             groups,
             turnover,
             probe: None,
+            matching,
         })
     };
     if let Some(time) = options.watch {
@@ -189,12 +209,43 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(failed)))
 }
 
+impl Options {
+    /// Options that do nothing together.
+    fn at_odds(&self, filter: &Filter) -> Option<&'static str> {
+        let grouped = self.by != By::Socket;
+        Some(match self {
+            _ if grouped && self.sort != Sort::Charged => {
+                "--sort orders sockets; --by makes groups, the one that is charged most first: leave one out"
+            }
+            _ if grouped && self.explain => {
+                "--explain speaks of sockets, and --by makes groups: leave one out"
+            }
+            _ if grouped && self.locks => {
+                "--locks asks about sockets, and --by makes groups: leave one out"
+            }
+            _ if self.sort == Sort::Change && self.watch.is_none() => {
+                "--sort change needs --watch: one look knows no changes"
+            }
+            _ if self.check && filter.is_set() => {
+                "--check is about all sockets of the machine: leave the filters out"
+            }
+            _ if self.check && (grouped || self.explain || self.limit.is_some() || self.locks) => {
+                "--check prints the account alone: leave out --by, --explain, --limit and --locks"
+            }
+            _ if self.csv && self.explain => "--csv has no words: --json carries findings",
+            _ => return None,
+        })
+    }
+}
+
 fn asked(options: &Options) -> capture::Options {
     capture::Options {
         all_netns: options.all_netns || options.check,
         udp: options.udp,
         owners: !options.no_owners && !options.check,
         locks: options.locks,
+        paths: !options.check && options.by == By::Socket && !options.csv,
+        exact: false,
     }
 }
 
@@ -204,7 +255,7 @@ fn wide() -> Style {
     let out = std::io::stdout();
     if out.is_terminal()
         && let Ok(size) = rustix::termios::tcgetwinsize(&out)
-        && size.ws_col >= 60
+        && size.ws_col >= NARROWEST
     {
         style.width = usize::from(size.ws_col).min(200);
     }
@@ -220,6 +271,7 @@ fn how<'a>(look: &'a Look, options: &Options, most: usize) -> Show<'a> {
         changes: look.turnover.is_some(),
         namespaces: options.all_netns.then_some(&captured.namespaces),
         limits: &captured.limits,
+        tcp_mem: captured.account.tcp_mem,
     }
 }
 
@@ -231,6 +283,9 @@ fn table(look: &Look, options: &Options, most: usize, style: &Style) -> String {
             let what = match options.by {
                 By::Socket => "socket",
                 By::Process => "process",
+                By::Comm => "command",
+                By::User => "user",
+                By::Port => "port",
                 By::Cgroup => "cgroup",
                 By::Netns => "network namespace",
                 By::State => "state",
@@ -243,10 +298,20 @@ fn table(look: &Look, options: &Options, most: usize, style: &Style) -> String {
     }
 }
 
+/// One line: what is shown, and how much the machine holds.
+fn summary(look: &Look) -> String {
+    let captured = &look.captured;
+    let machine = show::summary(&captured.account, &captured.kernel);
+    let Some(shown) = look.matching else {
+        return machine;
+    };
+    format!("{}; in all, {machine}", show::matching(shown.0, shown.1))
+}
+
 fn whole(look: &Look, options: &Options) -> String {
     let style = wide();
     let captured = &look.captured;
-    let mut text = format!("{}\n\n", show::summary(&captured.account, &captured.kernel));
+    let mut text = format!("{}\n\n", show::headline(&summary(look), &style));
     text.push_str(&table(look, options, FEW, &style));
     if let Some(probe) = &look.probe {
         let show = how(look, options, FEW);
@@ -254,7 +319,13 @@ fn whole(look: &Look, options: &Options) -> String {
     }
     text.push('\n');
     text.push_str(&show::legend(&style));
-    text.push_str(&show::account(&look.captured.account, &style));
+    let closes = captured.account.outcome == Outcome::Closes;
+    if options.account || !closes {
+        text.push_str(&show::account(&captured.account, &style));
+    }
+    if options.account {
+        text.push_str(&show::essay(&style));
+    }
     text.push_str(&show::notes(&look.captured.notes, &style));
     text
 }
@@ -269,6 +340,13 @@ fn structured(look: Look, options: &Options, head: bool) -> Result<()> {
     } = look;
     let most = options.limit.filter(|most| *most > 0).unwrap_or(usize::MAX);
     captured.rows.truncate(most);
+    if options.json && groups.is_none() {
+        findings::tell(
+            &mut captured.rows,
+            &captured.limits,
+            captured.account.tcp_mem,
+        );
+    }
     if let Some(groups) = &mut groups {
         groups.truncate(most);
     }
@@ -302,17 +380,27 @@ fn snapshot(captured: Captured, groups: Option<Vec<Group>>, probe: Option<Probe>
     }
 }
 
-/// Looks until the account closes, a few times: memory moves while sockets are read.
+/// Looks until the account closes, a few times: memory moves while sockets are read. Where it does not, or only within
+/// wide bounds, sockets are read under their locks from then on, which nothing moves under.
 fn check(options: &Options) -> Result<ExitCode> {
+    let mut asked = asked(options);
     let mut looks = 1;
-    let mut captured = loop {
-        let captured = capture(asked(options))?;
-        if captured.account.outcome != Outcome::Open || looks == LOOKS {
-            break captured;
+    let mut captured = capture(asked)?;
+    while looks < LOOKS {
+        let account = &captured.account;
+        let closes = account.outcome == Outcome::Closes;
+        let narrow = account.is_tight() || asked.exact || !rights::may_trace();
+        if account.outcome == Outcome::PartlySeen || closes && narrow {
+            break;
+        }
+        if !asked.exact && rights::may_trace() {
+            asked.exact = true;
+        } else {
+            std::thread::sleep(Duration::from_millis(100));
         }
         looks += 1;
-        std::thread::sleep(Duration::from_millis(100));
-    };
+        captured = capture(asked)?;
+    }
     captured.account.attempts = looks;
     let outcome = captured.account.outcome;
     if options.json {
@@ -326,7 +414,7 @@ fn check(options: &Options) -> Result<ExitCode> {
         print(text.trim_start())?;
     }
     match outcome {
-        Outcome::Closes => Ok(ExitCode::SUCCESS),
+        Outcome::Closes | Outcome::Uncharged => Ok(ExitCode::SUCCESS),
         Outcome::Open => Ok(ExitCode::from(OPEN)),
         Outcome::PartlySeen => bail!(
             "cannot tell whether the account closes: not every network namespace was seen (run as root, in the \

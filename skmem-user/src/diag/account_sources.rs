@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -56,6 +57,30 @@ impl CpuReserve {
 pub fn mem_pcpu_rsv() -> Option<u64> {
     let pages = fs::read_to_string("/proc/sys/net/core/mem_pcpu_rsv").ok()?;
     pages.trim().parse().ok()
+}
+
+/// `net.core.bypass_prot_mem` of the calling thread's namespace (6.19): whether new sockets in memory cgroups are left out
+/// of the kernel's count. `false` where there is no such sysctl.
+#[must_use]
+pub fn bypasses_prot_mem() -> bool {
+    fs::read_to_string("/proc/sys/net/core/bypass_prot_mem").is_ok_and(|set| set.trim() == "1")
+}
+
+/// `net.ipv4.tcp_max_orphans`, of the whole machine: with more orphans, those that come are reset.
+#[must_use]
+pub fn max_orphans() -> Option<u64> {
+    let most = fs::read_to_string("/proc/sys/net/ipv4/tcp_max_orphans").ok()?;
+    most.trim().parse().ok()
+}
+
+/// The id of the root cgroup (v2), whose sockets no memory cgroup is charged with; `None` in a container, which sees
+/// another one in its place.
+#[must_use]
+pub fn root_cgroup() -> Option<u64> {
+    let root = cgroup2_root()?;
+    // Every other one has it.
+    let is_root = !root.join("cgroup.events").exists();
+    is_root.then(|| fs::metadata(root).ok().map(|meta| meta.ino()))?
 }
 
 /// Major and minor number of a kernel release; zeros where it cannot be read.

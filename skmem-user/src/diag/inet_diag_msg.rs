@@ -60,8 +60,10 @@ pub enum Timer {
     Keepalive,
     /// TIME-WAIT's end
     Timewait,
-    /// Zero-window probe: the peer's window is shut
+    /// Window probe: nothing is in flight, and nothing may be sent
     Persist,
+    /// Delayed ACK (7.x; before, it is not told)
+    Delack,
     /// A later kernel's
     Other,
 }
@@ -209,6 +211,7 @@ fn timer(value: u8) -> Option<Timer> {
         2 => Some(Timer::Keepalive),
         TIMER_TIMEWAIT => Some(Timer::Timewait),
         4 => Some(Timer::Persist),
+        5 => Some(Timer::Delack),
         _ => Some(Timer::Other),
     }
 }

@@ -16,6 +16,7 @@ mod mptcp_info;
 pub mod netns;
 mod netstat;
 pub mod owners;
+pub mod path;
 mod queues;
 mod sock_diag;
 mod sockopt;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{KernelError, system};
+use super::{KernelError, rights, system};
 
 /// The programs lack something that this build of skmem asks of them.
 pub(super) fn internal(name: &str) -> KernelError {
@@ -12,14 +12,45 @@ pub(super) fn internal(name: &str) -> KernelError {
     }
 }
 
-/// Too few rights.
+/// Too few rights; or enough, and something else refuses.
 pub(super) fn not_permitted() -> KernelError {
+    if rights::may_trace() {
+        return KernelError::Forbidden { why: forbidders() };
+    }
     KernelError::NotPermitted {
         lockdown: system::lockdown()
             .map(|mode| {
                 format!("; kernel lockdown is in mode {mode}, which may forbid it even then")
             })
             .unwrap_or_default(),
+    }
+}
+
+/// What is seen on this machine that may refuse what rights allow.
+fn forbidders() -> String {
+    let mut seen = Vec::new();
+    if system::seccomp_filter() {
+        seen.push(
+            "a seccomp filter is on this process (containers and sandboxes set one: allow bpf(2) and perf_event_open(2))"
+                .to_owned(),
+        );
+    }
+    if system::in_user_namespace() {
+        seen.push(
+            "this is a user namespace of its own, in which rights are not the machine's (rootless container)"
+                .to_owned(),
+        );
+    }
+    if let Some(mode) = system::lockdown() {
+        seen.push(format!("kernel lockdown is in mode {mode}"));
+    }
+    if let Some(modules) = system::security_modules() {
+        seen.push(format!("these security modules may refuse: {modules}"));
+    }
+    if seen.is_empty() {
+        "a sandbox, or a kernel without CONFIG_BPF_SYSCALL".into()
+    } else {
+        seen.join("; ")
     }
 }
 

@@ -1,5 +1,5 @@
 //! Sockets that are older than the trace: an iterator program walks all TCP
-//! sockets of a network namespace.
+//! sockets of a network namespace. Another one tells [`super::facts`].
 
 use std::{
     fs::File,
@@ -38,8 +38,21 @@ pub(super) fn walk(
             .insert(inode, &1, 0)
             .map_err(|e| refused("cannot tell which sockets to look for", &e))?;
     }
-    let Some(Program::Iter(program)) = ebpf.program_mut("existing") else {
-        return Err(internal("existing"));
+    // The program writes nothing: reading to the end runs it.
+    walk_all(ebpf, "existing", types, namespaces, |_| {})
+}
+
+/// Runs an iterator program over the sockets of these namespaces, and hands on what it writes. Says what could not be
+/// looked at.
+pub(super) fn walk_all(
+    ebpf: &mut Ebpf,
+    name: &str,
+    types: &Btf,
+    namespaces: &[PathBuf],
+    mut each: impl FnMut(Vec<u8>),
+) -> Result<Vec<String>> {
+    let Some(Program::Iter(program)) = ebpf.program_mut(name) else {
+        return Err(internal(name));
     };
     if program.fd().is_err() {
         program
@@ -52,19 +65,20 @@ pub(super) fn walk(
             .attach()
             .and_then(|id| program.take_link(id))
             .map_err(|e| refused("cannot walk the sockets", &e))?;
-        if let Err(e) = walk_one(link, namespace) {
-            notes.push(format!(
+        match walk_one(link, namespace) {
+            Ok(written) => each(written),
+            Err(e) => notes.push(format!(
                 "cannot walk the sockets in {}: {e}",
                 namespace.display()
-            ));
+            )),
         }
     }
     Ok(notes)
 }
 
-/// Walks the sockets of one network namespace: in a thread, which enters it where it is not ours (which needs
+/// Walks the sockets of one network namespace; what the program wrote. In a thread, which enters it where it is not ours (which needs
 /// CAP_SYS_ADMIN even for ours).
-fn walk_one(link: IterLink, namespace: &Path) -> io::Result<()> {
+fn walk_one(link: IterLink, namespace: &Path) -> io::Result<Vec<u8>> {
     let entered = File::open(namespace)?;
     let ours = entered.metadata()?.ino() == netns::own()?.inode;
     let walker = std::thread::spawn(move || {
@@ -73,8 +87,9 @@ fn walk_one(link: IterLink, namespace: &Path) -> io::Result<()> {
             return Err(io::Error::last_os_error());
         }
         let mut walk = link.into_file().map_err(io::Error::other)?;
-        // The program writes nothing: reading to the end runs it.
-        walk.read_to_end(&mut Vec::new()).map(drop)
+        let mut written = Vec::new();
+        walk.read_to_end(&mut written)?;
+        Ok(written)
     });
     match walker.join() {
         Ok(result) => result,

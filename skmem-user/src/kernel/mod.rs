@@ -8,6 +8,7 @@
 //! * [`plan`]: which programs go onto which functions of this kernel
 //! * [`tracer`]: load, attach, enable; detach on drop. `attach` does one
 //!   program, `existing` finds older sockets, `errors` has the words
+//! * [`facts`]: what a walk over all sockets tells, without any tracing
 //! * [`table`]: the sockets' accounts, as the programs keep them
 //! * [`ring`]: the records, as bytes
 //! * [`counters`]: records made, lost, runs skipped
@@ -21,6 +22,7 @@ pub mod checkup;
 pub mod counters;
 mod errors;
 mod existing;
+pub mod facts;
 pub mod plan;
 pub mod rights;
 pub mod ring;
@@ -34,14 +36,14 @@ pub mod tracer;
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
     /// The kernel has no type information.
-    #[error(
-        "cannot read {path}: {source}; skmem needs a kernel (5.10 or newer) built with CONFIG_DEBUG_INFO_BTF=y"
-    )]
+    #[error("cannot read {path}: {cause}{hint}")]
     NoBtf {
         /// The file.
         path: String,
         /// The cause.
-        source: std::io::Error,
+        cause: std::io::Error,
+        /// Empty, or what the running kernel lacks.
+        hint: &'static str,
     },
     /// The type information cannot be understood.
     #[error("cannot parse {path}: {reason}; is it this kernel's BTF?")]
@@ -74,6 +76,14 @@ pub enum KernelError {
         what: String,
         /// The cause and the way out.
         reason: String,
+    },
+    /// The rights are there, and something else refuses.
+    #[error(
+        "the kernel refuses tracing programs, though the rights are there (root, or CAP_BPF and CAP_PERFMON): {why}"
+    )]
+    Forbidden {
+        /// What is seen that may refuse.
+        why: String,
     },
     /// Too few rights.
     #[error(

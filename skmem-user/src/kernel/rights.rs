@@ -18,6 +18,14 @@ pub fn held() -> io::Result<Rights> {
     Ok(capabilities(None)?.effective)
 }
 
+/// Whether this thread has the rights to load tracing programs.
+#[must_use]
+pub fn may_trace() -> bool {
+    held().is_ok_and(|held| {
+        held.contains(Rights::BPF | Rights::PERFMON) || held.contains(Rights::SYS_ADMIN)
+    })
+}
+
 /// Gives up all rights but these, for good: no program that is run from here on has more either.
 ///
 /// # Errors

@@ -31,6 +31,45 @@ pub fn lockdown() -> Option<String> {
     (mode != "none").then_some(mode)
 }
 
+/// Whether a seccomp filter is on this process (`SECCOMP_MODE_FILTER`).
+#[must_use]
+pub fn seccomp_filter() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mode = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Seccomp:"));
+    mode.is_some_and(|mode| mode.trim() == "2")
+}
+
+/// Whether this is not the machine's first user namespace, whose ids are all mapped to themselves.
+#[must_use]
+pub fn in_user_namespace() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let words: Vec<&str> = map.split_whitespace().collect();
+    !words.is_empty() && words != ["0", "0", "4294967295"]
+}
+
+/// The security modules that may refuse programs, as `/sys/kernel/security/lsm` names them; None where there are none.
+#[must_use]
+pub fn security_modules() -> Option<String> {
+    let list = fs::read_to_string("/sys/kernel/security/lsm").ok()?;
+    let others = [
+        "capability",
+        "lockdown",
+        "yama",
+        "landlock",
+        "ima",
+        "evm",
+        "integrity",
+    ];
+    let names: Vec<&str> = list
+        .trim()
+        .split(',')
+        .filter(|name| !name.is_empty() && !others.contains(name))
+        .collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
 /// Lifts the limit on locked memory: kernels before 5.11 charge maps to it.
 /// Later ones do not care, so a failure is none.
 pub fn lift_memlock() {

@@ -33,7 +33,8 @@ use super::{
 };
 
 /// The programs, compiled by this crate's build script.
-static PROGRAMS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/skmem-programs"));
+pub(super) static PROGRAMS: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/skmem-programs"));
 
 /// How to trace.
 #[derive(Debug, Clone)]
@@ -111,7 +112,7 @@ impl log::Log for Stderr {
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct Bytes<T>(T);
+pub(super) struct Bytes<T>(pub T);
 
 // SAFETY: used for Offsets and Filter only, which are plain numbers.
 unsafe impl<T: Copy + 'static> aya::Pod for Bytes<T> {}

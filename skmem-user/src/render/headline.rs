@@ -47,10 +47,12 @@ pub(super) fn sentence(v: &Verdict) -> String {
     let who = owner(&v.socket);
     let (w, limit, send_q) = (grouped(v.wmem_queued), grouped(v.sndbuf), bytes(v.send_q));
     if let Some(r) = v.receive.filter(|r| r.slow && !v.over_limit) {
-        return format!(
-            "{who} does not read as fast as its peer sends: {}",
-            memory::answer(&r)
-        );
+        let what = if memory::is_mostly_data(&r) {
+            "does not read as fast as its peer sends"
+        } else {
+            "holds its peer up, and not by unread data alone"
+        };
+        return format!("{who} {what}: {}", memory::answer(&r));
     }
     if !v.over_limit {
         let held = match v.blocked {

@@ -80,7 +80,7 @@ pub(super) fn receive(out: &mut String, v: &Verdict, style: &Style) {
             "rmem_alloc",
             r.rmem_alloc,
             format!(
-                "memory of that; r in ss -m; at most {}",
+                "memory of all packets held, unread or not, and of the error queue; r in ss -m; at most {}",
                 grouped(r.fullest_rmem_alloc)
             ),
         ),
@@ -135,10 +135,19 @@ pub(super) fn answer(r: &Receive) -> String {
     } else {
         String::new()
     };
-    let so = if r.slow {
-        ": the reader holds the peer up, not the network"
-    } else {
-        ""
+    let so = match (r.slow, is_mostly_data(r)) {
+        (false, _) => "",
+        (true, true) => ": the reader holds the peer up, not the network",
+        (true, false) => {
+            "; most of what filled the receive buffer was not unread data: small packets, packets that were read in \
+             part, out-of-order data, or messages on the error queue (MSG_ERRQUEUE), which shut the window as well"
+        }
     };
     format!("{waits}{read}{so}.")
+}
+
+/// Whether unread data made up what the receive buffer held when it was fullest. r is truesize: a packet stays in it
+/// until its last byte is read, and the error queue counts.
+pub(super) fn is_mostly_data(r: &Receive) -> bool {
+    r.fullest_recv_q.saturating_mul(4) >= r.fullest_rmem_alloc
 }

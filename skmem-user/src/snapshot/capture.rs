@@ -12,8 +12,8 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    account::{Account, Kernel, Tally, Visited},
-    locks, multipath, people, probe,
+    account::{Account, Ground, Kernel, Tally, Visited, notification},
+    locks, multipath, path, people, probe,
     row::Row,
     strays,
 };
@@ -21,11 +21,15 @@ use crate::{
     decode::Limits,
     diag::{
         self, Protocol, SockstatTcp, TcpMem, UpperLayer,
-        account_sources::{CpuReserve, MemcgSock, mem_pcpu_rsv, slab_caches, version},
+        account_sources::{
+            CpuReserve, MemcgSock, bypasses_prot_mem, max_orphans, mem_pcpu_rsv, root_cgroup,
+            slab_caches, version,
+        },
         inet_diag,
         netns::{self, Namespace, Namespaces},
         owners::{Owners, Since},
     },
+    kernel::facts::{self, Fact},
 };
 
 /// What to look at.
@@ -39,6 +43,10 @@ pub struct Options {
     pub owners: bool,
     /// Ask each socket whether its limit is locked, through a descriptor borrowed from its owner.
     pub locks: bool,
+    /// Ask for the path below TCP, of sockets that queue.
+    pub paths: bool,
+    /// Read w, r and f of each TCP socket under its lock, and what only the socket itself tells: loads an eBPF program.
+    pub exact: bool,
 }
 
 /// What was found.
@@ -104,18 +112,20 @@ pub fn capture(options: Options) -> Result<Captured> {
     let took_ns = ns(begun.elapsed().as_nanos());
     let (mut gathered, before, after, visited) = listed;
     let inodes: HashSet<u32> = gathered.rows.iter().map(|row| row.inode).collect();
-    let (mut rows, seen) = gathered.sum(page);
+    let version = version(&release);
+    let (mut rows, seen) = gathered.sum(page, notification(version));
     multipath::link(&mut rows);
     let missing = after.alloc > seen.sockets.saturating_sub(seen.mptcp);
     let kernel = Kernel {
         page,
-        charges_zerocopy: version(&release) < (5, 16),
+        charges_zerocopy: version < (5, 16),
         before,
         after,
         reserve: CpuReserve::new(&release, page, gathered.reserve),
         tcp_mem: gathered.tcp_mem,
         memcg: MemcgSock::read(),
         slab: slab_caches(page),
+        max_orphans: max_orphans(),
         strays: if missing {
             strays::find(&owners, &inodes)
         } else {
@@ -132,12 +142,16 @@ pub fn capture(options: Options) -> Result<Captured> {
         locks::ask(&mut rows, &mut notes);
     }
     people::give_cgroups(&mut rows);
-    let fileless = |row: &&Row| row.inode == 0 && probe::is_candidate(row);
-    let ways = found
+    let ways: HashMap<u64, PathBuf> = found
         .all
         .iter()
         .map(|n| (n.inode, n.path.clone()))
         .collect();
+    if options.paths {
+        let ours = found.all.first().map_or(0, |namespace| namespace.inode);
+        path::give(&mut rows, &ways, ours);
+    }
+    let fileless = |row: &&Row| row.inode == 0 && probe::is_candidate(row);
     Ok(Captured {
         fileless: rows.iter().filter(fileless).count(),
         rows,
@@ -173,6 +187,8 @@ struct Listed {
     /// Shown in the initial namespace only, as is the next.
     tcp_mem: Option<TcpMem>,
     reserve: Option<u64>,
+    /// `net.core.bypass_prot_mem`
+    bypasses: bool,
     notes: Vec<String>,
 }
 
@@ -184,6 +200,8 @@ struct Gathered {
     tcp_mem: Option<TcpMem>,
     reserve: Option<u64>,
     limits: HashMap<u64, Limits>,
+    bypassing: HashSet<u64>,
+    facts: HashMap<u64, Fact>,
     notes: Vec<String>,
 }
 
@@ -196,7 +214,30 @@ impl Gathered {
         let before = SockstatTcp::read()?;
         let mut gathered = Self::default();
         let visited = gathered.visit(found, options)?;
+        if options.exact {
+            gathered.walk(found, options);
+        }
         Ok((gathered, before, SockstatTcp::read()?, visited))
+    }
+
+    /// Reads what only the sockets themselves tell. Sockets have cookies by now: they were listed.
+    fn walk(&mut self, found: &Namespaces, options: Options) {
+        let wanted = if options.all_netns { usize::MAX } else { 1 };
+        let paths: Vec<PathBuf> = found
+            .all
+            .iter()
+            .take(wanted)
+            .map(|n| n.path.clone())
+            .collect();
+        match facts::walk(&paths) {
+            Ok(walked) => {
+                self.facts = walked.sockets;
+                self.notes.extend(walked.notes);
+            }
+            Err(error) => self.notes.push(format!(
+                "w, r and f of each socket under its lock, and which of them bypass the kernel's count: {error}"
+            )),
+        }
     }
 
     /// Lists our own namespace, and the others where they are wanted.
@@ -223,6 +264,9 @@ impl Gathered {
             }
             self.time_wait += listed.time_wait;
             self.limits.insert(namespace.inode, listed.limits);
+            if listed.bypasses {
+                self.bypassing.insert(namespace.inode);
+            }
             self.tcp_mem = self.tcp_mem.or(listed.tcp_mem);
             self.reserve = self.reserve.or(listed.reserve);
             for note in listed.notes {
@@ -260,17 +304,24 @@ impl Gathered {
     }
 
     /// Drops sockets that were listed twice, and adds up.
-    fn sum(&mut self, page: u64) -> (Vec<Row>, Tally) {
+    fn sum(&mut self, page: u64, notification: i32) -> (Vec<Row>, Tally) {
         let mut seen = Tally {
             time_wait: self.time_wait,
             ..Tally::default()
+        };
+        let ground = Ground {
+            page: i64::try_from(page).unwrap_or(4096),
+            notification,
+            facts: &self.facts,
+            bypassing: &self.bypassing,
+            root_cgroup: root_cgroup(),
         };
         let mut cookies = HashSet::with_capacity(self.rows.len());
         let mut rows = std::mem::take(&mut self.rows);
         rows.retain(|row| {
             let new = cookies.insert(row.cookie);
             if new {
-                seen.add(row, i64::try_from(page).unwrap_or(4096));
+                seen.add(row, &ground);
             }
             new
         });
@@ -287,6 +338,7 @@ fn list(namespace: &Namespace, options: Options) -> Result<Listed> {
         limits: limits(),
         tcp_mem: diag::tcp_mem().ok(),
         reserve: mem_pcpu_rsv(),
+        bypasses: bypasses_prot_mem(),
         notes: Vec::new(),
     };
     list_protocol(&mut listed, Protocol::Tcp, namespace)?;

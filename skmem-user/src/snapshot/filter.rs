@@ -8,7 +8,7 @@ use super::row::Row;
 use crate::diag::TcpState;
 
 /// All of it must hold; empty lists hold for all.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {
     /// Held by one of these processes.
     pub pids: Vec<u32>,
@@ -31,6 +31,12 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Whether it leaves anything out.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        *self != Self::default()
+    }
+
     /// Whether a socket is wanted.
     #[must_use]
     pub fn holds(&self, row: &Row) -> bool {

@@ -1,4 +1,4 @@
-//! Sockets added up by process, cgroup, namespace, state or peer.
+//! Sockets added up by process, command, user, port, cgroup, namespace, state or peer.
 
 use std::collections::HashMap;
 
@@ -16,6 +16,12 @@ pub enum By {
     Socket,
     /// The process that holds it; of several, the one with the lowest pid
     Process,
+    /// The command name of the process that holds it: all workers of a service together
+    Comm,
+    /// The user whose socket it is
+    User,
+    /// The service's port: that of a listener, and the lower one of a connection's two
+    Port,
     /// The cgroup in which it was made: container, service
     Cgroup,
     /// The network namespace
@@ -88,9 +94,13 @@ impl Group {
 /// Adds up, the group that is charged most first. `names` are those of namespaces.
 #[must_use]
 pub fn group(rows: &[Row], by: By, names: &HashMap<u64, String>) -> Vec<Group> {
+    let users = match by {
+        By::User => users(),
+        _ => HashMap::new(),
+    };
     let mut groups: HashMap<String, Group> = HashMap::new();
     for row in rows {
-        let key = key(row, by, names);
+        let key = key(row, by, names, &users);
         groups.entry(key).or_default().add(row);
     }
     let mut groups: Vec<Group> = groups
@@ -114,12 +124,35 @@ pub fn ownerless(owner: Owner) -> &'static str {
     }
 }
 
-fn key(row: &Row, by: By, names: &HashMap<u64, String>) -> String {
+/// Names of users, from `/etc/passwd` alone: a static program asks no name service.
+fn users() -> HashMap<u32, String> {
+    let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let user = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?.to_owned();
+        Some((fields.nth(1)?.parse().ok()?, name))
+    };
+    text.lines().filter_map(user).collect()
+}
+
+fn key(row: &Row, by: By, names: &HashMap<u64, String>, users: &HashMap<u32, String>) -> String {
     match by {
         By::Socket => format!("cookie {}", row.cookie),
         By::Process => match row.holders.first() {
             Some(holder) => format!("{} (pid {})", holder.comm, holder.pid),
             None => ownerless(row.owner).to_owned(),
+        },
+        By::Comm => match row.holders.first() {
+            Some(holder) => holder.comm.to_string(),
+            None => ownerless(row.owner).to_owned(),
+        },
+        By::User => match users.get(&row.uid) {
+            Some(name) => format!("{name} (uid {})", row.uid),
+            None => format!("uid {}", row.uid),
+        },
+        By::Port => match (row.listens(), row.sport, row.dport) {
+            (true, port, _) | (_, port, 0) => port.to_string(),
+            (_, ours, theirs) => ours.min(theirs).to_string(),
         },
         By::Cgroup => match (&row.cgroup, row.cgroup_id) {
             (Some(path), _) => path.clone(),
@@ -166,5 +199,8 @@ mod tests {
         assert_eq!(group(&rows, By::Netns, &names)[0].key, "7 (blue)");
         assert_eq!(group(&rows, By::Remote, &names)[0].key, "10.0.0.2");
         assert_eq!(group(&rows, By::Process, &names)[0].key, "owner not asked");
+        assert_eq!(group(&rows, By::Comm, &names)[0].key, "owner not asked");
+        assert_eq!(group(&rows, By::Port, &names)[0].key, "1");
+        assert!(group(&rows, By::User, &names)[0].key.contains("uid 0"));
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the application locked a limit: from its value, or by asking the socket.
+//! Whether the application locked limits: from its value, or by asking the socket.
 
 use std::{collections::HashMap, os::fd::AsFd};
 
@@ -13,6 +13,8 @@ use crate::{
 const SO_BUF_LOCK: i32 = 72;
 /// `SOCK_SNDBUF_LOCK`
 const SNDBUF: i32 = 1;
+/// `SOCK_RCVBUF_LOCK`
+const RCVBUF: i32 = 2;
 
 /// What the values prove, with each namespace's sysctls.
 pub(super) fn judge(rows: &mut [Row], limits: &HashMap<u64, Limits>) {
@@ -42,8 +44,14 @@ pub(super) fn ask(rows: &mut [Row], notes: &mut Vec<String>) {
             anyhow::Ok((cookie == row.cookie).then_some(locks))
         });
         match answers.into_iter().find_map(Result::transpose) {
-            Some(Ok(locks)) if locks & SNDBUF != 0 => row.limit = Limit::Locked,
-            Some(Ok(_)) => row.limit = Limit::Autotuned,
+            Some(Ok(locks)) => {
+                let of = |lock: i32| match locks & lock {
+                    0 => Limit::Autotuned,
+                    _ => Limit::Locked,
+                };
+                row.limit = of(SNDBUF);
+                row.rcvbuf_limit = Some(of(RCVBUF));
+            }
             Some(Err(error)) => {
                 failed += 1;
                 reason.get_or_insert(error);
@@ -54,7 +62,7 @@ pub(super) fn ask(rows: &mut [Row], notes: &mut Vec<String>) {
     if failed > 0 {
         let reason = reason.map_or("closed meanwhile".into(), |e| format!("{e:#}"));
         notes.push(format!(
-            "whether the limit of {} sockets is locked: {reason} (SO_BUF_LOCK needs Linux 5.14 and the right to trace \
+            "whether the limits of {} sockets are locked: {reason} (SO_BUF_LOCK needs Linux 5.14 and the right to trace \
              the owner)",
             grouped(failed)
         ));

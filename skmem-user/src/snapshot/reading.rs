@@ -100,6 +100,7 @@ pub fn timer_name(timer: Timer) -> &'static str {
         Timer::Keepalive => "keepalive",
         Timer::Timewait => "timewait",
         Timer::Persist => "persist",
+        Timer::Delack => "delack",
         Timer::Other => "unknown",
     }
 }

@@ -80,6 +80,9 @@ pub struct Flow {
     pub rwnd_limited_us: Option<u64>,
     /// `tcpi_sndbuf_limited`: of it, short of send buffer, µs (4.10)
     pub sndbuf_limited_us: Option<u64>,
+    /// `tcpi_rcv_wnd`: the window that we offer, bytes (6.2)
+    #[serde(default)]
+    pub rcv_wnd: Option<u32>,
 }
 
 impl From<&TcpInfo> for Flow {
@@ -95,6 +98,7 @@ impl From<&TcpInfo> for Flow {
             busy_us: info.busy_time_us,
             rwnd_limited_us: info.rwnd_limited_us,
             sndbuf_limited_us: info.sndbuf_limited_us,
+            rcv_wnd: info.rcv_wnd,
         }
     }
 }
@@ -133,7 +137,7 @@ pub enum Owner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Limit {
-    /// The application set SO_SNDBUF: proved by the value, or by SO_BUF_LOCK with `--locks`
+    /// The application set it (SO_SNDBUF, SO_RCVBUF): proved by the value, or by SO_BUF_LOCK with `--locks`
     Locked,
     /// The kernel moves it: proved by the value, or by SO_BUF_LOCK with `--locks`
     Autotuned,
@@ -152,6 +156,26 @@ impl From<LimitState> for Limit {
             LimitState::Unknown => Self::Unknown,
         }
     }
+}
+
+/// What is below TCP on the way to the peer, on this machine and in this network namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PathBelow {
+    /// Device that packets to the peer leave by (the route of now)
+    pub device: String,
+    /// Its queueing disciplines
+    pub qdiscs: Vec<PathQdisc>,
+}
+
+/// A queueing discipline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PathQdisc {
+    /// `netem`, `fq`, `tbf`, …
+    pub kind: String,
+    /// Bytes that wait in it, of all sockets together
+    pub backlog_bytes: u32,
+    /// Packets that wait in it, a count
+    pub backlog_packets: u32,
 }
 
 /// One socket.
@@ -203,6 +227,9 @@ pub struct Row {
     pub fill_percent: Option<u32>,
     /// Who governs `sndbuf`
     pub limit: Limit,
+    /// Who governs `rcvbuf`, with `--locks`
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rcvbuf_limit: Option<Limit>,
     /// Timer that is set
     pub timer: Option<Timer>,
     /// Timeouts or probes in a row
@@ -218,6 +245,15 @@ pub struct Row {
     /// Of a subflow: `SO_COOKIE` of its MPTCP socket, where that is listed
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mptcp_socket: Option<u64>,
+    /// The kernel told what it tells CAP_NET_ADMIN only: `upper_layer` is absent where there is none
+    #[serde(skip, default)]
+    pub told_all: bool,
+    /// What is below TCP on the way to the peer, for sockets with 16 KiB or more in w
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub path: Option<PathBelow>,
+    /// What stands out, alarms first, in JSON
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub findings: Vec<super::findings::Told>,
     /// Whose it is
     pub owner: Owner,
     /// Processes that hold it
@@ -279,12 +315,16 @@ impl Row {
             recv_q: socket.recv_q,
             fill_percent: fill,
             limit: Limit::Unknown,
+            rcvbuf_limit: None,
             timer: socket.timer,
             timeouts: socket.retrans,
             flow: flow.map(Flow::from),
             upper_layer: socket.upper_layer,
             mptcp_token: socket.mptcp.map(|info| info.token).or(socket.subflow_token),
             mptcp_socket: None,
+            told_all: socket.told_all,
+            path: None,
+            findings: Vec::new(),
             owner: Owner::NotAsked,
             holders: Vec::new(),
             cgroup_id: socket.cgroup,

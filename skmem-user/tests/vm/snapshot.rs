@@ -21,8 +21,10 @@ use skmem::{
 
 use crate::{Outcome, case::SKMEM, check::Check, leftovers, schema, truth};
 
+mod account;
 mod own;
 mod probe;
+mod rows;
 
 /// What is played: one of each kind.
 const SCENARIOS: &[(&str, bool)] = &[
@@ -49,7 +51,13 @@ pub fn trials() -> Vec<Trial> {
         let name = format!("snapshot::{scenario}{suffix}-is-what-ss-and-the-kernel-say");
         Trial::ignorable_test(name, move || compared(scenario, ipv6))
     });
-    played.chain(own::trials()).chain(probe::trials()).collect()
+    let others = [
+        account::trials(),
+        own::trials(),
+        probe::trials(),
+        rows::trials(),
+    ];
+    played.chain(others.into_iter().flatten()).collect()
 }
 
 /// A scenario at rest, and a runtime to talk to it.
@@ -414,6 +422,17 @@ fn multipath(
 
 /// The account closes, and says of which kind its sockets are where that widens the bound.
 fn closes(check: &mut Check, what: &str) -> Result<Value, Failed> {
+    let account = checked(check, what)?;
+    check.equal(
+        format_args!("{what}: outcome"),
+        &account["outcome"],
+        &"closes".into(),
+    );
+    Ok(account)
+}
+
+/// `--check` has nothing to say against the account.
+fn checked(check: &mut Check, what: &str) -> Result<Value, Failed> {
     let output = skmem(&["snapshot", "--check", "--json"])?;
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     check.equal(
@@ -424,21 +443,19 @@ fn closes(check: &mut Check, what: &str) -> Result<Value, Failed> {
     let checked: Value = serde_json::from_str(&told)?;
     let account = &checked["account"];
     check.equal(
-        format_args!("{what}: outcome"),
-        &account["outcome"],
-        &"closes".into(),
-    );
-    check.equal(
         format_args!("{what}: namespaces"),
         &account["namespaces"]["visited"],
         &account["namespaces"]["found"],
     );
     eprintln!(
-        "{what}: difference {}, bound {} (uneven {}, zero-copy {}), memcg {}",
+        "{what}: {} after {} looks: difference {}, bound {}, uncharged {}, notes {}, {}, memcg {}",
+        account["outcome"],
+        account["attempts"],
         account["difference_bytes"],
         account["bound_bytes"],
-        account["seen"]["uneven_bytes"],
-        account["seen"]["maybe_zerocopy_bytes"],
+        account["uncharged_bytes"],
+        checked["notes"],
+        account["seen"],
         account["memcg_sock"]
     );
     Ok(checked["account"].clone())

@@ -7,11 +7,11 @@ use std::{
 
 use anyhow::Result;
 
-use super::{Look, Options, structured, table, wide};
+use super::{Look, Options, structured, summary, table, wide};
 use crate::{
     cli::{interrupted, print},
     explain::numbers::grouped,
-    render::snapshot::{notes, size, summary},
+    render::snapshot::{headline, notes, size},
 };
 
 /// Lines of a frame besides the sockets: two above the table, its head, what it leaves out, and the hint.
@@ -54,7 +54,7 @@ pub(super) async fn run(
 fn frame(look: &Look, options: &Options, most: usize, first: bool) -> String {
     let style = wide();
     let captured = &look.captured;
-    let mut text = summary(&captured.account, &captured.kernel);
+    let mut text = headline(&summary(look), &style);
     if let Some(turnover) = look.turnover {
         text.push_str(&format!(
             "\n{} sockets came, {} went with {}",

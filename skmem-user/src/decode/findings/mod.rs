@@ -3,21 +3,26 @@
 //! Each rule is a function that looks at the values it needs and says nothing when one of them is missing.
 //! What cannot be known from the values is not said, or said as an either-or.
 
+mod charged;
+mod held;
 mod limit;
 mod receive;
 mod send;
 mod stuck;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+pub use held::WINDOW_SHUT;
 pub use limit::{LimitState, Origin, origin};
 
 use super::Reading;
 use crate::explain::numbers::grouped;
 
 /// How much something matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Weight {
     /// Worth knowing.
@@ -75,15 +80,15 @@ pub fn findings(reading: &Reading, limits: &Limits) -> Vec<Finding> {
         send::limited_for(reading),
         send::overhead(reading),
         limit::small_or_locked(reading, limits),
-        receive::slow_reader(reading),
-        receive::nothing_to_read(reading),
+        held::full(reading),
+        held::unlike_data(reading),
         receive::window_cut(reading),
         receive::close_wait(reading),
         receive::accept_queue(reading),
         receive::backlog(reading),
         receive::drops(reading),
         send::orphan(reading),
-        send::forward(reading),
+        charged::forward(reading),
         send::options(reading),
     ]
     .into_iter()

@@ -206,34 +206,6 @@ pub(super) fn orphan(reading: &Reading) -> Option<Finding> {
     )
 }
 
-pub(super) fn forward(reading: &Reading) -> Option<Finding> {
-    let forward = reading.memory.forward_alloc?;
-    if forward < 0 {
-        return note(
-            "forward-alloc",
-            "f",
-            format!(
-                "f is {}, which ss prints as {}: charged less than used: for a moment, or for as long as kernel TLS \
-                 holds an open record.",
-                grouped(forward),
-                forward.rem_euclid(1 << 32)
-            ),
-        );
-    }
-    if forward < 256 << 10 {
-        return None;
-    }
-    note(
-        "forward-alloc",
-        "f",
-        format!(
-            "{} are charged to the socket and not in use: normal up to 2 MiB before kernel 6.0, later a sign of \
-             SO_RESERVE_MEM.",
-            bytes(forward)
-        ),
-    )
-}
-
 pub(super) fn options(reading: &Reading) -> Option<Finding> {
     let optmem = reading.memory.optmem.filter(|optmem| *optmem >= 4096)?;
     note(

@@ -69,6 +69,19 @@ fn a_reader_that_does_not_read_is_named_on_its_own_side() {
     let text = render::text(&v, &Style::PLAIN);
     let answer = "does not read as fast as its peer sends: 65,160 bytes wait unread for 3.000 s";
     assert!(text.replace('\n', " ").contains(answer), "{text}");
+    // A window that something else shut: the reader is not blamed alone.
+    let r = &mut socket.account.receiving;
+    r.now.copied_seq = 65_000;
+    r.fullest = r.now;
+    let text = render::text(&socket.verdict(), &Style::PLAIN).replace('\n', " ");
+    assert!(
+        text.contains("holds its peer up, and not by unread data alone"),
+        "{text}"
+    );
+    assert!(
+        text.contains("messages on the error queue") && !text.contains("not the network"),
+        "{text}"
+    );
     // Read at once, it is nobody's fault.
     let quick = Setting {
         now_ns: 2_600_000_000,

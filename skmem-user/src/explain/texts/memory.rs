@@ -110,7 +110,9 @@ pub(super) const KTLS_RECORD: Words = Words {
         once for each record.",
     function: "tls_sw_sendmsg, sk_msg_alloc",
     versions: ALL,
-    effect: NONE,
+    effect: "no byte of sk_wmem_queued; sk_forward_alloc falls by 2p + the cipher's overhead for a record of p bytes: plaintext \
+             and ciphertext are both charged, pages are scheduled for the ciphertext only, so it can be below 0 for as long \
+             as the record is open",
     over: "By one record, up to 16 KiB and its header, once it is queued.",
     seen: "sk_msg_alloc: how often, and the largest message",
     demo: "skmem demo ktls",

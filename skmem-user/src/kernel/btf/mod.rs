@@ -69,9 +69,15 @@ impl KernelBtf {
         // One more than there may be, which the look at it finds.
         File::open(path)
             .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
-            .map_err(|source| KernelError::NoBtf {
+            .map_err(|cause| KernelError::NoBtf {
                 path: path.display().to_string(),
-                source,
+                cause,
+                hint: match path == Path::new(VMLINUX) {
+                    true => {
+                        "; skmem needs a kernel (5.10 or newer) built with CONFIG_DEBUG_INFO_BTF=y"
+                    }
+                    false => "",
+                },
             })?;
         Self::parse(path.to_path_buf(), bytes)
     }
@@ -156,6 +162,9 @@ impl KernelBtf {
                     if *name == "userlocks" {
                         offsets.userlocks_shift = bit % 8;
                         offsets.userlocks_mask = (1 << size.min(8)) - 1;
+                    }
+                    if *name == "bypass" {
+                        offsets.bypass_shift = bit % 8;
                     }
                     bit / 8
                 }

@@ -2,6 +2,7 @@
 
 use super::short::size;
 use crate::{
+    diag::account_sources::MemcgSock,
     explain::numbers::grouped,
     render::{
         Style,
@@ -25,11 +26,47 @@ pub fn summary(account: &Account, kernel: &str) -> String {
         size(account.charged_bytes),
         size(account.kernel_bytes),
         match account.outcome {
-            Outcome::Closes => "the account closes",
-            Outcome::Open => "the account does not close",
-            Outcome::PartlySeen => "not every network namespace was seen",
+            Outcome::Closes if account.bound_bytes == 0 => "the account closes".to_owned(),
+            Outcome::Closes => format!("the account closes (±{})", size(account.bound_bytes)),
+            Outcome::Open => "the account does not close".to_owned(),
+            Outcome::Uncharged => "the rest is not charged".to_owned(),
+            Outcome::PartlySeen => "not every network namespace was seen".to_owned(),
         }
     )
+}
+
+/// A line, on as many as it takes.
+#[must_use]
+pub fn headline(text: &str, style: &Style) -> String {
+    wrap(text, 0, 0, style.width).join("\n")
+}
+
+/// What matches the filters, in a few words.
+#[must_use]
+pub fn matching(sockets: usize, charged: i64) -> String {
+    match sockets {
+        1 => format!("1 socket matches, charged {}", size(charged)),
+        n => format!(
+            "{} sockets match, charged {}",
+            grouped(n as i64),
+            size(charged)
+        ),
+    }
+}
+
+/// Why no other tool shows this memory.
+#[must_use]
+pub fn essay(style: &Style) -> String {
+    let mut out = String::from("\n");
+    let why = "None of it is in any process's RES or in buff/cache: socket buffers are the kernel's own pages, which \
+               are mapped into no process and cache no file. `free` shows them as used; the heads of packets are slab \
+               (SUnreclaim), the data is plain pages that no line of /proc/meminfo names. A memory cgroup is charged \
+               for its sockets all the same (`sock` in memory.stat), and can hit its limit by them.";
+    for text in wrap(why, 0, 0, style.width) {
+        out.push_str(&style.paint(Role::Aside, text));
+        out.push('\n');
+    }
+    out
 }
 
 /// The whole account.
@@ -76,9 +113,33 @@ pub fn account(account: &Account, style: &Style) -> String {
             grouped(signed(account.kernel_pages))
         ),
     );
+    if seen.bypassed > 0 {
+        line(
+            "not counted",
+            format!(
+                "{}: {} sockets bypass the kernel's count (net.core.bypass_prot_mem, or a cgroup's BPF program); their \
+                 memory cgroups are charged",
+                bytes(seen.bypassed_bytes),
+                grouped(signed(seen.bypassed))
+            ),
+        );
+    }
+    if seen.open_records > 0 {
+        line(
+            "open TLS records",
+            format!(
+                "{} in {} sockets: charged, and in none of w, r and f until the record is sent",
+                bytes(seen.open_record_bytes),
+                grouped(signed(seen.open_records))
+            ),
+        );
+    }
     line("difference", difference(account));
     if let Some(why) = bound(account) {
         line("bound", why);
+    }
+    if let Some(why) = uncharged(account) {
+        line("may be uncharged", why);
     }
     line("sockets in no list", unlisted(account));
     line("limits (tcp_mem)", marks(account));
@@ -87,10 +148,7 @@ pub fn account(account: &Account, style: &Style) -> String {
             "memory cgroups",
             "cgroup v1, which counts sockets only where memory.kmem.tcp.limit_in_bytes is set: none".into(),
         ),
-        Some(memcg) => line(
-            "memory cgroups",
-            format!("{} of it charged to them ({})", size(signed(memcg.bytes)), memcg.source),
-        ),
+        Some(memcg) => line("memory cgroups", cgroups(account, memcg)),
         None => line("memory cgroups", "no memory.stat with `sock` is shown here".into()),
     }
     line("slab", slab(account));
@@ -101,15 +159,6 @@ pub fn account(account: &Account, style: &Style) -> String {
             size(seen.wmem_alloc)
         ),
     );
-    out.push('\n');
-    let why = "None of it is in any process's RES or in buff/cache: socket buffers are the kernel's own pages, which \
-               are mapped into no process and cache no file. `free` shows them as used; the heads of packets are slab \
-               (SUnreclaim), the data is plain pages that no line of /proc/meminfo names. A memory cgroup is charged \
-               for its sockets all the same (`sock` in memory.stat), and can hit its limit by them.";
-    for text in wrap(why, 0, 0, style.width) {
-        out.push_str(&style.paint(Role::Aside, text));
-        out.push('\n');
-    }
     out
 }
 
@@ -129,10 +178,24 @@ fn difference(account: &Account) -> String {
         Outcome::Closes if account.bound_bytes == 0 => {
             format!("{number}: the account closes exactly{times}")
         }
+        Outcome::Closes if account.difference_bytes < -account.bound_bytes => format!(
+            "{number}, within -{} of what may be uncharged: the account closes{times}",
+            grouped(account.bound_bytes.saturating_add(account.uncharged_bytes))
+        ),
         Outcome::Closes => format!("{number}, within ±{bound}: the account closes{times}"),
         Outcome::Open => format!(
-            "{number}, more than ±{bound}: THE ACCOUNT DOES NOT CLOSE{times}. Memory is charged to sockets that no list \
+            "{number}, more than {bound}: THE ACCOUNT DOES NOT CLOSE{times}. Memory is charged to sockets that no list \
              shows, or leaked"
+        ),
+        Outcome::Uncharged => format!(
+            "{number}, below -{}: the sockets hold more than the kernel counts{times}. This is no leak: {}",
+            grouped(account.bound_bytes.saturating_add(account.uncharged_bytes)),
+            if account.charges_zerocopy {
+                "something in w or r is not charged, which skmem knows of no reason for on this kernel"
+            } else {
+                "something in w or r is not charged to TCP. io_uring's zero-copy sends (SEND_ZC) leave no other trace; \
+                 a cgroup's BPF program can let sockets bypass the count (SK_BPF_BYPASS_PROT_MEM)"
+            }
         ),
         Outcome::PartlySeen => format!(
             "{number}, more than ±{bound}: the rest may be in the network namespaces that were not seen ({} of {}; \
@@ -165,30 +228,88 @@ fn bound(account: &Account) -> Option<String> {
             grouped(account.drift_bytes)
         ));
     }
-    if seen.uneven > 0 {
+    if seen.uneven_bytes > 0 {
         parts.push(format!(
-            "{}: {} sockets moved while they were read, are MPTCP sockets, or hold error-queue messages, kTLS \
-             records or zero-copy data",
+            "{}: w + r + f of {} sockets is not whole pages: they moved while they were read, hold messages on the error \
+             queue, or are MPTCP sockets",
             grouped(seen.uneven_bytes),
             grouped(signed(seen.uneven))
         ));
     }
-    if seen.maybe_zerocopy > 0 && !account.charges_zerocopy {
+    if seen.open_record_slack_bytes > 0 {
         parts.push(format!(
-            "{}: {} sockets may hold zero-copy data, which kernels from 5.16 on do not charge",
-            grouped(seen.maybe_zerocopy_bytes),
-            grouped(signed(seen.maybe_zerocopy))
+            "{}: the length of open TLS records is known to a page or two",
+            grouped(seen.open_record_slack_bytes)
+        ));
+    }
+    if seen.exact > 0 {
+        parts.push(format!(
+            "w, r and f of {} sockets were read under their lock",
+            grouped(signed(seen.exact))
         ));
     }
     (!parts.is_empty()).then(|| format!("± {}", parts.join("; ")))
 }
 
+/// What lets the kernel count less.
+fn uncharged(account: &Account) -> Option<String> {
+    let seen = &account.seen;
+    let mut parts = Vec::new();
+    if seen.maybe_zerocopy > 0 && !account.charges_zerocopy {
+        parts.push(format!(
+            "{}: w of {} sockets that may hold zero-copy data, which kernels from 5.16 on do not charge",
+            grouped(seen.maybe_zerocopy_bytes),
+            grouped(signed(seen.maybe_zerocopy))
+        ));
+    }
+    if seen.maybe_bypassed > 0 {
+        parts.push(format!(
+            "{}: {} sockets in network namespaces where net.core.bypass_prot_mem is 1 (--check as root asks each)",
+            grouped(seen.maybe_bypassed_bytes),
+            grouped(signed(seen.maybe_bypassed))
+        ));
+    }
+    if seen.error_queue_bytes > 0 {
+        parts.push(format!(
+            "{}: r of sockets that hold messages on their error queue",
+            grouped(seen.error_queue_bytes)
+        ));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// What memory cgroups are charged with; where sockets bypass the kernel's count, this is what closes their account.
+fn cgroups(account: &Account, memcg: &MemcgSock) -> String {
+    let seen = &account.seen;
+    let text = format!(
+        "{} charged to them ({})",
+        size(signed(memcg.bytes)),
+        memcg.source
+    );
+    let Some(difference) = account
+        .memcg_difference()
+        .filter(|_| seen.bypassed + seen.maybe_bypassed > 0)
+    else {
+        return text;
+    };
+    format!(
+        "{text}; TCP sockets made in cgroups hold {}: difference {} bytes (UDP is charged, too, and each CPU holds back \
+         up to 64 pages)",
+        size(seen.in_cgroups_bytes),
+        grouped(difference)
+    )
+}
+
 fn unlisted(account: &Account) -> String {
+    let most = match account.max_orphans {
+        Some(most) => format!(" of at most {} (tcp_max_orphans)", grouped(signed(most))),
+        None => String::new(),
+    };
     let orphans = match account.orphans {
         0 => String::new(),
-        1 => "; 1 orphan, which its application has closed and the kernel finishes".into(),
+        1 => format!("; 1 orphan{most}, which its application has closed and the kernel finishes"),
         n => format!(
-            "; {} orphans, which their applications have closed and the kernel finishes",
+            "; {} orphans{most}, which their applications have closed and the kernel finishes",
             grouped(signed(n))
         ),
     };

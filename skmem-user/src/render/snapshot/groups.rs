@@ -1,11 +1,16 @@
 //! Groups of sockets: a line each.
 
-use super::{Show, table::Table};
+use super::{Show, sockets::narrow, table::Table};
 use crate::{
     explain::numbers::grouped,
     render::{Style, escape::escaped, style::Role},
     snapshot::group::Group,
 };
+
+/// Columns that give way on a narrow terminal, the first ones first.
+const LEAST: [&str; 10] = [
+    "d", "ovhd", "f", "data", "t", "flight", "unsent", "unread", "full", "r",
+];
 
 /// The groups, in the order in which they are; `what` heads the last column.
 #[must_use]
@@ -54,12 +59,14 @@ pub fn groups(groups: &[Group], what: &str, show: &Show, style: &Style) -> Strin
     }
     table.drop_empty("d");
     table.drop_empty("t");
+    let left_out = table.fit(style.width.saturating_sub(what.len() + 2), &LEAST);
     let (head, lines) = table.lines(style.width);
     let mut out = format!("{}\n", style.paint(Role::Title, format!("{head}  {what}")));
     for (group, line) in shown.iter().zip(lines) {
         let key = style.paint(Role::Name, escaped(&group.key));
         out.push_str(&format!("{line}  {key}\n"));
     }
+    out.push_str(&narrow(&left_out, style));
     if shown.len() < groups.len() {
         let rest = groups.len() - shown.len();
         let sum = groups[shown.len()..]

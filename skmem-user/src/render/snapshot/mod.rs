@@ -14,7 +14,7 @@ mod table;
 mod tests;
 
 pub use self::{
-    account::{account, summary},
+    account::{account, essay, headline, matching, summary},
     csv::{csv_groups, csv_rows},
     decoded::{Decoding, decoded},
     fields::{field, fields, fields_markdown},

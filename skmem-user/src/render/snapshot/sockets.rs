@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{short::Bytes, table::Table};
 use crate::{
-    decode::{Limits, Reading, Weight, findings, reading::state_name},
+    decode::{Finding, Limits, Weight, reading::state_name},
     diag::{Protocol, UpperLayer},
     explain::numbers::grouped,
     glossary,
@@ -16,6 +16,8 @@ use crate::{
     },
     snapshot::{
         Row,
+        account::Marks,
+        findings::{Around, findings},
         group::ownerless,
         row::{Limit, Owner},
     },
@@ -36,9 +38,20 @@ pub struct Show<'a> {
     pub namespaces: Option<&'a HashMap<u64, String>>,
     /// Sysctls by namespace.
     pub limits: &'a HashMap<u64, Limits>,
+    /// `tcp_mem`, and how far away it is.
+    pub tcp_mem: Option<Marks>,
 }
 
 impl Show<'_> {
+    /// What stands out in a row.
+    fn findings(&self, row: &Row) -> Vec<Finding> {
+        let around = Around {
+            limits: limits(row, self),
+            tcp_mem: self.tcp_mem,
+        };
+        findings(row, &around)
+    }
+
     pub(super) fn bytes(&self) -> Bytes {
         if self.exact {
             Bytes::Exact
@@ -71,6 +84,7 @@ pub fn sockets(rows: &[Row], show: &Show, style: &Style) -> String {
     for letter in ["o", "bl", "d", "t"] {
         table.drop_empty(letter);
     }
+    let left_out = table.fit(style.width, &LEAST);
     let (head, lines) = table.lines(style.width);
     let mut out = format!("{}\n", style.paint(Role::Title, &head));
     for (row, line) in shown.iter().zip(lines) {
@@ -81,6 +95,7 @@ pub fn sockets(rows: &[Row], show: &Show, style: &Style) -> String {
             words(&mut out, row, show, style);
         }
     }
+    out.push_str(&narrow(&left_out, style));
     if shown.len() < rows.len() {
         let rest = rows.len() - shown.len();
         let bytes = rows[shown.len()..].iter().map(|row| row.charged).sum();
@@ -92,6 +107,24 @@ pub fn sockets(rows: &[Row], show: &Show, style: &Style) -> String {
         out.push_str(&format!("{}\n", style.paint(Role::Aside, text)));
     }
     out
+}
+
+/// Columns that give way on a narrow terminal, the first ones first.
+const LEAST: [&str; 13] = [
+    "bl", "o", "d", "rb", "ovhd", "f", "data", "tb", "t", "flight", "unread", "unsent", "r",
+];
+
+/// Which columns are left out.
+pub(super) fn narrow(left_out: &[&str], style: &Style) -> String {
+    if left_out.is_empty() {
+        return String::new();
+    }
+    let text = format!("for want of width without: {}", left_out.join(", "));
+    let lines = wrap(&text, 0, 0, style.width);
+    lines
+        .into_iter()
+        .map(|line| style.paint(Role::Aside, line) + "\n")
+        .collect()
 }
 
 fn numbers(row: &Row, show: &Show) -> Vec<String> {
@@ -140,7 +173,9 @@ fn numbers(row: &Row, show: &Show) -> Vec<String> {
 fn who(out: &mut String, row: &Row, show: &Show, style: &Style) {
     let mut parts = vec![place(row), holders(row)];
     parts.extend(cgroup(row));
-    parts.extend(limit(row.limit).map(str::to_owned));
+    parts.extend(limit(row.limit).map(|what| format!("tb {what}")));
+    let rcvbuf = row.rcvbuf_limit.and_then(limit);
+    parts.extend(rcvbuf.map(|what| format!("rb {what}")));
     match (row.protocol, row.upper_layer) {
         (_, Some(UpperLayer::Tls)) => parts.push("kernel TLS".into()),
         (_, Some(UpperLayer::Mptcp)) if row.listens() => {
@@ -158,8 +193,8 @@ fn who(out: &mut String, row: &Row, show: &Show, style: &Style) {
         // Beneath its MPTCP socket.
         parts[0].insert_str(0, "└ ");
     }
-    let reading = Reading::from(row);
-    let alarms: Vec<&str> = findings(&reading, limits(row, show))
+    let alarms: Vec<&str> = show
+        .findings(row)
         .iter()
         .filter(|finding| finding.weight == Weight::Alarm)
         .map(|finding| finding.tag)
@@ -255,15 +290,15 @@ fn cgroup(row: &Row) -> Option<String> {
 
 fn limit(limit: Limit) -> Option<&'static str> {
     match limit {
-        Limit::Locked => Some("tb locked"),
-        Limit::Autotuned => Some("tb autotuned"),
-        Limit::LockedOrShrunk => Some("tb locked or shrunk"),
+        Limit::Locked => Some("locked"),
+        Limit::Autotuned => Some("autotuned"),
+        Limit::LockedOrShrunk => Some("locked or shrunk"),
         Limit::Unknown => None,
     }
 }
 
 fn words(out: &mut String, row: &Row, show: &Show, style: &Style) {
-    for finding in findings(&Reading::from(row), limits(row, show)) {
+    for finding in show.findings(row) {
         let role = (finding.weight == Weight::Alarm).then_some(Role::Alarm);
         let mark = if role.is_some() { "  ! " } else { "  - " };
         hang(out, mark, 4, &finding.text, role, style);

@@ -28,24 +28,49 @@ impl Table {
             .iter()
             .all(|row| row.get(at).is_none_or(|cell| cell == "0"))
         {
-            self.heads.remove(at);
-            for row in &mut self.rows {
-                if at < row.len() {
-                    row.remove(at);
-                }
+            self.remove(at);
+        }
+    }
+
+    /// Leaves out columns, in the order of `least`, until the rest fits; those that it left out.
+    pub(super) fn fit(&mut self, width: usize, least: &[&'static str]) -> Vec<&'static str> {
+        let mut left_out = Vec::new();
+        for head in least {
+            let needed: usize = self.widths().iter().map(|width| width + 1).sum();
+            if needed <= width + 1 {
+                break;
+            }
+            if let Some(at) = self.heads.iter().position(|h| h == head) {
+                self.remove(at);
+                left_out.push(*head);
+            }
+        }
+        left_out
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.heads.remove(at);
+        for row in &mut self.rows {
+            if at < row.len() {
+                row.remove(at);
             }
         }
     }
 
-    /// The head line, and each row's line; all cells right-aligned, two spaces apart, or one where `width`
-    /// columns are too few for that.
-    pub(super) fn lines(&self, width: usize) -> (String, Vec<String>) {
+    fn widths(&self) -> Vec<usize> {
         let mut widths: Vec<usize> = self.heads.iter().map(|head| head.chars().count()).collect();
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
             }
         }
+        widths
+    }
+
+    /// The head line, and each row's line; all cells right-aligned, two spaces apart, or one where `width`
+    /// columns are too few for that.
+    pub(super) fn lines(&self, width: usize) -> (String, Vec<String>) {
+        let widths = self.widths();
         let wide = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
         let apart = if wide > width { " " } else { "  " };
         let line = |cells: &mut dyn Iterator<Item = &str>| {
@@ -77,5 +102,8 @@ mod tests {
         let (head, rows) = table.lines(8);
         assert_eq!((head.as_str(), rows[0].as_str()), ("    w  d", "1,000  7"));
         assert_eq!(table.lines(7).0, "    w d");
+        assert_eq!(table.fit(7, &["d"]), Vec::<&str>::new());
+        assert_eq!(table.fit(6, &["none", "d"]), ["d"]);
+        assert_eq!(table.lines(6).0, "    w");
     }
 }

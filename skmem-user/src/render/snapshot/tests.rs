@@ -25,6 +25,7 @@ fn show(limits: &HashMap<u64, Limits>) -> Show<'_> {
         changes: false,
         namespaces: None,
         limits,
+        tcp_mem: None,
     }
 }
 

@@ -34,7 +34,7 @@ fn pair(listener: &TcpListener) -> io::Result<(TcpStream, TcpStream)> {
 }
 
 /// Writes until nothing more is taken.
-fn fill(socket: &TcpStream) -> io::Result<()> {
+pub(super) fn fill(socket: &TcpStream) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     let mut socket = socket;
     let mut idle = 0;

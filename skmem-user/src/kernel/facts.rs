@@ -1,0 +1,77 @@
+//! What no other interface tells of sockets: an iterator program writes it down for each, and w, r and f of one moment.
+
+use std::{collections::HashMap, path::PathBuf};
+
+use aya::EbpfLoader;
+use skmem_common::facts::{self, Facts};
+
+use super::{
+    Result,
+    btf::KernelBtf,
+    errors::refused,
+    existing,
+    symbols::{self, Symbols},
+    system,
+    tracer::{Bytes, PROGRAMS},
+};
+
+/// Facts of sockets by cookie.
+#[derive(Debug, Default)]
+pub struct Walked {
+    /// Those that have a cookie: all that sock_diag has listed.
+    pub sockets: HashMap<u64, Fact>,
+    /// What could not be looked at.
+    pub notes: Vec<String>,
+}
+
+/// One socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fact {
+    /// `sk_wmem_queued`, bytes
+    pub wmem_queued: i32,
+    /// `sk_rmem_alloc`, bytes
+    pub rmem_alloc: i32,
+    /// `sk_forward_alloc`, bytes
+    pub forward_alloc: i32,
+    /// `SO_ZEROCOPY` is set.
+    pub zerocopy: bool,
+    /// Charged to its memory cgroup alone (`skc_bypass_prot_mem`).
+    pub bypass: bool,
+    /// Read under the socket's lock (5.15 on): w, r and f are of one moment.
+    pub locked: bool,
+}
+
+/// Walks the TCP sockets of these network namespaces (paths for `setns`). Loads one program, and takes it out again.
+///
+/// # Errors
+/// Where rights are missing, or the kernel has no iterator over TCP sockets.
+pub fn walk(namespaces: &[PathBuf]) -> Result<Walked> {
+    system::lift_memlock();
+    let types = KernelBtf::running()?;
+    let offsets = types.offsets();
+    let locked = u32::from(Symbols::running().surely_has(symbols::LOCKED_WALK));
+    let mut ebpf = EbpfLoader::new()
+        .override_global("OFFSETS", &Bytes(offsets), true)
+        .override_global("LOCKED_WALK", &locked, true)
+        .load(PROGRAMS)
+        .map_err(|e| refused("cannot load the programs' maps", &e))?;
+    let mut walked = Walked::default();
+    let read = |written: Vec<u8>| {
+        for bytes in written.as_chunks::<{ facts::BYTES }>().0 {
+            let facts = Facts::read(bytes);
+            if facts.cookie != 0 {
+                let fact = Fact {
+                    wmem_queued: facts.wmem_queued,
+                    rmem_alloc: facts.rmem_alloc,
+                    forward_alloc: facts.forward_alloc,
+                    zerocopy: facts.zero_copies(),
+                    bypass: facts.bypasses(&offsets),
+                    locked: facts.locked != 0,
+                };
+                walked.sockets.insert(facts.cookie, fact);
+            }
+        }
+    };
+    walked.notes = existing::walk_all(&mut ebpf, "facts", &types.targets()?, namespaces, read)?;
+    Ok(walked)
+}
