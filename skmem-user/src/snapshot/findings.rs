@@ -177,16 +177,22 @@ fn below(row: &Row) -> Option<Finding> {
     let netem = path.qdiscs.iter().find(|qdisc| qdisc.kind == "netem");
     if let Some(netem) = netem {
         let large = i64::from(netem.backlog_bytes) >= 16 << 10;
+        let holds = match netem.backlog_packets {
+            0 => "it holds no packet now. netem takes what it delays out of t, so t says nothing of it.".to_owned(),
+            packets => format!(
+                "it holds {} in {} packets now, of all sockets together. netem takes what it delays out of t: for TCP \
+                 these packets are in flight, and they are still on this machine.",
+                bytes(netem.backlog_bytes),
+                grouped(packets.into())
+            ),
+        };
         return Some(Finding {
             weight: if large { Weight::Alarm } else { Weight::Note },
             tag: "netem",
             about: "t",
             text: format!(
-                "Packets to the peer leave by {}, whose netem holds {} in {} packets now, of all sockets together. netem \
-                 takes what it delays out of t: for TCP these packets are in flight, and they are still on this machine.",
-                path.device,
-                bytes(netem.backlog_bytes),
-                grouped(netem.backlog_packets.into())
+                "Packets to the peer leave by {}, which has netem: {holds}",
+                path.device
             ),
         });
     }
