@@ -139,7 +139,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             print(&plot::text(&figure, &style(), lines()))?;
             return Ok(ExitCode::SUCCESS);
         }
-        Form::Text => plot::text(&figure, &crate::render::Style::PLAIN, 40).into_bytes(),
+        Form::Text => plot::text(&figure, &render::Style::PLAIN, 40).into_bytes(),
         Form::Html => plot::html(&figure).into_bytes(),
         Form::Svg => plot::svg(&figure).into_bytes(),
         Form::Png => png(&plot::svg(&figure))?,
