@@ -102,8 +102,13 @@ mod tests {
             locked: 1,
             padding: 0,
         };
-        // SAFETY: plain numbers, of this length.
-        let bytes: [u8; BYTES] = unsafe { core::mem::transmute(one) };
+        let mut bytes = [0; BYTES];
+        bytes[..8].copy_from_slice(&one.cookie.to_ne_bytes());
+        bytes[8..16].copy_from_slice(&one.flags.to_ne_bytes());
+        for (at, word) in [(16, 1), (20, -2), (24, 3), (28, 4)] {
+            bytes[at..at + 4].copy_from_slice(&i32::to_ne_bytes(word));
+        }
+        bytes[32..36].copy_from_slice(&[3, 1, 0x80, 1]);
         assert_eq!(Facts::read(&bytes), one);
         let mut offsets = Offsets::NONE;
         offsets.bypass_shift = 7;

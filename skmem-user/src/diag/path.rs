@@ -1,7 +1,7 @@
 //! Which device packets to an address leave by, and what its queueing disciplines hold: rtnetlink's answers, in the
 //! calling thread's network namespace (`RTM_GETROUTE`, `RTM_GETQDISC`; any user may ask).
 
-use std::{ffi::CStr, io, net::IpAddr};
+use std::{io, net::IpAddr};
 
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
@@ -12,6 +12,7 @@ use netlink_packet_route::{
     tc::{TcAttribute, TcMessage, TcStats2},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use rustix::net::{SocketType, netdevice::index_to_name};
 
 /// A queueing discipline and what waits in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,15 +104,9 @@ pub fn device_towards(to: IpAddr) -> io::Result<Option<u32>> {
 /// A device's name; its number where it has gone.
 #[must_use]
 pub fn device_name(index: u32) -> String {
-    let mut name = [0; libc::IF_NAMESIZE];
-    // SAFETY: the buffer has the length that the call asks for.
-    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr()) };
-    if found.is_null() {
-        return index.to_string();
-    }
-    // SAFETY: the call ends the name with a NUL, in the buffer.
-    let name = unsafe { CStr::from_ptr(name.as_ptr()) };
-    name.to_string_lossy().into_owned()
+    let any = rustix::net::socket(rustix::net::AddressFamily::INET, SocketType::DGRAM, None);
+    any.and_then(|any| index_to_name(any, index))
+        .unwrap_or_else(|_| index.to_string())
 }
 
 /// Sends a request, and hands on each answer.

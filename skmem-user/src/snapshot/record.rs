@@ -23,7 +23,7 @@ pub(super) fn open_record(charged: i64, forward_alloc: i64, page: i64) -> (i64, 
     let mut fits = (0..=most / page)
         .map(|pages| first + pages * page)
         .filter(|bytes| (low..=high).contains(bytes));
-    match (fits.next(), fits.last()) {
+    match (fits.next(), fits.next_back()) {
         (Some(one), None) => (one, 0),
         (Some(least), Some(largest)) => {
             let middle = least + (largest - least) / 2 / page * page;
