@@ -260,6 +260,60 @@ pub(super) const FIELDS: &[Field] = &[
         )
     },
     Field {
+        aliases: &[],
+        unit: "finding",
+        moved_by: "",
+        traps: &[
+            "From 6.12 on the window goes to 0 when a packet finds the receive buffer over a lowered SO_RCVBUF; before, such packets are dropped silently, which looks like timeouts.",
+        ],
+        ..said(
+            "window-withdrawn",
+            None,
+            "snd_wnd 0 with data in flight",
+            "a finding of snapshot: the peer has taken back a window that it had offered, and is alive",
+        )
+    },
+    Field {
+        aliases: &[],
+        unit: "finding",
+        moved_by: "",
+        traps: &[
+            "Look at `skmem snapshot --by process`: the cause is the sum, not the socket that waits.",
+        ],
+        ..said(
+            "tcp-mem",
+            None,
+            "tcp_memory_allocated against net.ipv4.tcp_mem[2]",
+            "a finding of snapshot: the memory of all TCP sockets is past the hard limit, so a writer sleeps though w is below tb",
+        )
+    },
+    Field {
+        aliases: &[],
+        unit: "finding",
+        moved_by: "",
+        traps: &[
+            "netem takes what it delays out of t (skb_orphan_partial), so t near 0 does not say that nothing waits below TCP. Its backlog is that of all sockets together.",
+        ],
+        ..said(
+            "netem",
+            None,
+            "rtnetlink: the device of the route, and its queueing disciplines",
+            "a finding of snapshot: netem is on the device that packets to the peer leave by",
+        )
+    },
+    Field {
+        aliases: &[],
+        unit: "finding",
+        moved_by: "",
+        traps: &["Its backlog is that of all sockets together; t is this socket's."],
+        ..said(
+            "qdisc-backlog",
+            None,
+            "rtnetlink: the device of the route, and its queueing disciplines",
+            "a finding of snapshot: a queueing discipline of that device holds packets",
+        )
+    },
+    Field {
         aliases: &["accept-queue", "accept queue"],
         unit: "finding",
         moved_by: "",

@@ -77,6 +77,13 @@ fn bytes(n: impl Into<i64>) -> String {
     format!("{} bytes", grouped(n.into()))
 }
 
+fn counted(packets: u32) -> String {
+    match packets {
+        1 => "1 packet".to_owned(),
+        n => format!("{} packets", grouped(n.into())),
+    }
+}
+
 /// The peer's window is 0 while data is in flight. A window only shuts by what fills it, so the peer has taken back what it
 /// had offered.
 fn withdrawn(row: &Row, found: &mut Vec<Finding>) {
@@ -180,10 +187,10 @@ fn below(row: &Row) -> Option<Finding> {
         let holds = match netem.backlog_packets {
             0 => "it holds no packet now. netem takes what it delays out of t, so t says nothing of it.".to_owned(),
             packets => format!(
-                "it holds {} in {} packets now, of all sockets together. netem takes what it delays out of t: for TCP \
+                "it holds {} in {} now, of all sockets together. netem takes what it delays out of t: for TCP \
                  these packets are in flight, and they are still on this machine.",
                 bytes(netem.backlog_bytes),
-                grouped(packets.into())
+                counted(packets)
             ),
         };
         return Some(Finding {
@@ -202,11 +209,11 @@ fn below(row: &Row) -> Option<Finding> {
         tag: "qdisc-backlog",
         about: "t",
         text: format!(
-            "Packets to the peer leave by {}, whose {} holds {} in {} packets now, of all sockets together.",
+            "Packets to the peer leave by {}, whose {} holds {} in {} now, of all sockets together.",
             path.device,
             fullest.kind,
             bytes(fullest.backlog_bytes),
-            grouped(fullest.backlog_packets.into())
+            counted(fullest.backlog_packets)
         ),
     })
 }

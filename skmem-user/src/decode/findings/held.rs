@@ -46,7 +46,8 @@ pub(super) fn full(reading: &Reading) -> Option<Finding> {
             ),
         );
     }
-    if is_small(held, waiting) {
+    // Less of a difference, and it is the reader in the first place.
+    if held / waiting >= 8 {
         return small(held, waiting, Some(share));
     }
     if held.saturating_sub(limit) >= FAR_OVER && held >= limit.saturating_mul(2) {
@@ -94,15 +95,10 @@ pub(super) fn unlike_data(reading: &Reading) -> Option<Finding> {
             format!("{} are held and Recv-Q is 0: {NOT_READABLE}.", bytes(held)),
         );
     }
-    if held < 16 << 10 || !is_small(held, waiting) {
+    if held < 16 << 10 || held / waiting < 4 {
         return None;
     }
     small(held, waiting, None)
-}
-
-/// Much more memory than data.
-fn is_small(held: i64, waiting: i64) -> bool {
-    held / waiting >= 4
 }
 
 /// `at_limit`: r in percent of rb, where it is at rb.
@@ -134,11 +130,11 @@ fn small(held: i64, waiting: i64, at_limit: Option<i64>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::reading::Memory;
+    use crate::decode::reading::{Kind, Memory};
 
     fn reading(r: i64, rb: i64, recv_q: i64) -> Reading {
         Reading {
-            netid: Some("tcp".into()),
+            kind: Some(Kind::Tcp),
             state: Some(crate::diag::TcpState::Established),
             recv_q: Some(recv_q),
             memory: Memory {
