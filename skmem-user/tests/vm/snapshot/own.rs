@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 use skmem::diag::{MemInfo, SockstatTcp, socket_cookie};
 
-use super::{as_nobody, closes, int, json, nothing_is_left, rows};
+use super::{LOOKS, as_nobody, closes, int, json, nothing_is_left, rows};
 use crate::{check::Check, process};
 
 pub(super) fn trials() -> Vec<Trial> {
@@ -150,9 +150,18 @@ fn nobody() -> Result<(), Failed> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let (client, _server) = pair(&listener)?;
     fill(&client)?;
-    let truth = MemInfo::read(client.as_fd())?;
+    let mut truth = MemInfo::read(client.as_fd())?;
     let cookie = socket_cookie(client.as_fd())?;
-    let output = as_nobody(&["snapshot", "--json"])?;
+    let mut output = as_nobody(&["snapshot", "--json"])?;
+    for _ in 0..LOOKS {
+        let after = MemInfo::read(client.as_fd())?;
+        if after.wmem_queued == truth.wmem_queued {
+            break;
+        }
+        // It moved meanwhile.
+        truth = after;
+        output = as_nobody(&["snapshot", "--json"])?;
+    }
     check.equal("status", output.status.code(), Some(0));
     let snapshot: Value = serde_json::from_slice(&output.stdout)?;
     let row = rows(&snapshot).iter().find(|row| row["cookie"] == cookie);
