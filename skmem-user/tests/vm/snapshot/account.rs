@@ -9,7 +9,6 @@ use std::{
     os::fd::{AsFd, AsRawFd as _},
     path::PathBuf,
     process::Command,
-    thread::sleep,
     time::Duration,
 };
 
