@@ -46,6 +46,11 @@ fn visible(lines: &mut [Line]) {
     }
 }
 
+/// The beginning of a text: no tag and no word that ss prints is longer.
+fn head_of(text: &str) -> &str {
+    &text[..text.floor_char_boundary(256)]
+}
+
 /// Without tags of HTML; `<->` and `<ip>` are none.
 fn without_tags(text: &str) -> String {
     const TAGS: [&str; 16] = [
@@ -56,7 +61,10 @@ fn without_tags(text: &str) -> String {
     let mut rest = text;
     while let Some(at) = rest.find('<') {
         out.push_str(&rest[..at]);
-        let inner = rest[at + 1..].split('>').next().unwrap_or_default();
+        let inner = head_of(&rest[at + 1..])
+            .split('>')
+            .next()
+            .unwrap_or_default();
         let name = inner
             .trim_matches('/')
             .split([' ', '/'])
@@ -261,7 +269,7 @@ fn without_remark(text: &str) -> &str {
         let dashes = text[at + 1..].len() - text[at + 1..].trim_start_matches('-').len();
         let rest = &text[at + 1 + dashes..];
         let remark = match dashes {
-            2 => rest.split_whitespace().next().is_some_and(|word| {
+            2 => head_of(rest).split_whitespace().next().is_some_and(|word| {
                 let name = word.split_once(':').map_or(word, |(name, _)| name);
                 !is_flag(word) && !is_key(name)
             }),

@@ -106,16 +106,12 @@ pub(super) fn joint(
 
 /// Whether a bracket is open at the end of text, and there a quote.
 fn open(text: &str) -> Option<bool> {
-    let last = Words::new(text).last()?;
-    let start = last.as_ptr() as usize - text.as_ptr() as usize;
-    // An unclosed word ends at its first space: from the first of these on.
     let from = [
         "skmem:(", "mem:(", "users:((", "timer:(", "bbr:(", "dctcp:(",
     ]
     .iter()
     .filter_map(|key| text.rfind(key))
-    .max()
-    .unwrap_or(start);
+    .max()?;
     let (mut depth, mut quoted) = (0_usize, false);
     let tail = &text[from..];
     for (at, c) in tail.char_indices() {

@@ -41,7 +41,7 @@ pub(super) fn netstat(words: &[&str], sure: bool) -> Option<Reading> {
         state,
         recv_q: Some(recv_q),
         // Always 0 there: how many may wait is not told.
-        send_q: Some(send_q).filter(|_| !listens),
+        send_q: (!listens).then_some(send_q),
         local: Some((*local).to_owned()),
         remote: Some((*remote).to_owned()),
         ..Reading::default()
@@ -123,9 +123,9 @@ pub(super) fn proc_net(words: &[&str], udp: bool) -> Option<Reading> {
         source: Source::Proc,
         kind: Some(if udp { Kind::Udp } else { Kind::Tcp }),
         netid: Some(if udp { "udp" } else { "tcp" }.to_owned()),
-        state: Some(state).filter(|_| !udp),
+        state: (!udp).then_some(state),
         recv_q: Some(recv_q),
-        send_q: Some(send_q).filter(|_| !listens),
+        send_q: (!listens).then_some(send_q),
         local: Some(proc_address(local, false)?),
         remote: Some(proc_address(remote, true)?),
         inode: number(inode),

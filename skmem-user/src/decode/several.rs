@@ -66,8 +66,7 @@ impl<'a> Several<'a> {
         let before = looks
             .iter()
             .map(|at| &self.sockets[*at])
-            .filter(|before| before.run < socket.run && before.netid == socket.netid)
-            .next_back()?;
+            .rfind(|before| before.run < socket.run && before.netid == socket.netid)?;
         let mut changes = Vec::new();
         let mut compare = |name, before: Option<i64>, now: Option<i64>| {
             if let (Some(before), Some(now)) = (before, now)
