@@ -93,6 +93,9 @@ pub struct Account {
     pub version: u32,
     /// Place in the table of accounts.
     pub slot: u32,
+    /// Of an MPTCP socket, and of its subflows where that is traced: [`Ident::id`]
+    /// of the MPTCP socket; 0 elsewhere.
+    pub mptcp: u64,
     /// Who the socket is.
     pub ident: Ident,
     /// The account proper.
@@ -168,6 +171,10 @@ pub struct Account {
     pub unanchored: u32,
     /// `PROBING_…`, when it was last looked at.
     pub probing: u32,
+    /// Of an MPTCP socket: the connection's token; 0: not known.
+    pub token: u32,
+    /// Always 0.
+    pub reserved: u32,
 }
 
 impl Account {
@@ -426,6 +433,46 @@ impl Account {
             self.cut_from = from;
         }
         self.starved = u32::from(!granted && is_send(self.top()));
+    }
+
+    /// `__sk_mem_schedule(SK_MEM_SEND)` has returned for an MPTCP socket, within
+    /// `mptcp_sendmsg`, which has found `sk_wmem_queued` under `sk_sndbuf` and
+    /// adds up to the rest of a page fragment next. (6.1 tests only before a new
+    /// fragment header; what it appends to the last one is not tested.)
+    #[inline(always)]
+    pub fn schedule_mptcp(
+        &mut self,
+        granted: bool,
+        look: &impl Look,
+        now: impl Fn() -> u64 + Copy,
+    ) {
+        let from = self.ledger.now.sndbuf;
+        self.settle(look, now);
+        // The refusal or the grant may have cut the limit since.
+        let sndbuf = if self.ledger.now.sndbuf < from {
+            from
+        } else {
+            self.ledger.now.sndbuf
+        };
+        if granted && self.ledger.now.w < sndbuf {
+            self.ledger.admit(sndbuf, now());
+            self.push(OP_ADMIT, 0, 0, sndbuf);
+        }
+    }
+
+    /// Closes all open calls: `mptcp_release_cb` runs within none.
+    #[inline(always)]
+    pub fn close_all(&mut self) {
+        if self.depth != 0 {
+            core::hint::black_box(self.unwind_all());
+        }
+    }
+
+    /// A number as for [`Account::unwind_stale`].
+    #[inline(never)]
+    fn unwind_all(&mut self) -> u32 {
+        self.depth = 0;
+        self.close_above()
     }
 
     /// The thread is about to sleep and give up the lock: takes its open call

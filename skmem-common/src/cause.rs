@@ -95,13 +95,22 @@ causes! {
         SackShift = 23 => "sack-shift",
         /// An skb queued and taken away again unused (`tcp_remove_empty_skb`).
         UnusedSkb = 24 => "unused-skb",
-        /// The queues emptied at the end (`tcp_write_queue_purge`).
+        /// The queues emptied at the end (`tcp_write_queue_purge`, of an MPTCP
+        /// socket `__mptcp_clear_xmit`).
         Purge = 25 => "purge",
         /// The queues emptied because of a reset (`tcp_reset`).
         Reset = 26 => "reset",
         /// Payload for which `__sk_mem_schedule` had refused memory, let in
         /// by force (`tcp_wmem_schedule`, 5.19 on).
         Forced = 27 => "forced",
+        /// Payload that `mptcp_sendmsg` copied into data fragments of an MPTCP
+        /// socket.
+        MptcpData = 28 => "mptcp-data",
+        /// Headers of those fragments (`mptcp_carve_data_frag`).
+        MptcpFragHeader = 29 => "mptcp-frag-header",
+        /// Fragments, or parts of one, that the peer's MPTCP has acknowledged
+        /// (`__mptcp_clean_una`).
+        MptcpAck = 30 => "mptcp-ack",
     }
 }
 
@@ -121,6 +130,9 @@ causes! {
         /// The MPTCP socket's limit and lock passed on to its subflow
         /// (`sync_socket_options`, `mptcp_setsockopt`).
         MptcpSync = 5 => "mptcp-sync",
+        /// An MPTCP socket's limit made from those of its subflows
+        /// (`__mptcp_sync_sndbuf`; 6.1: `mptcp_propagate_sndbuf`).
+        MptcpSubflows = 6 => "mptcp-from-subflows",
     }
 }
 

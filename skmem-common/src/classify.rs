@@ -104,17 +104,19 @@ impl Account {
     }
 
     #[inline(always)]
-    fn plan_change(
+    fn plan_change<L: Look>(
         &mut self,
         hook: u8,
         moved: i32,
         written: i32,
         tier: Tier,
-        seen: &Sight<impl Look>,
+        seen: &Sight<L>,
     ) {
         if self.unanchored != 0 {
             self.unanchored = 0;
             self.plan(MAIN, Cause::PreExisting, Tier::Observed, moved);
+        } else if L::MPTCP {
+            self.mptcp(hook, moved, written, tier, seen);
         } else if hook == Hook::MptcpFrag as u8 {
             self.queued_new = 0;
             self.plan(MAIN, Cause::MptcpSubflow, tier, moved);
@@ -145,6 +147,47 @@ impl Account {
             reserved: 0,
             value: bytes,
         };
+    }
+
+    /// An MPTCP socket. Only `mptcp_sendmsg` adds: payload, which moves
+    /// `write_seq`, and a header for each fragment. Only `dfrag_uncharge` takes
+    /// away: what was acknowledged (`__mptcp_clean_una`), or all at the end
+    /// (`__mptcp_clear_xmit`). A DATA_FIN, and the first sequence number that a
+    /// connection chooses, move `write_seq` alone.
+    #[inline(always)]
+    fn mptcp(
+        &mut self,
+        hook: u8,
+        moved: i32,
+        written: i32,
+        tier: Tier,
+        seen: &Sight<impl Look>,
+    ) {
+        const CLEAN: u8 = Hook::MptcpCleanUna as u8;
+        const RELEASE: u8 = Hook::MptcpRelease as u8;
+        const DESTROY: u8 = Hook::MptcpDestroy as u8;
+        // A DATA_FIN is one sequence number.
+        if moved > 0 && written > 0 || moved < 0 && written > 1 {
+            // Where a hook was skipped, what was freed meanwhile is in the rest.
+            let rest = moved.wrapping_sub(written);
+            self.plan(PAYLOAD, Cause::MptcpData, tier, written);
+            if rest < 0 {
+                self.plan(FREED, Cause::MptcpAck, Tier::Inferred, rest);
+            } else {
+                self.plan(ADDED, Cause::MptcpFragHeader, tier, rest);
+            }
+        } else if moved > 0 {
+            self.plan(MAIN, Cause::Unattributed, Tier::Observed, moved);
+        } else if moved < 0 {
+            let closed = seen.look.state() == TCP_CLOSE && seen.w == 0;
+            let (cause, tier) = match hook {
+                CLEAN | RELEASE => (Cause::MptcpAck, tier),
+                DESTROY => (Cause::Purge, tier),
+                _ if closed => (Cause::Purge, Tier::Inferred),
+                _ => (Cause::MptcpAck, Tier::Inferred),
+            };
+            self.plan(FREED, cause, tier, moved);
+        }
     }
 
     /// Plans what `hook` explains of `moved`; gives back what it does not.
@@ -324,7 +367,7 @@ impl Account {
 
     /// `sk_sndbuf` changed: who does that, by direction and lock.
     #[inline(always)]
-    fn limit_moved(&mut self, seen: &Sight<impl Look>, now: u64) {
+    fn limit_moved<L: Look>(&mut self, seen: &Sight<L>, now: u64) {
         let from = self.ledger.now.sndbuf;
         let to = seen.sndbuf;
         let cause = if seen.look.locked() != 0 && self.ident.flags & IDENT_MPTCP != 0 {
@@ -335,6 +378,8 @@ impl Account {
             } else {
                 LimitCause::SetByApplication
             }
+        } else if L::MPTCP && (to > from || to != seen.w >> 1) {
+            LimitCause::MptcpSubflows
         } else if to > from {
             LimitCause::AutotunedUp
         } else if to <= SMALLEST_LIMIT || to == seen.w >> 1 {

@@ -106,4 +106,14 @@ hooks! {
     QueueRcv = 34 => "tcp_queue_rcv",
     /// Tracepoint: the application has taken received data.
     Read = 35 => "tcp_rcv_space_adjust",
+    /// The system call's entry on an MPTCP socket; not under the socket lock,
+    /// so it only observes.
+    MptcpSendmsg = 36 => "mptcp_sendmsg",
+    /// The lock of an MPTCP socket is about to be given up: what waited for it
+    /// is done.
+    MptcpRelease = 37 => "mptcp_release_cb",
+    /// What the peer's MPTCP has acknowledged is freed.
+    MptcpCleanUna = 38 => "__mptcp_clean_una",
+    /// An MPTCP socket's queues are emptied for good.
+    MptcpDestroy = 39 => "mptcp_destroy",
 }

@@ -121,5 +121,12 @@ offsets! {
     msg_flags: "msghdr"."msg_flags" optional "spliced and zero-copied bytes will be named after the skb they are in",
     bypass: "sock_common"."skc_bypass_prot_mem" optional "nothing",
     reserved_mem: "sock"."sk_reserved_mem" optional "nothing",
+    lock_owned: "sock"."sk_lock.owned" optional "MPTCP sockets will not be traced",
+    msk_write_seq: "mptcp_sock"."write_seq" optional "nothing",
+    msk_snd_una: "mptcp_sock"."snd_una" optional "nothing",
+    msk_snd_nxt: "mptcp_sock"."snd_nxt" optional "nothing",
+    msk_wnd_end: "mptcp_sock"."wnd_end" optional "nothing",
+    msk_token: "mptcp_sock"."token" optional "nothing",
+    msk_notsent_lowat: "mptcp_sock"."notsent_lowat" optional "nothing",
     task_tgid: "task_struct"."tgid" optional "children of a traced command will not be followed",
 }

@@ -37,6 +37,9 @@ pub struct Seen {
 /// kernel checks each load of a program, so each field is read where it is
 /// asked for.
 pub trait Look: Copy {
+    /// It is an MPTCP socket, and no TCP socket.
+    const MPTCP: bool = false;
+
     /// What tells whether there is anything to book, in order: `w`, `sndbuf`,
     /// `write_seq`, `snd_una` of [`Seen`].
     fn glance(&self) -> (i32, i32, u32, u32);

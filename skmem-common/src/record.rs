@@ -47,6 +47,9 @@ pub const IDENT_INHERITED: u32 = 32;
 /// [`Ident::flags`]: an MPTCP subflow; the MPTCP socket sets its limit and its
 /// lock (`sync_socket_options`).
 pub const IDENT_MPTCP: u32 = 64;
+/// [`Ident::flags`]: an MPTCP socket: what the application holds, above its
+/// subflows. Sequence numbers are the low halves of the connection's.
+pub const IDENT_MPTCP_SOCKET: u32 = 128;
 
 /// What every record starts with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

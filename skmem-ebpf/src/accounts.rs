@@ -9,7 +9,7 @@ use core::ptr;
 
 use aya_ebpf::helpers::generated::bpf_sk_storage_get;
 use skmem_common::{
-    account::{Account, Look as _},
+    account::Account,
     layout::{SHARED_ENABLED, SHARED_OVERHEAD, SLOTS_IN_HASH, SLOTS_IN_STORAGE, SLOTS_NOWHERE},
     record::{IDENT_CLOSED, IDENT_OLDER, Ident},
 };
@@ -21,11 +21,11 @@ use crate::{
     known::Known,
     maps::{self, ACCOUNTS, ASKED, FREE_SLOTS, SHARED, SLOT_HASH, SLOT_STORAGE},
     output,
-    socket::{Kernel, Locked, Sock, offset},
+    mptcp::Msk,
+    socket::{Kernel, Locked, Sock, Watched, offset},
     tell,
 };
 
-const IPPROTO_TCP: u16 = 6;
 /// No slot: the table is never that large.
 const NO_SLOT: u32 = u32::MAX;
 const BPF_SK_STORAGE_GET_F_CREATE: u64 = 1;
@@ -117,6 +117,46 @@ fn slot_opened(sk: Sock) -> Option<u32> {
     some(open(sk, sk.tcp()?, First::Call as u32))
 }
 
+/// Gives an MPTCP socket that the current task sends on an account where it has
+/// none and the filter wants it. The lock is not held: the first hook under it
+/// corrects what was read.
+#[inline(always)]
+pub fn open_mptcp(msk: Msk) {
+    let sk = msk.sock();
+    if let Some(slot) = slot_of(sk) {
+        if let Some(account) = at(slot) {
+            complete(sk, account);
+        }
+        return;
+    }
+    if maps::slots_in() == SLOTS_NOWHERE || !may_pass(sk) {
+        return;
+    }
+    if SHARED.get(SHARED_ENABLED).is_some_and(|e| *e != 0)
+        && let Some(account) = some(open_unlocked(sk, First::Call as u32)).and_then(at)
+    {
+        account.unanchored = 1;
+    }
+}
+
+/// Gives a subflow of an MPTCP socket that is traced an account, whoever runs
+/// this, and says which socket it belongs to.
+#[inline(always)]
+pub fn open_subflow(socket: Locked, msk: &Account) -> Option<&'static mut Account> {
+    let slot = slot_of(socket.sk)
+        .or_else(|| some(open(socket.sk, socket.tp, First::Subflow as u32)))?;
+    let account = at(slot)?;
+    if account.mptcp == 0 {
+        account.mptcp = msk.ident.id;
+        if account.ident.pid == 0 {
+            account.ident.pid = msk.ident.pid;
+            account.ident.tid = msk.ident.tid;
+            account.ident.comm = msk.ident.comm;
+        }
+    }
+    Some(account)
+}
+
 /// Fills in the addresses of a socket that had none when it was first seen: a
 /// Fast Open sender connects within its first send.
 #[inline(always)]
@@ -169,6 +209,8 @@ enum First {
     Call = 0,
     /// In a walk over all sockets; the current task is skmem.
     Walk = 1,
+    /// Beneath an MPTCP socket that is traced; the current task is anyone.
+    Subflow = 2,
 }
 
 /// Gives an account to a socket that is older than the trace, if it holds
@@ -179,36 +221,61 @@ enum First {
 /// the lock corrects what was read.
 #[inline(always)]
 pub fn open_existing(socket: Locked) {
-    let (w, sndbuf, ..) = socket.glance();
     let Locked { sk, tp } = socket;
-    // SAFETY: the global is initialised and never changes.
-    let filtered = unsafe { (&raw const (*maps::filter()).flags).read_volatile() } != 0;
-    if w > 0
-        && (filtered || w > sndbuf)
-        && find(sk).is_none()
-        && let Some(account) = at(open(sk, tp, First::Walk as u32))
+    // The lock of its MPTCP socket is not held.
+    if let Some(msk) = sk.msk(tp)
+        && adopts(msk)
+        && let Some(account) = some(open_unlocked(msk.sock(), First::Walk as u32)).and_then(at)
+    {
+        account.unanchored = 1;
+        calls::note_worst(account, msk);
+    }
+    if adopts(socket)
+        && let Some(account) = some(open(sk, tp, First::Walk as u32)).and_then(at)
     {
         account.unanchored = 1;
         calls::note_worst(account, socket);
     }
 }
 
+/// Whether a socket that a walk has found is to get an account.
+#[inline(always)]
+fn adopts(socket: impl Watched) -> bool {
+    let (w, sndbuf, ..) = socket.glance();
+    // SAFETY: the global is initialised and never changes.
+    let filtered = unsafe { (&raw const (*maps::filter()).flags).read_volatile() } != 0;
+    w > 0 && (filtered || w > sndbuf) && find(socket.sock()).is_none()
+}
+
 /// Gives the socket an account if it is a TCP socket that the filter wants, and
 /// returns its slot; [`NO_SLOT`] otherwise.
-///
-/// What is known of it goes to the account as early as can be: the verifier
-/// follows each value that a flag on the stack may have, and none in a map.
 #[inline(never)]
 fn open(sk: Sock, tp: Kernel, first: u32) -> u32 {
-    let walk = first == First::Walk as u32;
+    open_as(Locked { sk, tp }, first)
+}
+
+/// Likewise an MPTCP socket, without its lock.
+#[inline(never)]
+fn open_unlocked(sk: Sock, first: u32) -> u32 {
+    open_as(Msk(sk), first)
+}
+
+/// What is known of it goes to the account as early as can be: the verifier
+/// follows each value that a flag on the stack may have, and none in a map.
+#[inline(always)]
+fn open_as<S: Watched>(socket: S, first: u32) -> u32 {
+    let sk = socket.sock();
+    let walk = first != First::Call as u32;
     let mut who = Ident::default();
     // SAFETY: offsets and types are those of the kernel's BTF.
     let protocol: u16 = unsafe { sk.load(offset!(protocol)) };
-    if protocol & 0xff != IPPROTO_TCP || !addresses(sk, &mut who) {
+    // Above the low byte there is something else before 5.6.
+    let wide = if S::IPPROTO > 0xff { 0xffff } else { 0xff };
+    if protocol & wide != S::IPPROTO || !addresses(sk, &mut who) {
         return NO_SLOT;
     }
     place_and_task(sk, &mut who, walk);
-    if !passes(&who, walk) {
+    if first != First::Subflow as u32 && !passes(&who, walk) {
         return NO_SLOT;
     }
     let Ok(Some(slot)) = FREE_SLOTS.pop() else {
@@ -223,8 +290,14 @@ fn open(sk: Sock, tp: Kernel, first: u32) -> u32 {
     };
     account.ident = who;
     account.slot = slot;
-    identify(sk, tp, &mut account.ident, walk);
-    let socket = Locked { sk, tp };
+    account.ident.flags |= socket.known_flags();
+    identify(sk, &mut account.ident, walk);
+    if S::MPTCP {
+        account.mptcp = account.ident.id;
+        account.token = socket.token();
+        // Of what is charged, a part may be kept elsewhere.
+        account.pages.exempt = 1;
+    }
     let asked = sk.address();
     // SAFETY: the entry is copied at once; it is written by setsockopt of the
     // same socket only.
@@ -238,7 +311,9 @@ fn open(sk: Sock, tp: Kernel, first: u32) -> u32 {
     if account.ledger.now.w != 0 {
         account.ident.flags |= IDENT_OLDER;
     }
-    account.overhead = SHARED.get(SHARED_OVERHEAD).copied().unwrap_or(0);
+    if !S::MPTCP {
+        account.overhead = SHARED.get(SHARED_OVERHEAD).copied().unwrap_or(0);
+    }
     let mut value = slot;
     // Another CPU may be quicker: the first one's slot stays.
     let kept = if maps::slots_in() != SLOTS_IN_HASH {
@@ -253,7 +328,8 @@ fn open(sk: Sock, tp: Kernel, first: u32) -> u32 {
         let _ = FREE_SLOTS.push(&slot, 0);
         return NO_SLOT;
     }
-    sk.view_into(tp, &mut account.last);
+    socket.glance_into(&mut account.last);
+    socket.rest_into(&mut account.last);
     account.last_ns = account.ident.seen_ns;
     output::opened(account);
     core::hint::black_box(tell::opened(&account.ident, slot));

@@ -13,7 +13,7 @@ use skmem_common::{
 use crate::{
     accounts,
     output::{self, Call},
-    socket::{Kernel, Locked, Sock, offset},
+    socket::{Kernel, Locked, Sock, Watched, offset},
 };
 
 /// Operations that one hook may add; an entry that leaves less room sends
@@ -85,7 +85,7 @@ pub fn enter(sk: Sock, hook: Hook, softirq: bool) {
 #[inline(always)]
 pub fn enter_with(
     account: &mut Account,
-    socket: Locked,
+    socket: impl Watched,
     hook: Hook,
     flags: u8,
     arg: i32,
@@ -101,20 +101,26 @@ pub fn enter_with(
 /// Sends the operations that await a record, where another hook's might find no
 /// room.
 #[inline(always)]
-pub fn flush(account: &mut Account, socket: Locked, hook: Hook, softirq: bool) {
+pub fn flush(account: &mut Account, socket: impl Watched, hook: Hook, softirq: bool) {
     if account.op_count > OPS as u32 - OPS_PER_HOOK {
-        core::hint::black_box(send_step(account, hook, softirq, socket.sk, socket.tp));
+        socket.step(account, hook, softirq);
     }
 }
 
 /// Rare, so it is a subprogram, which keeps all programs short.
 #[inline(never)]
-fn send_step(account: &mut Account, hook: Hook, softirq: bool, sk: Sock, tp: Kernel) -> u32 {
+pub fn send_step(account: &mut Account, hook: Hook, softirq: bool, sk: Sock, tp: Kernel) -> u32 {
+    step(account, hook, softirq, Locked { sk, tp })
+}
+
+/// Sends the operations that await a record, of a call that goes on.
+#[inline(always)]
+pub fn step(account: &mut Account, hook: Hook, softirq: bool, socket: impl Watched) -> u32 {
     let mut call = Call::of(hook);
     call.flags = FLAG_STEP;
     call.softirq = softirq;
     let before = account.last_seen();
-    output::event(account, &call, &before, Locked { sk, tp });
+    output::event(account, &call, &before, socket);
     0
 }
 
@@ -130,8 +136,7 @@ pub fn traced(sk: Sock) -> Option<(&'static mut Account, Locked)> {
 /// The exit of a call. A call that changed nothing makes no record, unless
 /// `always`.
 #[inline(always)]
-pub fn leave(account: &mut Account, socket: Locked, mut call: Call, always: bool) {
-    let sk = socket.sk;
+pub fn leave(account: &mut Account, socket: impl Watched, mut call: Call, always: bool) {
     change!(account, |a| {
         let left = a.leave(call.hook, &socket, now);
         let wanted = note_worst(a, socket);
@@ -141,7 +146,7 @@ pub fn leave(account: &mut Account, socket: Locked, mut call: Call, always: bool
                 return;
             }
         } else if !always && !wanted && a.op_count == 0 {
-            sk.refresh(socket.tp, &mut a.last);
+            socket.refresh(&mut a.last);
             return;
         }
         if left.entered {
@@ -176,20 +181,27 @@ pub fn check_pages(account: &mut Account, socket: Locked) {
 
 /// Keeps the fields of a new worst excess.
 #[inline(always)]
-pub fn note_worst(account: &mut Account, socket: Locked) -> bool {
+pub fn note_worst(account: &mut Account, socket: impl Watched) -> bool {
     if account.ledger.view_wanted == 0 {
         return false;
     }
     account.ledger.view_wanted = 0;
-    core::hint::black_box(view_worst(account, socket.sk, socket.tp));
+    socket.worst(account);
     true
 }
 
 /// As [`send_step`].
 #[inline(never)]
-fn view_worst(account: &mut Account, sk: Sock, tp: Kernel) -> u32 {
+pub fn view_worst(account: &mut Account, sk: Sock, tp: Kernel) -> u32 {
+    look_at_worst(account, Locked { sk, tp })
+}
+
+/// Keeps the fields at the worst excess.
+#[inline(always)]
+pub fn look_at_worst(account: &mut Account, socket: impl Watched) -> u32 {
     let view = &mut account.ledger.worst_view;
-    sk.view_into(tp, view);
-    view.untrimmed = sk.untrimmed(view.snd_una);
+    socket.glance_into(view);
+    socket.rest_into(view);
+    view.untrimmed = socket.untrimmed(view.snd_una);
     view.untrimmed
 }

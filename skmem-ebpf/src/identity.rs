@@ -6,7 +6,7 @@ use aya_ebpf::helpers::{
 };
 use skmem_common::{
     layout::ABSENT,
-    record::{IDENT_COOKIE, IDENT_MPTCP, Ident},
+    record::{IDENT_COOKIE, Ident},
 };
 
 use crate::{
@@ -40,10 +40,7 @@ pub fn place_and_task(sk: Sock, who: &mut Ident, walk: bool) {
 
 /// Fills in the rest.
 #[inline(always)]
-pub fn identify(sk: Sock, tp: Kernel, who: &mut Ident, walk: bool) {
-    if sk.is_mptcp(tp) {
-        who.flags |= IDENT_MPTCP;
-    }
+pub fn identify(sk: Sock, who: &mut Ident, walk: bool) {
     if !walk {
         // SAFETY: the helper takes nothing.
         let cgroup = unsafe { bpf_get_current_cgroup_id() };

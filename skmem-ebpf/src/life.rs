@@ -31,13 +31,14 @@ pub fn set_state(ctx: BtfTracePointContext) -> i32 {
         };
         let _ = ASKED.insert(&sk.address(), &asked, 0);
     }
-    let Some((account, socket)) = calls::traced(sk) else {
+    let Some(account) = accounts::find(sk) else {
         return 0;
     };
     // It is destroyed next, and the runs that say so may be skipped.
     if new == i32::from(TCP_CLOSE) && sk.is_dead() {
         account.closing = 1;
     }
+    let Some(socket) = sk.locked() else { return 0 };
     let mut call = Call::of(Hook::SetState);
     call.flags = FLAG_LOCKLESS;
     call.kind = old as u32;
@@ -101,8 +102,8 @@ pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
         return 0;
     };
     let socket = Locked { sk: Sock(tp), tp };
+    accounts::open_existing(socket);
     let Some(account) = accounts::find(socket.sk) else {
-        accounts::open_existing(socket);
         return 0;
     };
     if !maps::locked_walk() {

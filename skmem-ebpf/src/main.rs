@@ -7,8 +7,8 @@
 //! * [`output`]: records into the ring buffer, and what becomes of lost ones
 //! * [`tell`]: diagnostics of rare paths
 //! * [`calls`]: what every program does at the entry and the exit of a call
-//! * [`send`], [`memory`], [`queue`], [`wait`], [`limit`], [`receive`], [`life`]: the programs, one file
-//!   per hook family
+//! * [`send`], [`memory`], [`queue`], [`wait`], [`limit`], [`receive`], [`mptcp`], [`life`]: the programs,
+//!   one file per hook family
 //! * [`facts`]: what a walk tells of all sockets, for the account of `skmem snapshot --check`
 //!
 //! Everything that books runs under socket ownership. Which kernel function a
@@ -26,6 +26,7 @@ mod life;
 mod limit;
 mod maps;
 mod memory;
+mod mptcp;
 mod output;
 mod queue;
 mod receive;

@@ -6,7 +6,7 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext},
 };
 use skmem_common::{
-    account::Look as _,
+    account::{Account, Look as _},
     hook::Hook,
     layout::ABSENT,
     memory::{Grant, QUANTUM},
@@ -15,8 +15,9 @@ use skmem_common::{
 
 use crate::{
     accounts, calls, maps,
+    mptcp::Msk,
     output::{self, Call},
-    socket::{Kernel, Sock, offset},
+    socket::{Kernel, Sock, Watched as _, offset},
 };
 
 /// `SK_MEM_SEND` and `SK_MEM_RECV` of `__sk_mem_schedule`'s kinds.
@@ -39,6 +40,12 @@ pub fn mem_schedule_exit(ctx: FExitContext) -> i32 {
     let Some(account) = accounts::find(sk) else {
         return 0;
     };
+    if let Some(msk) = Msk::new(sk) {
+        if kind == SK_MEM_SEND {
+            scheduled_mptcp(account, msk, granted & 1 != 0, size);
+        }
+        return 0;
+    }
     let granted = granted & 1 != 0;
     let bytes = size.wrapping_add(QUANTUM - 1) & !(QUANTUM - 1);
     // SAFETY: the offset and type are those of the kernel's BTF.
@@ -82,6 +89,22 @@ pub fn mem_schedule_exit(ctx: FExitContext) -> i32 {
         }
     });
     0
+}
+
+/// Within `mptcp_sendmsg`, before a part of a page fragment is filled.
+#[inline(always)]
+fn scheduled_mptcp(account: &mut Account, msk: Msk, granted: bool, size: i32) {
+    let bytes = size.wrapping_add(QUANTUM - 1) & !(QUANTUM - 1);
+    // SAFETY: the offset and type are those of the kernel's BTF.
+    let sndbuf: i32 = unsafe { msk.load(offset!(sndbuf)) };
+    calls::change!(account, |a| {
+        let cut = sndbuf < a.ledger.now.sndbuf;
+        let grant = grant(msk.sock(), granted, size, cut);
+        a.scheduled.count(grant, bytes);
+        a.schedule_mptcp(granted, &msk, calls::now);
+        calls::note_worst(a, msk);
+        calls::flush(a, msk, Hook::MemSchedule, false);
+    });
 }
 
 /// How a call that asked for `size` bytes ended

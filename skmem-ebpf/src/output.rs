@@ -21,7 +21,7 @@ use skmem_common::{
 use crate::{
     calls,
     maps::{self, EVENTS},
-    socket::{Kernel, Locked, Sock},
+    socket::{Kernel, Locked, Sock, Watched},
 };
 
 const BPF_RB_NO_WAKEUP: u64 = 1;
@@ -82,29 +82,46 @@ impl Call {
 /// refuses a subprogram that happens to leave a pointer to the stack where a
 /// result would be.
 #[inline(always)]
-pub fn event(account: &mut Account, call: &Call, before: &Before, socket: Locked) {
+pub fn event(account: &mut Account, call: &Call, before: &Before, socket: impl Watched) {
     let seen = account.last_seen();
     account.last.wmem_queued = seen.wmem_queued;
     account.last.sndbuf = seen.sndbuf;
     account.last.write_seq = seen.write_seq;
     account.last.snd_una = seen.snd_una;
-    core::hint::black_box(send_event(account, call, before, socket.sk, socket.tp));
+    socket.send(account, call, before);
 }
 
 /// Likewise, of a hook that books nothing.
 #[inline(always)]
-pub fn unbooked_event(account: &mut Account, call: &Call, before: &Before, socket: Locked) {
-    socket.sk.glance_into(socket.tp, &mut account.last);
-    core::hint::black_box(send_event(account, call, before, socket.sk, socket.tp));
+pub fn unbooked_event(
+    account: &mut Account,
+    call: &Call,
+    before: &Before,
+    socket: impl Watched,
+) {
+    socket.glance_into(&mut account.last);
+    socket.send(account, call, before);
 }
 
 #[inline(never)]
-fn send_event(account: &mut Account, call: &Call, before: &Before, sk: Sock, tp: Kernel) -> u32 {
+pub fn send_event(
+    account: &mut Account,
+    call: &Call,
+    before: &Before,
+    sk: Sock,
+    tp: Kernel,
+) -> u32 {
+    send(account, call, before, Locked { sk, tp })
+}
+
+/// The body of that, for each kind of socket.
+#[inline(always)]
+pub fn send(account: &mut Account, call: &Call, before: &Before, socket: impl Watched) -> u32 {
     if !call.timed {
         account.last_ns = calls::now();
     }
     let now = account.last_ns;
-    sk.rest_into(tp, &mut account.last);
+    socket.rest_into(&mut account.last);
     if !maps::every_call() && !account.transition(call.hook, call.kind) {
         account.op_count = 0;
         return 0;

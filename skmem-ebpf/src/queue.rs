@@ -8,7 +8,12 @@ use aya_ebpf::{
 };
 use skmem_common::{hook::Hook, record::IDENT_MPTCP};
 
-use crate::{accounts, calls, output::Call, socket::Sock};
+use crate::{
+    accounts, calls,
+    mptcp::Msk,
+    output::Call,
+    socket::{Sock, Watched as _},
+};
 
 macro_rules! calls {
     ($($(#[$doc:meta])* $entry:ident, $exit:ident: $hook:ident, sk = $arg:literal;)*) => {$(
@@ -64,8 +69,21 @@ calls! {
 /// `mptcp_sendmsg_frag(sk, ssk, dfrag, info)`: books on the subflow.
 #[fentry]
 pub fn mptcp_frag_entry(ctx: FEntryContext) -> i32 {
-    let Some((account, socket)) = calls::traced(Sock::new(ctx.arg(1))) else {
-        return 0;
+    let ssk = Sock::new(ctx.arg(1));
+    // Where its MPTCP socket is traced, a subflow is, too.
+    let above = Msk::new(Sock::new(ctx.arg(0))).and_then(|msk| accounts::find(msk.sock()));
+    let (account, socket) = match above {
+        Some(above) => {
+            let Some(socket) = ssk.locked() else { return 0 };
+            let Some(account) = accounts::open_subflow(socket, above) else {
+                return 0;
+            };
+            (account, socket)
+        }
+        None => match calls::traced(ssk) {
+            Some(traced) => traced,
+            None => return 0,
+        },
     };
     account.ident.flags |= IDENT_MPTCP;
     calls::enter_with(account, socket, Hook::MptcpFrag, 0, 0, true);

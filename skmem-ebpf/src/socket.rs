@@ -1,12 +1,22 @@
 //! A `struct sock` and the fields of it that the programs read: direct loads
 //! at offsets that user space took from the running kernel's BTF.
 
-use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_skc_to_tcp_sock};
+use aya_ebpf::helpers::{
+    bpf_probe_read_kernel,
+    generated::{bpf_skc_to_mptcp_sock, bpf_skc_to_tcp_sock},
+};
 use skmem_common::{
-    account::{Look, PROBING_NO, PROBING_UNKNOWN, PROBING_YES},
+    account::{Account, Look, PROBING_NO, PROBING_UNKNOWN, PROBING_YES},
     layout::ABSENT,
+    hook::Hook,
     receive::ReceiveView,
-    record::View,
+    record::{Before, IDENT_MPTCP, View},
+};
+
+use crate::{
+    calls, maps,
+    mptcp::Msk,
+    output::{self, Call},
 };
 
 /// The offset of a field, a constant to the verifier.
@@ -19,6 +29,9 @@ pub(crate) use offset;
 
 /// `sk_userlocks`: the application set `SO_SNDBUF`.
 pub const SOCK_SNDBUF_LOCK: u8 = 1;
+
+/// `IPPROTO_TCP` of include/uapi/linux/in.h
+const IPPROTO_TCP: u16 = 6;
 
 /// `TCP_CLOSE` of include/net/tcp_states.h.
 pub const TCP_CLOSE: u8 = 7;
@@ -167,18 +180,8 @@ impl Sock {
     /// stack.
     #[inline(always)]
     pub fn view_into(self, tp: Kernel, to: &mut View) {
-        self.glance_into(tp, to);
+        Locked { sk: self, tp }.glance_into(to);
         self.rest_into(tp, to);
-    }
-
-    /// The part of it that hooks glance at.
-    #[inline(always)]
-    pub fn glance_into(self, tp: Kernel, to: &mut View) {
-        let (w, sndbuf, write_seq, snd_una) = Locked { sk: self, tp }.glance();
-        to.wmem_queued = w;
-        to.sndbuf = sndbuf;
-        to.write_seq = write_seq;
-        to.snd_una = snd_una;
     }
 
     /// The rest of it.
@@ -261,6 +264,23 @@ impl Sock {
         offset!(is_mptcp) != ABSENT && unsafe { tp.load::<u8>(offset!(is_mptcp)) } & 1 != 0
     }
 
+    /// The MPTCP socket above this subflow; None where there is none, or the
+    /// kernel tells tracing programs of none (before 5.19).
+    #[inline(always)]
+    pub fn msk(self, tp: Kernel) -> Option<Msk> {
+        if offset!(msk_write_seq) == ABSENT || !maps::tells_msk() || !self.is_mptcp(tp) {
+            return None;
+        }
+        // SAFETY: the helper takes any socket pointer and checks it.
+        let msk = unsafe { bpf_skc_to_mptcp_sock(tp.0.cast_mut().cast()) };
+        if msk.is_null() {
+            None
+        } else {
+            // struct mptcp_sock starts with its struct sock.
+            Msk::new(Self(Kernel(msk.cast::<u8>())))
+        }
+    }
+
     /// Whether a protocol sits on top that charges memory for itself: kTLS,
     /// MPTCP (`icsk_ulp_ops`).
     #[inline(always)]
@@ -300,6 +320,48 @@ impl Sock {
             Ok(seq) if (snd_una.wrapping_sub(seq) as i32) > 0 => snd_una.wrapping_sub(seq),
             _ => 0,
         }
+    }
+}
+
+/// A socket that gets an account: a TCP socket or an MPTCP socket. What is large
+/// is a subprogram of each.
+pub trait Watched: Look {
+    /// Its `sk_protocol`, in the bits that all kernels have.
+    const IPPROTO: u16;
+
+    /// The `struct sock`.
+    fn sock(self) -> Sock;
+    /// `IDENT_…` that tell what kind it is.
+    fn known_flags(self) -> u32;
+    /// [`Account::token`]
+    fn token(self) -> u32;
+    /// What hooks do not glance at, of what a record tells.
+    fn rest_into(self, to: &mut View);
+    /// See [`Sock::untrimmed`].
+    fn untrimmed(self, snd_una: u32) -> u32;
+    /// See [`output::send`].
+    fn send(self, account: &mut Account, call: &Call, before: &Before);
+    /// See [`calls::step`].
+    fn step(self, account: &mut Account, hook: Hook, softirq: bool);
+    /// See [`calls::look_at_worst`].
+    fn worst(self, account: &mut Account);
+
+    /// The part of what a record tells that hooks glance at.
+    #[inline(always)]
+    fn glance_into(self, to: &mut View) {
+        let (w, sndbuf, write_seq, snd_una) = self.glance();
+        to.wmem_queued = w;
+        to.sndbuf = sndbuf;
+        to.write_seq = write_seq;
+        to.snd_una = snd_una;
+    }
+
+    /// Brings up to date what a call without a record may have changed: an ACK
+    /// can open the window and free nothing, a FIN can ride on the tail.
+    #[inline(always)]
+    fn refresh(self, to: &mut View) {
+        self.glance_into(to);
+        self.rest_into(to);
     }
 }
 
@@ -352,6 +414,59 @@ impl Look for Locked {
     fn tail(&self) -> u64 {
         // SAFETY: as above; sk_buff_head is `next`, `prev`.
         unsafe { self.sk.load(offset!(write_queue) + 8) }
+    }
+}
+
+impl Watched for Locked {
+    const IPPROTO: u16 = IPPROTO_TCP;
+
+    #[inline(always)]
+    fn sock(self) -> Sock {
+        self.sk
+    }
+
+    #[inline(always)]
+    fn known_flags(self) -> u32 {
+        if self.sk.is_mptcp(self.tp) {
+            IDENT_MPTCP
+        } else {
+            0
+        }
+    }
+
+    #[inline(always)]
+    fn token(self) -> u32 {
+        0
+    }
+
+    #[inline(always)]
+    fn rest_into(self, to: &mut View) {
+        self.sk.rest_into(self.tp, to);
+    }
+
+    #[inline(always)]
+    fn refresh(self, to: &mut View) {
+        self.sk.refresh(self.tp, to);
+    }
+
+    #[inline(always)]
+    fn untrimmed(self, snd_una: u32) -> u32 {
+        self.sk.untrimmed(snd_una)
+    }
+
+    #[inline(always)]
+    fn send(self, account: &mut Account, call: &Call, before: &Before) {
+        core::hint::black_box(output::send_event(account, call, before, self.sk, self.tp));
+    }
+
+    #[inline(always)]
+    fn step(self, account: &mut Account, hook: Hook, softirq: bool) {
+        core::hint::black_box(calls::send_step(account, hook, softirq, self.sk, self.tp));
+    }
+
+    #[inline(always)]
+    fn worst(self, account: &mut Account) {
+        core::hint::black_box(calls::view_worst(account, self.sk, self.tp));
     }
 }
 

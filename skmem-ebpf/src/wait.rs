@@ -9,17 +9,18 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext},
 };
 use skmem_common::{
-    account::{Look as _, WAIT_LIMIT, WAIT_LOWAT, WAIT_MEMORY},
+    account::{Account, WAIT_LIMIT, WAIT_LOWAT, WAIT_MEMORY},
     hook::Hook,
     layout::ABSENT,
     record::FLAG_ENTRY,
 };
 
 use crate::{
-    calls,
+    accounts, calls,
     maps::{WAITING, Waiting},
+    mptcp::Msk,
     output::{self, Call},
-    socket::{Locked, Sock, offset},
+    socket::{Locked, Sock, Watched, offset},
 };
 
 /// `sk_stream_wait_memory(sk, timeo_p)`
@@ -66,15 +67,25 @@ fn timeout(ctx: &FEntryContext) -> i64 {
 
 #[inline(always)]
 fn begin(ctx: &FEntryContext, hook: Hook) {
-    let Some((account, socket)) = calls::traced(Sock::new(ctx.arg(0))) else {
+    let sk = Sock::new(ctx.arg(0));
+    let Some(account) = accounts::find(sk) else {
         return;
     };
+    if let Some(msk) = Msk::new(sk) {
+        begin_on(ctx, account, msk, hook);
+    } else if let Some(socket) = sk.locked() {
+        begin_on(ctx, account, socket, hook);
+    }
+}
+
+#[inline(always)]
+fn begin_on(ctx: &FEntryContext, account: &mut Account, socket: impl Waits, hook: Hook) {
     calls::change!(account, |a| {
         // Booked before anything is asked that has several answers: the
         // verifier would follow each of them through the booking.
         let frame = a.wait_begin(&socket, calls::now);
         calls::note_worst(a, socket);
-        calls::check_pages(a, socket);
+        socket.check_pages(a);
         let timeout = timeout(ctx);
         let since_ns = calls::now();
         let reason = reason(socket);
@@ -109,18 +120,58 @@ fn begin(ctx: &FEntryContext, hook: Hook) {
     });
 }
 
+/// What is asked of a socket whose sender is held up.
+trait Waits: Watched {
+    /// `snd_nxt`
+    fn snd_nxt(self) -> u32;
+    /// `TCP_NOTSENT_LOWAT`, in bytes; 0: the netns's sysctl rules.
+    fn lowat(self) -> u32;
+    /// See [`calls::check_pages`].
+    fn check_pages(self, account: &mut Account);
+}
+
+impl Waits for Locked {
+    #[inline(always)]
+    fn snd_nxt(self) -> u32 {
+        // SAFETY: offsets and types are those of the kernel's BTF.
+        unsafe { self.tp.load(offset!(snd_nxt)) }
+    }
+
+    #[inline(always)]
+    fn lowat(self) -> u32 {
+        if offset!(notsent_lowat) == ABSENT {
+            return 0;
+        }
+        // SAFETY: as above.
+        unsafe { self.tp.load(offset!(notsent_lowat)) }
+    }
+
+    #[inline(always)]
+    fn check_pages(self, account: &mut Account) {
+        calls::check_pages(account, self);
+    }
+}
+
+impl Waits for Msk {
+    #[inline(always)]
+    fn snd_nxt(self) -> u32 {
+        Self::snd_nxt(self)
+    }
+
+    #[inline(always)]
+    fn lowat(self) -> u32 {
+        self.notsent_lowat()
+    }
+
+    #[inline(always)]
+    fn check_pages(self, _: &mut Account) {}
+}
+
 /// Why the sender is held up: `WAIT_…`.
 #[inline(always)]
-fn reason(socket: Locked) -> u32 {
+fn reason(socket: impl Waits) -> u32 {
     let (w, sndbuf, write_seq, _) = socket.glance();
-    // SAFETY: offsets and types are those of the kernel's BTF.
-    let snd_nxt: u32 = unsafe { socket.tp.load(offset!(snd_nxt)) };
-    let lowat: u32 = if offset!(notsent_lowat) == ABSENT {
-        0
-    } else {
-        // SAFETY: as above.
-        unsafe { socket.tp.load(offset!(notsent_lowat)) }
-    };
+    let (snd_nxt, lowat) = (socket.snd_nxt(), socket.lowat());
     if w >= sndbuf {
         WAIT_LIMIT
     } else if lowat != 0 && write_seq.wrapping_sub(snd_nxt) >= lowat {
@@ -132,9 +183,18 @@ fn reason(socket: Locked) -> u32 {
 
 #[inline(always)]
 fn end(sk: Sock, hook: Hook, ret: i32) {
-    let Some((account, socket)) = calls::traced(sk) else {
+    let Some(account) = accounts::find(sk) else {
         return;
     };
+    if let Some(msk) = Msk::new(sk) {
+        end_on(account, msk, hook, ret);
+    } else if let Some(socket) = sk.locked() {
+        end_on(account, socket, hook, ret);
+    }
+}
+
+#[inline(always)]
+fn end_on(account: &mut Account, socket: impl Waits, hook: Hook, ret: i32) {
     let tid = bpf_get_current_pid_tgid() as u32;
     // SAFETY: only this thread writes the entry.
     let Some(waiting) = (unsafe { WAITING.get(&tid) }).copied() else {

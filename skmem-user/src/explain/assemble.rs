@@ -6,15 +6,15 @@ use skmem_common::{
     account::Account,
     cause::{Cause, LimitCause},
     ledger::{LimitMove, MOVES, Standing},
-    record::{IDENT_CLOSED, IDENT_COOKIE, IDENT_OLDER, Ident},
+    record::{IDENT_CLOSED, IDENT_COOKIE, IDENT_MPTCP_SOCKET, IDENT_OLDER},
 };
 
 use super::{
     Setting, advice, checks,
     fields::{Asked, At, Queue, moves},
     verdict::{
-        Admission, Blocked, CauseSum, CauseTotal, Clock, LimitChange, Memory, PeerWindow, Receive,
-        SCHEMA, SelfCheck, Socket, Verdict,
+        Admission, Blocked, CauseSum, CauseTotal, Clock, LimitChange, MPTCP, Memory, PeerWindow,
+        Receive, SCHEMA, SelfCheck, Socket, Verdict,
     },
 };
 
@@ -29,7 +29,7 @@ pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
     let mut verdict = Verdict {
         schema: SCHEMA,
         kernel: setting.kernel.to_owned(),
-        socket: socket(&account.ident, at.view.state, setting),
+        socket: socket(account, at.view.state, setting),
         instant: at.instant,
         at_ns: at.ns,
         at_wall_ns: setting.wall_at(at.ns),
@@ -112,7 +112,9 @@ pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
     verdict
 }
 
-fn socket(ident: &Ident, state: u8, setting: &Setting<'_>) -> Socket {
+fn socket(account: &Account, state: u8, setting: &Setting<'_>) -> Socket {
+    let ident = &account.ident;
+    let is_mptcp = ident.flags & IDENT_MPTCP_SOCKET != 0;
     let comm = ident.comm.split(|b| *b == 0).next().unwrap_or_default();
     Socket {
         cookie: (ident.flags & IDENT_COOKIE != 0).then_some(ident.id),
@@ -128,6 +130,9 @@ fn socket(ident: &Ident, state: u8, setting: &Setting<'_>) -> Socket {
         sport: ident.sport,
         dst: address(ident.family, ident.daddr),
         dport: ident.dport,
+        protocol: if is_mptcp { MPTCP } else { "tcp" },
+        mptcp_token: (is_mptcp && account.token != 0).then_some(account.token),
+        mptcp_socket: (!is_mptcp && account.mptcp != 0).then_some(account.mptcp),
         netns: ident.netns,
         state: state_name(state),
         seen_ns: ident.seen_ns,

@@ -85,7 +85,8 @@ impl PeerWindow {
             in_flight: in_flight(&at.view),
             last_bytes: i64::from(last.snd_wnd),
             last_in_flight: in_flight(last),
-            closed: open && waiting && room < i64::from(last.mss),
+            // An MPTCP socket has no segments: its window is shut or open.
+            closed: open && waiting && room < i64::from(last.mss).max(1),
         }
     }
 }

@@ -103,11 +103,12 @@ pub enum Outcome {
 }
 
 /// Payload as the ledger names it.
-const PAYLOAD: [Cause; 4] = [
+const PAYLOAD: [Cause; 5] = [
     Cause::FirstFill,
     Cause::TailAppend,
     Cause::TailRefill,
     Cause::Splice,
+    Cause::MptcpData,
 ];
 
 /// What is booked at the truesize of empty skbs.

@@ -220,6 +220,8 @@ const fn kind(cause: Cause) -> Kind {
         | Cause::SynAck
         | Cause::Fin
         | Cause::MptcpSubflow
+        | Cause::MptcpData
+        | Cause::MptcpFragHeader
         | Cause::Forced => Kind::Growth,
         Cause::Ack
         | Cause::PartialAckTrim
@@ -227,6 +229,7 @@ const fn kind(cause: Cause) -> Kind {
         | Cause::RetransmitCollapse
         | Cause::SackShift
         | Cause::UnusedSkb
+        | Cause::MptcpAck
         | Cause::Purge
         | Cause::Reset => Kind::Shrink,
     }
@@ -235,7 +238,7 @@ const fn kind(cause: Cause) -> Kind {
 /// Other words for a name.
 const ALIASES: [(&str, &str); 3] = [
     ("sendfile", "splice"),
-    ("mptcp", "mptcp-subflow"),
+    ("mptcp", "mptcp-data"),
     ("ktls", "ktls-record"),
 ];
 

@@ -28,6 +28,8 @@ pub enum Remedy {
     RaiseCeiling,
     /// Fewer and fuller skbs.
     LargerWrites,
+    /// Smaller writes to an MPTCP socket.
+    SmallerWrites,
     /// No `MSG_ZEROCOPY` for small buffers.
     CopySmall,
     /// `SO_SNDBUF` before the first write.
@@ -134,6 +136,13 @@ impl Remedy {
                 price: "none for reading it so; a smaller limit holds fewer bytes in flight, too",
                 evidence: "tried on 5.10, 6.1, 6.12, 7.2: SO_SNDBUF 4096 reads back 8192",
                 reproduce: "skmem demo article",
+            },
+            Self::SmallerWrites => Words {
+                advice: "Write less at once: what goes past the limit of an MPTCP socket is at most \
+                    one write (and what is left of a page fragment of 32 KiB).",
+                price: "more system calls for each byte",
+                evidence: "read in 6.1, 6.12 and 7.2; not tried",
+                reproduce: "",
             },
             Self::FixLimit => Words {
                 advice: "Set SO_SNDBUF: that fixes the limit at twice the value. The last skb still \

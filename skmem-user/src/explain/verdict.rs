@@ -9,6 +9,9 @@ use super::chain::Step;
 /// Version of the JSON form.
 pub const SCHEMA: u32 = 1;
 
+/// [`Socket::protocol`] of an MPTCP socket.
+pub(crate) const MPTCP: &str = "mptcp";
+
 /// What is known of one socket at one instant, and what follows from it.
 /// Integers are bytes or ns unless they are counts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -159,6 +162,12 @@ pub struct Socket {
     pub dst: String,
     /// Remote port.
     pub dport: u16,
+    /// `tcp`, or `mptcp`: what the application holds, above subflows that are TCP.
+    pub protocol: &'static str,
+    /// Of an MPTCP socket: the connection's token; None where it is not known.
+    pub mptcp_token: Option<u32>,
+    /// Of a subflow: `id` of its MPTCP socket, where that is traced.
+    pub mptcp_socket: Option<u64>,
     /// Inode of the network namespace.
     pub netns: u32,
     /// The connection's state at the instant, as `ss` calls it.
@@ -458,6 +467,12 @@ impl Verdict {
     #[must_use]
     pub fn limit_moved(&self) -> i64 {
         self.admission.sndbuf - self.sndbuf
+    }
+
+    /// It is an MPTCP socket: what is queued are data fragments, not skbs.
+    #[must_use]
+    pub fn is_mptcp(&self) -> bool {
+        self.socket.protocol == MPTCP
     }
 
     /// Room that was left at the admission, as a part of the excess: negative.

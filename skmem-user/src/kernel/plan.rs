@@ -85,6 +85,11 @@ static PROBES: &[Probe] = &[
     probe!(Purge, Exact, "tcp_write_queue_purge": "purge_entry" @ Fentry, "purge_exit" @ Fexit),
     probe!(Sendpages, Exact, "do_tcp_sendpages" / 5: "sendpages_entry" @ Fentry, "sendpages_exit" @ Fexit),
     probe!(MptcpFrag, Exact, "mptcp_sendmsg_frag" / 4: "mptcp_frag_entry" @ Fentry, "mptcp_frag_exit" @ Fexit),
+    probe!(MptcpRelease, Exact, "mptcp_release_cb": "mptcp_release_entry" @ Fentry, "mptcp_release_exit" @ Fexit),
+    probe!(MptcpCleanUna, Exact, "__mptcp_clean_una": "mptcp_clean_una_entry" @ Fentry, "mptcp_clean_una_exit" @ Fexit),
+    probe!(MptcpCleanUna, Exact, "__mptcp_data_acked": "mptcp_data_acked_entry" @ Fentry, "mptcp_data_acked_exit" @ Fexit),
+    probe!(MptcpDestroy, Exact, "mptcp_destroy": "mptcp_destroy_entry" @ Fentry, "mptcp_destroy_exit" @ Fexit),
+    probe!(MptcpSendmsg, Exact, "mptcp_sendmsg" / 3: "mptcp_sendmsg_entry" @ Fentry),
     probe!(Entail, Label, "tcp_skb_entail": "entail_entry" @ Fentry),
     probe!(Entail, Label, "skb_entail" / 2: "entail_entry" @ Fentry),
     probe!(Sendmsg, Label, "tcp_sendmsg": "sendmsg_exit" @ Fexit),
@@ -148,6 +153,10 @@ pub fn cost(hook: Hook) -> &'static str {
         Hook::Purge => "queues emptied at the end will be inferred",
         Hook::Sendpages => "sendfile and splice will be inferred from write_seq",
         Hook::MptcpFrag => "bytes on MPTCP subflows will be inferred from write_seq",
+        Hook::MptcpSendmsg => "MPTCP sockets will not be traced, only their subflows",
+        Hook::MptcpRelease => "what MPTCP sockets queue will be seen late",
+        Hook::MptcpCleanUna => "what is acknowledged on MPTCP sockets will be inferred",
+        Hook::MptcpDestroy => "ends of MPTCP sockets will not be seen",
         Hook::Entail => "the limit that a new skb was tested against will not be known",
         Hook::Sendmsg => "traces will lack the system call's own size and result",
         Hook::Zerocopy => "traces will lack the moment at which user pages are attached",
@@ -199,7 +208,16 @@ impl Plan {
     /// Hooks that only some kernels have, where their lack costs nothing.
     #[must_use]
     pub fn is_expected_missing(hook: Hook) -> bool {
-        matches!(hook, Hook::Sendpages | Hook::MptcpFrag | Hook::MsgAlloc)
+        matches!(
+            hook,
+            Hook::Sendpages
+                | Hook::MptcpFrag
+                | Hook::MptcpSendmsg
+                | Hook::MptcpRelease
+                | Hook::MptcpCleanUna
+                | Hook::MptcpDestroy
+                | Hook::MsgAlloc
+        )
     }
 
     /// How much depends on a hook; None where no function serves it.

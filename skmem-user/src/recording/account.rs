@@ -186,6 +186,11 @@ struct AccountForm {
     overhead: u32,
     write_seq: u32,
     snd_una: u32,
+    /// Added for MPTCP; 0 in what older versions wrote.
+    #[serde(default)]
+    mptcp: u64,
+    #[serde(default)]
+    token: u32,
     stream_agrees: Option<bool>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     sleepers: Vec<(u32, u64)>,
@@ -255,6 +260,8 @@ impl AccountForm {
             overhead: a.overhead,
             write_seq: a.write_seq,
             snd_una: a.snd_una,
+            mptcp: a.mptcp,
+            token: a.token,
             stream_agrees: kept.stream_agrees,
             sleepers: kept.sleepers.clone(),
         }
@@ -289,6 +296,8 @@ impl AccountForm {
         account.overhead = self.overhead;
         account.write_seq = self.write_seq;
         account.snd_una = self.snd_una;
+        account.mptcp = self.mptcp;
+        account.token = self.token;
         Ok(Kept {
             account,
             stream_agrees: self.stream_agrees,

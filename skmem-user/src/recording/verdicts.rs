@@ -3,6 +3,8 @@
 
 use std::cmp::Reverse;
 
+use skmem_common::{account::Account, record::IDENT_MPTCP_SOCKET};
+
 use super::{End, Kept, Totals};
 use crate::explain::{Setting, Source, Verdict};
 
@@ -26,15 +28,40 @@ impl End {
             .map(|k| (k, open))
             .chain(closed)
             .filter(|(k, _)| {
-                all || k.account.ledger.worst_excess > 0 || k.account.receiving.now_ns != 0
+                all || k.account.ledger.worst_excess > 0
+                    || k.account.receiving.now_ns != 0
+                    || is_held_up(&k.account)
             })
             .collect();
         kept.sort_by_key(|(k, _)| Reverse(k.account.ledger.worst_excess));
+        // Subflows behind their MPTCP socket, where that is among them.
+        let place = |account: &Account| {
+            let id = account.ident.id;
+            let above = kept.iter().position(|(k, _)| {
+                let other = &k.account.ident;
+                other.id == account.mptcp && other.flags & IDENT_MPTCP_SOCKET != 0
+            });
+            let own = kept.iter().position(|(k, _)| k.account.ident.id == id);
+            (above.or(own), above != own)
+        };
+        let mut places: Vec<_> = kept.iter().map(|(k, _)| place(&k.account)).zip(0..).collect();
+        places.sort_unstable();
+        let kept: Vec<_> = places.into_iter().map(|(_, n): (_, usize)| kept[n]).collect();
         kept.into_iter()
             .map(|(k, source)| self.totals.verdict(k, kernel, at_end, source))
-            .filter(|v| all || v.over_limit || v.receive.is_some_and(|r| r.slow))
+            .filter(|v| {
+                let slow = v.receive.is_some_and(|r| r.slow);
+                all || v.over_limit || slow || (v.is_mptcp() && v.blocked.is_some())
+            })
             .collect()
     }
+}
+
+/// Whether a sender is, or was, held up on an MPTCP socket: that goes over its limit less often than TCP sockets
+/// do, and its subflows hold next to nothing.
+fn is_held_up(account: &Account) -> bool {
+    let b = &account.blocked;
+    account.ident.flags & IDENT_MPTCP_SOCKET != 0 && (b.waits | b.refusals | u64::from(b.asleep)) != 0
 }
 
 impl Totals {

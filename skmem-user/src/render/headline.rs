@@ -44,7 +44,12 @@ pub(super) fn write(out: &mut String, verdict: &Verdict, style: &Style) {
 
 /// The answer.
 pub(super) fn sentence(v: &Verdict) -> String {
-    let who = owner(&v.socket);
+    let owner = owner(&v.socket);
+    let who = if v.is_mptcp() {
+        format!("the MPTCP socket of {owner}")
+    } else {
+        owner.clone()
+    };
     let (w, limit, send_q) = (grouped(v.wmem_queued), grouped(v.sndbuf), bytes(v.send_q));
     if let Some(r) = v.receive.filter(|r| r.slow && !v.over_limit) {
         let what = if memory::is_mostly_data(&r) {
@@ -80,7 +85,7 @@ pub(super) fn sentence(v: &Verdict) -> String {
             "Send-Q is {send_q}, {} × the SO_SNDBUF of {} {}: {because}.",
             ratio(v.send_q, asked),
             grouped(asked),
-            origin(v, &who)
+            origin(v, &owner)
         ),
         Some(asked) => format!(
             "{who} holds {w} bytes of send memory, {over} over its limit of {limit} ({}), for a \
@@ -167,9 +172,14 @@ fn went_in(v: &Verdict, put: &[(&'static str, i64)], sum: i64) -> String {
         let because = words(cause).map_or(cause, |w| w.because);
         because.replace("{bytes}", &grouped(n))
     } else {
+        let test = if v.is_mptcp() {
+            "mptcp_sendmsg tests the limit and then fills a page fragment; the last test that was \
+             seen passed"
+        } else {
+            "the limit is tested only before a new skb; the last one passed"
+        };
         format!(
-            "the limit is tested only before a new skb; the last one passed at {} of {}, then {} \
-             bytes went in ({})",
+            "{test} at {} of {}, then {} bytes went in ({})",
             grouped(admission.wmem_queued),
             grouped(admission.sndbuf),
             grouped(sum),
@@ -180,7 +190,10 @@ fn went_in(v: &Verdict, put: &[(&'static str, i64)], sum: i64) -> String {
     if freed != 0 {
         let by_ack = |name: &str| {
             let cause = Cause::from_name(name);
-            matches!(cause, Some(Cause::Ack | Cause::PartialAckTrim))
+            matches!(
+                cause,
+                Some(Cause::Ack | Cause::PartialAckTrim | Cause::MptcpAck)
+            )
         };
         let all = v.causes.iter().filter(|c| c.bytes < 0);
         let how = if all.into_iter().all(|c| by_ack(c.cause)) {

@@ -25,7 +25,16 @@ pub(super) fn who(out: &mut String, v: &Verdict, style: &Style) {
         let text = format!("{}, pid {}", escaped_comm(s), s.pid);
         row(out, "who", LABEL, &text, style);
     }
-    let text = format!("{}, {}, netns {}, {}", ends(s), s.state, s.netns, name(s));
+    let mut text = format!("{}, {}, netns {}, {}", ends(s), s.state, s.netns, name(s));
+    if v.is_mptcp() {
+        text.insert_str(0, "MPTCP ");
+        if let Some(token) = s.mptcp_token {
+            text.push_str(&format!(", token {token:08x}"));
+        }
+    }
+    if let Some(above) = s.mptcp_socket {
+        text.push_str(&format!(", a subflow of the MPTCP socket with cookie {above}"));
+    }
     row(out, "socket", LABEL, &text, style);
     let mut text = when(v);
     if s.closed {
@@ -66,20 +75,23 @@ pub(super) fn chain(out: &mut String, v: &Verdict, style: &Style) {
     lines.push((
         "wmem_queued",
         Some(v.wmem_queued),
-        "memory of all queued skbs (packet buffers), sent or not; w in ss -m".to_owned(),
+        queued(v).to_owned(),
     ));
     lines.push(("  payload", Some(v.payload), payload(v)));
     lines.push(("  overhead", Some(v.skb_overhead), overhead(v)));
     lines.push(("Send-Q", Some(v.send_q), send_q(v)));
-    lines.push((
-        "size_goal",
-        Some(v.size_goal),
-        format!(
-            "most payload for one skb: {} × MSS (payload of a segment) {}",
-            counted(v.gso_segs.max(1), "segment"),
-            grouped(v.mss)
-        ),
-    ));
+    // What is cut into segments are the subflows' skbs.
+    if !v.is_mptcp() {
+        lines.push((
+            "size_goal",
+            Some(v.size_goal),
+            format!(
+                "most payload for one skb: {} × MSS (payload of a segment) {}",
+                counted(v.gso_segs.max(1), "segment"),
+                grouped(v.mss)
+            ),
+        ));
+    }
     let number = |n: &Option<i64>| n.map_or("-".to_owned(), |n| format!("{} B", grouped(n)));
     let width = lines
         .iter()
@@ -89,6 +101,15 @@ pub(super) fn chain(out: &mut String, v: &Verdict, style: &Style) {
     for (label, n, text) in &lines {
         let head = format!("  {label:<12}{:>width$}  ", number(n));
         hang(out, &head, head.len(), text, None, style);
+    }
+}
+
+fn queued(v: &Verdict) -> &'static str {
+    if v.is_mptcp() {
+        "data fragments with their headers, until the peer's MPTCP acknowledges them, on a subflow \
+         already or not; w in ss -Mm"
+    } else {
+        "memory of all queued skbs (packet buffers), sent or not; w in ss -m"
     }
 }
 
@@ -116,7 +137,12 @@ fn asked(v: &Verdict) -> String {
 fn limit(v: &Verdict) -> String {
     let base = "the kernel's limit";
     if v.limit_chain.is_empty() {
-        return format!("{base} for wmem_queued, tested before each new skb");
+        let test = if v.is_mptcp() {
+            "before a part of a page fragment is filled"
+        } else {
+            "before each new skb"
+        };
+        return format!("{base} for wmem_queued, tested {test}");
     }
     let doubled = Step::Doubled.name();
     let steps: Vec<_> = v
@@ -152,6 +178,11 @@ fn payload(v: &Verdict) -> String {
 }
 
 fn overhead(v: &Verdict) -> String {
+    if v.is_mptcp() {
+        return "headers of the fragments (struct mptcp_data_frag) and what is acknowledged but not \
+            freed yet"
+            .to_owned();
+    }
     let Some(one) = v.skb_truesize else {
         return "skbs themselves; no empty one was seen, so their number is unknown".to_owned();
     };
@@ -177,15 +208,26 @@ fn send_q(v: &Verdict) -> String {
     if v.socket.closed && v.wmem_queued == 0 && v.send_q != 0 {
         return "write_seq - snd_una, which count on: the queues were thrown away".to_owned();
     }
-    let mut text = "write_seq - snd_una, as ss prints it: payload".to_owned();
+    let mut text = if v.is_mptcp() {
+        "write_seq - snd_una of the connection (SIOCOUTQ; ss -M prints sk_wmem_alloc in its \
+         place): payload"
+            .to_owned()
+    } else {
+        "write_seq - snd_una, as ss prints it: payload".to_owned()
+    };
     if v.untrimmed != 0 {
         text.push_str(" less what is acknowledged");
     }
     if v.syn_fin != 0 {
-        text.push_str(" and 1 for the SYN or FIN");
+        text.push_str(if v.is_mptcp() {
+            " and 1 for the DATA_FIN"
+        } else {
+            " and 1 for the SYN or FIN"
+        });
     }
     if v.unsent > 0 {
-        text.push_str(&format!("; {} of it not sent yet", grouped(v.unsent)));
+        let on = if v.is_mptcp() { "given to a subflow" } else { "sent" };
+        text.push_str(&format!("; {} of it not {on} yet", grouped(v.unsent)));
     }
     text
 }
@@ -209,7 +251,11 @@ pub(super) fn holdup(out: &mut String, v: &Verdict, style: &Style) {
     }
     if p.closed {
         text.push_str(
-            ": no room for another segment, so the sender waits for the receiver to read",
+            if v.is_mptcp() {
+                ": shut, so the sender waits for the receiver to read"
+            } else {
+                ": no room for another segment, so the sender waits for the receiver to read"
+            },
         );
     }
     row(out, "window", LABEL, &text, style);

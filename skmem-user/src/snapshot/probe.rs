@@ -55,6 +55,9 @@ pub struct Traced {
     pub sndbuf: i64,
     /// `SOCK_SNDBUF_LOCK`: the application set the limit
     pub limit_locked: bool,
+    /// It is an MPTCP socket: `skb_overhead` is that of its data fragments' headers, and it holds no packets
+    #[serde(default)]
+    pub mptcp: bool,
     /// Application data in `wmem_queued`
     pub payload: i64,
     /// `wmem_queued` less `payload`
@@ -116,7 +119,7 @@ pub struct HeldUp {
 /// Whether a socket's send queue holds anything that a trace could explain.
 #[must_use]
 pub fn is_candidate(row: &Row) -> bool {
-    row.protocol == Protocol::Tcp && row.memory.is_some_and(|memory| memory.wmem_queued > 0)
+    row.protocol != Protocol::Udp && row.memory.is_some_and(|memory| memory.wmem_queued > 0)
 }
 
 impl Probe {
@@ -186,7 +189,11 @@ impl Traced {
         let before = Cause::PreExisting.name();
         let pre_existing = verdict.cause_total(before);
         let freed: i64 = verdict.ledger.iter().map(|part| part.bytes.min(0)).sum();
-        let one = verdict.skb_truesize.or(skb_truesize).filter(|one| *one > 0);
+        // An MPTCP socket holds no packets.
+        let one = verdict
+            .skb_truesize
+            .or(skb_truesize)
+            .filter(|one| *one > 0 && !verdict.is_mptcp());
         let skbs = verdict.skbs.or_else(|| {
             let one = one?;
             (verdict.skb_overhead >= 0 && verdict.skb_overhead % one == 0)
@@ -196,6 +203,7 @@ impl Traced {
             wmem_queued: verdict.wmem_queued,
             sndbuf: verdict.sndbuf,
             limit_locked: verdict.limit_locked,
+            mptcp: verdict.is_mptcp(),
             payload: verdict.payload,
             skb_overhead: verdict.skb_overhead,
             skbs,

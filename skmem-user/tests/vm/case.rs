@@ -56,7 +56,11 @@ impl Case {
             options: Options::default(),
             provokes: scenario.provokes,
         });
-        plain.chain(variations()).chain([clamped()]).collect()
+        plain
+            .chain(variations())
+            .chain([clamped()])
+            .chain(multipath())
+            .collect()
     }
 
     /// Causes whose pages give this case, as it is, as their example: `skmem demo` shows them at rest, or `at_end`.
@@ -293,6 +297,37 @@ fn clamped() -> Case {
         },
         provokes: &["clamped-to-wmem_max", "doubled", "new-skb"],
     }
+}
+
+/// An MPTCP socket over IPv6 that is written to in large pieces, with a limit that is set and with one that follows the
+/// subflow's.
+fn multipath() -> Vec<Case> {
+    let large = Options {
+        write_size: Some(65_536),
+        ipv6: true,
+        ..Options::default()
+    };
+    let scenario = workload::find("mptcp").expect("the scenario of MPTCP");
+    vec![
+        Case {
+            name: "mptcp::large-writes-ipv6".into(),
+            scenario,
+            options: Options {
+                sndbuf: Some(65_536),
+                ..large.clone()
+            },
+            provokes: &["mptcp-data", "mptcp-frag-header", "doubled"],
+        },
+        Case {
+            name: "mptcp::no-sndbuf-ipv6".into(),
+            scenario,
+            options: Options {
+                no_sndbuf: true,
+                ..large
+            },
+            provokes: &["mptcp-data", "mptcp-from-subflows"],
+        },
+    ]
 }
 
 /// Two readings of the truth between which nothing moved, and the accounts between them, of which all records are read

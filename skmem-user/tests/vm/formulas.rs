@@ -7,7 +7,7 @@ use skmem_common::{
     cause::{Cause, LimitCause},
     hook::Hook,
     ledger::{LimitMove, MOVES, Standing},
-    record::{IDENT_V_FORCED, IDENT_V_SEEN, OP_LIMIT, Op, View},
+    record::{IDENT_MPTCP_SOCKET, IDENT_V_FORCED, IDENT_V_SEEN, OP_LIMIT, Op, View},
 };
 
 use crate::{
@@ -45,6 +45,7 @@ const PAYLOAD: &[Cause] = &[
     Cause::TailAppend,
     Cause::TailRefill,
     Cause::Splice,
+    Cause::MptcpData,
 ];
 
 /// Causes that only ever free.
@@ -55,16 +56,22 @@ const FREES: &[Cause] = &[
     Cause::RetransmitCollapse,
     Cause::SackShift,
     Cause::UnusedSkb,
+    Cause::MptcpAck,
     Cause::Purge,
     Cause::Reset,
 ];
+
+/// Whether it is an MPTCP socket: no skbs, and `TCP_INFO` is that of its first subflow.
+pub fn is_mptcp(account: &Account) -> bool {
+    account.ident.flags & IDENT_MPTCP_SOCKET != 0
+}
 
 /// What holds of every socket.
 pub fn every_socket(check: &mut Check, account: &Account) {
     let name = sums::name(account);
     let one = i64::from(account.overhead);
     let total = |cause: Cause| account.ledger.now.total[cause as usize];
-    check.that(one > 0 || account.ledger.now.w == 0, || {
+    check.that(one > 0 || is_mptcp(account) || account.ledger.now.w == 0, || {
         format!("{name}: the overhead of an skb was never seen")
     });
     for cause in WHOLE_SKBS {
@@ -99,7 +106,7 @@ pub fn written(check: &mut Check, account: &Account, truth: &Truth, accepted: bo
         Cause::Unattributed,
         Cause::PreExisting,
     ];
-    if mixed.iter().any(|cause| total(*cause).count > 0) {
+    if is_mptcp(account) || mixed.iter().any(|cause| total(*cause).count > 0) {
         return;
     }
     let Some(acked) = truth.tcp.as_ref().and_then(|tcp| tcp.bytes_acked) else {
@@ -404,6 +411,33 @@ pub fn of_scenario(
             check.that(before.count == 1 && before.bytes > 0, || {
                 format!("{name}: pre-existing {before:?}")
             });
+        }
+        "mptcp" if is_mptcp(account) => {
+            // Payload, and a header for each fragment; nothing was acknowledged but freed.
+            let headers = total(Cause::MptcpFragHeader);
+            check.that(payload(account) > 0 && headers.count > 0, || {
+                format!("{name}: payload {}, headers {headers:?}", payload(account))
+            });
+            let freed = total(Cause::MptcpAck).bytes;
+            check.equal(
+                format_args!("{name}: payload, headers and what was freed, and w"),
+                payload(account) + headers.bytes + freed,
+                n.w,
+            );
+            // One write is what the last test lets in, and its header (struct mptcp_data_frag), in a page fragment.
+            check.that(n.w < n.limit + (write + 64).min(32 << 10), || {
+                format!("{name}: w {} is more than a write past the limit {}", n.w, n.limit)
+            });
+            check.that(account.blocked.asleep == 1 && account.blocked.reasons[0] > 0, || {
+                format!("{name}: the writer does not sleep at the limit: {:?}", account.blocked)
+            });
+            check.that(account.token != 0 && account.mptcp == account.ident.id, || {
+                format!("{name}: token {:x}, socket {}", account.token, account.mptcp)
+            });
+            let beneath = rest.accounts.iter().filter(|a| {
+                a.mptcp == account.ident.id && a.ident.id != account.ident.id
+            });
+            check.equal(format_args!("{name}: subflows"), beneath.count(), 1);
         }
         "many-sockets" => {
             // Without blocking: a large O leaves less room. A write that was cut short is followed by a whole one.

@@ -9,7 +9,7 @@ use skmem_common::{
     record::{IDENT_CLOSED, IDENT_COOKIE},
 };
 
-use crate::{case, check::Check, sums};
+use crate::{case, check::Check, formulas, sums};
 
 /// Whether two readings are of the same state: nothing moved between them.
 pub fn at_rest(before: &[Truth], after: &[Truth]) -> bool {
@@ -110,7 +110,7 @@ pub fn check(check: &mut Check, account: &Account, truth: &Truth) {
             truth.queues.outq_nsd.into(),
         );
     }
-    if let Some(tcp) = &truth.tcp {
+    if let Some(tcp) = truth.tcp.as_ref().filter(|_| !formulas::is_mptcp(account)) {
         equal("mss (TCP_INFO)", last.mss.into(), tcp.snd_mss.into());
         if let Some(notsent) = tcp.notsent_bytes {
             equal("unsent (TCP_INFO)", unsent(account).into(), notsent.into());

@@ -9,6 +9,7 @@ use super::{chain::Step, pages::Memory, remedies::Remedy};
 mod chain;
 mod limit;
 mod memory;
+mod mptcp;
 mod other;
 mod send;
 mod shrink;
@@ -69,7 +70,10 @@ pub const fn of(cause: Cause) -> Words {
         Cause::SynData => other::SYN_DATA,
         Cause::SynAck => other::SYN_ACK,
         Cause::Fin => other::FIN,
-        Cause::MptcpSubflow => other::MPTCP_SUBFLOW,
+        Cause::MptcpSubflow => mptcp::SUBFLOW,
+        Cause::MptcpData => mptcp::DATA,
+        Cause::MptcpFragHeader => mptcp::FRAG_HEADER,
+        Cause::MptcpAck => mptcp::ACK,
         Cause::Ack => shrink::ACK,
         Cause::PartialAckTrim => shrink::PARTIAL_ACK_TRIM,
         Cause::TailMerge => shrink::TAIL_MERGE,
@@ -91,6 +95,7 @@ pub const fn of_limit(cause: LimitCause) -> Words {
         LimitCause::LoweredBelowQueue => limit::LOWERED_BELOW_QUEUE,
         LimitCause::AutotunedDown => limit::AUTOTUNED_DOWN,
         LimitCause::MptcpSync => chain::MPTCP_SYNC,
+        LimitCause::MptcpSubflows => mptcp::FROM_SUBFLOWS,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Growth outside the send path: skbs cut in two, probes, SYN and FIN, MPTCP.
+//! Growth outside the send path: skbs cut in two, probes, SYN and FIN.
 
 use super::{ALL, NOTHING, Words};
 use crate::explain::remedies::Remedy;
@@ -163,23 +163,5 @@ pub(super) const FIN: Words = Words {
         skb.",
     demo: "skmem demo article --at-end",
     remedies: NOTHING,
-    useless: NOTHING,
-};
-
-pub(super) const MPTCP_SUBFLOW: Words = Words {
-    brief: "queued by MPTCP on this subflow",
-    because: "MPTCP puts data on a subflow without testing the subflow's limit: {bytes} bytes",
-    part: "by MPTCP",
-    sentence: "MPTCP put these bytes on the subflow. It appends to the subflow's tail up \
-        to size_goal without testing the subflow's limit, and the same data counts \
-        again in the MPTCP socket.",
-    function: "mptcp_sendmsg_frag",
-    versions: "6.1 to 7.3 (through do_tcp_sendpages in 5.10)",
-    effect: "adds payload, byte for byte, and empty skbs",
-    over: "By one empty skb and size_goal: a subflow is chosen while it is below its limit, \
-        and then takes that much.",
-    seen: "mptcp_sendmsg_frag, entry and exit, on the subflow.",
-    demo: "skmem demo mptcp",
-    remedies: &[Remedy::Reader],
     useless: NOTHING,
 };

@@ -159,7 +159,8 @@ fn payload(op: &Op) -> u32 {
             | Cause::TailAppend
             | Cause::TailRefill
             | Cause::Splice
-            | Cause::MptcpSubflow,
+            | Cause::MptcpSubflow
+            | Cause::MptcpData,
         ) => op.value.cast_unsigned(),
         _ => 0,
     }

@@ -87,11 +87,12 @@ impl Context {
 impl Booked {
     /// Takes in an operation.
     pub fn add(&mut self, op: &Op) {
-        const PAYLOAD: [u8; 4] = [
+        const PAYLOAD: [u8; 5] = [
             Cause::FirstFill as u8,
             Cause::TailAppend as u8,
             Cause::TailRefill as u8,
             Cause::Splice as u8,
+            Cause::MptcpData as u8,
         ];
         match op.kind {
             OP_BOOK => {

@@ -34,6 +34,8 @@ const ORDER: &[Cause] = &[
     Cause::Splice,
     Cause::ZerocopyPageRounding,
     Cause::MptcpSubflow,
+    Cause::MptcpFragHeader,
+    Cause::MptcpData,
 ];
 
 /// A picture to be drawn.
@@ -233,6 +235,7 @@ impl Figure<'_> {
             LimitCause::LoweredBelowQueue => "lowered below the queue",
             LimitCause::AutotunedDown => "autotuned down",
             LimitCause::MptcpSync => "that of the MPTCP socket",
+            LimitCause::MptcpSubflows => "from the limits of the subflows",
         }
     }
 

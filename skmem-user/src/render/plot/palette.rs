@@ -79,7 +79,10 @@ pub(super) const fn of(cause: Cause) -> Look {
         Cause::Syn | Cause::SynData | Cause::SynAck => look("#117733", 'y', 29),
         Cause::Fin => look("#ddcc77", 'F', 186),
         Cause::MptcpSubflow => look("#661100", 'M', 88),
+        Cause::MptcpData => look("#56b4e9", 'd', 117),
+        Cause::MptcpFragHeader => look("#0072b2", 'h', 33),
         Cause::Ack
+        | Cause::MptcpAck
         | Cause::PartialAckTrim
         | Cause::TailMerge
         | Cause::RetransmitCollapse

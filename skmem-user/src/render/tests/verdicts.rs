@@ -30,7 +30,7 @@ fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn says(verdict: &Verdict, sentences: &[&str]) {
+pub(super) fn says(verdict: &Verdict, sentences: &[&str]) {
     let text = plain(verdict);
     let flat = flat(&text);
     for sentence in sentences {

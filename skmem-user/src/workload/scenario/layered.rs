@@ -13,7 +13,7 @@ use crate::{
         Params,
         net::Net,
         proto::Done,
-        sender::Sender,
+        sender::{Sender, truths},
         settle::settle,
         skip::Skip,
         sockets::{Setup, set_option},
@@ -78,7 +78,12 @@ pub(super) const KTLS: Scenario = Scenario {
 pub(super) const MPTCP: Scenario = Scenario {
     name: "mptcp",
     summary: "Multipath TCP with one subflow: the same bytes count on two sockets",
-    provokes: &["mptcp-subflow", "mptcp-sync"],
+    provokes: &[
+        "mptcp-data",
+        "mptcp-frag-header",
+        "mptcp-subflow",
+        "mptcp-sync",
+    ],
     needs: &["mptcp", "tcp_diag"],
     accepts: SUBFLOW,
     defaults: Params {
@@ -111,8 +116,8 @@ fn start_tls(sender: &Sender) -> Result<()> {
     })
 }
 
-/// The senders reported on are the subflows, which are TCP sockets without a descriptor; so `sock_diag`
-/// is asked for all that the client's namespace holds.
+/// The senders reported on are the MPTCP socket and its subflows, which are TCP sockets without a descriptor; so
+/// `sock_diag` is asked for all that the client's namespace holds.
 fn mptcp(stage: &Stage) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
     let family = if stage.params.ipv6 {
@@ -145,7 +150,12 @@ fn mptcp(stage: &Stage) -> Result<Done> {
     let mut writers = [Writer::spawn(WRITER, &sender, pace(stage), write)?];
     let senders = [sender];
     let reason = settle(&senders, &mut writers)?;
-    stage.settled_with(&net.client, reason, subflows()?, subflows)?;
+    let all = || {
+        let mut all = truths(&senders)?;
+        all.extend(subflows()?);
+        Ok(all)
+    };
+    stage.settled_with(&net.client, reason, all()?, all)?;
     drain(stage, &net.client, &senders, &mut writers, &[server])?;
-    stage.done_with(&net.client, subflows()?)
+    stage.done_with(&net.client, all()?)
 }
