@@ -139,6 +139,25 @@ pub fn open_mptcp(msk: Msk) {
     }
 }
 
+/// The account of an MPTCP socket under its lock. One that is older than the
+/// trace gets it here, where the filter wants it: no walk over sockets finds
+/// MPTCP sockets.
+#[inline(always)]
+pub fn find_or_adopt(msk: Msk) -> Option<&'static mut Account> {
+    if let Some(slot) = slot_of(msk.sock()) {
+        return at(slot);
+    }
+    if maps::slots_in() == SLOTS_NOWHERE
+        || SHARED.get(SHARED_ENABLED).is_none_or(|e| *e == 0)
+        || !adopts(msk)
+    {
+        return None;
+    }
+    let account = at(some(open_unlocked(msk.sock(), First::Walk as u32))?)?;
+    calls::note_worst(account, msk);
+    Some(account)
+}
+
 /// Gives a subflow of an MPTCP socket that is traced an account, whoever runs
 /// this, and says which socket it belongs to.
 #[inline(always)]
@@ -222,14 +241,6 @@ enum First {
 #[inline(always)]
 pub fn open_existing(socket: Locked) {
     let Locked { sk, tp } = socket;
-    // The lock of its MPTCP socket is not held.
-    if let Some(msk) = sk.msk(tp)
-        && adopts(msk)
-        && let Some(account) = some(open_unlocked(msk.sock(), First::Walk as u32)).and_then(at)
-    {
-        account.unanchored = 1;
-        calls::note_worst(account, msk);
-    }
     if adopts(socket)
         && let Some(account) = some(open(sk, tp, First::Walk as u32)).and_then(at)
     {

@@ -127,9 +127,6 @@ static RECORDS: Global<u32> = Global::new(Records::Calls as u32);
 /// 1: the receive side is traced, too.
 #[unsafe(no_mangle)]
 static RX: Global<u32> = Global::new(0);
-/// 1: `bpf_skc_to_mptcp_sock` is there (5.19 on).
-#[unsafe(no_mangle)]
-static TELLS_MSK: Global<u32> = Global::new(0);
 /// 1: walks over sockets hold each one's lock (5.15 on).
 #[unsafe(no_mangle)]
 static LOCKED_WALK: Global<u32> = Global::new(0);
@@ -172,12 +169,6 @@ pub fn slots_in() -> u32 {
 #[inline(always)]
 pub fn use_cookie() -> bool {
     USE_COOKIE.load() != 0
-}
-
-/// Whether the kernel tells the MPTCP socket of a subflow.
-#[inline(always)]
-pub fn tells_msk() -> bool {
-    TELLS_MSK.load() != 0
 }
 
 /// Whether walks over sockets hold each one's lock.

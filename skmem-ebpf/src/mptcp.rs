@@ -230,7 +230,10 @@ pub fn mptcp_sendmsg_entry(ctx: FEntryContext) -> i32 {
 /// `mptcp_release_cb(sk)`
 #[fentry]
 pub fn mptcp_release_entry(ctx: FEntryContext) -> i32 {
-    let Some((account, msk)) = traced(Sock::new(ctx.arg(0))) else {
+    let Some(msk) = Msk::new(Sock::new(ctx.arg(0))) else {
+        return 0;
+    };
+    let Some(account) = accounts::find_or_adopt(msk) else {
         return 0;
     };
     calls::change!(account, |a| a.close_all());

@@ -1,10 +1,7 @@
 //! A `struct sock` and the fields of it that the programs read: direct loads
 //! at offsets that user space took from the running kernel's BTF.
 
-use aya_ebpf::helpers::{
-    bpf_probe_read_kernel,
-    generated::{bpf_skc_to_mptcp_sock, bpf_skc_to_tcp_sock},
-};
+use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_skc_to_tcp_sock};
 use skmem_common::{
     account::{Account, Look, PROBING_NO, PROBING_UNKNOWN, PROBING_YES},
     layout::ABSENT,
@@ -14,8 +11,7 @@ use skmem_common::{
 };
 
 use crate::{
-    calls, maps,
-    mptcp::Msk,
+    calls,
     output::{self, Call},
 };
 
@@ -262,23 +258,6 @@ impl Sock {
     pub fn is_mptcp(self, tp: Kernel) -> bool {
         // SAFETY: the offset is that of a bool.
         offset!(is_mptcp) != ABSENT && unsafe { tp.load::<u8>(offset!(is_mptcp)) } & 1 != 0
-    }
-
-    /// The MPTCP socket above this subflow; None where there is none, or the
-    /// kernel tells tracing programs of none (before 5.19).
-    #[inline(always)]
-    pub fn msk(self, tp: Kernel) -> Option<Msk> {
-        if offset!(msk_write_seq) == ABSENT || !maps::tells_msk() || !self.is_mptcp(tp) {
-            return None;
-        }
-        // SAFETY: the helper takes any socket pointer and checks it.
-        let msk = unsafe { bpf_skc_to_mptcp_sock(tp.0.cast_mut().cast()) };
-        if msk.is_null() {
-            None
-        } else {
-            // struct mptcp_sock starts with its struct sock.
-            Msk::new(Self(Kernel(msk.cast::<u8>())))
-        }
     }
 
     /// Whether a protocol sits on top that charges memory for itself: kTLS,

@@ -10,8 +10,6 @@ use super::plan;
 pub const STORAGE: &str = "bpf_sk_storage_get_tracing_proto";
 /// Likewise, of cookies.
 pub const COOKIE: &str = "bpf_get_socket_ptr_cookie_proto";
-/// Likewise, of what finds a subflow's MPTCP socket.
-pub const MSK: &str = "bpf_skc_to_mptcp_sock_proto";
 /// Likewise, of walks that hold each socket's lock.
 pub const LOCKED_WALK: &str = "bpf_iter_tcp_batch";
 
@@ -36,7 +34,7 @@ impl Symbols {
     fn parse(text: &str) -> Self {
         // A kernel has some 150,000 symbols; a few dozen of them matter.
         let wanted: HashSet<&'static str> = plan::functions()
-            .chain([STORAGE, COOKIE, MSK, LOCKED_WALK])
+            .chain([STORAGE, COOKIE, LOCKED_WALK])
             .collect();
         let found = text.lines().filter_map(|line| {
             let mut words = line.split_ascii_whitespace();

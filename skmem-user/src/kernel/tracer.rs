@@ -188,7 +188,6 @@ impl Tracer {
             options.records as u32,
             u32::from(here.surely_has(symbols::LOCKED_WALK)),
             u32::from(options.rx),
-            u32::from(here.surely_has(symbols::MSK)),
         ];
         let level = if options.verbose {
             log::Level::Debug as u8
@@ -207,7 +206,6 @@ impl Tracer {
             .override_global("RECORDS", &flags[2], true)
             .override_global("LOCKED_WALK", &flags[3], true)
             .override_global("RX", &flags[4], true)
-            .override_global("TELLS_MSK", &flags[5], true)
             .override_global("AYA_LOG_LEVEL", &level, true)
             .map_max_entries("ACCOUNTS", slots)
             .map_max_entries("FREE_SLOTS", slots)

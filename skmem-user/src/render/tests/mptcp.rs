@@ -50,12 +50,12 @@ fn the_mptcp_socket_is_told_of_in_fragments_and_not_in_skbs() {
             "Send-Q is 143,192 bytes, 2.2 × the SO_SNDBUF of 65,536 that client (pid 123) asked for: \
              mptcp_sendmsg tests the limit and then fills a page fragment; the last test that was \
              seen passed at 110,944 of 131,072, then 32,448 bytes went in (32,408 of payload",
-            "MPTCP 10.0.0.1:4000 → 10.0.0.2:5001",
+            "MPTCP 10.0.0.1:40000 → 10.0.0.2:5001",
             "token 4f0889df",
             "data fragments with their headers",
             "write_seq - snd_una of the connection",
             "77,656 of it not given to a subflow yet",
-            "asleep now for 2.0 s",
+            "asleep now for 2.000 s",
             "shut, so the sender waits for the receiver to read",
             "mptcp-data",
             "[mptcp-data] Make the receiver read.",
