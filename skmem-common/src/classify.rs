@@ -155,14 +155,7 @@ impl Account {
     /// (`__mptcp_clear_xmit`). A DATA_FIN, and the first sequence number that a
     /// connection chooses, move `write_seq` alone.
     #[inline(always)]
-    fn mptcp(
-        &mut self,
-        hook: u8,
-        moved: i32,
-        written: i32,
-        tier: Tier,
-        seen: &Sight<impl Look>,
-    ) {
+    fn mptcp(&mut self, hook: u8, moved: i32, written: i32, tier: Tier, seen: &Sight<impl Look>) {
         const CLEAN: u8 = Hook::MptcpCleanUna as u8;
         const RELEASE: u8 = Hook::MptcpRelease as u8;
         const DESTROY: u8 = Hook::MptcpDestroy as u8;

@@ -77,7 +77,8 @@ impl Stream {
     /// It gives the lock up.
     fn release(&mut self) -> &mut Self {
         self.account.close_all();
-        self.account.enter(Hook::MptcpRelease, 0, 0, &self.msk, || 3);
+        self.account
+            .enter(Hook::MptcpRelease, 0, 0, &self.msk, || 3);
         self.account.leave(Hook::MptcpRelease, &self.msk, || 4);
         self
     }
@@ -206,7 +207,10 @@ fn the_limit_follows_the_subflows_unless_the_application_set_it() {
     s.release();
     s.msk.0.sndbuf = 4_096 + 46_080;
     s.release();
-    let causes: Vec<u8> = s.account.ledger.moves[..3].iter().map(|m| m.cause).collect();
+    let causes: Vec<u8> = s.account.ledger.moves[..3]
+        .iter()
+        .map(|m| m.cause)
+        .collect();
     let expected = [
         LimitCause::SetByApplication,
         LimitCause::MptcpSubflows,

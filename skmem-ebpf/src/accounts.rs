@@ -20,8 +20,8 @@ use crate::{
     identity::{addresses, identify, place_and_task},
     known::Known,
     maps::{self, ACCOUNTS, ASKED, FREE_SLOTS, SHARED, SLOT_HASH, SLOT_STORAGE},
-    output,
     mptcp::Msk,
+    output,
     socket::{Kernel, Locked, Sock, Watched, offset},
     tell,
 };
@@ -162,8 +162,8 @@ pub fn find_or_adopt(msk: Msk) -> Option<&'static mut Account> {
 /// this, and says which socket it belongs to.
 #[inline(always)]
 pub fn open_subflow(socket: Locked, msk: &Account) -> Option<&'static mut Account> {
-    let slot = slot_of(socket.sk)
-        .or_else(|| some(open(socket.sk, socket.tp, First::Subflow as u32)))?;
+    let slot =
+        slot_of(socket.sk).or_else(|| some(open(socket.sk, socket.tp, First::Subflow as u32)))?;
     let account = at(slot)?;
     if account.mptcp == 0 {
         account.mptcp = msk.ident.id;

@@ -91,12 +91,7 @@ impl Look for Msk {
     #[inline(always)]
     fn glance(&self) -> (i32, i32, u32, u32) {
         // SAFETY: offsets and types are those of the kernel's BTF.
-        let (w, sndbuf) = unsafe {
-            (
-                self.load(offset!(wmem_queued)),
-                self.load(offset!(sndbuf)),
-            )
-        };
+        let (w, sndbuf) = unsafe { (self.load(offset!(wmem_queued)), self.load(offset!(sndbuf))) };
         (
             w,
             sndbuf,

@@ -93,12 +93,7 @@ pub fn event(account: &mut Account, call: &Call, before: &Before, socket: impl W
 
 /// Likewise, of a hook that books nothing.
 #[inline(always)]
-pub fn unbooked_event(
-    account: &mut Account,
-    call: &Call,
-    before: &Before,
-    socket: impl Watched,
-) {
+pub fn unbooked_event(account: &mut Account, call: &Call, before: &Before, socket: impl Watched) {
     socket.glance_into(&mut account.last);
     socket.send(account, call, before);
 }

@@ -4,8 +4,8 @@
 use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_skc_to_tcp_sock};
 use skmem_common::{
     account::{Account, Look, PROBING_NO, PROBING_UNKNOWN, PROBING_YES},
-    layout::ABSENT,
     hook::Hook,
+    layout::ABSENT,
     receive::ReceiveView,
     record::{Before, IDENT_MPTCP, View},
 };

@@ -44,9 +44,16 @@ impl End {
             let own = kept.iter().position(|(k, _)| k.account.ident.id == id);
             (above.or(own), above != own)
         };
-        let mut places: Vec<_> = kept.iter().map(|(k, _)| place(&k.account)).zip(0..).collect();
+        let mut places: Vec<_> = kept
+            .iter()
+            .map(|(k, _)| place(&k.account))
+            .zip(0..)
+            .collect();
         places.sort_unstable();
-        let kept: Vec<_> = places.into_iter().map(|(_, n): (_, usize)| kept[n]).collect();
+        let kept: Vec<_> = places
+            .into_iter()
+            .map(|(_, n): (_, usize)| kept[n])
+            .collect();
         kept.into_iter()
             .map(|(k, source)| self.totals.verdict(k, kernel, at_end, source))
             .filter(|v| {
@@ -61,7 +68,8 @@ impl End {
 /// do, and its subflows hold next to nothing.
 fn is_held_up(account: &Account) -> bool {
     let b = &account.blocked;
-    account.ident.flags & IDENT_MPTCP_SOCKET != 0 && (b.waits | b.refusals | u64::from(b.asleep)) != 0
+    account.ident.flags & IDENT_MPTCP_SOCKET != 0
+        && (b.waits | b.refusals | u64::from(b.asleep)) != 0
 }
 
 impl Totals {

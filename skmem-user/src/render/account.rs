@@ -32,6 +32,8 @@ pub(super) fn write(out: &mut String, verdict: &Verdict, style: &Style) {
     };
     let since = if verdict.admission.count == 0 {
         "first sight of the socket"
+    } else if verdict.is_mptcp() {
+        "the last admission (part of a page fragment let in)"
     } else {
         "the last admission (new skb let in)"
     };

@@ -83,6 +83,9 @@ fn who(out: &mut String, v: &Verdict, style: &Style) {
     if s.pid != 0 {
         text = format!("{}, pid {}: ", escaped_comm(s), s.pid);
     }
+    if v.is_mptcp() {
+        text.push_str("MPTCP ");
+    }
     text.push_str(&format!("{}, {}", ends(s), s.state));
     if s.closed {
         text.push_str(", closed now");

@@ -33,7 +33,9 @@ pub(super) fn who(out: &mut String, v: &Verdict, style: &Style) {
         }
     }
     if let Some(above) = s.mptcp_socket {
-        text.push_str(&format!(", a subflow of the MPTCP socket with cookie {above}"));
+        text.push_str(&format!(
+            ", a subflow of the MPTCP socket with cookie {above}"
+        ));
     }
     row(out, "socket", LABEL, &text, style);
     let mut text = when(v);
@@ -72,11 +74,7 @@ pub(super) fn chain(out: &mut String, v: &Verdict, style: &Style) {
     let mut lines: Vec<(&str, Option<i64>, String)> = Vec::new();
     lines.push(("SO_SNDBUF", v.so_sndbuf, asked(v)));
     lines.push(("sk_sndbuf", Some(v.sndbuf), limit(v)));
-    lines.push((
-        "wmem_queued",
-        Some(v.wmem_queued),
-        queued(v).to_owned(),
-    ));
+    lines.push(("wmem_queued", Some(v.wmem_queued), queued(v).to_owned()));
     lines.push(("  payload", Some(v.payload), payload(v)));
     lines.push(("  overhead", Some(v.skb_overhead), overhead(v)));
     lines.push(("Send-Q", Some(v.send_q), send_q(v)));
@@ -226,7 +224,11 @@ fn send_q(v: &Verdict) -> String {
         });
     }
     if v.unsent > 0 {
-        let on = if v.is_mptcp() { "given to a subflow" } else { "sent" };
+        let on = if v.is_mptcp() {
+            "given to a subflow"
+        } else {
+            "sent"
+        };
         text.push_str(&format!("; {} of it not {on} yet", grouped(v.unsent)));
     }
     text
@@ -250,13 +252,11 @@ pub(super) fn holdup(out: &mut String, v: &Verdict, style: &Style) {
         text.push_str(&format!("; {} at the last record", bytes(p.last_bytes)));
     }
     if p.closed {
-        text.push_str(
-            if v.is_mptcp() {
-                ": shut, so the sender waits for the receiver to read"
-            } else {
-                ": no room for another segment, so the sender waits for the receiver to read"
-            },
-        );
+        text.push_str(if v.is_mptcp() {
+            ": shut, so the sender waits for the receiver to read"
+        } else {
+            ": no room for another segment, so the sender waits for the receiver to read"
+        });
     }
     row(out, "window", LABEL, &text, style);
 }

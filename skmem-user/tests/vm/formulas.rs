@@ -71,9 +71,10 @@ pub fn every_socket(check: &mut Check, account: &Account) {
     let name = sums::name(account);
     let one = i64::from(account.overhead);
     let total = |cause: Cause| account.ledger.now.total[cause as usize];
-    check.that(one > 0 || is_mptcp(account) || account.ledger.now.w == 0, || {
-        format!("{name}: the overhead of an skb was never seen")
-    });
+    check.that(
+        one > 0 || is_mptcp(account) || account.ledger.now.w == 0,
+        || format!("{name}: the overhead of an skb was never seen"),
+    );
     for cause in WHOLE_SKBS {
         let bytes = total(*cause).bytes;
         check.that(one == 0 || bytes % one == 0, || {
@@ -426,17 +427,33 @@ pub fn of_scenario(
             );
             // One write is what the last test lets in, and its header (struct mptcp_data_frag), in a page fragment.
             check.that(n.w < n.limit + (write + 64).min(32 << 10), || {
-                format!("{name}: w {} is more than a write past the limit {}", n.w, n.limit)
+                format!(
+                    "{name}: w {} is more than a write past the limit {}",
+                    n.w, n.limit
+                )
             });
-            check.that(account.blocked.asleep == 1 && account.blocked.reasons[0] > 0, || {
-                format!("{name}: the writer does not sleep at the limit: {:?}", account.blocked)
-            });
-            check.that(account.token != 0 && account.mptcp == account.ident.id, || {
-                format!("{name}: token {:x}, socket {}", account.token, account.mptcp)
-            });
-            let beneath = rest.accounts.iter().filter(|a| {
-                a.mptcp == account.ident.id && a.ident.id != account.ident.id
-            });
+            check.that(
+                account.blocked.asleep == 1 && account.blocked.reasons[0] > 0,
+                || {
+                    format!(
+                        "{name}: the writer does not sleep at the limit: {:?}",
+                        account.blocked
+                    )
+                },
+            );
+            check.that(
+                account.token != 0 && account.mptcp == account.ident.id,
+                || {
+                    format!(
+                        "{name}: token {:x}, socket {}",
+                        account.token, account.mptcp
+                    )
+                },
+            );
+            let beneath = rest
+                .accounts
+                .iter()
+                .filter(|a| a.mptcp == account.ident.id && a.ident.id != account.ident.id);
             check.equal(format_args!("{name}: subflows"), beneath.count(), 1);
         }
         "many-sockets" => {

@@ -157,7 +157,9 @@ fn fields(traced: &Traced, probe: &Probe) -> String {
                 size(each)
             )
         }
-        _ if traced.mptcp => format!("{split}: the headers of data fragments, of which an MPTCP socket's queue is made."),
+        _ if traced.mptcp => format!(
+            "{split}: the headers of data fragments, of which an MPTCP socket's queue is made."
+        ),
         (None, Some(one)) => format!(
             "{split}, which is no whole number of packets of {} when empty: zero-copy pages, packets cut by \
              acknowledgements, or not all of one moment.",
