@@ -135,7 +135,8 @@ pub fn open_mptcp(msk: Msk) {
     if SHARED.get(SHARED_ENABLED).is_some_and(|e| *e != 0)
         && let Some(account) = some(open_unlocked(sk, First::Call as u32)).and_then(at)
     {
-        account.unanchored = 1;
+        // From an empty queue on, all that comes is seen.
+        account.unanchored = u32::from(account.ledger.now.w != 0);
     }
 }
 
