@@ -102,8 +102,8 @@ pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
         return 0;
     };
     let socket = Locked { sk: Sock(tp), tp };
-    accounts::open_existing(socket);
     let Some(account) = accounts::find(socket.sk) else {
+        accounts::open_existing(socket);
         return 0;
     };
     if !maps::locked_walk() {

@@ -1,7 +1,7 @@
 //! Verdicts on what a trace ended with: the same code for a live one and for a
 //! recording of it.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::HashMap};
 
 use skmem_common::{account::Account, record::IDENT_MPTCP_SOCKET};
 
@@ -35,25 +35,20 @@ impl End {
             .collect();
         kept.sort_by_key(|(k, _)| Reverse(k.account.ledger.worst_excess));
         // Subflows behind their MPTCP socket, where that is among them.
-        let place = |account: &Account| {
-            let id = account.ident.id;
-            let above = kept.iter().position(|(k, _)| {
-                let other = &k.account.ident;
-                other.id == account.mptcp && other.flags & IDENT_MPTCP_SOCKET != 0
-            });
-            let own = kept.iter().position(|(k, _)| k.account.ident.id == id);
-            (above.or(own), above != own)
-        };
-        let mut places: Vec<_> = kept
+        let above: HashMap<u64, usize> = kept
             .iter()
-            .map(|(k, _)| place(&k.account))
-            .zip(0..)
+            .enumerate()
+            .map(|(at, (k, _))| (&k.account.ident, at))
+            .filter(|(ident, _)| ident.flags & IDENT_MPTCP_SOCKET != 0)
+            .map(|(ident, at)| (ident.id, at))
             .collect();
-        places.sort_unstable();
-        let kept: Vec<_> = places
-            .into_iter()
-            .map(|(_, n): (_, usize)| kept[n])
-            .collect();
+        let mut at = 0;
+        kept.sort_by_cached_key(|(k, _)| {
+            let place = above.get(&k.account.mptcp).copied().unwrap_or(at);
+            let beneath = k.account.ident.flags & IDENT_MPTCP_SOCKET == 0;
+            at += 1;
+            (place, beneath, at)
+        });
         kept.into_iter()
             .map(|(k, source)| self.totals.verdict(k, kernel, at_end, source))
             .filter(|v| {
