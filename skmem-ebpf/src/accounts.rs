@@ -9,7 +9,7 @@ use core::ptr;
 
 use aya_ebpf::helpers::generated::bpf_sk_storage_get;
 use skmem_common::{
-    account::{Account, Look as _},
+    account::{Account, Look as _, NOSPACE_AT_FIRST, NOSPACE_NOW},
     layout::{SHARED_ENABLED, SHARED_OVERHEAD, SLOTS_IN_HASH, SLOTS_IN_STORAGE, SLOTS_NOWHERE},
     record::{IDENT_CLOSED, IDENT_OLDER, Ident},
 };
@@ -173,7 +173,8 @@ enum First {
 
 /// Gives an account to a socket that is older than the trace, if it holds
 /// anything and the filter wants it: without a filter, only those over their
-/// limit, so that a busy machine's sockets do not fill the table.
+/// limit and those whose sender waits for room, so that a busy machine's sockets
+/// do not fill the table; the others are counted.
 ///
 /// Kernels before 5.19 walk without the socket's lock; the first hook under
 /// the lock corrects what was read.
@@ -183,12 +184,22 @@ pub fn open_existing(socket: Locked) {
     let Locked { sk, tp } = socket;
     // SAFETY: the global is initialised and never changes.
     let filtered = unsafe { (&raw const (*maps::filter()).flags).read_volatile() } != 0;
-    if w > 0
-        && (filtered || w > sndbuf)
-        && find(sk).is_none()
+    if w <= 0 {
+        return;
+    }
+    let nospace = sk.nospace();
+    if !filtered && w <= sndbuf && nospace == 0 {
+        if let Some(counters) = maps::counters() {
+            counters.left_out += 1;
+        }
+        return;
+    }
+    if find(sk).is_none()
         && let Some(account) = at(open(sk, tp, First::Walk as u32))
     {
         account.unanchored = 1;
+        // Both bits, or none.
+        account.blocked.nospace = nospace * (NOSPACE_NOW | NOSPACE_AT_FIRST);
         calls::note_worst(account, socket);
     }
 }

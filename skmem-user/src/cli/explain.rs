@@ -151,11 +151,14 @@ fn report(session: &Session, options: &Options) -> Result<()> {
             lost.no_slot
         );
     }
+    let n = session.sockets();
+    if let Some(note) = session.left_out_note() {
+        eprintln!("skmem: {note}");
+    }
     if options.json {
-        return print_json(&verdicts);
+        return print_json(&verdicts, session.release(), n as u64);
     }
     if verdicts.is_empty() {
-        let n = session.sockets();
         eprintln!(
             "skmem: {}",
             match n {
@@ -201,8 +204,11 @@ impl Length {
     }
 }
 
-/// One JSON object a line.
-pub(super) fn print_json(verdicts: &[Verdict]) -> Result<()> {
+/// One JSON object a line; where there is nothing to explain, one that says so.
+pub(super) fn print_json(verdicts: &[Verdict], kernel: &str, sockets: u64) -> Result<()> {
+    if verdicts.is_empty() {
+        return print(&format!("{}\n", render::no_verdicts_json(kernel, sockets)?));
+    }
     for verdict in verdicts {
         print(&format!("{}\n", render::json(verdict)?))?;
     }

@@ -4,11 +4,15 @@
 use std::cmp::Reverse;
 
 use super::{End, Kept, Totals};
-use crate::explain::{Setting, Source, Verdict};
+use crate::explain::{Setting, Source, Verdict, held_up_since};
+
+/// A sender that has been held up for so long is a verdict by itself, in ns.
+const HELD_UP: u64 = 500_000_000;
 
 impl End {
-    /// The verdicts on all sockets, worst first; `all` also those that never
-    /// went over their limit; `at_end` on the last instant instead of the
+    /// The verdicts on the sockets that went over their limit, whose sender is
+    /// held up or whose reader is slow, worst first; `all` also on the others;
+    /// `at_end` on the last instant instead of the
     /// worst. `open` says where the accounts of open sockets come from; those of
     /// closed ones are always the kernel's.
     #[must_use]
@@ -26,13 +30,17 @@ impl End {
             .map(|k| (k, open))
             .chain(closed)
             .filter(|(k, _)| {
-                all || k.account.ledger.worst_excess > 0 || k.account.receiving.now_ns != 0
+                all || k.account.ledger.worst_excess > 0
+                    || k.account.receiving.now_ns != 0
+                    || held_up_since(&k.account).is_some()
             })
             .collect();
         kept.sort_by_key(|(k, _)| Reverse(k.account.ledger.worst_excess));
         kept.into_iter()
             .map(|(k, source)| self.totals.verdict(k, kernel, at_end, source))
-            .filter(|v| all || v.over_limit || v.receive.is_some_and(|r| r.slow))
+            .filter(|v| {
+                all || v.over_limit || v.receive.is_some_and(|r| r.slow) || v.held_up_for(HELD_UP)
+            })
             .collect()
     }
 }

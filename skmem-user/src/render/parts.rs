@@ -12,7 +12,7 @@ use crate::explain::{
     MINIMUM, Verdict,
     chain::Step,
     numbers::grouped,
-    verdict::{Advice, Blocked, Instant},
+    verdict::{Advice, Blocked, HeldNow, Instant, SinceIs, Withheld},
 };
 
 /// Columns of labels.
@@ -40,6 +40,7 @@ pub(super) fn when(v: &Verdict) -> String {
     let s = &v.socket;
     let instant = match v.instant {
         _ if v.is_stuck() => "first sight",
+        Instant::Worst if v.worst_excess > v.excess => "the worst excess that can be explained",
         Instant::Worst => "the worst excess",
         Instant::Last => "the last call seen",
     };
@@ -52,6 +53,12 @@ pub(super) fn when(v: &Verdict) -> String {
         text.push_str(&format!(
             ", {} after skmem first saw the socket",
             span(after)
+        ));
+    }
+    if v.instant == Instant::Worst && v.worst_excess > v.excess && !v.is_stuck() {
+        text.push_str(&format!(
+            "; {} over the limit were queued before skmem saw it",
+            bytes(v.worst_excess)
         ));
     }
     text
@@ -198,6 +205,9 @@ pub(super) fn holdup(out: &mut String, v: &Verdict, style: &Style) {
         .as_ref()
         .map_or_else(|| unblocked(v).to_owned(), blocked);
     row(out, "blocked", LABEL, &text, style);
+    if let Some(now) = v.blocked.and_then(|b| b.now) {
+        row(out, "held up", LABEL, &held_now(&now), style);
+    }
     let p = &v.peer_window;
     let mut text = format!(
         "{} at that instant, {} in flight",
@@ -217,18 +227,65 @@ pub(super) fn holdup(out: &mut String, v: &Verdict, style: &Style) {
 
 fn unblocked(v: &Verdict) -> &'static str {
     if v.socket.older {
-        "not seen; a sleep that began before skmem did shows when it ends"
+        "not since skmem first saw the socket"
     } else {
         "never"
     }
 }
 
+/// What holds the sender up now, and what the kernel waits for.
+fn held_now(n: &HeldNow) -> String {
+    let long = span(n.for_ns);
+    let since = match (n.asleep, n.since_is) {
+        (true, SinceIs::AtLeast) => format!(
+            "asleep in send() for at least {long}: it slept already when skmem first saw the socket"
+        ),
+        (true, _) => format!("asleep in send() for {long}"),
+        (false, SinceIs::Exact) => {
+            format!("turned away {long} ago, and no byte was taken since")
+        }
+        (false, SinceIs::AtLeast) => format!(
+            "waits for POLLOUT for at least {long}: it waited already when skmem first saw the \
+             socket"
+        ),
+        (false, SinceIs::AtMost) => {
+            format!("waits for POLLOUT, for at most {long}: its last write was then")
+        }
+    };
+    let (w, limit) = (grouped(n.wmem_queued), grouped(n.sndbuf));
+    let wakes = format!(
+        "the kernel wakes it, and reports POLLOUT, once wmem_queued is at most {} (2/3 of sk_sndbuf)",
+        grouped(n.wakes_at)
+    );
+    match n.withheld {
+        Some(Withheld::Send) if n.wmem_queued >= n.sndbuf => format!(
+            "{since}; send() takes nothing while wmem_queued ({w}) is not below sk_sndbuf \
+             ({limit}); {wakes}"
+        ),
+        Some(Withheld::Send) => format!(
+            "{since}; send() takes nothing while the unsent bytes have reached TCP_NOTSENT_LOWAT"
+        ),
+        Some(Withheld::WakeUp) => format!(
+            "{since}; send() would take bytes (wmem_queued {w} is below sk_sndbuf {limit}), but \
+             {wakes}"
+        ),
+        None => since,
+    }
+}
+
 fn blocked(b: &Blocked) -> String {
     let mut text = Vec::new();
+    let at_least = match b.now.map(|now| now.since_is) {
+        Some(SinceIs::AtLeast) => "at least ",
+        _ => "",
+    };
     match b.asleep {
         0 => {}
-        1 => text.push(format!("asleep now for {}", span(b.asleep_ns))),
-        n => text.push(format!("{n} threads asleep now, for {}", span(b.asleep_ns))),
+        1 => text.push(format!("asleep now for {at_least}{}", span(b.asleep_ns))),
+        n => text.push(format!(
+            "{n} threads asleep now, for {at_least}{}",
+            span(b.asleep_ns)
+        )),
     }
     if b.waits != 0 {
         text.push(format!(
@@ -243,6 +300,12 @@ fn blocked(b: &Blocked) -> String {
             "got EAGAIN {}",
             counted(signed(b.refusals), "time")
         ));
+    }
+    if b.short_writes != 0 {
+        text.push(counted(signed(b.short_writes), "short write"));
+    }
+    if text.is_empty() {
+        return "no call of a sender was held up; it waits in poll()".to_owned();
     }
     let r = &b.reasons;
     let lowat = if b.lowat_inferred {
