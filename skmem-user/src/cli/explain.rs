@@ -28,9 +28,9 @@ const FEW: usize = 3;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Watches until Ctrl-C, until the time is up, or until CMD ends; then prints, for each matching
-socket that went over its limit, the worst instant: which bytes, put there by which kernel code,
-under which limit, and what to do about it. On a terminal one screen is printed, with --full and in
-a pipe everything.
+socket that went over its limit or whose sender is held up, the worst instant: which bytes, put
+there by which kernel code, under which limit, and what to do about it. On a terminal one screen is
+printed, with --full and in a pipe everything.
 
 Examples:
   skmem explain -p 4711 --duration 10s        the sockets of a process, for ten seconds
@@ -47,7 +47,8 @@ pub struct Options {
     /// Trace for this long, e.g. 500ms, 90s, 5m, 1h, 2d
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
-    /// Watch until a sender has been blocked for half a second
+    /// Watch until a sender has been held up for half a second: asleep in send(), or turned away and waiting in
+    /// poll() for POLLOUT
     #[arg(short, long)]
     until_blocked: bool,
     /// Also explain sockets that never went over their limit

@@ -1,7 +1,7 @@
 //! A trace under way: programs attached, records read, accounts at hand.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     path::PathBuf,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -18,6 +18,7 @@ use skmem_common::{
 
 use crate::{
     collect::{decode::Record, reader::Reader},
+    diag::{cgroups, netns},
     explain::{Source, Verdict, held_up_since},
     kernel::{
         counters, system,
@@ -25,7 +26,7 @@ use crate::{
         tracer::{Options, Tracer},
     },
     model::replay::Replay,
-    recording::{End, HookTotal, KEEP_CLOSED, Kept, Totals, Worst},
+    recording::{End, HookTotal, KEEP_CLOSED, Kept, Places, Totals, Worst, places::cgroup_id},
 };
 use holders::Holders;
 use sleepers::Sleepers;
@@ -293,6 +294,8 @@ impl Session {
             }
         });
         let open: Vec<Kept> = open.collect();
+        let closed = self.closed.list();
+        let places = places(open.iter().chain(&closed));
         End {
             totals: Totals {
                 now_ns: system::monotonic_ns(),
@@ -301,10 +304,11 @@ impl Session {
                 sockets: open.len() as u64 + self.closed.count,
                 wmem_max: wmem_max(),
                 notsent_lowat: notsent_lowat(),
+                places,
                 ..Totals::default()
             },
             open,
-            closed: self.closed.list(),
+            closed,
         }
     }
 
@@ -435,6 +439,18 @@ impl Session {
             self.closed.push(kept);
         }
         Ok(())
+    }
+}
+
+/// The names of the cgroups and namespaces of these sockets.
+fn places<'a>(accounts: impl Iterator<Item = &'a Kept>) -> Places {
+    let ids: HashSet<u64> = accounts
+        .map(|kept| cgroup_id(&kept.account.ident))
+        .filter(|id| *id != 0)
+        .collect();
+    Places {
+        cgroups: cgroups::paths(&ids).into_iter().collect(),
+        namespaces: netns::names(),
     }
 }
 

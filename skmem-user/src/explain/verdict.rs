@@ -165,6 +165,15 @@ pub struct Socket {
     pub dport: u16,
     /// Inode of the network namespace.
     pub netns: u32,
+    /// Its name, where `ip netns` gave it one.
+    pub netns_name: Option<String>,
+    /// The cgroup in which the socket was made (or that of its process, where it
+    /// is older than skmem): its path below the root of cgroup v2.
+    pub cgroup: Option<String>,
+    /// The container that this cgroup is of: its id, or its name.
+    pub container: Option<String>,
+    /// The systemd unit that it is of, where it is no container.
+    pub unit: Option<String>,
     /// The connection's state at the instant, as `ss` calls it.
     pub state: &'static str,
     /// When skmem first saw it, in ns of `CLOCK_MONOTONIC`.

@@ -49,7 +49,7 @@ impl Totals {
     /// The verdict on one account.
     #[must_use]
     pub fn verdict(&self, kept: &Kept, kernel: &str, at_end: bool, source: Source<'_>) -> Verdict {
-        Verdict::of(
+        let mut verdict = Verdict::of(
             &kept.account,
             &Setting {
                 kernel,
@@ -62,6 +62,8 @@ impl Totals {
                 stream_agrees: kept.stream_agrees,
                 source,
             },
-        )
+        );
+        self.places.name(&kept.account.ident, &mut verdict.socket);
+        verdict
     }
 }

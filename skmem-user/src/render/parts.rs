@@ -3,6 +3,7 @@
 
 use super::{
     date::utc,
+    escape::escaped,
     layout::{hang, row, title},
     style::{Role, Style},
     units::{bytes, counted, signed, span},
@@ -12,7 +13,7 @@ use crate::explain::{
     MINIMUM, Verdict,
     chain::Step,
     numbers::grouped,
-    verdict::{Advice, Blocked, HeldNow, Instant, SinceIs, Withheld},
+    verdict::{Advice, Blocked, HeldNow, Instant, SinceIs, Socket, Withheld},
 };
 
 /// Columns of labels.
@@ -22,10 +23,14 @@ pub(super) fn who(out: &mut String, v: &Verdict, style: &Style) {
     let s = &v.socket;
     out.push('\n');
     if s.pid != 0 {
-        let text = format!("{}, pid {}", escaped_comm(s), s.pid);
+        let text = format!("{}, pid {}{}", escaped_comm(s), s.pid, place(s));
         row(out, "who", LABEL, &text, style);
     }
-    let text = format!("{}, {}, netns {}, {}", ends(s), s.state, s.netns, name(s));
+    let netns = match &s.netns_name {
+        Some(name) => format!("{} ({})", s.netns, escaped(name)),
+        None => s.netns.to_string(),
+    };
+    let text = format!("{}, {}, netns {netns}, {}", ends(s), s.state, name(s));
     row(out, "socket", LABEL, &text, style);
     let mut text = when(v);
     if s.closed {
@@ -62,6 +67,18 @@ pub(super) fn when(v: &Verdict) -> String {
         ));
     }
     text
+}
+
+/// The container or the unit of a socket, or else its cgroup.
+fn place(s: &Socket) -> String {
+    match (&s.container, &s.unit, &s.cgroup) {
+        // As container tools show an id.
+        (Some(id), ..) if id.len() == 64 && id.is_ascii() => format!(", container {}", &id[..12]),
+        (Some(name), ..) => format!(", container {}", escaped(name)),
+        (None, Some(unit), _) => format!(", unit {}", escaped(unit)),
+        (None, None, Some(path)) if path != "/" => format!(", cgroup {}", escaped(path)),
+        _ => String::new(),
+    }
 }
 
 /// From what was asked for to what is queued.

@@ -14,7 +14,7 @@ use crate::{
     case::{Rest, kernel},
     causes::Found,
     check::Check,
-    sums,
+    sums, verdict,
 };
 
 /// Of x86-64.
@@ -79,6 +79,11 @@ pub fn written(check: &mut Check, account: &Account, truth: &Truth, accepted: bo
     check.equal(
         format_args!("{name}: payload booked, and what TCP_INFO and SIOCOUTQ say was written"),
         payload(account),
+        written,
+    );
+    check.equal(
+        format_args!("{name}: `taken` of the verdict, and what was written"),
+        verdict::of(account, false).taken,
         written,
     );
 }
