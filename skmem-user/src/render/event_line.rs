@@ -200,12 +200,13 @@ fn call(line: &mut Line<'_>, event: &Event) -> bool {
         }
         Hook::WaitMemory => {
             let sleeps = event.kind & WAIT_BEGINS != 0;
-            line.text.push_str(match (sleeps, event.kind & WAIT_OTHER != 0) {
-                (true, false) => "sleeps: ",
-                (true, true) => "slept before the trace: ",
-                (false, false) => "held up: ",
-                (false, true) => "held up after a part was taken: ",
-            });
+            line.text
+                .push_str(match (sleeps, event.kind & WAIT_OTHER != 0) {
+                    (true, false) => "sleeps: ",
+                    (true, true) => "slept before the trace: ",
+                    (false, false) => "held up: ",
+                    (false, true) => "held up after a part was taken: ",
+                });
             line.text.push_str(wait_reason(event.arg));
             if !sleeps {
                 line.text.push_str("; ");
