@@ -50,7 +50,7 @@ pub const IDENT_MPTCP: u32 = 64;
 
 /// Both ends of the connections that skmem makes to itself to measure this
 /// kernel: an address of the loopback that nothing else uses, so that no skmem
-/// traces another's.
+/// shows another's.
 pub const OWN_ADDRESS: [u8; 4] = [127, 115, 107, 109];
 
 /// What every record starts with.

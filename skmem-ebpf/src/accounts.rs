@@ -11,7 +11,7 @@ use aya_ebpf::helpers::generated::bpf_sk_storage_get;
 use skmem_common::{
     account::{Account, Look as _, NOSPACE_AT_FIRST, NOSPACE_NOW},
     layout::{SHARED_ENABLED, SHARED_OVERHEAD, SLOTS_IN_HASH, SLOTS_IN_STORAGE, SLOTS_NOWHERE},
-    record::{IDENT_CLOSED, IDENT_OLDER, Ident, OWN_ADDRESS},
+    record::{IDENT_CLOSED, IDENT_OLDER, Ident},
 };
 
 use crate::{
@@ -204,14 +204,6 @@ pub fn open_existing(socket: Locked) {
     }
 }
 
-/// Whether it is a connection that a skmem makes to measure this kernel.
-#[inline(always)]
-fn measures(who: &Ident) -> bool {
-    let own = u32::from_ne_bytes(OWN_ADDRESS);
-    let word = |at: &[u8; 16]| u32::from_ne_bytes([at[0], at[1], at[2], at[3]]);
-    word(&who.saddr) == own && word(&who.daddr) == own
-}
-
 /// Gives the socket an account if it is a TCP socket that the filter wants, and
 /// returns its slot; [`NO_SLOT`] otherwise.
 ///
@@ -223,7 +215,7 @@ fn open(sk: Sock, tp: Kernel, first: u32) -> u32 {
     let mut who = Ident::default();
     // SAFETY: offsets and types are those of the kernel's BTF.
     let protocol: u16 = unsafe { sk.load(offset!(protocol)) };
-    if protocol & 0xff != IPPROTO_TCP || !addresses(sk, &mut who) || measures(&who) {
+    if protocol & 0xff != IPPROTO_TCP || !addresses(sk, &mut who) {
         return NO_SLOT;
     }
     place_and_task(sk, &mut who, walk);

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use skmem_common::{
-    account::{Look as _, NOSPACE_NOW, WAIT_BEGINS, WAIT_OTHER},
+    account::{NOSPACE_NOW, WAIT_BEGINS, WAIT_OTHER},
     hook::Hook,
     layout::ABSENT,
     record::{FLAG_LOCKLESS, IDENT_INHERITED},
@@ -111,8 +111,6 @@ pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
     let nospace = socket.sk.nospace();
     account.blocked.nospace = nospace * (account.blocked.nospace | NOSPACE_NOW);
     if !maps::locked_walk() {
-        // Receiving moves it, too, and no hook of the send side sees that.
-        account.last.forward_alloc = socket.forward_alloc();
         wait::find_sleeper(account, socket);
         return 0;
     }

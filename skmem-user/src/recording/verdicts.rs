@@ -3,6 +3,8 @@
 
 use std::cmp::Reverse;
 
+use skmem_common::record::{Ident, OWN_ADDRESS};
+
 use super::{End, Kept, Totals};
 use crate::explain::{Setting, Source, Verdict, held_up_since};
 
@@ -29,6 +31,7 @@ impl End {
             .iter()
             .map(|k| (k, open))
             .chain(closed)
+            .filter(|(k, _)| !measures(&k.account.ident))
             .filter(|(k, _)| {
                 all || k.account.ledger.worst_excess > 0
                     || k.account.receiving.now_ns != 0
@@ -43,6 +46,11 @@ impl End {
             })
             .collect()
     }
+}
+
+/// Whether it is a connection that a skmem made to measure this kernel.
+fn measures(ident: &Ident) -> bool {
+    ident.saddr.starts_with(&OWN_ADDRESS) && ident.daddr.starts_with(&OWN_ADDRESS)
 }
 
 impl Totals {

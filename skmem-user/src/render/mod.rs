@@ -69,6 +69,7 @@ pub fn text(verdict: &Verdict, style: &Style) -> String {
     stuck::write(&mut out, verdict, style);
     parts::explanation(&mut out, verdict, style);
     parts::holdup(&mut out, verdict, style);
+    parts::held(&mut out, verdict, style);
     memory::granted(&mut out, verdict, style);
     memory::receive(&mut out, verdict, style);
     parts::advice(&mut out, verdict, style);

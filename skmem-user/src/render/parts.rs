@@ -222,9 +222,6 @@ pub(super) fn holdup(out: &mut String, v: &Verdict, style: &Style) {
         .as_ref()
         .map_or_else(|| unblocked(v).to_owned(), blocked);
     row(out, "blocked", LABEL, &text, style);
-    if let Some(now) = v.blocked.and_then(|b| b.now) {
-        row(out, "held up", LABEL, &held_now(&now), style);
-    }
     let p = &v.peer_window;
     let mut text = format!(
         "{} at that instant, {} in flight",
@@ -240,6 +237,13 @@ pub(super) fn holdup(out: &mut String, v: &Verdict, style: &Style) {
         );
     }
     row(out, "window", LABEL, &text, style);
+}
+
+/// What holds the sender up now, if anything does.
+pub(super) fn held(out: &mut String, v: &Verdict, style: &Style) {
+    if let Some(now) = v.blocked.and_then(|b| b.now) {
+        row(out, "held up", LABEL, &held_now(&now), style);
+    }
 }
 
 fn unblocked(v: &Verdict) -> &'static str {

@@ -1,9 +1,8 @@
-//! Senders that are held up, as an application sees it: asleep in `send()` since before skmem, or turned away and
-//! waiting in `poll()`. Compared with what their own calls returned, and with `poll()`.
+//! Senders that sleep in `send()` since before skmem came.
 
 use std::{
     fs,
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     net::{TcpListener, TcpStream},
     os::fd::AsFd as _,
     process::Command,
@@ -12,36 +11,29 @@ use std::{
 };
 
 use libtest_mimic::{Failed, Trial};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
-use skmem::{
-    diag::MemInfo,
-    explain::verdict::{SinceIs, Withheld},
-    kernel::tracer::Options,
-};
+use skmem::diag::MemInfo;
 use socket2::SockRef;
 
 use crate::{
-    bench::{self, Bench},
     binary::{contract, ended, objects},
     case::SKMEM,
     check::Check,
     process::{status, wait_for},
-    verdict,
 };
 
 pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("held::asleep-since-before", asleep_since_before),
         Trial::test("held::black-box-of-a-sleeper", black_box),
-        Trial::test("held::in-poll", in_poll),
     ]
 }
 
 /// A connection whose receiver does not read yet.
 struct Pair {
     sender: TcpStream,
-    receiver: TcpStream,
+    /// It never reads.
+    _receiver: TcpStream,
     port: u16,
 }
 
@@ -51,10 +43,10 @@ impl Pair {
         let port = listener.local_addr()?.port();
         let sender = TcpStream::connect(("127.0.0.1", port))?;
         SockRef::from(&sender).set_send_buffer_size(sndbuf)?;
-        let (receiver, _) = listener.accept()?;
+        let (_receiver, _) = listener.accept()?;
         Ok(Self {
             sender,
-            receiver,
+            _receiver,
             port,
         })
     }
@@ -179,90 +171,4 @@ fn black_box() -> Result<(), Failed> {
     }
     sleeper.wake_up()?;
     check.done()
-}
-
-/// `EAGAIN`s and short writes are those that the application got, and what is withheld is what `poll()` says.
-fn in_poll() -> Result<(), Failed> {
-    let mut check = Check::default();
-    let mut bench = Bench::start(Options {
-        pids: vec![std::process::id()],
-        filter: skmem_common::filter::Filter {
-            flags: skmem_common::filter::BY_PID,
-            ..Default::default()
-        },
-        ..Options::default()
-    })
-    .map_err(bench::failed)?;
-    let mut pair = Pair::connect(4096)?;
-    pair.sender.set_nonblocking(true)?;
-    let (mut refusals, mut short, mut taken) = (0, 0, 0);
-    let payload = vec![b'p'; 300_000];
-    let mut in_a_row = 0;
-    while in_a_row < 3 {
-        match pair.sender.write(&payload) {
-            Ok(n) => {
-                taken += n as i64;
-                short += u64::from(n < payload.len());
-                in_a_row = 0;
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                refusals += 1;
-                in_a_row += 1;
-                // What is queued may go on to the receiver's queue.
-                thread::sleep(Duration::from_millis(100));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let pids = [std::process::id()];
-    let mut judged = |bench: &mut Bench| {
-        bench.walk(&pids).map_err(bench::failed)?;
-        let accounts = bench.accounts();
-        let ours = accounts
-            .iter()
-            .find(|account| account.ident.dport == pair.port)
-            .ok_or("the sender has no account")?;
-        Ok::<_, Failed>(verdict::of(ours, true))
-    };
-    let v = judged(&mut bench)?;
-    let blocked = v.blocked.ok_or("blocked: never")?;
-    check.equal("EAGAINs", blocked.refusals, refusals);
-    check.equal("short writes", blocked.short_writes, short);
-    check.equal("bytes taken", v.taken, taken);
-    let now = blocked.now.ok_or("not held up now")?;
-    check.equal(
-        "asleep, since",
-        (now.asleep, now.since_is),
-        (false, SinceIs::Exact),
-    );
-    check.equal("withheld", now.withheld, Some(Withheld::Send));
-    check.equal("POLLOUT of a full queue", writable(&pair.sender)?, false);
-
-    pair.raise_the_limit()?;
-    let now = judged(&mut bench)?.blocked.and_then(|b| b.now);
-    check.equal(
-        "withheld below the limit",
-        now.and_then(|now| now.withheld),
-        Some(Withheld::WakeUp),
-    );
-    check.equal("POLLOUT below the limit", writable(&pair.sender)?, false);
-
-    let mut left = taken as usize;
-    let mut buffer = vec![0; 1 << 20];
-    while left > 0 {
-        left -= pair.receiver.read(&mut buffer)?;
-    }
-    let empty = || MemInfo::read(pair.sender.as_fd()).is_ok_and(|m| m.wmem_queued == 0);
-    check.that(wait_for(empty), || "the queue does not drain".into());
-    check.equal("POLLOUT of an empty queue", writable(&pair.sender)?, true);
-    let now = judged(&mut bench)?.blocked.and_then(|b| b.now);
-    check.equal("held up with an empty queue", now, None);
-    check.done()
-}
-
-/// What `poll()` says.
-fn writable(socket: &TcpStream) -> io::Result<bool> {
-    let mut fds = [PollFd::new(socket, PollFlags::OUT)];
-    poll(&mut fds, Some(&Timespec::default()))?;
-    Ok(fds[0].revents().contains(PollFlags::OUT))
 }

@@ -22,7 +22,7 @@
 //! * [`docs`]: what the docs say of this kernel
 //! * [`filters`]: which sockets are traced
 //! * [`receive`]: the receive side
-//! * [`held`]: senders that are held up: before the trace, and in `poll()`
+//! * [`held`]: senders that sleep since before the trace
 //! * [`leftovers`]: what must not stay behind
 //! * [`snapshot`]: `skmem snapshot` beside `ss` and the kernel's own numbers
 //! * [`selftest`]: wrong accounts are found out
