@@ -36,6 +36,21 @@ pub const WAIT_MEMORY: u32 = 1;
 /// `TCP_NOTSENT_LOWAT`.
 pub const WAIT_LOWAT: u32 = 2;
 
+/// Kind of a record of `sk_stream_wait_memory`: a thread falls asleep; without
+/// this bit, the call has ended.
+pub const WAIT_BEGINS: u32 = 1;
+/// Besides [`WAIT_BEGINS`]: it slept already when skmem first saw the socket; the
+/// record's `ret` is its thread id. Without it: a non-blocking call ended with
+/// part of its data taken, a short write.
+pub const WAIT_OTHER: u32 = 2;
+
+/// [`Blocked::nospace`]: `SOCK_NOSPACE` was set at the last walk over sockets: a
+/// sender was turned away, or polled for `POLLOUT` in vain, and was not woken
+/// since.
+pub const NOSPACE_NOW: u32 = 1;
+/// [`Blocked::nospace`]: so it was when skmem first saw the socket.
+pub const NOSPACE_AT_FIRST: u32 = 2;
+
 /// An open call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -71,18 +86,32 @@ pub struct Left {
 pub struct Blocked {
     /// Sleeps that have ended.
     pub waits: u64,
-    /// Times that a non-blocking sender was told `EAGAIN` instead.
+    /// Times that a non-blocking sender got `EAGAIN` instead.
     pub refusals: u64,
+    /// Times that it got a short write instead: part of its data was taken.
+    pub short_writes: u64,
     /// Sum of the ended sleeps of all threads, in ns.
     pub total_ns: u64,
     /// Longest of them, in ns.
     pub longest_ns: u64,
     /// Start of the sleep that is on now, in ns of `CLOCK_MONOTONIC`; 0: none.
     pub since_ns: u64,
-    /// Sleeps and refusals by reason: limit, memory, `TCP_NOTSENT_LOWAT`.
+    /// When a non-blocking sender was first turned away, with `EAGAIN` or a
+    /// short write, since bytes were last taken, in ns of `CLOCK_MONOTONIC`; 0:
+    /// it was not.
+    pub refused_ns: u64,
+    /// When bytes were last taken from the application, likewise; 0: never under
+    /// skmem's eyes.
+    pub wrote_ns: u64,
+    /// Sleeps, refusals and short writes by reason: limit, memory,
+    /// `TCP_NOTSENT_LOWAT`.
     pub reasons: [u32; 3],
     /// Threads asleep now.
     pub asleep: u32,
+    /// Of these, how many slept before skmem first saw the socket.
+    pub older: u32,
+    /// `NOSPACE_…`; 0 once bytes were taken.
+    pub nospace: u32,
 }
 
 /// All that skmem keeps of a socket, in the kernel and in replay.
@@ -253,6 +282,8 @@ impl Account {
             }
         }
         self.settle(look, now);
+        // What comes from here on is done by calls that are seen.
+        self.unanchored = 0;
         self.drop_stale(hook);
         if self.depth as usize >= FRAMES {
             self.stale += 1;
@@ -603,7 +634,7 @@ impl Account {
         }
         let moved = self.ledger.move_count != self.told_moves;
         self.told_moves = self.ledger.move_count;
-        let asleep = hook as u8 == Hook::WaitMemory as u8 && kind == 1;
+        let asleep = hook as u8 == Hook::WaitMemory as u8 && kind & WAIT_BEGINS != 0;
         let closed = hook as u8 == Hook::Purge as u8 && self.closing != 0;
         further || moved || asleep || closed
     }

@@ -80,7 +80,8 @@ causes! {
         SynAck = 16 => "syn-ack",
         /// A FIN with an skb of its own.
         Fin = 17 => "fin",
-        /// What `mptcp_sendmsg_frag` put on a subflow.
+        /// Payload that `mptcp_sendmsg_frag` put on a subflow; its new skbs are
+        /// booked apart.
         MptcpSubflow = 18 => "mptcp-subflow",
         /// Freed by an acknowledgement (`tcp_clean_rtx_queue`).
         Ack = 19 => "ack",
@@ -144,4 +145,134 @@ pub enum Tier {
     Observed = 0,
     /// A hook was skipped or missing; the fields say what it must have been.
     Inferred = 1,
+}
+
+/// What the bytes that a cause books consist of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// Payload that the send path took from the application, byte for byte.
+    Payload,
+    /// Whole empty skbs.
+    Skbs,
+    /// Anything else, or a mixture: what was there before, skbs with what they
+    /// hold, pages.
+    Other,
+}
+
+/// Which way a cause moves `sk_wmem_queued`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// Up, always.
+    Grows,
+    /// Down, always.
+    Frees,
+    /// Up in one call and down in another.
+    Either,
+}
+
+impl Cause {
+    /// What its bytes consist of.
+    #[must_use]
+    pub const fn holds(self) -> Holds {
+        match self {
+            Self::FirstFill
+            | Self::TailAppend
+            | Self::TailRefill
+            | Self::Splice
+            | Self::Forced
+            | Self::MptcpSubflow
+            | Self::MptcpData => Holds::Payload,
+            Self::NewSkb
+            | Self::SkbOverhead
+            | Self::TsoSplit
+            | Self::RetransmitFragment
+            | Self::SackSplit
+            | Self::ProbeSplit
+            | Self::TailMerge
+            | Self::RetransmitCollapse
+            | Self::SackShift
+            | Self::UnusedSkb => Holds::Skbs,
+            Self::PreExisting
+            | Self::Unattributed
+            | Self::ZerocopyPageRounding
+            | Self::MtuProbe
+            | Self::Syn
+            | Self::SynData
+            | Self::SynAck
+            | Self::Fin
+            | Self::Ack
+            | Self::PartialAckTrim
+            | Self::MptcpFragHeader
+            | Self::MptcpAck
+            | Self::Purge
+            | Self::Reset => Holds::Other,
+        }
+    }
+
+    /// Which way it moves `sk_wmem_queued`.
+    #[must_use]
+    pub const fn sign(self) -> Sign {
+        match self {
+            Self::NewSkb
+            | Self::SkbOverhead
+            | Self::FirstFill
+            | Self::TailAppend
+            | Self::TailRefill
+            | Self::Splice
+            | Self::TsoSplit
+            | Self::RetransmitFragment
+            | Self::SackSplit
+            | Self::ProbeSplit
+            | Self::Syn
+            | Self::SynData
+            | Self::Fin
+            | Self::MptcpSubflow
+            | Self::MptcpData
+            | Self::MptcpFragHeader
+            | Self::Forced => Sign::Grows,
+            Self::Ack
+            | Self::PartialAckTrim
+            | Self::TailMerge
+            | Self::RetransmitCollapse
+            | Self::SackShift
+            | Self::UnusedSkb
+            | Self::MptcpAck
+            | Self::Purge
+            | Self::Reset => Sign::Frees,
+            // tcp_mtu_probe frees what it took over; a crossed SYN-ACK replaces
+            // the SYN; MSG_ZEROCOPY charges a page before its payload is known;
+            // the first hook of an older socket corrects what a walk had read.
+            Self::PreExisting
+            | Self::Unattributed
+            | Self::ZerocopyPageRounding
+            | Self::MtuProbe
+            | Self::SynAck => Sign::Either,
+        }
+    }
+
+    /// Whether its bytes are payload that the send path took from the
+    /// application. Data in a SYN is not among them: it is booked with its skbs.
+    #[must_use]
+    pub const fn is_payload(self) -> bool {
+        matches!(self.holds(), Holds::Payload)
+    }
+
+    /// Whether its bytes are whole empty skbs.
+    #[must_use]
+    pub const fn is_whole_skbs(self) -> bool {
+        matches!(self.holds(), Holds::Skbs)
+    }
+
+    /// Whether it only ever frees.
+    #[must_use]
+    pub const fn is_free(self) -> bool {
+        matches!(self.sign(), Sign::Frees)
+    }
+
+    /// Whether what it frees is the newest of the queue, an skb off the tail;
+    /// other frees take from the head, the oldest first.
+    #[must_use]
+    pub const fn frees_the_newest(self) -> bool {
+        matches!(self, Self::UnusedSkb | Self::TailMerge)
+    }
 }

@@ -85,6 +85,11 @@ impl Account {
         let moved = seen.w.wrapping_sub(self.ledger.now.w);
         let written = written(seen.write_seq, self.write_seq);
         self.write_seq = seen.write_seq;
+        if written != 0 {
+            self.blocked.wrote_ns = now;
+            self.blocked.refused_ns = 0;
+            self.blocked.nospace = 0;
+        }
         if moved != 0 || written != 0 || self.allocated != 0 {
             self.plan_change(hook, moved, written, tier, seen);
             let mut part = 0;
@@ -117,15 +122,12 @@ impl Account {
             self.plan(MAIN, Cause::PreExisting, Tier::Observed, moved);
         } else if L::MPTCP {
             self.mptcp(hook, moved, written, tier, seen);
-        } else if hook == Hook::MptcpFrag as u8 {
-            self.queued_new = 0;
-            self.plan(MAIN, Cause::MptcpSubflow, tier, moved);
         } else if is_send(hook) {
             let flags = self.frame().flags;
-            self.sent(flags, moved, written, tier, seen);
+            self.sent(hook, flags, moved, written, tier, seen);
         } else if self.queued_new != 0 {
             // The send path was seen at work, but not its start.
-            self.sent(0, moved, written, Tier::Inferred, seen);
+            self.sent(hook, 0, moved, written, Tier::Inferred, seen);
         } else if moved != 0 || self.allocated != 0 {
             let left = self.named(hook, moved, tier, seen);
             if left != 0 {
@@ -241,11 +243,19 @@ impl Account {
         0
     }
 
-    /// `tcp_sendmsg_locked` and its like: `truesize of new skbs + payload`,
-    /// and for `MSG_ZEROCOPY` whole pages (`skb_zerocopy_iter_stream`), which
+    /// `tcp_sendmsg_locked` and its like, and `mptcp_sendmsg_frag`, which puts
+    /// payload on a subflow: `truesize of new skbs + payload`, and for `MSG_ZEROCOPY` whole pages (`skb_zerocopy_iter_stream`), which
     /// are charged before `write_seq` says how much of them is payload.
     #[inline(always)]
-    fn sent(&mut self, flags: u8, moved: i32, written: i32, tier: Tier, seen: &Sight<impl Look>) {
+    fn sent(
+        &mut self,
+        hook: u8,
+        flags: u8,
+        moved: i32,
+        written: i32,
+        tier: Tier,
+        seen: &Sight<impl Look>,
+    ) {
         let new = self.queued_new;
         let cause = if self.queued_tested != 0 {
             Cause::NewSkb
@@ -254,7 +264,9 @@ impl Account {
         };
         self.queued_new = 0;
         self.plan(MAIN, cause, tier, new);
-        let cause = if self.starved != 0 {
+        let cause = if hook == Hook::MptcpFrag as u8 {
+            Cause::MptcpSubflow
+        } else if self.starved != 0 {
             Cause::Forced
         } else if flags & FRAME_SPLICE != 0 {
             Cause::Splice

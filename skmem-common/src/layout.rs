@@ -93,6 +93,7 @@ offsets! {
     bpf_storage: "sock"."sk_bpf_storage" optional "sockets that no filter matched will cost more",
     socket_sk: "socket"."sk",
     sk_socket: "sock"."sk_socket" optional "owners of sockets older than skmem will not be found",
+    socket_flags: "socket"."flags" optional "senders that wait in poll() will be missed where no call of theirs was refused",
     inode: "socket_alloc"."vfs_inode.i_ino" optional "owners of sockets older than skmem will not be found",
     write_seq: "tcp_sock"."write_seq",
     snd_una: "tcp_sock"."snd_una",

@@ -116,7 +116,8 @@ pub struct Ledger {
     pub worst_view: View,
     /// When that was, in ns of `CLOCK_MONOTONIC`; 0: never over the limit.
     pub worst_ns: u64,
-    /// The worst `w - sndbuf` so far, in bytes; 0: never over the limit.
+    /// The worst `w - sndbuf` so far, in bytes; 0: never over the limit. That
+    /// of `worst` may be less: see [`Ledger::admit`].
     pub worst_excess: i32,
     /// 1: the worst excess is now, and `worst` is not filled in yet. It is
     /// copied when the excess first falls, not at each step up.
@@ -127,6 +128,11 @@ pub struct Ledger {
     pub move_count: u32,
     /// 1: `worst_view` wants to be filled in by whoever knows the fields.
     pub view_wanted: u32,
+    /// An instant that is further over the limit than this, in bytes, becomes
+    /// the worst.
+    pub bar: i32,
+    /// Always 0.
+    pub reserved: u32,
 }
 
 impl Standing {
@@ -236,10 +242,17 @@ impl Ledger {
     }
 
     /// A new skb passed the test against `sndbuf` and joined the queue.
+    ///
+    /// From the first one on, all that makes up the excess is known. What was
+    /// there before is not; so an instant after it that is more than half as far
+    /// over the limit becomes the worst one, because it can be explained.
     #[inline(always)]
     pub fn admit(&mut self, sndbuf: i32, now: u64) {
         if self.at_peak != 0 {
             core::hint::black_box(self.keep_worst());
+        }
+        if self.now.admission.count == 0 && self.held_before() {
+            self.bar = self.worst_excess >> 1;
         }
         self.now.since_mask = 0;
         self.now.admission.at_ns = now;
@@ -259,11 +272,33 @@ impl Ledger {
         }
     }
 
+    /// Sets `bar` to what the rest of the ledger says of it.
+    pub fn restore_bar(&mut self) {
+        let worst = self.at_worst();
+        let unexplained = self.held_before() && worst.admission.count == 0;
+        self.bar = if self.worst_ns == 0 {
+            0
+        } else if unexplained && self.now.admission.count != 0 {
+            self.worst_excess >> 1
+        } else {
+            worst.excess()
+        };
+    }
+
+    /// Whether bytes were queued at first sight.
+    #[inline(always)]
+    fn held_before(&self) -> bool {
+        self.now.total[Cause::PreExisting as usize].count != 0
+    }
+
     #[inline(always)]
     fn raise(&mut self, now: u64) {
         let excess = self.now.excess();
-        if excess > self.worst_excess {
-            self.worst_excess = excess;
+        if excess > self.bar {
+            self.bar = excess;
+            if excess > self.worst_excess {
+                self.worst_excess = excess;
+            }
             self.worst_ns = now;
             self.at_peak = 1;
             self.view_wanted = 1;

@@ -51,6 +51,11 @@ pub const IDENT_MPTCP: u32 = 64;
 /// subflows. Sequence numbers are the low halves of the connection's.
 pub const IDENT_MPTCP_SOCKET: u32 = 128;
 
+/// Both ends of the connections that skmem makes to itself to measure this
+/// kernel: an address of the loopback that nothing else uses, so that no skmem
+/// shows another's.
+pub const OWN_ADDRESS: [u8; 4] = [127, 115, 107, 109];
+
 /// What every record starts with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]

@@ -9,7 +9,7 @@ use core::ptr;
 
 use aya_ebpf::helpers::generated::bpf_sk_storage_get;
 use skmem_common::{
-    account::Account,
+    account::{Account, NOSPACE_AT_FIRST, NOSPACE_NOW},
     layout::{SHARED_ENABLED, SHARED_OVERHEAD, SLOTS_IN_HASH, SLOTS_IN_STORAGE, SLOTS_NOWHERE},
     record::{IDENT_CLOSED, IDENT_OLDER, Ident},
 };
@@ -23,7 +23,7 @@ use crate::{
     mptcp::Msk,
     output,
     socket::{Kernel, Locked, Sock, Watched, offset},
-    tell,
+    tell, wait,
 };
 
 /// No slot: the table is never that large.
@@ -154,7 +154,10 @@ pub fn find_or_adopt(msk: Msk) -> Option<&'static mut Account> {
     {
         return None;
     }
+    let nospace = msk.nospace();
     let account = at(some(open_unlocked(msk.sock(), First::Walk as u32))?)?;
+    account.blocked.nospace = nospace * (NOSPACE_NOW | NOSPACE_AT_FIRST);
+    wait::find_sleeper(account, msk);
     calls::note_worst(account, msk);
     Some(account)
 }
@@ -235,28 +238,40 @@ enum First {
 
 /// Gives an account to a socket that is older than the trace, if it holds
 /// anything and the filter wants it: without a filter, only those over their
-/// limit, so that a busy machine's sockets do not fill the table.
+/// limit and those whose sender waits for room, so that a busy machine's sockets
+/// do not fill the table; the others are counted.
 ///
 /// Kernels before 5.19 walk without the socket's lock; the first hook under
 /// the lock corrects what was read.
 #[inline(always)]
 pub fn open_existing(socket: Locked) {
     let Locked { sk, tp } = socket;
-    if adopts(socket)
-        && let Some(account) = some(open(sk, tp, First::Walk as u32)).and_then(at)
+    let nospace = socket.nospace();
+    if !adopts(socket) {
+        if socket.glance().0 > 0
+            && find(sk).is_none()
+            && let Some(counters) = maps::counters()
+        {
+            counters.left_out += 1;
+        }
+        return;
+    }
+    if let Some(account) = some(open(sk, tp, First::Walk as u32)).and_then(at)
     {
         account.unanchored = 1;
+        // Both bits, or none.
+        account.blocked.nospace = nospace * (NOSPACE_NOW | NOSPACE_AT_FIRST);
         calls::note_worst(account, socket);
     }
 }
 
-/// Whether a socket that a walk has found is to get an account.
+/// Whether a socket that is older than the trace is to get an account.
 #[inline(always)]
 fn adopts(socket: impl Watched) -> bool {
     let (w, sndbuf, ..) = socket.glance();
     // SAFETY: the global is initialised and never changes.
     let filtered = unsafe { (&raw const (*maps::filter()).flags).read_volatile() } != 0;
-    w > 0 && (filtered || w > sndbuf) && find(socket.sock()).is_none()
+    w > 0 && (filtered || w > sndbuf || socket.nospace() != 0) && find(socket.sock()).is_none()
 }
 
 /// Gives the socket an account if it is a TCP socket that the filter wants, and

@@ -2,6 +2,7 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use skmem_common::{
+    account::{NOSPACE_NOW, WAIT_BEGINS, WAIT_OTHER},
     hook::Hook,
     layout::ABSENT,
     record::{FLAG_LOCKLESS, IDENT_INHERITED},
@@ -11,7 +12,8 @@ use crate::{
     accounts, calls,
     maps::{self, ASKED, Asked, PIDS},
     output::{self, Call},
-    socket::{Kernel, Locked, SOCK_SNDBUF_LOCK, Sock, TCP_CLOSE, offset},
+    socket::{Kernel, Locked, SOCK_SNDBUF_LOCK, Sock, TCP_CLOSE, Watched, offset},
+    wait,
 };
 
 /// `TCP_ESTABLISHED` and `TCP_SYN_RECV` of the kernel's `tcp_states.h`.
@@ -106,7 +108,15 @@ pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
         accounts::open_existing(socket);
         return 0;
     };
+    // All bits stay, or none.
+    let nospace = Watched::nospace(socket);
+    // Who sleeps above a subflow waits for its MPTCP socket.
+    let subflow = socket.sk.is_mptcp(tp);
+    account.blocked.nospace = nospace * (account.blocked.nospace | NOSPACE_NOW);
     if !maps::locked_walk() {
+        if !subflow {
+            wait::find_sleeper(account, socket);
+        }
         return 0;
     }
     let mut call = Call::of(Hook::Walk);
@@ -117,6 +127,24 @@ pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
         calls::check_pages(a, socket);
         calls::note_worst(a, socket);
         if a.op_count != 0 {
+            output::event(a, &call, &before, socket);
+        } else {
+            // What no hook of the send side refreshes: receiving moves it, too.
+            socket.sk.refresh(socket.tp, &mut a.last);
+        }
+        if subflow {
+            return 0;
+        }
+        let found = wait::find_sleeper(a, socket);
+        if found.tid != 0 {
+            let mut call = Call::of(Hook::WaitMemory);
+            call.softirq = true;
+            call.kind = WAIT_BEGINS | WAIT_OTHER;
+            call.arg = found.reason as i32;
+            call.ret = found.tid as i32;
+            a.last_ns = found.since_ns;
+            call.timed = true;
+            let before = a.last_seen();
             output::event(a, &call, &before, socket);
         }
     });

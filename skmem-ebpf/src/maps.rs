@@ -54,9 +54,22 @@ pub struct Waiting {
     pub since_ns: u64,
     /// `WAIT_…`.
     pub reason: u32,
-    /// 1: it will not sleep but be told `EAGAIN`.
-    pub nonblocking: u32,
+    /// `SLEEPS`, or else how it will end.
+    pub how: u32,
+    /// The socket's slot.
+    pub slot: u32,
+    /// Always 0.
+    pub reserved: u32,
 }
+
+/// [`Waiting::how`]: it sleeps.
+pub const SLEEPS: u32 = 0;
+/// It gets `EAGAIN`.
+pub const REFUSED: u32 = 1;
+/// It gets a short write.
+pub const SHORT: u32 = 2;
+/// It slept before skmem first saw the socket.
+pub const SLEPT_BEFORE: u32 = 3;
 
 /// Sleeping threads by thread id.
 #[map]
@@ -85,6 +98,11 @@ pub static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(4096, 0);
 #[map]
 pub static INODES: HashMap<u32, u8> = HashMap::with_max_entries(65536, BPF_F_NO_PREALLOC);
 
+/// Threads that sleep in the send path since before the trace, by the inode of
+/// their socket.
+#[map]
+pub static SLEEPERS: HashMap<u32, u32> = HashMap::with_max_entries(16384, BPF_F_NO_PREALLOC);
+
 /// Records to user space.
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
@@ -100,6 +118,9 @@ pub struct Counters {
     pub pending: u64,
     /// Sockets that matched but found no free slot.
     pub no_slot: u64,
+    /// Sockets older than the trace that hold something within their limit, and
+    /// were left out for that, in all walks.
+    pub left_out: u64,
 }
 
 /// Counters by CPU.

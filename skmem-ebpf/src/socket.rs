@@ -36,6 +36,10 @@ pub const TCP_CLOSE: u8 = 7;
 /// (include/net/sock.h, all versions).
 const SOCK_DEAD: u64 = 1;
 
+/// The bit of `socket.flags` that is `SOCK_NOSPACE` (include/linux/net.h, all
+/// versions).
+const SOCK_NOSPACE: u64 = 2;
+
 /// Levels of the retransmit queue's tree that are walked for its first skb:
 /// enough for any number of skbs a socket can hold.
 const RTX_LEVELS: usize = 24;
@@ -154,6 +158,25 @@ impl Sock {
         let inode = (socket + u64::from(offset!(inode))) as *const u64;
         // SAFETY: the helper checks the address.
         unsafe { bpf_probe_read_kernel(inode) }.unwrap_or(0) as u32
+    }
+
+    /// Whether `SOCK_NOSPACE` is set, 0 or 1: a sender was turned away
+    /// (`sk_stream_wait_memory`) or polled for `POLLOUT` in vain (`tcp_poll`),
+    /// and `sk_stream_write_space` has not woken it since.
+    #[inline(always)]
+    pub fn nospace(self) -> u32 {
+        if offset!(sk_socket) == ABSENT || offset!(socket_flags) == ABSENT {
+            return 0;
+        }
+        // SAFETY: a pointer field.
+        let socket: u64 = unsafe { self.load(offset!(sk_socket)) };
+        if socket == 0 {
+            return 0;
+        }
+        let flags = (socket + u64::from(offset!(socket_flags))) as *const u64;
+        // SAFETY: the helper checks the address.
+        let flags = unsafe { bpf_probe_read_kernel(flags) }.unwrap_or(0);
+        (flags >> SOCK_NOSPACE) as u32 & 1
     }
 
     /// `icsk_mtup.probe_size`, as `PROBING_…`. It is the low 31 bits of a word
@@ -324,6 +347,17 @@ pub trait Watched: Look {
     fn step(self, account: &mut Account, hook: Hook, softirq: bool);
     /// See [`calls::look_at_worst`].
     fn worst(self, account: &mut Account);
+
+    /// See [`Sock::nospace`]. A subflow has the `struct socket` of its MPTCP
+    /// socket, and who waits there waits for that.
+    #[inline(always)]
+    fn nospace(self) -> u32 {
+        if self.known_flags() & IDENT_MPTCP != 0 {
+            0
+        } else {
+            self.sock().nospace()
+        }
+    }
 
     /// The part of what a record tells that hooks glance at.
     #[inline(always)]

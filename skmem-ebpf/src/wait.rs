@@ -9,7 +9,9 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext},
 };
 use skmem_common::{
-    account::{Account, WAIT_LIMIT, WAIT_LOWAT, WAIT_MEMORY},
+    account::{
+        Account, Frame, WAIT_BEGINS, WAIT_LIMIT, WAIT_LOWAT, WAIT_MEMORY, WAIT_OTHER,
+    },
     hook::Hook,
     layout::ABSENT,
     record::FLAG_ENTRY,
@@ -17,10 +19,18 @@ use skmem_common::{
 
 use crate::{
     accounts, calls,
-    maps::{WAITING, Waiting},
+    maps::{REFUSED, SHORT, SLEEPERS, SLEEPS, SLEPT_BEFORE, WAITING, Waiting},
     mptcp::Msk,
     output::{self, Call},
     socket::{Locked, Sock, Watched, offset},
+};
+
+const BPF_NOEXIST: u64 = 1;
+
+/// No open call goes with a thread whose call began before the trace.
+const NO_CALL: Frame = {
+    // SAFETY: all of Frame is integers, for which 0 is a value.
+    unsafe { core::mem::zeroed() }
 };
 
 /// `sk_stream_wait_memory(sk, timeo_p)`
@@ -89,39 +99,57 @@ fn begin_on(ctx: &FEntryContext, account: &mut Account, socket: impl Waits, hook
         let timeout = timeout(ctx);
         let since_ns = calls::now();
         let reason = reason(socket);
+        let tid = bpf_get_current_pid_tgid() as u32;
+        let how = if timeout != 0 {
+            SLEEPS
+        } else if frame.before.write_seq == a.write_seq {
+            REFUSED
+        } else {
+            SHORT
+        };
         if hook as u8 == Hook::WaitMemory as u8 {
+            woken_unseen(a, tid);
             if let Some(count) = a.blocked.reasons.get_mut(reason as usize) {
                 *count += 1;
             }
-            if timeout == 0 {
-                a.blocked.refusals += 1;
+            if how == SLEEPS {
+                fell_asleep(a, since_ns);
             } else {
-                if a.blocked.asleep == 0 {
-                    a.blocked.since_ns = since_ns;
+                if a.blocked.refused_ns == 0 {
+                    a.blocked.refused_ns = since_ns;
                 }
-                a.blocked.asleep += 1;
+                if how == REFUSED {
+                    a.blocked.refusals += 1;
+                } else {
+                    a.blocked.short_writes += 1;
+                }
             }
         }
         let waiting = Waiting {
             frame,
             since_ns,
             reason,
-            nonblocking: u32::from(timeout == 0),
+            how,
+            slot: a.slot,
+            reserved: 0,
         };
-        let tid = bpf_get_current_pid_tgid() as u32;
         let _ = WAITING.insert(&tid, &waiting, 0);
         // A sleep may be long: its start is told at once.
-        if timeout != 0 {
+        if how == SLEEPS {
             let mut call = Call::of(hook);
             call.arg = reason as i32;
-            call.kind = 1;
+            call.kind = WAIT_BEGINS;
+            // One time for the account and the record, so that both come to the
+            // same sum.
+            call.timed = true;
+            a.last_ns = since_ns;
             output::event(a, &call, &frame.before, socket);
         }
     });
 }
 
 /// What is asked of a socket whose sender is held up.
-trait Waits: Watched {
+pub trait Waits: Watched {
     /// `snd_nxt`
     fn snd_nxt(self) -> u32;
     /// `TCP_NOTSENT_LOWAT`, in bytes; 0: the netns's sysctl rules.
@@ -167,6 +195,96 @@ impl Waits for Msk {
     fn check_pages(self, _: &mut Account) {}
 }
 
+#[inline(always)]
+fn fell_asleep(account: &mut Account, now: u64) {
+    if account.blocked.asleep == 0 {
+        account.blocked.since_ns = now;
+    }
+    account.blocked.asleep += 1;
+}
+
+#[inline(always)]
+fn woke_up(account: &mut Account, how: u32) {
+    if account.blocked.asleep != 0 {
+        account.blocked.asleep -= 1;
+    }
+    if how == SLEPT_BEFORE && account.blocked.older != 0 {
+        account.blocked.older -= 1;
+    }
+    if account.blocked.asleep == 0 {
+        account.blocked.since_ns = 0;
+    }
+}
+
+/// A thread that is here cannot be asleep: the end of the sleep that is known of
+/// it was not seen.
+#[inline(always)]
+fn woken_unseen(account: &mut Account, tid: u32) {
+    // SAFETY: only this thread writes the entry.
+    if let Some(stale) = unsafe { WAITING.get(&tid) }
+        && stale.slot == account.slot
+        && (stale.how == SLEEPS || stale.how == SLEPT_BEFORE)
+    {
+        woke_up(account, stale.how);
+    }
+}
+
+/// A thread that sleeps since before the trace.
+pub struct Sleeper {
+    /// Its thread id; 0: there is none.
+    pub tid: u32,
+    /// `WAIT_…`.
+    pub reason: u32,
+    /// From when on it is known to sleep, in ns of `CLOCK_MONOTONIC`.
+    pub since_ns: u64,
+}
+
+/// Looks whether user space has found a thread that slept on this socket before
+/// skmem saw it, and counts it in, once.
+#[inline(always)]
+pub fn find_sleeper(account: &mut Account, socket: impl Waits) -> Sleeper {
+    let mut found = Sleeper {
+        tid: 0,
+        reason: WAIT_LIMIT,
+        since_ns: 0,
+    };
+    let inode = socket.sock().inode();
+    // SAFETY: the entry is a u32, copied at once.
+    let Some(tid) = (unsafe { SLEEPERS.get(&inode) }).copied() else {
+        return found;
+    };
+    let _ = SLEEPERS.remove(&inode);
+    let now = calls::now();
+    let mut reason = reason(socket);
+    let (w, sndbuf, ..) = socket.glance();
+    if reason == WAIT_MEMORY && sndbuf.wrapping_sub(w) < w >> 1 {
+        // Fallen below the limit since, but not as far as wakes a sender
+        // (sk_stream_is_writeable).
+        reason = WAIT_LIMIT;
+    }
+    let waiting = Waiting {
+        frame: NO_CALL,
+        since_ns: now,
+        reason,
+        how: SLEPT_BEFORE,
+        slot: account.slot,
+        reserved: 0,
+    };
+    // One that has woken up and fallen asleep again is known already.
+    if WAITING.insert(&tid, &waiting, BPF_NOEXIST).is_err() {
+        return found;
+    }
+    if let Some(count) = account.blocked.reasons.get_mut(reason as usize) {
+        *count += 1;
+    }
+    fell_asleep(account, now);
+    account.blocked.older += 1;
+    found.tid = tid;
+    found.reason = reason;
+    found.since_ns = now;
+    found
+}
+
 /// Why the sender is held up: `WAIT_…`.
 #[inline(always)]
 fn reason(socket: impl Waits) -> u32 {
@@ -201,24 +319,25 @@ fn end_on(account: &mut Account, socket: impl Waits, hook: Hook, ret: i32) {
         return;
     };
     let _ = WAITING.remove(&tid);
-    let now = calls::now();
     calls::change!(account, |a| {
         a.wait_end(waiting.frame, &socket, calls::now);
-        if hook as u8 == Hook::WaitMemory as u8 && waiting.nonblocking == 0 {
-            let slept = now.wrapping_sub(waiting.since_ns);
-            a.blocked.waits += 1;
-            a.blocked.total_ns += slept;
-            if slept > a.blocked.longest_ns {
-                a.blocked.longest_ns = slept;
-            }
-            if a.blocked.asleep != 0 {
-                a.blocked.asleep -= 1;
-            }
-            if a.blocked.asleep == 0 {
-                a.blocked.since_ns = 0;
+        let now = calls::now();
+        let mut call = Call::of(hook);
+        if hook as u8 == Hook::WaitMemory as u8 {
+            if waiting.how == SLEEPS || waiting.how == SLEPT_BEFORE {
+                let slept = now.wrapping_sub(waiting.since_ns);
+                a.blocked.waits += 1;
+                a.blocked.total_ns += slept;
+                if slept > a.blocked.longest_ns {
+                    a.blocked.longest_ns = slept;
+                }
+                woke_up(a, waiting.how);
+            } else if waiting.how == SHORT {
+                call.kind = WAIT_OTHER;
             }
         }
-        let mut call = Call::of(hook);
+        call.timed = true;
+        a.last_ns = now;
         call.flags = FLAG_ENTRY;
         call.arg = waiting.reason as i32;
         call.ret = ret;

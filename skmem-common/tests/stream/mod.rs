@@ -166,7 +166,15 @@ impl Stream {
         let worst = ledger.at_worst();
         closes(worst);
         if ledger.worst_ns != 0 {
-            assert_eq!(worst.excess(), ledger.worst_excess);
+            // Of an older socket, one that can be explained may be half as bad.
+            let explained = worst.excess();
+            let older = ledger.now.total(Cause::PreExisting).count != 0;
+            if older && worst.admission.count != 0 {
+                assert!(explained <= ledger.worst_excess);
+                assert!(explained > ledger.worst_excess / 2);
+            } else {
+                assert_eq!(explained, ledger.worst_excess);
+            }
         }
         assert!(self.account.parts.iter().all(|p| p.value == 0));
     }

@@ -168,7 +168,7 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     let printed = if options.json {
-        print_json(&verdicts)
+        print_json(&verdicts, session.release(), session.sockets() as u64)
     } else if verdicts.is_empty() {
         print("No socket went over its limit; --all explains them.\n")
     } else {

@@ -28,9 +28,9 @@ const FEW: usize = 3;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Watches until Ctrl-C, until the time is up, or until CMD ends; then prints, for each matching
-socket that went over its limit, the worst instant: which bytes, put there by which kernel code,
-under which limit, and what to do about it. On a terminal one screen is printed, with --full and in
-a pipe everything.
+socket that went over its limit or whose sender is held up, the worst instant: which bytes, put
+there by which kernel code, under which limit, and what to do about it. On a terminal one screen is
+printed, with --full and in a pipe everything.
 
 Examples:
   skmem explain -p 4711 --duration 10s        the sockets of a process, for ten seconds
@@ -47,7 +47,8 @@ pub struct Options {
     /// Trace for this long, e.g. 500ms, 90s, 5m, 1h, 2d
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
-    /// Watch until a sender has been blocked for half a second
+    /// Watch until a sender has been held up for half a second: asleep in send(), or turned away and waiting in
+    /// poll() for POLLOUT
     #[arg(short, long)]
     until_blocked: bool,
     /// Also explain sockets that never went over their limit
@@ -151,11 +152,14 @@ fn report(session: &Session, options: &Options) -> Result<()> {
             lost.no_slot
         );
     }
+    let n = session.sockets();
+    if let Some(note) = session.left_out_note() {
+        eprintln!("skmem: {note}");
+    }
     if options.json {
-        return print_json(&verdicts);
+        return print_json(&verdicts, session.release(), n as u64);
     }
     if verdicts.is_empty() {
-        let n = session.sockets();
         eprintln!(
             "skmem: {}",
             match n {
@@ -201,8 +205,11 @@ impl Length {
     }
 }
 
-/// One JSON object a line.
-pub(super) fn print_json(verdicts: &[Verdict]) -> Result<()> {
+/// One JSON object a line; where there is nothing to explain, one that says so.
+pub(super) fn print_json(verdicts: &[Verdict], kernel: &str, sockets: u64) -> Result<()> {
+    if verdicts.is_empty() {
+        return print(&format!("{}\n", render::no_verdicts_json(kernel, sockets)?));
+    }
     for verdict in verdicts {
         print(&format!("{}\n", render::json(verdict)?))?;
     }

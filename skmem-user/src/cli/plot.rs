@@ -132,6 +132,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         began: began(recorded.meta.clock.wall_ns(zero_ns)),
         zero_wall_ns: recorded.meta.clock.wall_ns(zero_ns),
         host: recorded.meta.host.clone(),
+        whole: options.from.is_none() && options.to.is_none(),
         notes: notes(&recorded),
     };
     let drawn = match form {

@@ -161,6 +161,9 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let mut session = Session::start(&tracing)?;
     let (namespaces, inodes) = options.filters.older();
     session.adopt(namespaces, &inodes);
+    if let Some(note) = session.left_out_note() {
+        eprintln!("skmem: {note}");
+    }
     let meta = about::meta(&session, &tracing, options.filters.named());
     let sink = sink(&options, files, &meta)?;
     // Before there is a command, which must not outlive skmem.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     explain::{Source, Verdict},
-    recording::{Item, Outcome, Player, Recording, RecordingError, Totals, outcome},
+    recording::{Item, Kept, Outcome, Player, Recording, RecordingError, Totals, outcome},
     render::{self, Listed, tamed},
 };
 
@@ -135,22 +135,22 @@ pub fn run(options: &Options) -> Result<ExitCode> {
                 all
             }
         };
-        show(&chosen, options)?;
+        show(&chosen, options, &kernel, 1)?;
     } else if options.sockets {
         list(&verdicts(true), options)?;
     } else {
         let verdicts = verdicts(options.all);
-        if verdicts.is_empty() && !options.json {
+        if verdicts.is_empty() {
             eprintln!("skmem: {}", none(&outcome.end.totals));
         }
-        show(&verdicts, options)?;
+        show(&verdicts, options, &kernel, outcome.end.totals.sockets)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(verdicts: &[Verdict], options: &Options) -> Result<()> {
+fn show(verdicts: &[Verdict], options: &Options, kernel: &str, sockets: u64) -> Result<()> {
     if options.json {
-        return print_json(verdicts);
+        return print_json(verdicts, kernel, sockets);
     }
     let name = options.file.display();
     let mut more = format!("`skmem report {name} --full` prints all");
@@ -204,19 +204,31 @@ fn replayed<R: std::io::Read>(
         .accounts()
         .into_iter()
         .find(|k| k.account.ident.id == id);
-    let (kept, source) = match (found, closed) {
+    let (mut kept, source) = match (found, closed) {
         (Some(kept), _) => (kept, Source::Records { missing: None }),
         (None, Some(closed)) => (closed, Source::Kernel),
         (None, None) => {
             bail!("no socket {id} in the recording up to then; --sockets lists those at its end")
         }
     };
+    name(&mut kept, outcome, id);
     let totals = Totals {
         now_ns: until,
         wall_ns: meta.clock.wall_ns(until),
         ..outcome.end.totals.clone()
     };
     Ok(totals.verdict(&kept, &meta.kernel, true, source))
+}
+
+/// Names the holder of a socket that no call had named until then, as the
+/// recording knows it at its end.
+fn name(kept: &mut Kept, outcome: &Outcome, id: u64) {
+    let mut all = outcome.end.open.iter().chain(&outcome.end.closed);
+    let known = all.find(|k| k.account.ident.id == id && k.account.ident.pid != 0);
+    if let (0, Some(known)) = (kept.account.ident.pid, known) {
+        kept.account.ident.pid = known.account.ident.pid;
+        kept.account.ident.comm = known.account.ident.comm;
+    }
 }
 
 fn list(verdicts: &[Verdict], options: &Options) -> Result<()> {

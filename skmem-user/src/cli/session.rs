@@ -1,7 +1,7 @@
 //! A trace under way: programs attached, records read, accounts at hand.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     path::PathBuf,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -18,19 +18,22 @@ use skmem_common::{
 
 use crate::{
     collect::{decode::Record, reader::Reader},
-    explain::{Source, Verdict},
+    diag::{cgroups, netns},
+    explain::{Source, Verdict, held_up_since},
     kernel::{
         counters, system,
         table::ONE_GO,
         tracer::{Options, Tracer},
     },
     model::replay::Replay,
-    recording::{End, HookTotal, KEEP_CLOSED, Kept, Totals, Worst},
+    recording::{End, HookTotal, KEEP_CLOSED, Kept, Places, Totals, Worst, places::cgroup_id},
 };
 use holders::Holders;
+use sleepers::Sleepers;
 
 mod holders;
 mod rights;
+mod sleepers;
 
 /// How often closed sockets are collected.
 const HARVEST: Duration = Duration::from_millis(500);
@@ -62,6 +65,8 @@ pub struct Session {
     room: usize,
     namespaces: Vec<PathBuf>,
     holders: Holders,
+    sleepers: Sleepers,
+    left_out: u64,
 }
 
 impl Session {
@@ -119,15 +124,41 @@ impl Session {
             room: options.ring_bytes.next_power_of_two() as usize / size_of::<Task>(),
             namespaces: Vec::new(),
             holders: Holders::default(),
+            sleepers: Sleepers::default(),
+            left_out: 0,
         })
     }
 
     /// Also traces sockets that are older than the trace, in these network
     /// namespaces: those that hold something and match, or without a filter
-    /// those over their limit.
+    /// those over their limit and those whose senders wait. Threads that sleep
+    /// in a send call on one of them are counted in.
     pub fn adopt(&mut self, namespaces: Vec<PathBuf>, inodes: &[u32]) {
         self.namespaces = namespaces;
         self.walk(inodes);
+        self.left_out = self.totals().map_or(0, |totals| totals.left_out);
+        self.sleepers.find(&mut self.tracer, &self.namespaces);
+    }
+
+    /// `uname -r`.
+    #[must_use]
+    pub fn release(&self) -> &str {
+        &self.release
+    }
+
+    /// How many older sockets that hold something within their limit were left
+    /// out because there is no filter, in a sentence; None: none.
+    #[must_use]
+    pub fn left_out_note(&self) -> Option<String> {
+        let sockets = match self.left_out {
+            0 => return None,
+            1 => "1 socket is".to_owned(),
+            n => format!("{n} sockets are"),
+        };
+        Some(format!(
+            "{sockets} older than the trace and within the limit: not traced; a filter takes them \
+             in, e.g. --cgroup /sys/fs/cgroup"
+        ))
     }
 
     /// Brings all accounts up to date.
@@ -197,29 +228,38 @@ impl Session {
         }
     }
 
-    /// Whether a traced sender has been asleep for at least `long`.
+    /// Whether a traced sender has been held up for at least `long`: asleep, or
+    /// turned away while `poll()` would not report room.
     #[must_use]
     pub fn blocked_for(&self, long: Duration) -> bool {
-        self.any_asleep(long, |_| 0)
+        self.any_held_up(long, |_| 0)
     }
 
-    /// Whether a sleep that is on, or one that `also` tells of, is as long.
-    fn any_asleep(&self, long: Duration, also: impl Fn(&Account) -> u64) -> bool {
+    /// Whether a wait that is on, or one that `also` tells of, is as long.
+    fn any_held_up(&self, long: Duration, also: impl Fn(&Account) -> u64) -> bool {
         let now = system::monotonic_ns();
         let long = u64::try_from(long.as_nanos()).unwrap_or(u64::MAX);
-        let asleep = |a: &Account| match a.blocked.since_ns {
-            0 => 0,
-            since => now.saturating_sub(since),
-        };
         let mut accounts = self.tracer.table().accounts();
-        accounts.any(|a| asleep(&a).max(also(&a)) >= long)
+        accounts.any(|mut a| {
+            let waited = held_up_since(&a).map_or(0, |since| now.saturating_sub(since));
+            if waited.max(also(&a)) < long {
+                return false;
+            }
+            if a.blocked.older == 0 {
+                return true;
+            }
+            // Rare, and /proc is asked: whether it sleeps still.
+            self.sleepers.correct(&mut a);
+            let waited = held_up_since(&a).map_or(0, |since| now.saturating_sub(since));
+            waited.max(also(&a)) >= long
+        })
     }
 
-    /// Whether a traced sender has ever been asleep, or still is, for at least
-    /// `long`.
+    /// Whether a traced sender has ever been asleep, or is held up now, for at
+    /// least `long`.
     #[must_use]
     pub fn was_blocked_for(&self, long: Duration) -> bool {
-        self.any_asleep(long, |a| a.blocked.longest_ns)
+        self.any_held_up(long, |a| a.blocked.longest_ns)
     }
 
     /// The verdicts on all sockets, worst first; `all` also those that never
@@ -239,6 +279,9 @@ impl Session {
     fn gather(&self) -> End {
         let mut open: Vec<_> = self.tracer.table().accounts().collect();
         self.holders.name(&mut open);
+        for account in &mut open {
+            self.sleepers.correct(account);
+        }
         let open = open.into_iter().map(|mut account| {
             let stream_agrees = self.agrees(&account);
             if account.closing != 0 {
@@ -251,6 +294,8 @@ impl Session {
             }
         });
         let open: Vec<Kept> = open.collect();
+        let closed = self.closed.list();
+        let places = places(open.iter().chain(&closed));
         End {
             totals: Totals {
                 now_ns: system::monotonic_ns(),
@@ -259,10 +304,11 @@ impl Session {
                 sockets: open.len() as u64 + self.closed.count,
                 wmem_max: wmem_max(),
                 notsent_lowat: notsent_lowat(),
+                places,
                 ..Totals::default()
             },
             open,
-            closed: self.closed.list(),
+            closed,
         }
     }
 
@@ -393,6 +439,18 @@ impl Session {
             self.closed.push(kept);
         }
         Ok(())
+    }
+}
+
+/// The names of the cgroups and namespaces of these sockets.
+fn places<'a>(accounts: impl Iterator<Item = &'a Kept>) -> Places {
+    let ids: HashSet<u64> = accounts
+        .map(|kept| cgroup_id(&kept.account.ident))
+        .filter(|id| *id != 0)
+        .collect();
+    Places {
+        cgroups: cgroups::paths(&ids).into_iter().collect(),
+        namespaces: netns::names(),
     }
 }
 

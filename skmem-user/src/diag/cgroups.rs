@@ -20,6 +20,15 @@ pub fn paths(ids: &HashSet<u64>) -> HashMap<u64, String> {
     found
 }
 
+/// The id of the cgroup that a process is in now: the inode of its directory.
+#[must_use]
+pub fn of_process(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let meta = fs::metadata(cgroup2_root()?.join(path)).ok()?;
+    Some(meta.ino())
+}
+
 fn walk(root: &Path, at: &Path, ids: &HashSet<u64>, found: &mut HashMap<u64, String>) {
     // On 64-bit kernels the inode is the id (kernfs_ino).
     if let Ok(meta) = fs::symlink_metadata(at)

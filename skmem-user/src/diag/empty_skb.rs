@@ -2,10 +2,13 @@
 
 use std::{
     io::Write as _,
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream},
     os::fd::AsFd as _,
     time::Duration,
 };
+
+use skmem_common::record::OWN_ADDRESS;
+use socket2::{Domain, Socket, Type};
 
 use super::MemInfo;
 
@@ -14,8 +17,12 @@ use super::MemInfo;
 /// or the byte did not stay.
 #[must_use]
 pub fn empty_skb() -> Option<i64> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
-    let socket = TcpStream::connect(listener.local_addr().ok()?).ok()?;
+    let own = SocketAddrV4::new(Ipv4Addr::from(OWN_ADDRESS), 0);
+    let listener = TcpListener::bind(own).ok()?;
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).ok()?;
+    socket.bind(&own.into()).ok()?;
+    socket.connect(&listener.local_addr().ok()?.into()).ok()?;
+    let socket = TcpStream::from(socket);
     let options = socket2::SockRef::from(&socket);
     // Closing resets: nothing stays behind in TIME-WAIT.
     options.set_linger(Some(Duration::ZERO)).ok()?;

@@ -18,6 +18,7 @@ mod netstat;
 pub mod owners;
 pub mod path;
 mod queues;
+pub mod sleepers;
 mod sock_diag;
 mod sockopt;
 mod sockstat;

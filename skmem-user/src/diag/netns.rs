@@ -50,6 +50,18 @@ pub fn own() -> io::Result<Namespace> {
     })
 }
 
+/// The names that `ip netns` gave, by the namespaces' inodes.
+#[must_use]
+pub fn names() -> BTreeMap<u32, String> {
+    let entries = fs::read_dir(NAMED).into_iter().flatten().flatten();
+    let named = entries.filter_map(|entry| {
+        let inode = fs::metadata(entry.path()).ok()?.ino();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        Some((u32::try_from(inode).ok()?, name))
+    });
+    named.collect()
+}
+
 /// Namespaces in which processes live, those that are mounted (`ip netns`, containers), and those that
 /// processes hold open (`held`, by inode).
 ///

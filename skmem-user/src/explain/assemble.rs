@@ -75,6 +75,8 @@ pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
         ledger: ledger(standing),
         limit_moves: limit_moves(account, &at),
         limit_moves_omitted: u64::from(account.ledger.move_count).saturating_sub(MOVES as u64),
+        taken: taken(&account.ledger.now),
+        stuck: stuck(&account.ledger.now),
         inferred: inferred(standing),
         unattributed: unattributed.bytes,
         unattributed_count: unattributed.count,
@@ -134,6 +136,10 @@ fn socket(account: &Account, state: u8, setting: &Setting<'_>) -> Socket {
         mptcp_token: (is_mptcp && account.token != 0).then_some(account.token),
         mptcp_socket: (!is_mptcp && account.mptcp != 0).then_some(account.mptcp),
         netns: ident.netns,
+        netns_name: None,
+        cgroup: None,
+        container: None,
+        unit: None,
         state: state_name(state),
         seen_ns: ident.seen_ns,
         seen_wall_ns: setting.wall_at(ident.seen_ns),
@@ -202,6 +208,22 @@ fn ledger(standing: &Standing) -> Vec<CauseTotal> {
             inferred: total.inferred,
         })
         .collect()
+}
+
+fn taken(standing: &Standing) -> i64 {
+    let payload = Cause::ALL.iter().filter(|cause| cause.is_payload());
+    payload.fold(0, |sum: i64, cause| {
+        sum.saturating_add(standing.total(*cause).bytes)
+    })
+}
+
+fn stuck(now: &Standing) -> bool {
+    let known = Cause::ALL
+        .iter()
+        .filter(|cause| **cause != Cause::PreExisting);
+    now.w > 0
+        && now.admission.count == 0
+        && known.map(|cause| now.total(*cause).count).all(|n| n == 0)
 }
 
 fn inferred(standing: &Standing) -> i64 {

@@ -2,14 +2,14 @@
 //! window, which is often the reason behind it.
 
 use skmem_common::{
-    account::{self, Account, WAIT_LIMIT, WAIT_LOWAT, WAIT_MEMORY},
+    account::{self, Account, NOSPACE_AT_FIRST, WAIT_LIMIT, WAIT_LOWAT, WAIT_MEMORY},
     record::View,
 };
 
 use super::{
     Setting,
     fields::At,
-    verdict::{Blocked, PeerWindow, Reasons},
+    verdict::{Blocked, HeldNow, PeerWindow, Reasons, SinceIs, Withheld},
 };
 
 /// States of the kernel's `tcp_states.h` without a window to speak of.
@@ -20,7 +20,13 @@ const TCP_CLOSE: u8 = 7;
 impl Blocked {
     pub(super) fn of(account: &Account, setting: &Setting<'_>) -> Option<Self> {
         let seen = &account.blocked;
-        if seen.waits == 0 && seen.refusals == 0 && seen.asleep == 0 {
+        let now = HeldNow::of(account, setting);
+        if seen.waits == 0
+            && seen.refusals == 0
+            && seen.short_writes == 0
+            && seen.asleep == 0
+            && now.is_none()
+        {
             return None;
         }
         let (reasons, lowat_inferred) = reasons(seen, account, setting);
@@ -31,14 +37,86 @@ impl Blocked {
             waits: seen.waits,
             asleep: u64::from(seen.asleep),
             refusals: seen.refusals,
+            short_writes: seen.short_writes,
             total_ns: seen.total_ns.saturating_add(asleep_ns),
             longest_ns: seen.longest_ns.max(asleep_ns),
             since_ns,
             asleep_ns,
+            now,
             reasons,
             lowat_inferred,
         })
     }
+}
+
+impl HeldNow {
+    fn of(account: &Account, setting: &Setting<'_>) -> Option<Self> {
+        let (since_ns, since_is) = since(account)?;
+        let now = &account.ledger.now;
+        Some(Self {
+            asleep: account.blocked.asleep != 0,
+            since_ns,
+            since_is,
+            for_ns: setting.now_ns.saturating_sub(since_ns),
+            withheld: withheld(account),
+            wmem_queued: i64::from(now.w),
+            sndbuf: i64::from(now.sndbuf),
+            wakes_at: wakes_at(now.sndbuf),
+        })
+    }
+}
+
+/// Since when a sender is held up at least, in ns of `CLOCK_MONOTONIC`: asleep,
+/// or turned away while `poll()` would not report room. None where none is, or
+/// where it may have begun later.
+pub(crate) fn held_up_since(account: &Account) -> Option<u64> {
+    since(account)
+        .filter(|(_, is)| *is != SinceIs::AtMost)
+        .map(|(since, _)| since)
+}
+
+fn since(account: &Account) -> Option<(u64, SinceIs)> {
+    let seen = &account.blocked;
+    let first = account.ident.seen_ns;
+    if seen.asleep != 0 {
+        let is = match seen.older {
+            0 => SinceIs::Exact,
+            _ => SinceIs::AtLeast,
+        };
+        return Some((seen.since_ns, is));
+    }
+    withheld(account)?;
+    if seen.refused_ns != 0 {
+        Some((seen.refused_ns, SinceIs::Exact))
+    } else if seen.nospace & NOSPACE_AT_FIRST != 0 {
+        Some((first, SinceIs::AtLeast))
+    } else if seen.nospace != 0 {
+        Some((seen.wrote_ns.max(first), SinceIs::AtMost))
+    } else {
+        None
+    }
+}
+
+/// What the kernel withholds from a sender now; None where it would wake it.
+fn withheld(account: &Account) -> Option<Withheld> {
+    let now = &account.ledger.now;
+    let lowat = account.last.notsent_lowat;
+    let unsent = account.write_seq.wrapping_sub(account.last.snd_nxt);
+    if now.w >= now.sndbuf || (lowat != 0 && unsent >= lowat) {
+        Some(Withheld::Send)
+    } else if i64::from(now.w) > wakes_at(now.sndbuf) {
+        Some(Withheld::WakeUp)
+    } else {
+        None
+    }
+}
+
+/// The most `sk_wmem_queued` with which the kernel wakes a sender and reports
+/// `POLLOUT` (`sk_stream_is_writeable`: `sndbuf - w >= w / 2`), in bytes.
+fn wakes_at(sndbuf: i32) -> i64 {
+    let sndbuf = i64::from(sndbuf.max(0));
+    let third = sndbuf / 3;
+    2 * third + i64::from(sndbuf % 3 != 0)
 }
 
 /// The programs know the socket's own `TCP_NOTSENT_LOWAT` only: with the
@@ -93,4 +171,18 @@ impl PeerWindow {
 
 fn in_flight(view: &View) -> i64 {
     i64::from(view.snd_nxt.wrapping_sub(view.snd_una))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wakes_at;
+
+    #[test]
+    fn the_mark_is_that_of_sk_stream_is_writeable() {
+        for sndbuf in [4608, 8192, 16_384, 87_040, 131_072, 131_073, 131_074] {
+            let at = wakes_at(sndbuf);
+            let writeable = |w: i64| i64::from(sndbuf) - w >= w >> 1;
+            assert!(writeable(at) && !writeable(at + 1), "{sndbuf}: {at}");
+        }
+    }
 }

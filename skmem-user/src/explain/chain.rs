@@ -10,6 +10,8 @@ use super::verdict::{ChainStep, Doubling};
 pub enum Step {
     /// `SO_SNDBUF` honours at most `net.core.wmem_max`.
     ClampedToWmemMax,
+    /// `SO_SNDBUFFORCE` honours 0 to `INT_MAX / 2`.
+    ClampedToRange,
     /// The kernel doubles the value.
     Doubled,
     /// `SOCK_MIN_SNDBUF`.
@@ -26,6 +28,7 @@ impl Step {
     /// All of them, in the order in which they may happen.
     pub const ALL: &'static [Self] = &[
         Self::ClampedToWmemMax,
+        Self::ClampedToRange,
         Self::Doubled,
         Self::RaisedToMinimum,
         Self::InheritedFromListener,
@@ -38,6 +41,7 @@ impl Step {
     pub const fn name(self) -> &'static str {
         match self {
             Self::ClampedToWmemMax => "clamped-to-wmem_max",
+            Self::ClampedToRange => "clamped-to-range",
             Self::Doubled => "doubled",
             Self::RaisedToMinimum => "raised-to-minimum",
             Self::InheritedFromListener => "inherited-from-listener",
@@ -55,8 +59,10 @@ pub(super) fn chain(asked: i64, doubling: &Doubling, sndbuf: i64, flags: u32) ->
         steps: Vec::new(),
         at: asked,
     };
-    if doubling.clamped || doubling.honoured != asked {
+    if doubling.clamped {
         chain.to(Step::ClampedToWmemMax, doubling.honoured);
+    } else if doubling.honoured != asked {
+        chain.to(Step::ClampedToRange, doubling.honoured);
     }
     chain.to(Step::Doubled, 2 * doubling.honoured);
     if doubling.raised != 0 {

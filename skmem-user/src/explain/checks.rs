@@ -72,7 +72,7 @@ pub(super) fn missing(
         say("Send-Q, payload and window were read after wmem_queued had changed again".into());
     }
     if account.ident.flags & IDENT_OLDER != 0 {
-        say(older(at.standing, stuck));
+        say(older(&account.ledger.now, stuck));
     }
     let replayed = source != Source::Kernel;
     if let Source::Records {
@@ -104,16 +104,16 @@ pub(super) fn missing(
     missing
 }
 
-fn older(standing: &Standing, stuck: bool) -> String {
+fn older(now: &Standing, stuck: bool) -> String {
     if stuck {
         return "the socket is older than skmem's first sight of it, and no call has touched its \
             queue since: no cause can be told"
             .to_owned();
     }
-    let held = standing.total(Cause::PreExisting).bytes;
+    let held = now.total(Cause::PreExisting).bytes;
     format!(
         "the socket is older than skmem's first sight of it: {} bytes were queued already, \
-         and which code path queued them cannot be told",
+         and which code path queued those cannot be told",
         grouped(held)
     )
 }

@@ -102,25 +102,6 @@ pub enum Outcome {
     More,
 }
 
-/// Payload as the ledger names it.
-const PAYLOAD: [Cause; 5] = [
-    Cause::FirstFill,
-    Cause::TailAppend,
-    Cause::TailRefill,
-    Cause::Splice,
-    Cause::MptcpData,
-];
-
-/// What is booked at the truesize of empty skbs.
-const SKBS: [Cause; 6] = [
-    Cause::NewSkb,
-    Cause::SkbOverhead,
-    Cause::TsoSplit,
-    Cause::RetransmitFragment,
-    Cause::SackSplit,
-    Cause::ProbeSplit,
-];
-
 impl Peak {
     /// Takes in a record.
     pub fn note(&mut self, event: &Event) {
@@ -142,14 +123,6 @@ impl Peak {
     }
 }
 
-impl Verdict {
-    /// Payload that the kernel took from the application in all, in bytes.
-    #[must_use]
-    pub fn taken(&self) -> i64 {
-        PAYLOAD.iter().map(|c| self.cause_total(c.name())).sum()
-    }
-}
-
 impl Run {
     /// From the verdicts on the worst and on the last instant, and what the
     /// records showed. A record may be lost, so the verdicts count too.
@@ -164,7 +137,10 @@ impl Run {
         for v in [&worst, last] {
             peak.raise(v.send_q, v.wmem_queued, v.excess);
         }
-        let skbs: i64 = SKBS.iter().map(|c| last.cause_total(c.name())).sum();
+        let made = Cause::ALL
+            .iter()
+            .filter(|c| c.is_whole_skbs() && !c.is_free());
+        let skbs: i64 = made.map(|c| last.cause_total(c.name())).sum();
         let one = last.skb_truesize.filter(|one| *one > 0);
         Self {
             command,
@@ -174,7 +150,7 @@ impl Run {
             sndbuf: worst.sndbuf,
             size_goal: worst.size_goal,
             skb_overhead: worst.skb_overhead,
-            taken: last.taken(),
+            taken: last.taken,
             skbs_made: one.map(|one| skbs / one),
             segments,
             blocked_on: last.blocked.map(|b| b.on),

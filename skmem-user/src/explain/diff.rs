@@ -74,7 +74,7 @@ impl Side {
     #[must_use]
     pub fn over_all(mut self, verdicts: &[Verdict]) -> Self {
         self.over_limit = verdicts.iter().filter(|v| v.over_limit).count() as u64;
-        self.taken = verdicts.iter().map(Verdict::taken).sum();
+        self.taken = verdicts.iter().map(|v| v.taken).sum();
         let slept = verdicts.iter().filter_map(|v| v.blocked);
         self.blocked_ns = slept.fold(0, |sum, b| sum.saturating_add(b.total_ns));
         self

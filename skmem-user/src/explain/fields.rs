@@ -21,6 +21,10 @@ const TCP_FIN_WAIT1: u8 = 4;
 const TCP_LAST_ACK: u8 = 9;
 const TCP_CLOSING: u8 = 11;
 
+/// `INT_MAX / 2`: the kernel doubles no more than that
+/// (`sock_setsockopt`, `__sock_set_sndbuf`).
+const MOST_DOUBLED: i64 = (i32::MAX / 2) as i64;
+
 /// `SOCK_SNDBUF_LOCK` of `sk_userlocks`.
 const SNDBUF_LOCK: u8 = 1;
 
@@ -201,17 +205,17 @@ fn doubling(ident: &Ident, sndbuf: i64, wmem_max: Option<u32>) -> Doubling {
         // SO_SNDBUF compares as unsigned: a negative value is a huge one.
         i64::from(ident.so_sndbuf.cast_unsigned())
     };
-    let asked = asked.min(i64::from(i32::MAX / 2));
     let max = match wmem_max {
         _ if forced => i64::MAX,
         Some(max) => i64::from(max),
         // Not known; but a limit below twice the value was clamped.
         None => sndbuf / 2,
     };
-    let honoured = asked.min(max);
+    let honoured = asked.min(max).min(MOST_DOUBLED);
     Doubling {
         honoured,
-        clamped: honoured < asked,
+        // By wmem_max, not by what can be doubled.
+        clamped: max < asked && max < MOST_DOUBLED,
         forced,
         raised: (sndbuf - 2 * honoured).max(0),
     }

@@ -33,6 +33,7 @@ pub mod verdict;
 
 pub(crate) use advice::{MINIMUM, growth};
 pub(crate) use assemble::{address, state_name};
+pub(crate) use blocked::held_up_since;
 pub use verdict::Verdict;
 
 /// What the account itself does not hold.

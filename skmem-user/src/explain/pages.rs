@@ -2,7 +2,7 @@
 //! for it. The words are those of [`super::texts`].
 
 use serde::Serialize;
-use skmem_common::cause::{Cause, LimitCause};
+use skmem_common::cause::{Cause, LimitCause, Sign};
 
 use super::{
     chain::Step,
@@ -200,38 +200,9 @@ pub fn all() -> Vec<Page> {
 /// Whether a cause makes the queue grow or shrink. Those of either sign count
 /// as growth.
 const fn kind(cause: Cause) -> Kind {
-    match cause {
-        Cause::PreExisting
-        | Cause::Unattributed
-        | Cause::NewSkb
-        | Cause::SkbOverhead
-        | Cause::FirstFill
-        | Cause::TailAppend
-        | Cause::TailRefill
-        | Cause::Splice
-        | Cause::ZerocopyPageRounding
-        | Cause::TsoSplit
-        | Cause::RetransmitFragment
-        | Cause::SackSplit
-        | Cause::ProbeSplit
-        | Cause::MtuProbe
-        | Cause::Syn
-        | Cause::SynData
-        | Cause::SynAck
-        | Cause::Fin
-        | Cause::MptcpSubflow
-        | Cause::MptcpData
-        | Cause::MptcpFragHeader
-        | Cause::Forced => Kind::Growth,
-        Cause::Ack
-        | Cause::PartialAckTrim
-        | Cause::TailMerge
-        | Cause::RetransmitCollapse
-        | Cause::SackShift
-        | Cause::UnusedSkb
-        | Cause::MptcpAck
-        | Cause::Purge
-        | Cause::Reset => Kind::Shrink,
+    match cause.sign() {
+        Sign::Grows | Sign::Either => Kind::Growth,
+        Sign::Frees => Kind::Shrink,
     }
 }
 

@@ -2,7 +2,6 @@
 //! each field means; the two change together.
 
 use serde::Serialize;
-use skmem_common::cause::Cause;
 
 use super::chain::Step;
 
@@ -88,6 +87,11 @@ pub struct Verdict {
     pub limit_moves: Vec<LimitChange>,
     /// Changes of `sndbuf` that are too old to be in that list.
     pub limit_moves_omitted: u64,
+    /// Payload that the kernel took from the application since skmem saw the
+    /// socket, until its account was read, whatever the instant.
+    pub taken: i64,
+    /// Nothing has moved the queue since skmem first saw the socket.
+    pub stuck: bool,
     /// Bytes that were named from the fields, no hook having seen them;
     /// growth and frees both count as positive.
     pub inferred: i64,
@@ -170,6 +174,15 @@ pub struct Socket {
     pub mptcp_socket: Option<u64>,
     /// Inode of the network namespace.
     pub netns: u32,
+    /// Its name, where `ip netns` gave it one.
+    pub netns_name: Option<String>,
+    /// The cgroup in which the socket was made (or that of its process, where it
+    /// is older than skmem): its path below the root of cgroup v2.
+    pub cgroup: Option<String>,
+    /// The container that this cgroup is of: its id, or its name.
+    pub container: Option<String>,
+    /// The systemd unit that it is of, where it is no container.
+    pub unit: Option<String>,
     /// The connection's state at the instant, as `ss` calls it.
     pub state: &'static str,
     /// When skmem first saw it, in ns of `CLOCK_MONOTONIC`.
@@ -271,8 +284,10 @@ pub struct Blocked {
     pub waits: u64,
     /// Threads asleep now.
     pub asleep: u64,
-    /// Times that a non-blocking sender was told `EAGAIN`.
+    /// Times that a non-blocking sender got `EAGAIN`.
     pub refusals: u64,
+    /// Times that it got a short write: part of its data was taken.
+    pub short_writes: u64,
     /// Time slept, the present sleep included, in ns.
     pub total_ns: u64,
     /// The longest sleep, likewise, in ns.
@@ -281,11 +296,59 @@ pub struct Blocked {
     pub since_ns: Option<u64>,
     /// How long the present sleep has lasted, in ns; 0 where nobody sleeps.
     pub asleep_ns: u64,
+    /// The sender is held up now; None: it is not, or nothing shows it.
+    pub now: Option<HeldNow>,
     /// Times by reason.
     pub reasons: Reasons,
     /// `notsent_lowat` was told from `memory` by the sysctl and by the lack of
     /// refusals.
     pub lowat_inferred: bool,
+}
+
+/// A sender that is held up now: asleep in `send()`, or turned away and waiting
+/// in `poll()` for `POLLOUT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct HeldNow {
+    /// It sleeps in `send()`; else it waits for `POLLOUT`.
+    pub asleep: bool,
+    /// Since when, in ns of `CLOCK_MONOTONIC`.
+    pub since_ns: u64,
+    /// How sure that is.
+    pub since_is: SinceIs,
+    /// How long that is, in ns.
+    pub for_ns: u64,
+    /// What the kernel withholds from it.
+    pub withheld: Option<Withheld>,
+    /// `sk_wmem_queued` now.
+    pub wmem_queued: i64,
+    /// `sk_sndbuf` now.
+    pub sndbuf: i64,
+    /// The most `wmem_queued` with which the kernel wakes it and reports
+    /// `POLLOUT`: about two thirds of `sndbuf`.
+    pub wakes_at: i64,
+}
+
+/// How sure the start of a wait is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SinceIs {
+    /// It was seen.
+    Exact,
+    /// It waited already when skmem first saw the socket.
+    AtLeast,
+    /// It began to wait some time after this, its last write.
+    AtMost,
+}
+
+/// What the kernel withholds from a sender that is held up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Withheld {
+    /// `send()` would not take a byte.
+    Send,
+    /// `send()` would take bytes (`wmem_queued` is below `sndbuf`), but a sleeping
+    /// sender is not woken, and `poll()` does not report `POLLOUT`.
+    WakeUp,
 }
 
 /// `sk_forward_alloc`'s side: memory that the socket was granted, which is no
@@ -359,7 +422,7 @@ pub struct Receive {
     pub slow: bool,
 }
 
-/// Sleeps and refusals by reason.
+/// Sleeps, refusals and short writes by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reasons {
     /// `wmem_queued` had reached `sndbuf`.
@@ -453,14 +516,19 @@ impl Verdict {
     }
 
     /// Whether all that is queued was there at first sight and no call has
-    /// touched it since: nothing but the socket's fields is known then.
+    /// touched it in all the time since: nothing but the socket's fields is
+    /// known then.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
-        let before = self.cause_total(Cause::PreExisting.name());
-        self.wmem_queued > 0
-            && before == self.wmem_queued
-            && self.admission.count == 0
-            && self.causes.is_empty()
+        self.stuck
+    }
+
+    /// Whether a sender has been held up for at least so long, in ns, until the
+    /// account was read.
+    #[must_use]
+    pub fn held_up_for(&self, ns: u64) -> bool {
+        let now = self.blocked.and_then(|b| b.now);
+        now.is_some_and(|n| n.since_is != SinceIs::AtMost && n.for_ns >= ns)
     }
 
     /// How far the limit's moves since the admission pushed the excess up.

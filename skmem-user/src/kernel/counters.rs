@@ -18,6 +18,8 @@ pub struct CpuCounters {
     pub pending: u64,
     /// Sockets that matched but found no free slot.
     pub no_slot: u64,
+    /// Older sockets within their limit that walks left out.
+    pub left_out: u64,
 }
 
 // SAFETY: repr(C) and nothing but u64.
@@ -32,6 +34,9 @@ pub struct Totals {
     pub lost: [u64; HOOKS],
     /// Sockets that matched but found no free slot.
     pub no_slot: u64,
+    /// Sockets older than the trace that hold something within their limit, and
+    /// were left out for that: the sum over all walks.
+    pub left_out: u64,
 }
 
 impl Totals {
@@ -42,6 +47,7 @@ impl Totals {
             produced: [0; HOOKS],
             lost: [0; HOOKS],
             no_slot: 0,
+            left_out: 0,
         };
         for cpu in cpus {
             for n in 0..HOOKS {
@@ -49,6 +55,7 @@ impl Totals {
                 sum.lost[n] += cpu.lost[n];
             }
             sum.no_slot += cpu.no_slot;
+            sum.left_out += cpu.left_out;
         }
         sum
     }

@@ -307,6 +307,24 @@ impl Tracer {
         existing::walk(&mut self.ebpf, &self.types, namespaces, inodes)
     }
 
+    /// Hands threads that slept in the send path before the trace to the next
+    /// walk: inodes of their sockets and thread ids, one thread a socket.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn find_asleep(&mut self, sleepers: &[(u32, u32)]) -> Result<()> {
+        let map = self
+            .ebpf
+            .map_mut("SLEEPERS")
+            .ok_or_else(|| internal("SLEEPERS"))?;
+        let failed = |e| refused("cannot tell which threads sleep", &e);
+        let mut map = HashMap::<_, u32, u32>::try_from(map).map_err(failed)?;
+        for (inode, tid) in sleepers {
+            map.insert(inode, tid, 0).map_err(failed)?;
+        }
+        Ok(())
+    }
+
     /// Lets the filter admit another process.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use skmem_common::{
-    account::{Account, Blocked},
+    account::{Account, Blocked, WAIT_BEGINS, WAIT_OTHER},
     cause::Cause,
     hook::Hook,
     memory::{Grant, Scheduled},
@@ -15,9 +15,6 @@ use skmem_common::{
         OP_BOOK, OPS, Receive, View,
     },
 };
-
-/// [`Event::kind`] of `sk_stream_wait_memory`'s records: the sleep begins.
-const BEGINS: u32 = 1;
 
 /// Most sleepers that are followed: a recording may hold any number.
 const MOST_SLEEPERS: usize = 1024;
@@ -65,6 +62,12 @@ impl Calls {
             }
             return;
         }
+        let written = event.view.write_seq.wrapping_sub(self.last.write_seq);
+        if written.cast_signed() > 0 {
+            self.blocked.wrote_ns = event.time_ns;
+            self.blocked.refused_ns = 0;
+            self.blocked.nospace = 0;
+        }
         (self.last, self.last_ns) = (event.view, event.time_ns);
         match hook {
             Some(Hook::WaitMemory) => self.waits(event),
@@ -111,14 +114,19 @@ impl Calls {
                 *n = n.saturating_add(1);
             }
         };
-        if event.kind == BEGINS {
+        if event.kind & WAIT_BEGINS != 0 {
             count();
             if blocked.asleep == 0 {
                 blocked.since_ns = event.time_ns;
             }
             blocked.asleep = blocked.asleep.saturating_add(1);
+            let mut tid = event.tid;
+            if event.kind & WAIT_OTHER != 0 {
+                blocked.older = blocked.older.saturating_add(1);
+                tid = event.ret.cast_unsigned();
+            }
             if self.sleepers.len() < MOST_SLEEPERS {
-                self.sleepers.insert(event.tid, event.time_ns);
+                self.sleepers.insert(tid, event.time_ns);
             }
         } else if let Some(since) = self.sleepers.remove(&event.tid).or(
             // It fell asleep before the account that this goes on from.
@@ -129,12 +137,20 @@ impl Calls {
             blocked.total_ns = blocked.total_ns.saturating_add(slept);
             blocked.longest_ns = blocked.longest_ns.max(slept);
             blocked.asleep = blocked.asleep.saturating_sub(1);
+            blocked.older = blocked.older.min(blocked.asleep);
             if blocked.asleep == 0 {
                 blocked.since_ns = 0;
             }
         } else {
             count();
-            blocked.refusals = blocked.refusals.saturating_add(1);
+            if blocked.refused_ns == 0 {
+                blocked.refused_ns = event.time_ns;
+            }
+            if event.kind & WAIT_OTHER != 0 {
+                blocked.short_writes = blocked.short_writes.saturating_add(1);
+            } else {
+                blocked.refusals = blocked.refusals.saturating_add(1);
+            }
         }
     }
 

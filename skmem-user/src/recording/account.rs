@@ -96,10 +96,15 @@ mirror!(IdentForm of Ident {
 
 mirror!(AdmissionForm of Admission { at_ns: u64, w: i32, sndbuf: i32, count: u64 });
 
-mirror!(BlockedForm of Blocked {
-    waits: u64, refusals: u64, total_ns: u64, longest_ns: u64, since_ns: u64,
-    reasons: [u32; 3], asleep: u32,
-});
+mirror!(
+    #[derive(Default)]
+    #[serde(default)]
+    BlockedForm of Blocked {
+        waits: u64, refusals: u64, short_writes: u64, total_ns: u64, longest_ns: u64,
+        since_ns: u64, refused_ns: u64, wrote_ns: u64, reasons: [u32; 3], asleep: u32,
+        older: u32, nospace: u32,
+    }
+);
 
 mirror!(
     #[derive(Default)]
@@ -280,6 +285,7 @@ impl AccountForm {
         ledger.worst_ns = self.worst_ns;
         ledger.worst_excess = self.worst_excess;
         ledger.view_wanted = u32::from(self.view_wanted);
+        ledger.restore_bar();
         fill_moves(ledger, &self.moves, self.move_count)?;
         account.last = self.last.into();
         account.last_ns = self.last_ns;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{account::Kept, meta::tame};
+use super::{account::Kept, meta::tame, places::Places};
 
 /// The reason of an end that records are missing before: they could not be
 /// written, for the disk was full.
@@ -50,6 +50,8 @@ pub struct Totals {
     pub wmem_max: Option<u32>,
     /// `net.ipv4.tcp_notsent_lowat`, in bytes.
     pub notsent_lowat: Option<u32>,
+    /// Where the sockets live, by name.
+    pub places: Places,
 }
 
 /// The records of a hook.
@@ -68,6 +70,7 @@ impl Totals {
     /// With all of its texts made safe for a terminal.
     pub(super) fn tamed(mut self) -> Self {
         self.reason = tame(&self.reason);
+        self.places = self.places.tamed();
         for hook in &mut self.hooks {
             hook.hook = tame(&hook.hook);
         }

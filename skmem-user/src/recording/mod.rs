@@ -23,6 +23,7 @@ mod events;
 pub mod explain;
 pub mod meta;
 pub mod parts;
+pub mod places;
 pub mod reader;
 pub mod storage;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use end::{End, HookTotal, Totals, WRITE_FAILED};
 pub use error::{Damage, Flaw, RecordingError};
 pub use explain::{Outcome, Player, outcome};
 pub use meta::{Clock, HookFound, Meta};
+pub use places::Places;
 pub use reader::{Item, Recording, Worst};
 pub use storage::Medium;
 pub use writer::{Packer, Sealed, Writer};

@@ -3,14 +3,18 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use skmem_common::{account::Account, record::IDENT_MPTCP_SOCKET};
+use skmem_common::record::{IDENT_MPTCP_SOCKET, Ident, OWN_ADDRESS};
 
 use super::{End, Kept, Totals};
-use crate::explain::{Setting, Source, Verdict};
+use crate::explain::{Setting, Source, Verdict, held_up_since};
+
+/// A sender that has been held up for so long is a verdict by itself, in ns.
+const HELD_UP: u64 = 500_000_000;
 
 impl End {
-    /// The verdicts on all sockets, worst first; `all` also those that never
-    /// went over their limit; `at_end` on the last instant instead of the
+    /// The verdicts on the sockets that went over their limit, whose sender is
+    /// held up or whose reader is slow, worst first; `all` also on the others;
+    /// `at_end` on the last instant instead of the
     /// worst. `open` says where the accounts of open sockets come from; those of
     /// closed ones are always the kernel's.
     #[must_use]
@@ -27,10 +31,11 @@ impl End {
             .iter()
             .map(|k| (k, open))
             .chain(closed)
+            .filter(|(k, _)| !measures(&k.account.ident))
             .filter(|(k, _)| {
                 all || k.account.ledger.worst_excess > 0
                     || k.account.receiving.now_ns != 0
-                    || is_held_up(&k.account)
+                    || held_up_since(&k.account).is_some()
             })
             .collect();
         kept.sort_by_key(|(k, _)| Reverse(k.account.ledger.worst_excess));
@@ -52,26 +57,22 @@ impl End {
         kept.into_iter()
             .map(|(k, source)| self.totals.verdict(k, kernel, at_end, source))
             .filter(|v| {
-                let slow = v.receive.is_some_and(|r| r.slow);
-                all || v.over_limit || slow || (v.is_mptcp() && v.blocked.is_some())
+                all || v.over_limit || v.receive.is_some_and(|r| r.slow) || v.held_up_for(HELD_UP)
             })
             .collect()
     }
 }
 
-/// Whether a sender is, or was, held up on an MPTCP socket: that goes over its limit less often than TCP sockets
-/// do, and its subflows hold next to nothing.
-fn is_held_up(account: &Account) -> bool {
-    let b = &account.blocked;
-    account.ident.flags & IDENT_MPTCP_SOCKET != 0
-        && (b.waits | b.refusals | u64::from(b.asleep)) != 0
+/// Whether it is a connection that a skmem made to measure this kernel.
+fn measures(ident: &Ident) -> bool {
+    ident.saddr.starts_with(&OWN_ADDRESS) && ident.daddr.starts_with(&OWN_ADDRESS)
 }
 
 impl Totals {
     /// The verdict on one account.
     #[must_use]
     pub fn verdict(&self, kept: &Kept, kernel: &str, at_end: bool, source: Source<'_>) -> Verdict {
-        Verdict::of(
+        let mut verdict = Verdict::of(
             &kept.account,
             &Setting {
                 kernel,
@@ -84,6 +85,8 @@ impl Totals {
                 stream_agrees: kept.stream_agrees,
                 source,
             },
-        )
+        );
+        self.places.name(&kept.account.ident, &mut verdict.socket);
+        verdict
     }
 }

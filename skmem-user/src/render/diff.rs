@@ -126,6 +126,7 @@ fn held_up(a: &Run, b: &Run) -> Vec<Row> {
         time("  longest", |b| b.longest_ns),
         count("sleeps", |b| b.waits + b.asleep),
         count("refusals (EAGAIN)", |b| b.refusals),
+        count("short writes", |b| b.short_writes),
     ]
 }
 

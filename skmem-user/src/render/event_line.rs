@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use skmem_common::{
+    account::{WAIT_BEGINS, WAIT_OTHER},
     hook::Hook,
     memory::Grant,
     record::{Event, FLAG_LOCKLESS, FLAG_STEP, Ident, Receive},
@@ -198,9 +199,14 @@ fn call(line: &mut Line<'_>, event: &Event) -> bool {
             line.number(event.truesize);
         }
         Hook::WaitMemory => {
-            let sleeps = event.kind == 1;
+            let sleeps = event.kind & WAIT_BEGINS != 0;
             line.text
-                .push_str(if sleeps { "sleeps: " } else { "held up: " });
+                .push_str(match (sleeps, event.kind & WAIT_OTHER != 0) {
+                    (true, false) => "sleeps: ",
+                    (true, true) => "slept before the trace: ",
+                    (false, false) => "held up: ",
+                    (false, true) => "held up after a part was taken: ",
+                });
             line.text.push_str(wait_reason(event.arg));
             if !sleeps {
                 line.text.push_str("; ");

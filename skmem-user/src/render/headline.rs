@@ -50,7 +50,9 @@ pub(super) fn sentence(v: &Verdict) -> String {
     } else {
         owner.clone()
     };
-    let (w, limit, send_q) = (grouped(v.wmem_queued), grouped(v.sndbuf), bytes(v.send_q));
+    // An emptied queue keeps its sequence numbers (tcp_write_queue_purge).
+    let send_q = if v.wmem_queued == 0 { 0 } else { v.send_q };
+    let (w, limit, send_q) = (grouped(v.wmem_queued), grouped(v.sndbuf), bytes(send_q));
     if let Some(r) = v.receive.filter(|r| r.slow && !v.over_limit) {
         let what = if memory::is_mostly_data(&r) {
             "does not read as fast as its peer sends"
@@ -61,6 +63,10 @@ pub(super) fn sentence(v: &Verdict) -> String {
     }
     if !v.over_limit {
         let held = match v.blocked {
+            Some(b) if b.now.is_some() => ", but its sender is held up now",
+            Some(b) if b.waits == 0 && b.asleep == 0 && b.refusals == 0 && b.short_writes == 0 => {
+                ""
+            }
             Some(b) if b.on == "limit" => ", though it was held up at it",
             Some(_) => ", though it was held up below it",
             None => "",

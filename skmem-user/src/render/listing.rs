@@ -45,7 +45,7 @@ impl Listed {
             socket: v.socket.clone(),
             worst_excess: v.worst_excess,
             blocked_ns: v.blocked.map_or(0, |b| b.total_ns),
-            bytes: v.taken(),
+            bytes: v.taken,
             main_cause: growth(v).first().map(|(cause, _)| *cause),
             lost_events: v.lost_events,
             complete: v.complete,

@@ -9,7 +9,7 @@ use std::io;
 
 use skmem_common::record::Ident;
 
-use crate::explain::Verdict;
+use crate::explain::{Verdict, verdict::SCHEMA};
 
 mod account;
 mod brief;
@@ -69,6 +69,7 @@ pub fn text(verdict: &Verdict, style: &Style) -> String {
     stuck::write(&mut out, verdict, style);
     parts::explanation(&mut out, verdict, style);
     parts::holdup(&mut out, verdict, style);
+    parts::held(&mut out, verdict, style);
     memory::granted(&mut out, verdict, style);
     memory::receive(&mut out, verdict, style);
     parts::advice(&mut out, verdict, style);
@@ -82,6 +83,21 @@ pub fn text(verdict: &Verdict, style: &Style) -> String {
 /// None in practice: a verdict holds nothing that JSON cannot.
 pub fn json(verdict: &Verdict) -> io::Result<String> {
     serde_json::to_string(verdict).map_err(io::Error::from)
+}
+
+/// The line of JSON of a run that has no socket to explain: none went over its
+/// limit. `sockets` were seen. Without a newline.
+///
+/// # Errors
+/// None in practice, as for [`json`].
+pub fn no_verdicts_json(kernel: &str, sockets: u64) -> io::Result<String> {
+    let line = serde_json::json!({
+        "schema": SCHEMA,
+        "kernel": kernel,
+        "sockets": sockets,
+        "verdicts": [],
+    });
+    serde_json::to_string(&line).map_err(io::Error::from)
 }
 
 /// Both ends of a socket as one word: `10.0.0.1:4000>10.0.0.2:5001`.

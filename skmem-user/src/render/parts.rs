@@ -3,6 +3,7 @@
 
 use super::{
     date::utc,
+    escape::escaped,
     layout::{hang, row, title},
     style::{Role, Style},
     units::{bytes, counted, signed, span},
@@ -12,7 +13,7 @@ use crate::explain::{
     MINIMUM, Verdict,
     chain::Step,
     numbers::grouped,
-    verdict::{Advice, Blocked, Instant},
+    verdict::{Advice, Blocked, HeldNow, Instant, SinceIs, Socket, Withheld},
 };
 
 /// Columns of labels.
@@ -22,10 +23,14 @@ pub(super) fn who(out: &mut String, v: &Verdict, style: &Style) {
     let s = &v.socket;
     out.push('\n');
     if s.pid != 0 {
-        let text = format!("{}, pid {}", escaped_comm(s), s.pid);
+        let text = format!("{}, pid {}{}", escaped_comm(s), s.pid, place(s));
         row(out, "who", LABEL, &text, style);
     }
-    let mut text = format!("{}, {}, netns {}, {}", ends(s), s.state, s.netns, name(s));
+    let netns = match &s.netns_name {
+        Some(name) => format!("{} ({})", s.netns, escaped(name)),
+        None => s.netns.to_string(),
+    };
+    let mut text = format!("{}, {}, netns {netns}, {}", ends(s), s.state, name(s));
     if v.is_mptcp() {
         text.insert_str(0, "MPTCP ");
         if let Some(token) = s.mptcp_token {
@@ -51,6 +56,7 @@ pub(super) fn when(v: &Verdict) -> String {
     let s = &v.socket;
     let instant = match v.instant {
         _ if v.is_stuck() => "first sight",
+        Instant::Worst if v.worst_excess > v.excess => "the worst excess that can be explained",
         Instant::Worst => "the worst excess",
         Instant::Last => "the last call seen",
     };
@@ -65,7 +71,25 @@ pub(super) fn when(v: &Verdict) -> String {
             span(after)
         ));
     }
+    if v.instant == Instant::Worst && v.worst_excess > v.excess && !v.is_stuck() {
+        text.push_str(&format!(
+            "; {} over the limit were queued before skmem saw it",
+            bytes(v.worst_excess)
+        ));
+    }
     text
+}
+
+/// The container or the unit of a socket, or else its cgroup.
+fn place(s: &Socket) -> String {
+    match (&s.container, &s.unit, &s.cgroup) {
+        // As container tools show an id.
+        (Some(id), ..) if id.len() == 64 && id.is_ascii() => format!(", container {}", &id[..12]),
+        (Some(name), ..) => format!(", container {}", escaped(name)),
+        (None, Some(unit), _) => format!(", unit {}", escaped(unit)),
+        (None, None, Some(path)) if path != "/" => format!(", cgroup {}", escaped(path)),
+        _ => String::new(),
+    }
 }
 
 /// From what was asked for to what is queued.
@@ -261,20 +285,74 @@ pub(super) fn holdup(out: &mut String, v: &Verdict, style: &Style) {
     row(out, "window", LABEL, &text, style);
 }
 
+/// What holds the sender up now, if anything does.
+pub(super) fn held(out: &mut String, v: &Verdict, style: &Style) {
+    if let Some(now) = v.blocked.and_then(|b| b.now) {
+        row(out, "held up", LABEL, &held_now(&now), style);
+    }
+}
+
 fn unblocked(v: &Verdict) -> &'static str {
     if v.socket.older {
-        "not seen; a sleep that began before skmem did shows when it ends"
+        "not since skmem first saw the socket"
     } else {
         "never"
     }
 }
 
+/// What holds the sender up now, and what the kernel waits for.
+fn held_now(n: &HeldNow) -> String {
+    let long = span(n.for_ns);
+    let since = match (n.asleep, n.since_is) {
+        (true, SinceIs::AtLeast) => format!(
+            "asleep in send() for at least {long}: it slept already when skmem first saw the socket"
+        ),
+        (true, _) => format!("asleep in send() for {long}"),
+        (false, SinceIs::Exact) => {
+            format!("turned away {long} ago, and no byte was taken since")
+        }
+        (false, SinceIs::AtLeast) => format!(
+            "waits for POLLOUT for at least {long}: it waited already when skmem first saw the \
+             socket"
+        ),
+        (false, SinceIs::AtMost) => {
+            format!("waits for POLLOUT, for at most {long}: its last write was then")
+        }
+    };
+    let (w, limit) = (grouped(n.wmem_queued), grouped(n.sndbuf));
+    let wakes = format!(
+        "the kernel wakes it, and reports POLLOUT, once wmem_queued is at most {} (2/3 of sk_sndbuf)",
+        grouped(n.wakes_at)
+    );
+    match n.withheld {
+        Some(Withheld::Send) if n.wmem_queued >= n.sndbuf => format!(
+            "{since}; send() takes nothing while wmem_queued ({w}) is not below sk_sndbuf \
+             ({limit}); {wakes}"
+        ),
+        Some(Withheld::Send) => format!(
+            "{since}; send() takes nothing while the unsent bytes have reached TCP_NOTSENT_LOWAT"
+        ),
+        Some(Withheld::WakeUp) => format!(
+            "{since}; send() would take bytes (wmem_queued {w} is below sk_sndbuf {limit}), but \
+             {wakes}"
+        ),
+        None => since,
+    }
+}
+
 fn blocked(b: &Blocked) -> String {
     let mut text = Vec::new();
+    let at_least = match b.now.map(|now| now.since_is) {
+        Some(SinceIs::AtLeast) => "at least ",
+        _ => "",
+    };
     match b.asleep {
         0 => {}
-        1 => text.push(format!("asleep now for {}", span(b.asleep_ns))),
-        n => text.push(format!("{n} threads asleep now, for {}", span(b.asleep_ns))),
+        1 => text.push(format!("asleep now for {at_least}{}", span(b.asleep_ns))),
+        n => text.push(format!(
+            "{n} threads asleep now, for {at_least}{}",
+            span(b.asleep_ns)
+        )),
     }
     if b.waits != 0 {
         text.push(format!(
@@ -289,6 +367,12 @@ fn blocked(b: &Blocked) -> String {
             "got EAGAIN {}",
             counted(signed(b.refusals), "time")
         ));
+    }
+    if b.short_writes != 0 {
+        text.push(counted(signed(b.short_writes), "short write"));
+    }
+    if text.is_empty() {
+        return "no call of a sender was held up; it waits in poll()".to_owned();
     }
     let r = &b.reasons;
     let lowat = if b.lowat_inferred {

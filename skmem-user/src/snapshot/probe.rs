@@ -108,12 +108,15 @@ pub struct HeldUp {
     pub on: String,
     /// Threads asleep now
     pub asleep: u64,
-    /// How long they have been, ns; a sleep that began before the trace shows when it ends
+    /// How long they have been, ns; of a sleep that began before the trace, what lies in it
     pub asleep_ns: u64,
     /// Sleeps that ended
     pub waits: u64,
-    /// Times that a non-blocking sender was told EAGAIN
+    /// Times that a non-blocking sender got EAGAIN
     pub refusals: u64,
+    /// Times that it got a short write: part of its data was taken
+    #[serde(default)]
+    pub short_writes: u64,
 }
 
 /// Whether a socket's send queue holds anything that a trace could explain.
@@ -242,6 +245,7 @@ impl From<&verdict::Blocked> for HeldUp {
             asleep_ns: blocked.asleep_ns,
             waits: blocked.waits,
             refusals: blocked.refusals,
+            short_writes: blocked.short_writes,
         }
     }
 }

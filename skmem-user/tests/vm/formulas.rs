@@ -4,7 +4,7 @@
 use skmem::diag::{self, TcpState, Truth};
 use skmem_common::{
     account::Account,
-    cause::{Cause, LimitCause},
+    cause::{Cause, LimitCause, Sign},
     hook::Hook,
     ledger::{LimitMove, MOVES, Standing},
     record::{IDENT_MPTCP_SOCKET, IDENT_V_FORCED, IDENT_V_SEEN, OP_LIMIT, Op, View},
@@ -14,7 +14,7 @@ use crate::{
     case::{Rest, kernel},
     causes::Found,
     check::Check,
-    sums,
+    sums, verdict,
 };
 
 /// Of x86-64.
@@ -23,43 +23,6 @@ const PAGE: i64 = 4096;
 const GSO_MAX_SIZE: i64 = 65_536;
 /// `SOCK_MIN_SNDBUF` as measured on all kernels of the matrix.
 const LEAST: i32 = 4608;
-
-/// Causes that come in whole empty skbs.
-const WHOLE_SKBS: &[Cause] = &[
-    Cause::NewSkb,
-    Cause::SkbOverhead,
-    Cause::TsoSplit,
-    Cause::RetransmitFragment,
-    Cause::SackSplit,
-    Cause::ProbeSplit,
-    Cause::TailMerge,
-    Cause::RetransmitCollapse,
-    Cause::SackShift,
-    Cause::UnusedSkb,
-];
-
-/// Causes that are payload, byte for byte.
-const PAYLOAD: &[Cause] = &[
-    Cause::Forced,
-    Cause::FirstFill,
-    Cause::TailAppend,
-    Cause::TailRefill,
-    Cause::Splice,
-    Cause::MptcpData,
-];
-
-/// Causes that only ever free.
-const FREES: &[Cause] = &[
-    Cause::Ack,
-    Cause::PartialAckTrim,
-    Cause::TailMerge,
-    Cause::RetransmitCollapse,
-    Cause::SackShift,
-    Cause::UnusedSkb,
-    Cause::MptcpAck,
-    Cause::Purge,
-    Cause::Reset,
-];
 
 /// Whether it is an MPTCP socket: no skbs, and `TCP_INFO` is that of its first subflow.
 pub fn is_mptcp(account: &Account) -> bool {
@@ -75,7 +38,7 @@ pub fn every_socket(check: &mut Check, account: &Account) {
         one > 0 || is_mptcp(account) || account.ledger.now.w == 0,
         || format!("{name}: the overhead of an skb was never seen"),
     );
-    for cause in WHOLE_SKBS {
+    for cause in Cause::ALL.iter().filter(|cause| cause.is_whole_skbs()) {
         let bytes = total(*cause).bytes;
         check.that(one == 0 || bytes % one == 0, || {
             format!(
@@ -86,12 +49,12 @@ pub fn every_socket(check: &mut Check, account: &Account) {
     }
     for cause in Cause::ALL {
         let bytes = total(*cause).bytes;
-        let free = FREES.contains(cause);
-        let either = matches!(
-            cause,
-            Cause::MtuProbe | Cause::SynAck | Cause::ZerocopyPageRounding | Cause::MptcpSubflow
-        );
-        check.that(either || (bytes <= 0) == free || bytes == 0, || {
+        let right = match cause.sign() {
+            Sign::Grows => bytes >= 0,
+            Sign::Frees => bytes <= 0,
+            Sign::Either => true,
+        };
+        check.that(right, || {
             format!("{name}: {} {bytes} has the wrong sign", cause.name())
         });
     }
@@ -101,12 +64,7 @@ pub fn every_socket(check: &mut Check, account: &Account) {
 pub fn written(check: &mut Check, account: &Account, truth: &Truth, accepted: bool) {
     let name = sums::name(account);
     let total = |cause: Cause| account.ledger.now.total[cause as usize];
-    let mixed = [
-        Cause::SynData,
-        Cause::MptcpSubflow,
-        Cause::Unattributed,
-        Cause::PreExisting,
-    ];
+    let mixed = [Cause::SynData, Cause::Unattributed, Cause::PreExisting];
     if is_mptcp(account) || mixed.iter().any(|cause| total(*cause).count > 0) {
         return;
     }
@@ -129,11 +87,16 @@ pub fn written(check: &mut Check, account: &Account, truth: &Truth, accepted: bo
         payload(account),
         written,
     );
+    check.equal(
+        format_args!("{name}: `taken` of the verdict, and what was written"),
+        verdict::of(account, false).taken,
+        written,
+    );
 }
 
 fn payload(account: &Account) -> i64 {
-    PAYLOAD
-        .iter()
+    let payload = Cause::ALL.iter().filter(|cause| cause.is_payload());
+    payload
         .map(|cause| account.ledger.now.total[*cause as usize].bytes)
         .sum()
 }

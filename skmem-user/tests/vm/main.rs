@@ -22,6 +22,7 @@
 //! * [`docs`]: what the docs say of this kernel
 //! * [`filters`]: which sockets are traced
 //! * [`receive`]: the receive side
+//! * [`held`]: senders that sleep since before the trace
 //! * [`leftovers`]: what must not stay behind
 //! * [`snapshot`]: `skmem snapshot` beside `ss` and the kernel's own numbers
 //! * [`selftest`]: wrong accounts are found out
@@ -41,6 +42,7 @@ mod docs;
 mod filters;
 mod formulas;
 mod harm;
+mod held;
 mod leftovers;
 mod process;
 mod receive;
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
     trials.extend(aggregate::trials());
     trials.extend(receive::trials());
     trials.extend(filters::trials());
+    trials.extend(held::trials());
     trials.extend(docs::trials());
     trials.extend(binary::trials());
     trials.extend(remedies::trials());

@@ -4,7 +4,13 @@ use std::collections::HashMap;
 
 use skmem_common::account::Account;
 
-use crate::diag::owners::{Owners, command_name};
+use crate::{
+    diag::{
+        cgroups,
+        owners::{Owners, command_name},
+    },
+    recording::places,
+};
 
 /// Holders of such sockets as they were when all processes could still be looked at, by inode.
 #[derive(Debug, Default)]
@@ -14,6 +20,7 @@ pub struct Holders(HashMap<u32, Holder>);
 struct Holder {
     pid: u32,
     comm: [u8; 16],
+    cgroup: u64,
 }
 
 impl Holders {
@@ -34,7 +41,8 @@ impl Holders {
             let name = command_name(pid);
             let name = &name.as_bytes()[..name.len().min(15)];
             comm[..name.len()].copy_from_slice(name);
-            Some((inode, Holder { pid, comm }))
+            let cgroup = cgroups::of_process(pid).unwrap_or(0);
+            Some((inode, Holder { pid, comm, cgroup }))
         });
         Self(held.collect())
     }
@@ -47,6 +55,10 @@ impl Holders {
             if let Some(holder) = now.0.get(&inode).or_else(|| self.0.get(&inode)) {
                 account.ident.pid = holder.pid;
                 account.ident.comm = holder.comm;
+                if places::cgroup_id(&account.ident) == 0 {
+                    account.ident.cgroup_lo = holder.cgroup as u32;
+                    account.ident.cgroup_hi = (holder.cgroup >> 32) as u32;
+                }
             }
         }
     }

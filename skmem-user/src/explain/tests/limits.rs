@@ -97,6 +97,15 @@ fn clamped_raised_and_forced_values_are_told_apart() {
         (-1, false, 425_984, 212_992, true, 0),
         (1_000_000, true, 2_000_000, 1_000_000, false, 0),
         (-1, true, 4608, 0, false, 4608),
+        // INT_MAX / 2, whatever wmem_max is.
+        (
+            i32::MAX,
+            true,
+            i32::MAX - 1,
+            i64::from(i32::MAX / 2),
+            false,
+            0,
+        ),
     ];
     for (asked, forced, limit, honoured, clamped, raised) in cases {
         let mut socket = Socket::with_sndbuf(limit / 2, 896);
@@ -120,7 +129,13 @@ fn clamped_raised_and_forced_values_are_told_apart() {
         assert_eq!(at, i64::from(limit), "{asked}");
         let names: Vec<_> = v.limit_chain.iter().map(|s| s.cause).collect();
         let clamp = names.contains(&"clamped-to-wmem_max");
-        assert_eq!(clamp, honoured != i64::from(asked), "{asked}");
+        let other = honoured != i64::from(asked);
+        assert_eq!(clamp, other && !forced, "{asked}");
+        assert_eq!(
+            names.contains(&"clamped-to-range"),
+            other && forced,
+            "{asked}"
+        );
         assert_eq!(names.contains(&"raised-to-minimum"), raised > 0, "{asked}");
         assert!(names.contains(&"doubled"));
     }

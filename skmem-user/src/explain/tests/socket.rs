@@ -234,6 +234,9 @@ impl Socket {
         self.note();
         self.account.blocked.reasons[WAIT_LIMIT as usize] += 1;
         self.account.blocked.refusals += 1;
+        if self.account.blocked.refused_ns == 0 {
+            self.account.blocked.refused_ns = now;
+        }
         self.account.wait_end(frame, &seen, || now);
     }
 

@@ -1,9 +1,15 @@
 //! Never over the limit, older than skmem, incomplete, held up.
 
-use skmem_common::{account::WAIT_MEMORY, record::IDENT_COOKIE};
+use skmem_common::{
+    account::{NOSPACE_AT_FIRST, NOSPACE_NOW, WAIT_MEMORY},
+    record::IDENT_COOKIE,
+};
 
 use super::socket::{SETTING, Socket, article};
-use crate::explain::{Setting, verdict::Instant};
+use crate::explain::{
+    Setting,
+    verdict::{Instant, SinceIs, Withheld},
+};
 
 #[test]
 fn a_socket_that_never_went_over() {
@@ -41,9 +47,14 @@ fn a_socket_older_than_skmem() {
     // What comes after is named all the same.
     socket.ack(14_480, 1);
     while socket.write(1024) {}
+    // As far over as at first sight, and that can be explained.
     let v = socket.verdict();
-    assert_eq!(v.excess, 7184);
-    assert!(v.is_stuck());
+    assert_eq!(
+        (v.excess, v.worst_excess, v.instant),
+        (7184, 7184, Instant::Worst)
+    );
+    assert!(!v.is_stuck() && v.admission.count > 0);
+    assert_eq!(v.cause("tail-append"), 13_456);
     let at_end = Setting {
         at_end: true,
         ..SETTING
@@ -51,6 +62,103 @@ fn a_socket_older_than_skmem() {
     let v = socket.verdict_in(&at_end);
     assert!(!v.is_stuck());
     assert!(v.incomplete_because[0].contains("15,376 bytes"), "{v:?}");
+}
+
+/// An instant that can be explained wins over one that cannot, where it is more
+/// than half as bad.
+#[test]
+fn a_lower_peak_that_can_be_explained() {
+    let later = |before| {
+        let mut socket = Socket::older(4096, 896, before, before.cast_unsigned() - 896);
+        socket.ack(before.cast_unsigned() - 896, 1);
+        while socket.write(1024) {}
+        socket.verdict()
+    };
+    let v = later(20_000);
+    assert_eq!((v.excess, v.worst_excess), (7184, 20_000 - 8192));
+    assert!(v.admission.count > 0 && !v.is_stuck());
+    let v = later(40_000);
+    assert_eq!((v.excess, v.worst_excess), (40_000 - 8192, 40_000 - 8192));
+    assert!(v.admission.count == 0 && !v.is_stuck());
+    assert!(v.incomplete_because[0].contains("40,000 bytes"), "{v:?}");
+}
+
+#[test]
+fn what_was_taken_is_of_the_whole_life() {
+    let mut socket = article(896);
+    let full = socket.verdict().taken;
+    assert_eq!(full, 43 * 1024 - 880);
+    socket.view.snd_wnd = 29_200;
+    socket.transmit();
+    socket.ack(14_480, 1);
+    socket.write(500);
+    assert_eq!(socket.verdict().taken, full + 500);
+}
+
+#[test]
+fn a_sender_that_waits_in_poll() {
+    let mut socket = article(896);
+    let now = socket.verdict().blocked.unwrap().now.unwrap();
+    assert!(!now.asleep);
+    assert_eq!(
+        (now.since_is, now.withheld),
+        (SinceIs::Exact, Some(Withheld::Send))
+    );
+    assert_eq!(
+        (now.wmem_queued, now.sndbuf, now.wakes_at),
+        (15_376, 8192, 5461)
+    );
+    assert_eq!(
+        now.for_ns,
+        SETTING.now_ns - socket.account.blocked.refused_ns
+    );
+    // Below the limit, but not as far as wakes it.
+    socket.view.snd_wnd = 29_200;
+    socket.transmit_front(8000);
+    socket.ack(8000, 1);
+    assert_eq!(socket.view.wmem_queued, 7376);
+    let now = socket.verdict().blocked.unwrap().now.unwrap();
+    assert_eq!(now.withheld, Some(Withheld::WakeUp));
+    // Woken: whether it writes is its own affair.
+    socket.transmit();
+    socket.ack(2000, 0);
+    assert_eq!(socket.verdict().blocked.unwrap().now, None);
+    assert_eq!(socket.verdict().blocked.unwrap().refusals, 1);
+}
+
+#[test]
+fn one_that_was_never_refused_waits_in_poll() {
+    let mut socket = Socket::older(4096, 896, 7376, 6480);
+    socket.account.blocked.nospace = NOSPACE_NOW | NOSPACE_AT_FIRST;
+    let v = socket.verdict();
+    let now = v.blocked.unwrap().now.unwrap();
+    assert_eq!(
+        (now.since_is, now.withheld),
+        (SinceIs::AtLeast, Some(Withheld::WakeUp))
+    );
+    assert!(v.held_up_for(1_000_000_000) && !v.over_limit);
+    socket.account.blocked.nospace = NOSPACE_NOW;
+    let v = socket.verdict();
+    let now = v.blocked.unwrap().now.unwrap();
+    assert_eq!(now.since_is, SinceIs::AtMost);
+    assert!(!v.held_up_for(1_000_000_000));
+}
+
+#[test]
+fn a_sleeper_older_than_the_trace() {
+    let mut socket = Socket::older(4096, 896, 7376, 6480);
+    let blocked = &mut socket.account.blocked;
+    (blocked.asleep, blocked.older, blocked.since_ns) = (1, 1, 2_000_000_000);
+    blocked.reasons = [1, 0, 0];
+    let v = socket.verdict();
+    let b = v.blocked.unwrap();
+    let now = b.now.unwrap();
+    assert!(now.asleep && v.held_up_for(3_000_000_000) && !v.over_limit);
+    assert_eq!(
+        (now.since_is, now.withheld),
+        (SinceIs::AtLeast, Some(Withheld::WakeUp))
+    );
+    assert_eq!((b.on, b.asleep_ns), ("limit", 3_000_000_000));
 }
 
 #[test]

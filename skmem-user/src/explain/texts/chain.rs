@@ -22,6 +22,22 @@ pub(super) const CLAMPED_TO_WMEM_MAX: Words = Words {
     useless: NOTHING,
 };
 
+pub(super) const CLAMPED_TO_RANGE: Words = Words {
+    brief: "value cut to 0 to INT_MAX / 2",
+    because: "",
+    part: "",
+    sentence: "The kernel doubles at most INT_MAX / 2, 1,073,741,823 bytes, and takes a \
+        negative SO_SNDBUFFORCE for 0. SO_SNDBUFFORCE obeys this, though not wmem_max.",
+    function: "__sock_set_sndbuf (sock_setsockopt in 5.10)",
+    versions: ALL,
+    effect: "the value becomes 0 or INT_MAX / 2",
+    over: "As any limit that was set.",
+    seen: SEEN,
+    demo: "",
+    remedies: NOTHING,
+    useless: NOTHING,
+};
+
 pub(super) const DOUBLED: Words = Words {
     brief: "SO_SNDBUF doubled",
     because: "",

@@ -104,6 +104,7 @@ pub const fn of_limit(cause: LimitCause) -> Words {
 pub const fn of_step(step: Step) -> Words {
     match step {
         Step::ClampedToWmemMax => chain::CLAMPED_TO_WMEM_MAX,
+        Step::ClampedToRange => chain::CLAMPED_TO_RANGE,
         Step::Doubled => chain::DOUBLED,
         Step::RaisedToMinimum => chain::RAISED_TO_MINIMUM,
         Step::InheritedFromListener => chain::INHERITED_FROM_LISTENER,

@@ -17,7 +17,7 @@ pub(super) const SUBFLOW: Words = Words {
         again in the MPTCP socket (mptcp-data).",
     function: "mptcp_sendmsg_frag",
     versions: "6.1 to 7.3 (through do_tcp_sendpages in 5.10)",
-    effect: "adds payload, byte for byte, and empty skbs",
+    effect: "adds payload, byte for byte; its empty skbs are booked as new-skb or skb-overhead",
     over: "By one empty skb and size_goal: a subflow is chosen while it is below its limit, \
         and then takes that much.",
     seen: "mptcp_sendmsg_frag, entry and exit, on the subflow.",

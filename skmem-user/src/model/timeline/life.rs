@@ -151,17 +151,10 @@ impl Queued {
 
 /// How far an operation moved `write_seq`.
 fn payload(op: &Op) -> u32 {
-    let cause = Cause::from_u8(op.cause).filter(|_| op.kind == OP_BOOK && op.value > 0);
-    match cause {
-        Some(
-            Cause::FirstFill
-            | Cause::Forced
-            | Cause::TailAppend
-            | Cause::TailRefill
-            | Cause::Splice
-            | Cause::MptcpSubflow
-            | Cause::MptcpData,
-        ) => op.value.cast_unsigned(),
-        _ => 0,
+    let payload = Cause::from_u8(op.cause).is_some_and(Cause::is_payload);
+    if op.kind == OP_BOOK && op.value > 0 && payload {
+        op.value.cast_unsigned()
+    } else {
+        0
     }
 }

@@ -40,7 +40,7 @@ impl Stack {
     pub fn book(&mut self, cause: Cause, bytes: i32) {
         if bytes >= 0 {
             self.push(cause, bytes);
-        } else if matches!(cause, Cause::UnusedSkb | Cause::TailMerge) {
+        } else if cause.frees_the_newest() {
             self.free(
                 bytes.saturating_neg(),
                 VecDeque::back_mut,

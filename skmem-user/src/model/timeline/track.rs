@@ -91,7 +91,7 @@ pub enum Mark {
     Limit(LimitMove),
     /// A thread slept for want of memory.
     Sleep(Sleep),
-    /// A thread was told `EAGAIN`.
+    /// A thread got `EAGAIN` or a short write.
     Refusal(Refusal),
     /// An skb's bytes left the queue.
     Life(Life),

@@ -1,12 +1,13 @@
 //! When senders were held up: the records of `sk_stream_wait_memory`.
 //!
-//! A sleep makes two records, one at its start (kind 1) and one at its end;
-//! a non-blocking sender that is told `EAGAIN` instead makes only the latter.
+//! A sleep makes two records, one at its start (kind [`WAIT_BEGINS`]) and one at
+//! its end; a non-blocking sender that gets `EAGAIN` or a short write instead
+//! makes only the latter.
 
 use std::collections::HashMap;
 
 use skmem_common::{
-    account::{self, Account},
+    account::{self, Account, WAIT_BEGINS, WAIT_OTHER},
     hook::Hook,
     record::Event,
 };
@@ -64,7 +65,7 @@ pub struct Sleep {
     pub open: bool,
 }
 
-/// A non-blocking sender was told `EAGAIN`.
+/// A non-blocking sender was turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
     /// When, in ns of `CLOCK_MONOTONIC`.
@@ -73,6 +74,8 @@ pub struct Refusal {
     pub tid: u32,
     /// What held it up.
     pub reason: WaitReason,
+    /// A part of its data was taken: a short write. Else it got `EAGAIN`.
+    pub short: bool,
 }
 
 /// What an event says of sleeping.
@@ -80,7 +83,7 @@ pub struct Refusal {
 pub enum Wait {
     /// A thread woke up.
     Slept(Sleep),
-    /// A thread was told `EAGAIN`.
+    /// A thread got `EAGAIN` or a short write.
     Refused(Refusal),
 }
 
@@ -101,9 +104,15 @@ impl Waits {
         }
         let reason = WaitReason::of(event.arg);
         let unnamed = self.unnamed.take().map(|since| (since, None));
-        if event.kind == 1 {
+        if event.kind & WAIT_BEGINS != 0 {
+            let tid = match event.kind & WAIT_OTHER {
+                0 => event.tid,
+                // It slept before skmem saw the socket; another thread made the
+                // record.
+                _ => event.ret.cast_unsigned(),
+            };
             if self.asleep.len() < MOST {
-                self.asleep.insert(event.tid, (event.time_ns, Some(reason)));
+                self.asleep.insert(tid, (event.time_ns, Some(reason)));
             }
             return None;
         }
@@ -119,6 +128,7 @@ impl Waits {
                 at_ns: event.time_ns,
                 tid: event.tid,
                 reason,
+                short: event.kind & WAIT_OTHER != 0,
             }),
         })
     }

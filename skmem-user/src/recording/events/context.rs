@@ -5,6 +5,16 @@ use skmem_common::{
     record::{Event, FLAG_LOCKLESS, FLAG_TASK, OP_ADMIT, OP_BOOK, OP_LIMIT, Op, View},
 };
 
+/// The causes by which format 1 predicts `write_seq`: part of the format, as it
+/// was when the format was made. Which causes are payload is another question,
+/// answered by [`Cause::is_payload`].
+const PREDICTED_V1: [u8; 4] = [
+    Cause::FirstFill as u8,
+    Cause::TailAppend as u8,
+    Cause::TailRefill as u8,
+    Cause::Splice as u8,
+];
+
 /// Of one socket.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Context {
@@ -87,17 +97,10 @@ impl Context {
 impl Booked {
     /// Takes in an operation.
     pub fn add(&mut self, op: &Op) {
-        const PAYLOAD: [u8; 5] = [
-            Cause::FirstFill as u8,
-            Cause::TailAppend as u8,
-            Cause::TailRefill as u8,
-            Cause::Splice as u8,
-            Cause::MptcpData as u8,
-        ];
         match op.kind {
             OP_BOOK => {
                 self.wmem_queued = self.wmem_queued.wrapping_add(op.value);
-                if PAYLOAD.contains(&op.cause) {
+                if PREDICTED_V1.contains(&op.cause) {
                     self.write_seq = self.write_seq.wrapping_add(op.value.cast_unsigned());
                 }
             }

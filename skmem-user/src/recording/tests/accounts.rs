@@ -180,6 +180,11 @@ proptest! {
         a.blocked.total_ns = time();
         a.blocked.longest_ns = time();
         a.blocked.since_ns = time();
+        a.blocked.short_writes = time();
+        a.blocked.refused_ns = time();
+        a.blocked.wrote_ns = time();
+        a.blocked.older = next();
+        a.blocked.nospace = next();
         a.blocked.asleep = next();
         a.blocked.reasons = [next(), next(), next()];
         a.scheduled.refused = time();

@@ -228,7 +228,7 @@ impl One {
             Mark::Refusal(r) => show(Shown::Instant {
                 rail: Rail::Marks,
                 at_ns: r.at_ns,
-                name: "EAGAIN",
+                name: if r.short { "short write" } else { "EAGAIN" },
                 args: vec![
                     ("reason", Arg::Words(r.reason.name())),
                     ("tid", Arg::Number(r.tid.into())),

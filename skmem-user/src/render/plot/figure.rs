@@ -55,6 +55,8 @@ pub struct Figure<'a> {
     pub zero_wall_ns: u64,
     /// The machine's name.
     pub host: String,
+    /// It shows all of the recording, not a part.
+    pub whole: bool,
     /// What the reader should know besides, a sentence each.
     pub notes: Vec<String>,
 }
@@ -137,14 +139,25 @@ impl Figure<'_> {
         parts
     }
 
+    /// How many sleeps for want of send memory there were, and how long they
+    /// took together, in ns: of the whole recording what the account says, as in
+    /// the report; of a part of it what the picture shows.
+    pub(super) fn slept(&self) -> (u64, u64) {
+        match self.verdict.and_then(|v| v.blocked) {
+            Some(b) if self.whole => (b.waits.saturating_add(b.asleep), b.total_ns),
+            _ => self.timeline.slept(),
+        }
+    }
+
     /// What the picture leaves out or adds, a sentence each.
     pub(super) fn remarks(&self) -> Vec<String> {
         let t = self.timeline;
         let mut all = Vec::new();
-        let (slept, slept_ns) = t.slept();
+        let (slept, slept_ns) = self.slept();
+        let part = if self.whole { "" } else { " in this part" };
         if slept != 0 {
             all.push(format!(
-                "{} for want of send memory, {} together.",
+                "{} for want of send memory{part}, {} together.",
                 counted(signed(slept), "sleep"),
                 span(slept_ns)
             ));
@@ -152,7 +165,7 @@ impl Figure<'_> {
         let refused: u64 = t.refusals().map(|r| r.count).sum();
         if refused != 0 {
             all.push(format!(
-                "{} answered EAGAIN.",
+                "{} answered EAGAIN or cut short.",
                 counted(signed(refused), "write")
             ));
         }

@@ -22,6 +22,7 @@ fn timeline() -> Timeline {
 
 fn figure<'a>(timeline: &'a Timeline, verdict: Option<&'a Verdict>) -> Figure<'a> {
     Figure {
+        whole: false,
         timeline,
         verdict,
         zero_ns: START,
@@ -74,7 +75,7 @@ fn svg_is_well_formed_and_says_all() {
         "forward_alloc",
         "host <db & 1>",
         "10.0.0.1:40000 → 10.0.0.2:5001",
-        "1 sleep for want of send memory, 400.0 ms together.",
+        "1 sleep for want of send memory in this part, 400.0 ms together.",
         "A note.",
     ] {
         assert!(words.contains(part), "{part:?} is not in\n{words}");

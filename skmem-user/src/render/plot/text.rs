@@ -338,7 +338,7 @@ fn legend(figure: &Figure<'_>, samples: &[Sample], bands: &[Band], style: &Style
         "wmem_alloc ≤ {}",
         grouped(most(|s| s.wmem_alloc).into())
     ));
-    let (slept, slept_ns) = t.slept();
+    let (slept, slept_ns) = figure.slept();
     if slept != 0 {
         entries.push(format!("▒ blocked {slept} ×, {}", span(slept_ns)));
     }

@@ -258,10 +258,13 @@ fn held_up(held: &HeldUp) -> String {
         parts.push(format!("{} over", counted(signed(held.waits), "sleep")));
     }
     if held.refusals > 0 {
-        parts.push(format!(
-            "told EAGAIN {}",
-            counted(signed(held.refusals), "time")
-        ));
+        parts.push(format!("EAGAIN {}", counted(signed(held.refusals), "time")));
+    }
+    if held.short_writes > 0 {
+        parts.push(counted(signed(held.short_writes), "short write"));
+    }
+    if parts.is_empty() {
+        return "Its sender waits in poll() for POLLOUT.".to_owned();
     }
     let on = match held.on.as_str() {
         "limit" => "w had reached tb",

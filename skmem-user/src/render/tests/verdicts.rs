@@ -136,7 +136,7 @@ fn older_than_skmem() {
             "may be 8,192 - 1 + 896 (an empty skb) + 14,480 (size_goal) = 23,567; 15,376 is \
              within that: one skb past the limit is enough",
             "not known which calls",
-            "blocked not seen",
+            "blocked not since skmem first saw the socket",
         ],
     );
 }

@@ -92,7 +92,7 @@ impl Page<'_> {
         y += 18.0;
         self.out
             .rect(LEGEND, y - 10.0, 14.0, 12.0, r#"fill="url(#asleep)""#);
-        let (slept, _) = self.figure.timeline.slept();
+        let (slept, _) = self.figure.slept();
         self.entry(
             y,
             "a sender sleeps (blocked)",

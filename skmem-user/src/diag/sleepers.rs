@@ -1,0 +1,181 @@
+//! Threads that sleep in a send call, and on which socket: for sleeps that began before anything was traced.
+//!
+//! `/proc/PID/task/TID/syscall` has the number and the arguments of the system call that a thread sleeps in, the
+//! descriptor among them. A send call sleeps interruptibly in `sk_stream_wait_memory` (or, before the connection
+//! is there, in `sk_stream_wait_connect`); its other waits, for the socket's lock or a page, are not interruptible.
+//! Where `/proc/PID/task/TID/stack` can be read, it says which.
+
+use std::{
+    collections::HashSet,
+    fs::{self, DirEntry},
+    path::{Path, PathBuf},
+};
+
+use super::owners::Owners;
+
+/// A thread asleep in a send call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sleeper {
+    /// The thread, as `/proc` numbers it.
+    pub tid: u32,
+    /// Inode of the socket that it sends on, the low half.
+    pub inode: u32,
+    /// `/proc/PID/task/TID`.
+    task: PathBuf,
+    /// What its `syscall` said.
+    call: String,
+}
+
+impl Sleeper {
+    /// Whether it still sleeps in that call, as far as can be told: where `/proc` may not be asked any more, it
+    /// does.
+    #[must_use]
+    pub fn still_sleeps(&self) -> bool {
+        match fs::read_to_string(self.task.join("syscall")) {
+            Ok(call) => call == self.call,
+            Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
+        }
+    }
+}
+
+/// The threads that sleep in a send call on one of these sockets.
+#[must_use]
+pub fn on(inodes: &HashSet<u32>) -> Vec<Sleeper> {
+    if inodes.is_empty() {
+        return Vec::new();
+    }
+    let owners = Owners::read().unwrap_or_default();
+    let holders: HashSet<u32> = inodes
+        .iter()
+        .flat_map(|inode| owners.of(*inode))
+        .map(|held| held.pid)
+        .collect();
+    let tasks = holders
+        .into_iter()
+        .filter_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).ok());
+    tasks
+        .flat_map(|tasks| tasks.flatten())
+        .filter_map(|task| asleep(&task))
+        .filter(|sleeper| inodes.contains(&sleeper.inode))
+        .collect()
+}
+
+fn asleep(task: &DirEntry) -> Option<Sleeper> {
+    let tid = task.file_name().to_str()?.parse().ok()?;
+    let task = task.path();
+    let call = fs::read_to_string(task.join("syscall")).ok()?;
+    let fd = sends_on(&call)?;
+    if !is_interruptible(&task) || !waits_for_memory(&task) {
+        return None;
+    }
+    let link = fs::read_link(task.join(format!("fd/{fd}"))).ok()?;
+    let inode: u64 = link
+        .to_str()?
+        .strip_prefix("socket:[")?
+        .strip_suffix(']')?
+        .parse()
+        .ok()?;
+    Some(Sleeper {
+        tid,
+        // sock_diag reports the low half.
+        inode: inode as u32,
+        task,
+        call,
+    })
+}
+
+/// The descriptor that a send call sends on: `syscall` is `NUMBER 0xARG0 0xARG1 …`, or a word where the thread
+/// is in none.
+fn sends_on(syscall: &str) -> Option<i32> {
+    let mut words = syscall.split_whitespace();
+    let number: libc::c_long = words.next()?.parse().ok()?;
+    let mut argument = |n| {
+        let text: &str = words.nth(n)?;
+        let value = u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()?;
+        Some(value as i32)
+    };
+    match number {
+        libc::SYS_write
+        | libc::SYS_writev
+        | libc::SYS_pwritev2
+        | libc::SYS_sendto
+        | libc::SYS_sendmsg
+        | libc::SYS_sendmmsg
+        // sendfile(out_fd, in_fd, …)
+        | libc::SYS_sendfile => argument(0),
+        // splice(fd_in, off_in, fd_out, …)
+        libc::SYS_splice => argument(2),
+        _ => None,
+    }
+}
+
+/// State `S` in `stat`: `TID (COMM) S …`; COMM may hold anything.
+fn is_interruptible(task: &Path) -> bool {
+    let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
+    let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+    after.starts_with('S')
+}
+
+/// Whether the stack says that it waits for send memory; where it cannot be read, that it does.
+fn waits_for_memory(task: &Path) -> bool {
+    match fs::read_to_string(task.join("stack")) {
+        Ok(stack) if !stack.trim().is_empty() => stack.contains("sk_stream_wait_memory"),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Write as _,
+        net::{TcpListener, TcpStream},
+        os::fd::AsRawFd as _,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    #[test]
+    fn calls_that_send() {
+        let write = format!(
+            "{} 0x7 0x7ffd 0x400 0x0 0x0 0x0 0x7f 0x7e\n",
+            libc::SYS_write
+        );
+        assert_eq!(sends_on(&write), Some(7));
+        let splice = format!("{} 0x3 0x0 0x9 0x0 0x0 0x0 0x7f 0x7e\n", libc::SYS_splice);
+        assert_eq!(sends_on(&splice), Some(9));
+        let read = format!("{} 0x7 0x0 0x0 0x0 0x0 0x0 0x7f 0x7e\n", libc::SYS_read);
+        for other in ["running\n", "-1 0x7f 0x7e\n", "", &read] {
+            assert_eq!(sends_on(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_thread_that_sleeps_in_write_is_found_and_let_go() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let sender = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (receiver, _) = listener.accept().unwrap();
+        let fd = format!("/proc/self/fd/{}", sender.as_raw_fd());
+        let link = fs::read_link(fd).unwrap();
+        let link = link.to_str().unwrap().to_owned();
+        let inode: u64 = link["socket:[".len()..link.len() - 1].parse().unwrap();
+        let inodes = HashSet::from([inode as u32]);
+        let writer = std::thread::spawn(move || {
+            let data = vec![0; 1 << 20];
+            while (&sender).write_all(&data).is_ok() {}
+        });
+        let started = Instant::now();
+        let found = loop {
+            let found = on(&inodes);
+            if !found.is_empty() || started.elapsed() > Duration::from_secs(60) {
+                break found;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        assert_eq!(found.len(), 1);
+        assert!(found[0].still_sleeps());
+        drop((receiver, listener));
+        writer.join().unwrap();
+        assert!(!found[0].still_sleeps());
+    }
+}

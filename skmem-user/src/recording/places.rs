@@ -1,0 +1,115 @@
+//! Where sockets live, by name: the cgroups and the network namespaces of a trace's sockets, which only the machine
+//! knows that they were traced on.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use skmem_common::record::Ident;
+
+use super::meta::tame;
+use crate::explain::verdict::Socket;
+
+/// Digits of a container's id.
+const CONTAINER_ID: usize = 64;
+
+/// Names, by the numbers that accounts hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Places {
+    /// Paths of cgroups below the root of cgroup v2, by their ids.
+    pub cgroups: BTreeMap<u64, String>,
+    /// Names that `ip netns` gave to network namespaces, by their inodes.
+    pub namespaces: BTreeMap<u32, String>,
+}
+
+impl Places {
+    /// With all names made safe for a terminal.
+    pub(super) fn tamed(mut self) -> Self {
+        let names = self
+            .cgroups
+            .values_mut()
+            .chain(self.namespaces.values_mut());
+        for name in names {
+            *name = tame(name);
+        }
+        self
+    }
+
+    /// Says of a verdict's socket where it lives.
+    pub(super) fn name(&self, ident: &Ident, socket: &mut Socket) {
+        let id = cgroup_id(ident);
+        socket.cgroup = self.cgroups.get(&id).cloned();
+        socket.netns_name = self.namespaces.get(&ident.netns).cloned();
+        if let Some(path) = &socket.cgroup {
+            socket.container = container(path);
+            socket.unit = unit(path).filter(|_| socket.container.is_none());
+        }
+    }
+}
+
+/// The id of the cgroup in an account's identity; 0: not known.
+#[must_use]
+pub fn cgroup_id(ident: &Ident) -> u64 {
+    u64::from(ident.cgroup_lo) | u64::from(ident.cgroup_hi) << 32
+}
+
+/// The innermost container of a cgroup's path: an id as Docker, containerd, CRI-O and Podman write it, with or
+/// without `KIND-` and `.scope`, or a name as LXC and systemd-nspawn do.
+fn container(path: &str) -> Option<String> {
+    path.rsplit('/').find_map(|part| {
+        let name = part.strip_suffix(".scope").unwrap_or(part);
+        let id = name.rsplit_once('-').map_or(name, |(_, id)| id);
+        if id.len() == CONTAINER_ID && id.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Some(id.to_owned());
+        }
+        let named = part
+            .strip_prefix("lxc.payload.")
+            .or_else(|| name.strip_prefix("machine-").filter(|_| name != part));
+        named.map(str::to_owned)
+    })
+}
+
+/// The innermost unit of systemd in a cgroup's path.
+fn unit(path: &str) -> Option<String> {
+    let is_unit = |part: &&str| part.ends_with(".service") || part.ends_with(".scope");
+    path.rsplit('/').find(is_unit).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containers_and_units_in_paths() {
+        let id = "0123456789abcdef".repeat(4);
+        for path in [
+            format!("/system.slice/docker-{id}.scope"),
+            format!("/kubepods.slice/kubepods-pod1.slice/cri-containerd-{id}.scope"),
+            format!("/machine.slice/libpod-{id}.scope/container"),
+            format!("/docker/{id}"),
+            format!("/kubepods/besteffort/pod1/{id}"),
+        ] {
+            assert_eq!(container(&path), Some(id.clone()), "{path}");
+        }
+        let named = [
+            ("/lxc.payload.web/system.slice/nginx.service", "web"),
+            ("/machine.slice/machine-web.scope/payload", "web"),
+        ];
+        for (path, name) in named {
+            assert_eq!(container(path).as_deref(), Some(name), "{path}");
+        }
+        let units = [
+            ("/system.slice/nginx.service", Some("nginx.service")),
+            (
+                "/user.slice/user-0.slice/session-1.scope",
+                Some("session-1.scope"),
+            ),
+            ("/system.slice/db.service/workers", Some("db.service")),
+            ("/", None),
+        ];
+        for (path, name) in units {
+            assert_eq!(unit(path).as_deref(), name, "{path}");
+            assert_eq!(container(path), None, "{path}");
+        }
+    }
+}
