@@ -9,7 +9,7 @@ use core::ptr;
 
 use aya_ebpf::helpers::generated::bpf_sk_storage_get;
 use skmem_common::{
-    account::{Account, NOSPACE_AT_FIRST, NOSPACE_NOW},
+    account::{Account, Look as _, NOSPACE_AT_FIRST, NOSPACE_NOW},
     layout::{SHARED_ENABLED, SHARED_OVERHEAD, SLOTS_IN_HASH, SLOTS_IN_STORAGE, SLOTS_NOWHERE},
     record::{IDENT_CLOSED, IDENT_OLDER, Ident},
 };
@@ -256,8 +256,7 @@ pub fn open_existing(socket: Locked) {
         }
         return;
     }
-    if let Some(account) = some(open(sk, tp, First::Walk as u32)).and_then(at)
-    {
+    if let Some(account) = some(open(sk, tp, First::Walk as u32)).and_then(at) {
         account.unanchored = 1;
         // Both bits, or none.
         account.blocked.nospace = nospace * (NOSPACE_NOW | NOSPACE_AT_FIRST);

@@ -9,9 +9,7 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext},
 };
 use skmem_common::{
-    account::{
-        Account, Frame, WAIT_BEGINS, WAIT_LIMIT, WAIT_LOWAT, WAIT_MEMORY, WAIT_OTHER,
-    },
+    account::{Account, Frame, WAIT_BEGINS, WAIT_LIMIT, WAIT_LOWAT, WAIT_MEMORY, WAIT_OTHER},
     hook::Hook,
     layout::ABSENT,
     record::FLAG_ENTRY,
