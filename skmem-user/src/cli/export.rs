@@ -38,7 +38,7 @@ const REPLAYED: usize = 16 << 10;
   json      a line for each record, then for each socket its verdict
   csv       the table of events (or --table receives, --table sockets)
   parquet   all tables, for DuckDB, DataFusion, ClickHouse, polars, Spark …
-  arrow     all tables as Arrow IPC
+  arrow     all tables as Arrow IPC files; arrow-stream as IPC streams
 
 docs/export.md has every column with type and unit, and queries over a fleet's recordings.
 Files are readable by their owner only, as the recording is: they tell who talked to whom.
@@ -74,6 +74,9 @@ pub struct Options {
     /// Directories by_host=… and by_date=…, as Hive names them: host, date, or both
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     partition: Vec<By>,
+    /// Write arrow and arrow-stream without LZ4, for readers that lack it
+    #[arg(long)]
+    uncompressed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -84,6 +87,7 @@ enum Format {
     Csv,
     Parquet,
     Arrow,
+    ArrowStream,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -129,9 +133,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     };
     match options.format {
         #[cfg(feature = "parquet")]
-        Format::Parquet | Format::Arrow => tables::write(&export, options),
+        Format::Parquet | Format::Arrow | Format::ArrowStream => tables::write(&export, options),
         #[cfg(not(feature = "parquet"))]
-        Format::Parquet | Format::Arrow => {
+        Format::Parquet | Format::Arrow | Format::ArrowStream => {
             bail!("this skmem was built without Parquet and Arrow (feature `parquet`)")
         }
         _ => Output::new(target, Access::Owner)?.write(|out| export.form(options, out)),
@@ -146,7 +150,11 @@ fn check(options: &Options) -> Result<()> {
         bail!("the tables are written into a directory: -o DIR says which");
     }
     if !columnar && !options.partition.is_empty() {
-        bail!("--partition is for parquet and arrow");
+        bail!("--partition is for parquet, arrow and arrow-stream");
+    }
+    let arrow = matches!(options.format, Format::Arrow | Format::ArrowStream);
+    if options.uncompressed && !arrow {
+        bail!("--uncompressed is for arrow and arrow-stream");
     }
     if options.table != Which::Events && options.format != Format::Csv {
         bail!("--table is for csv: the other forms hold all tables");
@@ -157,7 +165,7 @@ fn check(options: &Options) -> Result<()> {
 impl Format {
     /// Whether it is tables in a directory.
     fn is_columnar(self) -> bool {
-        matches!(self, Self::Parquet | Self::Arrow)
+        matches!(self, Self::Parquet | Self::Arrow | Self::ArrowStream)
     }
 }
 
@@ -208,5 +216,11 @@ impl Export {
     }
 }
 
+#[cfg(all(test, feature = "outside-tests", feature = "parquet"))]
+mod duckdb;
+#[cfg(all(test, feature = "outside-tests", feature = "parquet"))]
+mod engines;
+#[cfg(all(test, feature = "outside-tests"))]
+mod perfetto;
 #[cfg(test)]
 mod tests;

@@ -2,10 +2,10 @@
 
 mod browser;
 mod busybox;
-mod duckdb;
 mod emulator;
 mod linker;
 mod programs;
+mod python;
 mod system;
 mod toolchain;
 
@@ -21,6 +21,16 @@ pub(crate) use programs::{CARGO_DENY, CARGO_FUZZ, Program};
 use crate::cli::SetupOptions;
 use crate::kernels::{self, Kernel};
 use crate::paths;
+
+/// Programs that read exports.
+pub(crate) struct Readers {
+    /// The Python that has DuckDB.
+    pub(crate) python: PathBuf,
+    /// Node.js, for Perfetto's trace processor.
+    pub(crate) node: PathBuf,
+    /// Where that is.
+    pub(crate) perfetto: PathBuf,
+}
 
 /// How far set-up may go, and the lock that keeps two of them from working on the same files.
 pub(crate) struct Setup {
@@ -108,9 +118,24 @@ impl Setup {
         self.alone(|| browser::ensure(self))
     }
 
-    /// DuckDB, for a test: the Python that has it.
-    pub(crate) fn duckdb(&self) -> Result<PathBuf> {
-        self.alone(|| duckdb::ensure(self))
+    /// What reads exports in every test run.
+    pub(crate) fn readers(&self) -> Result<Readers> {
+        self.alone(|| {
+            let python = python::ensure(self, &python::READERS)?;
+            Ok(Readers {
+                node: python::node(self)?,
+                perfetto: python::perfetto(&python)?,
+                python,
+            })
+        })
+    }
+
+    /// The engines that read exports where that is asked for: the Python that has them.
+    pub(crate) fn engines(&self) -> Result<PathBuf> {
+        self.alone(|| {
+            python::java(self)?;
+            python::ensure(self, &python::ENGINES)
+        })
     }
 
     /// A program from crates.io: where it is.

@@ -4,7 +4,7 @@ mod table;
 mod tally;
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -30,7 +30,7 @@ const MACHINES: usize = 4;
 /// Where the tests are in the guest.
 pub(crate) const IN_GUEST: &str = "/usr/local/bin/skmem-vm-tests";
 
-/// Tests of what skmem writes with the programs that read it: DuckDB, and a browser.
+/// Tests of what skmem writes with the programs that read it: DuckDB, Perfetto's trace processor, and a browser.
 const OUTSIDE: &str = "skmem-user/outside-tests";
 
 /// How the trials are told of `--rounds`.
@@ -45,6 +45,10 @@ pub(crate) struct Options {
     /// Run the tests that need a VM
     #[arg(long)]
     vm: bool,
+    /// Let ClickHouse, DataFusion, DuckDB, polars and Spark answer the queries of docs/queries (and nothing else, where
+    /// neither of the kinds is named)
+    #[arg(long)]
+    engines: bool,
     /// A kernel for the VM tests; give it again for more
     #[arg(long, value_name = "KERNEL")]
     kernel: Vec<String>,
@@ -62,12 +66,15 @@ pub(crate) struct Options {
 /// Runs them; the code is 1 when one failed.
 pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     setup.build_tools()?;
-    let both = !options.host && !options.vm;
+    let both = !options.host && !options.vm && !options.engines;
     let mut table = Vec::new();
     if options.host || both {
         table.push(Row::of("this machine".to_owned(), || {
             on_host(setup, options)
         }));
+    }
+    if options.engines {
+        table.push(Row::of("engines".to_owned(), || engines(setup)));
     }
     if options.vm || both {
         let default: Vec<String> = KERNELS.iter().map(|&kernel| kernel.to_owned()).collect();
@@ -95,7 +102,25 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     Ok(u8::from(!good))
 }
 
+/// The test that asks the engines; it is left out of all other runs.
+fn engines(setup: &Setup) -> Result<Tally> {
+    let mut command = rust::cargo();
+    command
+        .args([
+            "test",
+            "--package",
+            "skmem-user",
+            "--lib",
+            "--features",
+            OUTSIDE,
+        ])
+        .args(["--", "--ignored", "engines"])
+        .env("SKMEM_TEST_ENGINES", setup.engines()?);
+    counted(command)
+}
+
 fn on_host(setup: &Setup, options: &Options) -> Result<Tally> {
+    let readers = setup.readers()?;
     let mut command = rust::cargo();
     command
         .args([
@@ -108,8 +133,15 @@ fn on_host(setup: &Setup, options: &Options) -> Result<Tally> {
             OUTSIDE,
         ])
         .args(&options.filter)
-        .env("SKMEM_TEST_DUCKDB", setup.duckdb()?)
+        .env("SKMEM_TEST_DUCKDB", readers.python)
+        .env("SKMEM_TEST_NODE", readers.node)
+        .env("SKMEM_TEST_PERFETTO", readers.perfetto)
         .env("SKMEM_TEST_BROWSER", setup.browser()?);
+    counted(command)
+}
+
+/// Runs cargo's tests, and counts them.
+fn counted(mut command: Command) -> Result<Tally> {
     command.stderr(Stdio::inherit());
     let mut tally = Tally::default();
     let status = process::with_stdout(&mut command, |from| {

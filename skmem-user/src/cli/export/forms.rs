@@ -46,7 +46,11 @@ impl Export {
     }
 
     fn chrome(&self, out: impl Write) -> Result<()> {
-        let trace = Chrome::new(out, self.recorded.span().0)?;
+        // A sleep may have begun before the file, and not before the run. Times before 0 are dropped by Perfetto.
+        let began = self.recorded.meta.clock.monotonic_ns;
+        let from = self.recorded.span().0;
+        let zero = if began == 0 { from } else { from.min(began) };
+        let trace = Chrome::new(out, zero)?;
         let mut trace = Failing(trace, Ok(()));
         self.spans(|id, shown| {
             let name = || self.group(id);
@@ -73,12 +77,13 @@ impl Export {
         let mut line = Vec::new();
         let verdicts = self.records(|told| {
             line.clear();
+            let short = json::Short(&mut line);
             match told {
                 Told::Event(row, _) => {
-                    render::write_event_json(&mut line, row.record, row.who, row.comm, None)?;
+                    render::write_event_json(short, row.record, row.who, row.comm, None)?;
                 }
                 Told::Receive(row) => {
-                    render::write_receive_json(&mut line, row.record, row.who, row.comm, None)?;
+                    render::write_receive_json(short, row.record, row.who, row.comm, None)?;
                 }
             }
             line.push(b'\n');

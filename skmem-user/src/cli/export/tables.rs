@@ -58,8 +58,10 @@ impl Tree {
         let mut by = options.partition.clone();
         by.sort_unstable();
         by.dedup();
+        let compressed = !options.uncompressed;
         let (form, extension) = match options.format {
-            Format::Arrow => (Form::Arrow, "arrow"),
+            Format::Arrow => (Form::Arrow { compressed }, "arrow"),
+            Format::ArrowStream => (Form::ArrowStream { compressed }, "arrows"),
             _ => (Form::Parquet, "parquet"),
         };
         Self {

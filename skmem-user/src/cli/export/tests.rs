@@ -18,7 +18,10 @@ use crate::{
     model::timeline::tests::story::{START, Story, article},
     render::export::{
         events::EVENTS,
-        proto::{CLOCK_MONOTONIC, COUNTER, Data, SLICE_BEGIN, SLICE_END, Trace, TrackEvent},
+        proto::{
+            CLOCK_MONOTONIC, COUNTER, Data, SEQUENCE_CLOCK, SLICE_BEGIN, SLICE_END, Trace,
+            TrackEventDefaults,
+        },
         receives::RECEIVES,
         sockets::SOCKETS,
     },
@@ -124,7 +127,7 @@ fn three_sleeps() -> (Story, Vec<usize>) {
     (story, cuts)
 }
 
-fn rows(file: &Path) -> Vec<HashMap<String, String>> {
+pub(super) fn rows(file: &Path) -> Vec<HashMap<String, String>> {
     let mut csv = csv::Reader::from_path(file).expect("CSV");
     csv.deserialize().map(|r| r.expect("a row")).collect()
 }
@@ -222,37 +225,68 @@ type Counters = HashMap<String, Vec<i64>>;
 type Slices = HashMap<String, Vec<(String, u64, u64)>>;
 
 /// Values of each counter and slices (name, from, to) by track, by the name of
-/// the track's group and its own.
+/// the track's group and its own: as a reader of the format takes them together.
 fn decoded(file: &Path) -> (Counters, Slices) {
     let trace = Trace::decode(&*fs::read(file).expect("a file")).expect("a trace");
-    let mut names: HashMap<u64, String> = HashMap::new();
+    let mut tracks: HashMap<u64, String> = HashMap::new();
+    let mut sequences: HashMap<u32, Sequence> = HashMap::new();
     let mut counters = Counters::new();
     let mut slices = Slices::new();
     for packet in &trace.packet {
+        let id = packet.trusted_packet_sequence_id.expect("a sequence");
+        let sequence = sequences.entry(id).or_default();
+        if let Some(defaults) = &packet.trace_packet_defaults {
+            assert_eq!(defaults.timestamp_clock_id, Some(SEQUENCE_CLOCK));
+            sequence.tracks = defaults.track_event_defaults.clone().unwrap_or_default();
+        }
+        if let Some(new) = &packet.interned_data {
+            let names = new.event_names.iter().cloned();
+            sequence.names.extend(names.map(|n| (n.iid, n.name)));
+        }
         match &packet.data {
+            Some(Data::ClockSnapshot(snapshot)) => {
+                let own = snapshot
+                    .clocks
+                    .iter()
+                    .find(|c| c.is_incremental == Some(true));
+                sequence.clock_ns = own.and_then(|c| c.timestamp).unwrap_or(0);
+            }
             Some(Data::TrackDescriptor(d)) => {
                 let own = d.name.clone().expect("a name");
                 let name = match d.parent_uuid {
-                    Some(parent) => format!("{}/{own}", names[&parent]),
+                    Some(parent) => format!("{}/{own}", tracks[&parent]),
                     None => own,
                 };
-                names.insert(d.uuid.expect("a number"), name);
+                tracks.insert(d.uuid.expect("a number"), name);
             }
-            Some(Data::TrackEvent(TrackEvent {
-                kind: Some(kind),
-                track_uuid: Some(track),
-                name,
-                counter_value,
-                ..
-            })) => {
+            Some(Data::TrackEvent(event)) => {
+                let told = packet.timestamp.expect("a time");
+                let at = if packet.timestamp_clock_id == Some(CLOCK_MONOTONIC) {
+                    told
+                } else {
+                    sequence.clock_ns += told;
+                    sequence.clock_ns
+                };
                 // A track is described before it is used.
-                let track = names[track].clone();
-                let at = packet.timestamp.expect("a time");
-                assert_eq!(packet.timestamp_clock_id, Some(CLOCK_MONOTONIC));
-                match *kind {
-                    COUNTER => counters.entry(track).or_default().extend(*counter_value),
+                let track = event.track_uuid.or(sequence.tracks.track_uuid);
+                let track = tracks[&track.expect("a track")].clone();
+                match event.kind.expect("a kind") {
+                    COUNTER => {
+                        counters
+                            .entry(track)
+                            .or_default()
+                            .extend(event.counter_value);
+                        let mut extra = &event.extra_counter_track_uuids;
+                        if extra.is_empty() {
+                            extra = &sequence.tracks.extra_counter_track_uuids;
+                        }
+                        for (uuid, value) in extra.iter().zip(&event.extra_counter_values) {
+                            let of = counters.entry(tracks[uuid].clone()).or_default();
+                            of.push(*value);
+                        }
+                    }
                     SLICE_BEGIN => {
-                        let name = name.clone().expect("a name");
+                        let name = sequence.names[&event.name_iid].clone().expect("a name");
                         slices.entry(track).or_default().push((name, at, 0));
                     }
                     SLICE_END => {
@@ -262,10 +296,19 @@ fn decoded(file: &Path) -> (Counters, Slices) {
                     _ => {}
                 }
             }
-            _ => {}
+            None => {}
         }
     }
+    // What has not moved may be told again.
+    counters.values_mut().for_each(Vec::dedup);
     (counters, slices)
+}
+
+#[derive(Default)]
+struct Sequence {
+    clock_ns: u64,
+    tracks: TrackEventDefaults,
+    names: HashMap<Option<u64>, Option<String>>,
 }
 
 #[test]
@@ -308,6 +351,13 @@ fn chrome_is_json_with_the_same() {
         .iter()
         .find(|e| e["ph"] == "X" && e["name"].as_str().is_some_and(|n| n.starts_with("blocked")));
     assert_eq!(slept.expect("a sleep")["dur"], 400_010.0);
+    let tid = |e: &serde_json::Value| e["tid"].as_u64();
+    assert!(events.iter().filter_map(tid).all(|n| n < 1 << 32));
+    // Marks have a track of their own.
+    let marks: Vec<_> = events.iter().filter(|e| e["ph"] == "i").collect();
+    let slices = || events.iter().filter(|e| e["ph"] == "X");
+    assert!(!marks.is_empty());
+    assert!(marks.iter().all(|m| slices().all(|s| tid(s) != tid(m))));
 }
 
 #[cfg(feature = "parquet")]
@@ -392,6 +442,15 @@ mod columnar {
         let batch = reader.next().expect("a batch").expect("a batch");
         assert_eq!(batch.num_rows(), 2);
         assert_eq!(of::<Int64Array>(&batch, "worst_excess").value(0), 5_296);
+        for words in [
+            &["--format", "arrow-stream"][..],
+            &["--format", "arrow-stream", "--uncompressed"],
+        ] {
+            let dir = case.export(&format!("stream{}", words.len()), words);
+            let file = fs::File::open(dir.join("sockets.arrows")).expect("a file");
+            let mut reader = arrow_ipc::reader::StreamReader::try_new(file, None).expect("Arrow");
+            assert_eq!(reader.next().expect("a batch").expect("a batch"), batch);
+        }
     }
 }
 
@@ -415,6 +474,7 @@ fn what_cannot_be_is_said_before_anything_is_read() {
         (&["--format", "parquet"][..], "-o DIR"),
         (&["--format", "csv", "--partition", "host"], "--partition"),
         (&["--format", "json", "--table", "sockets"], "--table"),
+        (&["--format", "csv", "--uncompressed"], "--uncompressed"),
     ] {
         let error = export(file, words).expect_err("an error");
         assert!(error.to_string().contains(why), "{error:#}");

@@ -85,7 +85,7 @@ pub(crate) fn write_parts(
             host: "db-2".to_owned(),
             clock: Clock {
                 monotonic_ns: crate::model::timeline::tests::story::START,
-                wall_ns: WALL,
+                wall_ns: WALL + run.len() as u64 * 1_000,
             },
             run: run.to_owned(),
             part: match run {

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::spans::{Arg, Rail, Shown};
+use super::spans::{Arg, Counter, Rail, Shown};
 
 /// The number of the first rail: there are 2¹⁶ sockets at most.
 const FIRST_RAIL: u64 = 1 << 20;
@@ -52,14 +52,16 @@ impl<W: Write> Chrome<W> {
     ) -> io::Result<()> {
         let pid = self.process(socket, name)?;
         match shown {
-            Shown::Count {
-                counter,
-                at_ns,
-                value,
-            } => self.write(&json!({
-                "ph": "C", "pid": pid, "ts": self.us(*at_ns), "name": counter.name(),
-                "args": {"bytes": value},
-            })),
+            Shown::Counts { at_ns, moved } => {
+                for (counter, value) in Counter::ALL.into_iter().zip(moved) {
+                    let Some(value) = value else { continue };
+                    self.write(&json!({
+                        "ph": "C", "pid": pid, "ts": self.us(*at_ns), "name": counter.name(),
+                        "args": {"bytes": value},
+                    }))?;
+                }
+                Ok(())
+            }
             Shown::Slice {
                 rail,
                 from_ns,

@@ -12,12 +12,15 @@ use arrow_array::{
 };
 use arrow_ipc::{
     CompressionType,
-    writer::{FileWriter, IpcWriteOptions},
+    writer::{FileWriter, IpcWriteOptions, StreamWriter},
 };
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use parquet::{
-    arrow::ArrowWriter, basic::Compression, errors::ParquetError,
-    file::properties::WriterProperties,
+    arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
+    basic::{Compression, Encoding, GzipLevel},
+    errors::ParquetError,
+    file::properties::{EnabledStatistics, WriterProperties},
+    schema::types::ColumnPath,
 };
 
 use super::table::{Kind, OpCell, SumCell, Table, Value};
@@ -182,15 +185,73 @@ fn text(to: &mut StructBuilder, n: usize, value: Option<&str>) {
 /// The form of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// Parquet, compressed with Snappy, which every reader knows.
+    /// Parquet.
     Parquet,
-    /// Arrow IPC (Feather 2), compressed with LZ4.
-    Arrow,
+    /// Arrow IPC: a file (Feather 2), which ends with the places of its batches.
+    Arrow {
+        /// With LZ4.
+        compressed: bool,
+    },
+    /// Arrow IPC: a stream, which can be read as it comes.
+    ArrowStream {
+        /// With LZ4.
+        compressed: bool,
+    },
 }
+
+/// How a table lies in Parquet: numbers as differences, in few bits; all of it
+/// deflated.
+fn properties(table: &Table) -> WriterProperties {
+    let mut builder = WriterProperties::builder()
+        .set_compression(Compression::GZIP(
+            GzipLevel::try_new(DEFLATE).unwrap_or_default(),
+        ))
+        // Of a chunk, for readers that skip row groups: of each page, they cost more than they save.
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_max_row_group_row_count(Some(GROUP));
+    for column in table.columns {
+        let path = ColumnPath::from(column.name);
+        if matches!(column.kind, Kind::Long | Kind::Unsigned | Kind::Time) {
+            builder = builder
+                .set_column_dictionary_enabled(path.clone(), FEW.contains(&column.name))
+                .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+        }
+        if column.kind == Kind::Ops {
+            let bytes = ["ops", "list", "item", "bytes"].map(str::to_owned);
+            builder = builder.set_column_dictionary_enabled(ColumnPath::new(bytes.to_vec()), true);
+        }
+    }
+    builder.build()
+}
+
+/// Numbers of which a file has few: a dictionary of them is smaller.
+const FEW: &[&str] = &[
+    "part",
+    "socket",
+    "cpu",
+    "pid",
+    "tid",
+    "sport",
+    "dport",
+    "sndbuf",
+    "rcvbuf",
+    "mss",
+    "arg",
+    "size_goal",
+];
+
+/// As fast as can be: the numbers are small already.
+const DEFLATE: u32 = 1;
 
 enum Sink<W: Write + Send> {
     Parquet(Box<ArrowWriter<W>>),
     Arrow(Box<FileWriter<W>>),
+    ArrowStream(Box<StreamWriter<W>>),
+}
+
+fn ipc(compressed: bool) -> Result<IpcWriteOptions, ArrowError> {
+    let codec = compressed.then_some(CompressionType::LZ4_FRAME);
+    IpcWriteOptions::default().try_with_compression(codec)
 }
 
 /// A file under way.
@@ -211,18 +272,22 @@ impl<W: Write + Send> Columnar<W> {
         let columns = table.columns.iter().map(|c| Builder::new(c.kind));
         let sink = match form {
             Form::Parquet => {
-                let properties = WriterProperties::builder()
-                    .set_compression(Compression::SNAPPY)
-                    .set_max_row_group_row_count(Some(GROUP))
-                    .build();
-                let writer = ArrowWriter::try_new(out, Arc::clone(&schema), Some(properties))?;
+                let options = ArrowWriterOptions::new()
+                    .with_properties(properties(table))
+                    // Readers take the types from Parquet's own schema.
+                    .with_skip_arrow_metadata(true);
+                let writer = ArrowWriter::try_new_with_options(out, Arc::clone(&schema), options)?;
                 Sink::Parquet(Box::new(writer))
             }
-            Form::Arrow => {
-                let options = IpcWriteOptions::default()
-                    .try_with_compression(Some(CompressionType::LZ4_FRAME))?;
+            Form::Arrow { compressed } => {
+                let options = ipc(compressed)?;
                 let writer = FileWriter::try_new_with_options(out, &schema, options)?;
                 Sink::Arrow(Box::new(writer))
+            }
+            Form::ArrowStream { compressed } => {
+                let options = ipc(compressed)?;
+                let writer = StreamWriter::try_new_with_options(out, &schema, options)?;
+                Sink::ArrowStream(Box::new(writer))
             }
         };
         Ok(Self {
@@ -259,6 +324,7 @@ impl<W: Write + Send> Columnar<W> {
                 writer.close()?;
             }
             Sink::Arrow(mut writer) => writer.finish()?,
+            Sink::ArrowStream(mut writer) => writer.finish()?,
         }
         Ok(())
     }
@@ -273,6 +339,7 @@ impl<W: Write + Send> Columnar<W> {
         match &mut self.sink {
             Sink::Parquet(writer) => writer.write(&batch)?,
             Sink::Arrow(writer) => writer.write(&batch)?,
+            Sink::ArrowStream(writer) => writer.write(&batch)?,
         }
         Ok(())
     }

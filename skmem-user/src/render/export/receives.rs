@@ -62,7 +62,7 @@ pub const RECEIVES: Table = Table {
             "`sk_forward_alloc`, bytes: charged, not used yet",
         ),
         column(
-            "window",
+            "receive_window",
             Long,
             "what is left of the window offered to the peer, bytes",
         ),

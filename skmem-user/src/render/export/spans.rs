@@ -19,7 +19,7 @@ pub enum Counter {
     WmemQueued,
     /// `sk_sndbuf`
     Sndbuf,
-    /// `wmem_queued - sndbuf`
+    /// `wmem_queued - sndbuf`, 0 where it is not positive
     Excess,
     /// `write_seq - snd_una`
     SendQ,
@@ -66,6 +66,9 @@ impl Counter {
     }
 }
 
+/// A value for each counter that has one, in bytes.
+pub type Counts = [Option<i64>; Counter::ALL.len()];
+
 /// Where slices and instants of a socket are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rail {
@@ -89,14 +92,12 @@ pub enum Arg {
 /// Something to show. Times are ns of `CLOCK_MONOTONIC`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shown {
-    /// A counter has a new value.
-    Count {
-        /// Which.
-        counter: Counter,
+    /// Counters have new values.
+    Counts {
         /// When.
         at_ns: u64,
-        /// In bytes.
-        value: i64,
+        /// By counter, in bytes; None: it has not moved.
+        moved: Counts,
     },
     /// Something that lasted.
     Slice {
@@ -128,7 +129,7 @@ pub enum Shown {
 #[derive(Debug, Default)]
 struct One {
     track: Track,
-    last: [Option<i64>; Counter::ALL.len()],
+    last: Counts,
     /// When each rail of skbs is free again.
     free: Vec<u64>,
 }
@@ -248,12 +249,12 @@ impl One {
 
     fn sample(&mut self, sample: &Sample, show: &mut impl FnMut(Shown)) {
         let s = sample;
-        self.counts(
+        self.count(
             s.time_ns,
             &[
                 (Counter::WmemQueued, s.wmem_queued.into()),
                 (Counter::Sndbuf, s.sndbuf.into()),
-                (Counter::Excess, s.excess()),
+                (Counter::Excess, s.excess().max(0)),
                 (Counter::SendQ, s.send_q.into()),
                 (Counter::ForwardAlloc, s.forward_alloc.into()),
                 (Counter::WmemAlloc, s.wmem_alloc.into()),
@@ -264,7 +265,7 @@ impl One {
 
     fn receive(&mut self, record: &Receive, show: &mut impl FnMut(Shown)) {
         let view = &record.view;
-        self.counts(
+        self.count(
             record.time_ns,
             &[
                 (Counter::RmemAlloc, view.rmem_alloc.into()),
@@ -276,16 +277,16 @@ impl One {
     }
 
     /// Shows those that have moved.
-    fn counts(&mut self, at_ns: u64, now: &[(Counter, i64)], show: &mut impl FnMut(Shown)) {
+    fn count(&mut self, at_ns: u64, now: &[(Counter, i64)], show: &mut impl FnMut(Shown)) {
+        let mut moved = Counts::default();
         for (counter, value) in now {
             let last = &mut self.last[*counter as usize];
             if last.replace(*value) != Some(*value) {
-                show(Shown::Count {
-                    counter: *counter,
-                    at_ns,
-                    value: *value,
-                });
+                moved[*counter as usize] = Some(*value);
             }
+        }
+        if moved.iter().any(Option::is_some) {
+            show(Shown::Counts { at_ns, moved });
         }
     }
 

@@ -20,6 +20,7 @@ pub(super) fn rotate() -> Result<(), Failed> {
     );
     let mut records = 0;
     let mut last_no = 0;
+    let mut run = Value::Null;
     for n in 1.. {
         let part = match n {
             1 => first.clone(),
@@ -32,6 +33,13 @@ pub(super) fn rotate() -> Result<(), Failed> {
         let about = about(&mut check, &part)?;
         check.equal("damage", &about["damage"], &Value::Null);
         check.equal("part", &about["meta"]["part"], &Value::from(n));
+        if n == 1 {
+            run = about["meta"]["run"].clone();
+            check.that(run.as_str().is_some_and(|r| r.len() == 36), || {
+                format!("{run} is no UUID")
+            });
+        }
+        check.equal("run", &about["meta"]["run"], &run);
         let of_part = about["records"].as_u64().unwrap_or(0);
         records += of_part;
         let sockets = report(&mut check, &part, &["--all"])?;
