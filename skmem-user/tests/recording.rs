@@ -152,7 +152,7 @@ fn text_lists_and_comparisons() {
         "{about}"
     );
     let diff = said(&["diff", file, file]);
-    assert!(diff.starts_with("As much excess"), "{diff}");
+    assert!(diff.starts_with("About the same excess"), "{diff}");
     let diff = &json(&["diff", file, file, "--json"])[0];
     assert_eq!(diff["outcome"], "same");
     assert_eq!(diff["change"]["peak_excess"], 0);
@@ -177,8 +177,8 @@ fn bad_files_are_told_in_a_line() {
     let mut flipped = good.clone();
     flipped[good.len() / 2] ^= 1;
     for (bytes, code, words) in [
-        (&b"text\n"[..], 1, "it is no recording"),
-        (b"", 1, "it is no recording"),
+        (&b"text\n"[..], 1, "not an skmem recording"),
+        (b"", 1, "not an skmem recording"),
         (&future, 1, "format 2; this skmem reads formats up to 1"),
         (
             &good[..40],

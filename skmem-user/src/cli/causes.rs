@@ -21,7 +21,7 @@ Examples:
 
 Exit status: 0, 2 for a name that does not exist.")]
 pub struct Options {
-    /// One of them
+    /// The cause to describe (all if omitted)
     #[arg(value_name = "NAME")]
     name: Option<String>,
     /// Print JSON: one list of objects

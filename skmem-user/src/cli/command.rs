@@ -2,11 +2,13 @@
 //! and `record`.
 
 use std::{
+    env,
     os::unix::process::ExitStatusExt as _,
+    path::Path,
     process::{ExitCode, ExitStatus},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use skmem_common::filter::BY_PID;
 use tokio::process::{Child, Command};
 
@@ -21,6 +23,25 @@ pub fn follow_children(tracing: &mut tracer::Options) {
     tracing.filter.flags |= BY_PID;
     tracing.pids.push(std::process::id());
     tracing.follow = true;
+}
+
+/// Looks whether there is such a program, before the tracer is attached for it.
+///
+/// # Errors
+/// Where there is none.
+pub fn look_up(command: &[String]) -> Result<()> {
+    let [program, ..] = command else {
+        return Ok(());
+    };
+    let path = Path::new(program);
+    let found = if program.contains('/') {
+        path.is_file()
+    } else {
+        let dirs = env::var_os("PATH").unwrap_or_default();
+        env::split_paths(&dirs).any(|dir| dir.join(path).is_file())
+    };
+    ensure!(found, "cannot run {program:?}: there is no such program");
+    Ok(())
 }
 
 /// Starts it, under sudo as the user who called that; None where there is none. It ends with the handle.

@@ -138,7 +138,7 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
         verbose,
         ..tracer::Options::default()
     };
-    let mut session = Session::start(&tracing)?;
+    let mut session = Session::start(&tracing).await?;
     let held = Owners::among(ready.pids.clone());
     session.adopt(netns::of(&ready.pids, &held), &[]);
     let mut tape = match file {

@@ -8,7 +8,11 @@ use skmem_common::layout::Records;
 use tokio::process::Child;
 
 use super::{
-    Usage, command, duration, filters::Filters, interrupted, print, screen, session::Session, style,
+    Usage, command, duration,
+    filters::Filters,
+    interrupted, print, screen,
+    session::{Session, gave_up},
+    style,
 };
 use crate::{explain::Verdict, render};
 
@@ -87,17 +91,21 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     if !options.command.is_empty() {
         command::follow_children(&mut tracing);
     }
-    let mut session = Session::start(&tracing)?;
+    command::look_up(&options.command)?;
+    // Before there is a command, which must not outlive skmem.
+    let mut stop = std::pin::pin!(interrupted()?);
+    let mut session = tokio::select! {
+        session = Session::start(&tracing) => session?,
+        () = &mut stop => return Ok(gave_up()),
+    };
     let (namespaces, inodes) = options.filters.older();
     session.adopt(namespaces, &inodes);
-    // Before there is a command, which must not outlive skmem.
-    let stop = interrupted()?;
     let mut child = command::start(&options.command)?;
     session.drop_rights(command::rights(&options.command))?;
     if child.is_none() && options.duration.is_none() && !options.until_blocked {
         eprintln!("skmem: watching; Ctrl-C explains what was seen");
     }
-    let status = watch(&mut session, &options, child.as_mut(), stop).await?;
+    let status = watch(&mut session, &options, child.as_mut(), stop.as_mut()).await?;
     session.finish(|_, _| {});
     report(&session, &options)?;
     Ok(status)

@@ -23,17 +23,23 @@ use crate::{
     kernel::tracer,
     quantity,
 };
+pub use who::Process;
+use who::Who;
+
+mod who;
 
 /// Filters, applied in the kernel; several must all hold.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Filters {
-    /// Only sockets used by this process (may be given several times)
-    #[arg(short, long, value_name = "PID", help_heading = "Which sockets")]
-    pub pid: Vec<u32>,
+    /// Only sockets used by this process (may be given several times): its id, the name of its command or program
+    /// (those that run now), or a systemd unit such as nginx.service
+    #[arg(short, long, value_name = "PID|NAME", help_heading = "Which sockets")]
+    pub pid: Vec<Process>,
     /// Only sockets used by processes with this command name (15 characters at most)
     #[arg(long, value_name = "NAME", help_heading = "Which sockets")]
     pub comm: Option<String>,
-    /// Only sockets used in this cgroup (v2) or below it: a path, absolute or below /sys/fs/cgroup
+    /// Only sockets used in this cgroup (v2) or below it: a path, absolute or below /sys/fs/cgroup, its last
+    /// component, or a container's id
     #[arg(long, value_name = "PATH", help_heading = "Which sockets")]
     pub cgroup: Option<PathBuf>,
     /// Only sockets of this network namespace: a name (ip netns), a pid, an inode number or a path
@@ -72,13 +78,8 @@ impl Filters {
     /// Where something named does not exist.
     pub fn options(&self) -> Result<tracer::Options> {
         let mut filter = Filter::default();
-        if !self.pid.is_empty() {
-            for pid in &self.pid {
-                ensure!(
-                    fs::exists(format!("/proc/{pid}")).unwrap_or(false),
-                    "no process {pid}: check with `ps {pid}` (in a container, give the pid as seen here)"
-                );
-            }
+        let who = Who::of(&self.pid, self.cgroup.as_deref())?;
+        if !who.pids.is_empty() {
             filter.flags |= BY_PID;
         }
         if let Some(comm) = &self.comm {
@@ -90,7 +91,7 @@ impl Filters {
             filter.comm[..name.len()].copy_from_slice(name);
             filter.flags |= BY_COMM;
         }
-        if let Some(path) = &self.cgroup {
+        if let Some(path) = &who.cgroup {
             (filter.cgroup, filter.cgroup_level) = cgroup(path)?;
             filter.flags |= BY_CGROUP;
         }
@@ -116,7 +117,7 @@ impl Filters {
         }
         Ok(tracer::Options {
             filter,
-            pids: self.pid.clone(),
+            pids: who.pids,
             ring_bytes: self.ring,
             max_sockets: self.max_sockets,
             without: self.hide.without_hook.clone(),
@@ -130,16 +131,18 @@ impl Filters {
     /// and the inodes of the sockets that the processes asked for hold.
     #[must_use]
     pub fn older(&self) -> (Vec<PathBuf>, Vec<u32>) {
+        // Who has ended since has taken its sockets along.
+        let who = Who::of(&self.pid, self.cgroup.as_deref()).unwrap_or_default();
         let by_task = !self.pid.is_empty() || self.comm.is_some() || self.cgroup.is_some();
         let pids: Vec<u32> = owners::processes()
             .unwrap_or_default()
             .into_iter()
-            .filter(|pid| self.pid.is_empty() || self.pid.contains(pid))
+            .filter(|pid| who.pids.is_empty() || who.pids.contains(pid))
             .filter(|pid| {
                 let wanted = self.comm.as_deref();
                 wanted.is_none_or(|comm| *comm == *owners::command_name(*pid))
             })
-            .filter(|pid| self.cgroup.as_ref().is_none_or(|c| in_cgroup(*pid, c)))
+            .filter(|pid| who.cgroup.as_ref().is_none_or(|c| in_cgroup(*pid, c)))
             .collect();
         let held = match by_task {
             true => Owners::among(pids.clone()),
@@ -284,27 +287,11 @@ pub fn port(text: &str) -> Result<u16, String> {
 }
 
 /// A cgroup's id and its depth below the root of the hierarchy.
-fn cgroup(path: &Path) -> Result<(u64, u32)> {
-    let root = PathBuf::from("/sys/fs/cgroup");
-    let full = if path.starts_with(&root) {
-        path.to_path_buf()
-    } else {
-        root.join(path.strip_prefix("/").unwrap_or(path))
-    };
-    let full = fs::canonicalize(&full)
-        .with_context(|| format!("no cgroup {}: see /sys/fs/cgroup", path.display()))?;
+fn cgroup(full: &Path) -> Result<(u64, u32)> {
     let below = full
-        .strip_prefix(&root)
+        .strip_prefix("/sys/fs/cgroup")
         .with_context(|| format!("{} is not below /sys/fs/cgroup", full.display()))?;
-    ensure!(
-        full.join("cgroup.procs").exists(),
-        "{} is no cgroup (v2): it has no cgroup.procs",
-        full.display()
-    );
-    Ok((
-        fs::metadata(&full)?.ino(),
-        below.components().count() as u32,
-    ))
+    Ok((fs::metadata(full)?.ino(), below.components().count() as u32))
 }
 
 /// Whether a process is in the cgroup or below it.

@@ -44,7 +44,7 @@ mod trace;
 #[command(after_help = "\
 Examples:
   skmem demo                           see a socket go past its limit, explained
-  skmem explain -p 4711 --duration 10s why the sockets of a process queue more than SO_SNDBUF
+  skmem explain -p 4711 --duration 10s  why the sockets of a process queue more than SO_SNDBUF
   skmem explain -- ./my-sender         run a command, and explain its sockets
   skmem record -o run.skm -p 4711      the same into a file, for skmem report and skmem diff
   skmem trace --dport 443 --json | jq  every event of matching sockets

@@ -21,7 +21,7 @@ use super::{
     Usage, command, duration,
     filters::{self, Filters},
     interrupted,
-    session::Session,
+    session::{Session, gave_up},
 };
 use crate::{
     collect::decode::Record,
@@ -61,12 +61,12 @@ const FLIGHT_MEMORY: u64 = 256 << 20;
 #[command(after_help = "\
 Records until Ctrl-C, until the time is up, or until CMD ends. `skmem report FILE` explains what was
 recorded just as `skmem explain` would have, on any machine, without root. FILE is readable by its
-owner only. A recording that was cut off (SIGKILL) is good up to its last second; on a full disk, its
-last records give way to what the verdicts are made of.
+owner only. A recording that was cut off (SIGKILL) is good up to its last second. If the disk fills
+up, the last records are dropped to make room for the data that verdicts need.
 
 With --flight nothing is written until a condition of --when holds or SIGUSR1 comes: then FILE gets
-the last seconds. A condition also ends the recording; SIGUSR1 does not, and comes as often as one
-likes (FILE, then FILE.2, FILE.3 before the extension, as with --rotate).
+the last seconds. A condition also ends the recording. SIGUSR1 does not: send it as often as needed
+(FILE, then FILE.2, FILE.3 before the extension, as with --rotate).
 
 Examples:
   skmem record -o run.skm -p 4711 --duration 30s
@@ -85,17 +85,17 @@ pub struct Options {
     /// Replace files that are there
     #[arg(long, help_heading = "Where to")]
     force: bool,
-    /// Begin another file when one has so many bytes
+    /// Start a new file when this one reaches SIZE, e.g. 100M
     #[arg(long, value_name = "SIZE", value_parser = filters::file_size, help_heading = "Where to",
           conflicts_with = "flight")]
     rotate: Option<u64>,
-    /// End at so many bytes; with --rotate, remove the oldest files; with --flight, of memory [256M]
+    /// Stop at this size. With --rotate: delete the oldest files. With --flight: memory to use [default: 256M]
     #[arg(long, value_name = "SIZE", value_parser = filters::file_size, help_heading = "Where to")]
     max_size: Option<u64>,
-    /// Keep the last so many seconds in memory, and write them when asked to
+    /// Keep the last TIME in memory; write it on a trigger
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Black box")]
     flight: Option<Duration>,
-    /// Write them when this holds of a socket: excess>SIZE, blocked>TIME
+    /// Write when a socket meets this condition: excess>SIZE or blocked>TIME
     #[arg(
         long,
         value_name = "CONDITION",
@@ -103,7 +103,7 @@ pub struct Options {
         help_heading = "Black box"
     )]
     when: Vec<Trigger>,
-    /// Record for so long, e.g. 10s, 500ms
+    /// Record for this long, e.g. 500ms, 90s, 5m, 1h, 2d
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
     /// Run this command, and record its sockets and its children's
@@ -150,6 +150,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     }
     let mut tracing = options.filters.options().map_err(Usage)?;
     tracing.verbose = verbose;
+    command::look_up(&options.command)?;
     if !options.command.is_empty() {
         command::follow_children(&mut tracing);
     }
@@ -158,7 +159,12 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let name = files.target().to_string();
     // Before the programs are loaded, which takes a while: it would end skmem.
     let mut asked = signal(SignalKind::user_defined1())?;
-    let mut session = Session::start(&tracing)?;
+    // Before there is a command, which must not outlive skmem.
+    let mut stop = std::pin::pin!(interrupted()?);
+    let mut session = tokio::select! {
+        session = Session::start(&tracing) => session?,
+        () = &mut stop => return Ok(gave_up()),
+    };
     let (namespaces, inodes) = options.filters.older();
     session.adopt(namespaces, &inodes);
     if let Some(note) = session.left_out_note() {
@@ -166,12 +172,11 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     }
     let meta = about::meta(&session, &tracing, options.filters.named());
     let sink = sink(&options, files, &meta)?;
-    // Before there is a command, which must not outlive skmem.
-    let mut stop = std::pin::pin!(interrupted()?);
     let mut child = command::start(&options.command)?;
     session.drop_rights(command::rights(&options.command) | options.rights())?;
     let mut tape = begin(&options, &mut session, sink, meta)?;
-    let mut progress = Progress::new();
+    // A command writes to the same terminal.
+    let mut progress = Progress::new(child.is_none());
     if child.is_none() && options.duration.is_none() && !progress.is_shown() {
         eprintln!("skmem: recording until Ctrl-C");
     }

@@ -28,9 +28,11 @@ use crate::{
     model::replay::Replay,
     recording::{End, HookTotal, KEEP_CLOSED, Kept, Places, Totals, Worst, places::cgroup_id},
 };
+pub use attach::gave_up;
 use holders::Holders;
 use sleepers::Sleepers;
 
+mod attach;
 mod holders;
 mod rights;
 mod sleepers;
@@ -70,34 +72,26 @@ pub struct Session {
 }
 
 impl Session {
-    /// Attaches, telling on stderr when that takes longer than two seconds and
-    /// what this kernel lacks, and starts to trace.
+    /// Attaches, says on stderr how far that is and what this kernel lacks, and
+    /// starts to trace.
     ///
     /// # Errors
     /// Where the kernel does not allow it.
-    pub fn start(options: &Options) -> Result<Self> {
-        let session = Self::start_quietly(options)?;
+    pub async fn start(options: &Options) -> Result<Self> {
+        let session = Self::start_quietly(options).await?;
         for note in session.tracer.notes() {
             eprintln!("skmem: {note}");
         }
         Ok(session)
     }
 
-    /// Likewise, without a word of what is lacking: for who leaves hooks out
-    /// to see what the others cost.
+    /// Like `start`, but does not warn about missing hooks: for `bench`, which
+    /// leaves hooks out on purpose.
     ///
     /// # Errors
     /// As for [`Session::start`].
-    pub fn start_quietly(options: &Options) -> Result<Self> {
-        let started = Instant::now();
-        let mut tracer = Tracer::load(options)?;
-        if started.elapsed() > Duration::from_secs(2) {
-            eprintln!(
-                "skmem: {} programs attached in {:.1} s",
-                tracer.attached().len(),
-                started.elapsed().as_secs_f64()
-            );
-        }
+    pub async fn start_quietly(options: &Options) -> Result<Self> {
+        let mut tracer = attach::attached(options).await?;
         if options.verbose {
             for a in tracer.attached() {
                 let walked = tracer.verified_instructions(a.program).unwrap_or(0);

@@ -10,7 +10,7 @@ use super::{
     Usage, duration,
     filters::Filters,
     interrupted, screen,
-    session::{Session, wall_ns},
+    session::{Session, gave_up, wall_ns},
     style,
 };
 use crate::{
@@ -109,7 +109,11 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let mut tracing = options.filters.options().map_err(Usage)?;
     tracing.verbose = verbose;
     tracing.records = Records::Hooks;
-    let mut session = Session::start(&tracing)?;
+    let mut stop = std::pin::pin!(interrupted()?);
+    let mut session = tokio::select! {
+        session = Session::start(&tracing) => session?,
+        () = &mut stop => return Ok(gave_up()),
+    };
     let (namespaces, inodes) = options.filters.older();
     session.adopt(namespaces, &inodes);
     session.drop_rights(Rights::empty())?;
@@ -124,7 +128,6 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         }
     };
     let mut end = std::pin::pin!(end);
-    let mut stop = std::pin::pin!(interrupted()?);
     let result = loop {
         tokio::select! {
             () = &mut end => break Ok(()),

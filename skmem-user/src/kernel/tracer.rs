@@ -148,6 +148,14 @@ impl Tracer {
     /// Where the kernel has no BTF, rights are missing, or an essential hook
     /// cannot be attached.
     pub fn load(options: &Options) -> Result<Self> {
+        Self::load_telling(options, &|_, _| {})
+    }
+
+    /// The same; tells how many programs are attached, of how many.
+    ///
+    /// # Errors
+    /// As for [`Tracer::load`].
+    pub fn load_telling(options: &Options, tell: &dyn Fn(usize, usize)) -> Result<Self> {
         system::lift_memlock();
         let mut types = KernelBtf::running()?;
         for field in &options.without_fields {
@@ -236,7 +244,8 @@ impl Tracer {
 
         let btf = types.targets()?;
         let mut attached = Vec::new();
-        for attachment in &plan.attachments {
+        for (n, attachment) in plan.attachments.iter().enumerate() {
+            tell(n, plan.attachments.len());
             match attach(&mut ebpf, attachment, &btf) {
                 Ok(()) => attached.push(*attachment),
                 Err(e) if attachment.need == Need::Essential => return Err(essential(e)),

@@ -11,7 +11,7 @@ pub enum RecordingError {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// It does not start as one.
-    #[error("it is no recording: `skmem record -o FILE` makes one")]
+    #[error("not an skmem recording (`skmem record -o FILE` makes one)")]
     NoRecording,
     /// A later skmem wrote it.
     #[error("it has format {0}; this skmem reads formats up to {FORMAT}: use a newer skmem")]

@@ -84,8 +84,8 @@ fn order(out: &mut String, verdict: &Verdict, style: &Style) {
         return;
     }
     let text = format!(
-        "rows are sums, in the order of their first times: {} went in, and {} (of it, or queued \
-         before) were freed meanwhile",
+        "each row is a sum, in the order of first times: {} added, {} freed (of these bytes, or of \
+         those queued before)",
         change(put),
         change(freed)
     );
@@ -98,7 +98,7 @@ pub(super) fn rows(verdict: &Verdict) -> Vec<Row> {
     let admission = &verdict.admission;
     let after = |ns: u64| Some(ns.saturating_sub(admission.at_ns));
     let at = if admission.count == 0 {
-        "at first sight"
+        "when first seen"
     } else {
         "at admission"
     };
@@ -106,7 +106,7 @@ pub(super) fn rows(verdict: &Verdict) -> Vec<Row> {
         name: if verdict.room() <= 0 {
             "unused room"
         } else {
-            "over already"
+            "already over"
         },
         bytes: verdict.room(),
         count: None,
@@ -205,7 +205,7 @@ fn ledger(out: &mut String, verdict: &Verdict, style: &Style) {
         "IS NOT"
     };
     let text = format!(
-        "since first sight: {} {sum} wmem_queued {}; inferred {}, program runs skipped (all \
+        "since first sight: {} {sum} wmem_queued {}; inferred {}, BPF program runs missed (all \
          sockets) {}",
         text.join(", "),
         grouped(verdict.wmem_queued),

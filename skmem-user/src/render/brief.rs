@@ -9,7 +9,7 @@ use super::{
     units::{bytes, change, counted},
     who::{ends, escaped_comm},
 };
-use crate::explain::Verdict;
+use crate::explain::{Verdict, numbers::grouped};
 
 /// Columns of labels.
 const LABEL: usize = 10;
@@ -18,7 +18,7 @@ const LABEL: usize = 10;
 const LEAST: usize = 2;
 
 /// Most lines of the advice.
-const ADVICE: usize = 4;
+const ADVICE: usize = 2;
 
 /// The verdict in at most `lines` lines, where the answer leaves room for that;
 /// `more` is the command that tells the rest. Ends with a newline.
@@ -62,7 +62,20 @@ pub fn brief(v: &Verdict, style: &Style, lines: usize, more: &str) -> String {
 fn below(v: &Verdict, style: &Style, most: usize, more: &str) -> String {
     let mut out = String::new();
     if v.over_limit || v.blocked.is_some() {
-        parts::holdup(&mut out, v, style);
+        out.push('\n');
+        let blocked = v.blocked.as_ref();
+        let text = blocked.map_or_else(|| parts::unblocked(v).to_owned(), parts::blocked);
+        row(&mut out, "blocked", LABEL, &text, style);
+        if v.peer_window.closed {
+            let p = &v.peer_window;
+            let text = format!(
+                "{}, {} in flight: no room for another segment, so the sender waits for the \
+                 receiver to read",
+                bytes(p.last_bytes),
+                grouped(p.last_in_flight)
+            );
+            row(&mut out, "window", LABEL, &text, style);
+        }
     } else if let Some(receive) = &v.receive {
         out.push('\n');
         row(&mut out, "receive", LABEL, &memory::answer(receive), style);

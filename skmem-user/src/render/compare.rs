@@ -174,13 +174,24 @@ pub(super) fn rows(a: &Run, b: &Run) -> Vec<Row> {
         number("  sk_sndbuf then, bytes", &|r| r.sndbuf),
         number("  size_goal then, bytes", &|r| r.size_goal),
         number("  overhead then, bytes", &|r| r.skb_overhead),
-        number("taken from the sender, bytes", &|r| r.taken),
+        number("bytes accepted by send()", &|r| r.taken),
         count("skbs made for it", &|r| r.skbs_made),
         count("payload for each skb, bytes", &each),
         count("segments sent", &|r| r.segments.map(i64::from)),
-        words("blocked on", &|r| r.blocked_on.unwrap_or("-").to_owned()),
+        words("blocked by", &|r| blocked_by(r.blocked_on).to_owned()),
         words("from first to last call", &|r| span(r.took_ns)),
     ]
+}
+
+/// What held a sender up, in words.
+fn blocked_by(on: Option<&str>) -> &str {
+    match on {
+        None => "-",
+        Some("limit") => "send buffer limit",
+        Some("memory") => "memory refused",
+        Some("notsent_lowat") => "TCP_NOTSENT_LOWAT",
+        Some(other) => other,
+    }
 }
 
 /// `-` where it is not known.

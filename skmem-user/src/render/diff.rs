@@ -84,8 +84,8 @@ fn answer(d: &Difference) -> String {
         Outcome::WithinLimit => "The queue stays within its limit now",
         Outcome::Less if d.same_limit => "Less excess",
         Outcome::Less => "A smaller queue under another limit",
-        Outcome::Same if d.same_limit => "As much excess, to one part in ten",
-        Outcome::Same => "As large a queue, to one part in ten, under another limit",
+        Outcome::Same if d.same_limit => "About the same excess (within 10 %)",
+        Outcome::Same => "About as large a queue (within 10 %), under another limit",
         Outcome::More if d.same_limit => "More excess",
         Outcome::More => "A larger queue under another limit",
     };
@@ -122,7 +122,7 @@ fn held_up(a: &Run, b: &Run) -> Vec<Row> {
         Row::numbers(name, a, b)
     };
     vec![
-        time("slept for it in all", |b| b.total_ns),
+        time("time blocked in send()", |b| b.total_ns),
         time("  longest", |b| b.longest_ns),
         count("sleeps", |b| b.waits + b.asleep),
         count("refusals (EAGAIN)", |b| b.refusals),
@@ -137,8 +137,8 @@ fn over_all(d: &Difference) -> Vec<Row> {
     vec![
         Row::numbers("sockets", n(a.sockets), n(b.sockets)),
         Row::numbers("  over their limits", n(a.over_limit), n(b.over_limit)),
-        Row::numbers("taken from senders, bytes", a.taken, b.taken),
-        Row::times("slept by senders", a.blocked_ns, b.blocked_ns),
+        Row::numbers("bytes accepted by send()", a.taken, b.taken),
+        Row::times("time blocked in send()", a.blocked_ns, b.blocked_ns),
         Row::numbers("events", n(a.events), n(b.events)),
         Row {
             name: "  lost",

@@ -292,7 +292,7 @@ pub(super) fn held(out: &mut String, v: &Verdict, style: &Style) {
     }
 }
 
-fn unblocked(v: &Verdict) -> &'static str {
+pub(super) fn unblocked(v: &Verdict) -> &'static str {
     if v.socket.older {
         "not since skmem first saw the socket"
     } else {
@@ -340,7 +340,7 @@ fn held_now(n: &HeldNow) -> String {
     }
 }
 
-fn blocked(b: &Blocked) -> String {
+pub(super) fn blocked(b: &Blocked) -> String {
     let mut text = Vec::new();
     let at_least = match b.now.map(|now| now.since_is) {
         Some(SinceIs::AtLeast) => "at least ",

@@ -62,7 +62,7 @@ pub(super) fn name(socket: &Socket) -> String {
     match socket.cookie {
         Some(cookie) => format!("cookie {cookie}"),
         None => format!(
-            "socket {:#x} (skmem's number; this kernel tells no cookie)",
+            "socket {:#x} (skmem's own id; this kernel does not expose the socket cookie)",
             socket.id
         ),
     }

@@ -105,11 +105,13 @@ pub async fn turn(
         }
         Watcher::Mode(mode) => mode,
     };
-    let session = mode.options();
-    let session = session
-        .map(|options| Session::start_quietly(&options))
-        .transpose();
-    let mut session = session.with_context(|| format!("cannot measure {}", mode.name()))?;
+    let mut session = match mode.options() {
+        Some(options) => {
+            let session = Session::start_quietly(&options).await;
+            Some(session.with_context(|| format!("cannot measure {}", mode.name()))?)
+        }
+        None => None,
+    };
     tokio::time::sleep(SETTLE).await;
     let mut turn = Turn::default();
     for cell in cells {

@@ -58,7 +58,8 @@ pub(super) async fn play(
         ring_bytes: options.ring,
         verbose,
         ..tracer::Options::default()
-    })?;
+    })
+    .await?;
     let without = without.play(&mut session).await?;
     for (n, (with, (fix, fixed))) in with.into_iter().zip(&fixed).enumerate() {
         let with = with.play(&mut session).await?;

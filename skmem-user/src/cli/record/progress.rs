@@ -18,13 +18,14 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub fn new() -> Self {
+    /// `shown`: where it can be.
+    pub fn new(shown: bool) -> Self {
         let style = ProgressStyle::with_template("{wide_msg}");
         let target = ProgressDrawTarget::stderr();
         let bar = ProgressBar::with_draw_target(None, target)
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         // Hidden: no terminal, or one that cannot redraw a line.
-        let bar = (!bar.is_hidden()).then_some(bar);
+        let bar = (shown && !bar.is_hidden()).then_some(bar);
         Self {
             bar,
             started: Instant::now(),

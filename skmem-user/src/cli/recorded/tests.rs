@@ -150,7 +150,11 @@ fn what_is_no_recording_is_said_in_a_line() {
     let error = |path: &Path| format!("{:#}", Recorded::read(path).err().expect("an error"));
     assert!(error(&file).contains("a.skm"), "{}", error(&file));
     std::fs::write(&file, b"hello").expect("written");
-    assert!(error(&file).contains("no recording"), "{}", error(&file));
+    assert!(
+        error(&file).contains("not an skmem recording"),
+        "{}",
+        error(&file)
+    );
     write(&file, "h", &[]);
     assert!(error(&file).contains("holds no event"), "{}", error(&file));
 }

@@ -93,7 +93,8 @@ async fn trace(
         ring_bytes: 4096,
         verbose,
         ..tracer::Options::default()
-    })?;
+    })
+    .await?;
     session.adopt(namespaces(seen, chosen), &inodes);
     let begun = system::monotonic_ns();
     {

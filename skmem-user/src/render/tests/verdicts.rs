@@ -132,7 +132,7 @@ fn older_than_skmem() {
             "15,376 bytes were queued before skmem first saw the socket, and nothing has moved \
              since.",
             "INCOMPLETE: the socket is older",
-            "over already +7,184 at first sight: 15,376 queued, limit 8,192",
+            "already over +7,184 when first seen: 15,376 queued, limit 8,192",
             "may be 8,192 - 1 + 896 (an empty skb) + 14,480 (size_goal) = 23,567; 15,376 is \
              within that: one skb past the limit is enough",
             "not known which calls",
@@ -249,8 +249,8 @@ fn what_was_acknowledged_meanwhile_is_said() {
         &[
             "the last one passed at 1,920 of 8,192, then 15,376 bytes went in (13,456 appended by \
              later writes, 1,920 other), and 1,920 were acknowledged.",
-            "rows are sums, in the order of their first times: +15,376 went in, and -1,920 (of it, \
-             or queued before) were freed meanwhile",
+            "each row is a sum, in the order of first times: +15,376 added, -1,920 freed (of these \
+             bytes, or of those queued before)",
         ],
     );
 }
