@@ -108,7 +108,10 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     };
     tokio::select! {
         done = play => done,
-        () = stop => Ok(ExitCode::from(130)),
+        () = stop => {
+            eprintln!("skmem: interrupted: the case has ended, and nothing is explained");
+            Ok(ExitCode::from(130))
+        }
         () = tokio::time::sleep(options.timeout) => {
             anyhow::bail!("case {:?} took longer than {:?}; --timeout allows more", options.name, options.timeout)
         }

@@ -20,7 +20,7 @@ use tokio::{
 use super::{
     Usage, command, duration,
     filters::{self, Filters},
-    interrupted,
+    interrupted, screen,
     session::{Session, gave_up},
 };
 use crate::{
@@ -176,7 +176,8 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     session.drop_rights(command::rights(&options.command) | options.rights())?;
     let mut tape = begin(&options, &mut session, sink, meta)?;
     // A command writes to the same terminal.
-    let mut progress = Progress::new(child.is_none());
+    let beside = child.is_some() && screen::lines().is_some();
+    let mut progress = Progress::new(!beside);
     if child.is_none() && options.duration.is_none() && !progress.is_shown() {
         eprintln!("skmem: recording until Ctrl-C");
     }

@@ -107,7 +107,7 @@ impl Line {
             ));
         } else if took > LONG && !self.told {
             self.told = true;
-            eprintln!("skmem: attaching; {done} of {all} programs after 2 s");
+            eprintln!("skmem: attaching: {done} of {all} programs attached after 2 s");
         }
     }
 
