@@ -92,7 +92,10 @@ where
         .ok_or_else(|| {
             let least = print_size(*range.start());
             match *most {
-                u64::MAX => format!("{text:?} is not a size from {least} on, such as 64K or 1M"),
+                // All that 32 or 64 bits hold.
+                0xffff_ffff.. => {
+                    format!("{text:?} is not a size from {least} on, such as 64K or 1M")
+                }
                 most => format!(
                     "{text:?} is not a size from {least} to {}, such as 64K or 1M",
                     print_size(most)

@@ -23,8 +23,7 @@ use crate::{
     kernel::tracer,
     quantity,
 };
-pub use who::Process;
-use who::Who;
+pub use who::{Process, Who};
 
 mod who;
 
@@ -137,6 +136,9 @@ impl Filters {
     pub fn older(&self) -> (Vec<PathBuf>, Vec<u32>) {
         // Who has ended since has taken its sockets along.
         let who = Who::of(&self.pid, self.cgroup.as_deref()).unwrap_or_default();
+        let root = who::root();
+        let below = who.cgroup.as_deref();
+        let below = below.map(|path| path.strip_prefix(&root).unwrap_or(path));
         let by_task = !self.pid.is_empty() || !self.comm.is_empty() || self.cgroup.is_some();
         let pids: Vec<u32> = owners::processes()
             .unwrap_or_default()
@@ -146,7 +148,7 @@ impl Filters {
                 let is = |comm: &String| **comm == *owners::command_name(*pid);
                 self.comm.is_empty() || self.comm.iter().any(is)
             })
-            .filter(|pid| who.cgroup.as_ref().is_none_or(|c| in_cgroup(*pid, c)))
+            .filter(|pid| below.is_none_or(|below| in_cgroup(*pid, below)))
             .collect();
         let held = match by_task {
             true => Owners::among(pids.clone()),
@@ -294,16 +296,16 @@ pub fn port(text: &str) -> Result<u16, String> {
 
 /// A cgroup's id and its depth below the root of the hierarchy.
 fn cgroup(full: &Path) -> Result<(u64, u32)> {
+    let root = who::root();
     let below = full
-        .strip_prefix("/sys/fs/cgroup")
-        .with_context(|| format!("{} is not below /sys/fs/cgroup", full.display()))?;
+        .strip_prefix(&root)
+        .with_context(|| format!("{} is not below {}", full.display(), root.display()))?;
     Ok((fs::metadata(full)?.ino(), below.components().count() as u32))
 }
 
-/// Whether a process is in the cgroup or below it.
-fn in_cgroup(pid: u32, path: &Path) -> bool {
-    let below = path.strip_prefix("/sys/fs/cgroup").unwrap_or(path);
-    let below = below.strip_prefix("/").unwrap_or(below);
+/// Whether a process is in the cgroup or below it; `below` is its path below the
+/// root of the hierarchy.
+fn in_cgroup(pid: u32, below: &Path) -> bool {
     fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| {
         text.lines()
             .filter_map(|line| line.strip_prefix("0::/"))

@@ -153,8 +153,18 @@ pub fn main() -> ExitCode {
 /// fits the terminal.
 fn parse() -> Cli {
     let command = help::fit(Cli::command(), style().width);
-    Cli::from_arg_matches(&command.get_matches())
-        .unwrap_or_else(|e| e.format(&mut Cli::command()).exit())
+    let parsed = command
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.unwrap_or_else(|e| {
+        let text = e.to_string();
+        let fits = screen::fitted(text.trim_end());
+        if !e.use_stderr() || fits == text.trim_end() {
+            e.exit();
+        }
+        eprintln!("{fits}");
+        std::process::exit(e.exit_code())
+    })
 }
 
 async fn run(cli: Cli) -> Result<ExitCode> {

@@ -47,20 +47,33 @@ pub fn lines() -> Option<usize> {
 /// Writes to stderr what names files or processes, which may be called
 /// anything; on a terminal, no word is broken.
 pub fn tell(text: &str) {
-    let text = format!("skmem: {}", tamed(text));
+    eprintln!("{}", fitted(&format!("skmem: {}", tamed(text))));
+}
+
+/// `text` as stderr shows it: where that is a terminal, lines that are too long
+/// are broken between words.
+#[must_use]
+pub fn fitted(text: &str) -> String {
     let err = std::io::stderr();
     if !err.is_terminal() {
-        eprintln!("{text}");
-        return;
+        return text.to_owned();
     }
-    let width = columns(&err, Style::PLAIN.width);
+    broken(text, columns(&err, Style::PLAIN.width))
+}
+
+fn broken(text: &str, width: usize) -> String {
+    let mut lines = Vec::new();
     for line in text.lines() {
+        if line.chars().count() <= width {
+            lines.push(line.to_owned());
+            continue;
+        }
         // Lists are indented.
         let indent = line.len() - line.trim_start().len();
-        for part in wrapped(line, width.saturating_sub(indent)).lines() {
-            eprintln!("{:indent$}{part}", "");
-        }
+        let parts = wrapped(line, width.saturating_sub(indent));
+        lines.extend(parts.lines().map(|part| format!("{:indent$}{part}", "")));
     }
+    lines.join("\n")
 }
 
 /// Columns of what text goes to; `pipe` where that is no terminal, and
@@ -82,4 +95,20 @@ fn size(to: &impl AsFd) -> Option<Winsize> {
 
 fn number(name: &str) -> Option<usize> {
     env::var(name).ok()?.parse().ok().filter(|n| *n != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::broken;
+
+    #[test]
+    fn messages_break_between_words_and_lists_stay() {
+        let text = "skmem: no such socket here; it holds:\n  17           a>b  x (pid 1)";
+        assert_eq!(broken(text, 80), text);
+        assert_eq!(
+            broken(text, 30),
+            "skmem: no such socket here; it\nholds:\n  17           a>b  x (pid 1)"
+        );
+        assert_eq!(broken("  a list with words", 12), "  a list\n  with words");
+    }
 }

@@ -9,10 +9,7 @@ use std::{
 
 use anyhow::{Result, bail, ensure};
 
-use crate::diag::owners;
-
-/// Where cgroups (v2) are.
-const ROOT: &str = "/sys/fs/cgroup";
+use crate::diag::{account_sources::cgroup2_root, owners};
 
 /// What ends a systemd unit's name that is a cgroup.
 const UNITS: [&str; 3] = [".service", ".scope", ".slice"];
@@ -144,7 +141,12 @@ fn is_called(pid: u32, name: &str) -> bool {
 /// # Errors
 /// Where there is no such cgroup, or more than one.
 pub fn find(path: &Path) -> Result<PathBuf> {
-    find_below(Path::new(ROOT), path)
+    find_below(&root(), path)
+}
+
+/// Where cgroups (v2) are.
+pub fn root() -> PathBuf {
+    cgroup2_root().unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup"))
 }
 
 fn find_below(root: &Path, path: &Path) -> Result<PathBuf> {

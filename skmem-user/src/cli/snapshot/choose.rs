@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
 use crate::{
-    cli::filters::{Net, netns},
+    cli::filters::{Net, Process, Who, netns},
     diag::{TcpState, account_sources::cgroup2_root},
     snapshot::filter::Filter,
 };
@@ -14,13 +14,15 @@ use crate::{
 /// Filters; several must all hold.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Which {
-    /// Only sockets held by this process (may be given several times)
-    #[arg(short, long, value_name = "PID", help_heading = "Which sockets")]
-    pid: Vec<u32>,
+    /// Only sockets held by this process (may be given several times): its id, the name of its command or program
+    /// (those that run now), or a systemd unit such as nginx.service
+    #[arg(short, long, value_name = "PID|NAME", help_heading = "Which sockets")]
+    pid: Vec<Process>,
     /// Only sockets held by processes with this command name
     #[arg(long, value_name = "NAME", help_heading = "Which sockets")]
     comm: Option<String>,
-    /// Only sockets made in this cgroup (v2) or below it: a path, absolute or below /sys/fs/cgroup
+    /// Only sockets made in this cgroup (v2) or below it: a path, absolute or below /sys/fs/cgroup, its last
+    /// component, or a container's id
     #[arg(long, value_name = "PATH", help_heading = "Which sockets")]
     cgroup: Option<PathBuf>,
     /// Only sockets of this network namespace: a name (ip netns), a pid, an inode number or a path
@@ -47,12 +49,7 @@ pub(super) struct Which {
 impl Which {
     /// As the model has it.
     pub(super) fn filter(&self) -> Result<Filter> {
-        for pid in &self.pid {
-            ensure!(
-                Path::new(&format!("/proc/{pid}")).exists(),
-                "no process {pid}: check with `ps {pid}` (in a container, give the pid as seen here)"
-            );
-        }
+        let who = Who::of(&self.pid, self.cgroup.as_deref())?;
         if let Some(comm) = &self.comm {
             ensure!(
                 (1..=15).contains(&comm.len()),
@@ -60,9 +57,9 @@ impl Which {
             );
         }
         Ok(Filter {
-            pids: self.pid.clone(),
+            pids: who.pids,
             comm: self.comm.clone(),
-            cgroup: self.cgroup.as_deref().map(cgroup).transpose()?,
+            cgroup: who.cgroup.as_deref().map(cgroup).transpose()?,
             netns: self.netns.as_deref().map(netns).transpose()?.map(u64::from),
             sport: self.sport,
             dport: self.dport,
@@ -74,19 +71,9 @@ impl Which {
 }
 
 /// A cgroup's path below the root of the hierarchy.
-fn cgroup(path: &Path) -> Result<String> {
+fn cgroup(full: &Path) -> Result<String> {
     let root = cgroup2_root().context("--cgroup: cgroup v2 is not mounted")?;
-    let below = path
-        .strip_prefix(&root)
-        .or_else(|_| path.strip_prefix("/"))
-        .unwrap_or(path);
-    let full = root.join(below);
-    ensure!(
-        full.join("cgroup.procs").exists(),
-        "no cgroup {} below {}: see `systemd-cgls`",
-        path.display(),
-        root.display()
-    );
+    let below = full.strip_prefix(&root).unwrap_or(full);
     Ok(format!("/{}", below.display()))
 }
 
@@ -135,7 +122,7 @@ mod tests {
     #[test]
     fn what_does_not_exist_is_refused() {
         let none = Which {
-            pid: vec![u32::MAX],
+            pid: vec![Process::Pid(u32::MAX)],
             ..Which::default()
         };
         assert!(
@@ -149,6 +136,10 @@ mod tests {
             ..Which::default()
         };
         assert!(long.filter().is_err());
-        assert!(cgroup(Path::new("/no/such/cgroup")).is_err());
+        let path = Which {
+            cgroup: Some("/no/such/cgroup".into()),
+            ..Which::default()
+        };
+        assert!(path.filter().is_err());
     }
 }
