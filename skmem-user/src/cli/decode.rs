@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 
-use super::{filters::Net, print, style};
+use super::{filters::Net, print, screen::Length, style};
 use crate::{
     decode::{
         Decoded, Limits, Reading, Unread,
@@ -21,7 +21,10 @@ use crate::{
         text,
     },
     diag::{DiagSocket, TcpState, inet_diag::dump_file},
-    render::snapshot::{Decoding, decoded},
+    render::{
+        snapshot::{Decoding, decoded, decoded_brief},
+        tamed,
+    },
     snapshot::{
         Row,
         filter::inside,
@@ -41,7 +44,8 @@ const MOST_COMPLAINTS: usize = 10;
 Reads the output of any version of ss: mem:(…) and skmem:(…), with and without -i, -e, -o, -p, -O, -Q,
 and files of ss -D; of netstat and /proc/net/tcp what they hold. Prompts, mail quotes, log times, line numbers, colours
 and hard wraps are seen through; several looks at the same sockets are compared. What it cannot read
-is named with its line, and the rest is read.
+is named with its line, and the rest is read. On a terminal one screen is printed, with --full and in
+a pipe everything.
 
 Examples:
   ss -tmi | skmem decode
@@ -71,6 +75,8 @@ pub struct Options {
         hide_default_value = true
     )]
     limit: usize,
+    #[command(flatten)]
+    length: Length,
     /// Print one JSON object (`skmem schema decode` describes it)
     #[arg(long)]
     json: bool,
@@ -173,7 +179,18 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     if options.json {
         print(&format!("{}\n", serde_json::to_string(&json(&show))?))?;
     } else {
-        print(&decoded(&show, &style()))?;
+        let text = match options.length.lines() {
+            Some(lines) => {
+                let file = match options.file.to_str() {
+                    Some("-") | None => String::new(),
+                    Some(file) => format!(" {}", tamed(file)),
+                };
+                let more = format!("`skmem decode --full{file}` says what each value means.");
+                decoded_brief(&show, options.sort.is_some(), &style(), lines, &more)
+            }
+            None => decoded(&show, &style()),
+        };
+        print(&text)?;
     }
     Ok(ExitCode::from(u8::from(failed)))
 }

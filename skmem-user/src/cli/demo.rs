@@ -8,8 +8,9 @@ use skmem_common::filter::{BY_NETNS, BY_PID, Filter};
 
 use super::{
     Skip, Usage, duration,
-    explain::{Length, print_json, print_text},
+    explain::{print_json, print_text},
     filters, interrupted, print, record,
+    screen::Length,
     session::Session,
     style,
 };

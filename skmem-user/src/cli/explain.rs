@@ -10,7 +10,8 @@ use tokio::process::Child;
 use super::{
     Usage, command, duration,
     filters::Filters,
-    interrupted, print, screen,
+    interrupted, print,
+    screen::Length,
     session::{Session, gave_up},
     style,
 };
@@ -21,9 +22,6 @@ const BLOCKED: Duration = Duration::from_millis(500);
 
 /// For longer than this, records of each call are not worth their price.
 const LONG: Duration = Duration::from_secs(60);
-
-/// Lines of a screen where there is no terminal.
-const SCREEN: usize = 23;
 
 /// With more sockets than this, an overview comes first.
 const FEW: usize = 3;
@@ -184,6 +182,7 @@ fn report(session: &Session, options: &Options) -> Result<()> {
     print_text(&verdicts, options.length, more)
 }
 
+<<<<<<< HEAD
 /// How much text is printed.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(super) struct Length {
@@ -218,6 +217,10 @@ pub(super) fn print_json(verdicts: &[Verdict], kernel: &str, sockets: u64) -> Re
     if verdicts.is_empty() {
         return print(&format!("{}\n", render::no_verdicts_json(kernel, sockets)?));
     }
+=======
+/// One JSON object a line.
+pub(super) fn print_json(verdicts: &[Verdict]) -> Result<()> {
+>>>>>>> 4a2c578 (decode on a terminal: one screen, the alarms first)
     for verdict in verdicts {
         print(&format!("{}\n", render::json(verdict)?))?;
     }

@@ -7,9 +7,11 @@ use clap::{Args, ValueEnum};
 
 use super::{
     at::At,
-    explain::{Length, print_json, print_text},
+    explain::{print_json, print_text},
     pick::{self, Known, Wanted},
-    print, style, tell,
+    print,
+    screen::Length,
+    style, tell,
 };
 use crate::{
     explain::{Source, Verdict},

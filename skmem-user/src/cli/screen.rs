@@ -3,6 +3,7 @@
 
 use std::{env, io::IsTerminal as _};
 
+use clap::Args;
 use rustix::{
     fd::AsFd,
     termios::{Winsize, tcgetwinsize},
@@ -29,6 +30,35 @@ pub fn style() -> Style {
         colour: terminal && unset("NO_COLOR") && !dumb,
         width: columns(&std::io::stdout(), Style::PLAIN.width),
         ..Style::PLAIN
+    }
+}
+
+/// How much text is printed.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Length {
+    /// Print everything (the default where stdout is not a terminal)
+    #[arg(long, conflicts_with = "json")]
+    full: bool,
+    /// Print one screen: what matters most (the default on a terminal)
+    #[arg(long, conflicts_with_all = ["full", "json"])]
+    brief: bool,
+}
+
+impl Length {
+    /// Everything, wherever stdout goes.
+    pub const FULL: Self = Self {
+        full: true,
+        brief: false,
+    };
+
+    /// Lines of one screen; None: everything.
+    #[must_use]
+    pub fn lines(self) -> Option<usize> {
+        match (self.full, self.brief) {
+            (true, _) => None,
+            (false, true) => Some(lines().unwrap_or(UNKNOWN.1 - 1)),
+            (false, false) => lines(),
+        }
     }
 }
 

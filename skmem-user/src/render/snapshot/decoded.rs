@@ -62,6 +62,17 @@ pub fn decoded(show: &Decoding, style: &Style) -> String {
         }
         one(&mut out, socket, show, style);
     }
+    for end in ends(show) {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        hang(&mut out, "", 0, &end, Some(Role::Aside), style);
+    }
+    out
+}
+
+/// What is said below the sockets: sums, and what is not shown.
+pub(super) fn ends(show: &Decoding) -> Vec<String> {
     let mut ends = Vec::new();
     let left_out = show.found - show.shown.len();
     let totals = show.totals();
@@ -86,13 +97,7 @@ pub fn decoded(show: &Decoding, style: &Style) -> String {
         1 => ends.push("1 socket of another kind was passed over.".into()),
         others => ends.push(format!("{others} sockets of other kinds were passed over.")),
     }
-    for end in ends {
-        if !out.is_empty() {
-            out.push('\n');
-        }
-        hang(&mut out, "", 0, &end, Some(Role::Aside), style);
-    }
-    out
+    ends
 }
 
 /// What they come to.
@@ -123,6 +128,25 @@ fn sums(totals: &Totals, left_out: usize) -> String {
 }
 
 fn one(out: &mut String, socket: &Reading, show: &Decoding, style: &Style) {
+    said(out, socket, show, style);
+    queues(out, socket, style);
+    let mut zeros = Vec::new();
+    for (letter, name, value) in socket.memory.values() {
+        if value == 0 {
+            zeros.push(format!("{letter} ({})", glossary::brief(name)));
+            continue;
+        }
+        let label = format!("  {letter:<3}{:>13}", grouped(value));
+        let text = format!("{name}: {}", value_in_words(socket, name));
+        row(out, &label, LABEL, &text, style);
+    }
+    if !zeros.is_empty() {
+        row(out, &format!("{:>18}", 0), LABEL, &zeros.join(", "), style);
+    }
+}
+
+/// Which socket it is, and what is to be said of it.
+pub(super) fn said(out: &mut String, socket: &Reading, show: &Decoding, style: &Style) {
     let name = match socket.to_string() {
         name if socket.local.is_some() => name,
         name if name.is_empty() => format!("socket on line {}", socket.line),
@@ -153,20 +177,6 @@ fn one(out: &mut String, socket: &Reading, show: &Decoding, style: &Style) {
         let text = "TCP or UDP: nothing printed here tells. What is true of one only is not said (`ss -t` and `ss -u` apart, \
                     or both with Netid, tell).";
         row(out, "  ", 2, text, style);
-    }
-    queues(out, socket, style);
-    let mut zeros = Vec::new();
-    for (letter, name, value) in socket.memory.values() {
-        if value == 0 {
-            zeros.push(format!("{letter} ({})", glossary::brief(name)));
-            continue;
-        }
-        let label = format!("  {letter:<3}{:>13}", grouped(value));
-        let text = format!("{name}: {}", value_in_words(socket, name));
-        row(out, &label, LABEL, &text, style);
-    }
-    if !zeros.is_empty() {
-        row(out, &format!("{:>18}", 0), LABEL, &zeros.join(", "), style);
     }
 }
 

@@ -3,6 +3,7 @@
 mod account;
 mod csv;
 mod decoded;
+mod decoded_brief;
 mod fields;
 mod groups;
 mod notes;
@@ -17,6 +18,7 @@ pub use self::{
     account::{account, essay, headline, matching, summary},
     csv::{csv_groups, csv_rows},
     decoded::{Decoding, decoded},
+    decoded_brief::decoded_brief,
     fields::{field, fields, fields_markdown},
     groups::groups,
     notes::notes,

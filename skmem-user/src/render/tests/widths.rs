@@ -154,6 +154,31 @@ fn the_brief_form_is_one_screen_and_adds_up() {
 }
 
 #[test]
+fn a_paste_is_one_screen_with_the_alarms_first() {
+    let quiet =
+        "ESTAB 0 0 10.0.0.1:1 10.0.0.2:2\n\t skmem:(r0,rb131072,t0,tb87040,f0,w0,o0,bl0,d0)\n";
+    let read = parse(&[&quiet.repeat(30), SS, quiet].concat());
+    let show = snapshot::Decoding::of(&read);
+    for width in WIDTHS {
+        let style = Style {
+            width,
+            ..Style::PLAIN
+        };
+        let text = snapshot::decoded_brief(&show, false, &style, 23, "`skmem decode --full`");
+        println!("{text}");
+        assert!(text.lines().count() <= 23, "{width}: {text}");
+        for line in text.lines() {
+            let one = !line.trim().contains(' ');
+            assert!(line.chars().count() <= width || one, "{width}: {line}");
+        }
+        assert!(text.contains("python3"), "the alarm comes first: {text}");
+        assert!(text.contains("not shown here") && text.ends_with("`skmem decode --full`\n"));
+        let sorted = snapshot::decoded_brief(&show, true, &style, 23, "");
+        assert!(!sorted.contains("python3"), "{sorted}");
+    }
+}
+
+#[test]
 fn more_columns_are_used() {
     let lines = |width: usize| {
         let style = Style {
