@@ -20,9 +20,6 @@ pub const BY_DADDR: u32 = 128;
 /// [`Filter::flags`]: everything that asks for the current task.
 pub const BY_TASK: u32 = BY_PID | BY_COMM | BY_CGROUP;
 
-/// Command names that a filter may have.
-pub const COMMS: usize = 4;
-
 /// An address prefix; an IPv4 one in the first word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -74,22 +71,8 @@ pub struct Filter {
     pub saddr: Prefix,
     /// Remote addresses.
     pub daddr: Prefix,
-    /// Command names, NUL-padded, any of which will do; of fewer, the others
-    /// are the same.
-    pub comms: [[u8; 16]; COMMS],
-}
-
-impl Filter {
-    /// Asks for tasks with one of these names, NUL-padded; of more than
-    /// [`COMMS`], the first ones. None asks for nothing.
-    pub fn named(&mut self, names: &[[u8; 16]]) {
-        let Some(first) = names.first() else { return };
-        self.comms = [*first; COMMS];
-        for (slot, name) in self.comms.iter_mut().zip(names) {
-            *slot = *name;
-        }
-        self.flags |= BY_COMM;
-    }
+    /// Command name, NUL-padded.
+    pub comm: [u8; 16],
 }
 
 /// An address as [`crate::record::Ident`] holds it, as [`Prefix::holds`] takes

@@ -4,7 +4,7 @@ use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_anc
 use skmem_common::{
     filter::{
         BY_CGROUP, BY_COMM, BY_DADDR, BY_DPORT, BY_NETNS, BY_PID, BY_SADDR, BY_SPORT, BY_TASK,
-        COMMS, words,
+        words,
     },
     record::Ident,
 };
@@ -74,15 +74,9 @@ pub fn passes(who: &Ident, walk: bool) -> bool {
             return false;
         }
         if flags & BY_COMM != 0 {
-            let mut named = false;
-            let mut n = 0;
-            while n < COMMS {
-                // SAFETY: as above.
-                let comm = unsafe { (&raw const (*filter).comms[n]).read_volatile() };
-                named |= who.comm == comm;
-                n += 1;
-            }
-            if !named {
+            // SAFETY: as above.
+            let comm = unsafe { (&raw const (*filter).comm).read_volatile() };
+            if who.comm != comm {
                 return false;
             }
         }

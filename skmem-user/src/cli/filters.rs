@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use skmem_common::filter::{
-    BY_CGROUP, BY_DADDR, BY_DPORT, BY_NETNS, BY_PID, BY_SADDR, BY_SPORT, COMMS, Filter, Prefix,
+    BY_CGROUP, BY_COMM, BY_DADDR, BY_DPORT, BY_NETNS, BY_PID, BY_SADDR, BY_SPORT, Filter, Prefix,
 };
 
 use super::hide::Hide;
@@ -34,9 +34,9 @@ pub struct Filters {
     /// (those that run now), or a systemd unit such as nginx.service
     #[arg(short, long, value_name = "PID|NAME", help_heading = "Which sockets")]
     pub pid: Vec<Process>,
-    /// Only sockets used by processes with this command name, 15 characters at most (up to four times: any of them)
+    /// Only sockets used by processes with this command name (15 characters at most)
     #[arg(long, value_name = "NAME", help_heading = "Which sockets")]
-    pub comm: Vec<String>,
+    pub comm: Option<String>,
     /// Only sockets used in this cgroup (v2) or below it: a path, absolute or below /sys/fs/cgroup, its last
     /// component, or a container's id
     #[arg(long, value_name = "PATH", help_heading = "Which sockets")]
@@ -81,19 +81,15 @@ impl Filters {
         if !who.pids.is_empty() {
             filter.flags |= BY_PID;
         }
-        ensure!(self.comm.len() <= COMMS, "--comm: {COMMS} names at most");
-        let mut names = Vec::new();
-        for comm in &self.comm {
+        if let Some(comm) = &self.comm {
             let name = comm.as_bytes();
             ensure!(
                 !name.is_empty() && name.len() <= 15,
                 "--comm {comm:?}: a command name has 1 to 15 bytes (the kernel cuts longer ones; see /proc/PID/comm)"
             );
-            let mut padded = [0; 16];
-            padded[..name.len()].copy_from_slice(name);
-            names.push(padded);
+            filter.comm[..name.len()].copy_from_slice(name);
+            filter.flags |= BY_COMM;
         }
-        filter.named(&names);
         if let Some(path) = &who.cgroup {
             (filter.cgroup, filter.cgroup_level) = cgroup(path)?;
             filter.flags |= BY_CGROUP;
@@ -139,14 +135,14 @@ impl Filters {
         let root = who::root();
         let below = who.cgroup.as_deref();
         let below = below.map(|path| path.strip_prefix(&root).unwrap_or(path));
-        let by_task = !self.pid.is_empty() || !self.comm.is_empty() || self.cgroup.is_some();
+        let by_task = !self.pid.is_empty() || self.comm.is_some() || self.cgroup.is_some();
         let pids: Vec<u32> = owners::processes()
             .unwrap_or_default()
             .into_iter()
             .filter(|pid| who.pids.is_empty() || who.pids.contains(pid))
             .filter(|pid| {
-                let is = |comm: &String| **comm == *owners::command_name(*pid);
-                self.comm.is_empty() || self.comm.iter().any(is)
+                let wanted = self.comm.as_deref();
+                wanted.is_none_or(|comm| *comm == *owners::command_name(*pid))
             })
             .filter(|pid| below.is_none_or(|below| in_cgroup(*pid, below)))
             .collect();
@@ -169,9 +165,7 @@ impl Filters {
         for pid in &self.pid {
             add("pid", Some(pid.to_string()));
         }
-        for comm in &self.comm {
-            add("comm", Some(comm.clone()));
-        }
+        add("comm", self.comm.clone());
         add(
             "cgroup",
             self.cgroup.as_ref().map(|p| p.display().to_string()),
@@ -188,7 +182,7 @@ impl Filters {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pid.is_empty()
-            && self.comm.is_empty()
+            && self.comm.is_none()
             && self.cgroup.is_none()
             && self.netns.is_none()
             && self.sport.is_none()

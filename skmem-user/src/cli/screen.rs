@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(broken(text, 80), text);
         assert_eq!(
             broken(text, 30),
-            "skmem: no such socket here; it\nholds:\n  17           a>b  x (pid 1)"
+            "skmem: no such socket here;\nit holds:\n  17           a>b  x (pid 1)"
         );
         assert_eq!(broken("  a list with words", 12), "  a list\n  with words");
     }

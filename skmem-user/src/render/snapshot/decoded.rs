@@ -146,18 +146,8 @@ fn one(out: &mut String, socket: &Reading, show: &Decoding, style: &Style) {
 }
 
 /// Which socket it is, and what is to be said of it.
-pub(super) fn said(out: &mut String, socket: &Reading, show: &Decoding, style: &Style) {
-    let name = match socket.to_string() {
-        name if socket.local.is_some() => name,
-        name if name.is_empty() => format!("socket on line {}", socket.line),
-        name => format!("{name} on line {}", socket.line),
-    };
-    let mut head = escaped(&name).replace("\\u{2192}", "→");
-    for user in &socket.users {
-        let fd = user.fd.map_or(String::new(), |fd| format!(", fd {fd}"));
-        head.push_str(&format!(", {} (pid {}{fd})", escaped(&user.comm), user.pid));
-    }
-    hang(out, "", 0, &head, Some(Role::Title), style);
+fn said(out: &mut String, socket: &Reading, show: &Decoding, style: &Style) {
+    head(out, socket, style);
     let found = findings(socket, &Limits::DEFAULT);
     for finding in &found {
         finding_line(out, finding, style);
@@ -178,6 +168,21 @@ pub(super) fn said(out: &mut String, socket: &Reading, show: &Decoding, style: &
                     or both with Netid, tell).";
         row(out, "  ", 2, text, style);
     }
+}
+
+/// Which socket it is, and whose.
+pub(super) fn head(out: &mut String, socket: &Reading, style: &Style) {
+    let name = match socket.to_string() {
+        name if socket.local.is_some() => name,
+        name if name.is_empty() => format!("socket on line {}", socket.line),
+        name => format!("{name} on line {}", socket.line),
+    };
+    let mut head = escaped(&name).replace("\\u{2192}", "→");
+    for user in &socket.users {
+        let fd = user.fd.map_or(String::new(), |fd| format!(", fd {fd}"));
+        head.push_str(&format!(", {} (pid {}{fd})", escaped(&user.comm), user.pid));
+    }
+    hang(out, "", 0, &head, Some(Role::Title), style);
 }
 
 /// What an earlier look shows.
@@ -237,7 +242,8 @@ fn no_memory(socket: &Reading) -> &'static str {
     }
 }
 
-fn finding_line(out: &mut String, finding: &Finding, style: &Style) {
+/// A finding, with a mark where it is an alarm.
+pub(super) fn finding_line(out: &mut String, finding: &Finding, style: &Style) {
     let role = (finding.weight == Weight::Alarm).then_some(Role::Alarm);
     let mark = if role.is_some() { "  ! " } else { "  - " };
     hang(out, mark, 4, &finding.text, role, style);

@@ -1,7 +1,7 @@
 //! What a pasted `ss` output says, on one screen: the sockets that something
 //! is wrong with first.
 
-use super::decoded::{Decoding, ends, said};
+use super::decoded::{Decoding, ends, finding_line, head};
 use crate::{
     decode::{Limits, Reading, Weight, findings},
     explain::numbers::grouped,
@@ -33,9 +33,8 @@ pub fn decoded_brief(
     let mut out = String::new();
     let mut shown = 0;
     for socket in &order {
-        let mut block = String::new();
-        said(&mut block, socket, show, style);
-        values(&mut block, socket, style);
+        // Only the first may need to be cut.
+        let block = one(socket, style, if shown == 0 { room } else { usize::MAX });
         let used = out.lines().count() + usize::from(shown > 0);
         if shown > 0 && used + block.lines().count() > room {
             break;
@@ -53,6 +52,32 @@ pub fn decoded_brief(
     if left > 0 {
         let text = format!("{} not shown here.", counted(left, "more socket"));
         hang(&mut out, "", 0, &text, Some(Role::Aside), style);
+    }
+    out + &tail
+}
+
+/// A socket in at most `lines` lines: which, what stands out, its values.
+fn one(socket: &Reading, style: &Style, lines: usize) -> String {
+    let (mut out, mut tail) = (String::new(), String::new());
+    head(&mut out, socket, style);
+    values(&mut tail, socket, style);
+    let mut found = findings(socket, &Limits::DEFAULT);
+    found.sort_by_key(|finding| finding.weight != Weight::Alarm);
+    let mut omitted = 0;
+    for finding in &found {
+        let mut line = String::new();
+        finding_line(&mut line, finding, style);
+        let used = [&out, &line, &tail].map(|text| text.lines().count());
+        // One is shown always; a line is left for what is omitted.
+        if !std::ptr::eq(finding, &found[0]) && used.iter().sum::<usize>() + 1 > lines {
+            omitted += 1;
+        } else {
+            out.push_str(&line);
+        }
+    }
+    if omitted > 0 {
+        let text = format!("… and {}", counted(omitted, "more finding"));
+        hang(&mut out, "  ", 2, &text, Some(Role::Aside), style);
     }
     out + &tail
 }
