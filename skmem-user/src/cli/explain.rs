@@ -182,45 +182,11 @@ fn report(session: &Session, options: &Options) -> Result<()> {
     print_text(&verdicts, options.length, more)
 }
 
-<<<<<<< HEAD
-/// How much text is printed.
-#[derive(Debug, Clone, Copy, Default, Args)]
-pub(super) struct Length {
-    /// Print everything: the whole account, why, all advice (the default where stdout is not a terminal)
-    #[arg(long, conflicts_with = "json")]
-    full: bool,
-    /// Print one screen: the answer, the account, the first advice (the default on a terminal)
-    #[arg(long, conflicts_with_all = ["full", "json"])]
-    brief: bool,
-}
-
-impl Length {
-    /// Everything, wherever stdout goes.
-    pub const FULL: Self = Self {
-        full: true,
-        brief: false,
-    };
-
-    /// Lines of one screen; None: everything.
-    #[must_use]
-    pub fn lines(self) -> Option<usize> {
-        match (self.full, self.brief) {
-            (true, _) => None,
-            (false, true) => Some(screen::lines().unwrap_or(SCREEN)),
-            (false, false) => screen::lines(),
-        }
-    }
-}
-
 /// One JSON object a line; where there is nothing to explain, one that says so.
 pub(super) fn print_json(verdicts: &[Verdict], kernel: &str, sockets: u64) -> Result<()> {
     if verdicts.is_empty() {
         return print(&format!("{}\n", render::no_verdicts_json(kernel, sockets)?));
     }
-=======
-/// One JSON object a line.
-pub(super) fn print_json(verdicts: &[Verdict]) -> Result<()> {
->>>>>>> 4a2c578 (decode on a terminal: one screen, the alarms first)
     for verdict in verdicts {
         print(&format!("{}\n", render::json(verdict)?))?;
     }
