@@ -14,6 +14,7 @@ use crate::{
     hook::Hook,
     ledger::Ledger,
     memory::{Messages, PageCheck, Scheduled},
+    output::{HOLDERS, Outputs},
     receive::Receiving,
     record::{Before, Ident, OP_ADMIT, OP_LIMIT, OPS, Op, View},
 };
@@ -112,6 +113,8 @@ pub struct Blocked {
     pub older: u32,
     /// `NOSPACE_…`; 0 once bytes were taken.
     pub nospace: u32,
+    /// Sleeps and refusals by [`crate::output::Holder`].
+    pub holders: [u32; HOLDERS],
 }
 
 /// All that skmem keeps of a socket, in the kernel and in replay.
@@ -143,6 +146,8 @@ pub struct Account {
     pub pages: PageCheck,
     /// The receive side; all 0 unless it is traced.
     pub receiving: Receiving,
+    /// What decides when queued bytes leave.
+    pub outputs: Outputs,
     /// Events made so far, lost ones included.
     pub event_no: u32,
     /// Events that found the ring full.

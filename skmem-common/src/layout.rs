@@ -49,6 +49,10 @@ macro_rules! offsets {
             pub userlocks_mask: u32,
             /// How far `skc_bypass_prot_mem` is shifted within its byte, in bits.
             pub bypass_shift: u32,
+            /// How far `chrono_type` is shifted within its byte, in bits.
+            pub chrono_shift: u32,
+            /// A jiffy, in ns.
+            pub tick_ns: u32,
         }
 
         /// Type, path and offset slot of each field, for the reader of BTF:
@@ -59,7 +63,7 @@ macro_rules! offsets {
 
         impl Offsets {
             /// No field known.
-            pub const NONE: Self = Self { $($field: ABSENT,)* userlocks_shift: 0, userlocks_mask: 0, bypass_shift: 0 };
+            pub const NONE: Self = Self { $($field: ABSENT,)* userlocks_shift: 0, userlocks_mask: 0, bypass_shift: 0, chrono_shift: 0, tick_ns: 0 };
 
             /// The slot of the field called `name`.
             pub fn slot(&mut self, name: &str) -> Option<&mut u32> {
@@ -129,5 +133,28 @@ offsets! {
     msk_wnd_end: "mptcp_sock"."wnd_end" optional "nothing",
     msk_token: "mptcp_sock"."token" optional "nothing",
     msk_notsent_lowat: "mptcp_sock"."notsent_lowat" optional "nothing",
+    cwnd: "tcp_sock"."snd_cwnd" optional "what holds a sender up will not be known",
+    ssthresh: "tcp_sock"."snd_ssthresh" optional "what holds a sender up will not be known",
+    srtt_us: "tcp_sock"."srtt_us" optional "what holds a sender up will not be known",
+    packets_out: "tcp_sock"."packets_out" optional "what holds a sender up will not be known",
+    lost_out: "tcp_sock"."lost_out" optional "what holds a sender up will not be known",
+    sacked_out: "tcp_sock"."sacked_out" optional "what holds a sender up will not be known",
+    retrans_out: "tcp_sock"."retrans_out" optional "what holds a sender up will not be known",
+    total_retrans: "tcp_sock"."total_retrans" optional "what holds a sender up will not be known",
+    retransmits: "inet_connection_sock"."icsk_retransmits" optional "timeouts in a row will not be counted",
+    rto: "inet_connection_sock"."icsk_rto" optional "timeouts in a row will not be counted",
+    lsndtime: "tcp_sock"."lsndtime" optional "timeouts in a row will not be counted",
+    rcv_tstamp: "tcp_sock"."rcv_tstamp" optional "timeouts in a row will not be counted",
+    backoff: "inet_connection_sock"."icsk_backoff" optional "window probes will not be counted",
+    probes_out: "inet_connection_sock"."icsk_probes_out" optional "window probes will not be counted",
+    ca_state: "inet_connection_sock"."icsk_ca_state" optional "the state of congestion control will not be known",
+    wstamp_ns: "tcp_sock"."tcp_wstamp_ns" optional "pacing will not be seen",
+    pacing_rate: "sock"."sk_pacing_rate" optional "pacing will not be seen",
+    max_pacing_rate: "sock"."sk_max_pacing_rate" optional "pacing will not be seen",
+    pacing_status: "sock"."sk_pacing_status" optional "pacing will not be seen",
+    tsq_flags: "sock"."sk_tsq_flags" optional "a full queueing discipline will not be seen",
+    chrono_start: "tcp_sock"."chrono_start" optional "the kernel's clocks of what limits a sender will not be read",
+    chrono_stat: "tcp_sock"."chrono_stat" optional "the kernel's clocks of what limits a sender will not be read",
+    chrono_type: "tcp_sock"."chrono_type" optional "the kernel's clocks of what limits a sender will not be read",
     task_tgid: "task_struct"."tgid" optional "children of a traced command will not be followed",
 }

@@ -12,6 +12,7 @@
 //! * [`look`]: what a hook sees of a socket
 //! * [`memory`]: what was charged ahead of use, `sk_forward_alloc`'s side
 //! * [`facts`]: what a walk over all sockets tells of each
+//! * [`output`]: what decides when queued bytes leave, and who holds a sender up
 //! * [`receive`]: the receive side, for `--rx`
 //! * [`record`]: what goes through the ring buffer
 //! * [`filter`], [`layout`]: what user space hands to the programs before load
@@ -30,5 +31,6 @@ pub mod layout;
 pub mod ledger;
 pub mod look;
 pub mod memory;
+pub mod output;
 pub mod receive;
 pub mod record;

@@ -21,7 +21,7 @@ use crate::{
     known::Known,
     maps::{self, ACCOUNTS, ASKED, FREE_SLOTS, SHARED, SLOT_HASH, SLOT_STORAGE},
     mptcp::Msk,
-    output,
+    outlet, output,
     socket::{Kernel, Locked, Sock, Watched, offset},
     tell, wait,
 };
@@ -357,6 +357,7 @@ fn open_as<S: Watched>(socket: S, first: u32) -> u32 {
     socket.glance_into(&mut account.last);
     socket.rest_into(&mut account.last);
     account.last_ns = account.ident.seen_ns;
+    outlet::first(account, socket);
     output::opened(account);
     core::hint::black_box(tell::opened(&account.ident, slot));
     slot

@@ -11,7 +11,7 @@ use skmem_common::{
 };
 
 use crate::{
-    accounts,
+    accounts, outlet,
     output::{self, Call},
     socket::{Kernel, Locked, Sock, Watched, offset},
 };
@@ -203,5 +203,6 @@ pub fn look_at_worst(account: &mut Account, socket: impl Watched) -> u32 {
     socket.glance_into(view);
     socket.rest_into(view);
     view.untrimmed = socket.untrimmed(view.snd_una);
-    view.untrimmed
+    outlet::worst(account, socket);
+    account.ledger.worst_view.untrimmed
 }

@@ -11,6 +11,7 @@ use skmem_common::{
 use crate::{
     accounts, calls,
     maps::{self, ASKED, Asked, PIDS},
+    outlet,
     output::{self, Call},
     socket::{Kernel, Locked, SOCK_SNDBUF_LOCK, Sock, TCP_CLOSE, Watched, offset},
     wait,
@@ -113,6 +114,7 @@ pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
     // Who sleeps above a subflow waits for its MPTCP socket.
     let subflow = socket.sk.is_mptcp(tp);
     account.blocked.nospace = nospace * (account.blocked.nospace | NOSPACE_NOW);
+    outlet::last(account, socket);
     if !maps::locked_walk() {
         if !subflow {
             wait::find_sleeper(account, socket);

@@ -5,6 +5,7 @@
 //! * [`accounts`]: a socket's account; which sockets get one
 //! * [`known`], [`identity`], [`filter`]: its slot, who it is, whether it is wanted
 //! * [`output`]: records into the ring buffer, and what becomes of lost ones
+//! * [`outlet`]: what decides when queued bytes leave
 //! * [`tell`]: diagnostics of rare paths
 //! * [`calls`]: what every program does at the entry and the exit of a call
 //! * [`send`], [`memory`], [`queue`], [`wait`], [`limit`], [`receive`], [`mptcp`], [`life`]: the programs,
@@ -27,6 +28,7 @@ mod limit;
 mod maps;
 mod memory;
 mod mptcp;
+mod outlet;
 mod output;
 mod queue;
 mod receive;

@@ -24,7 +24,7 @@ use skmem_common::{
 use crate::{
     accounts, calls,
     output::{self, Call},
-    socket::{SOCK_SNDBUF_LOCK, Sock, Watched, offset},
+    socket::{Locked, SOCK_SNDBUF_LOCK, Sock, Watched, offset},
 };
 
 /// `IPPROTO_MPTCP` of include/uapi/linux/in.h
@@ -186,6 +186,11 @@ impl Watched for Msk {
     #[inline(always)]
     fn worst(self, account: &mut Account) {
         core::hint::black_box(view_worst(account, self.0));
+    }
+
+    #[inline(always)]
+    fn tcp(self) -> Option<Locked> {
+        None
     }
 }
 

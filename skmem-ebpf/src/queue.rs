@@ -11,6 +11,7 @@ use skmem_common::{hook::Hook, record::IDENT_MPTCP};
 use crate::{
     accounts, calls,
     mptcp::Msk,
+    outlet,
     output::Call,
     socket::{Sock, Watched as _},
 };
@@ -136,6 +137,10 @@ pub fn purge_entry(ctx: FEntryContext) -> i32 {
     // The run that says so first may have been skipped.
     if sk.is_destroyed() {
         account.closing = 1;
+    }
+    // tcp_connect purges, too, and knows nothing of the peer then.
+    if account.closing != 0 {
+        outlet::last(account, socket);
     }
     calls::enter_with(account, socket, Hook::Purge, 0, 0, true);
     0

@@ -347,6 +347,8 @@ pub trait Watched: Look {
     fn step(self, account: &mut Account, hook: Hook, softirq: bool);
     /// See [`calls::look_at_worst`].
     fn worst(self, account: &mut Account);
+    /// As a TCP socket; None for an MPTCP socket, whose bytes its subflows send.
+    fn tcp(self) -> Option<Locked>;
 
     /// See [`Sock::nospace`]. A subflow has the `struct socket` of its MPTCP
     /// socket, and who waits there waits for that.
@@ -480,6 +482,11 @@ impl Watched for Locked {
     #[inline(always)]
     fn worst(self, account: &mut Account) {
         core::hint::black_box(calls::view_worst(account, self.sk, self.tp));
+    }
+
+    #[inline(always)]
+    fn tcp(self) -> Option<Locked> {
+        Some(self)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     accounts, calls,
     maps::{REFUSED, SHORT, SLEEPERS, SLEEPS, SLEPT_BEFORE, WAITING, Waiting},
     mptcp::Msk,
+    outlet,
     output::{self, Call},
     socket::{Locked, Sock, Watched, offset},
 };
@@ -110,6 +111,7 @@ fn begin_on(ctx: &FEntryContext, account: &mut Account, socket: impl Waits, hook
             if let Some(count) = a.blocked.reasons.get_mut(reason as usize) {
                 *count += 1;
             }
+            outlet::held(a, socket, reason);
             if how == SLEEPS {
                 fell_asleep(a, since_ns);
             } else {

@@ -1,7 +1,10 @@
 //! Which advice fits a verdict, and in what order: what frees the sender
 //! first, then what answers the causes, the largest first.
 
-use skmem_common::cause::{Cause, LimitCause};
+use skmem_common::{
+    cause::{Cause, LimitCause},
+    output::Holder,
+};
 
 use super::{
     numbers::grouped,
@@ -16,6 +19,9 @@ const SHARE: i64 = 20;
 
 /// `SOCK_MIN_SNDBUF`, in bytes.
 pub(crate) const MINIMUM: i64 = 4608;
+
+/// `GSO_LEGACY_MAX_SIZE` of linux/netdevice.h: more in one skb is BIG TCP.
+const GSO_LEGACY_MAX_SIZE: i64 = 65_536;
 
 /// What the causes that matter are.
 pub(super) fn explanation(verdict: &Verdict) -> Vec<Why> {
@@ -59,7 +65,7 @@ pub(super) fn useful(verdict: &Verdict) -> Vec<Advice> {
         list.add(verdict, Cause::Unattributed.name(), Remedy::Report);
     }
     match verdict.blocked.map(|b| b.on) {
-        Some("limit") if !verdict.peer_window.closed => {
+        Some("limit") if !verdict.peer_window.closed && may_be_limit(verdict) => {
             list.add(verdict, limit, Remedy::RaiseLimit);
         }
         Some("memory") => {
@@ -138,6 +144,14 @@ fn limit_cause(verdict: &Verdict) -> &'static str {
     )
 }
 
+/// Whether a larger limit might let the sender go faster.
+fn may_be_limit(verdict: &Verdict) -> bool {
+    verdict
+        .blame
+        .as_ref()
+        .is_none_or(|b| b.holder == Holder::Limit.name())
+}
+
 fn bounds_unsent(verdict: &Verdict) -> bool {
     verdict.unsent > verdict.size_goal
 }
@@ -146,6 +160,7 @@ fn bounds_unsent(verdict: &Verdict) -> bool {
 fn fits(verdict: &Verdict, remedy: Remedy) -> bool {
     match remedy {
         Remedy::Reader => verdict.peer_window.closed,
+        Remedy::NoBigTcp => verdict.size_goal > GSO_LEGACY_MAX_SIZE,
         Remedy::SmallerGoal => verdict.gso_segs > 1,
         // With a smaller size_goal more skbs pass the test: it helps where one
         // alone goes far past the limit, and may do harm where it does not.
@@ -197,6 +212,7 @@ fn here(verdict: &Verdict, remedy: Remedy) -> Option<String> {
     let goal = grouped(verdict.size_goal);
     let mss = grouped(verdict.mss);
     match remedy {
+        Remedy::NoBigTcp => Some(format!("Here size_goal is {goal} bytes.")),
         Remedy::SmallerGoal if verdict.gso_segs > 10 => Some(format!(
             "Here size_goal is {goal} bytes ({} × {mss}); N = 10 makes it {}.",
             verdict.gso_segs,

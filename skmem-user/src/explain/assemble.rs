@@ -13,8 +13,8 @@ use super::{
     Setting, advice, checks,
     fields::{Asked, At, Queue, moves},
     verdict::{
-        Admission, Blocked, CauseSum, CauseTotal, Clock, LimitChange, MPTCP, Memory, PeerWindow,
-        Receive, SCHEMA, SelfCheck, Socket, Verdict,
+        Admission, Blame, Blocked, CauseSum, CauseTotal, Clock, Clocks, Held, LimitChange, MPTCP,
+        Memory, Outputs, PeerWindow, Receive, SCHEMA, SelfCheck, Socket, Verdict,
     },
 };
 
@@ -84,6 +84,10 @@ pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
         memory: Memory::of(account),
         receive: Receive::of(account, setting),
         blocked: Blocked::of(account, setting),
+        blame: None,
+        hold_ups: Held::list(account),
+        clocks: Clocks::of(account),
+        output: Outputs::of(account),
         peer_window: PeerWindow::of(account, &at),
         lost_events: u64::from(account.lost),
         complete: false,
@@ -108,6 +112,7 @@ pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
         setting.source,
     );
     verdict.complete = verdict.incomplete_because.is_empty();
+    verdict.blame = Blame::of(account, &verdict);
     verdict.explanation = advice::explanation(&verdict);
     verdict.advice = advice::useful(&verdict);
     verdict.not_helpful = advice::useless(&verdict);

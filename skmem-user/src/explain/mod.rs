@@ -16,6 +16,7 @@ use skmem_common::account::Account;
 
 mod advice;
 mod assemble;
+mod blame;
 mod blocked;
 pub mod chain;
 mod checks;

@@ -17,6 +17,22 @@ pub fn grouped(n: i64) -> String {
     text
 }
 
+/// A time span in a unit that leaves it readable.
+#[expect(clippy::cast_precision_loss, reason = "shown with a few digits")]
+#[must_use]
+pub fn span(ns: u64) -> String {
+    match ns {
+        0..1_000 => format!("{ns} ns"),
+        1_000..1_000_000 => format!("{:.1} µs", ns as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", ns as f64 / 1e6),
+        1_000_000_000..120_000_000_000 => format!("{:.3} s", ns as f64 / 1e9),
+        _ => {
+            let seconds = ns / 1_000_000_000;
+            format!("{} min {} s", seconds / 60, seconds % 60)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::grouped;

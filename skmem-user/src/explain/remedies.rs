@@ -12,6 +12,8 @@ pub enum Remedy {
     Reader,
     /// A smaller `gso_max_segs` on the link.
     SmallerGoal,
+    /// No BIG TCP on the link.
+    NoBigTcp,
     /// A smaller receive buffer at the peer.
     SmallerWindow,
     /// `MSG_EOR`.
@@ -98,6 +100,14 @@ impl Remedy {
                     67,312 → 17,032; 6.1: 67,952 → 11,296; 6.12: 99,648 → 6,080; 7.2: 79,376 → \
                     6,080",
                 reproduce: "skmem demo one-large-write --fix gso-max-segs",
+            },
+            Self::NoBigTcp => Words {
+                advice: "One skb takes more than 64 KiB because the link has BIG TCP. Set it back: `ip \
+                    link set DEV gso_max_size 65536 gso_ipv4_max_size 65536` (the first is for \
+                    IPv6; before 6.3 it is the only one).",
+                price: "more and smaller packets, so more CPU, for all connections over that link",
+                evidence: "read in 6.1 to 7.3 (sk_setup_caps); not tried",
+                reproduce: "",
             },
             Self::SmallerWindow => Words {
                 advice: "Give the receiver a smaller SO_RCVBUF before the connection is made: \

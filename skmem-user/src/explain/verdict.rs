@@ -107,6 +107,16 @@ pub struct Verdict {
     pub receive: Option<Receive>,
     /// How the sender was held up; None where it never was.
     pub blocked: Option<Blocked>,
+    /// Who held the sender up; None where nobody did, or nothing says who.
+    pub blame: Option<Blame>,
+    /// Sleeps and refusals by who held the sender up, as the fields said when
+    /// they began; the most frequent first.
+    pub hold_ups: Vec<Held>,
+    /// The kernel's clocks; None where they were not read, or nothing was to be
+    /// sent.
+    pub clocks: Option<Clocks>,
+    /// What decides when queued bytes leave, at the instants that matter.
+    pub output: Outputs,
     /// The peer's window.
     pub peer_window: PeerWindow,
     /// Records of this socket that found the ring full.
@@ -349,6 +359,110 @@ pub enum Withheld {
     /// `send()` would take bytes (`wmem_queued` is below `sndbuf`), but a sleeping
     /// sender is not woken, and `poll()` does not report `POLLOUT`.
     WakeUp,
+}
+
+/// Sleeps and refusals by who held the sender up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// A [`skmem_common::output::Holder`]'s name.
+    pub holder: &'static str,
+    /// How often.
+    pub count: u64,
+}
+
+/// Who held the sender up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Blame {
+    /// A [`skmem_common::output::Holder`]'s name.
+    pub holder: &'static str,
+    /// What it follows from: `now` (the fields at the end, which will not
+    /// change by themselves soon), `clocks` (half of the time or more),
+    /// `hold-ups` (most of them), `worst` or `last` (the fields at that
+    /// instant), `window` (the peer's window alone).
+    pub from: &'static str,
+    /// In words.
+    pub sentence: String,
+}
+
+/// The kernel's own clocks (`chrono_stat` of `struct tcp_sock`), from skmem's
+/// first sight of the socket on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Clocks {
+    /// Time with data to send or to be acknowledged, in ns.
+    pub busy_ns: u64,
+    /// Of it, time that the peer's window limited, in ns.
+    pub rwnd_limited_ns: u64,
+    /// Of it, time that the send buffer limited, in ns.
+    pub sndbuf_limited_ns: u64,
+}
+
+/// What decides when queued bytes leave, at the instants that matter; None
+/// where it was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Outputs {
+    /// At the worst excess.
+    pub worst: Option<OutputState>,
+    /// When the sender was last held up.
+    pub held: Option<OutputState>,
+    /// At the end.
+    pub last: Option<OutputState>,
+}
+
+/// What `tcp_write_xmit` looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct OutputState {
+    /// When it was read, in ns of `CLOCK_MONOTONIC`.
+    pub at_ns: u64,
+    /// What stopped unsent bytes; `nobody`: nothing that the fields show.
+    pub stopped_by: &'static str,
+    /// `write_seq - snd_nxt`.
+    pub unsent: i64,
+    /// `snd_nxt - snd_una`.
+    pub in_flight: i64,
+    /// `snd_wnd`.
+    pub snd_wnd: i64,
+    /// `mss_cache`.
+    pub mss: i64,
+    /// `snd_cwnd`, in segments.
+    pub cwnd: i64,
+    /// `snd_ssthresh`, in segments; None: none yet.
+    pub ssthresh: Option<i64>,
+    /// `tcp_packets_in_flight`, in segments.
+    pub packets_in_flight: i64,
+    /// `lost_out`, in segments.
+    pub lost_out: i64,
+    /// `retrans_out`, in segments.
+    pub retrans_out: i64,
+    /// `total_retrans`: segments sent again, in all.
+    pub total_retrans: i64,
+    /// `srtt_us`, in ns.
+    pub srtt_ns: u64,
+    /// Since the last ACK came, in ns.
+    pub since_ack_ns: u64,
+    /// Since data was last sent or sent again, in ns.
+    pub since_sent_ns: u64,
+    /// `icsk_rto`, in ns.
+    pub rto_ns: u64,
+    /// `icsk_retransmits`: timeouts in a row.
+    pub retransmits: i64,
+    /// `icsk_backoff`.
+    pub backoff: i64,
+    /// `icsk_probes_out`: window probes without an answer.
+    pub probes_out: i64,
+    /// `icsk_ca_state`: `open`, `disorder`, `cwr`, `recovery` or `loss`.
+    pub ca_state: &'static str,
+    /// Who paces: `none`, `tcp` or `fq`.
+    pub pacing: &'static str,
+    /// `sk_pacing_rate`, in bytes a second; None: no rate.
+    pub pacing_rate: Option<u64>,
+    /// `sk_max_pacing_rate` likewise.
+    pub max_pacing_rate: Option<u64>,
+    /// Until pacing lets the next segment go, in ns.
+    pub pacing_wait_ns: u64,
+    /// `TSQ_THROTTLED`.
+    pub tsq_throttled: bool,
+    /// `sk_wmem_alloc` less its bias of 1.
+    pub wmem_alloc: i64,
 }
 
 /// `sk_forward_alloc`'s side: memory that the socket was granted, which is no

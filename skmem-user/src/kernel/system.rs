@@ -23,6 +23,19 @@ pub fn monotonic_ns() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// How long a jiffy is, in ns: the resolution of the coarse clocks
+/// (`KTIME_LOW_RES`, which is `TICK_NSEC`).
+#[must_use]
+pub fn tick_ns() -> u32 {
+    let mut tick = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `tick` is valid for writes; this clock always exists.
+    unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut tick) };
+    u32::try_from(tick.tv_nsec).unwrap_or(0)
+}
+
 /// What kernel lockdown forbids, in a few words; None where it is off.
 #[must_use]
 pub fn lockdown() -> Option<String> {

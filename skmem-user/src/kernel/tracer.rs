@@ -188,7 +188,11 @@ impl Tracer {
                 }),
         );
 
-        let offsets: Bytes<Offsets> = Bytes(types.offsets());
+        let offsets = Offsets {
+            tick_ns: system::tick_ns(),
+            ..types.offsets()
+        };
+        let offsets: Bytes<Offsets> = Bytes(offsets);
         let filter = Bytes(options.filter);
         let flags = [
             slots_in(options, &here, &offsets.0),

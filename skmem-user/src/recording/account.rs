@@ -12,6 +12,7 @@ use skmem_common::{
     cause::{Cause, LimitCause},
     ledger::{Admission, Ledger, LimitMove, MOVES, Since, Standing, Total},
     memory::{Messages, PageCheck, Scheduled},
+    output::{HOLDERS, Holder, Output, Outputs},
     receive::{ReceiveView, Receiving},
     record::{Ident, OPS, View},
 };
@@ -103,7 +104,7 @@ mirror!(
         waits: u64, refusals: u64, short_writes: u64, total_ns: u64, longest_ns: u64,
         since_ns: u64, refused_ns: u64, wrote_ns: u64, reasons: [u32; 3], asleep: u32,
         older: u32, nospace: u32,
-    }
+    } zero holders
 );
 
 mirror!(
@@ -137,6 +138,27 @@ mirror!(
         segments: u64, reads: u64, last_read_ns: u64, unread_since_ns: u64,
         longest_unread_ns: u64, granted: u64, refused: u64, bytes: u64, zero_windows: u32,
     } zero reserved
+);
+
+mirror!(
+    #[derive(Default)]
+    #[serde(default)]
+    OutputForm of Output {
+        at_ns: u64, pacing_rate: u64, max_pacing_rate: u64, pacing_wait_ns: u64, busy_ns: u64,
+        rwnd_limited_ns: u64, sndbuf_limited_ns: u64, since_ack_ns: u64, since_sent_ns: u64, rto_ms: u32,
+        wmem_queued: i32, sndbuf: i32, wmem_alloc: i32, snd_wnd: u32, in_flight: u32, unsent: u32,
+        mss: u32, cwnd: u32, ssthresh: u32, srtt_us: u32, packets_out: u32, lost_out: u32,
+        sacked_out: u32, retrans_out: u32, total_retrans: u32, chrono: u8, pacing: u8, backoff: u8,
+        probes_out: u8, retransmits: u8, ca_state: u8, state: u8, flags: u8,
+    }
+);
+
+mirror!(
+    #[derive(Default)]
+    #[serde(default)]
+    OutputsForm of Outputs {
+        first: OutputForm, worst: OutputForm, held: OutputForm, last: OutputForm,
+    }
 );
 
 #[derive(Serialize, Deserialize)]
@@ -182,6 +204,11 @@ struct AccountForm {
     pages: PagesForm,
     #[serde(default)]
     receiving: ReceivingForm,
+    #[serde(default)]
+    outputs: OutputsForm,
+    /// Sleeps and refusals by who held the sender up.
+    #[serde(default)]
+    holders: BTreeMap<String, u32>,
     slot: u32,
     event_no: u32,
     lost: u32,
@@ -257,6 +284,8 @@ impl AccountForm {
             messages: a.messages.into(),
             pages: a.pages.into(),
             receiving: a.receiving.into(),
+            outputs: a.outputs.into(),
+            holders: holders(&a.blocked),
             slot: a.slot,
             event_no: a.event_no,
             lost: a.lost,
@@ -294,6 +323,8 @@ impl AccountForm {
         account.messages = self.messages.into();
         account.pages = self.pages.into();
         account.receiving = self.receiving.into();
+        account.outputs = self.outputs.into();
+        fill_holders(&mut account.blocked, &self.holders);
         account.slot = self.slot;
         account.event_no = self.event_no;
         account.lost = self.lost;
@@ -309,6 +340,25 @@ impl AccountForm {
             stream_agrees: self.stream_agrees,
             sleepers: self.sleepers,
         })
+    }
+}
+
+/// By name, so that their numbers may change.
+fn holders(blocked: &Blocked) -> BTreeMap<String, u32> {
+    Holder::ALL
+        .iter()
+        .map(|holder| (holder.name().to_owned(), blocked.holders[*holder as usize]))
+        .filter(|(_, count)| *count != 0)
+        .collect()
+}
+
+/// One that a newer skmem knows is nobody to this one.
+fn fill_holders(blocked: &mut Blocked, counts: &BTreeMap<String, u32>) {
+    blocked.holders = [0; HOLDERS];
+    for (name, count) in counts {
+        let holder = Holder::from_name(name).unwrap_or(Holder::Nobody);
+        let place = &mut blocked.holders[holder as usize];
+        *place = place.saturating_add(*count);
     }
 }
 

@@ -62,11 +62,9 @@ pub fn brief(v: &Verdict, style: &Style, lines: usize, more: &str) -> String {
 fn below(v: &Verdict, style: &Style, most: usize, more: &str) -> String {
     let mut out = String::new();
     if v.over_limit || v.blocked.is_some() {
-        out.push('\n');
-        let blocked = v.blocked.as_ref();
-        let text = blocked.map_or_else(|| parts::unblocked(v).to_owned(), parts::blocked);
-        row(&mut out, "blocked", LABEL, &text, style);
-        if v.peer_window.closed {
+        parts::blocked_row(&mut out, v, style);
+        // Where the answer says who holds the sender up, it has said what the window is.
+        if v.blame.is_none() && v.peer_window.closed {
             let p = &v.peer_window;
             let text = format!(
                 "{}, {} in flight: no room for another segment, so the sender waits for the \

@@ -28,6 +28,9 @@ pub(super) fn write(out: &mut String, verdict: &Verdict, style: &Style) {
             but those of the kernel's own fields, and please report it with --json.";
         hang(out, "", 0, text, Some(Role::Alarm), style);
     }
+    if let Some(blame) = &verdict.blame {
+        hang(out, "", 0, &blame.sentence, Some(Role::Title), style);
+    }
     hang(out, "", 0, &sentence(verdict), Some(Role::Title), style);
     if verdict.unattributed_count != 0 {
         let text = format!(

@@ -26,6 +26,7 @@ mod headline;
 mod layout;
 mod listing;
 mod memory;
+mod network;
 mod ops;
 mod overview;
 mod pages;
@@ -70,6 +71,7 @@ pub fn text(verdict: &Verdict, style: &Style) -> String {
     parts::explanation(&mut out, verdict, style);
     parts::holdup(&mut out, verdict, style);
     parts::held(&mut out, verdict, style);
+    network::write(&mut out, verdict, style);
     memory::granted(&mut out, verdict, style);
     memory::receive(&mut out, verdict, style);
     parts::advice(&mut out, verdict, style);

@@ -258,14 +258,19 @@ fn send_q(v: &Verdict) -> String {
     text
 }
 
-/// What held the sender up, and the peer's window.
-pub(super) fn holdup(out: &mut String, v: &Verdict, style: &Style) {
+/// What held the sender up.
+pub(super) fn blocked_row(out: &mut String, v: &Verdict, style: &Style) {
     out.push('\n');
     let text = v
         .blocked
         .as_ref()
         .map_or_else(|| unblocked(v).to_owned(), blocked);
     row(out, "blocked", LABEL, &text, style);
+}
+
+/// The same, and the peer's window.
+pub(super) fn holdup(out: &mut String, v: &Verdict, style: &Style) {
+    blocked_row(out, v, style);
     let p = &v.peer_window;
     let mut text = format!(
         "{} at that instant, {} in flight",

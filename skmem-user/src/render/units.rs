@@ -1,6 +1,7 @@
 //! Numbers with their units.
 
 use crate::explain::numbers::grouped;
+pub(super) use crate::explain::numbers::span;
 
 /// `14,480 bytes`, `1 byte`.
 pub(super) fn bytes(n: i64) -> String {
@@ -22,21 +23,6 @@ pub(super) fn signed(n: u64) -> i64 {
 pub(super) fn change(n: i64) -> String {
     let plus = if n > 0 { "+" } else { "" };
     format!("{plus}{}", grouped(n))
-}
-
-/// A time span in a unit that leaves it readable.
-#[expect(clippy::cast_precision_loss, reason = "shown with a few digits")]
-pub(super) fn span(ns: u64) -> String {
-    match ns {
-        0..1_000 => format!("{ns} ns"),
-        1_000..1_000_000 => format!("{:.1} µs", ns as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} ms", ns as f64 / 1e6),
-        1_000_000_000..120_000_000_000 => format!("{:.3} s", ns as f64 / 1e9),
-        _ => {
-            let seconds = ns / 1_000_000_000;
-            format!("{} min {} s", seconds / 60, seconds % 60)
-        }
-    }
 }
 
 /// How many times `b` fits into `a`: `3.5`, `120`.

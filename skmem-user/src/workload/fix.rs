@@ -14,6 +14,8 @@ use super::{Options, Params, Scenario};
 pub enum Fix {
     /// A smaller `gso_max_segs` on the sender's link.
     GsoMaxSegs,
+    /// A smaller `gso_max_size` on the sender's link: no BIG TCP.
+    GsoMaxSize,
     /// A smaller `SO_RCVBUF` at the receiver.
     Rcvbuf,
     /// `MSG_EOR` with every write.
@@ -53,6 +55,7 @@ impl Fix {
     /// All of them.
     pub const ALL: &'static [Self] = &[
         Self::GsoMaxSegs,
+        Self::GsoMaxSize,
         Self::Rcvbuf,
         Self::Eor,
         Self::Reader,
@@ -73,6 +76,7 @@ impl Fix {
     pub const fn name(self) -> &'static str {
         match self {
             Self::GsoMaxSegs => "gso-max-segs",
+            Self::GsoMaxSize => "gso-max-size",
             Self::Rcvbuf => "rcvbuf",
             Self::Eor => "eor",
             Self::GsoOff => "gso-off",
@@ -94,6 +98,7 @@ impl Fix {
     pub const fn summary(self) -> &'static str {
         match self {
             Self::GsoMaxSegs => "gso_max_segs 4 (or =N) on the link: smaller skbs",
+            Self::GsoMaxSize => "gso_max_size 65536 (or =BYTES) on the link: no BIG TCP",
             Self::Rcvbuf => "half the SO_RCVBUF (or =BYTES) at the receiver: a smaller window",
             Self::Eor => "MSG_EOR with every write: nothing is appended to an skb",
             Self::GsoOff => "GSO and TSO off on the link",
@@ -115,6 +120,7 @@ impl Fix {
         matches!(
             self,
             Self::GsoMaxSegs
+                | Self::GsoMaxSize
                 | Self::Rcvbuf
                 | Self::SmallerSndbuf
                 | Self::Sndbuf
@@ -205,6 +211,7 @@ impl Choice {
         let number = |n: Option<u32>| n.unwrap_or(0);
         match self.fix {
             Fix::GsoMaxSegs => format!("gso_max_segs {} on the link", number(fixed.gso_max_segs)),
+            Fix::GsoMaxSize => format!("gso_max_size {} on the link", number(fixed.gso_max_size)),
             Fix::Rcvbuf => format!("SO_RCVBUF {} at the receiver", number(fixed.rcvbuf)),
             Fix::SmallerSndbuf | Fix::Sndbuf => format!("SO_SNDBUF {}", number(fixed.sndbuf)),
             Fix::NotsentLowat => format!("TCP_NOTSENT_LOWAT {}", number(fixed.notsent_lowat)),
@@ -225,6 +232,7 @@ impl Choice {
         let mut fixed = options.clone();
         match self.fix {
             Fix::GsoMaxSegs => fixed.gso_max_segs = number(4),
+            Fix::GsoMaxSize => fixed.gso_max_size = number(65_536),
             Fix::Rcvbuf => fixed.rcvbuf = number(now.rcvbuf.map_or(29_200, |bytes| bytes / 2)),
             Fix::Eor => fixed.eor = true,
             Fix::GsoOff => fixed.gso_off = true,
@@ -336,7 +344,13 @@ mod tests {
         let named = Fix::ALL.iter().filter(|f| !article.contains(f));
         assert_eq!(
             named.collect::<Vec<_>>(),
-            [&Fix::TcpWmem, &Fix::Copy, &Fix::Memory, &Fix::NoLoss]
+            [
+                &Fix::GsoMaxSize,
+                &Fix::TcpWmem,
+                &Fix::Copy,
+                &Fix::Memory,
+                &Fix::NoLoss
+            ]
         );
         for scenario in list() {
             for fix in Fix::of(scenario) {

@@ -58,6 +58,9 @@ pub struct Options {
     /// gso_max_segs of the sender's link
     #[arg(long, value_name = "SEGMENTS", value_parser = clap::value_parser!(u32).range(1..=65535))]
     pub gso_max_segs: Option<u32>,
+    /// gso_max_size of the sender's link, for IPv4 and IPv6: above 65536 it is BIG TCP
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(4096..=524_280))]
+    pub gso_max_size: Option<u32>,
     /// Connections (per process, where there are several processes)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub connections: Option<u32>,
@@ -123,6 +126,8 @@ pub struct Params {
     pub mtu: Option<u32>,
     /// `gso_max_segs` of the sender's link.
     pub gso_max_segs: Option<u32>,
+    /// `gso_max_size` and `gso_ipv4_max_size` of the sender's link, bytes.
+    pub gso_max_size: Option<u32>,
     /// Connections, per process.
     pub connections: u32,
     /// Sending processes.
@@ -162,6 +167,7 @@ impl Params {
         bytes: None,
         mtu: Some(1500),
         gso_max_segs: None,
+        gso_max_size: None,
         connections: 1,
         processes: 1,
         deadline: Duration::from_secs(120),
@@ -212,6 +218,7 @@ impl Options {
             bytes: self.bytes.or(defaults.bytes),
             mtu: self.mtu.or(defaults.mtu),
             gso_max_segs: self.gso_max_segs.or(defaults.gso_max_segs),
+            gso_max_size: self.gso_max_size.or(defaults.gso_max_size),
             connections: self.connections.unwrap_or(defaults.connections),
             processes: self.processes.unwrap_or(defaults.processes),
             deadline: self.deadline.unwrap_or(defaults.deadline),
@@ -249,6 +256,7 @@ impl Options {
             bytes,
             mtu,
             gso_max_segs,
+            gso_max_size,
             connections,
             processes,
             deadline,
@@ -275,6 +283,7 @@ impl Options {
             ("bytes", bytes.map(|n| Some(n.to_string()))),
             ("mtu", number(mtu)),
             ("gso-max-segs", number(gso_max_segs)),
+            ("gso-max-size", number(gso_max_size)),
             ("connections", number(connections)),
             ("processes", number(processes)),
             ("deadline", time(deadline)),
@@ -334,6 +343,8 @@ mod tests {
             "1400",
             "--gso-max-segs",
             "10",
+            "--gso-max-size",
+            "65536",
             "--connections",
             "2",
             "--processes",
@@ -391,6 +402,7 @@ mod tests {
             "--bytes=1",
             "--mtu=1500",
             "--gso-max-segs=1",
+            "--gso-max-size=65536",
             "--connections=1",
             "--processes=1",
             "--nodelay",

@@ -35,6 +35,8 @@ pub(crate) struct Setup {
     pub nodelay: bool,
     /// `TCP_NOTSENT_LOWAT`
     pub notsent_lowat: Option<u32>,
+    /// `SO_MAX_PACING_RATE`, bytes a second
+    pub max_pacing_rate: Option<u32>,
     /// TCP or MPTCP
     pub protocol: Protocol,
 }
@@ -46,6 +48,7 @@ impl Setup {
         rcvbuf: None,
         nodelay: false,
         notsent_lowat: None,
+        max_pacing_rate: None,
         protocol: Protocol::TCP,
     };
 }
@@ -133,6 +136,10 @@ fn make(netns: &Netns, address: SocketAddr, setup: Setup) -> Result<Socket> {
     if let Some(bytes) = setup.notsent_lowat {
         set_option(&socket, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, &bytes)
             .with_context(|| format!("cannot set TCP_NOTSENT_LOWAT to {bytes}"))?;
+    }
+    if let Some(rate) = setup.max_pacing_rate {
+        set_option(&socket, libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE, &rate)
+            .with_context(|| format!("cannot set SO_MAX_PACING_RATE to {rate}"))?;
     }
     Ok(socket)
 }

@@ -2,11 +2,9 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{HashSet, VecDeque},
     fmt::Display,
     future::Future,
-    os::unix::fs::MetadataExt as _,
-    path::PathBuf,
     pin::pin,
     time::{Duration, Instant},
 };
@@ -15,6 +13,7 @@ use anyhow::{Context as _, Result};
 use libtest_mimic::Failed;
 use skmem::{
     collect::{decode::Record, reader::Reader},
+    diag::{netns, owners::Owners},
     kernel::{
         counters::Totals,
         tracer::{Options, Tracer},
@@ -184,14 +183,9 @@ impl Bench {
         self.drain();
     }
 
-    /// Brings the accounts up to date in the network namespaces of these processes.
+    /// Brings the accounts up to date in the network namespaces that these processes live in or hold.
     pub fn walk(&mut self, pids: &[u32]) -> Result<()> {
-        let mut namespaces: BTreeMap<u64, PathBuf> = BTreeMap::new();
-        for pid in pids {
-            let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
-            namespaces.insert(std::fs::metadata(&path)?.ino(), path);
-        }
-        let namespaces: Vec<PathBuf> = namespaces.into_values().collect();
+        let namespaces = netns::of(pids, &Owners::among(pids.to_vec()));
         let notes = self.tracer.walk(&namespaces, &[])?;
         anyhow::ensure!(notes.is_empty(), "{}", notes.join("; "));
         self.drain();

@@ -22,6 +22,7 @@ use skmem_common::{
 use crate::{
     Outcome,
     bench::{self, Bench},
+    blame,
     causes::Found,
     check::Check,
     formulas,
@@ -58,7 +59,7 @@ impl Case {
         });
         plain
             .chain(variations())
-            .chain([clamped()])
+            .chain([clamped(), lowat()])
             .chain(multipath())
             .collect()
     }
@@ -167,6 +168,7 @@ impl Case {
             accounts,
         };
         self.at_rest(check, &ready, &rest);
+        blame::check(check, &self.name, &rest.accounts);
         let shown = Found::of(&rest.accounts, &rest.limits);
         shown.check(check, &self.exemplifies(false), kernel());
         bench.during(driver.finish())?;
@@ -328,6 +330,19 @@ fn multipath() -> Vec<Case> {
             provokes: &["mptcp-data", "mptcp-from-subflows"],
         },
     ]
+}
+
+/// A reader that reads, and a sender that pacing slows down: it waits for unsent bytes to leave.
+fn lowat() -> Case {
+    Case {
+        name: "paced::notsent-lowat".into(),
+        scenario: workload::find("paced").expect("a paced sender"),
+        options: Options {
+            notsent_lowat: Some(1),
+            ..Options::default()
+        },
+        provokes: &["new-skb", "first-fill", "ack"],
+    }
 }
 
 /// Two readings of the truth between which nothing moved, and the accounts between them, of which all records are read

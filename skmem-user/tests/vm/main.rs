@@ -11,6 +11,7 @@
 //! * [`causes`]: what a scenario provokes is there
 //! * [`formulas`]: bytes per cause, computed from observed sizes
 //! * [`verdict`]: what is said of an account
+//! * [`blame`]: who is said to hold a sender up
 //! * [`binary`]: the shipped program, from outside
 //! * [`recording`]: recordings: the same answer as live, and what cuts them short
 //! * [`ring`]: a ring that is too small
@@ -34,6 +35,7 @@ mod ablation;
 mod aggregate;
 mod bench;
 mod binary;
+mod blame;
 mod case;
 mod causes;
 mod check;

@@ -11,7 +11,7 @@ use skmem::explain::pages;
 
 use crate::{
     binary::{contract, ended, objects},
-    case::SKMEM,
+    case::{SKMEM, kernel},
     check::Check,
     leftovers,
 };
@@ -52,6 +52,7 @@ const CLAIMS: &[(&str, &[(&str, Claim)])] = &[
         "one-large-write",
         &[("gso-max-segs", Helps), ("rcvbuf", Helps)],
     ),
+    ("big-tcp", &[("gso-max-size", Helps)]),
     ("blocking-writer", &[("notsent-lowat", Helps)]),
     ("autotuned", &[("sndbuf", Helps), ("tcp-wmem", Helps)]),
     ("small-writes-nodelay", &[("larger-writes", FullerSkbs)]),
@@ -64,6 +65,9 @@ const CLAIMS: &[(&str, &[(&str, Claim)])] = &[
     ("acks-blackholed", &[("eor", Helps)]),
 ];
 
+/// The first kernel with BIG TCP.
+const BIG_TCP: (u32, u32) = (5, 19);
+
 /// Where autotuning decides: how far it takes a limit depends on who runs when, and on one CPU writer and reader take
 /// turns.
 const AUTOTUNED: &[&str] = &["autotuned", "tcp-mem"];
@@ -73,7 +77,10 @@ const AUTOTUNED: &[&str] = &["autotuned", "tcp-mem"];
 const FAR: i64 = 3 << 16;
 
 pub fn trials() -> Vec<Trial> {
-    let of_case = CLAIMS.iter().map(|(case, claims)| {
+    let here = CLAIMS
+        .iter()
+        .filter(|(case, _)| *case != "big-tcp" || kernel() >= BIG_TCP);
+    let of_case = here.map(|(case, claims)| {
         Trial::test(format!("remedies::of-{case}"), || {
             tried(Command::new(SKMEM), case, claims)
         })

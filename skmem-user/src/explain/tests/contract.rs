@@ -1,6 +1,7 @@
 //! The JSON contract, schema 1, by its keys and types.
 
 use serde_json::Value;
+use skmem_common::output::{Holder, Output};
 
 use super::socket::article;
 
@@ -76,7 +77,21 @@ fn what_is_unknown_is_null() {
 #[test]
 fn every_field_is_documented() {
     let doc = include_str!("../../../../docs/json.md");
-    let json = serde_json::to_value(article(896).verdict()).unwrap();
+    let mut socket = article(896);
+    let read = Output {
+        at_ns: 1,
+        ..Output::default()
+    };
+    let outputs = &mut socket.account.outputs;
+    (outputs.first, outputs.worst, outputs.held) = (read, read, read);
+    outputs.last = Output {
+        at_ns: 2,
+        busy_ns: 1,
+        ..read
+    };
+    socket.account.blocked.holders[Holder::Cwnd as usize] = 1;
+    let json = serde_json::to_value(socket.verdict()).unwrap();
+    assert!(json["clocks"].is_object() && json["output"]["last"].is_object());
     let mut missing = Vec::new();
     walk(&json, &mut |key| {
         if !doc.contains(&format!("`{key}`")) {

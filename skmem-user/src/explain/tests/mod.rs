@@ -4,6 +4,7 @@ pub(crate) mod socket;
 
 mod account;
 mod advice;
+mod blame;
 mod causes;
 mod contract;
 mod limits;

@@ -6,6 +6,7 @@ use crate::explain::remedies::Remedy;
 
 const ONE_SKB: &[Remedy] = &[
     Remedy::Reader,
+    Remedy::NoBigTcp,
     Remedy::SmallerGoal,
     Remedy::SmallerWindow,
     Remedy::FixLimit,
@@ -15,6 +16,7 @@ const ONE_SKB: &[Remedy] = &[
 const TAIL: &[Remedy] = &[
     Remedy::Reader,
     Remedy::Eor,
+    Remedy::NoBigTcp,
     Remedy::SmallerGoal,
     Remedy::SmallerWindow,
     Remedy::FixLimit,
@@ -119,8 +121,8 @@ pub(super) const FIRST_FILL: Words = Words {
     function: "tcp_sendmsg_locked",
     versions: ALL,
     effect: "adds the payload, byte for byte",
-    over: "By up to size_goal: the skb is let in while `wmem_queued < sndbuf`, and takes \
-        that much. So `wmem_queued <= sndbuf - 1 + one empty skb + size_goal` as long as \
+    over: "By up to size_goal (64 KiB at most, 512 KiB with BIG TCP, gso_max_size): the skb is let in \
+        while `wmem_queued < sndbuf`, and takes that much. So `wmem_queued <= sndbuf - 1 + one empty skb + size_goal` as long as \
         nothing is split.",
     seen: "tcp_sendmsg_locked, entry and exit: write_seq says how much payload, and the \
         tail of the write queue is the skb that this call has queued. Inferred from both \

@@ -166,6 +166,9 @@ impl KernelBtf {
                     if *name == "bypass" {
                         offsets.bypass_shift = bit % 8;
                     }
+                    if *name == "chrono_type" {
+                        offsets.chrono_shift = bit % 8;
+                    }
                     bit / 8
                 }
             };

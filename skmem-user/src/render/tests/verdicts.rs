@@ -39,11 +39,12 @@ pub(super) fn says(verdict: &Verdict, sentences: &[&str]) {
 }
 
 #[test]
-fn the_article_is_answered_in_its_first_sentence() {
+fn the_article_is_answered_in_its_first_sentences() {
     let text = plain(&article(896).verdict());
     println!("{text}");
     assert!(flat(&text).starts_with(
-        "Send-Q is 14,480 bytes, 3.5 × the SO_SNDBUF of 4,096 that client (pid 123) asked for: \
+        "The receiver holds the sender up: its window is 0, its application does not \
+         read. Send-Q is 14,480 bytes, 3.5 × the SO_SNDBUF of 4,096 that client (pid 123) asked for: \
          the limit is tested only before a new skb; the last one passed at 0 of 8,192, then \
          15,376 bytes went in (13,456 appended by later writes, 1,920 other)."
     ));

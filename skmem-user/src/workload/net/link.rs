@@ -3,7 +3,7 @@
 use std::{io, net::IpAddr, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressHeaderFlags, AddressMessage},
@@ -19,6 +19,7 @@ use super::{
     Netns,
     netlink::{index_of, request},
 };
+use crate::workload::{Params, skip::Skip};
 
 /// The name of either end, each in its own namespace.
 pub(super) const VETH: &str = "veth0";
@@ -31,13 +32,15 @@ pub(super) const NOBODY_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0xff];
 /// linux/rtnetlink.h
 const RTAX_RTO_MIN: u32 = 13;
 
-/// Makes the pair, one end in each namespace. `gso_max_segs` limits the client's end.
-pub(super) fn create_veth(
-    client: &Netns,
-    server: &Netns,
-    mtu: Option<u32>,
-    gso_max_segs: Option<u32>,
-) -> Result<()> {
+/// linux/netdevice.h: more in one packet is BIG TCP.
+const GSO_LEGACY_MAX_SIZE: u32 = 65_536;
+
+/// linux/if_link.h; netlink-packet-route does not know it.
+const IFLA_GSO_IPV4_MAX_SIZE: u16 = 63;
+
+/// Makes the pair, one end in each namespace; limits of GSO are for the client's end.
+pub(super) fn create_veth(client: &Netns, server: &Netns, params: &Params) -> Result<()> {
+    let mtu = params.mtu;
     let end = |mac: [u8; 6]| {
         let mut message = LinkMessage::default();
         message.attributes = vec![
@@ -67,11 +70,26 @@ pub(super) fn create_veth(
                 _ => anyhow!(error).context("cannot make a veth pair"),
             }
         })?;
-        if let Some(segments) = gso_max_segs {
+        if let Some(size) = params.gso_max_size {
+            set_gso_max_size(size)?;
+        }
+        if let Some(segments) = params.gso_max_segs {
             change(VETH, vec![LinkAttribute::GsoMaxSegs(segments)])?
                 .with_context(|| format!("cannot set gso_max_segs {segments} (1 to 65535)"))?;
         }
         Ok(())
+    })
+}
+
+/// For both families. A kernel before 6.3 has no limit of its own for IPv4, and passes over it.
+fn set_gso_max_size(size: u32) -> Result<()> {
+    let ipv4 = DefaultNla::new(IFLA_GSO_IPV4_MAX_SIZE, size.to_ne_bytes().to_vec());
+    let sizes = vec![LinkAttribute::GsoMaxSize(size), LinkAttribute::Other(ipv4)];
+    change(VETH, sizes)?.map_err(|error| match error.raw_os_error() {
+        Some(libc::EINVAL | libc::ERANGE) if size > GSO_LEGACY_MAX_SIZE => Skip::error(format!(
+            "this kernel has no BIG TCP (5.19 on): it refuses a gso_max_size of {size}"
+        )),
+        _ => anyhow!(error).context(format!("cannot set gso_max_size {size}")),
     })
 }
 

@@ -58,7 +58,7 @@ impl Net {
         check_mtu(params)?;
         let client = Arc::new(Netns::new()?);
         let server = Arc::new(Netns::new()?);
-        link::create_veth(&client, &server, params.mtu, params.gso_max_segs)?;
+        link::create_veth(&client, &server, params)?;
         let pick = |pair: (Ipv4Addr, Ipv6Addr)| -> IpAddr {
             if params.ipv6 {
                 pair.1.into()
@@ -154,6 +154,19 @@ impl Net {
     pub fn shape(&self, tbf: &Tbf, netem: &Netem) -> Result<()> {
         self.client
             .run(|| qdisc::tbf_over_netem(link::VETH, tbf, netem))
+    }
+
+    /// Puts `tbf` at the client's end.
+    pub fn slow_down(&self, tbf: &Tbf) -> Result<()> {
+        self.client.run(|| qdisc::tbf(link::VETH, tbf))
+    }
+
+    /// Puts `netem` at both ends.
+    pub fn delay(&self, netem: &Netem) -> Result<()> {
+        for end in [&self.client, &self.server] {
+            end.run(|| qdisc::netem(link::VETH, netem))?;
+        }
+        Ok(())
     }
 }
 

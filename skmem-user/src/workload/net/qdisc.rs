@@ -53,6 +53,18 @@ pub(super) fn tbf_over_netem(interface: &str, tbf: &Tbf, netem: &Netem) -> Resul
     add(interface, "netem", class, below, netem.options())
 }
 
+/// Installs one of them alone there.
+pub(super) fn tbf(interface: &str, tbf: &Tbf) -> Result<()> {
+    let root = TcHandle { major: 1, minor: 0 };
+    add(interface, "tbf", TcHandle::ROOT, root, tbf.options())
+}
+
+/// Likewise.
+pub(super) fn netem(interface: &str, netem: &Netem) -> Result<()> {
+    let root = TcHandle { major: 1, minor: 0 };
+    add(interface, "netem", TcHandle::ROOT, root, netem.options())
+}
+
 fn add(
     interface: &str,
     kind: &str,

@@ -141,6 +141,34 @@ pub(super) const GSO_MAX_SEGS: Scenario = Scenario {
     play: plain,
 };
 
+pub(super) const BIG_TCP: Scenario = Scenario {
+    name: "big-tcp",
+    summary: "gso_max_size 200000 (BIG TCP) and a wide window: one skb takes 198 kB, against SO_SNDBUF 4096",
+    provokes: &["new-skb", "first-fill"],
+    needs: &[],
+    accepts: &[
+        "interval",
+        "sndbuf",
+        "no-sndbuf",
+        "write-size",
+        "mtu",
+        "gso-max-segs",
+        "gso-max-size",
+        "nodelay",
+        "notsent-lowat",
+        "eor",
+        "reader",
+    ],
+    defaults: Params {
+        write_size: 1 << 20,
+        gso_max_size: Some(200_000),
+        // Before 6.3 BIG TCP is for IPv6 alone.
+        ipv6: true,
+        ..Params::BASE
+    },
+    play: big_tcp,
+};
+
 pub(super) const LOOPBACK: Scenario = Scenario {
     name: "loopback",
     summary: "the article over a loopback with its 64 KiB MTU",
@@ -203,6 +231,14 @@ fn plain(stage: &Stage) -> Result<Done> {
 fn flagged(stage: &Stage, flags: libc::c_int) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
     never_reading_server(stage, &net, |_| Ok(()), write(stage, flags))
+}
+
+/// The receive buffer is large from the start, so that the window grows to more than twice the largest skb: half of it
+/// bounds an skb (`tcp_bound_to_half_wnd`). Set by the sysctl, because SO_RCVBUF is clamped to rmem_max.
+fn big_tcp(stage: &Stage) -> Result<Done> {
+    let net = Net::veth(&stage.params)?;
+    set_sysctl(&net.server, "ipv4/tcp_rmem", "4096 4194304 6291456")?;
+    never_reading_server(stage, &net, |_| Ok(()), write(stage, 0))
 }
 
 fn acks_blackholed(stage: &Stage) -> Result<Done> {

@@ -4,6 +4,7 @@ mod blocking;
 mod bulk;
 mod closing;
 mod crowd;
+mod holdups;
 mod layered;
 mod limits;
 mod pages;
@@ -46,10 +47,15 @@ pub(super) const ALL: &[Scenario] = &[
     blocking::MORE,
     blocking::GSO_OFF,
     blocking::GSO_MAX_SEGS,
+    blocking::BIG_TCP,
     blocking::LOOPBACK,
     blocking::ACKS_BLACKHOLED,
     blocking::DATA_BLACKHOLED,
     crowd::FOUR_WRITERS,
+    holdups::LONG_PATH,
+    holdups::SLOW_LINK,
+    holdups::PACED,
+    holdups::SMALL_LIMIT,
     bulk::LOSS,
     bulk::CEILING_LOWERED,
     bulk::MTU_PROBING,

@@ -1,0 +1,181 @@
+//! Who holds the sender up, from fields as the kernel would have them.
+
+use skmem_common::output::{CHRONO_RWND, Holder, Output};
+
+use super::socket::{Socket, article};
+
+/// A sender with room everywhere and bytes unsent.
+fn output() -> Output {
+    Output {
+        at_ns: 1,
+        pacing_rate: u64::MAX,
+        max_pacing_rate: u64::MAX,
+        wmem_queued: 140_000,
+        sndbuf: 131_072,
+        snd_wnd: 1 << 20,
+        in_flight: 14_480,
+        unsent: 100_000,
+        mss: 1448,
+        cwnd: 100,
+        ssthresh: 0x7fff_ffff,
+        srtt_us: 200_000,
+        packets_out: 10,
+        state: 1,
+        ..Output::default()
+    }
+}
+
+/// An article's socket, which was refused once, with these fields at the end.
+fn ends_with(last: Output) -> Socket {
+    let mut socket = article(896);
+    socket.account.outputs.first = Output {
+        at_ns: 1,
+        ..Output::default()
+    };
+    socket.account.outputs.last = last;
+    socket
+}
+
+/// Who is blamed, by what, and in which words.
+fn blamed(socket: &Socket) -> (String, String, String) {
+    let blame = socket.verdict().blame.unwrap();
+    (blame.holder.into(), blame.from.into(), blame.sentence)
+}
+
+#[test]
+fn a_receiver_that_does_not_read_comes_before_all() {
+    for (last, words) in [
+        (
+            Output {
+                snd_wnd: 0,
+                in_flight: 0,
+                ..output()
+            },
+            "its window is 0, its application does not read",
+        ),
+        (
+            Output {
+                snd_wnd: 0,
+                in_flight: 15_928,
+                retransmits: 4,
+                ..output()
+            },
+            "it took back window that it had offered (snd_wnd 0, 15,928 bytes in flight)",
+        ),
+        (
+            // Answered 100 ms ago, sent again 200 ms ago.
+            Output {
+                retransmits: 4,
+                rto_ms: 3_200,
+                since_sent_ns: 200_000_000,
+                since_ack_ns: 100_000_000,
+                ..output()
+            },
+            "it answers, but takes no data (4 retransmission timeouts in a row, the last ACK came \
+             100.0 ms ago)",
+        ),
+    ] {
+        let (holder, from, sentence) = blamed(&ends_with(last));
+        assert_eq!((holder.as_str(), from.as_str()), ("receiver", "now"));
+        assert!(sentence.contains(words), "{sentence}");
+        assert!(!sentence.contains("peer is down"), "{sentence}");
+    }
+}
+
+#[test]
+fn only_unanswered_timeouts_mean_that_nobody_is_there() {
+    let silent = Output {
+        retransmits: 3,
+        rto_ms: 1_600,
+        since_sent_ns: 300_000_000,
+        since_ack_ns: 1_700_000_000,
+        ..output()
+    };
+    let (holder, _, sentence) = blamed(&ends_with(silent));
+    assert_eq!(holder, "timeouts");
+    assert!(
+        sentence.contains("3 retransmission timeouts in a row"),
+        "{sentence}"
+    );
+    assert!(
+        sentence.contains("the last ACK came 1.700 s ago"),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn clocks_of_half_of_the_time_decide() {
+    let clocks = |rwnd: u64, sndbuf: u64| {
+        let mut socket = ends_with(Output {
+            busy_ns: 1_000_000_000 - rwnd - sndbuf,
+            rwnd_limited_ns: rwnd,
+            sndbuf_limited_ns: sndbuf,
+            ..output()
+        });
+        socket.account.blocked.holders[Holder::Cwnd as usize] = 7;
+        blamed(&socket)
+    };
+    let (holder, from, sentence) = clocks(970_000_000, 0);
+    assert_eq!((holder.as_str(), from.as_str()), ("receiver", "clocks"));
+    assert!(
+        sentence.contains("for 97 % of the time with data to send"),
+        "{sentence}"
+    );
+    assert_eq!(clocks(0, 600_000_000).0, "limit");
+    let (holder, from, _) = clocks(100_000_000, 100_000_000);
+    assert_eq!((holder.as_str(), from.as_str()), ("cwnd", "hold-ups"));
+}
+
+#[test]
+fn most_hold_ups_decide_where_clocks_do_not() {
+    let mut socket = ends_with(Output {
+        unsent: 0,
+        in_flight: 0,
+        ..output()
+    });
+    socket.account.outputs.held = Output {
+        cwnd: 10,
+        total_retrans: 3,
+        ..output()
+    };
+    socket.account.blocked.holders[Holder::Cwnd as usize] = 7;
+    socket.account.blocked.holders[Holder::Receiver as usize] = 2;
+    let (_, _, sentence) = blamed(&socket);
+    assert_eq!(
+        sentence,
+        "The congestion window holds the sender up, not the receiver: its 10 segments of 1,448 \
+         bytes are in flight, and an ACK takes 200.0 ms; 3 segments were sent again so far."
+    );
+    let verdict = socket.verdict();
+    assert_eq!(verdict.hold_ups[0].holder, "cwnd");
+    let advice = verdict.advice.iter();
+    assert!(
+        advice
+            .clone()
+            .all(|a| !a.advice.contains("larger SO_SNDBUF"))
+    );
+}
+
+#[test]
+fn the_kernels_clock_says_which_of_two_windows() {
+    let both = Output {
+        cwnd: 10,
+        snd_wnd: 15_000,
+        ..output()
+    };
+    assert_eq!(both.stopped_by(), Holder::Cwnd);
+    let rwnd = Output {
+        chrono: CHRONO_RWND,
+        ..both
+    };
+    assert_eq!(rwnd.stopped_by(), Holder::Receiver);
+}
+
+#[test]
+fn without_these_fields_the_window_alone_is_judged() {
+    let (holder, from, _) = blamed(&article(896));
+    assert_eq!((holder.as_str(), from.as_str()), ("receiver", "window"));
+    let mut quiet = Socket::autotuned(16_384, 896);
+    quiet.write(100);
+    assert!(quiet.verdict().blame.is_none());
+}
