@@ -74,11 +74,10 @@ pub fn gave_up() -> ExitCode {
     ExitCode::from(130)
 }
 
-/// The line on a terminal; elsewhere one sentence, where it takes long.
+/// The line on a terminal. Elsewhere there is none: an error is one line there.
 struct Line {
     bar: Option<ProgressBar>,
     began: Instant,
-    told: bool,
 }
 
 impl Line {
@@ -89,7 +88,6 @@ impl Line {
         Self {
             bar: (!bar.is_hidden()).then_some(bar),
             began: Instant::now(),
-            told: false,
         }
     }
 
@@ -105,9 +103,6 @@ impl Line {
                 "skmem: attaching{of}, {:.0} s; Ctrl-C ends it",
                 took.as_secs_f64()
             ));
-        } else if took > LONG && !self.told {
-            self.told = true;
-            eprintln!("skmem: attaching: {done} of {all} programs attached after 2 s");
         }
     }
 
