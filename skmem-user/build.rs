@@ -12,10 +12,11 @@ fn main() -> Result<()> {
         .context("this crate has no parent directory")?
         .to_path_buf();
     let linker = root.join(".tools/bin/bpf-linker");
-    println!("cargo::rerun-if-changed={}", linker.display());
+    // Relative to this crate, so that a checkout that was copied together with its target/ watches its own files.
+    println!("cargo::rerun-if-changed=../.tools/bin/bpf-linker");
     println!("cargo::rerun-if-env-changed=RUSTUP_TOOLCHAIN");
     for dir in ["skmem-ebpf", "skmem-common"] {
-        println!("cargo::rerun-if-changed={}", root.join(dir).display());
+        println!("cargo::rerun-if-changed=../{dir}");
     }
     if !linker.exists() {
         bail!("bpf-linker is missing: run `cargo xtask setup`, which installs it into .tools/");
@@ -31,11 +32,10 @@ fn main() -> Result<()> {
         env::set_var("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &linker);
         env::set_var("CARGO_TARGET_BPFEB_UNKNOWN_NONE_LINKER", &linker);
     }
-    let dir = root.join("skmem-ebpf");
     aya_build::build_ebpf(
         [Package {
             name: "skmem-ebpf",
-            root_dir: dir.to_str().context("the path is not UTF-8")?,
+            root_dir: "../skmem-ebpf",
             no_default_features: false,
             features: &[],
         }],

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 use clap::Args;
 
+use crate::arch::Arch;
 use crate::setup::{CARGO_DENY, Setup};
 use crate::{paths, process, rust};
 
@@ -27,7 +28,7 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
 
 /// Runs rustfmt and clippy over the workspace. The eBPF crate is for another target: its own build checks it.
 fn lints(setup: &Setup) -> Result<u8> {
-    setup.build_tools()?;
+    setup.build_tools(Arch::host())?;
     let clippy = [
         "clippy",
         "--workspace",

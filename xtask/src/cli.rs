@@ -1,10 +1,13 @@
 //! The command line: one enum of tasks, each with its own options.
 
-use anyhow::Result;
+use std::io::{self, Write};
+
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
+use crate::arch::Arch;
 use crate::setup::Setup;
-use crate::{bench, check, demo, fuzz, kernels, setup, soak, test, vm};
+use crate::{bench, check, demo, fuzz, guest, kernels, setup, soak, test, vm};
 
 /// Tasks around skmem: preparing a machine, booting test VMs, the demo, the tests.
 ///
@@ -28,10 +31,19 @@ pub(crate) struct SetupOptions {
     pub(crate) no_setup: bool,
 }
 
+#[derive(Debug, Args)]
+struct ArchOption {
+    /// What machines it is for
+    #[arg(long, value_name = "ARCH", default_value_t = Arch::host(), value_parser = Arch::parser())]
+    arch: &'static Arch,
+}
+
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Prepare this machine: toolchain, bpf-linker, qemu, and what the VMs are made of
-    Setup,
+    Setup(ArchOption),
+    /// Build skmem, one static binary, and print where it is
+    Build(ArchOption),
     /// List the kernels that VMs can run, and what of them is on this machine
     Kernels(kernels::Options),
     /// Run a command in a VM with a kernel of your choice, with skmem on its PATH
@@ -54,7 +66,8 @@ enum Task {
 pub(crate) fn run(cli: Cli) -> Result<u8> {
     let setup = Setup::new(&cli.setup)?;
     match cli.task {
-        Task::Setup => setup::run(&setup),
+        Task::Setup(ArchOption { arch }) => setup::run(&setup, arch),
+        Task::Build(ArchOption { arch }) => build(&setup, arch),
         Task::Kernels(options) => kernels::run(&options),
         Task::Vm(options) => vm::run(&setup, &options),
         Task::Demo(options) => demo::run(&setup, &options),
@@ -64,4 +77,12 @@ pub(crate) fn run(cli: Cli) -> Result<u8> {
         Task::Soak(options) => soak::run(&setup, &options),
         Task::Check(options) => check::run(&setup, &options),
     }
+}
+
+/// Builds the binary; its path goes to stdout.
+fn build(setup: &Setup, arch: &'static Arch) -> Result<u8> {
+    setup.build_tools(arch)?;
+    let skmem = guest::skmem(arch)?;
+    writeln!(io::stdout(), "{}", skmem.display()).context("cannot write to stdout")?;
+    Ok(0)
 }

@@ -51,9 +51,10 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     let done = vm::run_here(&vm, &job, options.record.as_deref())?;
     if done.status == 0 {
         eprintln!(
-            "This was kernel {} in a VM with {}. On a machine of your own (kernel 5.10 or newer, with BTF), as root: {} demo",
+            "This was kernel {} in a VM with {}. On a machine of your own ({}, with BTF), as root: {} demo",
             vm.kernel.release,
             vm.describe_accel(),
+            vm.arch().needs,
             paths::shown(&vm.skmem)
         );
         if let Some(directory) = &options.record {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 
+use crate::arch::Arch;
 use crate::progress::Step;
 use crate::setup::{CARGO_FUZZ, Setup};
 use crate::{error, paths, process, rust};
@@ -39,7 +40,9 @@ pub(crate) struct Options {
 }
 
 /// The sanitizers run on this one, and not on the guest's.
-const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+fn triple() -> String {
+    format!("{}-unknown-linux-gnu", Arch::host().name)
+}
 
 /// An input may take so many seconds; recordings are explained, with checks and sanitizer.
 const SLOWEST: u32 = 20;
@@ -91,7 +94,7 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     } else {
         &options.targets
     };
-    setup.build_tools()?;
+    setup.build_tools(Arch::host())?;
     let cargo_fuzz = setup.program(&CARGO_FUZZ)?;
     build(&cargo_fuzz)?;
     print(&format!(
@@ -148,7 +151,7 @@ fn directory() -> PathBuf {
 }
 
 fn program(name: &str) -> PathBuf {
-    directory().join(TRIPLE).join("release").join(name)
+    directory().join(triple()).join("release").join(name)
 }
 
 /// All targets at once: what takes long is the library.
@@ -156,12 +159,18 @@ fn build(cargo_fuzz: &Path) -> Result<()> {
     let manifest = paths::root().join("fuzz/Cargo.toml");
     // cargo-fuzz does not pass `--locked` on.
     let mut fetch = rust::cargo();
-    fetch.args(["fetch", "--locked", "--target", TRIPLE, "--manifest-path"]);
+    fetch.args([
+        "fetch",
+        "--locked",
+        "--target",
+        &triple(),
+        "--manifest-path",
+    ]);
     process::succeed(fetch.arg(&manifest), None)?;
     let step = Step::start("fuzz targets", "building (two minutes the first time)");
     let mut build = rust::run(&cargo_fuzz.to_string_lossy());
     build
-        .args(["build", "--debug-assertions", "--target", TRIPLE])
+        .args(["build", "--debug-assertions", "--target", &triple()])
         .arg("--target-dir")
         .arg(directory())
         .env("RUSTC_BOOTSTRAP", "1");

@@ -5,20 +5,21 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::rust::{self, GUEST_TARGET};
+use crate::arch::Arch;
+use crate::rust;
 
 /// skmem itself, with its eBPF side inside.
-pub(crate) fn skmem() -> Result<PathBuf> {
-    program("skmem", "skmem-user", "skmem")
+pub(crate) fn skmem(arch: &Arch) -> Result<PathBuf> {
+    program(arch, "skmem", "skmem-user", "skmem")
 }
 
 /// The guest's first process.
-pub(crate) fn init() -> Result<PathBuf> {
-    program("the guest's init", "skmem-vm-init", "skmem-vm-init")
+pub(crate) fn init(arch: &Arch) -> Result<PathBuf> {
+    program(arch, "the guest's init", "skmem-vm-init", "skmem-vm-init")
 }
 
-fn program(what: &str, package: &str, name: &str) -> Result<PathBuf> {
-    let args = ["build", "--release", "--target", GUEST_TARGET];
+fn program(arch: &Arch, what: &str, package: &str, name: &str) -> Result<PathBuf> {
+    let args = ["build", "--release", "--target", arch.target];
     let which = ["-p", package, "--bin", name];
     rust::build(what, &[&args[..], &which].concat())?.executable(name)
 }
@@ -31,8 +32,8 @@ pub(crate) struct Tests {
 
 /// Builds both at once: cargo builds a package's programs for its tests, and [`skmem`] would build it again, because
 /// libraries that only tests need ask for more features of what both are built from.
-pub(crate) fn vm_tests() -> Result<Tests> {
-    let args = ["test", "--no-run", "--release", "--target", GUEST_TARGET];
+pub(crate) fn vm_tests(arch: &Arch) -> Result<Tests> {
+    let args = ["test", "--no-run", "--release", "--target", arch.target];
     let which = ["-p", "skmem-user", "--test", "vm"];
     let built = rust::build("skmem and the VM tests", &[&args[..], &which].concat())?;
     Ok(Tests {

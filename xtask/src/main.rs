@@ -1,8 +1,9 @@
-//! skmem's own tasks: `cargo xtask setup`, `vm`, `demo`, `test`, `fuzz`, `soak`, `check`, `kernels`.
+//! skmem's own tasks: `cargo xtask setup`, `build`, `vm`, `demo`, `test`, `fuzz`, `soak`, `check`, `kernels`.
 //!
 //! This crate builds on any stable Rust from 1.95 on, and installs the pinned toolchain that the rest of the workspace
 //! needs. Nothing here is part of what skmem ships.
 
+mod arch;
 mod bench;
 mod check;
 mod cli;

@@ -11,12 +11,10 @@ use anyhow::{Result, anyhow, bail};
 use serde::Deserialize;
 
 use crate::progress::Step;
-use crate::{paths, process};
+use crate::{arch, paths, process};
 
 /// The one place that names the toolchain which builds skmem.
 pub(crate) const TOOLCHAIN: &str = "1.99.1";
-/// Static binaries: they run in a guest that has no C library.
-pub(crate) const GUEST_TARGET: &str = "x86_64-unknown-linux-musl";
 
 /// `cargo` of the pinned toolchain, in the root of the checkout.
 pub(crate) fn cargo() -> Command {
@@ -36,7 +34,20 @@ pub(crate) fn run(program: &str) -> Command {
             command.env_remove(name);
         }
     }
+    for arch in arch::ALL.iter().filter(|arch| !arch.is_host()) {
+        // This machine's C compiler links programs of its own architecture only. The toolchain's linker links all, and the
+        // target brings its C library along.
+        let variable = linker_variable(arch.target);
+        if env::var_os(&variable).is_none() {
+            command.env(variable, "rust-lld");
+        }
+    }
     command
+}
+
+fn linker_variable(target: &str) -> String {
+    let target = target.to_ascii_uppercase().replace('-', "_");
+    format!("CARGO_TARGET_{target}_LINKER")
 }
 
 fn is_of_the_outer_cargo(name: &str) -> bool {

@@ -6,9 +6,10 @@ use anyhow::Result;
 use clap::Args;
 use skmem_vm_init::Job;
 
+use crate::arch::Arch;
+use crate::kernels::{self, Wanted};
 use crate::setup::Setup;
-use crate::vm;
-use crate::{guest, kernels, test};
+use crate::{guest, test, vm};
 
 /// Options of `cargo xtask soak`.
 #[derive(Debug, Args)]
@@ -39,10 +40,11 @@ const MODES: u64 = 2;
 
 /// Boots, soaks; the code is 1 when something is broken.
 pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
-    setup.build_tools()?;
+    let wanted = Wanted::usual(&options.kernel, Arch::host());
+    setup.build_tools(wanted.arch)?;
     let seconds = options.minutes * 60;
     let timeout = seconds + ON_TOP.as_secs();
-    let vm = test::ready(setup, &guest::vm_tests()?, &options.kernel, timeout)?;
+    let vm = test::ready(setup, &guest::vm_tests(wanted.arch)?, &wanted, timeout)?;
     let job = Job {
         argv: [test::IN_GUEST, "--test-threads=1", "soak::"]
             .map(str::to_owned)

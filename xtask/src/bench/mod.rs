@@ -16,6 +16,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use skmem_vm_init::Job;
 
+use crate::arch::Arch;
+use crate::kernels::Wanted;
 use crate::setup::Setup;
 use crate::vm::{Extra, MachineOptions, Streams, Vm};
 use crate::{error, paths, process, rust};
@@ -29,12 +31,16 @@ use table::Results;
                   cargo xtask bench                     6.12 and 7.2, which takes a while in software emulation\n  \
                   cargo xtask bench --quick             one round, lockstep only\n  \
                   cargo xtask bench --kernel 6.1 --no-bpftrace\n  \
+                  cargo xtask bench --arch aarch64\n  \
                   cargo xtask bench --host              decoding, ledger, recordings, lines: on this machine, no VM"
 )]
 pub(crate) struct Options {
-    /// Kernels to measure [default: 6.12 and 7.2]
+    /// Kernels to measure [default: 6.12 and 7.2, of a foreign architecture 6.12]
     #[arg(long, value_name = "KERNEL")]
     kernel: Vec<String>,
+    /// The guest's architecture
+    #[arg(long, value_name = "ARCH", default_value_t = Arch::host(), value_parser = Arch::parser())]
+    arch: &'static Arch,
     /// One round of the lockstep load only
     #[arg(long)]
     quick: bool,
@@ -73,10 +79,10 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
         return on_host(setup);
     }
     let default = KERNELS.map(str::to_owned);
-    let kernels = if options.kernel.is_empty() {
-        &default[..]
-    } else {
-        &options.kernel
+    let kernels = match &options.kernel[..] {
+        [] if options.arch.is_host() => &default[..],
+        [] => &default[..1],
+        named => named,
     };
     let directory = paths::root().join("target/bench");
     fs::create_dir_all(&directory)
@@ -88,11 +94,13 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
                 "--kernel {kernel}: the bench takes releases only, see `cargo xtask kernels`"
             )));
         }
-        let (results, whole) = measure(setup, options, kernel)?;
+        let wanted = Wanted::usual(kernel, options.arch);
+        let (results, whole) = measure(setup, options, &wanted)?;
+        let kernel = wanted.to_string();
         good &= whole;
         let markdown = results.markdown();
         for (ending, text) in [("md", &markdown), ("jsonl", &results.json)] {
-            let path = directory.join(format!("cost-{kernel}.{ending}"));
+            let path = directory.join(format!("cost-{}.{ending}", kernel.replace(' ', "-")));
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
             eprintln!("bench: written: {}", paths::shown(&path));
         }
@@ -100,7 +108,7 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
             let path = paths::root().join("docs/cost.md");
             let page = fs::read_to_string(&path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
-            let page = table::inserted(&page, kernel, &markdown)?;
+            let page = table::inserted(&page, &kernel, &markdown)?;
             fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
         }
         io::stdout()
@@ -114,8 +122,8 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
 }
 
 /// One kernel's results, and whether all of them are there.
-fn measure(setup: &Setup, options: &Options, kernel: &str) -> Result<(Results, bool)> {
-    let machine = MachineOptions::for_bench(kernel, options.timeout, !options.no_bpftrace);
+fn measure(setup: &Setup, options: &Options, wanted: &Wanted) -> Result<(Results, bool)> {
+    let machine = MachineOptions::for_bench(wanted, options.timeout, !options.no_bpftrace);
     let scripts: Vec<Extra> = SCRIPTS
         .iter()
         .map(|(_, file)| Extra {
@@ -224,14 +232,14 @@ impl Write for Printed {
 
 /// The library, without eBPF.
 fn on_host(setup: &Setup) -> Result<u8> {
-    setup.build_tools()?;
+    setup.build_tools(Arch::host())?;
     let mut command: Command = rust::cargo();
     // As it is shipped; pictures and Parquet, which take minutes to build, are not measured.
     command.args([
         "bench",
         "--no-default-features",
         "--target",
-        rust::GUEST_TARGET,
+        Arch::host().target,
     ]);
     command.args(["-p", "skmem-user", "--bench", "recording"]);
     let status = process::foreground(&mut command)?;

@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::sources;
+use crate::arch::Arch;
 use crate::paths;
 use crate::process::{self, Captured};
 use crate::progress::Step;
@@ -26,6 +27,8 @@ pub(crate) struct Candidate {
     pub(crate) name: String,
     /// Its version.
     pub(crate) version: String,
+    /// What machines it is for, as Debian has it; `all`: for all of them.
+    pub(crate) arch: String,
     /// The size of the `.deb` in bytes.
     pub(crate) size: u64,
     /// The SHA-256 of the `.deb`, in hexadecimal.
@@ -33,11 +36,12 @@ pub(crate) struct Candidate {
 }
 
 impl Apt {
-    /// Sets the directories up and brings the suite's lists up to date.
-    pub(crate) fn update(suite: &str) -> Result<Self> {
+    /// Sets the directories up and brings the suite's lists of packages for `arch` up to date.
+    pub(crate) fn update(suite: &str, arch: &Arch) -> Result<Self> {
         let archives = sources::of_this_machine()?;
         let uri = archives.uri_of(suite)?;
-        let directory = paths::tools().join("apt").join(suite);
+        let arch = arch.debian;
+        let directory = paths::tools().join("apt").join(format!("{suite}_{arch}"));
         for part in ["lists/partial", "cache/archives/partial"] {
             let part = directory.join(part);
             fs::create_dir_all(&part)
@@ -53,11 +57,14 @@ impl Apt {
             .unwrap_or_default();
         write(
             &directory.join("sources.list"),
-            &format!("deb [arch=amd64{signed_by}] {uri} {suite} main\n"),
+            &format!("deb [arch={arch}{signed_by}] {uri} {suite} main\n"),
         )?;
         // An empty status file: nothing counts as installed, so that a closure of dependencies is complete.
         write(&directory.join("status"), "")?;
-        write(&directory.join("apt.conf"), &configuration(&directory))?;
+        write(
+            &directory.join("apt.conf"),
+            &configuration(&directory, arch),
+        )?;
         let apt = Self {
             suite: suite.to_owned(),
             directory,
@@ -65,7 +72,7 @@ impl Apt {
         };
 
         let step = Step::start(
-            format!("package lists of {suite}"),
+            format!("package lists of {suite}, {arch}"),
             "fetching from this machine's Debian mirror",
         );
         let captured = process::capture(apt.get().arg("update"), Some(&step))?;
@@ -170,6 +177,11 @@ impl Apt {
         let has = |words: &[&str]| words.iter().any(|word| told.contains(word));
         if has(&["have a Release file"]) {
             anyhow!("{suite} is not on this machine's Debian mirror (any more)")
+        } else if has(&["404  Not Found"]) {
+            anyhow!(
+                "{suite} lists a package that its mirror does not have: {}",
+                first_error(told)
+            )
         } else if has(SIGNATURE) {
             let keyring = &self.keyring;
             anyhow!(
@@ -233,7 +245,7 @@ fn first_error(told: &str) -> &str {
     line.trim_start_matches("E:").trim()
 }
 
-fn configuration(directory: &Path) -> String {
+fn configuration(directory: &Path, arch: &str) -> String {
     let directory = directory.display();
     format!(
         r#"Dir::Etc::SourceList "{directory}/sources.list";
@@ -245,9 +257,9 @@ Dir::State::Lists "{directory}/lists";
 Dir::State::Status "{directory}/status";
 Dir::Cache "{directory}/cache";
 Dir::Cache::Archives "{directory}/cache/archives";
-APT::Architecture "amd64";
+APT::Architecture "{arch}";
 #clear APT::Architectures;
-APT::Architectures {{ "amd64"; }};
+APT::Architectures {{ "{arch}"; }};
 // What another user would download could not write to a checkout in somebody's home.
 APT::Sandbox::User "";
 APT::Update::Error-Mode "any";
@@ -286,6 +298,7 @@ fn parse_candidate(shown: &str) -> Option<Candidate> {
     Some(Candidate {
         name: field("Package")?,
         version: field("Version")?,
+        arch: field("Architecture")?,
         size: field("Size")?.parse().ok()?,
         sha256: field("SHA256")?,
     })
@@ -310,11 +323,12 @@ mod tests {
 
     #[test]
     fn a_candidate_is_read_from_the_lists() {
-        let shown = "Package: busybox-static\nSource: busybox (1:1.35.0-4)\nVersion: 1:1.35.0-4+b5\nSize: 1006712\n\
+        let shown = "Package: busybox-static\nSource: busybox (1:1.35.0-4)\nVersion: 1:1.35.0-4+b5\nArchitecture: arm64\nSize: 1006712\n\
                      SHA256: 00ff\nDescription-en: x\n Version: not this\n";
         let expected = Candidate {
             name: "busybox-static".into(),
             version: "1:1.35.0-4+b5".into(),
+            arch: "arm64".into(),
             size: 1_006_712,
             sha256: "00ff".into(),
         };

@@ -35,9 +35,10 @@ impl Deb {
             version: candidate.version.clone(),
             // An epoch's colon is a nuisance in file names; apt writes it as %3a.
             file: format!(
-                "{}_{}.deb",
+                "{}_{}_{}.deb",
                 candidate.name,
-                candidate.version.replace(':', "%3a")
+                candidate.version.replace(':', "%3a"),
+                candidate.arch
             ),
             size: candidate.size,
             sha256: candidate.sha256.clone(),
@@ -197,10 +198,14 @@ mod tests {
         let candidate = Candidate {
             name: "busybox-static".into(),
             version: "1:1.35".into(),
+            arch: "arm64".into(),
             size: 1,
             sha256: "00".into(),
         };
-        assert_eq!(Deb::of(&candidate).file, "busybox-static_1%3a1.35.deb");
+        assert_eq!(
+            Deb::of(&candidate).file,
+            "busybox-static_1%3a1.35_arm64.deb"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Kernels on this machine: `.tools/kernels/RELEASE/`, each with a note of the packages it came from.
+//! Kernels on this machine: `.tools/kernels/ARCHITECTURE/RELEASE/`, each with a note of the packages it came from.
 
 use std::fs;
 use std::io;
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Kernel;
 use super::release::{self, Request};
+use crate::arch::Arch;
 use crate::debian::{self, Deb};
 use crate::paths;
 
@@ -20,18 +21,20 @@ const NOTE: &str = "kernel.json";
 pub(crate) struct Cached {
     /// What `uname -r` says in the guest.
     pub(crate) release: String,
+    /// Debian's name of its architecture.
+    arch: String,
     /// The suite of Debian it came from.
     pub(crate) suite: String,
     debs: Vec<Deb>,
 }
 
-fn directory() -> PathBuf {
-    paths::tools().join("kernels")
+fn directory(arch: &Arch) -> PathBuf {
+    paths::tools().join("kernels").join(arch.debian)
 }
 
-/// All of them, the newest first.
-pub(crate) fn all() -> Result<Vec<Cached>> {
-    let directory = directory();
+/// All of an architecture, the newest first.
+pub(crate) fn all(arch: &Arch) -> Result<Vec<Cached>> {
+    let directory = directory(arch);
     let entries = match fs::read_dir(&directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -40,8 +43,12 @@ pub(crate) fn all() -> Result<Vec<Cached>> {
         }
     };
     // An unreadable note is like none: the kernel is fetched again.
-    let note =
-        |entry: fs::DirEntry| serde_json::from_slice(&fs::read(entry.path().join(NOTE)).ok()?).ok();
+    let note = |entry: fs::DirEntry| {
+        let cached = serde_json::from_slice(&fs::read(entry.path().join(NOTE)).ok()?);
+        cached
+            .ok()
+            .filter(|cached: &Cached| cached.arch == arch.debian)
+    };
     let mut all: Vec<Cached> = entries.flatten().filter_map(note).collect();
     all.sort_by_key(|cached| std::cmp::Reverse(release::order(&cached.release)));
     Ok(all)
@@ -49,16 +56,17 @@ pub(crate) fn all() -> Result<Vec<Cached>> {
 
 /// The newest that answers the request.
 pub(crate) fn newest(request: &Request) -> Result<Option<Cached>> {
-    Ok(all()?
+    Ok(all(request.arch)?
         .into_iter()
         .find(|cached| request.matches(&cached.release)))
 }
 
 impl Cached {
     /// Unpacks a kernel's packages and notes where they came from.
-    pub(crate) fn unpack(release: &str, suite: &str, debs: Vec<Deb>) -> Result<Self> {
+    pub(crate) fn unpack(release: &str, arch: &Arch, suite: &str, debs: Vec<Deb>) -> Result<Self> {
         let cached = Self {
             release: release.to_owned(),
+            arch: arch.debian.to_owned(),
             suite: suite.to_owned(),
             debs,
         };
@@ -130,6 +138,9 @@ impl Cached {
     }
 
     fn path(&self) -> PathBuf {
-        directory().join(&self.release)
+        paths::tools()
+            .join("kernels")
+            .join(&self.arch)
+            .join(&self.release)
     }
 }

@@ -8,24 +8,14 @@ use super::cache::Cached;
 use super::release::{self, Request};
 use crate::debian::{self, Apt, Candidate, Unreachable};
 
-/// The flavour made for VMs: smaller, and with what they need built in.
-const FLAVOUR: &str = "-cloud-amd64";
-
 /// Fetches and unpacks the newest kernel that answers the request.
 pub(crate) fn fetch(request: &Request) -> Result<Cached> {
     debian::check_present()?;
     let (mut without, mut reasons) = (Vec::new(), Vec::<String>::new());
     for suite in request.suites() {
-        let found = Apt::update(suite).and_then(|apt| Ok((newest(&apt, request)?, apt)));
-        match found {
-            Ok((Some(found), apt)) => {
-                let debs = found
-                    .packages
-                    .iter()
-                    .map(|candidate| debian::download(&apt, candidate));
-                return Cached::unpack(&found.release, suite, debs.collect::<Result<_>>()?);
-            }
-            Ok((None, _)) => without.push(*suite),
+        match from_suite(suite, request, None) {
+            Ok(Some(cached)) => return Ok(cached),
+            Ok(None) => without.push(suite),
             Err(failure) if failure.is::<Unreachable>() => {
                 return Err(failure.context(format!(
                     "kernel {request} is not on this machine yet (run the same command again once there is a network)"
@@ -50,6 +40,43 @@ pub(crate) fn fetch(request: &Request) -> Result<Cached> {
         "kernel {request} cannot be had: {}",
         reasons.join("; ")
     ))
+}
+
+/// Fetches the newest kernel that answers the request if it is newer than this one, which came from the same suite.
+pub(crate) fn fetch_newer(request: &Request, than: &Cached) -> Result<Option<Cached>> {
+    debian::check_present()?;
+    for suite in request.suites() {
+        if let Some(newer) = from_suite(suite, request, Some(than))? {
+            return Ok(Some(newer));
+        }
+    }
+    Ok(None)
+}
+
+fn from_suite(
+    suite: &str,
+    request: &Request,
+    newer_than: Option<&Cached>,
+) -> Result<Option<Cached>> {
+    let apt = Apt::update(suite, request.arch)?;
+    let Some(found) = newest(&apt, request)? else {
+        return Ok(None);
+    };
+    if newer_than.is_some_and(|old| release::order(&found.release) <= release::order(&old.release))
+    {
+        return Ok(None);
+    }
+    let debs = found
+        .packages
+        .iter()
+        .map(|candidate| debian::download(&apt, candidate));
+    Cached::unpack(
+        &found.release,
+        request.arch,
+        suite,
+        debs.collect::<Result<_>>()?,
+    )
+    .map(Some)
 }
 
 struct Found {
@@ -79,7 +106,7 @@ fn sorted(names: &[String], request: &Request) -> Vec<(String, Vec<String>)> {
         names
             .iter()
             .filter_map(|name| name.strip_prefix(prefix))
-            .filter(|release| release.ends_with(FLAVOUR) && request.matches(release))
+            .filter(|release| request.matches(release))
             .collect()
     };
     let split = of("linux-binary-");
@@ -106,6 +133,11 @@ fn sorted(names: &[String], request: &Request) -> Vec<(String, Vec<String>)> {
 mod tests {
     use super::*;
 
+    fn cloud(text: &str) -> Request {
+        let amd64 = &crate::arch::ALL[0];
+        Request::parse(text, amd64, amd64.usual_flavour()).unwrap()
+    }
+
     fn names(names: &[&str]) -> Vec<String> {
         names.iter().map(|&name| name.to_owned()).collect()
     }
@@ -119,7 +151,7 @@ mod tests {
             "linux-image-6.12.1+deb12-cloud-amd64",
             "linux-image-cloud-amd64",
         ]);
-        let found = sorted(&names, &Request::parse("6.1").unwrap());
+        let found = sorted(&names, &cloud("6.1"));
         let releases: Vec<&str> = found.iter().map(|(release, _)| release.as_str()).collect();
         assert_eq!(releases, ["6.1.0-56-cloud-amd64", "6.1.0-9-cloud-amd64"]);
         assert_eq!(found[0].1, ["linux-image-6.1.0-56-cloud-amd64"]);
@@ -132,7 +164,7 @@ mod tests {
             "linux-binary-7.2.13+deb14-cloud-amd64",
             "linux-binary-unsigned-7.3.4+deb14-cloud-amd64",
         ]);
-        let found = sorted(&names, &Request::parse("7").unwrap());
+        let found = sorted(&names, &cloud("7"));
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(
             found[0].1,

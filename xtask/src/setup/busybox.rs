@@ -8,6 +8,7 @@ use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
 use serde::{Deserialize, Serialize};
 
 use super::{Setup, find_on_path};
+use crate::arch::Arch;
 use crate::debian::{self, Apt, Deb, Unreachable};
 use crate::paths;
 
@@ -22,8 +23,8 @@ struct Note {
 }
 
 /// The path of the binary.
-pub(super) fn ensure(setup: &Setup) -> Result<PathBuf> {
-    let directory = paths::tools().join(PACKAGE);
+pub(super) fn ensure(setup: &Setup, arch: &Arch) -> Result<PathBuf> {
+    let directory = paths::tools().join(format!("{PACKAGE}_{}", arch.debian));
     let note = directory.join("package.json");
     if let Some(Note { deb }) = fs::read(&note)
         .ok()
@@ -34,12 +35,14 @@ pub(super) fn ensure(setup: &Setup) -> Result<PathBuf> {
         };
         setup.warn_of(&format!("{} {fault}", paths::shown(&deb.path())));
     }
-    setup.needs(PACKAGE)?;
-    match fetch(&directory, &note) {
+    setup.needs(&format!("{PACKAGE} ({})", arch.debian))?;
+    match fetch(arch, &directory, &note) {
         Ok(binary) => Ok(binary),
         Err(failure) => {
             crate::process::check_interrupted()?;
-            match find_on_path("busybox").filter(|busybox| is_static(busybox)) {
+            let own =
+                find_on_path("busybox").filter(|busybox| arch.is_host() && is_static(busybox));
+            match own {
                 Some(busybox) => Ok(busybox),
                 None => Err(failure)
                     .context("no static busybox on this machine, and none can be fetched"),
@@ -48,11 +51,11 @@ pub(super) fn ensure(setup: &Setup) -> Result<PathBuf> {
     }
 }
 
-fn fetch(directory: &Path, note: &Path) -> Result<PathBuf> {
+fn fetch(arch: &Arch, directory: &Path, note: &Path) -> Result<PathBuf> {
     debian::check_present()?;
     let mut failure = None;
     for suite in SUITES {
-        match Apt::update(suite) {
+        match Apt::update(suite, arch) {
             Ok(apt) => {
                 let Some(candidate) = apt.candidate(PACKAGE)? else {
                     continue;

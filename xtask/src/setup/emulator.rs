@@ -7,36 +7,34 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::{Setup, is_on_path};
+use crate::arch::Arch;
 use crate::debian::{self, Apt};
 use crate::{paths, process};
 
-/// The emulator's program.
-pub(crate) const EMULATOR: &str = "qemu-system-x86_64";
-const PACKAGE: &str = "qemu-system-x86";
 const SUITE: &str = "bookworm";
 
-fn directory() -> PathBuf {
-    paths::tools().join(format!("{PACKAGE}_{SUITE}"))
+fn directory(guest: &Arch) -> PathBuf {
+    paths::tools().join(format!("{}_{SUITE}", guest.emulator_package))
 }
 
-/// qemu's command, without any of its options.
-pub(crate) fn command() -> Command {
-    if is_on_path(EMULATOR) {
-        return Command::new(EMULATOR);
+/// qemu's command for guests of this architecture, without any of its options.
+pub(crate) fn command(guest: &Arch) -> Command {
+    if is_on_path(guest.emulator) {
+        return Command::new(guest.emulator);
     }
-    let root = directory();
-    let libraries = root.join("usr/lib/x86_64-linux-gnu");
+    let (root, host) = (directory(guest), Arch::host());
+    let libraries = root.join("usr/lib").join(host.multiarch);
     // The loader that came with its C library; this machine's may be older.
-    let mut qemu = Command::new(root.join("lib64/ld-linux-x86-64.so.2"));
+    let mut qemu = Command::new(root.join(host.loader));
     qemu.arg("--library-path").arg(
         std::env::join_paths([
-            root.join("lib/x86_64-linux-gnu"),
+            root.join("lib").join(host.multiarch),
             libraries.clone(),
             libraries.join("pulseaudio"),
         ])
         .unwrap_or_default(),
     );
-    qemu.arg(root.join("usr/bin").join(EMULATOR));
+    qemu.arg(root.join("usr/bin").join(guest.emulator));
     for firmware in ["usr/share/qemu", "usr/share/seabios"] {
         qemu.arg("-L").arg(root.join(firmware));
     }
@@ -46,19 +44,21 @@ pub(crate) fn command() -> Command {
 }
 
 /// Fetches it unless it is there.
-pub(super) fn ensure(setup: &Setup) -> Result<()> {
-    if is_on_path(EMULATOR) || directory().exists() {
+pub(super) fn ensure(setup: &Setup, guest: &Arch) -> Result<()> {
+    let directory = directory(guest);
+    if is_on_path(guest.emulator) || directory.exists() {
         return Ok(());
     }
-    setup.needs(&format!("{EMULATOR} (package {PACKAGE})"))?;
+    let package = guest.emulator_package;
+    setup.needs(&format!("{} (package {package})", guest.emulator))?;
     debian::check_present()?;
-    let apt = Apt::update(SUITE)?;
-    debian::download_closure(&apt, &[PACKAGE.to_owned()], &directory())?;
-    process::succeed(command().arg("--version"), None)
+    let apt = Apt::update(SUITE, Arch::host())?;
+    debian::download_closure(&apt, &[package.to_owned()], &directory)?;
+    process::succeed(command(guest).arg("--version"), None)
         .with_context(|| {
             format!(
-                "the {PACKAGE} that was unpacked to {} does not run here: install it, as root `apt-get install {PACKAGE}`",
-                paths::shown(&directory())
+                "the {package} that was unpacked to {} does not run here: install it, as root `apt-get install {package}`",
+                paths::shown(&directory)
             )
         })
         .map(drop)

@@ -15,11 +15,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-pub(crate) use emulator::{EMULATOR, command as emulator_command};
+pub(crate) use emulator::command as emulator_command;
 pub(crate) use programs::{CARGO_DENY, CARGO_FUZZ, Program};
 
+use crate::arch::Arch;
 use crate::cli::SetupOptions;
-use crate::kernels::{self, Kernel};
+use crate::kernels::{self, Kernel, Wanted};
 use crate::paths;
 
 /// Programs that read exports.
@@ -71,6 +72,11 @@ impl Setup {
         eprintln!("warning: {fault}: {remedy}");
     }
 
+    /// May anything be fetched?
+    pub(crate) fn may_fetch(&self) -> bool {
+        !self.forbidden
+    }
+
     /// Call before fetching, building or installing `what`: fails when that is not wanted.
     pub(crate) fn needs(&self, what: &str) -> Result<()> {
         if self.forbidden {
@@ -100,17 +106,17 @@ impl Setup {
         result
     }
 
-    /// Everything that building skmem needs.
-    pub(crate) fn build_tools(&self) -> Result<()> {
+    /// Everything that building skmem for `arch` needs.
+    pub(crate) fn build_tools(&self, arch: &'static Arch) -> Result<()> {
         self.alone(|| {
-            toolchain::ensure(self)?;
+            toolchain::ensure(self, arch)?;
             linker::ensure(self)
         })
     }
 
-    /// qemu.
-    pub(crate) fn emulator(&self) -> Result<()> {
-        self.alone(|| emulator::ensure(self))
+    /// qemu for guests of this architecture.
+    pub(crate) fn emulator(&self, guest: &Arch) -> Result<()> {
+        self.alone(|| emulator::ensure(self, guest))
     }
 
     /// A browser without a window, for a test: its program.
@@ -141,28 +147,28 @@ impl Setup {
     /// A program from crates.io: where it is.
     pub(crate) fn program(&self, program: &Program) -> Result<PathBuf> {
         self.alone(|| {
-            toolchain::ensure(self)?;
+            toolchain::ensure(self, Arch::host())?;
             programs::ensure(self, program)
         })
     }
 
     /// A static busybox, the guest's user land: the path of the binary.
-    pub(crate) fn busybox(&self) -> Result<PathBuf> {
-        self.alone(|| busybox::ensure(self))
+    pub(crate) fn busybox(&self, guest: &Arch) -> Result<PathBuf> {
+        self.alone(|| busybox::ensure(self, guest))
     }
 
     /// A kernel to boot.
-    pub(crate) fn kernel(&self, wanted: &str, modules: Option<&PathBuf>) -> Result<Kernel> {
+    pub(crate) fn kernel(&self, wanted: &Wanted, modules: Option<&PathBuf>) -> Result<Kernel> {
         self.alone(|| kernels::get(self, wanted, modules))
     }
 }
 
 /// `cargo xtask setup`: everything for the demo.
-pub(crate) fn run(setup: &Setup) -> Result<u8> {
-    setup.emulator()?;
-    setup.build_tools()?;
-    setup.busybox()?;
-    let kernel = setup.kernel(kernels::DEFAULT, None)?;
+pub(crate) fn run(setup: &Setup, arch: &'static Arch) -> Result<u8> {
+    setup.emulator(arch)?;
+    setup.build_tools(arch)?;
+    setup.busybox(arch)?;
+    let kernel = setup.kernel(&Wanted::usual(kernels::DEFAULT, arch), None)?;
     eprintln!(
         "ready: toolchain, bpf-linker, qemu, busybox, kernel {}",
         kernel.release

@@ -6,19 +6,20 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use super::{Setup, is_on_path};
+use crate::arch::Arch;
 use crate::process;
 use crate::progress::Step;
-use crate::rust::{self, GUEST_TARGET, TOOLCHAIN};
+use crate::rust::{self, TOOLCHAIN};
 
 /// Installs the toolchain and the parts of it that are missing: the standard library's source (the eBPF crate builds its
-/// own core), rustfmt and clippy, and the target of the guest's binaries.
-pub(super) fn ensure(setup: &Setup) -> Result<()> {
+/// own core), rustfmt and clippy, and the target of binaries for `arch`.
+pub(super) fn ensure(setup: &Setup, arch: &'static Arch) -> Result<()> {
     if !is_on_path("rustup") {
         bail!(
             "there is no rustup, and skmem is built by Rust {TOOLCHAIN}: install rustup (your distribution may have it)"
         );
     }
-    let missing = missing()?;
+    let missing = missing(arch)?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -40,7 +41,7 @@ pub(super) fn ensure(setup: &Setup) -> Result<()> {
         "--component",
         "rust-src,rustfmt,clippy",
         "--target",
-        GUEST_TARGET,
+        arch.target,
     ]);
     process::succeed(&mut install, Some(&step))?;
     step.done("installed");
@@ -48,7 +49,7 @@ pub(super) fn ensure(setup: &Setup) -> Result<()> {
 }
 
 /// What of the toolchain is not there.
-fn missing() -> Result<Vec<&'static str>> {
+fn missing(arch: &'static Arch) -> Result<Vec<&'static str>> {
     let captured = process::capture(rust::run("rustc").args(["--print", "sysroot"]), None)?;
     if !captured.status.success() {
         return Ok(vec!["the toolchain"]);
@@ -57,7 +58,7 @@ fn missing() -> Result<Vec<&'static str>> {
         ("rust-src", "lib/rustlib/src/rust/library/core".to_owned()),
         ("rustfmt", "bin/cargo-fmt".to_owned()),
         ("clippy", "bin/cargo-clippy".to_owned()),
-        (GUEST_TARGET, format!("lib/rustlib/{GUEST_TARGET}")),
+        (arch.target, format!("lib/rustlib/{}", arch.target)),
     ];
     let sysroot = Path::new(captured.stdout.trim());
     Ok(parts

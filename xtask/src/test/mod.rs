@@ -13,15 +13,28 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use skmem_vm_init::Job;
 
+use crate::arch::{self, Arch, Flavour};
 use crate::guest::{self, Tests};
+use crate::kernels::Wanted;
 use crate::setup::Setup;
 use crate::vm::{Extra, MachineOptions, Streams, Vm};
 use crate::{process, rust};
 use table::{Row, scenarios, summary, unplayed};
 use tally::{ROW, Tally};
 
-/// The kernels that the VM tests run on where none is named.
-const KERNELS: &[&str] = &["5.10", "6.1", "6.12", "7.2"];
+/// The kernels that the VM tests run on where none is named. Of this machine's architecture all tests run; of a foreign
+/// one, which is emulated everywhere, those that may depend on it.
+const KERNELS: &[(&str, &str, Option<Flavour>)] = &[
+    ("x86_64", "5.10", None),
+    ("x86_64", "6.1", None),
+    ("x86_64", "6.12", None),
+    ("x86_64", "7.2", None),
+    ("aarch64", "6.12", None),
+    ("aarch64", "7.2", Some(Flavour::Pages16k)),
+];
+
+/// How the trials are told to run only those that may depend on the architecture.
+const CORE: &str = "SKMEM_TEST_CORE";
 
 /// Machines at a time. An emulated one keeps one of our CPUs busy while it loads programs, and waits for most of the
 /// rest.
@@ -52,6 +65,18 @@ pub(crate) struct Options {
     /// A kernel for the VM tests; give it again for more
     #[arg(long, value_name = "KERNEL")]
     kernel: Vec<String>,
+    /// Architecture of the VM tests [default: this machine's with all tests, and of the other one a part of them]
+    #[arg(long, value_name = "ARCH", value_parser = Arch::parser())]
+    arch: Option<&'static Arch>,
+    /// Which of Debian's kernels of these releases [default: those made for VMs]
+    #[arg(long, value_name = "FLAVOUR", requires = "kernel")]
+    flavour: Option<Flavour>,
+    /// Run all tests on all kernels, on those of a foreign architecture, too
+    #[arg(long, conflicts_with = "core")]
+    all: bool,
+    /// Run on all kernels those tests only that may come out differently on another architecture
+    #[arg(long)]
+    core: bool,
     /// Stop a kernel's tests after this long
     #[arg(long, value_name = "SECONDS", default_value_t = 3000)]
     timeout: u64,
@@ -65,7 +90,7 @@ pub(crate) struct Options {
 
 /// Runs them; the code is 1 when one failed.
 pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
-    setup.build_tools()?;
+    setup.build_tools(Arch::host())?;
     let both = !options.host && !options.vm && !options.engines;
     let mut table = Vec::new();
     if options.host || both {
@@ -77,19 +102,11 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
         table.push(Row::of("engines".to_owned(), || engines(setup)));
     }
     if options.vm || both {
-        let default: Vec<String> = KERNELS.iter().map(|&kernel| kernel.to_owned()).collect();
-        table.extend(in_vms(
-            setup,
-            options,
-            if options.kernel.is_empty() {
-                &default
-            } else {
-                &options.kernel
-            },
-        ));
+        table.extend(in_vms(setup, options, &places(options)));
     }
     process::check_interrupted()?;
-    let everything = options.kernel.is_empty() && options.filter.is_none();
+    let everything =
+        options.kernel.is_empty() && options.arch.is_none() && options.filter.is_none();
     let unplayed = unplayed(&table);
     if everything && let Some(row) = table.last_mut().filter(|_| !unplayed.is_empty()) {
         row.tally
@@ -159,42 +176,94 @@ fn counted(mut command: Command) -> Result<Tally> {
     Ok(tally)
 }
 
+/// A kernel that tests run on, and how many of them.
+struct Place {
+    wanted: Wanted,
+    core: bool,
+}
+
+fn places(options: &Options) -> Vec<Place> {
+    if !options.kernel.is_empty() {
+        let place = |kernel: &String| Place {
+            wanted: Wanted {
+                kernel: kernel.clone(),
+                arch: options.arch.unwrap_or_else(Arch::host),
+                flavour: options.flavour,
+            },
+            core: options.core,
+        };
+        return options.kernel.iter().map(place).collect();
+    }
+    let place = |&(arch, kernel, flavour): &(&str, &str, _)| {
+        let wanted = Wanted {
+            kernel: kernel.to_owned(),
+            arch: Arch::named(arch)?,
+            flavour,
+        };
+        let whole = options.all || options.arch.is_some() || wanted.arch.is_host();
+        Some(Place {
+            wanted,
+            core: options.core || (!whole && options.filter.is_none()),
+        })
+    };
+    let asked = |place: &Place| options.arch.is_none_or(|arch| arch == place.wanted.arch);
+    KERNELS.iter().filter_map(place).filter(asked).collect()
+}
+
 /// A machine with the tests in it, and the skmem that was built with them.
-pub(crate) fn ready(setup: &Setup, tests: &Tests, kernel: &str, timeout: u64) -> Result<Vm> {
+pub(crate) fn ready(setup: &Setup, tests: &Tests, wanted: &Wanted, timeout: u64) -> Result<Vm> {
     let program = Extra {
         guest: IN_GUEST.to_owned(),
         source: tests.program.clone(),
     };
-    let machine = MachineOptions::for_tests(kernel, timeout).running(&tests.skmem);
+    let machine = MachineOptions::for_tests(wanted, timeout).running(&tests.skmem);
     Vm::prepare(setup, &machine, &[program])
 }
 
+/// The tests and skmem, built for an architecture.
+fn built(setup: &Setup, arch: &'static Arch) -> Result<Tests> {
+    setup.build_tools(arch)?;
+    guest::vm_tests(arch)
+}
+
 /// On these kernels, [`MACHINES`] of them at a time; what they need is made ready one after the other.
-fn in_vms(setup: &Setup, options: &Options, kernels: &[String]) -> Vec<Row> {
-    let tests = guest::vm_tests();
-    let vms: Vec<Result<Vm>> = kernels
+fn in_vms(setup: &Setup, options: &Options, places: &[Place]) -> Vec<Row> {
+    let built: Vec<(&Arch, Result<Tests>)> = arch::ALL
         .iter()
-        .map(|kernel| {
+        .filter(|arch| places.iter().any(|place| place.wanted.arch == *arch))
+        .map(|arch| (arch, built(setup, arch)))
+        .collect();
+    let vms: Vec<Result<Vm>> = places
+        .iter()
+        .map(|Place { wanted, .. }| {
+            let tests = built.iter().find(|(arch, _)| *arch == wanted.arch);
+            let (_, tests) = tests.context("nothing was built for this architecture")?;
             let tests = tests.as_ref().map_err(|failure| anyhow!("{failure:#}"))?;
-            ready(setup, tests, kernel, options.timeout)
+            ready(setup, tests, wanted, options.timeout)
         })
         .collect();
-    let rows: Vec<Mutex<Option<Row>>> = kernels.iter().map(|_| Mutex::new(None)).collect();
+    let names: Vec<String> = places
+        .iter()
+        .map(|place| place.wanted.to_string())
+        .collect();
+    let width = names.iter().map(String::len).max().unwrap_or(0);
+    let rows: Vec<Mutex<Option<Row>>> = places.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..MACHINES.min(kernels.len()) {
+        for _ in 0..MACHINES.min(places.len()) {
             scope.spawn(|| {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
-                    let (Some(kernel), Some(vm)) = (kernels.get(n), vms.get(n)) else {
+                    let (Some(place), Some(vm)) = (places.get(n), vms.get(n)) else {
                         return;
                     };
-                    let prefix = match kernels.len() {
+                    let name = &names[n];
+                    let prefix = match places.len() {
                         1 => String::new(),
-                        _ => format!("{kernel:>4} | "),
+                        _ => format!("{name:>width$} | "),
                     };
-                    let row = Row::of(format!("kernel {kernel}"), || match vm {
-                        Ok(vm) => in_vm(vm, options, &prefix),
+                    let row = Row::of(format!("kernel {name}"), || match vm {
+                        Ok(vm) => in_vm(vm, options, place.core, &prefix),
                         Err(failure) => Err(anyhow!("{failure:#}")),
                     });
                     *rows[n].lock().unwrap_or_else(PoisonError::into_inner) = Some(row);
@@ -207,7 +276,7 @@ fn in_vms(setup: &Setup, options: &Options, kernels: &[String]) -> Vec<Row> {
         .collect()
 }
 
-fn in_vm(vm: &Vm, options: &Options, prefix: &str) -> Result<Tally> {
+fn in_vm(vm: &Vm, options: &Options, core: bool, prefix: &str) -> Result<Tally> {
     let mut argv = vec![IN_GUEST.to_owned(), "--test-threads=1".to_owned()];
     argv.extend(options.filter.clone());
     let rounds = options.rounds;
@@ -215,6 +284,7 @@ fn in_vm(vm: &Vm, options: &Options, prefix: &str) -> Result<Tally> {
         argv,
         env: std::iter::once(("RUST_BACKTRACE".into(), "1".into()))
             .chain(rounds.map(|n| (ROUNDS.into(), n.to_string())))
+            .chain(core.then(|| (CORE.into(), "1".into())))
             .collect(),
         send_out: false,
         terminal: None,

@@ -98,7 +98,7 @@ pub(super) fn scenarios(table: &[Row]) -> String {
 /// The table, what broke, and the closing line.
 pub(super) fn summary(table: &[Row]) -> String {
     let mut text = format!(
-        "\n{:<14} {:>8} {:>8} {:>8} {:>8}\n",
+        "\n{:<22} {:>8} {:>8} {:>8} {:>8}\n",
         "", "passed", "failed", "skipped", "seconds"
     );
     let mut total = Tally::default();
@@ -121,7 +121,7 @@ pub(super) fn summary(table: &[Row]) -> String {
         let failed = failed + u64::from(broken.is_some());
         _ = writeln!(
             text,
-            "{name:<14} {passed:>8} {failed:>8} {skipped:>8} {:>8.1}",
+            "{name:<22} {passed:>8} {failed:>8} {skipped:>8} {:>8.1}",
             took.as_secs_f64()
         );
         if let Some(why) = broken {

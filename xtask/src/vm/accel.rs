@@ -10,6 +10,7 @@ use skmem_vm_init::Job;
 
 use super::machine::Machine;
 use super::session::{self, Ending, Streams};
+use crate::arch::Arch;
 use crate::progress::Step;
 use crate::setup::emulator_command;
 use crate::{paths, process};
@@ -43,7 +44,7 @@ fn remembered() -> Option<Memory> {
 
 /// Takes KVM if it works on this machine; a trial is made once for each host kernel and qemu.
 pub(super) fn choose(machine: &Machine) -> Result<Accel> {
-    if !can_open_kvm() {
+    if !machine.arch.is_host() || !can_open_kvm() {
         return Ok(Accel::Tcg);
     }
     let host = host()?;
@@ -62,7 +63,10 @@ pub(super) fn choose(machine: &Machine) -> Result<Accel> {
 }
 
 /// Why it is emulation, for people who expect KVM.
-pub(super) fn reason() -> &'static str {
+pub(super) fn reason(guest: &Arch) -> &'static str {
+    if !guest.is_host() {
+        return ": the guest's processor is another one than this machine's";
+    }
     if !can_open_kvm() {
         return ": /dev/kvm is not there or may not be opened";
     }
@@ -86,7 +90,7 @@ fn can_open_kvm() -> bool {
 fn host() -> Result<String> {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")
         .context("cannot read this kernel's release")?;
-    let qemu = process::succeed(emulator_command().arg("--version"), None)?;
+    let qemu = process::succeed(emulator_command(Arch::host()).arg("--version"), None)?;
     Ok(format!(
         "{} / {}",
         kernel.trim(),
@@ -114,7 +118,7 @@ fn try_kvm(machine: &Machine) -> Result<bool> {
         stderr: Box::new(std::io::sink()),
         out: None,
     };
-    let report = session::run(&machine, &job, nowhere, TRIAL)?;
+    let report = session::run(&machine, &job, nowhere, TRIAL, |_| {})?;
     let works = matches!(report.ending, Ending::Done(done) if done.status == 0);
     step.done(if works {
         "works"

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::arch::Arch;
 use crate::debian::{self, Apt};
 use crate::setup::Setup;
 use crate::{error, paths};
@@ -23,7 +24,7 @@ fn package_of(tool: &str) -> &str {
 }
 
 /// The directory with the unpacked packages; None when none are wanted.
-pub(super) fn unpacked(setup: &Setup, tools: &[String]) -> Result<Option<PathBuf>> {
+pub(super) fn unpacked(setup: &Setup, guest: &Arch, tools: &[String]) -> Result<Option<PathBuf>> {
     if tools.is_empty() {
         return Ok(None);
     }
@@ -44,13 +45,15 @@ pub(super) fn unpacked(setup: &Setup, tools: &[String]) -> Result<Option<PathBuf
         .chain(["dash"])
         .collect();
     let packages: Vec<String> = packages.into_iter().map(str::to_owned).collect();
-    let directory = paths::tools()
-        .join("extras")
-        .join(format!("{SUITE}_{}", packages.join("_")));
+    let directory = paths::tools().join("extras").join(format!(
+        "{SUITE}_{}_{}",
+        guest.debian,
+        packages.join("_")
+    ));
     if !directory.exists() {
         setup.needs(&format!("the packages {}", packages.join(", ")))?;
         debian::check_present()?;
-        let apt = Apt::update(SUITE)?;
+        let apt = Apt::update(SUITE, guest)?;
         debian::download_closure(&apt, &packages, &directory)?;
     }
     Ok(Some(directory))

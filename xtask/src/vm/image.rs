@@ -3,12 +3,10 @@
 //! An image is named by the hash of what it is made of (each file's path, size and time), and made only when none of
 //! that name is there. Modules are decompressed once for each kernel: the kernel takes several archives in one file.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
@@ -18,7 +16,7 @@ use skmem_vm_init::MODULES_FILE;
 use super::tree::{Node, Tree, merged, write_archive};
 use crate::debian::hex;
 use crate::kernels::{self, Kernel};
-use crate::{paths, process};
+use crate::paths;
 
 /// Modules to load, with what they depend on: the ports to the host, and what tests of TCP need.
 const MODULES: &[&str] = &[
@@ -40,10 +38,10 @@ const MODULES: &[&str] = &[
 ];
 
 /// How many images stay: the last ones of a few kernels.
-const KEPT: usize = 12;
+const KEPT: usize = 16;
 
 /// Changes when images of the same parts would come out different.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 /// A file of this machine that a run wants in the guest.
 #[derive(Debug, Clone)]
@@ -256,16 +254,8 @@ fn user_land(parts: &Parts<'_>) -> Result<Tree> {
             },
         );
     }
-    // Real programs win over busybox's applets of the same name.
-    let listed = process::succeed(Command::new(parts.busybox).arg("--list-full"), None)?;
-    let applets: BTreeSet<&str> = listed.lines().collect();
-    for applet in applets {
-        let name = applet.rsplit('/').next().unwrap_or(applet);
-        if applet.contains('/') && !tree.has_program(name) {
-            tree.add(applet, Node::Symlink("/usr/bin/busybox".into()));
-        }
-    }
-    // busybox's shell prefers its own applets to the PATH, so with real ones a real shell is needed too.
+    // busybox's shell prefers its own applets to the PATH, so with real ones a real shell is needed too. The first
+    // process adds links for the applets that no program here is called like.
     if tree.has_program("dash") {
         tree.add("usr/bin/sh", Node::Symlink("dash".into()));
     }
@@ -283,10 +273,19 @@ const SKIPPED: &[&str] = &[
     "usr/share/locale",
     "usr/share/man",
     "usr/share/perl5",
-    "usr/lib/x86_64-linux-gnu/gconv",
-    "usr/lib/x86_64-linux-gnu/perl-base",
     "var",
 ];
+
+/// The same in the directory of an architecture's libraries.
+const SKIPPED_LIBRARIES: &[&str] = &["gconv", "perl-base"];
+
+fn is_skipped(path: &str) -> bool {
+    let library = |rest: &str| {
+        let (_, name) = rest.split_once('/')?;
+        Some(SKIPPED_LIBRARIES.contains(&name))
+    };
+    SKIPPED.contains(&path) || path.strip_prefix("usr/lib/").and_then(library) == Some(true)
+}
 
 fn add_packages(tree: &mut Tree, root: &Path) -> Result<()> {
     let mut left = vec![root.to_owned()];
@@ -304,7 +303,7 @@ fn add_packages(tree: &mut Tree, root: &Path) -> Result<()> {
             let kind = entry
                 .file_type()
                 .with_context(|| format!("cannot read {}", source.display()))?;
-            if SKIPPED.contains(&merged(&path).as_str()) {
+            if is_skipped(&merged(&path)) {
                 continue;
             }
             if kind.is_dir() {

@@ -8,11 +8,13 @@ use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use super::Accel;
+use crate::arch::Arch;
 use crate::setup::emulator_command;
 
 /// What to boot, and on what.
 #[derive(Debug, Clone)]
 pub(super) struct Machine {
+    pub(super) arch: &'static Arch,
     pub(super) kernel: PathBuf,
     pub(super) initrd: PathBuf,
     pub(super) cpus: u32,
@@ -26,8 +28,7 @@ pub(super) struct Machine {
 impl Machine {
     /// qemu with this machine, no devices beyond it, and the kernel's log on the first serial port, which is `console`.
     pub(super) fn command(&self, console: RawFd) -> Command {
-        let mut qemu = emulator_command();
-        // Of the x86 machines q35 boots fastest; microvm, which should, hangs with these kernels.
+        let mut qemu = emulator_command(self.arch);
         qemu.args([
             "-nodefaults",
             "-no-user-config",
@@ -35,13 +36,13 @@ impl Machine {
             "-display",
             "none",
             "-machine",
-            "q35",
+            self.arch.machine,
         ]);
         match self.accel {
             Accel::Kvm => qemu.args(["-accel", "kvm", "-cpu", "host"]),
             // One thread for all processors: with several, guests crash now and then while the kernel patches its own
             // code, which attaching a tracer does. It is about as fast.
-            Accel::Tcg => qemu.args(["-accel", "tcg,thread=single", "-cpu", "max"]),
+            Accel::Tcg => qemu.args(["-accel", "tcg,thread=single", "-cpu", self.arch.cpu]),
         };
         if self.icount {
             qemu.args(["-icount", "shift=0,sleep=off"]);
@@ -57,7 +58,11 @@ impl Machine {
             .arg("-initrd")
             .arg(&self.initrd);
         // A panic, and an oops as well, ends the machine at once instead of leaving it hanging.
-        qemu.args(["-append", "console=ttyS0 loglevel=4 panic=-1 oops=panic"]);
+        let console_port = self.arch.console;
+        qemu.args([
+            "-append",
+            &format!("console={console_port} loglevel=4 panic=-1 oops=panic"),
+        ]);
         qemu.args([
             "-chardev",
             &format!("socket,id=console,fd={console}"),
@@ -75,6 +80,18 @@ pub(super) fn add_port(qemu: &mut Command, name: &str, end: RawFd) {
     qemu.args([
         "-device",
         &format!("virtserialport,bus=ports.0,chardev={name},name={name}"),
+    ]);
+}
+
+/// Makes the terminal that qemu runs on a console of the guest, [`skmem_vm_init::SHELL_TTY`] there: every machine has it,
+/// and not every one a second serial port.
+pub(super) fn add_terminal(qemu: &mut Command) {
+    // Ctrl-C belongs to the guest here: the terminal hands every key on.
+    qemu.args([
+        "-chardev",
+        "stdio,id=shell,signal=off",
+        "-device",
+        "virtconsole,bus=ports.0,chardev=shell",
     ]);
 }
 

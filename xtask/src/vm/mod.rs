@@ -18,6 +18,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use skmem_vm_init::{Done, Job};
 
+use crate::arch::Arch;
 use crate::kernels::Kernel;
 use crate::setup::Setup;
 use crate::{error, guest};
@@ -78,13 +79,18 @@ impl Vm {
         options: &MachineOptions,
         extra: &[Extra],
     ) -> Result<Self> {
-        setup.emulator()?;
-        setup.build_tools()?;
-        let busybox = setup.busybox()?;
-        let kernel = setup.kernel(&options.kernel, options.modules.as_ref())?;
-        let extras = extras::unpacked(setup, &options.with)?;
-        let skmem = options.skmem.clone().map_or_else(guest::skmem, Ok)?;
-        let init = guest::init()?;
+        let wanted = options.wanted();
+        let arch = wanted.arch;
+        setup.emulator(arch)?;
+        setup.build_tools(arch)?;
+        let busybox = setup.busybox(arch)?;
+        let kernel = setup.kernel(&wanted, options.modules.as_ref())?;
+        let extras = extras::unpacked(setup, arch, &options.with)?;
+        let skmem = options
+            .skmem
+            .clone()
+            .map_or_else(|| guest::skmem(arch), Ok)?;
+        let init = guest::init(arch)?;
         let parts = image::Parts {
             kernel: &kernel,
             busybox: &busybox,
@@ -95,6 +101,7 @@ impl Vm {
         };
         let initrd = image::build(&parts)?;
         let mut machine = Machine {
+            arch,
             kernel: kernel.image.clone(),
             initrd,
             cpus: options.cpus,
@@ -108,6 +115,12 @@ impl Vm {
                 return Err(error::usage("--icount goes with --accel tcg only"));
             }
             AccelChoice::Auto if options.icount => Accel::Tcg,
+            AccelChoice::Kvm if !arch.is_host() => {
+                return Err(error::usage(format!(
+                    "--accel kvm runs guests of this machine's architecture only, {} and not {arch}",
+                    Arch::host()
+                )));
+            }
             AccelChoice::Auto => accel::choose(&machine)?,
             AccelChoice::Kvm => Accel::Kvm,
             AccelChoice::Tcg => Accel::Tcg,
@@ -123,7 +136,7 @@ impl Vm {
         if !vm.quiet {
             let Machine { cpus, memory, .. } = vm.machine;
             eprintln!(
-                "vm: kernel {}, {cpus} cpus, {memory} MiB, {}",
+                "vm: kernel {}, {arch}, {cpus} cpus, {memory} MiB, {}",
                 vm.kernel.release,
                 vm.describe_accel()
             );
@@ -131,11 +144,19 @@ impl Vm {
         Ok(vm)
     }
 
+    /// What machine it is.
+    pub(crate) fn arch(&self) -> &'static Arch {
+        self.machine.arch
+    }
+
     /// The acceleration, and why it is this one.
     pub(crate) fn describe_accel(&self) -> String {
         match self.accel {
             Accel::Kvm => "KVM".to_owned(),
-            Accel::Tcg => format!("TCG (software emulation{})", accel::reason()),
+            Accel::Tcg => format!(
+                "TCG (software emulation{})",
+                accel::reason(self.machine.arch)
+            ),
         }
     }
 
@@ -148,7 +169,13 @@ impl Vm {
     ) -> Result<Done> {
         let mut retried = false;
         loop {
-            let report = session::run(&self.machine, job, streams()?, self.limit)?;
+            // Of a kernel given by its path only the kernel itself knows.
+            let booted = |release: &str| {
+                if !self.quiet && release != self.kernel.release {
+                    eprintln!("vm: {} is kernel {release}", self.kernel.release);
+                }
+            };
+            let report = session::run(&self.machine, job, streams()?, self.limit, booted)?;
             match report.ending {
                 Ending::Done(done) => {
                     self.tell(&done);
@@ -211,7 +238,7 @@ impl Vm {
             Ending::Died { ready } if log.is_empty() && !ready => {
                 format!(
                     "{} did not start the guest: {}",
-                    crate::setup::EMULATOR,
+                    self.machine.arch.emulator,
                     emulator.trim()
                 )
             }

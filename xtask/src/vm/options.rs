@@ -5,14 +5,21 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use crate::kernels;
+use crate::arch::{Arch, Flavour};
+use crate::kernels::{self, Wanted};
 
 /// The machine to boot.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct MachineOptions {
-    /// A release or its beginning (see `cargo xtask kernels`), or the path of a bzImage
+    /// A release or its beginning (see `cargo xtask kernels`), sid for the newest there, or the path of a kernel image
     #[arg(long, global = true, value_name = "KERNEL", default_value = kernels::DEFAULT)]
-    pub(crate) kernel: String,
+    kernel: String,
+    /// The guest's architecture; another one than this machine's is emulated
+    #[arg(long, global = true, value_name = "ARCH", default_value_t = Arch::host(), value_parser = Arch::parser())]
+    arch: &'static Arch,
+    /// Which of Debian's kernels of this release [default: the one made for VMs]
+    #[arg(long, global = true, value_name = "FLAVOUR")]
+    flavour: Option<Flavour>,
     /// The modules of a kernel given by its path: its directory lib/modules/RELEASE
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) modules: Option<PathBuf>,
@@ -43,10 +50,26 @@ pub(crate) struct MachineOptions {
 }
 
 impl MachineOptions {
+    /// The kernel to boot.
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted {
+            kernel: self.kernel.clone(),
+            arch: self.arch,
+            flavour: self.flavour,
+        }
+    }
+
     /// What the tests run on.
-    pub(crate) fn for_tests(kernel: &str, timeout: u64) -> Self {
+    pub(crate) fn for_tests(wanted: &Wanted, timeout: u64) -> Self {
+        let Wanted {
+            kernel,
+            arch,
+            flavour,
+        } = wanted.clone();
         Self {
-            kernel: kernel.to_owned(),
+            kernel,
+            arch,
+            flavour,
             modules: None,
             cpus: 2,
             // tcp_mem goes by it, and the cases with thousands of connections are not about tcp_mem.
@@ -70,7 +93,7 @@ impl MachineOptions {
     }
 
     /// What the bench runs on.
-    pub(crate) fn for_bench(kernel: &str, timeout: u64, bpftrace: bool) -> Self {
+    pub(crate) fn for_bench(wanted: &Wanted, timeout: u64, bpftrace: bool) -> Self {
         Self {
             // bpftrace and its libraries lie in it.
             memory: 1536,
@@ -80,7 +103,7 @@ impl MachineOptions {
             } else {
                 Vec::new()
             },
-            ..Self::for_tests(kernel, timeout)
+            ..Self::for_tests(wanted, timeout)
         }
     }
 

@@ -66,12 +66,13 @@ enum Event {
     Failed(io::Error),
 }
 
-/// Boots the machine and runs the job on it, `limit` at the most.
+/// Boots the machine and runs the job on it, `limit` at the most. `booted` is given the release of the kernel that runs.
 pub(super) fn run(
     machine: &Machine,
     job: &Job,
     streams: Streams,
     limit: Duration,
+    booted: impl FnMut(&str),
 ) -> Result<Report> {
     process::check_interrupted()?;
     let deadline = Instant::now() + limit;
@@ -92,19 +93,13 @@ pub(super) fn run(
     );
 
     if job.terminal.is_some() {
-        // Ctrl-C belongs to the guest here: the terminal hands every key on.
-        qemu.args([
-            "-chardev",
-            "stdio,id=shell,signal=off",
-            "-serial",
-            "chardev:shell",
-        ]);
+        machine::add_terminal(&mut qemu);
     } else {
         qemu.stdin(Stdio::null())
             .stdout(Stdio::null())
             .process_group(0);
     }
-    let mut emulator = Emulator::start(&mut qemu)?;
+    let mut emulator = Emulator::start(&mut qemu, machine.arch.emulator)?;
     // qemu has its own copies now; with ours open, its end would not be seen.
     drop(ends);
 
@@ -128,7 +123,7 @@ pub(super) fn run(
     // The socket keeps it until the guest has booted. An error means that qemu has ended, which is seen below.
     _ = control_writer.write_all(encode(job).as_bytes());
 
-    let ending = follow(&inbox, deadline, &pumps);
+    let ending = follow(&inbox, deadline, &pumps, booted);
     emulator.stop();
     // The control port's reader would wait for this copy of the socket.
     _ = control_writer.shutdown(Shutdown::Both);
@@ -151,7 +146,12 @@ fn pair() -> Result<(UnixStream, UnixStream)> {
 }
 
 /// Waits for the end, whatever it is.
-fn follow(inbox: &Receiver<Event>, deadline: Instant, pumps: &[Pump; 3]) -> Result<Ending> {
+fn follow(
+    inbox: &Receiver<Event>,
+    deadline: Instant,
+    pumps: &[Pump; 3],
+    mut booted: impl FnMut(&str),
+) -> Result<Ending> {
     let mut ready = false;
     let done = loop {
         process::check_interrupted()?;
@@ -160,7 +160,10 @@ fn follow(inbox: &Receiver<Event>, deadline: Instant, pumps: &[Pump; 3]) -> Resu
             return Ok(Ending::TimedOut { ready });
         }
         match inbox.recv_timeout(left.min(TICK)) {
-            Ok(Event::Message(Message::Ready { .. })) => ready = true,
+            Ok(Event::Message(Message::Ready { release })) => {
+                ready = true;
+                booted(&release);
+            }
             Ok(Event::Message(Message::Done(done))) => break done,
             Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => {
                 return Ok(Ending::Died { ready });
@@ -283,8 +286,7 @@ impl Pump {
 struct Emulator(Child);
 
 impl Emulator {
-    fn start(qemu: &mut Command) -> Result<Self> {
-        let name = crate::setup::EMULATOR;
+    fn start(qemu: &mut Command, name: &str) -> Result<Self> {
         let child = qemu
             .stderr(Stdio::piped())
             .spawn()

@@ -1,4 +1,4 @@
-//! `cargo xtask vm shell`: an interactive shell in a guest, on its second serial port.
+//! `cargo xtask vm shell`: an interactive shell in a guest, on its virtio console.
 
 use std::io::{self, IsTerminal};
 

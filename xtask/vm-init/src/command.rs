@@ -62,7 +62,7 @@ pub(crate) fn run(job: &Job) -> Result<Done> {
     Ok(done)
 }
 
-/// Runs the job as an interactive session on the second serial port.
+/// Runs the job as an interactive session on the virtio console.
 pub(crate) fn run_on_terminal(job: &Job, terminal: &Terminal) -> Result<Done> {
     let tty = OpenOptions::new()
         .read(true)
@@ -78,7 +78,7 @@ pub(crate) fn run_on_terminal(job: &Job, terminal: &Terminal) -> Result<Done> {
     if !resized.is_ok_and(|status| status.success()) {
         eprintln!("skmem-vm-init: cannot set the terminal's size");
     }
-    // busybox's setsid -c makes the serial line the session's controlling terminal, which job control needs.
+    // busybox's setsid -c makes the console the session's controlling terminal, which job control needs.
     let mut session = job.clone();
     session
         .argv

@@ -14,8 +14,8 @@ pub const STDOUT_PORT: &str = "skmem.stdout";
 pub const STDERR_PORT: &str = "skmem.stderr";
 /// The port that carries a tar archive of what the command left in [`OUT_DIR`].
 pub const OUT_PORT: &str = "skmem.out";
-/// The terminal of an interactive shell: the second ISA serial port, as the first is the kernel's log.
-pub const SHELL_TTY: &str = "/dev/ttyS1";
+/// The terminal of an interactive shell: the virtio console, as the serial port is the kernel's log.
+pub const SHELL_TTY: &str = "/dev/hvc0";
 /// The directory that the command knows as `$OUT`.
 pub const OUT_DIR: &str = "/out";
 /// What a line on the console begins with that says why the guest gives up before the job.

@@ -2,6 +2,7 @@
 //!
 //! What goes wrong here goes to the console, and the machine is powered off: the host tells it from a panic by that.
 
+mod applets;
 mod command;
 mod kmsg;
 mod modules;
@@ -34,6 +35,7 @@ fn main() {
 /// Returns only with an error: the host ends the machine.
 fn run() -> Result<()> {
     mounts::mount_all()?;
+    applets::link_all()?;
     modules::load_all()?;
     prepare_system()?;
 

@@ -35,7 +35,8 @@ pub(super) fn disable_segmentation(interface: &str) -> Result<()> {
         // SAFETY: an ifreq of zeroes is valid: a name and a union of plain data.
         let mut request: libc::ifreq = unsafe { mem::zeroed() };
         for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
-            *to = from.cast_signed();
+            // c_char is signed on x86-64 and unsigned on arm64.
+            *to = libc::c_char::from_ne_bytes([from]);
         }
         request.ifr_ifru.ifru_data = (&raw mut value).cast();
         // SAFETY: the kernel reads the ifreq and the Value that it points to; both are live.
