@@ -38,6 +38,10 @@ fn the_types_of_another_kernel() {
         "{text}"
     );
     assert!(text.contains("tcp_sendmsg_locked"), "{text}");
+    assert!(
+        text.contains("not known: no function of ftrace is named"),
+        "{text}"
+    );
     assert!(!text.contains("field "), "{text}");
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{print, style};
 use crate::{
     kernel::checkup::{self, Finding, State},
-    render,
+    render::{self, Place},
 };
 
 /// Say what this machine allows: kernel, rights, hooks, fields
@@ -51,12 +51,9 @@ struct Answer<'a> {
 /// Where stdout cannot be written to, or a file is no BTF.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let (findings, place) = match &options.btf {
-        Some(file) => (checkup::checkup_of(file)?, "on a kernel with these types"),
-        None if options.no_load => (
-            checkup::checkup(false),
-            "here, as far as is seen without loading programs",
-        ),
-        None => (checkup::checkup(true), "here"),
+        Some(file) => (checkup::checkup_of(file)?, Place::Types),
+        None if options.no_load => (checkup::checkup(false), Place::Unloaded),
+        None => (checkup::checkup(true), Place::Here),
     };
     let state = checkup::overall(&findings);
     if options.json {

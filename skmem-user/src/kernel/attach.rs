@@ -7,7 +7,7 @@ use aya::{
 
 use super::{
     KernelError, Result,
-    errors::{causes, internal, not_permitted},
+    errors::{causes, internal, lacks_direct_calls, not_permitted},
     plan::{Attachment, Kind},
 };
 
@@ -51,6 +51,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, to: &Attachment, btf: &Btf) -> Result<()> 
                 ),
             }
         }
+        e if lacks_direct_calls(&e) => KernelError::NoDirectCalls,
         e => KernelError::NoHook {
             function: to.function.into(),
             reason: causes(&e).join(": "),

@@ -9,7 +9,7 @@ use super::{
     KernelError, Result,
     btf::{KernelBtf, VMLINUX},
     plan::{Need, Plan, cost},
-    symbols::Symbols,
+    symbols::{self, Symbols},
     system,
     tracer::{Options, Tracer},
 };
@@ -95,8 +95,13 @@ pub fn checkup(load: bool) -> Vec<Finding> {
     findings.extend(settings((major, minor)));
     findings.push(cgroups());
     findings.push(others(held));
-    let possible = findings.iter().all(|f| f.state != State::Impossible);
+    // What is no more than a sign does not keep skmem from trying.
+    let possible = findings
+        .iter()
+        .filter(|f| f.what != DIRECT_CALLS)
+        .all(|f| f.state != State::Impossible);
     if load && possible {
+        findings.retain(|f| f.what != DIRECT_CALLS);
         findings.push(attach());
     }
     findings
@@ -146,7 +151,7 @@ fn kernel(release: &str, version: (u32, u32)) -> Finding {
         "kernel",
         State::Impossible,
         release,
-        "skmem knows kernels from 5.10 on",
+        "skmem knows kernels from 5.10 on (x86-64), or 6.4 (arm64)",
         Some("a newer kernel"),
     )
 }
@@ -244,9 +249,35 @@ fn types() -> Vec<Finding> {
     fields_and_hooks(&btf, &Symbols::running(), VMLINUX)
 }
 
+/// [`Finding::what`] of [`direct_calls`].
+const DIRECT_CALLS: &str = "ftrace direct calls";
+
+/// Whether programs can be attached to functions, as far as names tell. arm64
+/// kernels before 6.4 have the one function and not the other, and so have later
+/// ones with kCFI. The BTF of 5.10 on x86-64 names neither.
+fn direct_calls(btf: &KernelBtf, symbols: &Symbols) -> Finding {
+    let has = |name| symbols.surely_has(name) || btf.parameters(name).is_some();
+    if has(symbols::DIRECT_CALLS) {
+        return Finding::good(DIRECT_CALLS, "register_ftrace_direct is there");
+    }
+    if !has(symbols::FTRACE) {
+        return Finding::good(
+            DIRECT_CALLS,
+            "not known: no function of ftrace is named; attaching will tell",
+        );
+    }
+    Finding::bad(
+        DIRECT_CALLS,
+        State::Impossible,
+        "register_ftrace_function is there, register_ftrace_direct is not",
+        "nothing can be attached to functions (fentry, fexit); snapshot, decode, report, diff, plot and export work",
+        Some("on arm64 kernel 6.4 or newer, built without kCFI"),
+    )
+}
+
 /// What the types say; `from` is where they are from.
 fn fields_and_hooks(btf: &KernelBtf, symbols: &Symbols, from: &str) -> Vec<Finding> {
-    let mut findings = vec![Finding::good("BTF", from)];
+    let mut findings = vec![Finding::good("BTF", from), direct_calls(btf, symbols)];
     for field in btf.missing() {
         findings.push(Finding::bad(
             &format!("field {}", field.field),

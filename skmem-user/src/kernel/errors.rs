@@ -54,15 +54,33 @@ fn forbidders() -> String {
     }
 }
 
-/// The kernel, or aya, refused something.
-pub(super) fn refused(what: &str, error: &(dyn std::error::Error + 'static)) -> KernelError {
+/// Not one of user space's numbers, and given to it all the same: the kernel
+/// cannot do this on this architecture, or was not built for it
+/// (include/linux/errno.h).
+const ENOTSUPP: i32 = 524;
+
+/// Whether the kernel said that it attaches nothing to functions.
+pub(super) fn lacks_direct_calls(error: &(dyn std::error::Error + 'static)) -> bool {
+    stems_from(error, ENOTSUPP)
+}
+
+/// Whether the error, or what it stems from, has this number.
+fn stems_from(error: &(dyn std::error::Error + 'static), number: i32) -> bool {
     let mut cause = Some(error);
     while let Some(c) = cause {
         let io = c.downcast_ref::<io::Error>();
-        if io.is_some_and(|io| io.raw_os_error() == Some(libc::EPERM)) {
-            return not_permitted();
+        if io.is_some_and(|io| io.raw_os_error() == Some(number)) {
+            return true;
         }
         cause = c.source();
+    }
+    false
+}
+
+/// The kernel, or aya, refused something.
+pub(super) fn refused(what: &str, error: &(dyn std::error::Error + 'static)) -> KernelError {
+    if stems_from(error, libc::EPERM) {
+        return not_permitted();
     }
     KernelError::Refused {
         what: what.into(),
@@ -80,4 +98,24 @@ pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     }
     causes.dedup();
     causes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("`bpf_raw_tracepoint_open` failed")]
+    struct Call(#[source] io::Error);
+
+    #[test]
+    fn what_the_kernel_answered_is_found_beneath_what_failed() {
+        let answered = |number| Call(io::Error::from_raw_os_error(number));
+        assert!(lacks_direct_calls(&answered(524)));
+        assert!(!lacks_direct_calls(&answered(libc::EOPNOTSUPP)));
+        assert!(matches!(
+            refused("x", &answered(libc::EPERM)),
+            KernelError::NotPermitted { .. } | KernelError::Forbidden { .. }
+        ));
+    }
 }

@@ -69,6 +69,13 @@ pub enum KernelError {
         /// The cause.
         reason: String,
     },
+    /// The kernel attaches no program to the entry or exit of a function, whichever
+    /// it is: `ENOTSUPP` (524) from `register_fentry` (kernel/bpf/trampoline.c).
+    #[error(
+        "this kernel has no ftrace direct calls, so that nothing can be attached to its functions (fentry, fexit): on \
+         arm64 it takes kernel 6.4 or newer, built without kCFI; snapshot, decode, report, diff, plot and export work here, too"
+    )]
+    NoDirectCalls,
     /// The kernel refused a system call of bpf(2).
     #[error("{what}: {reason}")]
     Refused {

@@ -12,6 +12,12 @@ pub const STORAGE: &str = "bpf_sk_storage_get_tracing_proto";
 pub const COOKIE: &str = "bpf_get_socket_ptr_cookie_proto";
 /// Likewise, of walks that hold each socket's lock.
 pub const LOCKED_WALK: &str = "bpf_iter_tcp_batch";
+/// Likewise, of ftrace: a kernel with `CONFIG_FUNCTION_TRACER` has it.
+pub const FTRACE: &str = "register_ftrace_function";
+/// Likewise, of ftrace direct calls, by which a program is attached to the entry
+/// of a function that ftrace manages (`CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS`;
+/// `register_fentry` in kernel/bpf/trampoline.c).
+pub const DIRECT_CALLS: &str = "register_ftrace_direct";
 
 /// Those of the names that skmem may ask for which this kernel has.
 #[derive(Debug, Default)]
@@ -34,7 +40,7 @@ impl Symbols {
     fn parse(text: &str) -> Self {
         // A kernel has some 150,000 symbols; a few dozen of them matter.
         let wanted: HashSet<&'static str> = plan::functions()
-            .chain([STORAGE, COOKIE, LOCKED_WALK])
+            .chain([STORAGE, COOKIE, LOCKED_WALK, FTRACE, DIRECT_CALLS])
             .collect();
         let found = text.lines().filter_map(|line| {
             let mut words = line.split_ascii_whitespace();

@@ -7,15 +7,42 @@ use super::{
 };
 use crate::kernel::checkup::{Finding, State, overall};
 
-/// The answer, for the place that was looked at ("here"), then a line for each
-/// thing looked at, the worst first. Ends with a newline.
+/// What was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The running kernel.
+    Here,
+    /// The running kernel, without loading programs.
+    Unloaded,
+    /// The types of another one, which cannot tell whether it lets programs be
+    /// attached.
+    Types,
+}
+
+/// The answer, for the place that was looked at, then a line for each thing
+/// looked at, the worst first. Ends with a newline.
 #[must_use]
-pub fn doctor(findings: &[Finding], place: &str, style: &Style) -> String {
+pub fn doctor(findings: &[Finding], place: Place, style: &Style) -> String {
     let mut out = String::new();
-    let answer = match overall(findings) {
-        State::Good => format!("skmem can trace everything {place}."),
-        State::Reduced => format!("skmem can trace {place}; what is missing is listed below."),
-        State::Impossible => format!("skmem cannot trace {place}; reasons below."),
+    let at = match place {
+        Place::Here => "here",
+        Place::Unloaded => "here, as far as is seen without loading programs",
+        Place::Types => "on a kernel with these types",
+    };
+    let answer = match (overall(findings), place) {
+        (State::Good, Place::Types) => {
+            "A kernel with these types has all that skmem asks for. Whether it lets programs be attached, only \
+             `skmem doctor` on that kernel tells."
+                .to_owned()
+        }
+        (State::Reduced, Place::Types) => {
+            "A kernel with these types lacks something; what is missing is listed below. Whether it lets programs be \
+             attached, only `skmem doctor` on that kernel tells."
+                .to_owned()
+        }
+        (State::Good, _) => format!("skmem can trace everything {at}."),
+        (State::Reduced, _) => format!("skmem can trace {at}; what is missing is listed below."),
+        (State::Impossible, _) => format!("skmem cannot trace {at}; reasons below."),
     };
     hang(&mut out, "", 0, &answer, Some(Role::Title), style);
     out.push('\n');

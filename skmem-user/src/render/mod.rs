@@ -45,7 +45,7 @@ pub use brief::{brief, brief_of_many};
 pub use compare::{comparison, comparison_json};
 pub use date::utc;
 pub use diff::{difference, difference_json};
-pub use doctor::doctor;
+pub use doctor::{Place, doctor};
 pub use escape::tamed;
 pub use event_columns::{Column, EventLines, Times};
 pub use event_json::{event_json, event_json_line, write_event_json};

@@ -22,8 +22,8 @@ use crate::{process, rust};
 use table::{Row, scenarios, summary, unplayed};
 use tally::{ROW, Tally};
 
-/// The kernels that the VM tests run on where none is named. Of this machine's architecture all tests run; of a foreign
-/// one, which is emulated everywhere, those that may depend on it.
+/// The kernels that the VM tests run on where none is named: those of this machine's architecture. Those of a foreign
+/// one, which is emulated everywhere, run with `--arch` or `--all`.
 const KERNELS: &[(&str, &str, Option<Flavour>)] = &[
     ("x86_64", "5.10", None),
     ("x86_64", "6.1", None),
@@ -65,7 +65,7 @@ pub(crate) struct Options {
     /// A kernel for the VM tests; give it again for more
     #[arg(long, value_name = "KERNEL")]
     kernel: Vec<String>,
-    /// Architecture of the VM tests [default: this machine's with all tests, and of the other one a part of them]
+    /// Architecture of the VM tests [default: this machine's]
     #[arg(long, value_name = "ARCH", value_parser = Arch::parser())]
     arch: Option<&'static Arch>,
     /// Which of Debian's kernels of these releases [default: those made for VMs]
@@ -200,13 +200,15 @@ fn places(options: &Options) -> Vec<Place> {
             arch: Arch::named(arch)?,
             flavour,
         };
-        let whole = options.all || options.arch.is_some() || wanted.arch.is_host();
         Some(Place {
             wanted,
-            core: options.core || (!whole && options.filter.is_none()),
+            core: options.core,
         })
     };
-    let asked = |place: &Place| options.arch.is_none_or(|arch| arch == place.wanted.arch);
+    let asked = |place: &Place| match options.arch {
+        Some(arch) => arch == place.wanted.arch,
+        None => options.all || place.wanted.arch.is_host(),
+    };
     KERNELS.iter().filter_map(place).filter(asked).collect()
 }
 

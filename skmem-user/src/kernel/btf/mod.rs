@@ -16,7 +16,7 @@ use aya::{Btf, Endianness};
 use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
 use skmem_common::layout::{ABSENT, FIELDS, Offsets};
 
-use super::{KernelError, Result, errors::refused, plan};
+use super::{KernelError, Result, errors::refused, plan, symbols};
 
 /// Where the running kernel shows its BTF.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -99,15 +99,16 @@ impl KernelBtf {
             return Err(bad(format!("it is larger than {LARGEST} bytes")));
         }
         let attached_to = plan::attached_to();
+        let signs = [symbols::FTRACE, symbols::DIRECT_CALLS];
         let structs = FIELDS.iter().map(|(_, ty, ..)| *ty);
         let wanted = attached_to.iter().map(String::as_str).chain(structs);
-        let wanted: HashSet<&[u8]> = wanted.map(str::as_bytes).collect();
+        let wanted: HashSet<&[u8]> = wanted.chain(signs).map(str::as_bytes).collect();
         let cut = cut::cut(&bytes, &wanted).map_err(|reason| bad(reason.to_owned()))?;
         vet::vet(&cut.asked_for).map_err(|reason| bad(reason.to_owned()))?;
         let types =
             TypeInformation::new(&Bytes(cut.asked_for)).map_err(|e| bad(format!("{e:?}")))?;
         let mut structs: HashMap<String, Vec<u32>> = HashMap::new();
-        let functions: HashSet<&str> = plan::functions().collect();
+        let functions: HashSet<&str> = plan::functions().chain(signs).collect();
         let mut parameters = HashMap::new();
         for (id, kind) in types.get() {
             match kind {
@@ -231,8 +232,8 @@ impl KernelBtf {
             .map_err(|e| refused("cannot read this kernel's BTF", &e))
     }
 
-    /// How many parameters a function has that skmem may hook; None where BTF
-    /// does not know it.
+    /// How many parameters a function has that skmem may hook or asks for; None
+    /// where BTF does not know it.
     #[must_use]
     pub fn parameters(&self, function: &str) -> Option<usize> {
         self.parameters.get(function).copied()

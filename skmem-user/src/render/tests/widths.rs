@@ -54,7 +54,10 @@ fn texts(style: &Style) -> Vec<(&'static str, String)> {
         ),
         ("demo --fix", render::comparison(&compared, style)),
         ("diff", render::difference(&difference, style)),
-        ("doctor", render::doctor(&[finding], "here", style)),
+        (
+            "doctor",
+            render::doctor(&[finding], render::Place::Here, style),
+        ),
         (
             "decode",
             snapshot::decoded(&snapshot::Decoding::of(&parse(SS)), style),

@@ -26,6 +26,7 @@ use crate::{
         sender::{Sender, truths},
         settle::settle_empty,
         sink,
+        skip::Skip,
         sockets::{Setup, connect, set_sndbuf},
         stage::{call_ourselves_sender, die_with_parent},
     },
@@ -157,7 +158,13 @@ impl Worker {
             .stdin
             .as_mut()
             .context("a sending process without stdin")?;
-        writeln!(stdin, "{line}").context("cannot speak to a sending process")
+        writeln!(stdin, "{line}").map_err(|error| {
+            // It has ended, and what it said last is why.
+            let why = self.truth().err();
+            why.unwrap_or_else(|| {
+                anyhow::Error::new(error).context("cannot speak to a sending process")
+            })
+        })
     }
 
     fn truth(&mut self) -> Result<Vec<Truth>> {
@@ -168,6 +175,7 @@ impl Worker {
         match Reply::parse(&line) {
             Ok(Reply::Truth(truth)) => Ok(truth),
             Ok(Reply::Error(why)) => bail!("a sending process: {why}"),
+            Ok(Reply::Skip(why)) => Err(Skip::error(why)),
             _ => bail!("a sending process ended unexpectedly"),
         }
     }
@@ -190,10 +198,24 @@ pub(in crate::workload) fn worker() -> ExitCode {
     match work() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            Reply::error(format!("{error:#}")).print();
+            let message = format!("{error:#}");
+            if has_timed_out(&error) {
+                Reply::skip(format!(
+                    "{message}: this machine had too little time for all the connections"
+                ))
+            } else {
+                Reply::error(message)
+            }
+            .print();
             ExitCode::FAILURE
         }
     }
+}
+
+/// The kernel gave a connection up because its peer, on the same machine, did not answer in time.
+fn has_timed_out(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref());
+    causes.any(|cause: &io::Error| cause.kind() == io::ErrorKind::TimedOut)
 }
 
 fn work() -> Result<()> {
