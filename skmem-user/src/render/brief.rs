@@ -14,8 +14,9 @@ use crate::explain::{Verdict, numbers::grouped};
 /// Columns of labels.
 const LABEL: usize = 10;
 
-/// Fewest rows of the account that are shown, however low the screen is.
-const LEAST: usize = 2;
+/// Fewest rows of the account that are shown, however low the screen is: what
+/// was there before, the largest change, and the sum of all others.
+const LEAST: usize = 3;
 
 /// Most lines of the advice.
 const ADVICE: usize = 2;
@@ -30,13 +31,21 @@ pub fn brief(v: &Verdict, style: &Style, lines: usize, more: &str) -> String {
     who(&mut head, v, style);
     let shows = v.wmem_queued != 0 || v.over_limit;
     // Title and sum.
-    let least = if shows { 2 + LEAST } else { 0 };
+    let least = if shows {
+        2 + LEAST.min(account::rows(v).len())
+    } else {
+        0
+    };
     let mut tail = String::new();
     for most in (1..=ADVICE).rev() {
         tail = below(v, style, most, more);
         if head.lines().count() + tail.lines().count() + least <= lines {
             break;
         }
+    }
+    if head.lines().count() + tail.lines().count() + least > lines {
+        head = dense(&head);
+        tail = dense(&tail);
     }
     let mut out = head;
     if shows {
@@ -49,13 +58,14 @@ pub fn brief(v: &Verdict, style: &Style, lines: usize, more: &str) -> String {
         );
     }
     out.push_str(&tail);
-    if out.lines().count() > lines {
-        out = out
-            .lines()
-            .filter(|l| !l.is_empty())
-            .fold(String::new(), |all, line| all + line + "\n");
-    }
     out
+}
+
+/// `text` without its empty lines.
+fn dense(text: &str) -> String {
+    text.lines()
+        .filter(|line| !line.is_empty())
+        .fold(String::new(), |all, line| all + line + "\n")
 }
 
 /// What stands below the account; of the advice at most so many lines.
@@ -131,8 +141,8 @@ fn ledger(out: &mut String, v: &Verdict, style: &Style, room: usize) {
     let sum = format!("= {}", if v.excess > 0 { "over" } else { "room left" });
     let names = rows.iter().map(|row| row.name.len());
     let name = names.max().unwrap_or(0).max(sum.len());
-    let numbers = rows.iter().map(|row| change(row.bytes).len());
-    let number = numbers.max().unwrap_or(0).max(change(v.excess).len());
+    let numbers = rows.iter().map(|row| row.bytes).chain([rest, v.excess]);
+    let number = numbers.map(|n| change(n).len()).max().unwrap_or(0);
     let mut line = |name_of: &str, n: i64, text: &str, role: Option<Role>| {
         let head = format!("  {name_of:<name$}  {:>number$}  ", change(n));
         let room = style.width.saturating_sub(head.chars().count());

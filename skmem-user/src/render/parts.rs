@@ -95,13 +95,14 @@ fn place(s: &Socket) -> String {
 /// From what was asked for to what is queued.
 pub(super) fn chain(out: &mut String, v: &Verdict, style: &Style) {
     title(out, "From SO_SNDBUF to Send-Q", style);
-    let mut lines: Vec<(&str, Option<i64>, String)> = Vec::new();
-    lines.push(("SO_SNDBUF", v.so_sndbuf, asked(v)));
-    lines.push(("sk_sndbuf", Some(v.sndbuf), limit(v)));
-    lines.push(("wmem_queued", Some(v.wmem_queued), queued(v).to_owned()));
-    lines.push(("  payload", Some(v.payload), payload(v)));
-    lines.push(("  overhead", Some(v.skb_overhead), overhead(v)));
-    lines.push(("Send-Q", Some(v.send_q), send_q(v)));
+    let mut lines: Vec<(&str, Option<i64>, String)> = vec![
+        ("SO_SNDBUF", v.so_sndbuf, asked(v)),
+        ("sk_sndbuf", Some(v.sndbuf), limit(v)),
+        ("wmem_queued", Some(v.wmem_queued), queued(v).to_owned()),
+        ("  payload", Some(v.payload), payload(v)),
+        ("  overhead", Some(v.skb_overhead), overhead(v)),
+        ("Send-Q", Some(v.send_q), send_q(v)),
+    ];
     // What is cut into segments are the subflows' skbs.
     if !v.is_mptcp() {
         lines.push((

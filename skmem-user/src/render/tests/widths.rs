@@ -109,7 +109,7 @@ fn verdicts() -> Vec<Verdict> {
 #[test]
 fn the_brief_form_is_one_screen_and_adds_up() {
     let more = "`skmem report run.skm --full` prints all";
-    for (width, lines) in [(60, 30), (80, 23), (120, 23), (200, 23)] {
+    for (width, lines) in [(60, 23), (60, 30), (80, 23), (120, 23), (200, 23)] {
         let style = Style {
             width,
             ..Style::PLAIN
@@ -131,6 +131,10 @@ fn the_brief_form_is_one_screen_and_adds_up() {
             if !v.over_limit {
                 continue;
             }
+            // Rows are left out, but not the largest cause.
+            let largest = v.causes.iter().max_by_key(|c| c.bytes.abs()).unwrap();
+            let row = format!("\n  {} ", largest.cause);
+            assert!(text.contains(&row), "{width}: {text}");
             // The rows of the account are its sum.
             let rows = text
                 .lines()

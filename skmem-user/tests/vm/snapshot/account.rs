@@ -33,30 +33,23 @@ use crate::{
 };
 
 pub(super) fn trials() -> Vec<Trial> {
-    let ignorable: &[(&str, fn() -> Outcome)] = &[
-        ("bypass_prot_mem", bypass),
-        ("open-TLS-records", open_records),
-        ("SEND_ZC", send_zc),
-        ("a-stalled-MPTCP-connection", mptcp),
-        ("MD5-keys", md5),
-        ("SO_RESERVE_MEM", reserve),
-        ("netem", netem),
-    ];
-    let mut trials: Vec<Trial> = ignorable
-        .iter()
-        .map(|(name, run)| {
-            Trial::ignorable_test(format!("snapshot::the-account-closes-with-{name}"), *run)
-        })
-        .collect();
-    trials.push(Trial::test(
-        "snapshot::the-account-closes-beside-skmem-record",
-        recorded,
-    ));
-    trials.push(Trial::test(
-        "snapshot::the-account-is-open-where-no-list-shows-a-socket",
-        leak,
-    ));
-    trials
+    let with = |name: &str, run: fn() -> Outcome| {
+        Trial::ignorable_test(format!("snapshot::the-account-closes-with-{name}"), run)
+    };
+    vec![
+        with("bypass_prot_mem", bypass),
+        with("open-TLS-records", open_records),
+        with("SEND_ZC", send_zc),
+        with("a-stalled-MPTCP-connection", mptcp),
+        with("MD5-keys", md5),
+        with("SO_RESERVE_MEM", reserve),
+        with("netem", netem),
+        Trial::test("snapshot::the-account-closes-beside-skmem-record", recorded),
+        Trial::test(
+            "snapshot::the-account-is-open-where-no-list-shows-a-socket",
+            leak,
+        ),
+    ]
 }
 
 /// What the kernel lacks.
