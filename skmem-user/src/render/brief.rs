@@ -206,23 +206,27 @@ pub fn brief_of_many(verdicts: &[Verdict], style: &Style, lines: usize, more: &s
     }
     let all: i64 = verdicts.iter().map(|v| v.excess.max(0)).sum();
     let of = |most: usize| {
-        let mut out = super::overview(&verdicts[..most], style);
-        let mut aside = |text: &str| hang(&mut out, "", 0, text, Some(Role::Aside), style);
         let others = i64::try_from(verdicts.len() - most).unwrap_or(i64::MAX);
-        if others > 0 {
+        let mut out = String::new();
+        let mut sum = format!("{} over their limits together; the worst:", bytes(all));
+        if most == 0 {
+            sum = format!("{}, {sum}", counted(others, "socket"));
+        } else {
+            out = super::overview(&verdicts[..most], style);
+        }
+        let mut aside = |text: &str| hang(&mut out, "", 0, text, Some(Role::Aside), style);
+        if most > 0 && others > 0 {
             aside(&format!("and {} with less", counted(others, "more socket")));
         }
-        aside(&format!(
-            "{} over their limits together; the worst:",
-            bytes(all)
-        ));
+        aside(&sum);
         let left = lines.saturating_sub(out.lines().count());
         out + &brief(worst, style, left, more)
     };
-    // A third of the screen at most, and less where the worst needs more.
+    // A third of the screen at most, and less where the worst needs more; no
+    // list rather than one that hides the answer's end.
     let mut most = verdicts.len().min((lines / 3).max(1));
     let mut out = of(most);
-    while most > 1 && out.lines().count() > lines {
+    while most > 0 && out.lines().count() > lines {
         most -= 1;
         out = of(most);
     }
