@@ -233,6 +233,12 @@ fn window_alone(v: &Verdict) -> String {
             "The receiver holds the sender up: its window is 0, its application does not read."
                 .to_owned()
         }
+        // An MPTCP socket sends no segments itself.
+        (bytes_left, in_flight) if v.is_mptcp() => format!(
+            "The receiver holds the sender up: its window ({}, {} in flight) has no room.",
+            bytes(bytes_left),
+            grouped(in_flight)
+        ),
         (bytes_left, in_flight) => format!(
             "The receiver holds the sender up: its window ({}, {} in flight) has no room for one \
              more segment.",
