@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Linux 6.12: poll() says that a TCP socket is not writable, and send() writes to it all the same.
+#
+# Expected: no POLLOUT means that a non-blocking send() gives EAGAIN.
+# Seen: send() needs sk_wmem_queued below sk_sndbuf (w < tb in ss -m); poll() needs a third of the limit free. In between,
+# poll() says no and send() takes the byte.
+. "$(dirname "$0")/guest.bash"
+
+cat >"$TEMP/program.py" <<'END'
+import fcntl, select, socket, struct, time
+SOL, SO_MEMINFO, SIOCINQ, SIOCOUTQ = socket.SOL_SOCKET, 55, 0x541B, 0x5411
+NAMES = ('r', 'rb', 't', 'tb', 'f', 'w', 'o', 'bl', 'd')
+def mem(s): return dict(zip(NAMES, struct.unpack('9i', s.getsockopt(SOL, SO_MEMINFO, 36))))
+def queued(s, what): return struct.unpack('i', fcntl.ioctl(s, what, b'\0' * 4))[0]
+def pair(rcvbuf=None, sndbuf=None):
+    listener = socket.create_server(('127.0.0.1', 0))
+    if rcvbuf: listener.setsockopt(SOL, socket.SO_RCVBUF, rcvbuf)
+    a = socket.socket()
+    if sndbuf: a.setsockopt(SOL, socket.SO_SNDBUF, sndbuf)
+    a.connect(listener.getsockname())
+    b, _ = listener.accept()
+    return a, b
+a, b = pair(rcvbuf=4096, sndbuf=60000)
+a.setblocking(False)
+# Until less than a third of the limit is free; the peer does not read.
+for _ in range(1000):
+    m = mem(a)
+    if m['tb'] - m['w'] < m['w'] // 2:
+        # Still so when all that can leave has left?
+        time.sleep(0.5)
+        m = mem(a)
+        if m['tb'] - m['w'] < m['w'] // 2 and m['w'] < m['tb']: break
+    a.send(b'x' * 2000)
+poll = select.poll()
+poll.register(a, select.POLLOUT)
+events = poll.poll(0)
+print('w', m['w'], 'of tb', m['tb'], '; poll() says', events, '; send() says', end=' ')
+took = a.send(b'x')
+print(took)
+print('AS DESCRIBED' if events == [] and took == 1 else 'CHANGED')
+END
+guest linux-image-6.12.117+deb12-cloud-amd64 "" "$TEMP/program.py" | tee "$TEMP/seen"
+grep -qx 'AS DESCRIBED' "$TEMP/seen"
