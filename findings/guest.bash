@@ -53,6 +53,7 @@ guest() {
         esac
     done
     cp "$program" "$root/program.py"
+    cp "$(dirname "${BASH_SOURCE[0]}")/sockets.py" "$root/"
     cat >"$root/init" <<END
 #!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
