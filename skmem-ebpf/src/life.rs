@@ -87,6 +87,26 @@ pub fn fork(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// What a walk without the socket's lock can bring up to date: fields that no
+/// booking goes by. A hook that is at work, or was meanwhile, has newer ones.
+#[inline(always)]
+fn freshen(account: &mut Account, socket: Locked) {
+    // SAFETY: a hook on another CPU may write it.
+    let version = || unsafe { (&raw const account.version).read_volatile() };
+    let before = version();
+    // SAFETY: offsets and types are those of the kernel's BTF.
+    let (forward_alloc, snd_nxt) = unsafe {
+        (
+            socket.sk.load(offset!(forward_alloc)),
+            socket.tp.load(offset!(snd_nxt)),
+        )
+    };
+    if before & 1 == 0 && before == version() {
+        account.last.forward_alloc = forward_alloc;
+        account.last.snd_nxt = snd_nxt;
+    }
+}
+
 /// `bpf_iter__tcp`: called for each TCP socket of a network namespace, to find
 /// those that are older than the trace, and to bring the accounts of the others
 /// up to date: a limit that was lowered since, or a hook that was skipped,
@@ -116,6 +136,7 @@ pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
     account.blocked.nospace = nospace * (account.blocked.nospace | NOSPACE_NOW);
     outlet::last(account, socket);
     if !maps::locked_walk() {
+        freshen(account, socket);
         if !subflow {
             wait::find_sleeper(account, socket);
         }

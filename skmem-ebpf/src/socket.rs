@@ -224,7 +224,8 @@ impl Sock {
     }
 
     /// Brings up to date what a call without a record may have changed: an ACK
-    /// can open the window and free nothing, a FIN can ride on the tail.
+    /// can open the window and free nothing, whole skbs can leave, a FIN can
+    /// ride on the tail.
     #[inline(always)]
     pub fn refresh(self, tp: Kernel, to: &mut View) {
         // SAFETY: offsets and types are those of the kernel's BTF.
@@ -232,6 +233,7 @@ impl Sock {
             to.forward_alloc = self.load(offset!(forward_alloc));
             to.write_seq = tp.load(offset!(write_seq));
             to.snd_una = tp.load(offset!(snd_una));
+            to.snd_nxt = tp.load(offset!(snd_nxt));
             to.snd_wnd = tp.load(offset!(snd_wnd));
             to.state = self.load(offset!(state));
         }
