@@ -2,7 +2,7 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use skmem_common::{
-    account::{NOSPACE_NOW, WAIT_BEGINS, WAIT_OTHER},
+    account::{Account, NOSPACE_NOW, WAIT_BEGINS, WAIT_OTHER},
     hook::Hook,
     layout::ABSENT,
     record::{FLAG_LOCKLESS, IDENT_INHERITED},
