@@ -95,7 +95,7 @@ fn freshen(account: &mut Account, socket: Locked) {
     let version = || unsafe { (&raw const account.version).read_volatile() };
     let before = version();
     // SAFETY: offsets and types are those of the kernel's BTF.
-    let (forward_alloc, snd_nxt) = unsafe {
+    let (forward_alloc, snd_nxt): (i32, u32) = unsafe {
         (
             socket.sk.load(offset!(forward_alloc)),
             socket.tp.load(offset!(snd_nxt)),
