@@ -7,8 +7,7 @@
 use std::{hint::black_box, path::PathBuf, time::Instant};
 
 use skmem::{
-    collect::decode::Record,
-    model::replay::Replay,
+    model::{record::Record, replay::Replay},
     recording::{Meta, Recording, Writer},
     render::{self, Style},
 };

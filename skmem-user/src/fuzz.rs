@@ -4,15 +4,15 @@
 use std::str;
 
 use crate::{
-    cli::{filters, record::trigger::Trigger},
-    collect::decode::Record,
+    cli::filters,
     decode,
     diag::inet_diag,
     kernel::btf::KernelBtf,
-    model::replay::Replay,
+    model::{record::Record, replay::Replay},
     quantity::parse_time,
     recording::{self, Recording, block},
     render::{self, Style},
+    trace::trigger::Trigger,
 };
 
 /// Something that reads bytes.

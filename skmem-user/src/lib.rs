@@ -1,15 +1,21 @@
 //! skmem: every byte of a TCP socket's send memory has a name.
 //!
 //! Arrows point one way: [`cli`] uses everything; [`render`] shows what
-//! [`explain`] says of accounts; [`model`] rebuilds accounts from records that
-//! [`collect`] reads; [`recording`] keeps both in files; [`kernel`] alone knows
-//! how the programs are loaded. [`diag`] asks the kernel without eBPF;
+//! [`explain`] says of accounts; [`model`] rebuilds accounts from records;
+//! [`recording`] keeps both in files; [`kernel`] alone knows how the programs
+//! are loaded; [`trace`] is a trace under way: programs attached, records
+//! read, accounts at hand. [`diag`] asks the kernel without eBPF;
 //! [`workload`] makes traffic whose memory is worth explaining. [`snapshot`] is
 //! what [`diag`] tells of all sockets at once; [`decode`] reads `ss`,
 //! [`glossary`] has the words for both.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+#[expect(
+    clippy::print_stderr,
+    reason = "it is the program; the rooms below return what they have to say"
+)]
 pub mod cli;
-pub mod collect;
 pub mod decode;
 pub mod diag;
 pub mod explain;
@@ -22,4 +28,5 @@ mod quantity;
 pub mod recording;
 pub mod render;
 pub mod snapshot;
+pub mod trace;
 pub mod workload;

@@ -9,9 +9,8 @@ use skmem_common::filter::{BY_NETNS, BY_PID, Filter};
 use super::{
     Skip, Usage, duration,
     explain::{print_json, print_text},
-    filters, interrupted, print, record,
+    filters, interrupted, live, print, record,
     screen::Length,
-    session::Session,
     style,
 };
 use crate::{
@@ -142,9 +141,9 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
         verbose,
         ..tracer::Options::default()
     };
-    let mut session = Session::start(&tracing).await?;
+    let mut session = live::start(&tracing).await?;
     let held = Owners::among(ready.pids.clone());
-    session.adopt(netns::of(&ready.pids, &held), &[]);
+    live::adopt(&mut session, netns::of(&ready.pids, &held), &[]);
     let mut tape = match file {
         Some(file) => Some(file.tape(&mut session, &tracing)?),
         None => None,
@@ -165,6 +164,7 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
         Some(tape) => tape.finish(&mut session, |_, _| {}),
         None => session.finish(|_, _| {}),
     }
+    live::say(&mut session);
     let end = session.end("command-ended")?;
     let verdicts = session.judge(&end, options.all, options.at_end);
     if let (Some(tape), Some(path)) = (tape, &options.record) {

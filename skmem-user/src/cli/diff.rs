@@ -13,11 +13,11 @@ use super::{
     print, style, tell,
 };
 use crate::{
-    collect::decode::Record,
     explain::{
         compare::{Peak, Run},
         diff::{Difference, Side},
     },
+    model::record::Record,
     recording::{Recording, RecordingError, outcome},
     render,
 };

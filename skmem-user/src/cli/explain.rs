@@ -8,14 +8,9 @@ use skmem_common::layout::Records;
 use tokio::process::Child;
 
 use super::{
-    Usage, command, duration,
-    filters::Filters,
-    interrupted, print,
-    screen::Length,
-    session::{Session, gave_up},
-    style,
+    Usage, command, duration, filters::Filters, interrupted, live, print, screen::Length, style,
 };
-use crate::{explain::Verdict, render};
+use crate::{explain::Verdict, render, trace::Session};
 
 /// A sender asleep for so long counts as blocked.
 const BLOCKED: Duration = Duration::from_millis(500);
@@ -93,11 +88,11 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     // Before there is a command, which must not outlive skmem.
     let mut stop = std::pin::pin!(interrupted()?);
     let mut session = tokio::select! {
-        session = Session::start(&tracing) => session?,
-        () = &mut stop => return Ok(gave_up()),
+        session = live::start(&tracing) => session?,
+        () = &mut stop => return Ok(live::gave_up()),
     };
     let (namespaces, inodes) = options.filters.older();
-    session.adopt(namespaces, &inodes);
+    live::adopt(&mut session, namespaces, &inodes);
     let mut child = command::start(&options.command)?;
     session.drop_rights(command::rights(&options.command))?;
     if child.is_none() && options.duration.is_none() && !options.until_blocked {
@@ -105,6 +100,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     }
     let status = watch(&mut session, &options, child.as_mut(), stop.as_mut()).await?;
     session.finish(|_, _| {});
+    live::say(&mut session);
     report(&session, &options)?;
     Ok(status)
 }

@@ -23,6 +23,7 @@ mod fields;
 pub(crate) mod filters;
 mod help;
 mod hide;
+mod live;
 mod output;
 mod pick;
 mod plot;
@@ -31,7 +32,6 @@ mod recorded;
 mod report;
 mod schema;
 mod screen;
-mod session;
 mod snapshot;
 mod trace;
 
@@ -135,7 +135,7 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        Err(e) if session::is_broken_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             tell(&format!("{e:#}"));
             ExitCode::from(if e.is::<Usage>() {
@@ -186,6 +186,15 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Causes(options) => causes::run(&options),
         Command::Workload(_) => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Whether an error is that of a pipe whose reader has gone away.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    })
 }
 
 /// Writes to stdout; a reader that has gone away is an error like any other.

@@ -20,31 +20,23 @@ use tokio::{
 use super::{
     Usage, command, duration,
     filters::{self, Filters},
-    interrupted, screen,
-    session::{Session, gave_up},
+    interrupted, live, screen,
 };
 use crate::{
-    collect::decode::Record,
     kernel::{rights::Rights, tracer},
-    model::replay::Replay,
-    recording::{Meta, WRITE_FAILED},
+    model::{end::WRITE_FAILED, record::Record, replay::Replay},
+    recording::Meta,
+    trace::{Session, about, sink::Sink, tape::Tape, trigger::Trigger},
 };
 use disk::{Disk, Limits};
 use files::Files;
 use flight::Flight;
 use progress::Progress;
-use sink::Sink;
-use tape::Tape;
-use trigger::Trigger;
 
-mod about;
 mod disk;
 mod files;
 mod flight;
 mod progress;
-mod sink;
-pub(super) mod tape;
-pub(crate) mod trigger;
 
 /// How often accounts go into a recording: what a SIGKILL costs where records
 /// were lost.
@@ -162,11 +154,11 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     // Before there is a command, which must not outlive skmem.
     let mut stop = std::pin::pin!(interrupted()?);
     let mut session = tokio::select! {
-        session = Session::start(&tracing) => session?,
-        () = &mut stop => return Ok(gave_up()),
+        session = live::start(&tracing) => session?,
+        () = &mut stop => return Ok(live::gave_up()),
     };
     let (namespaces, inodes) = options.filters.older();
-    session.adopt(namespaces, &inodes);
+    live::adopt(&mut session, namespaces, &inodes);
     if let Some(note) = session.left_out_note() {
         eprintln!("skmem: {note}");
     }
@@ -200,6 +192,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     tape.finish(&mut session, |record, replay| {
         trigger = trigger.or_else(|| options.shown_by(record, replay));
     });
+    live::say(&mut session);
     let trigger = trigger.or_else(|| options.shown_in(&session));
     let end = session.end(ended.reason())?;
     let totals = end.totals.clone();

@@ -15,11 +15,12 @@ use super::{
 };
 use crate::{
     explain::{Source, Verdict},
+    model::end::{End, Kept, Totals},
     model::{
         replay::Replay,
         survey::{self, Survey},
     },
-    recording::{Accounts, End, Item, Kept, Meta, Recording, Role, Totals},
+    recording::{Accounts, Item, Meta, Recording, Role},
     render::export::Opening,
 };
 

@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     explain::{Source, Verdict},
-    recording::{Item, Kept, Outcome, Player, Recording, RecordingError, Totals, outcome},
+    model::end::{Kept, Totals},
+    recording::{Item, Outcome, Player, Recording, RecordingError, outcome},
     render::{self, Listed, tamed},
 };
 

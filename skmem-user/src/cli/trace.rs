@@ -6,16 +6,11 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use skmem_common::layout::Records;
 
-use super::{
-    Usage, duration,
-    filters::Filters,
-    interrupted, screen,
-    session::{Session, gave_up, wall_ns},
-    style,
-};
+use super::{Usage, duration, filters::Filters, interrupted, live, screen, style};
 use crate::{
     kernel::{counters::Totals, rights::Rights, system},
     render::{Column, EventLines, Times},
+    trace::Session,
 };
 
 mod printer;
@@ -97,7 +92,7 @@ impl Options {
             [] => form,
             columns => form.with_columns(columns),
         };
-        form.with_clock(system::monotonic_ns(), wall_ns())
+        form.with_clock(system::monotonic_ns(), system::wall_ns())
     }
 }
 
@@ -111,11 +106,11 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     tracing.records = Records::Hooks;
     let mut stop = std::pin::pin!(interrupted()?);
     let mut session = tokio::select! {
-        session = Session::start(&tracing) => session?,
-        () = &mut stop => return Ok(gave_up()),
+        session = live::start(&tracing) => session?,
+        () = &mut stop => return Ok(live::gave_up()),
     };
     let (namespaces, inodes) = options.filters.older();
-    session.adopt(namespaces, &inodes);
+    live::adopt(&mut session, namespaces, &inodes);
     session.drop_rights(Rights::empty())?;
     // Names of sockets that are gone are forgotten.
     session.keep_closed();
@@ -150,6 +145,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     };
     if result.is_ok() && printer.goes_on() {
         session.finish(|record, _| printer.take(record));
+        live::say(&mut session);
     }
     printer.hand_on().await;
     let (printed, written) = printer.finish()?;

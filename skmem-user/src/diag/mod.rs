@@ -37,6 +37,6 @@ pub use queues::Queues;
 pub use sock_diag::read as tcp_sockets;
 pub use sockopt::{get_bytes, get_int, so_sndbuf, socket_cookie};
 pub use sockstat::SockstatTcp;
-pub use sysctl::{TcpMem, TcpWmem, tcp_mem, tcp_wmem, wmem_max};
+pub use sysctl::{TcpMem, TcpWmem, notsent_lowat, tcp_mem, tcp_wmem, wmem_max};
 pub use tcp_info::{TcpInfo, TcpState};
 pub use truth::{Truth, monotonic_ns};

@@ -50,6 +50,13 @@ pub fn wmem_max() -> Result<u64> {
     Ok(bytes)
 }
 
+/// Reads `net.ipv4.tcp_notsent_lowat` of the calling thread's network namespace, bytes: unsent data beyond which no
+/// new skb is let in, unless a socket has its own (`tcp_notsent_lowat`, 4294967295: no bound).
+pub fn notsent_lowat() -> Result<u64> {
+    let [bytes] = read("/proc/sys/net/ipv4/tcp_notsent_lowat")?;
+    Ok(bytes)
+}
+
 fn read<const N: usize>(path: &'static str) -> Result<[u64; N]> {
     let text = fs::read_to_string(Path::new(path)).map_err(|source| DiagError::File {
         path: path.into(),

@@ -22,6 +22,7 @@ pub mod chain;
 mod checks;
 pub mod compare;
 pub mod diff;
+mod ends;
 mod fields;
 mod memory;
 pub mod numbers;

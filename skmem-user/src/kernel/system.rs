@@ -1,6 +1,9 @@
 //! The machine around the sockets: release, clock, rights, limits.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 /// `uname -r`.
 #[must_use]
@@ -21,6 +24,13 @@ pub fn monotonic_ns() -> u64 {
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
     let since = Duration::new(now.tv_sec as u64, now.tv_nsec as u32);
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// `CLOCK_REALTIME`, in ns since 1970-01-01 UTC.
+#[must_use]
+pub fn wall_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// How long a jiffy is, in ns: the resolution of the coarse clocks

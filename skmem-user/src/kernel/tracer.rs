@@ -103,6 +103,7 @@ impl log::Log for Stderr {
         true
     }
 
+    #[expect(clippy::print_stderr, reason = "it is where a log goes")]
     fn log(&self, record: &log::Record<'_>) {
         eprintln!("skmem: kernel side: {}", record.args());
     }

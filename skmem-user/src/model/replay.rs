@@ -9,7 +9,7 @@ use skmem_common::{
 };
 
 use super::calls::Calls;
-use crate::collect::decode::Record;
+use crate::model::record::Record;
 
 /// A socket as the records tell it.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use skmem_common::record::{Event, FLAG_LOCKLESS, Ident, OP_BOOK, OP_LIMIT, OPS};
 
-use crate::collect::decode::Record;
+use crate::model::record::Record;
 
 /// Most sockets that are surveyed: a file may claim any number. Those beyond
 /// are counted.

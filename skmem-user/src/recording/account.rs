@@ -18,21 +18,10 @@ use skmem_common::{
 };
 
 use super::error::Flaw;
+use crate::model::end::Kept;
 
 /// Sums beyond this are none of a socket's: adding to them would overflow.
 const LARGEST_SUM: u64 = 1 << 56;
-
-/// An account at an instant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
-    /// The account.
-    pub account: Box<Account>,
-    /// Replay of the records gave the same; None: not compared.
-    pub stream_agrees: Option<bool>,
-    /// Who slept for want of send memory where the account lies among the
-    /// records: threads, and since when, in ns of `CLOCK_MONOTONIC`.
-    pub sleepers: Vec<(u32, u64)>,
-}
 
 /// What `Accounts` blocks are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,8 +3,14 @@
 
 use std::io::Read;
 
-use super::{Damage, End, Flaw, Item, Kept, Recording, Role, Totals};
-use crate::{explain::Source, model::replay::Replay};
+use super::{Damage, Flaw, Item, Recording, Role};
+use crate::{
+    explain::Source,
+    model::{
+        end::{End, Kept, Totals},
+        replay::Replay,
+    },
+};
 
 /// Most sockets that are followed at the same time.
 const MOST_SOCKETS: u32 = 64 << 10;

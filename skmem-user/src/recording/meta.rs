@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::end::Totals;
+
 /// Everything but what was traced.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -115,6 +117,23 @@ impl Meta {
             .chain(fields)
             .chain(own)
             .chain(&mut self.trigger)
+            .for_each(|text| *text = tame(text));
+        self
+    }
+}
+
+impl Totals {
+    /// With all of its texts made safe for a terminal.
+    pub(super) fn tamed(mut self) -> Self {
+        let places = &mut self.places;
+        let names = places
+            .cgroups
+            .values_mut()
+            .chain(places.namespaces.values_mut());
+        let hooks = self.hooks.iter_mut().map(|h| &mut h.hook);
+        names
+            .chain(hooks)
+            .chain([&mut self.reason])
             .for_each(|text| *text = tame(text));
         self
     }

@@ -5,9 +5,9 @@
 //! * [`writer`], [`reader`]: a recording as a stream of records and accounts
 //! * [`block`]: its blocks, each with length and checksum
 //! * [`events`]: records as an events block holds them
-//! * [`account`], [`meta`], [`end`]: what the other blocks hold
+//! * [`account`], [`meta`]: what the other blocks hold; the last one, the
+//!   [`crate::model::end`]
 //! * [`explain`]: what one comes to, with an end or without
-//! * `verdicts`: verdicts on that
 //! * [`parts`]: the files of one
 //! * [`storage`]: what it is written to, and what gives way where that is full
 //! * [`error`]: what can be wrong with one
@@ -17,28 +17,23 @@
 
 pub mod account;
 pub(crate) mod block;
-pub mod end;
 pub mod error;
 mod events;
 pub mod explain;
 pub mod meta;
 pub mod parts;
-pub mod places;
 pub mod reader;
 pub mod storage;
 #[cfg(test)]
 mod tests;
 mod varint;
-mod verdicts;
 pub mod writer;
 
-pub use account::{Accounts, Kept, Role};
-pub use end::{End, HookTotal, Totals, WRITE_FAILED};
+pub use account::{Accounts, Role};
 pub use error::{Damage, Flaw, RecordingError};
 pub use explain::{Outcome, Player, outcome};
 pub use meta::{Clock, HookFound, Meta};
-pub use places::Places;
-pub use reader::{Item, Recording, Worst};
+pub use reader::{Item, Recording};
 pub use storage::Medium;
 pub use writer::{Packer, Sealed, Writer};
 
@@ -52,7 +47,3 @@ pub(crate) const MAGIC: [u8; 8] = *b"\x89skm\r\n\x1a\n";
 /// Most accounts of open sockets that a reader keeps at the end, and of closed
 /// ones: of more, those with the worst excess.
 pub const MOST_ACCOUNTS: usize = 16 << 10;
-
-/// Closed sockets that are kept for the end, in a trace and by a reader alike;
-/// of more, those with the worst excess.
-pub const KEEP_CLOSED: usize = 1024;

@@ -7,15 +7,17 @@ use std::{
 };
 
 use super::{
-    FORMAT, KEEP_CLOSED, MAGIC, MOST_ACCOUNTS,
-    account::{Accounts, Kept, Role},
+    FORMAT, MAGIC, MOST_ACCOUNTS,
+    account::{Accounts, Role},
     block::{self, Kind},
-    end::{End, RECORDS_MISSING, Totals, WRITE_FAILED},
     error::{Damage, Flaw, RecordingError},
     events::Decoder,
     meta::Meta,
 };
-use crate::collect::decode::Record;
+use crate::model::{
+    end::{End, KEEP_CLOSED, Totals, WRITE_FAILED, Worst},
+    record::Record,
+};
 
 /// Length of what comes before the first block, in bytes.
 const START: usize = 16;
@@ -47,14 +49,9 @@ pub enum Item {
     Accounts(Accounts),
 }
 
-/// The accounts with the worst excess, of any number.
-#[derive(Debug)]
-pub struct Worst {
-    kept: Vec<Kept>,
-    most: usize,
-    /// How many there were.
-    pub count: u64,
-}
+/// What [`WRITE_FAILED`] means to a reader.
+const RECORDS_MISSING: &str = "could not be written whole (was the disk full?): its last \
+    records are missing, the kernel's accounts at its end are there";
 
 impl Recording<BufReader<File>> {
     /// Opens a file.
@@ -268,48 +265,4 @@ enum Step {
     Accounts(Accounts),
     On,
     End,
-}
-
-impl Worst {
-    /// Keeps at most `most`.
-    #[must_use]
-    pub fn new(most: usize) -> Self {
-        Self {
-            kept: Vec::new(),
-            most,
-            count: 0,
-        }
-    }
-
-    /// Takes one in.
-    pub fn push(&mut self, account: Kept) {
-        self.count += 1;
-        self.kept.push(account);
-        // Not at each one; in place, for thousands of copies would be felt.
-        if self.kept.len() > self.most + self.most / 8 {
-            sort(&mut self.kept);
-            self.kept.truncate(self.most);
-        }
-    }
-
-    /// How many there was no room for.
-    #[must_use]
-    pub fn omitted(&self) -> u64 {
-        self.count.saturating_sub(self.most as u64)
-    }
-
-    /// Those that were kept, the worst first; equals in the order in which
-    /// they came.
-    #[must_use]
-    pub fn list(&self) -> Vec<Kept> {
-        let mut list = self.kept.clone();
-        sort(&mut list);
-        list.truncate(self.most);
-        list
-    }
-}
-
-/// The worst first. Stable: of equals, the earlier ones stay.
-fn sort(kept: &mut [Kept]) {
-    kept.sort_by_key(|k| std::cmp::Reverse(k.account.ledger.worst_excess));
 }

@@ -4,14 +4,16 @@ use std::io;
 
 use super::{
     FORMAT, MAGIC,
-    account::{Accounts, Kept, Role},
+    account::{Accounts, Role},
     block::{self, Kind},
-    end::{Totals, WRITE_FAILED},
     events::Encoder,
     meta::Meta,
     storage::{self, Last, Storage, Tail},
 };
-use crate::collect::decode::Record;
+use crate::model::{
+    end::{Kept, Totals, WRITE_FAILED},
+    record::Record,
+};
 
 /// Accounts in a block: so many are small, and one that is damaged loses few.
 const ACCOUNTS: usize = 256;

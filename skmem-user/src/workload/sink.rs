@@ -19,6 +19,7 @@ const CHUNK: usize = 64 << 10;
 const EVENTS: usize = 64;
 
 /// Starts the thread, which lives as long as the process.
+#[expect(clippy::print_stderr, reason = "nobody waits for the thread")]
 pub(crate) fn spawn(listener: Listener) -> Result<()> {
     let epoll = Epoll::new().context("cannot make an epoll")?;
     epoll

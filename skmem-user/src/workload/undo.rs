@@ -78,6 +78,10 @@ impl Drop for Guard {
 }
 
 /// The guard's life.
+#[expect(
+    clippy::print_stderr,
+    reason = "a process of its own, whose parent may be gone"
+)]
 pub(super) fn guard() -> ExitCode {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
         // SAFETY: SIG_IGN is a valid disposition for these signals.

@@ -12,14 +12,14 @@ use std::{
 use anyhow::{Context as _, Result};
 use libtest_mimic::Failed;
 use skmem::{
-    collect::{decode::Record, reader::Reader},
     diag::{netns, owners::Owners},
     kernel::{
         counters::Totals,
         tracer::{Options, Tracer},
     },
-    model::replay::Replay,
+    model::{record::Record, replay::Replay},
     render::{self, Style},
+    trace::ring::Reader,
 };
 use skmem_common::{
     account::Account,

@@ -9,9 +9,8 @@ use zerocopy::IntoBytes as _;
 
 use super::{clock, load, load::Load, mode::Mode};
 use crate::{
-    cli::session::Session,
-    collect::decode::Record,
-    model::replay::Replay,
+    cli::live,
+    model::{record::Record, replay::Replay},
     recording::{Meta, Recording, Writer},
     render::{self, Style},
 };
@@ -120,7 +119,7 @@ pub async fn measure(size: usize) -> Result<Vec<Step>> {
 /// What a lockstep load leaves.
 async fn stream(size: usize) -> Result<Vec<Record>> {
     let tracing = Mode::Records.options().context("a mode that traces")?;
-    let mut session = Session::start(&tracing).await?;
+    let mut session = live::start(&tracing).await?;
     let mut records = Vec::new();
     let begin = Instant::now();
     while records.len() < LEAST {

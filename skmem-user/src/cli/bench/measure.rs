@@ -12,8 +12,9 @@ use super::{
     mode::Mode,
 };
 use crate::{
-    cli::session::Session,
+    cli::live,
     kernel::{counters::Runs, system, tracer::Tracer},
+    trace::Session,
 };
 
 /// What attaching left to do is done after it.
@@ -107,7 +108,7 @@ pub async fn turn(
     };
     let mut session = match mode.options() {
         Some(options) => {
-            let session = Session::start_quietly(&options).await;
+            let session = live::start_quietly(&options).await;
             Some(session.with_context(|| format!("cannot measure {}", mode.name()))?)
         }
         None => None,

@@ -8,15 +8,16 @@ use skmem_common::filter::{BY_PID, Filter};
 
 use super::{Options, failed, traced};
 use crate::{
-    cli::{Usage, print, session::Session, style},
-    collect::decode::Record,
+    cli::{Usage, live, print, style},
     diag::Truth,
     explain::{
         Verdict,
         compare::{Comparison, Peak, Run},
     },
     kernel::tracer,
+    model::record::Record,
     render,
+    trace::Session,
     workload::{self, Driver, Scenario, fix::Choice, proto::Ready},
 };
 
@@ -48,7 +49,7 @@ pub(super) async fn play(
         pids.push(runner.driver.pid());
         pids.extend(&runner.ready.pids);
     }
-    let mut session = Session::start(&tracer::Options {
+    let mut session = live::start(&tracer::Options {
         filter: Filter {
             flags: BY_PID,
             ..Filter::default()
@@ -106,6 +107,7 @@ impl Runner {
         let step = async || session.step(|record, _| note(record)).await;
         let settled = traced(self.driver.settled(), step).await?;
         session.finish(|record, _| note(record));
+        live::say(session);
         let ours = |v: &&Verdict| u64::from(v.socket.netns) == self.ready.netns;
         // What the case is about, where it has other sockets too.
         let subject = |v: &&Verdict| {

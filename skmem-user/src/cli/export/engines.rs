@@ -13,7 +13,7 @@ use skmem_common::{
 use super::tests::export;
 use crate::{
     cli::recorded::tests::{write, write_parts},
-    collect::decode::Record,
+    model::record::Record,
     model::timeline::tests::story::{Story, article},
 };
 

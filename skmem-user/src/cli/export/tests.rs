@@ -14,7 +14,7 @@ use skmem_common::{cause::Cause, hook::Hook};
 use super::{Options, run};
 use crate::{
     cli::recorded::tests::{write, write_parts},
-    collect::decode::Record,
+    model::record::Record,
     model::timeline::tests::story::{START, Story, article},
     render::export::{
         events::EVENTS,

@@ -6,7 +6,7 @@ use skmem_common::record::{Event, Receive};
 
 use super::{Export, REPLAYED, verdicts::Verdicts};
 use crate::{
-    collect::decode::Record,
+    model::record::Record,
     model::{
         replay::Replay,
         survey,

@@ -2,10 +2,14 @@
 
 use std::{collections::VecDeque, fs, io, path::PathBuf};
 
-use super::{files::Files, sink::Sink};
+use super::files::Files;
 use crate::{
-    collect::decode::Record,
-    recording::{End, Kept, Medium, Meta, Role, Writer},
+    model::{
+        end::{End, Kept},
+        record::Record,
+    },
+    recording::{Medium, Meta, Role, Writer},
+    trace::sink::Sink,
 };
 
 /// Files that are written one after the other.

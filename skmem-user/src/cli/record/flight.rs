@@ -7,10 +7,14 @@
 
 use std::{collections::VecDeque, io, path::PathBuf, time::Duration};
 
-use super::{files::Files, sink::Sink};
+use super::files::Files;
 use crate::{
-    collect::decode::Record,
-    recording::{End, Kept, Meta, Packer, Role, Sealed},
+    model::{
+        end::{End, Kept},
+        record::Record,
+    },
+    recording::{Meta, Packer, Role, Sealed},
+    trace::sink::Sink,
 };
 
 /// Segments that a black box is made of, about.

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::tape::Tape;
-use crate::{cli::session::Session, recording::Totals};
+use crate::{
+    model::end::Totals,
+    trace::{Session, tape::Tape},
+};
 
 /// How often the line is drawn.
 const REDRAW: Duration = Duration::from_millis(250);

@@ -7,8 +7,9 @@ use std::{
 };
 
 use crate::{
+    model::end::{Kept, Totals},
     model::{replay::Replay, survey, timeline::tests::story::Story},
-    recording::{Clock, Kept, Meta, Role, Totals, Writer},
+    recording::{Clock, Meta, Role, Writer},
 };
 
 use super::Recorded;

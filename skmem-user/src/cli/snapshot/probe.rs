@@ -13,7 +13,7 @@ use skmem_common::{
 
 use super::Look;
 use crate::{
-    cli::{interrupted, session::Session},
+    cli::{interrupted, live},
     diag::empty_skb,
     explain::Verdict,
     kernel::{system, tracer},
@@ -81,7 +81,7 @@ async fn trace(
         true => seen.fileless,
         false => 0,
     };
-    let mut session = Session::start(&tracer::Options {
+    let mut session = live::start(&tracer::Options {
         filter: Filter {
             flags: BY_PID,
             ..Filter::default()
@@ -95,7 +95,7 @@ async fn trace(
         ..tracer::Options::default()
     })
     .await?;
-    session.adopt(namespaces(seen, chosen), &inodes);
+    live::adopt(&mut session, namespaces(seen, chosen), &inodes);
     let begun = system::monotonic_ns();
     {
         let mut end = std::pin::pin!(tokio::time::sleep(time));
@@ -109,6 +109,7 @@ async fn trace(
         }
     }
     session.finish(|_, _| {});
+    live::say(&mut session);
     let traced_ns = system::monotonic_ns().saturating_sub(begun);
     Ok((session.verdicts(true, true), traced_ns))
 }

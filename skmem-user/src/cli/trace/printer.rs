@@ -11,7 +11,7 @@ use anyhow::{Result, anyhow};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::{
-    collect::decode::Record,
+    model::record::Record,
     render::{self, EventLines, Named, Names},
 };
 

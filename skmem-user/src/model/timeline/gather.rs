@@ -5,7 +5,7 @@ use super::{
     track::{LimitMove, Mark, Sample, Track},
     waits::{Sleep, WaitReason},
 };
-use crate::collect::decode::Record;
+use crate::model::record::Record;
 
 /// Limit moves that are kept; of more, one a column.
 const MOVES: usize = 1_000;

@@ -11,7 +11,7 @@ use super::{
     stack::{ByCause, Stack},
     waits::{Refusal, Sleep, Wait, Waits},
 };
-use crate::collect::decode::Record;
+use crate::model::record::Record;
 
 /// The socket at one instant. What is not booked (all but `by_cause`,
 /// `wmem_queued` and `sndbuf`) is as of the last record.

@@ -12,7 +12,7 @@ use super::{
     fields::{self, COLUMNS, Coder, Column},
 };
 use crate::{
-    collect::decode::Record,
+    model::record::Record,
     recording::{error::Flaw, varint},
 };
 

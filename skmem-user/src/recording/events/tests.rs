@@ -11,7 +11,7 @@ use skmem_common::{
 };
 
 use super::{Decoder, Encoder};
-use crate::collect::decode::Record;
+use crate::model::record::Record;
 
 fn header(hook: Hook, len: usize, ops: usize, word: u64) -> Header {
     Header {

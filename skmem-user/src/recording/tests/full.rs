@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::*;
-use crate::recording::{WRITE_FAILED, storage::Storage};
+use crate::{model::end::WRITE_FAILED, recording::storage::Storage};
 
 /// A disk of so many pages, with one file.
 #[derive(Debug)]

@@ -6,12 +6,14 @@ use proptest::{collection::vec, prelude::*};
 use skmem_common::{account::Account, hook::Hook, record::Event};
 
 use super::{
-    Accounts, Clock, Damage, End, Flaw, Item, Kept, Meta, Recording, RecordingError, Role, Totals,
-    Writer, events,
+    Accounts, Clock, Damage, Flaw, Item, Meta, Recording, RecordingError, Role, Writer, events,
 };
 use crate::{
-    collect::decode::Record,
     explain::tests::socket::{Socket, article},
+    model::{
+        end::{End, Kept, Totals},
+        record::Record,
+    },
 };
 
 mod accounts;

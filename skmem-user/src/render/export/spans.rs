@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use skmem_common::{account::Account, record::Receive};
 
 use crate::{
-    collect::decode::Record,
+    model::record::Record,
     model::{
         survey,
         timeline::{Life, LimitMove, Mark, Sample, Track},

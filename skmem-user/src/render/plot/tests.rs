@@ -233,7 +233,7 @@ fn more_causes_than_colours_become_one_band() {
 fn busy() -> Timeline {
     let mut story = article();
     let last = story.records.last().cloned().expect("a record");
-    let crate::collect::decode::Record::Event(event) = last else {
+    let crate::model::record::Record::Event(event) = last else {
         panic!("the article ends with an event");
     };
     let from = story.now;
@@ -248,7 +248,7 @@ fn busy() -> Timeline {
         event.view.wmem_queued += if n % 2 == 0 { 5_000 } else { 0 };
         story
             .records
-            .push(crate::collect::decode::Record::Event(event));
+            .push(crate::model::record::Record::Event(event));
     }
     story.now = from + 40_000_000;
     let mut t = Timeline::new(from, story.now, 1_000, 3_000);
@@ -278,8 +278,8 @@ fn a_queue_far_below_its_limit_is_drawn() {
     let mut story = article();
     for record in &mut story.records {
         match record {
-            crate::collect::decode::Record::Open(open) => open.view.sndbuf = 2_621_440,
-            crate::collect::decode::Record::Event(event) => {
+            crate::model::record::Record::Open(open) => open.view.sndbuf = 2_621_440,
+            crate::model::record::Record::Event(event) => {
                 event.view.sndbuf = 2_621_440;
                 event.ops.iter_mut().for_each(|op| {
                     if op.kind == skmem_common::record::OP_LIMIT {

@@ -9,7 +9,7 @@ use skmem_common::{
     },
 };
 
-use crate::{collect::decode::Record, explain::tests::socket::ident};
+use crate::{explain::tests::socket::ident, model::record::Record};
 
 /// Truesize of an empty skb here.
 pub(crate) const O: i32 = 896;

@@ -230,7 +230,7 @@ proptest! {
                 );
                 last = Some(sample);
             });
-            if let (Some(last), crate::collect::decode::Record::Event(e)) = (last, record) {
+            if let (Some(last), crate::model::record::Record::Event(e)) = (last, record) {
                 prop_assert_eq!(last.wmem_queued, e.view.wmem_queued);
                 prop_assert_eq!(last.sndbuf, e.view.sndbuf);
             }

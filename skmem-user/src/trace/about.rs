@@ -5,8 +5,9 @@ use skmem_common::{
     record::VERSION,
 };
 
+use super::session::{Session, limit};
 use crate::{
-    cli::session::{Session, notsent_lowat, wall_ns, wmem_max},
+    diag,
     kernel::{plan::Kind, system, tracer},
     recording::{Clock, HookFound, Meta},
 };
@@ -49,7 +50,7 @@ pub fn meta(session: &Session, tracing: &tracer::Options, filters: Vec<(String, 
         machine: text(machine.machine()),
         clock: Clock {
             monotonic_ns: system::monotonic_ns(),
-            wall_ns: wall_ns(),
+            wall_ns: system::wall_ns(),
         },
         hooks: hooks.collect(),
         notes: tracer.notes().to_vec(),
@@ -57,8 +58,8 @@ pub fn meta(session: &Session, tracing: &tracer::Options, filters: Vec<(String, 
         record_layout: VERSION,
         ring_bytes: tracing.ring_bytes,
         max_sockets: tracing.max_sockets,
-        wmem_max: wmem_max(),
-        notsent_lowat: notsent_lowat(),
+        wmem_max: limit(diag::wmem_max()),
+        notsent_lowat: limit(diag::notsent_lowat()),
         run: run(),
         part: 1,
         flight_ns: 0,

@@ -6,7 +6,7 @@ use skmem_common::account::Account;
 
 use crate::{
     diag::sleepers::{self, Sleeper},
-    kernel::tracer::Tracer,
+    kernel::{self, tracer::Tracer},
 };
 
 /// More threads than this on one socket are not counted in: each takes a walk.
@@ -18,7 +18,10 @@ pub struct Sleepers(Vec<Sleeper>);
 
 impl Sleepers {
     /// Looks which threads sleep on sockets that were adopted, and has the programs count them in.
-    pub fn find(&mut self, tracer: &mut Tracer, namespaces: &[PathBuf]) {
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn find(&mut self, tracer: &mut Tracer, namespaces: &[PathBuf]) -> kernel::Result<()> {
         let waited_for: HashSet<u32> = tracer
             .table()
             .accounts()
@@ -35,14 +38,10 @@ impl Sleepers {
             if now.is_empty() {
                 break;
             }
-            let told = tracer
-                .find_asleep(&now)
-                .and_then(|()| tracer.walk(namespaces, &[]));
-            if let Err(e) = told {
-                eprintln!("skmem: {e}; threads that slept before are seen when they wake");
-                break;
-            }
+            tracer.find_asleep(&now)?;
+            tracer.walk(namespaces, &[])?;
         }
+        Ok(())
     }
 
     /// Takes a sleeper out of an account that woke up while it was being counted in: nothing was there to see it

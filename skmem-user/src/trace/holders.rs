@@ -9,7 +9,7 @@ use crate::{
         cgroups,
         owners::{Owners, command_name},
     },
-    recording::places,
+    model::places,
 };
 
 /// Holders of such sockets as they were when all processes could still be looked at, by inode.

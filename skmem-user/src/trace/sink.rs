@@ -18,8 +18,11 @@ use std::{
 };
 
 use crate::{
-    collect::decode::Record,
-    recording::{End, Kept, Meta, Role},
+    model::{
+        end::{End, Kept},
+        record::Record,
+    },
+    recording::{Meta, Role},
 };
 
 /// Records handed over at once.
@@ -43,12 +46,31 @@ pub(super) enum Message {
 }
 
 /// Where records go: one file, several, or memory.
-pub(super) trait Sink: Send {
+pub trait Sink: Send {
+    /// Takes a record in.
+    ///
+    /// # Errors
+    /// Of this and of all others: where it cannot be written.
     fn record(&mut self, record: &Record) -> io::Result<()>;
+    /// Takes accounts in, as they were at `now_ns` of `CLOCK_MONOTONIC`.
+    ///
+    /// # Errors
+    /// As above.
     fn accounts(&mut self, role: Role, now_ns: u64, accounts: &[Kept]) -> io::Result<()>;
+    /// Writes what is only in memory.
+    ///
+    /// # Errors
+    /// As above.
     fn flush(&mut self) -> io::Result<()>;
-    /// See [`Message::Next`].
+    /// Ends this file and begins another one; or writes a black box.
+    ///
+    /// # Errors
+    /// As above.
     fn next(&mut self, meta: &Meta, end: &End) -> io::Result<()>;
+    /// Ends the recording.
+    ///
+    /// # Errors
+    /// As above.
     fn end(&mut self, meta: &Meta, end: &End) -> io::Result<()>;
     /// Bytes on disk (or in memory), and those of this file.
     fn bytes(&self) -> (u64, u64);
@@ -58,12 +80,16 @@ pub(super) trait Sink: Send {
 
 /// What the thread tells meanwhile.
 #[derive(Debug, Default)]
-pub(super) struct Stats {
+pub struct Stats {
+    /// Bytes on disk, or in memory.
     pub bytes: AtomicU64,
+    /// Those of this file.
     pub bytes_of_file: AtomicU64,
     /// Files that were begun (or black boxes written) after the first.
     pub nexts: AtomicU64,
+    /// What was asked for is full.
     pub full: AtomicBool,
+    /// Writing failed.
     pub failed: AtomicBool,
 }
 

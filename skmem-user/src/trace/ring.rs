@@ -7,8 +7,10 @@ use std::{io, time::Duration};
 
 use tokio::io::unix::AsyncFd;
 
-use super::decode::{DecodeError, Record};
-use crate::kernel::ring::Ring;
+use crate::{
+    kernel::ring::Ring,
+    model::record::{DecodeError, Record},
+};
 
 /// Longest time that a record lies in the ring while the reader has time.
 const PERIOD: Duration = Duration::from_millis(20);

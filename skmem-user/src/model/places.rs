@@ -6,9 +6,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use skmem_common::record::Ident;
 
-use super::meta::tame;
-use crate::explain::verdict::Socket;
-
 /// Digits of a container's id.
 const CONTAINER_ID: usize = 64;
 
@@ -23,27 +20,16 @@ pub struct Places {
 }
 
 impl Places {
-    /// With all names made safe for a terminal.
-    pub(super) fn tamed(mut self) -> Self {
-        let names = self
-            .cgroups
-            .values_mut()
-            .chain(self.namespaces.values_mut());
-        for name in names {
-            *name = tame(name);
-        }
-        self
+    /// The path of a socket's cgroup below the root of cgroup v2.
+    #[must_use]
+    pub fn cgroup(&self, ident: &Ident) -> Option<&str> {
+        self.cgroups.get(&cgroup_id(ident)).map(String::as_str)
     }
 
-    /// Says of a verdict's socket where it lives.
-    pub(super) fn name(&self, ident: &Ident, socket: &mut Socket) {
-        let id = cgroup_id(ident);
-        socket.cgroup = self.cgroups.get(&id).cloned();
-        socket.netns_name = self.namespaces.get(&ident.netns).cloned();
-        if let Some(path) = &socket.cgroup {
-            socket.container = container(path);
-            socket.unit = unit(path).filter(|_| socket.container.is_none());
-        }
+    /// The name of its network namespace.
+    #[must_use]
+    pub fn namespace(&self, ident: &Ident) -> Option<&str> {
+        self.namespaces.get(&ident.netns).map(String::as_str)
     }
 }
 
@@ -55,7 +41,8 @@ pub fn cgroup_id(ident: &Ident) -> u64 {
 
 /// The innermost container of a cgroup's path: an id as Docker, containerd, CRI-O and Podman write it, with or
 /// without `KIND-` and `.scope`, or a name as LXC and systemd-nspawn do.
-fn container(path: &str) -> Option<String> {
+#[must_use]
+pub fn container(path: &str) -> Option<String> {
     path.rsplit('/').find_map(|part| {
         let name = part.strip_suffix(".scope").unwrap_or(part);
         let id = name.rsplit_once('-').map_or(name, |(_, id)| id);
@@ -70,7 +57,8 @@ fn container(path: &str) -> Option<String> {
 }
 
 /// The innermost unit of systemd in a cgroup's path.
-fn unit(path: &str) -> Option<String> {
+#[must_use]
+pub fn unit(path: &str) -> Option<String> {
     let is_unit = |part: &&str| part.ends_with(".service") || part.ends_with(".scope");
     path.rsplit('/').find(is_unit).map(str::to_owned)
 }

@@ -2,10 +2,9 @@
 
 use std::{str::FromStr, time::Duration};
 
+use super::session::Session;
 use crate::{
-    cli::session::Session,
-    collect::decode::Record,
-    model::replay::Replay,
+    model::{record::Record, replay::Replay},
     quantity::{self, parse_time},
 };
 

@@ -1,10 +1,9 @@
-//! A trace under way: programs attached, records read, accounts at hand.
+//! Programs attached, records read, accounts at hand.
 
 use std::{
     collections::{HashMap, HashSet},
-    io,
     path::PathBuf,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -16,26 +15,27 @@ use skmem_common::{
     record::{IDENT_CLOSED, Task},
 };
 
+use super::{
+    attach::{self, Attaching},
+    holders::Holders,
+    ring::Reader,
+    sleepers::Sleepers,
+};
 use crate::{
-    collect::{decode::Record, reader::Reader},
-    diag::{cgroups, netns},
+    diag::{self, cgroups, netns},
     explain::{Source, Verdict, held_up_since},
     kernel::{
         counters, system,
         table::ONE_GO,
         tracer::{Options, Tracer},
     },
-    model::replay::Replay,
-    recording::{End, HookTotal, KEEP_CLOSED, Kept, Places, Totals, Worst, places::cgroup_id},
+    model::{
+        end::{End, HookTotal, KEEP_CLOSED, Kept, Totals, Worst},
+        places::{Places, cgroup_id},
+        record::Record,
+        replay::Replay,
+    },
 };
-pub use attach::gave_up;
-use holders::Holders;
-use sleepers::Sleepers;
-
-mod attach;
-mod holders;
-mod rights;
-mod sleepers;
 
 /// How often closed sockets are collected.
 const HARVEST: Duration = Duration::from_millis(500);
@@ -46,7 +46,7 @@ const HARVEST_PART: u32 = 8;
 
 /// A trace under way.
 pub struct Session {
-    tracer: Tracer,
+    pub(super) tracer: Tracer,
     reader: Reader,
     replay: Replay,
     /// Records tell all of an account, so replay can be compared with it.
@@ -65,42 +65,21 @@ pub struct Session {
     release: String,
     /// Most records that can lie in the ring.
     room: usize,
-    namespaces: Vec<PathBuf>,
-    holders: Holders,
+    pub(super) namespaces: Vec<PathBuf>,
+    pub(super) holders: Holders,
     sleepers: Sleepers,
     left_out: u64,
+    notes: Vec<String>,
 }
 
 impl Session {
-    /// Attaches, says on stderr how far that is and what this kernel lacks, and
-    /// starts to trace.
+    /// Attaches and starts to trace; `attaching` hears four times a second how
+    /// far that is. What this kernel lacks: [`Tracer::notes`].
     ///
     /// # Errors
     /// Where the kernel does not allow it.
-    pub async fn start(options: &Options) -> Result<Self> {
-        let session = Self::start_quietly(options).await?;
-        for note in session.tracer.notes() {
-            eprintln!("skmem: {note}");
-        }
-        Ok(session)
-    }
-
-    /// Like `start`, but does not warn about missing hooks: for `bench`, which
-    /// leaves hooks out on purpose.
-    ///
-    /// # Errors
-    /// As for [`Session::start`].
-    pub async fn start_quietly(options: &Options) -> Result<Self> {
-        let mut tracer = attach::attached(options).await?;
-        if options.verbose {
-            for a in tracer.attached() {
-                let walked = tracer.verified_instructions(a.program).unwrap_or(0);
-                eprintln!(
-                    "skmem: {} on {} ({:?}), {walked} instructions verified",
-                    a.program, a.function, a.kind
-                );
-            }
-        }
+    pub async fn start(options: &Options, attaching: impl FnMut(Attaching)) -> Result<Self> {
+        let mut tracer = attach::attached(options, attaching).await?;
         let reader = Reader::new(tracer.take_ring()?).context("cannot poll the ring buffer")?;
         tracer.enable()?;
         Ok(Self {
@@ -120,6 +99,7 @@ impl Session {
             holders: Holders::default(),
             sleepers: Sleepers::default(),
             left_out: 0,
+            notes: Vec::new(),
         })
     }
 
@@ -131,7 +111,17 @@ impl Session {
         self.namespaces = namespaces;
         self.walk(inodes);
         self.left_out = self.totals().map_or(0, |totals| totals.left_out);
-        self.sleepers.find(&mut self.tracer, &self.namespaces);
+        let found = self.sleepers.find(&mut self.tracer, &self.namespaces);
+        self.notes.extend(
+            found
+                .err()
+                .map(|e| format!("{e}; threads that slept before are seen when they wake")),
+        );
+    }
+
+    /// What could not be done, in sentences, since this was last asked.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     /// `uname -r`.
@@ -164,8 +154,10 @@ impl Session {
             return;
         }
         match self.tracer.walk(&self.namespaces, inodes) {
-            Ok(notes) => notes.iter().for_each(|note| eprintln!("skmem: {note}")),
-            Err(e) => eprintln!("skmem: {e}; sockets are traced from their next call on"),
+            Ok(notes) => self.notes.extend(notes),
+            Err(e) => self
+                .notes
+                .push(format!("{e}; sockets are traced from their next call on")),
         }
     }
 
@@ -293,11 +285,11 @@ impl Session {
         End {
             totals: Totals {
                 now_ns: system::monotonic_ns(),
-                wall_ns: wall_ns(),
+                wall_ns: system::wall_ns(),
                 skipped_runs: self.tracer.skipped_runs(),
                 sockets: open.len() as u64 + self.closed.count,
-                wmem_max: wmem_max(),
-                notsent_lowat: notsent_lowat(),
+                wmem_max: limit(diag::wmem_max()),
+                notsent_lowat: limit(diag::notsent_lowat()),
                 places,
                 ..Totals::default()
             },
@@ -481,37 +473,7 @@ fn bury(account: &mut Account) {
     }
 }
 
-/// `net.core.wmem_max`, in bytes.
-#[must_use]
-pub fn wmem_max() -> Option<u32> {
-    sysctl("net/core/wmem_max")
-}
-
-/// `net.ipv4.tcp_notsent_lowat`, in bytes.
-#[must_use]
-pub fn notsent_lowat() -> Option<u32> {
-    sysctl("net/ipv4/tcp_notsent_lowat")
-}
-
-/// ns since 1970-01-01 UTC.
-#[must_use]
-pub fn wall_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX))
-}
-
-/// A sysctl that is one number.
-fn sysctl(name: &str) -> Option<u32> {
-    let text = std::fs::read_to_string(format!("/proc/sys/{name}")).ok()?;
-    text.trim().parse().ok()
-}
-
-/// Whether an error is that of a pipe whose reader has gone away.
-#[must_use]
-pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-    })
+/// A sysctl's number, where it can be read.
+pub(super) fn limit(read: diag::Result<u64>) -> Option<u32> {
+    u32::try_from(read.ok()?).ok()
 }

@@ -10,13 +10,14 @@ use std::{
 
 use anyhow::Result;
 
-use super::sink::{Message, Recorder, Sink, Stats};
+use super::{
+    session::Session,
+    sink::{Message, Recorder, Sink, Stats},
+};
 use crate::{
-    cli::session::Session,
-    collect::decode::Record,
     kernel::system,
-    model::replay::Replay,
-    recording::{End, Meta, Role},
+    model::{end::End, record::Record, replay::Replay},
+    recording::{Meta, Role},
 };
 
 /// A recording under way.
@@ -38,7 +39,7 @@ impl Tape {
     ///
     /// # Errors
     /// Where there can be no thread.
-    pub(super) fn start(
+    pub fn start(
         session: &mut Session,
         sink: Box<dyn Sink>,
         meta: Meta,
@@ -155,7 +156,7 @@ impl Tape {
     }
 
     /// What the writing thread tells.
-    pub(super) fn stats(&self) -> &Stats {
+    pub fn stats(&self) -> &Stats {
         &self.recorder.stats
     }
 

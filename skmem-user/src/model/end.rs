@@ -1,16 +1,39 @@
-//! The end of a recording: what only the kernel knew.
+//! The end of a trace: the accounts of all sockets, and what only the kernel
+//! knew. A recording ends with it.
 
 use serde::{Deserialize, Serialize};
+use skmem_common::account::Account;
 
-use super::{account::Kept, meta::tame, places::Places};
+use super::places::Places;
 
 /// The reason of an end that records are missing before: they could not be
 /// written, for the disk was full.
 pub const WRITE_FAILED: &str = "write-failed";
 
-/// What that means to a reader.
-pub(super) const RECORDS_MISSING: &str = "could not be written whole (was the disk full?): its last \
-    records are missing, the kernel's accounts at its end are there";
+/// Closed sockets that are kept for the end, in a trace and by a reader alike;
+/// of more, those with the worst excess.
+pub const KEEP_CLOSED: usize = 1024;
+
+/// An account at an instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The account.
+    pub account: Box<Account>,
+    /// Replay of the records gave the same; None: not compared.
+    pub stream_agrees: Option<bool>,
+    /// Who slept for want of send memory where the account lies among the
+    /// records: threads, and since when, in ns of `CLOCK_MONOTONIC`.
+    pub sleepers: Vec<(u32, u64)>,
+}
+
+/// The accounts with the worst excess, of any number.
+#[derive(Debug)]
+pub struct Worst {
+    kept: Vec<Kept>,
+    most: usize,
+    /// How many there were.
+    pub count: u64,
+}
 
 /// The last block, with the accounts that came before it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,16 +90,6 @@ pub struct HookTotal {
 }
 
 impl Totals {
-    /// With all of its texts made safe for a terminal.
-    pub(super) fn tamed(mut self) -> Self {
-        self.reason = tame(&self.reason);
-        self.places = self.places.tamed();
-        for hook in &mut self.hooks {
-            hook.hook = tame(&hook.hook);
-        }
-        self
-    }
-
     /// Records lost, of all hooks.
     #[must_use]
     pub fn lost(&self) -> u64 {
@@ -84,4 +97,48 @@ impl Totals {
             .iter()
             .fold(0, |sum, h| sum.saturating_add(h.lost))
     }
+}
+
+impl Worst {
+    /// Keeps at most `most`.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self {
+            kept: Vec::new(),
+            most,
+            count: 0,
+        }
+    }
+
+    /// Takes one in.
+    pub fn push(&mut self, account: Kept) {
+        self.count += 1;
+        self.kept.push(account);
+        // Not at each one; in place, for thousands of copies would be felt.
+        if self.kept.len() > self.most + self.most / 8 {
+            sort(&mut self.kept);
+            self.kept.truncate(self.most);
+        }
+    }
+
+    /// How many there was no room for.
+    #[must_use]
+    pub fn omitted(&self) -> u64 {
+        self.count.saturating_sub(self.most as u64)
+    }
+
+    /// Those that were kept, the worst first; equals in the order in which
+    /// they came.
+    #[must_use]
+    pub fn list(&self) -> Vec<Kept> {
+        let mut list = self.kept.clone();
+        sort(&mut list);
+        list.truncate(self.most);
+        list
+    }
+}
+
+/// The worst first. Stable: of equals, the earlier ones stay.
+fn sort(kept: &mut [Kept]) {
+    kept.sort_by_key(|k| std::cmp::Reverse(k.account.ledger.worst_excess));
 }

@@ -5,8 +5,11 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use skmem_common::record::{IDENT_MPTCP_SOCKET, Ident, OWN_ADDRESS};
 
-use super::{End, Kept, Totals};
-use crate::explain::{Setting, Source, Verdict, held_up_since};
+use super::{Setting, Source, Verdict, held_up_since, verdict::Socket};
+use crate::model::{
+    end::{End, Kept, Totals},
+    places::{Places, container, unit},
+};
 
 /// A sender that has been held up for so long is a verdict by itself, in ns.
 const HELD_UP: u64 = 500_000_000;
@@ -86,7 +89,17 @@ impl Totals {
                 source,
             },
         );
-        self.places.name(&kept.account.ident, &mut verdict.socket);
+        lives(&mut verdict.socket, &self.places, &kept.account.ident);
         verdict
+    }
+}
+
+/// Says of a verdict's socket where it lives.
+fn lives(socket: &mut Socket, places: &Places, ident: &Ident) {
+    socket.cgroup = places.cgroup(ident).map(str::to_owned);
+    socket.netns_name = places.namespace(ident).map(str::to_owned);
+    if let Some(path) = &socket.cgroup {
+        socket.container = container(path);
+        socket.unit = unit(path).filter(|_| socket.container.is_none());
     }
 }

@@ -1,0 +1,26 @@
+//! A trace under way, and recording it. Nothing here writes to a terminal.
+//!
+//! * [`Session`]: programs attached, records read, accounts at hand
+//! * [`ring`]: reads the ring as it fills
+//! * `attach`: loads and attaches, and says how far that is
+//! * `holders`, `sleepers`: whose the sockets are that are older than the trace,
+//!   and who sleeps on them
+//! * `rights`: what a trace still needs; the rest is given up
+//! * [`tape`]: a session whose records go into a recording
+//! * [`sink`]: the thread that writes it
+//! * [`about`]: what it says of itself
+//! * [`trigger`]: the conditions of a black box
+
+pub mod about;
+mod attach;
+mod holders;
+mod rights;
+pub mod ring;
+mod session;
+pub mod sink;
+mod sleepers;
+pub mod tape;
+pub mod trigger;
+
+pub use attach::Attaching;
+pub use session::Session;
