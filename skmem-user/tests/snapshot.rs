@@ -215,7 +215,7 @@ fn json_keeps_to_the_schema_that_is_printed() {
         ),
     ] {
         let described = json(&["schema", what], "");
-        schema::keeps(&value, &described, &described, what);
+        schema::keeps(&value, &described, what);
     }
     drop(pair);
 }
@@ -423,7 +423,7 @@ fn a_probe_that_is_not_possible_costs_the_status_and_not_the_snapshot() {
     );
     let value: Value = serde_json::from_slice(&output.stdout).unwrap();
     let described = json(&["schema", "snapshot"], "");
-    schema::keeps(&value, &described, &described, "snapshot");
+    schema::keeps(&value, &described, "snapshot");
     assert_eq!(value["sockets"].as_array().unwrap().len(), 1);
     let told = String::from_utf8(output.stderr).unwrap();
     if output.status.success() {

@@ -27,6 +27,8 @@ use self::{
 };
 use super::print;
 
+pub(super) use report::schema;
+
 /// Measure what tracing costs on this machine
 #[derive(Debug, Args)]
 #[command(after_help = "\

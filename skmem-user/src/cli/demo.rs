@@ -4,6 +4,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::Serialize;
 use skmem_common::filter::{BY_NETNS, BY_PID, Filter};
 
 use super::{
@@ -15,8 +17,9 @@ use super::{
 };
 use crate::{
     diag::{netns, owners::Owners},
+    explain::{Verdict, compare::Comparison},
     kernel::tracer,
-    render,
+    render::{self, schemas::NoVerdicts},
     workload::{
         self, Driver, DriverError,
         fix::{Choice, Fix},
@@ -208,6 +211,32 @@ fn failed(error: DriverError) -> anyhow::Error {
     }
 }
 
+/// A fix that can be tried.
+#[derive(JsonSchema, Serialize)]
+struct Listed {
+    /// Its name
+    fix: &'static str,
+    /// What it does
+    does: &'static str,
+}
+
+/// A line of `skmem demo --json`; with --fix a comparison, with --list or --list-fixes a list
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum Demonstrated {
+    Verdict(Box<Verdict>),
+    None(NoVerdicts<'static>),
+    Comparison(Box<Comparison>),
+    Scenarios(Vec<workload::Scenario>),
+    Fixes(Vec<Listed>),
+}
+
+/// The schema of its JSON.
+pub(super) fn schema() -> Schema {
+    schema_for!(Demonstrated)
+}
+
 fn list(json: bool) -> Result<()> {
     if json {
         let mut text = serde_json::to_string_pretty(workload::list())?;
@@ -228,7 +257,10 @@ fn list_fixes(scenario: &workload::Scenario, json: bool) -> Result<()> {
     if json {
         let list: Vec<_> = fixes
             .iter()
-            .map(|fix| serde_json::json!({"fix": fix.name(), "does": fix.summary()}))
+            .map(|fix| Listed {
+                fix: fix.name(),
+                does: fix.summary(),
+            })
             .collect();
         return print(&format!("{}\n", serde_json::to_string_pretty(&list)?));
     }

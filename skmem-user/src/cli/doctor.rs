@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::Args;
+use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 
 use super::{print, style};
@@ -38,11 +39,21 @@ pub struct Options {
     json: bool,
 }
 
-#[derive(Serialize)]
+/// The JSON that is printed.
+#[derive(JsonSchema, Serialize)]
+#[schemars(title = "Checked")]
 struct Answer<'a> {
+    /// Version of this contract: 1
     schema: u32,
+    /// The worst state of any finding
     state: State,
+    /// What was looked at
     findings: &'a [Finding],
+}
+
+/// The schema of its JSON.
+pub(super) fn schema() -> Schema {
+    schema_for!(Answer<'static>)
 }
 
 /// Runs it.

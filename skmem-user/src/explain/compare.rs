@@ -1,6 +1,7 @@
 //! A case without and with a fix, side by side: what the fix changed, and what
 //! of its price was to be seen. Pure, and JSON as `docs/json.md` says.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use skmem_common::{
     cause::Cause,
@@ -19,7 +20,7 @@ pub struct Peak {
 
 /// One run of a case, as far as it is compared. Integers are bytes unless they
 /// are counts or end in `_ns`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Run {
     /// The command that repeats it.
     pub command: String,
@@ -50,7 +51,7 @@ pub struct Run {
 }
 
 /// Both runs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Comparison {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -76,7 +77,7 @@ pub struct Comparison {
 }
 
 /// With less without, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Change {
     /// Of the peak Send-Q.
     pub peak_send_q: i64,
@@ -87,7 +88,7 @@ pub struct Change {
 }
 
 /// What a fix did to the excess; to `wmem_queued`, where it moved the limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// The case does not go over its limit in the first place.

@@ -1,6 +1,7 @@
 //! Two recordings side by side: what a change between them did to the excess,
 //! to its causes and to blocked senders. Pure, and JSON as `docs/json.md` says.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use skmem_common::cause::Cause;
 
@@ -10,7 +11,7 @@ use super::{
 };
 
 /// Two recordings, `after` less `before`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Difference {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -30,7 +31,7 @@ pub struct Difference {
 }
 
 /// One recording. Integers are bytes unless they are counts or end in `_ns`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Side {
     /// Its file.
     pub file: String,
@@ -57,7 +58,7 @@ pub struct Side {
 }
 
 /// A cause's bytes in both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct CauseChange {
     /// Its name.
     pub cause: &'static str,

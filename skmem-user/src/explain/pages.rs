@@ -1,6 +1,7 @@
 //! What `skmem causes` lists: every name that output uses, each with the words
 //! for it. The words are those of [`super::texts`].
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use skmem_common::cause::{Cause, LimitCause, Sign};
 
@@ -53,7 +54,7 @@ impl Memory {
 }
 
 /// What a name is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Makes `sk_wmem_queued` grow.
@@ -103,7 +104,7 @@ pub struct Page {
 }
 
 /// A page as JSON has it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Description {
     /// The name.
     pub name: &'static str,
@@ -132,7 +133,7 @@ pub struct Description {
 }
 
 /// A piece of advice as JSON has it.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
 pub struct Remedy {
     /// What to do.
     pub advice: &'static str,

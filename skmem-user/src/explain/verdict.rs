@@ -1,6 +1,7 @@
 //! What a verdict holds: the JSON contract, schema 1. `docs/json.md` says what
 //! each field means; the two change together.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::chain::Step;
@@ -13,7 +14,7 @@ pub(crate) const MPTCP: &str = "mptcp";
 
 /// What is known of one socket at one instant, and what follows from it.
 /// Integers are bytes or ns unless they are counts.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Verdict {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -137,7 +138,7 @@ pub struct Verdict {
 }
 
 /// Which instant a verdict speaks of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Instant {
     /// The worst excess over the limit.
@@ -147,7 +148,7 @@ pub enum Instant {
 }
 
 /// The same instant on both clocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Clock {
     /// ns of `CLOCK_MONOTONIC`.
     pub monotonic_ns: u64,
@@ -156,7 +157,7 @@ pub struct Clock {
 }
 
 /// Whose socket.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Socket {
     /// The kernel's socket cookie; None where the kernel does not tell it.
     pub cookie: Option<u64>,
@@ -206,7 +207,7 @@ pub struct Socket {
 }
 
 /// From `SO_SNDBUF` to `sk_sndbuf`: `max(2 * min(value, wmem_max), minimum)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Doubling {
     /// What was doubled: the value, or `net.core.wmem_max` where that is less.
     pub honoured: i64,
@@ -219,7 +220,7 @@ pub struct Doubling {
 }
 
 /// A step from `SO_SNDBUF` to `sk_sndbuf`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ChainStep {
     /// Its name.
     pub cause: &'static str,
@@ -230,7 +231,7 @@ pub struct ChainStep {
 }
 
 /// The last time that a new skb passed the send path's one test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Admission {
     /// ns of `CLOCK_MONOTONIC`.
     pub at_ns: u64,
@@ -243,7 +244,7 @@ pub struct Admission {
 }
 
 /// One cause since the admission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct CauseSum {
     /// Its name.
     pub cause: &'static str,
@@ -258,7 +259,7 @@ pub struct CauseSum {
 }
 
 /// One cause since first sight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct CauseTotal {
     /// Its name.
     pub cause: &'static str,
@@ -271,7 +272,7 @@ pub struct CauseTotal {
 }
 
 /// One change of `sk_sndbuf`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct LimitChange {
     /// ns of `CLOCK_MONOTONIC`.
     pub at_ns: u64,
@@ -286,7 +287,7 @@ pub struct LimitChange {
 }
 
 /// How the sender was held up, until skmem read the account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Blocked {
     /// What held it up most often: `limit`, `memory` or `notsent_lowat`.
     pub on: &'static str,
@@ -317,7 +318,7 @@ pub struct Blocked {
 
 /// A sender that is held up now: asleep in `send()`, or turned away and waiting
 /// in `poll()` for `POLLOUT`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct HeldNow {
     /// It sleeps in `send()`; else it waits for `POLLOUT`.
     pub asleep: bool,
@@ -339,7 +340,7 @@ pub struct HeldNow {
 }
 
 /// How sure the start of a wait is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SinceIs {
     /// It was seen.
@@ -351,7 +352,7 @@ pub enum SinceIs {
 }
 
 /// What the kernel withholds from a sender that is held up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Withheld {
     /// `send()` would not take a byte.
@@ -362,7 +363,7 @@ pub enum Withheld {
 }
 
 /// Sleeps and refusals by who held the sender up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Held {
     /// A [`skmem_common::output::Holder`]'s name.
     pub holder: &'static str,
@@ -371,7 +372,7 @@ pub struct Held {
 }
 
 /// Who held the sender up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Blame {
     /// A [`skmem_common::output::Holder`]'s name.
     pub holder: &'static str,
@@ -386,7 +387,7 @@ pub struct Blame {
 
 /// The kernel's own clocks (`chrono_stat` of `struct tcp_sock`), from skmem's
 /// first sight of the socket on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Clocks {
     /// Time with data to send or to be acknowledged, in ns.
     pub busy_ns: u64,
@@ -398,7 +399,7 @@ pub struct Clocks {
 
 /// What decides when queued bytes leave, at the instants that matter; None
 /// where it was not read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Outputs {
     /// At the worst excess.
     pub worst: Option<OutputState>,
@@ -409,7 +410,7 @@ pub struct Outputs {
 }
 
 /// What `tcp_write_xmit` looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct OutputState {
     /// When it was read, in ns of `CLOCK_MONOTONIC`.
     pub at_ns: u64,
@@ -468,7 +469,7 @@ pub struct OutputState {
 /// `sk_forward_alloc`'s side: memory that the socket was granted, which is no
 /// byte of `wmem_queued` by itself. Counts since skmem saw the socket, up to
 /// when the account was read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Memory {
     /// Calls of `__sk_mem_schedule(SK_MEM_SEND)` that were granted.
     pub granted: u64,
@@ -491,7 +492,7 @@ pub struct Memory {
 }
 
 /// The receive side of the socket (`--rx`), when the account was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Receive {
     /// `rcv_nxt - copied_seq`: received and not read.
     pub recv_q: i64,
@@ -537,7 +538,7 @@ pub struct Receive {
 }
 
 /// Sleeps, refusals and short writes by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Reasons {
     /// `wmem_queued` had reached `sndbuf`.
     pub limit: u64,
@@ -548,7 +549,7 @@ pub struct Reasons {
 }
 
 /// The peer's window: how much more it lets us send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct PeerWindow {
     /// `snd_wnd` at the instant.
     pub bytes: i64,
@@ -563,7 +564,7 @@ pub struct PeerWindow {
 }
 
 /// Whether the account proves itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct SelfCheck {
     /// `excess` is unused room, limit moves and causes, to the byte.
     pub excess_closes: bool,
@@ -581,7 +582,7 @@ pub struct SelfCheck {
 }
 
 /// What a cause is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Why {
     /// Its name.
     pub cause: &'static str,
@@ -594,7 +595,7 @@ pub struct Why {
 }
 
 /// What can be done, and what it costs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Advice {
     /// The cause that justifies it.
     pub cause: &'static str,

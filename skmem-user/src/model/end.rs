@@ -1,6 +1,7 @@
 //! The end of a trace: the accounts of all sockets, and what only the kernel
 //! knew. A recording ends with it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use skmem_common::account::Account;
 
@@ -49,7 +50,7 @@ pub struct End {
 
 /// What was counted, and the settings that a verdict needs: the JSON of the
 /// last block.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Totals {
     /// When the accounts were read, in ns of `CLOCK_MONOTONIC`.
@@ -78,7 +79,7 @@ pub struct Totals {
 }
 
 /// The records of a hook.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HookTotal {
     /// Its name.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use skmem_common::record::Ident;
 
@@ -10,7 +11,7 @@ use skmem_common::record::Ident;
 const CONTAINER_ID: usize = 64;
 
 /// Names, by the numbers that accounts hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Places {
     /// Paths of cgroups below the root of cgroup v2, by their ids.

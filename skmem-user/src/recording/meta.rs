@@ -1,11 +1,12 @@
 //! What a recording is of: its first block, as JSON.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::end::Totals;
 
 /// Everything but what was traced.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Meta {
     /// Version of the skmem that recorded.
@@ -51,7 +52,7 @@ pub struct Meta {
 }
 
 /// The same instant on both clocks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Clock {
     /// ns of `CLOCK_MONOTONIC`, the clock of all records.
@@ -61,7 +62,7 @@ pub struct Clock {
 }
 
 /// A hook in place.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HookFound {
     /// The hook's name.

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use skmem_common::record::{Event, FLAG_LOCKLESS, FLAG_TASK, IDENT_COOKIE, Ident};
@@ -13,64 +14,112 @@ use super::{
 };
 use crate::explain::state_name;
 
-#[derive(Serialize)]
-struct Line<'a> {
+/// One event.
+#[derive(JsonSchema, Serialize)]
+pub(super) struct Line<'a> {
+    /// Version of this contract: 1
     schema: u32,
+    /// `event` or `receive`
     #[serde(rename = "type")]
     kind_of: &'static str,
+    /// When the call ended, in ns of CLOCK_MONOTONIC
     time_ns: u64,
+    /// The same in ns since 1970-01-01 UTC
     #[serde(skip_serializing_if = "Option::is_none")]
     wall_ns: Option<u64>,
+    /// The CPU's number
     cpu: u16,
+    /// The kernel function, under its newest name
     hook: &'static str,
+    /// `task`: a process called; `entry`: `before` was read at the entry of the call; `step`: no call ended; `lockless`: read without the lock of the socket
     flags: Vec<&'static str>,
+    /// Which socket
     socket: Socket<'a>,
+    /// Counts the socket's records, the lost ones too
     event_no: u32,
+    /// Process; null in softirq
     pid: Option<u32>,
+    /// Thread; null in softirq
     tid: Option<u32>,
+    /// Its command name
     comm: Option<&'a str>,
+    /// At the entry of the call; null where `lockless`
     before: Option<Before>,
+    /// `sk_wmem_queued`, bytes
     wmem_queued: i32,
+    /// `sk_sndbuf`, bytes
     sndbuf: i32,
+    /// `sk_forward_alloc`, bytes
     forward_alloc: i32,
+    /// `sk_wmem_alloc` less its bias of 1, bytes
     wmem_alloc: i32,
+    /// `write_seq`, wraps at 2^32
     write_seq: u32,
+    /// `snd_una`, wraps at 2^32
     snd_una: u32,
+    /// `snd_nxt`, wraps at 2^32
     snd_nxt: u32,
+    /// `snd_wnd`, bytes
     snd_wnd: u32,
+    /// `write_seq - snd_una`, bytes
     send_q: u32,
+    /// `mss_cache`, bytes
     mss_cache: u32,
+    /// `gso_segs`, a count
     gso_segs: u16,
+    /// Most payload of an skb, bytes: max(mss_cache, gso_segs * mss_cache)
     size_goal: u32,
+    /// `sk_userlocks`; bit 0 is SOCK_SNDBUF_LOCK
     userlocks: u8,
+    /// The connection's state, as ss calls it
     state: &'static str,
+    /// `notsent_lowat`, bytes; 0: the sysctl rules
     notsent_lowat: u32,
+    /// Of the skb that the call returned or took, bytes; 0: none
     truesize: u32,
+    /// The call's size argument, bytes; of other calls see docs/json.md
     arg: i32,
+    /// The call's return value; see docs/json.md
     ret: i32,
+    /// Which kind of call; see docs/json.md
     kind: u32,
+    /// The ledger's operations since the socket's record before this one, in order
     ops: Vec<Decoded>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(super) struct Socket<'a> {
+    /// The cookie, or skmem's own number
     id: u64,
+    /// The socket cookie; null where the kernel does not tell it
     cookie: Option<u64>,
+    /// Place in the table of accounts
     slot: u32,
+    /// `inet` or `inet6`; null where the socket is not known yet, as are the ends
     family: Option<&'static str>,
+    /// Local address
     src: Option<&'a str>,
+    /// Local port
     sport: Option<u16>,
+    /// Remote address
     dst: Option<&'a str>,
+    /// Remote port
     dport: Option<u16>,
+    /// Inode of the network namespace
     netns: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Before {
+    /// `sk_wmem_queued`, bytes
     wmem_queued: i32,
+    /// `sk_sndbuf`, bytes
     sndbuf: i32,
+    /// `sk_forward_alloc`, bytes
     forward_alloc: i32,
+    /// `write_seq`, wraps at 2^32
     write_seq: u32,
+    /// `snd_una`, wraps at 2^32
     snd_una: u32,
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -20,9 +21,11 @@ use crate::explain::{
 const HEAD: [&str; 5] = ["worst excess", "blocked", "bytes", "main cause", "socket"];
 
 /// A socket in the list. JSON as `docs/json.md` says.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct Listed {
+    /// Version of this contract: 1.
     schema: u32,
+    /// Whose socket.
     socket: Socket,
     /// The worst `wmem_queued - sndbuf` seen; 0: never over.
     pub worst_excess: i64,
@@ -32,7 +35,9 @@ pub struct Listed {
     pub bytes: i64,
     /// The cause with the most bytes at the worst instant.
     main_cause: Option<&'static str>,
+    /// Records of this socket that found the ring full.
     lost_events: u64,
+    /// Nothing of the socket's history is missing.
     complete: bool,
 }
 

@@ -33,6 +33,7 @@ mod pages;
 mod parts;
 pub mod plot;
 mod receive;
+pub mod schemas;
 pub mod snapshot;
 mod stuck;
 mod style;
@@ -93,12 +94,12 @@ pub fn json(verdict: &Verdict) -> io::Result<String> {
 /// # Errors
 /// None in practice, as for [`json`].
 pub fn no_verdicts_json(kernel: &str, sockets: u64) -> io::Result<String> {
-    let line = serde_json::json!({
-        "schema": SCHEMA,
-        "kernel": kernel,
-        "sockets": sockets,
-        "verdicts": [],
-    });
+    let line = schemas::NoVerdicts {
+        kernel,
+        schema: SCHEMA,
+        sockets,
+        verdicts: [],
+    };
     serde_json::to_string(&line).map_err(io::Error::from)
 }
 

@@ -1,6 +1,7 @@
 //! A record's ledger operations and numbers, decoded: what lines and JSON
 //! share.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use skmem_common::{
     cause::{Cause, LimitCause, Tier},
@@ -12,25 +13,41 @@ use skmem_common::{
 };
 
 /// One operation, decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
 pub(super) enum Decoded {
     /// `bytes` of `wmem_queued` booked.
     Book {
+        /// Name of the cause
         cause: &'static str,
+        /// Bytes of `wmem_queued`; frees are negative
         bytes: i32,
+        /// `observed` or `inferred`
         tier: &'static str,
     },
     /// An skb was admitted, tested against `sndbuf`.
-    Admit { sndbuf: i32 },
+    Admit {
+        /// `sk_sndbuf`, bytes
+        sndbuf: i32,
+    },
     /// The limit moved to `sndbuf`.
     Limit {
+        /// Name of the cause
         cause: &'static str,
+        /// `sk_sndbuf`, bytes
         sndbuf: i32,
+        /// `observed` or `inferred`
         tier: &'static str,
     },
     /// Of a newer skmem.
-    Unknown { kind: u8, cause: u8, value: i32 },
+    Unknown {
+        /// Which kind of call; see docs/json.md
+        kind: u8,
+        /// Name of the cause
+        cause: u8,
+        /// Its value
+        value: i32,
+    },
 }
 
 /// The operations of `event`, as many as its header says it has.

@@ -2,36 +2,59 @@
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use skmem_common::record::{FLAG_TASK, Receive};
 
 use super::{event_json::Socket, ops::hook_name, who::Named};
 use crate::explain::state_name;
 
-#[derive(Serialize)]
-struct Line<'a> {
+/// One change of the receive side.
+#[derive(JsonSchema, Serialize)]
+pub(super) struct Line<'a> {
+    /// Version of this contract: 1
     schema: u32,
+    /// `event` or `receive`
     #[serde(rename = "type")]
     kind_of: &'static str,
+    /// When the call ended, in ns of CLOCK_MONOTONIC
     time_ns: u64,
+    /// The same in ns since 1970-01-01 UTC
     #[serde(skip_serializing_if = "Option::is_none")]
     wall_ns: Option<u64>,
+    /// The CPU's number
     cpu: u16,
+    /// The kernel function, under its newest name
     hook: &'static str,
+    /// Which socket
     socket: Socket<'a>,
+    /// Counts the socket's records, the lost ones too
     event_no: u32,
+    /// Process; null in softirq
     pid: Option<u32>,
+    /// Thread; null in softirq
     tid: Option<u32>,
+    /// Its command name
     comm: Option<&'a str>,
+    /// `sk_rmem_alloc`, bytes
     rmem_alloc: i32,
+    /// `sk_rcvbuf`, bytes
     rcvbuf: i32,
+    /// `sk_backlog.len`, bytes
     backlog: i32,
+    /// `sk_forward_alloc`, bytes
     forward_alloc: i32,
+    /// `rcv_nxt`, wraps at 2^32
     rcv_nxt: u32,
+    /// `copied_seq`, wraps at 2^32
     copied_seq: u32,
+    /// `rcv_nxt - copied_seq`, bytes
     recv_q: u32,
+    /// What is left of the window offered to the peer, bytes
     window: u32,
+    /// The connection's state, as ss calls it
     state: &'static str,
+    /// Of the skb that arrived, bytes
     truesize: u32,
 }
 

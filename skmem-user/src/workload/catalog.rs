@@ -1,12 +1,13 @@
 //! The table of scenarios.
 
 use anyhow::{Result, anyhow};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Params, proto::Done, scenario, stage::Stage};
 
 /// A reproduction, described.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Scenario {
     /// What it is called on the command line.
     pub name: &'static str,

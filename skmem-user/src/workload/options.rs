@@ -3,6 +3,7 @@
 use std::{ffi::OsString, time::Duration};
 
 use anyhow::{Result, bail};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Scenario;
@@ -109,10 +110,11 @@ pub struct Options {
 const COMMON: [&str; 2] = ["deadline", "ipv6"];
 
 /// What a scenario runs with: its defaults, changed by [`Options`]. `None` leaves a thing to the kernel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Params {
     /// Pause between two writes; zero for none.
     #[serde(serialize_with = "as_text")]
+    #[schemars(with = "String")]
     pub interval: Duration,
     /// `SO_SNDBUF` of the sender, bytes.
     pub sndbuf: Option<u32>,
@@ -134,6 +136,7 @@ pub struct Params {
     pub processes: u32,
     /// Time allowed for each phase.
     #[serde(serialize_with = "as_text")]
+    #[schemars(with = "String")]
     pub deadline: Duration,
     /// `TCP_NODELAY` on the sender.
     pub nodelay: bool,

@@ -1,70 +1,73 @@
-//! A JSON value against a JSON Schema.
+//! A JSON value against a JSON Schema, by a validator of others.
 
 use serde_json::Value;
 
-/// As much of JSON Schema as ours uses: every member is declared, required ones are there, types agree.
-pub fn keeps(value: &Value, schema: &Value, root: &Value, at: &str) {
-    if let Some(name) = schema["$ref"].as_str() {
-        let definition = root.pointer(name.trim_start_matches('#')).unwrap();
-        return keeps(value, definition, root, at);
-    }
-    for alternatives in ["anyOf", "oneOf"] {
-        if let Some(list) = schema[alternatives].as_array() {
-            let fits = |one: &Value| {
-                one.get("const") == Some(value)
-                    || (one["type"] == "null" && value.is_null())
-                    || one["enum"]
-                        .as_array()
-                        .is_some_and(|all| all.contains(value))
-                    || (one["$ref"].is_string() && !value.is_null())
-            };
-            let one = list.iter().find(|one| fits(one));
-            let one = one.unwrap_or_else(|| panic!("{at}: {value} is none of {list:?}"));
-            if one["$ref"].is_string() {
-                keeps(value, one, root, at);
-            }
-            return;
+/// Panics unless `value` keeps to `schema`, has no member that is not declared, and each declared member is described.
+/// `what` names it.
+pub fn keeps(value: &Value, schema: &Value, what: &str) {
+    let mut closed = schema.clone();
+    let open = opened(schema);
+    close(&mut closed, &open);
+    let validator =
+        jsonschema::validator_for(&closed).unwrap_or_else(|e| panic!("schema of {what}: {e}"));
+    let errors: Vec<String> = validator
+        .iter_errors(value)
+        .map(|e| format!("{}: {e}", e.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "{what}: {errors:#?}");
+    described(schema, what);
+}
+
+/// Definitions that another one adds members to: they cannot be closed.
+fn opened(schema: &Value) -> Vec<String> {
+    let mut open = Vec::new();
+    each(schema, &mut |object| {
+        if let (Some(name), true) = (object["$ref"].as_str(), object["properties"].is_object()) {
+            open.push(name.trim_start_matches("#/$defs/").to_owned());
         }
-    }
-    if let Some(all) = schema["enum"].as_array() {
-        assert!(all.contains(value), "{at}: {value}");
-    }
-    let types: Vec<&str> = match &schema["type"] {
-        Value::String(one) => vec![one],
-        Value::Array(many) => many.iter().filter_map(Value::as_str).collect(),
-        _ => panic!("{at}: no type in {schema}"),
-    };
-    let is = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(n) if n.is_f64() => "number",
-        Value::Number(_) => "integer",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
-    assert!(types.contains(&is), "{at}: {is} is not {types:?}");
-    match value {
-        Value::Array(items) => items
-            .iter()
-            .for_each(|item| keeps(item, &schema["items"], root, at)),
+    });
+    open
+}
+
+/// Forbids members that are not declared.
+fn close(schema: &mut Value, open: &[String]) {
+    match schema {
         Value::Object(members) => {
-            for (name, member) in members {
-                let declared = &schema["properties"][name];
-                assert!(!declared.is_null(), "{at}.{name} is not in the schema");
-                assert!(
-                    declared["description"].is_string() || declared["$ref"].is_string(),
-                    "{at}.{name} is not described"
-                );
-                keeps(member, declared, root, &format!("{at}.{name}"));
+            for (name, member) in members.iter_mut() {
+                if !open.contains(name) {
+                    close(member, open);
+                }
             }
-            for name in schema["required"].as_array().into_iter().flatten() {
-                assert!(
-                    members.contains_key(name.as_str().unwrap()),
-                    "{at}.{name} is missing"
-                );
+            if members.get("properties").is_some_and(Value::is_object)
+                && !members.contains_key("additionalProperties")
+            {
+                members.insert("unevaluatedProperties".into(), false.into());
             }
         }
+        Value::Array(items) => items.iter_mut().for_each(|item| close(item, open)),
+        _ => {}
+    }
+}
+
+/// Each member has words, or a type with words.
+fn described(schema: &Value, what: &str) {
+    each(schema, &mut |object| {
+        for (name, member) in object["properties"].as_object().into_iter().flatten() {
+            let words = member["description"].is_string()
+                || member["$ref"].is_string()
+                || member["const"].is_string();
+            assert!(words, "{what}: {name} is not described: {member}");
+        }
+    });
+}
+
+fn each(value: &Value, look: &mut impl FnMut(&Value)) {
+    match value {
+        Value::Object(members) => {
+            look(value);
+            members.values().for_each(|member| each(member, look));
+        }
+        Value::Array(items) => items.iter().for_each(|item| each(item, look)),
         _ => {}
     }
 }

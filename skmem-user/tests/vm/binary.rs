@@ -18,11 +18,14 @@ use std::{
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
-use skmem::workload::{self, Driver, Options};
+use skmem::{
+    render::schemas,
+    workload::{self, Driver, Options},
+};
 
-use crate::{case::SKMEM, check::Check, sender, truth};
+use crate::{case::SKMEM, check::Check, schema, sender, truth};
 
-/// The keys of the contract (issue A, part 7).
+/// The keys of the contract.
 const KEYS: &[&str] = &[
     "schema",
     "kernel",
@@ -96,7 +99,7 @@ pub fn ended(check: &mut Check, what: &str, output: &Output, code: i32) {
     });
 }
 
-/// Each line of stdout as JSON; anything else on it is wrong.
+/// Each line of stdout as JSON that keeps to its schema; anything else on it is wrong.
 pub fn objects(check: &mut Check, output: &Output) -> Vec<Value> {
     let text = String::from_utf8_lossy(&output.stdout);
     check.that(text.is_empty() || text.ends_with('\n'), || {
@@ -105,12 +108,26 @@ pub fn objects(check: &mut Check, output: &Output) -> Vec<Value> {
     let mut found = Vec::new();
     for line in text.lines() {
         match serde_json::from_str(line) {
-            Ok(value @ Value::Object(_)) => found.push(value),
+            Ok(value @ Value::Object(_)) => {
+                keeps_to_its_schema(&value);
+                found.push(value);
+            }
             Ok(other) => check.fails(format!("on stdout, no object: {other}")),
             Err(error) => check.fails(format!("on stdout, no JSON ({error}): {line:?}")),
         }
     }
     found
+}
+
+fn keeps_to_its_schema(value: &Value) {
+    let (what, described) = if value["type"].is_string() {
+        ("trace", schemas::trace())
+    } else if value["admission"].is_object() || value["verdicts"].is_array() {
+        ("explain", schemas::explain())
+    } else {
+        return;
+    };
+    schema::keeps(value, described.as_value(), what);
 }
 
 fn demo(arguments: &[&str]) -> Result<(), Failed> {

@@ -184,7 +184,7 @@ fn look(check: &mut Check, scenario: &str, rest: &mut Rest) -> Result<(), Failed
     check.that(truth::at_rest(&before, &after), || {
         format!("the scenario moved meanwhile: {before:?}, {after:?}")
     });
-    schema::keeps(&snapshot, &described()?, &described()?, "snapshot");
+    schema::keeps(&snapshot, &described()?, "snapshot");
     let netns = Value::from(rest.netns);
     let ours: Vec<&Value> = rows(&snapshot)
         .iter()

@@ -4,6 +4,7 @@
 use std::{hint::black_box, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use schemars::JsonSchema;
 use serde::Serialize;
 use zerocopy::IntoBytes as _;
 
@@ -19,8 +20,9 @@ use crate::{
 const LEAST: usize = 4000;
 
 /// A step's figure.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Step {
+    /// What the reading side does with an event.
     step: &'static str,
     /// CPU time of an event, in ns.
     ns_per_event: f64,

@@ -3,6 +3,7 @@
 use std::{sync::mpsc, thread, time::Duration};
 
 use anyhow::{Context as _, Result};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -73,19 +74,26 @@ pub struct Turn {
 }
 
 /// What the kernel counted of a program (`bpf_stats_enabled`).
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct Timed {
+    /// The program.
     pub program: &'static str,
+    /// The kernel function that it is attached to.
     pub function: &'static str,
+    /// Its runs for each send.
     pub runs_per_send: f64,
+    /// Time of a run, in ns.
     pub ns_per_run: u64,
 }
 
 /// What loading a program takes.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct Verified {
+    /// The program.
     pub program: &'static str,
+    /// The kernel function that it is attached to.
     pub function: &'static str,
+    /// Instructions that the verifier walked.
     pub instructions: u32,
 }
 

@@ -3,6 +3,7 @@
 use std::thread;
 
 use anyhow::Result;
+use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 
 use super::{
@@ -12,10 +13,13 @@ use super::{
 use crate::kernel::system;
 
 /// A mode under a load.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct Cost {
+    /// What sends.
     load: String,
+    /// Bytes a send.
     write_size: usize,
+    /// Who watches, and how.
     mode: String,
     /// Median of the rounds: a send, its read, and what tracing them takes.
     ns_per_send: u64,
@@ -27,8 +31,11 @@ struct Cost {
     ratio: f64,
     /// For 1,000,000 bytes.
     ns_per_mb: u64,
+    /// Sends a second.
     sends_per_s: u64,
+    /// Bytes a second.
     bytes_per_s: u64,
+    /// Records for each send.
     events_per_send: f64,
     /// Records lost in all rounds.
     lost: u64,
@@ -37,15 +44,16 @@ struct Cost {
 }
 
 /// A program under a mode.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct Program {
+    /// The mode of tracing.
     mode: String,
     #[serde(flatten)]
     timed: Timed,
 }
 
 /// A line of JSON.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 enum Line<'a> {
     Machine(&'a Machine),
@@ -55,12 +63,21 @@ enum Line<'a> {
     Event(&'a Step),
 }
 
+/// The schema of a line.
+pub fn schema() -> Schema {
+    schema_for!(Line<'static>)
+}
+
 /// What all figures depend on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct Machine {
+    /// `uname -r`.
     kernel: String,
+    /// CPUs that are online.
     cpus: usize,
+    /// Rounds of each mode.
     rounds: u32,
+    /// Sends in a round.
     sends: u32,
 }
 

@@ -3,13 +3,12 @@
 use std::io::Read;
 
 use anyhow::Result;
-use serde_json::json;
 
 use crate::{
     cli,
     explain::numbers::grouped,
     recording::{Outcome, Recording},
-    render,
+    render::{self, schemas::About},
 };
 
 /// Prints it: lines of text, or one JSON object.
@@ -22,14 +21,14 @@ pub(super) fn print<R: Read>(
     let totals = &outcome.end.totals;
     if json {
         let end = outcome.missing.is_none().then_some(totals);
-        let about = json!({
-            "schema": 1,
-            "meta": meta,
-            "end": end,
-            "records": recording.read(),
-            "damage": recording.damage().map(ToString::to_string),
-        });
-        return cli::print(&format!("{about}\n"));
+        let about = About {
+            schema: 1,
+            meta,
+            end,
+            records: recording.read(),
+            damage: recording.damage().map(ToString::to_string),
+        };
+        return cli::print(&format!("{}\n", serde_json::to_string(&about)?));
     }
     let mut lines: Vec<(&str, String)> = Vec::new();
     let mut line = |name, text: String| {

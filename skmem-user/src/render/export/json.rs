@@ -4,12 +4,13 @@
 
 use std::io::{self, Write};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::explain::Verdict;
 
 /// The first line.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Head<'a> {
     /// 1.
     pub schema: u32,
@@ -33,8 +34,9 @@ pub struct Head<'a> {
 }
 
 /// A last line.
-#[derive(Serialize)]
-struct Tail<'a> {
+#[derive(JsonSchema, Serialize)]
+pub(crate) struct Tail<'a> {
+    /// `socket`.
     #[serde(rename = "type")]
     kind_of: &'static str,
     #[serde(flatten)]

@@ -69,7 +69,7 @@ fn stuck() -> Result<(), Failed> {
     check.that(truth::at_rest(&before, &after), || {
         "it moved meanwhile".into()
     });
-    schema::keeps(&snapshot, &described()?, &described()?, "snapshot");
+    schema::keeps(&snapshot, &described()?, "snapshot");
     let found = snapshot["probe"]["sockets"]
         .as_array()
         .map_or(&[][..], Vec::as_slice);
