@@ -3,7 +3,7 @@
 
 /// [`Filter::flags`]: only these processes (a map holds their ids).
 pub const BY_PID: u32 = 1;
-/// [`Filter::flags`]: only tasks of this command name.
+/// [`Filter::flags`]: only tasks of these command names (a map holds them).
 pub const BY_COMM: u32 = 2;
 /// [`Filter::flags`]: only tasks in this cgroup or below it.
 pub const BY_CGROUP: u32 = 4;
@@ -71,8 +71,6 @@ pub struct Filter {
     pub saddr: Prefix,
     /// Remote addresses.
     pub daddr: Prefix,
-    /// Command name, NUL-padded.
-    pub comm: [u8; 16],
 }
 
 /// An address as [`crate::record::Ident`] holds it, as [`Prefix::holds`] takes

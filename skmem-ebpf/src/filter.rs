@@ -10,7 +10,7 @@ use skmem_common::{
 };
 
 use crate::{
-    maps::{self, INODES, PIDS},
+    maps::{self, COMMS, INODES, PIDS},
     socket::{Kernel, Sock, offset},
 };
 
@@ -73,12 +73,9 @@ pub fn passes(who: &Ident, walk: bool) -> bool {
         if flags & BY_PID != 0 && unsafe { PIDS.get(&who.pid) }.is_none() {
             return false;
         }
-        if flags & BY_COMM != 0 {
-            // SAFETY: as above.
-            let comm = unsafe { (&raw const (*filter).comm).read_volatile() };
-            if who.comm != comm {
-                return false;
-            }
+        // SAFETY: as above.
+        if flags & BY_COMM != 0 && unsafe { COMMS.get(&who.comm) }.is_none() {
+            return false;
         }
         if flags & BY_CGROUP != 0 {
             // SAFETY: as above; the helper takes a level.

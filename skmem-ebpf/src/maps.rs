@@ -94,6 +94,10 @@ pub static ASKED: LruHashMap<u64, Asked> = LruHashMap::with_max_entries(4096, 0)
 #[map]
 pub static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(4096, 0);
 
+/// Command names, NUL-padded, that the filter admits.
+#[map]
+pub static COMMS: HashMap<[u8; 16], u8> = HashMap::with_max_entries(1, 0);
+
 /// Sockets, by inode, that the processes of the filter hold already.
 #[map]
 pub static INODES: HashMap<u32, u8> = HashMap::with_max_entries(65536, BPF_F_NO_PREALLOC);

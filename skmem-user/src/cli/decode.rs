@@ -88,9 +88,9 @@ struct Which {
     /// Only sockets held by this process (may be given several times)
     #[arg(short, long, value_name = "PID", help_heading = "Which sockets")]
     pid: Vec<i64>,
-    /// Only sockets held by processes with this command name
+    /// Only sockets held by processes with this command name (may be given several times)
     #[arg(long, value_name = "NAME", help_heading = "Which sockets")]
-    comm: Option<String>,
+    comm: Vec<String>,
     /// Only sockets in this cgroup or below it, as ss prints it
     #[arg(long, value_name = "PATH", help_heading = "Which sockets")]
     cgroup: Option<String>,
@@ -121,7 +121,7 @@ impl Which {
         };
         Filter {
             pids: self.pid.clone(),
-            comm: self.comm.clone(),
+            comms: self.comm.clone(),
             cgroup: self.cgroup.clone(),
             sport: self.sport.clone(),
             dport: self.dport.clone(),

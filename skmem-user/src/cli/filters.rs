@@ -34,9 +34,9 @@ pub struct Filters {
     /// (those that run now), or a systemd unit such as nginx.service
     #[arg(short, long, value_name = "PID|NAME", help_heading = "Which sockets")]
     pub pid: Vec<Process>,
-    /// Only sockets used by processes with this command name (15 characters at most)
-    #[arg(long, value_name = "NAME", help_heading = "Which sockets")]
-    pub comm: Option<String>,
+    /// Only sockets used by processes with this command name, 15 characters at most (may be given several times)
+    #[arg(long, value_name = "NAME", value_parser = comm, help_heading = "Which sockets")]
+    pub comm: Vec<String>,
     /// Only sockets used in this cgroup (v2) or below it: a path, absolute or below /sys/fs/cgroup, its last
     /// component, or a container's id
     #[arg(long, value_name = "PATH", help_heading = "Which sockets")]
@@ -81,13 +81,7 @@ impl Filters {
         if !who.pids.is_empty() {
             filter.flags |= BY_PID;
         }
-        if let Some(comm) = &self.comm {
-            let name = comm.as_bytes();
-            ensure!(
-                !name.is_empty() && name.len() <= 15,
-                "--comm {comm:?}: a command name has 1 to 15 bytes (the kernel cuts longer ones; see /proc/PID/comm)"
-            );
-            filter.comm[..name.len()].copy_from_slice(name);
+        if !self.comm.is_empty() {
             filter.flags |= BY_COMM;
         }
         if let Some(path) = &who.cgroup {
@@ -117,6 +111,7 @@ impl Filters {
         Ok(tracer::Options {
             filter,
             pids: who.pids,
+            comms: self.comm.iter().map(|comm| padded(comm)).collect(),
             ring_bytes: self.ring,
             max_sockets: self.max_sockets,
             without: self.hide.without_hook.clone(),
@@ -135,14 +130,14 @@ impl Filters {
         let root = who::root();
         let below = who.cgroup.as_deref();
         let below = below.map(|path| path.strip_prefix(&root).unwrap_or(path));
-        let by_task = !self.pid.is_empty() || self.comm.is_some() || self.cgroup.is_some();
+        let by_task = !self.pid.is_empty() || !self.comm.is_empty() || self.cgroup.is_some();
         let pids: Vec<u32> = owners::processes()
             .unwrap_or_default()
             .into_iter()
             .filter(|pid| who.pids.is_empty() || who.pids.contains(pid))
             .filter(|pid| {
-                let wanted = self.comm.as_deref();
-                wanted.is_none_or(|comm| *comm == *owners::command_name(*pid))
+                let is = |comm: &String| **comm == *owners::command_name(*pid);
+                self.comm.is_empty() || self.comm.iter().any(is)
             })
             .filter(|pid| below.is_none_or(|below| in_cgroup(*pid, below)))
             .collect();
@@ -165,7 +160,9 @@ impl Filters {
         for pid in &self.pid {
             add("pid", Some(pid.to_string()));
         }
-        add("comm", self.comm.clone());
+        for comm in &self.comm {
+            add("comm", Some(comm.clone()));
+        }
         add(
             "cgroup",
             self.cgroup.as_ref().map(|p| p.display().to_string()),
@@ -182,7 +179,7 @@ impl Filters {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pid.is_empty()
-            && self.comm.is_none()
+            && self.comm.is_empty()
             && self.cgroup.is_none()
             && self.netns.is_none()
             && self.sport.is_none()
@@ -190,6 +187,26 @@ impl Filters {
             && self.src.is_none()
             && self.dst.is_none()
     }
+}
+
+/// A command name, as the kernel keeps it.
+pub(super) fn comm(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=15 => Ok(text.to_owned()),
+        _ => Err(
+            "a command name has 1 to 15 bytes (the kernel cuts longer ones; see /proc/PID/comm)"
+                .into(),
+        ),
+    }
+}
+
+/// The same, NUL-padded.
+fn padded(comm: &str) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    for (to, from) in bytes.iter_mut().zip(comm.bytes()).take(15) {
+        *to = from;
+    }
+    bytes
 }
 
 /// An address with a prefix length.

@@ -145,7 +145,7 @@ struct Look {
 /// Where the kernel does not answer, or stdout cannot be written to.
 pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let filter = options.which.filter().map_err(Usage)?;
-    if options.no_owners && (!filter.pids.is_empty() || filter.comm.is_some()) {
+    if options.no_owners && (!filter.pids.is_empty() || !filter.comms.is_empty()) {
         return Err(Usage(anyhow::anyhow!(
             "--pid and --comm need the owners: leave out --no-owners"
         ))

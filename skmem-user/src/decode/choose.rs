@@ -9,8 +9,8 @@ use crate::diag::TcpState;
 pub struct Filter {
     /// Held by one of these processes.
     pub pids: Vec<i64>,
-    /// Held by a process of this name.
-    pub comm: Option<String>,
+    /// Held by a process of one of these names.
+    pub comms: Vec<String>,
     /// In this cgroup or below, as printed.
     pub cgroup: Option<String>,
     /// Local port, as printed: a number or a service.
@@ -50,10 +50,7 @@ impl Filter {
                     .state
                     .is_some_and(|state| self.states.contains(&state)))
             && (self.pids.is_empty() || held(&|user| self.pids.contains(&user.pid)))
-            && self
-                .comm
-                .as_ref()
-                .is_none_or(|comm| held(&|user| user.comm == *comm))
+            && (self.comms.is_empty() || held(&|user| self.comms.contains(&user.comm)))
             && self.cgroup.as_ref().is_none_or(|top| {
                 let below = socket
                     .cgroup

@@ -8,7 +8,7 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use skmem_common::{
-    filter::{BY_PID, Filter},
+    filter::{BY_COMM, BY_PID, Filter},
     hook::Hook,
     layout::{
         ABSENT, Offsets, Records, SHARED_ENABLED, SHARED_OVERHEAD, SLOTS_IN_HASH, SLOTS_IN_STORAGE,
@@ -43,6 +43,8 @@ pub struct Options {
     pub filter: Filter,
     /// Processes, for [`BY_PID`].
     pub pids: Vec<u32>,
+    /// Command names, NUL-padded, for [`BY_COMM`].
+    pub comms: Vec<[u8; 16]>,
     /// Trace the children of those processes, too.
     pub follow: bool,
     /// Size of the ring buffer, in bytes; rounded up to a power of two.
@@ -69,6 +71,7 @@ impl Default for Options {
         Self {
             filter: Filter::default(),
             pids: Vec::new(),
+            comms: Vec::new(),
             follow: false,
             ring_bytes: 8 << 20,
             max_sockets: 4096,
@@ -208,6 +211,8 @@ impl Tracer {
             0
         };
         let slots = options.max_sockets.max(1);
+        let comms = u32::try_from(options.comms.len()).unwrap_or(u32::MAX);
+        let comms = comms.max(1);
         let page = 4096;
         let ring = options.ring_bytes.max(page).next_power_of_two();
         let mut ebpf = EbpfLoader::new()
@@ -223,6 +228,7 @@ impl Tracer {
             .map_max_entries("ACCOUNTS", slots)
             .map_max_entries("FREE_SLOTS", slots)
             .map_max_entries("SLOT_HASH", slots)
+            .map_max_entries("COMMS", comms)
             .map_max_entries("EVENTS", ring)
             .load(PROGRAMS)
             .map_err(|e| refused("cannot load the programs' maps", &e))?;
@@ -286,7 +292,23 @@ impl Tracer {
                 tracer.add_pid(*pid)?;
             }
         }
+        if options.filter.flags & BY_COMM != 0 {
+            tracer.admit(&options.comms)?;
+        }
         Ok(tracer)
+    }
+
+    /// Tasks of these command names pass the filter.
+    fn admit(&mut self, comms: &[[u8; 16]]) -> Result<()> {
+        let map = self.ebpf.map_mut("COMMS");
+        let map = map.ok_or_else(|| internal("COMMS"))?;
+        let mut map = HashMap::<_, [u8; 16], u8>::try_from(map)
+            .map_err(|e| refused("cannot use COMMS", &e))?;
+        for comm in comms {
+            map.insert(comm, &1, 0)
+                .map_err(|e| refused("cannot fill COMMS", &e))?;
+        }
+        Ok(())
     }
 
     /// Starts tracing: all programs at once.

@@ -12,8 +12,8 @@ use crate::diag::TcpState;
 pub struct Filter {
     /// Held by one of these processes.
     pub pids: Vec<u32>,
-    /// Held by a process of this name.
-    pub comm: Option<String>,
+    /// Held by a process of one of these names.
+    pub comms: Vec<String>,
     /// Made in this cgroup or below: path below the hierarchy's root, beginning with `/`.
     pub cgroup: Option<String>,
     /// In this network namespace, by inode.
@@ -50,14 +50,15 @@ impl Filter {
             && self.netns.is_none_or(|netns| netns == row.netns)
             && (self.states.is_empty() || self.states.contains(&row.state))
             && (self.pids.is_empty() || row.holders.iter().any(|h| self.pids.contains(&h.pid)))
-            && self
-                .comm
-                .as_ref()
-                .is_none_or(|comm| row.holders.iter().any(|h| *h.comm == **comm))
+            && (self.comms.is_empty() || row.holders.iter().any(|h| self.called(&h.comm)))
             && self
                 .cgroup
                 .as_ref()
                 .is_none_or(|wanted| row.cgroup.as_ref().is_some_and(|is| below(is, wanted)))
+    }
+
+    fn called(&self, name: &str) -> bool {
+        self.comms.iter().any(|comm| comm == name)
     }
 }
 
@@ -108,7 +109,7 @@ mod tests {
         assert!(Filter::default().holds(&row));
         let all = Filter {
             pids: vec![2, 3],
-            comm: Some("a".into()),
+            comms: vec!["z".into(), "a".into()],
             cgroup: Some("/x".into()),
             netns: Some(5),
             dport: Some(80),
@@ -122,7 +123,7 @@ mod tests {
                 ..all.clone()
             },
             Filter {
-                comm: Some("b".into()),
+                comms: vec!["b".into()],
                 ..all.clone()
             },
             Filter {

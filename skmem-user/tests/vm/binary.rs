@@ -435,7 +435,7 @@ fn trace() -> Result<(), Failed> {
 }
 
 /// Writes to ourselves until told to stop.
-fn chatter(stop: &AtomicBool) -> std::io::Result<()> {
+pub fn chatter(stop: &AtomicBool) -> std::io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let mut client = TcpStream::connect(listener.local_addr()?)?;
     let (mut server, _) = listener.accept()?;

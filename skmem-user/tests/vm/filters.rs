@@ -19,8 +19,16 @@ use crate::{
     check::Check,
 };
 
-/// The command name asked for.
+/// The command names asked for.
 const NAME: &str = "wanted";
+const SECOND: &str = "wanted-as-well";
+
+/// A command name as the kernel has it.
+fn padded(name: &str) -> [u8; 16] {
+    let mut comm = [0; 16];
+    comm[..name.len()].copy_from_slice(name.as_bytes());
+    comm
+}
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -51,6 +59,7 @@ fn options(filter: Filter) -> Options {
     ];
     Options {
         filter,
+        comms: [NAME, SECOND].map(padded).to_vec(),
         without: Hook::ALL
             .iter()
             .copied()
@@ -137,13 +146,12 @@ fn remote() -> Result<(), Failed> {
         TcpListener::bind("0.0.0.0:0")?,
         TcpListener::bind("0.0.0.0:0")?,
     ];
-    let mut filter = Filter {
+    let filter = Filter {
         flags: BY_COMM | BY_DPORT | BY_DADDR,
         dport: listeners[0].local_addr()?.port(),
         daddr: prefix("127.1.0.0", 16),
         ..Filter::default()
     };
-    filter.comm[..NAME.len()].copy_from_slice(NAME.as_bytes());
     let right = Connection {
         comm: NAME,
         from: "127.0.0.1:0",
@@ -163,6 +171,10 @@ fn remote() -> Result<(), Failed> {
             Connection {
                 comm: "other",
                 ..wrong
+            },
+            Connection {
+                comm: SECOND,
+                ..right
             },
             Connection {
                 to: "127.2.0.1",

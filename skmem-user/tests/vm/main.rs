@@ -25,6 +25,7 @@
 //! * [`receive`]: the receive side
 //! * [`held`]: senders that sleep since before the trace
 //! * [`leftovers`]: what must not stay behind
+//! * [`screen`]: what the shipped program does on a terminal
 //! * [`snapshot`]: `skmem snapshot` beside `ss` and the kernel's own numbers
 //! * [`selftest`]: wrong accounts are found out
 //! * [`soak`]: connections that come and go: nothing grows, nothing fills
@@ -55,6 +56,7 @@ mod rights;
 mod ring;
 #[path = "../support/schema.rs"]
 mod schema;
+mod screen;
 mod selftest;
 mod sender;
 mod snapshot;
@@ -108,6 +110,7 @@ fn main() -> ExitCode {
     trials.extend(receive::trials());
     trials.extend(filters::trials());
     trials.extend(held::trials());
+    trials.extend(screen::trials());
     trials.extend(docs::trials());
     trials.extend(binary::trials());
     trials.extend(remedies::trials());

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::{
-    cli::filters::{Net, Process, Who, netns},
+    cli::filters::{Net, Process, Who, comm, netns},
     diag::{TcpState, account_sources::cgroup2_root},
     snapshot::filter::Filter,
 };
@@ -18,9 +18,9 @@ pub(super) struct Which {
     /// (those that run now), or a systemd unit such as nginx.service
     #[arg(short, long, value_name = "PID|NAME", help_heading = "Which sockets")]
     pid: Vec<Process>,
-    /// Only sockets held by processes with this command name
-    #[arg(long, value_name = "NAME", help_heading = "Which sockets")]
-    comm: Option<String>,
+    /// Only sockets held by processes with this command name (may be given several times)
+    #[arg(long, value_name = "NAME", value_parser = comm, help_heading = "Which sockets")]
+    comm: Vec<String>,
     /// Only sockets made in this cgroup (v2) or below it: a path, absolute or below /sys/fs/cgroup, its last
     /// component, or a container's id
     #[arg(long, value_name = "PATH", help_heading = "Which sockets")]
@@ -50,15 +50,9 @@ impl Which {
     /// As the model has it.
     pub(super) fn filter(&self) -> Result<Filter> {
         let who = Who::of(&self.pid, self.cgroup.as_deref())?;
-        if let Some(comm) = &self.comm {
-            ensure!(
-                (1..=15).contains(&comm.len()),
-                "--comm {comm:?}: a command name has 1 to 15 bytes (the kernel cuts longer ones; see /proc/PID/comm)"
-            );
-        }
         Ok(Filter {
             pids: who.pids,
-            comm: self.comm.clone(),
+            comms: self.comm.clone(),
             cgroup: who.cgroup.as_deref().map(cgroup).transpose()?,
             netns: self.netns.as_deref().map(netns).transpose()?.map(u64::from),
             sport: self.sport,
@@ -131,11 +125,7 @@ mod tests {
                 .to_string()
                 .contains("no process")
         );
-        let long = Which {
-            comm: Some("a-name-that-is-too-long".into()),
-            ..Which::default()
-        };
-        assert!(long.filter().is_err());
+        assert!(comm("a-name-that-is-too-long").is_err() && comm("").is_err());
         let path = Which {
             cgroup: Some("/no/such/cgroup".into()),
             ..Which::default()

@@ -1,40 +1,18 @@
 //! What is told while recording.
 
-use std::{fs, io::Read as _, os::fd::FromRawFd as _};
+use std::io::Read as _;
 
 use libtest_mimic::Failed;
 
 use super::{Ended, Room, record, text};
-use crate::{check::Check, sender};
+use crate::{check::Check, screen, sender};
 
 /// The line on a terminal.
 pub(super) fn progress() -> Result<(), Failed> {
     let mut check = Check::default();
     let room = Room::new("progress")?;
     let file = room.file("run.skm");
-    let (mut ours, mut theirs) = (0, 0);
-    let size = libc::winsize {
-        ws_row: 24,
-        ws_col: 100,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    // SAFETY: the numbers and the size outlive the call; the other pointers may be null.
-    let result = unsafe {
-        libc::openpty(
-            &raw mut ours,
-            &raw mut theirs,
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-            &raw const size,
-        )
-    };
-    if result != 0 {
-        return Err(format!("no terminal: {}", std::io::Error::last_os_error()).into());
-    }
-    // SAFETY: openpty has made them, and nobody else closes them.
-    let (mut ours, theirs) =
-        unsafe { (fs::File::from_raw_fd(ours), fs::File::from_raw_fd(theirs)) };
+    let (mut ours, theirs) = screen::terminal((100, 24))?;
     let mut command = record(&["-o", text(&file)], &format!("{}3", sender::BULK))?;
     let child = command.env("TERM", "linux").stderr(theirs).spawn()?;
     // Its end of the terminal: while we have it too, ours has no end.
