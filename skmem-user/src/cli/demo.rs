@@ -33,7 +33,8 @@ mod fixed;
 #[command(after_help = "\
 The default case: a client sets SO_SNDBUF to 4096 and sends 1024 bytes at a time to a server that
 never reads; when it blocks, ss shows a Send-Q several times the limit. The sockets live in network
-namespaces of their own, which end with the demo.
+namespaces of their own, which end with the demo. On a terminal one screen is printed, with --full
+and in a pipe everything.
 
 Examples:
   skmem demo
@@ -83,8 +84,13 @@ pub struct Options {
     #[arg(long, value_name = "TIME", default_value = "600s", value_parser = duration)]
     timeout: std::time::Duration,
     #[command(flatten)]
+    length: Length,
+    #[command(flatten)]
     workload: workload::Options,
 }
+
+/// What follows a screen that does not hold all.
+const MORE: &str = "the same command with --full prints all; with --record FILE it keeps the trace for `skmem report`";
 
 /// Runs it.
 ///
@@ -179,7 +185,7 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
     } else if verdicts.is_empty() {
         print("No socket went over its limit; --all explains them.\n")
     } else {
-        print_text(&verdicts, Length::FULL, "")
+        print_text(&verdicts, options.length, MORE)
     };
     // Of a case that was only killed, sockets could go on to retransmit to nobody for a quarter of an hour.
     if let Some(driver) = driver {

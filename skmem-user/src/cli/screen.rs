@@ -45,12 +45,6 @@ pub struct Length {
 }
 
 impl Length {
-    /// Everything, wherever stdout goes.
-    pub const FULL: Self = Self {
-        full: true,
-        brief: false,
-    };
-
     /// Lines of one screen; None: everything.
     #[must_use]
     pub fn lines(self) -> Option<usize> {

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::{Usage, duration, print, style};
+use super::{Usage, duration, print, screen::Length, style};
 use crate::{
     kernel::rights,
     render::{
@@ -31,6 +31,7 @@ use crate::{
     },
 };
 
+mod brief;
 mod choose;
 mod probe;
 mod watch;
@@ -49,7 +50,8 @@ const OPEN: u8 = 3;
 #[command(after_help = "\
 The columns carry the letters of `ss -m`; `skmem fields w` explains one. Any user may look; root also
 sees the owners of others' sockets and other network namespaces. Filters choose what is shown; the
-account is always of the whole machine.
+account is always of the whole machine. On a terminal one screen is printed, with --full and in a pipe
+more.
 
 Examples:
   skmem snapshot                          the sockets that hold most, and the account
@@ -120,6 +122,8 @@ pub struct Options {
     /// Print comma-separated values
     #[arg(long)]
     csv: bool,
+    #[command(flatten)]
+    length: Length,
     /// Print the whole account, even where it closes
     #[arg(long, conflicts_with_all = ["json", "csv", "watch", "check"])]
     account: bool,
@@ -193,7 +197,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         watch::run(&options, time, look).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    let look = match options.probe {
+    let mut look = match options.probe {
         Some(most) => probe::run(most.into(), options.probe_time, verbose, look).await?,
         None => look()?,
     };
@@ -204,7 +208,11 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     if options.json || options.csv {
         structured(look, &options, true)?;
     } else {
-        print(&whole(&look, &options))?;
+        let lines = options.length.lines().filter(|_| !options.account);
+        print(&match lines {
+            Some(lines) => brief::of(&mut look, &options, &wide(), lines),
+            None => whole(&look, &options),
+        })?;
     }
     Ok(ExitCode::from(u8::from(failed)))
 }
@@ -268,6 +276,7 @@ fn how<'a>(look: &'a Look, options: &Options, most: usize) -> Show<'a> {
         most: options.limit.unwrap_or(most),
         exact: options.bytes,
         explain: options.explain,
+        words: None,
         changes: look.turnover.is_some(),
         namespaces: options.all_netns.then_some(&captured.namespaces),
         limits: &captured.limits,
@@ -276,8 +285,7 @@ fn how<'a>(look: &'a Look, options: &Options, most: usize) -> Show<'a> {
 }
 
 /// Sockets or groups.
-fn table(look: &Look, options: &Options, most: usize, style: &Style) -> String {
-    let show = how(look, options, most);
+fn table(look: &Look, options: &Options, show: &Show, style: &Style) -> String {
     match &look.groups {
         Some(groups) => {
             let what = match options.by {
@@ -291,10 +299,10 @@ fn table(look: &Look, options: &Options, most: usize, style: &Style) -> String {
                 By::State => "state",
                 By::Remote => "remote address",
             };
-            show::groups(groups, what, &show, style)
+            show::groups(groups, what, show, style)
         }
         None if look.captured.rows.is_empty() => "no socket matches\n".into(),
-        None => show::sockets(&look.captured.rows, &show, style),
+        None => show::sockets(&look.captured.rows, show, style),
     }
 }
 
@@ -312,9 +320,9 @@ fn whole(look: &Look, options: &Options) -> String {
     let style = wide();
     let captured = &look.captured;
     let mut text = format!("{}\n\n", show::headline(&summary(look), &style));
-    text.push_str(&table(look, options, FEW, &style));
+    let show = how(look, options, FEW);
+    text.push_str(&table(look, options, &show, &style));
     if let Some(probe) = &look.probe {
-        let show = how(look, options, FEW);
         text.push_str(&show::probe(probe, &captured.rows, &show, &style));
     }
     text.push('\n');

@@ -50,12 +50,38 @@ impl Row {
 /// Both runs as text. Ends with a newline.
 #[must_use]
 pub fn comparison(c: &Comparison, style: &Style) -> String {
+    with_rows(c, &rows(&c.without, &c.with), style)
+}
+
+/// The same in at most `lines` lines, where the answer leaves room for that:
+/// the last rows that show no difference are left out, then others. Ends with a
+/// newline.
+#[must_use]
+pub fn comparison_brief(c: &Comparison, style: &Style, lines: usize) -> String {
+    let mut rows = rows(&c.without, &c.with);
+    let mut text = with_rows(c, &rows, style);
+    while text.lines().count() > lines && rows.len() > 1 {
+        let alike = rows.iter().rposition(|row| row.cells[0] == row.cells[1]);
+        rows.remove(alike.unwrap_or(rows.len() - 1));
+        text = with_rows(c, &rows, style);
+    }
+    text
+}
+
+/// What the fix comes to, in a sentence. Ends with a newline.
+#[must_use]
+pub fn comparison_answer(c: &Comparison, style: &Style) -> String {
+    let mut out = String::new();
+    hang(&mut out, "", 0, &answer(c), None, style);
+    out
+}
+
+fn with_rows(c: &Comparison, rows: &[Row], style: &Style) -> String {
     let mut out = String::new();
     hang(&mut out, "", 0, &answer(c), Some(Role::Title), style);
     let heading = format!("The case {} on {}", c.scenario, c.kernel);
     title(&mut out, &heading, style);
-    let rows = rows(&c.without, &c.with);
-    table(&mut out, &rows, ["without", c.fix], style);
+    table(&mut out, rows, ["without", c.fix], style);
     out.push('\n');
     let text = format!(
         "`{}` and `{}` explain them",
@@ -254,6 +280,17 @@ mod tests {
             text.lines()
                 .all(|l| l.chars().count() <= 100 && l.trim_end() == l)
         );
+        for (width, lines) in [(60, 23), (80, 23), (120, 23), (60, 12)] {
+            let style = Style {
+                width,
+                ..Style::PLAIN
+            };
+            let text = comparison_brief(&c, &style, lines);
+            println!("{text}");
+            assert!(text.lines().count() <= lines);
+            assert!(text.lines().all(|l| l.chars().count() <= width));
+            assert!(text.contains("most over sk_sndbuf") || lines < 23);
+        }
         let json = comparison_json(&c).unwrap();
         assert!(json.contains(r#""outcome":"less""#) && !json.contains('\n'));
     }

@@ -43,7 +43,7 @@ mod units;
 mod who;
 
 pub use brief::{brief, brief_of_many};
-pub use compare::{comparison, comparison_json};
+pub use compare::{comparison, comparison_answer, comparison_brief, comparison_json};
 pub use date::utc;
 pub use diff::{difference, difference_json};
 pub use doctor::{Place, doctor};

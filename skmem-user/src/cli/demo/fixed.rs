@@ -62,6 +62,8 @@ pub(super) async fn play(
     })
     .await?;
     let without = without.play(&mut session).await?;
+    let lines = options.length.lines();
+    let several = fixed.len() > 1;
     for (n, (with, (fix, fixed))) in with.into_iter().zip(&fixed).enumerate() {
         let with = with.play(&mut session).await?;
         let (name, does) = (fix.fix().name(), fix.does(fixed));
@@ -70,10 +72,18 @@ pub(super) async fn play(
             print(&format!("{}\n", render::comparison_json(&compared)?))?;
             continue;
         }
-        if n > 0 {
+        if n > 0 && lines.is_none() {
             print("\n")?;
         }
-        print(&render::comparison(&compared, &style()))?;
+        print(&match lines {
+            Some(_) if several => render::comparison_answer(&compared, &style()),
+            Some(lines) => render::comparison_brief(&compared, &style(), lines),
+            None => render::comparison(&compared, &style()),
+        })?;
+    }
+    if several && lines.is_some() && !options.json {
+        let more = "--full prints the runs side by side; one --fix alone, too.";
+        print(&format!("{}\n", render::wrapped(more, style().width)))?;
     }
     Ok(ExitCode::SUCCESS)
 }

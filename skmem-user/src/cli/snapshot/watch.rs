@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 
-use super::{Look, Options, structured, summary, table, wide};
+use super::{Look, Options, how, structured, summary, table, wide};
 use crate::{
     cli::{interrupted, print},
     explain::numbers::grouped,
@@ -66,7 +66,8 @@ fn frame(look: &Look, options: &Options, most: usize, first: bool) -> String {
         text.push_str("\nfirst look: changes are shown from the next one on");
     }
     text.push('\n');
-    text.push_str(&table(look, options, most.min(super::FEW), &style));
+    let show = how(look, options, most.min(super::FEW));
+    text.push_str(&table(look, options, &show, &style));
     if first {
         text.push_str(&notes(&captured.notes, &style));
     }

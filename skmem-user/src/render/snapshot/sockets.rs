@@ -13,6 +13,7 @@ use crate::{
         escape::escaped,
         layout::{hang, wrap},
         style::Role,
+        units::counted,
     },
     snapshot::{
         Row,
@@ -32,6 +33,8 @@ pub struct Show<'a> {
     pub exact: bool,
     /// Say what stands out, in words.
     pub explain: bool,
+    /// Findings a socket, with [`Show::explain`]; None: all.
+    pub words: Option<usize>,
     /// Whether changes are known.
     pub changes: bool,
     /// Names of namespaces; none where all sockets are in one.
@@ -44,7 +47,8 @@ pub struct Show<'a> {
 
 impl Show<'_> {
     /// What stands out in a row.
-    fn findings(&self, row: &Row) -> Vec<Finding> {
+    #[must_use]
+    pub fn findings(&self, row: &Row) -> Vec<Finding> {
         let around = Around {
             limits: limits(row, self),
             tcp_mem: self.tcp_mem,
@@ -298,10 +302,23 @@ fn limit(limit: Limit) -> Option<&'static str> {
 }
 
 fn words(out: &mut String, row: &Row, show: &Show, style: &Style) {
-    for finding in show.findings(row) {
+    let found = show.findings(row);
+    let most = show.words.unwrap_or(found.len());
+    for finding in found.iter().take(most) {
         let role = (finding.weight == Weight::Alarm).then_some(Role::Alarm);
         let mark = if role.is_some() { "  ! " } else { "  - " };
         hang(out, mark, 4, &finding.text, role, style);
+    }
+    if let Some(more @ 1..) = found.len().checked_sub(most) {
+        let more = counted(more as i64, "more finding");
+        hang(
+            out,
+            "    ",
+            4,
+            &format!("… and {more}"),
+            Some(Role::Aside),
+            style,
+        );
     }
 }
 

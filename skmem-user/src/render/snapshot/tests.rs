@@ -21,6 +21,7 @@ fn show(limits: &HashMap<u64, Limits>) -> Show<'_> {
     Show {
         most: 0,
         exact: false,
+        words: None,
         explain: false,
         changes: false,
         namespaces: None,
