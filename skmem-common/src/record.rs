@@ -56,6 +56,14 @@ pub const IDENT_MPTCP_SOCKET: u32 = 128;
 /// shows another's.
 pub const OWN_ADDRESS: [u8; 4] = [127, 115, 107, 109];
 
+impl Ident {
+    /// Whether it is a connection that a skmem made to measure this kernel.
+    #[must_use]
+    pub fn measures(&self) -> bool {
+        self.saddr.starts_with(&OWN_ADDRESS) && self.daddr.starts_with(&OWN_ADDRESS)
+    }
+}
+
 /// What every record starts with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]

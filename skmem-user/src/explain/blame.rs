@@ -100,10 +100,13 @@ fn find<'a>(account: &'a Account, verdict: &Verdict) -> Option<Found<'a>> {
 }
 
 /// Who holds bytes up that will not move by themselves soon: a window of 0, or
-/// timeouts in a row.
+/// timeouts in a row, or one to which no ACK has come though it is due.
 fn stuck(output: &Output) -> Option<Holder> {
     if matches!(output.state, TCP_SYN_SENT | TCP_CLOSE) {
         return None;
+    }
+    if unanswered_once(output) {
+        return Some(Holder::Timeouts);
     }
     match refined(output.stopped_by(), output) {
         Holder::Timeouts => Some(Holder::Timeouts),
@@ -117,6 +120,16 @@ fn stuck(output: &Output) -> Option<Holder> {
         }
         _ => None,
     }
+}
+
+/// The retransmission timer ran out once, and since then no ACK came for longer
+/// than one takes.
+fn unanswered_once(o: &Output) -> bool {
+    o.retransmits == 1
+        && o.in_flight != 0
+        && !o.taken_back()
+        && o.since_ack_ns > o.since_sent_ns
+        && o.since_sent_ns > u64::from(o.srtt_us) * 1000
 }
 
 /// A peer that answers what is sent again is there, and takes nothing.
@@ -160,10 +173,7 @@ fn sentence(found: &Found<'_>, v: &Verdict) -> String {
         .filter(|o| refined(o.stopped_by(), o) == found.holder);
     match found.holder {
         Holder::Receiver => receiver(shown, found.from, v),
-        Holder::Timeouts => shown.map_or_else(
-            || "Retransmission timeouts in a row hold the sender up.".to_owned(),
-            timeouts,
-        ),
+        Holder::Timeouts => timeouts(found.output),
         Holder::Cwnd => cwnd(found.output, shown.is_some()),
         Holder::Pacing => pacing(found.output),
         Holder::Qdisc => qdisc(found.output),
@@ -248,13 +258,19 @@ fn window_alone(v: &Verdict) -> String {
     }
 }
 
-fn timeouts(o: &Output) -> String {
-    format!(
-        "Nothing answers: {} retransmission timeouts in a row, and the last ACK came {} ago. The \
-         path or the peer is down.",
-        o.retransmits,
-        span(o.since_ack_ns)
-    )
+fn timeouts(output: Option<&Output>) -> String {
+    let ago = span(output.map_or(0, |o| o.since_ack_ns));
+    match output.map_or(0, |o| o.retransmits) {
+        0 => "Nothing is acknowledged: the sender waits for retransmission timeouts.".to_owned(),
+        1 => format!(
+            "Nothing is acknowledged: 1 retransmission timeout, and the last ACK came {ago} ago. After \
+             one timeout, a lost segment and a path that is down look the same."
+        ),
+        n => format!(
+            "Nothing is acknowledged: {n} retransmission timeouts in a row, and the last ACK came \
+             {ago} ago. The path or the peer is down."
+        ),
+    }
 }
 
 fn cwnd(output: Option<&Output>, full: bool) -> String {

@@ -3,7 +3,7 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use skmem_common::record::{IDENT_MPTCP_SOCKET, Ident, OWN_ADDRESS};
+use skmem_common::record::IDENT_MPTCP_SOCKET;
 
 use super::{Setting, Source, Verdict, held_up_since, verdict::Socket};
 use crate::model::{
@@ -34,7 +34,7 @@ impl End {
             .iter()
             .map(|k| (k, open))
             .chain(closed)
-            .filter(|(k, _)| !measures(&k.account.ident))
+            .filter(|(k, _)| !k.account.ident.measures())
             .filter(|(k, _)| {
                 all || k.account.ledger.worst_excess > 0
                     || k.account.receiving.now_ns != 0
@@ -64,11 +64,6 @@ impl End {
             })
             .collect()
     }
-}
-
-/// Whether it is a connection that a skmem made to measure this kernel.
-fn measures(ident: &Ident) -> bool {
-    ident.saddr.starts_with(&OWN_ADDRESS) && ident.daddr.starts_with(&OWN_ADDRESS)
 }
 
 impl Totals {

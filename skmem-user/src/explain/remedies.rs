@@ -132,8 +132,8 @@ impl Remedy {
                 reproduce: "skmem demo article --fix eor",
             },
             Self::BoundUnsent => Words {
-                advice: "Set TCP_NOTSENT_LOWAT: while that many bytes are unsent, no new skb is let \
-                    in. The last skb is still filled up to size_goal.",
+                advice: "Where more than one skb is unsent, set TCP_NOTSENT_LOWAT: while that many bytes \
+                    are unsent, no new skb is let in. The last skb is still filled up to size_goal.",
                 price: "the sender is held up earlier, below the limit",
                 evidence: "tried, `skmem demo blocking-writer --fix notsent-lowat` (of 1 byte), bytes \
                     over the limit, without → with: 5.10, 6.1: 17,264 → within; 6.12, 7.2: \
@@ -155,8 +155,8 @@ impl Remedy {
                 reproduce: "",
             },
             Self::FixLimit => Words {
-                advice: "Set SO_SNDBUF: that fixes the limit at twice the value. The last skb still \
-                    goes past it.",
+                advice: "Where the application sets no SO_SNDBUF, set it: that fixes the limit at twice the \
+                    value. The last skb still goes past it.",
                 price: "the kernel no longer tunes the limit of this socket, neither up for a fast \
                     path nor down for want of memory: less throughput where the value is small",
                 evidence: "tried, `skmem demo autotuned --fix sndbuf` (of 16384), wmem_queued at most, \
@@ -285,16 +285,16 @@ impl Remedy {
                 reproduce: "skmem demo article --fix gso-off",
             },
             Self::LowatOneSkb => Words {
-                advice: "TCP_NOTSENT_LOWAT: like the limit, it is tested only before a new skb, and \
-                    no more than one skb is unsent here.",
+                advice: "TCP_NOTSENT_LOWAT where no more than one skb is unsent: like the limit, it is \
+                    tested only before a new skb.",
                 price: "the sender is held up earlier",
                 evidence: "tried, `skmem demo article --fix notsent-lowat` (of 1 byte), bytes over the \
                     limit, without → with: 5.10, 6.1: 7,568 → 7,568; 6.12, 7.2: 7,184 → 7,184",
                 reproduce: "skmem demo article --fix notsent-lowat",
             },
             Self::SmallerLimit => Words {
-                advice: "A smaller SO_SNDBUF: however small the limit, one skb is let in while the \
-                    queue is below it, and filled up to size_goal, which is larger.",
+                advice: "A smaller SO_SNDBUF where size_goal is above the limit: however small the limit, \
+                    one skb is let in while the queue is below it, and filled up to size_goal.",
                 price: "the sender is held up earlier",
                 evidence: "tried, `skmem demo article --fix smaller-sndbuf` (2048), wmem_queued at \
                     most, without → with: 5.10, 6.1: 15,760 → 15,760; 6.12, 7.2: 15,376 → 15,376",

@@ -610,6 +610,15 @@ pub struct Advice {
 }
 
 impl Verdict {
+    /// Its receive side was traced, and nothing was sent.
+    #[must_use]
+    pub fn only_receives(&self) -> bool {
+        self.receive.is_some()
+            && !self.over_limit
+            && self.blocked.is_none()
+            && (self.taken, self.wmem_queued) == (0, 0)
+    }
+
     /// Bytes under `cause` since the admission.
     #[must_use]
     pub fn cause(&self, name: &str) -> i64 {

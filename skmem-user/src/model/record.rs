@@ -104,6 +104,17 @@ impl Record {
         }
     }
 
+    /// The socket's number.
+    #[must_use]
+    pub fn socket(&self) -> u64 {
+        match self {
+            Self::Event(e) => e.socket,
+            Self::Open(o) => o.ident.id,
+            Self::Task(t) => t.socket,
+            Self::Receive(r) => r.socket,
+        }
+    }
+
     /// ns of `CLOCK_MONOTONIC`.
     #[must_use]
     pub fn time_ns(&self) -> u64 {

@@ -70,12 +70,7 @@ impl Replay {
 
     /// Takes in the stream's next record.
     pub fn apply(&mut self, record: &Record) {
-        let id = match record {
-            Record::Event(e) => e.socket,
-            Record::Open(o) => o.ident.id,
-            Record::Task(t) => t.socket,
-            Record::Receive(r) => r.socket,
-        };
+        let id = record.socket();
         if self.is_full_for(id) {
             return;
         }

@@ -84,7 +84,7 @@ fn below(v: &Verdict, style: &Style, most: usize, more: &str) -> String {
             );
             row(&mut out, "window", LABEL, &text, style);
         }
-    } else if let Some(receive) = &v.receive {
+    } else if let Some(receive) = v.receive.as_ref().filter(|_| !headline::is_of_receiving(v)) {
         out.push('\n');
         row(&mut out, "receive", LABEL, &memory::answer(receive), style);
     }

@@ -145,10 +145,9 @@ fn answer(c: &Comparison) -> String {
         };
         let limit = grouped(c.with.sndbuf);
         return format!(
-            "{fix} {verdict}: with a limit of {limit}, wmem_queued went {} with the fix, {} \
-             without.",
-            standing(&c.with),
-            standing(&c.without)
+            "{fix} {verdict}: with a limit of {limit}, wmem_queued {} with the fix, and {} without.",
+            went(&c.with),
+            went(&c.without)
         );
     }
     let queue = match c.outcome {
@@ -165,6 +164,14 @@ fn answer(c: &Comparison) -> String {
         reached(&c.with),
         reached(&c.without)
     )
+}
+
+/// `went 7,184 bytes over it`, `stayed within it`.
+fn went(run: &Run) -> String {
+    match run.peak_excess {
+        1.. => format!("went {} over it", bytes(run.peak_excess)),
+        _ => "stayed within it".to_owned(),
+    }
 }
 
 /// `7,184 bytes over it`, `not over it`.

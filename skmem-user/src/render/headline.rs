@@ -56,11 +56,11 @@ pub(super) fn sentence(v: &Verdict) -> String {
     // An emptied queue keeps its sequence numbers (tcp_write_queue_purge).
     let send_q = if v.wmem_queued == 0 { 0 } else { v.send_q };
     let (w, limit, send_q) = (grouped(v.wmem_queued), grouped(v.sndbuf), bytes(send_q));
-    if let Some(r) = v.receive.filter(|r| r.slow && !v.over_limit) {
-        let what = if memory::is_mostly_data(&r) {
-            "does not read as fast as its peer sends"
-        } else {
-            "holds its peer up, and not by unread data alone"
+    if let Some(r) = v.receive.filter(|_| is_of_receiving(v)) {
+        let what = match (r.slow, memory::is_mostly_data(&r)) {
+            (false, _) => "only receives",
+            (true, true) => "does not read as fast as its peer sends",
+            (true, false) => "holds its peer up, and not by unread data alone",
         };
         return format!("{who} {what}: {}", memory::answer(&r));
     }
@@ -106,6 +106,12 @@ pub(super) fn sentence(v: &Verdict) -> String {
              kernel tunes (no SO_SNDBUF was set), for a Send-Q of {send_q}: {because}."
         ),
     }
+}
+
+/// Whether the answer is about the receive side: its reader is slow, or nothing
+/// is sent.
+pub(super) fn is_of_receiving(v: &Verdict) -> bool {
+    v.receive.is_some_and(|r| r.slow && !v.over_limit) || v.only_receives()
 }
 
 /// Whose `SO_SNDBUF` it is.

@@ -1,6 +1,7 @@
 //! Memory that the socket was granted, and its receive side.
 
 use super::{
+    headline::is_of_receiving,
     layout::{hang, row, title},
     style::{Role, Style},
     units::{bytes, counted, signed, span},
@@ -64,11 +65,9 @@ fn words(m: &Memory) -> Option<String> {
 pub(super) fn receive(out: &mut String, v: &Verdict, style: &Style) {
     let Some(r) = &v.receive else { return };
     title(out, "Receive side", style);
-    let answer = answer(r);
-    if r.slow {
-        hang(out, "  ", 2, &answer, Some(Role::Alarm), style);
-    } else {
-        hang(out, "  ", 2, &answer, None, style);
+    if !is_of_receiving(v) {
+        let role = r.slow.then_some(Role::Alarm);
+        hang(out, "  ", 2, &answer(r), role, style);
     }
     let lines = [
         (
@@ -105,6 +104,16 @@ pub(super) fn receive(out: &mut String, v: &Verdict, style: &Style) {
         let head = format!("  {label:<12}{:>width$}  ", number(*n));
         hang(out, &head, head.len(), text, None, style);
     }
+}
+
+/// In place of a send side on which nothing happened.
+pub(super) fn nothing_sent(out: &mut String, v: &Verdict, style: &Style) {
+    let text = format!(
+        "nothing; 0 of {} bytes of send memory in use",
+        grouped(v.sndbuf)
+    );
+    out.push('\n');
+    row(out, "sent", LABEL, &text, style);
 }
 
 /// Whether the reader keeps up.

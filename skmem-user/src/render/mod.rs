@@ -66,6 +66,11 @@ pub fn text(verdict: &Verdict, style: &Style) -> String {
     let mut out = String::new();
     headline::write(&mut out, verdict, style);
     parts::who(&mut out, verdict, style);
+    if verdict.only_receives() {
+        memory::receive(&mut out, verdict, style);
+        memory::nothing_sent(&mut out, verdict, style);
+        return out;
+    }
     parts::chain(&mut out, verdict, style);
     account::write(&mut out, verdict, style);
     stuck::write(&mut out, verdict, style);

@@ -60,6 +60,9 @@ pub struct Session {
     harvested: Instant,
     /// Sockets that were closed since, as far as records tell.
     ended: u32,
+    /// Connections that a skmem measures this kernel by, by their numbers: they
+    /// are shown nowhere.
+    measuring: HashSet<u64>,
     /// Children are traced, too.
     follow: bool,
     release: String,
@@ -92,6 +95,7 @@ impl Session {
             just_closed: None,
             harvested: Instant::now(),
             ended: 0,
+            measuring: HashSet::new(),
             follow: options.follow,
             release: system::release(),
             room: options.ring_bytes.next_power_of_two() as usize / size_of::<Task>(),
@@ -166,9 +170,13 @@ impl Session {
     /// # Errors
     /// Where the ring cannot be polled or the kernel refuses a slot.
     pub async fn step(&mut self, mut each: impl FnMut(&Record, &Replay)) -> Result<()> {
-        let (replay, ended) = (&mut self.replay, &mut self.ended);
+        let mut taken = Taken {
+            replay: &mut self.replay,
+            ended: &mut self.ended,
+            measuring: &mut self.measuring,
+        };
         self.reader
-            .read(|record| take(record, replay, ended, &mut each))
+            .read(|record| taken.take(record, &mut each))
             .await
             .context("cannot read the ring buffer")?;
         self.tracer.flush_log();
@@ -200,13 +208,15 @@ impl Session {
 
     /// Takes in what lies in the ring now.
     fn drain(&mut self, mut each: impl FnMut(&Record, &Replay)) {
-        let (replay, ended) = (&mut self.replay, &mut self.ended);
+        let mut taken = Taken {
+            replay: &mut self.replay,
+            ended: &mut self.ended,
+            measuring: &mut self.measuring,
+        };
         // Not until it is empty: on a busy machine it never may be.
         let mut left = self.room;
         while left > 0 {
-            let n = self
-                .reader
-                .drain(|record| take(record, replay, ended, &mut each));
+            let n = self.reader.drain(|record| taken.take(record, &mut each));
             if n == 0 {
                 break;
             }
@@ -263,7 +273,7 @@ impl Session {
 
     /// All that is known now, but for the hooks' counters.
     fn gather(&self) -> End {
-        let mut open: Vec<_> = self.tracer.table().accounts().collect();
+        let mut open: Vec<_> = self.open().collect();
         self.holders.name(&mut open);
         for account in &mut open {
             self.sleepers.correct(account);
@@ -322,14 +332,19 @@ impl Session {
     /// The accounts of open sockets as they are now.
     #[must_use]
     pub fn accounts(&self) -> Vec<Kept> {
-        let accounts = self.tracer.table().accounts();
-        accounts
+        self.open()
             .map(|account| Kept {
                 sleepers: self.sleepers(&account),
                 account,
                 stream_agrees: None,
             })
             .collect()
+    }
+
+    /// The accounts of open sockets, but those that a skmem measures by.
+    fn open(&self) -> impl Iterator<Item = Box<Account>> + '_ {
+        let accounts = self.tracer.table().accounts();
+        accounts.filter(|account| !account.ident.measures())
     }
 
     /// Who slept on the socket by the records that were handed on.
@@ -352,7 +367,7 @@ impl Session {
     /// How many sockets there are, open and closed.
     #[must_use]
     pub fn sockets(&self) -> usize {
-        self.tracer.table().accounts().count() + self.closed.count as usize
+        self.open().count() + self.closed.count as usize
     }
 
     /// Records taken in.
@@ -411,6 +426,10 @@ impl Session {
                 continue;
             };
             self.tracer.free_slot(slot)?;
+            if account.ident.measures() {
+                self.measuring.remove(&account.ident.id);
+                continue;
+            }
             let agrees = self.agrees(&account);
             bury(&mut account);
             self.replay.forget(account.ident.id);
@@ -440,16 +459,34 @@ fn places<'a>(accounts: impl Iterator<Item = &'a Kept>) -> Places {
     }
 }
 
-/// Takes in a record, counts the ends of sockets, and hands it on.
-fn take(
-    record: &Record,
-    replay: &mut Replay,
-    ended: &mut u32,
-    each: &mut impl FnMut(&Record, &Replay),
-) {
-    *ended += u32::from(is_end(record));
-    replay.apply(record);
-    each(record, replay);
+/// What a record changes.
+struct Taken<'a> {
+    replay: &'a mut Replay,
+    ended: &'a mut u32,
+    measuring: &'a mut HashSet<u64>,
+}
+
+impl Taken<'_> {
+    /// Takes in a record, counts the ends of sockets, and hands it on.
+    fn take(&mut self, record: &Record, each: &mut impl FnMut(&Record, &Replay)) {
+        *self.ended += u32::from(is_end(record));
+        if self.is_of_measuring(record) {
+            return;
+        }
+        self.replay.apply(record);
+        each(record, self.replay);
+    }
+
+    /// Whether it is about a connection that a skmem measures by.
+    fn is_of_measuring(&mut self, record: &Record) -> bool {
+        if let Record::Open(open) = record
+            && open.ident.measures()
+        {
+            self.measuring.insert(open.ident.id);
+            return true;
+        }
+        !self.measuring.is_empty() && self.measuring.contains(&record.socket())
+    }
 }
 
 /// Whether a record tells that a socket's queues have ended, which is the last

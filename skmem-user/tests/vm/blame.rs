@@ -20,6 +20,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("scenario::paced", "pacing"),
     ("paced::notsent-lowat", "notsent_lowat"),
     ("scenario::small-limit", "limit"),
+    ("scenario::data-blackholed", "timeouts"),
 ];
 
 /// A scenario of many sockets, one of which at least waits for memory.

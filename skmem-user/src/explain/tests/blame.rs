@@ -104,6 +104,36 @@ fn only_unanswered_timeouts_mean_that_nobody_is_there() {
 }
 
 #[test]
+fn after_one_timeout_without_an_answer_it_is_not_the_limit() {
+    // All that the limit lets in was sent, and the timer ran out once.
+    let once = Output {
+        unsent: 0,
+        retransmits: 1,
+        rto_ms: 408,
+        since_sent_ns: 250_000_000,
+        since_ack_ns: 460_000_000,
+        ..output()
+    };
+    let (holder, from, sentence) = blamed(&ends_with(once));
+    assert_eq!((holder.as_str(), from.as_str()), ("timeouts", "now"));
+    assert_eq!(
+        sentence,
+        "Nothing is acknowledged: 1 retransmission timeout, and the last ACK came 460.0 ms ago. After \
+         one timeout, a lost segment and a path that is down look the same."
+    );
+    // An ACK since then, or one that is not due yet.
+    for (since_sent_ns, since_ack_ns) in [(250_000_000, 10_000_000), (150_000_000, 460_000_000)] {
+        let other = Output {
+            since_sent_ns,
+            since_ack_ns,
+            ..once
+        };
+        let blame = ends_with(other).verdict().blame;
+        assert!(blame.is_none_or(|b| b.holder != "timeouts"));
+    }
+}
+
+#[test]
 fn clocks_of_half_of_the_time_decide() {
     let clocks = |rwnd: u64, sndbuf: u64| {
         let mut socket = ends_with(Output {

@@ -94,7 +94,13 @@ fn a_reader_that_does_not_read_is_named_on_its_own_side() {
     r.arrived(2_000_000_000);
     r.now.copied_seq = 1_000;
     r.taken(2_000_100_000);
-    let r = socket.verdict_in(&quick).receive.unwrap();
+    let v = socket.verdict_in(&quick);
+    // Nothing was sent: the page is about receiving.
+    let text = render::text(&v, &Style::PLAIN);
+    assert!(text.contains("only receives: data waited up to"), "{text}");
+    assert!(!text.contains("From SO_SNDBUF"), "{text}");
+    assert!(text.contains("\nsent      nothing; 0 of "), "{text}");
+    let r = v.receive.unwrap();
     assert!(!r.slow);
     assert_eq!(
         (r.recv_q, r.unread_ns, r.longest_unread_ns),

@@ -59,8 +59,12 @@ pub fn groups(groups: &[Group], what: &str, show: &Show, style: &Style) -> Strin
     }
     table.drop_empty("d");
     table.drop_empty("t");
-    let left_out = table.fit(style.width.saturating_sub(what.len() + 2), &LEAST);
-    let (head, lines) = table.lines(style.width);
+    let keys = shown
+        .iter()
+        .map(|group| escaped(&group.key).chars().count());
+    let key = keys.max().unwrap_or(0).min(style.width / 2).max(what.len());
+    let left_out = table.fit(style.width.saturating_sub(key + 2), &LEAST);
+    let (head, lines) = table.lines(style.width.saturating_sub(key + 2));
     let mut out = format!("{}\n", style.paint(Role::Title, format!("{head}  {what}")));
     for (group, line) in shown.iter().zip(lines) {
         let key = style.paint(Role::Name, escaped(&group.key));
