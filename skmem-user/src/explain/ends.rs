@@ -3,7 +3,7 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use skmem_common::record::IDENT_MPTCP_SOCKET;
+use skmem_common::record::{IDENT_MPTCP_SOCKET, Ident};
 
 use super::{Setting, Source, Verdict, held_up_since, verdict::Socket};
 use crate::model::{
