@@ -106,8 +106,9 @@ impl Remedy {
                     link set DEV gso_max_size 65536 gso_ipv4_max_size 65536` (the first is for \
                     IPv6; before 6.3 it is the only one).",
                 price: "more and smaller packets, so more CPU, for all connections over that link",
-                evidence: "read in 6.1 to 7.3 (sk_setup_caps); not tried",
-                reproduce: "",
+                evidence: "tried, `skmem demo big-tcp --fix gso-max-size`, bytes over the limit, without \
+                    → with: 6.12, 7.2: 432,892 → 115,876",
+                reproduce: "skmem demo big-tcp --fix gso-max-size",
             },
             Self::SmallerWindow => Words {
                 advice: "Give the receiver a smaller SO_RCVBUF before the connection is made: \
