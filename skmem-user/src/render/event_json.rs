@@ -1,134 +1,154 @@
 //! A trace event as JSON, under the kernel's names. `docs/json.md` says what
 //! each field means.
 
-use std::io;
-
-use schemars::JsonSchema;
-use serde::Serialize;
 use serde_json::Value;
 use skmem_common::record::{Event, FLAG_LOCKLESS, FLAG_TASK, IDENT_COOKIE, Ident};
 
 use super::{
     ops::{Decoded, decoded, flags, hook_name},
+    put::{IfKnown, Put, list, object},
     who::Named,
 };
 use crate::explain::state_name;
 
-/// One event.
-#[derive(JsonSchema, Serialize)]
-pub(super) struct Line<'a> {
-    /// Version of this contract: 1
-    schema: u32,
-    /// `event` or `receive`
-    #[serde(rename = "type")]
-    kind_of: &'static str,
-    /// When the call ended, in ns of CLOCK_MONOTONIC
-    time_ns: u64,
-    /// The same in ns since 1970-01-01 UTC
-    #[serde(skip_serializing_if = "Option::is_none")]
-    wall_ns: Option<u64>,
-    /// The CPU's number
-    cpu: u16,
-    /// The kernel function, under its newest name
-    hook: &'static str,
-    /// `task`: a process called; `entry`: `before` was read at the entry of the call; `step`: no call ended; `lockless`: read without the lock of the socket
-    flags: Vec<&'static str>,
-    /// Which socket
-    socket: Socket<'a>,
-    /// Counts the socket's records, the lost ones too
-    event_no: u32,
-    /// Process; null in softirq
-    pid: Option<u32>,
-    /// Thread; null in softirq
-    tid: Option<u32>,
-    /// Its command name
-    comm: Option<&'a str>,
-    /// At the entry of the call; null where `lockless`
-    before: Option<Before>,
-    /// `sk_wmem_queued`, bytes
-    wmem_queued: i32,
-    /// `sk_sndbuf`, bytes
-    sndbuf: i32,
-    /// `sk_forward_alloc`, bytes
-    forward_alloc: i32,
-    /// `sk_wmem_alloc` less its bias of 1, bytes
-    wmem_alloc: i32,
-    /// `write_seq`, wraps at 2^32
-    write_seq: u32,
-    /// `snd_una`, wraps at 2^32
-    snd_una: u32,
-    /// `snd_nxt`, wraps at 2^32
-    snd_nxt: u32,
-    /// `snd_wnd`, bytes
-    snd_wnd: u32,
-    /// `write_seq - snd_una`, bytes
-    send_q: u32,
-    /// `mss_cache`, bytes
-    mss_cache: u32,
-    /// `gso_segs`, a count
-    gso_segs: u16,
-    /// Most payload of an skb, bytes: max(mss_cache, gso_segs * mss_cache)
-    size_goal: u32,
-    /// `sk_userlocks`; bit 0 is SOCK_SNDBUF_LOCK
-    userlocks: u8,
-    /// The connection's state, as ss calls it
-    state: &'static str,
-    /// `notsent_lowat`, bytes; 0: the sysctl rules
-    notsent_lowat: u32,
-    /// Of the skb that the call returned or took, bytes; 0: none
-    truesize: u32,
-    /// The call's size argument, bytes; of other calls see docs/json.md
-    arg: i32,
-    /// The call's return value; see docs/json.md
-    ret: i32,
-    /// Which kind of call; see docs/json.md
-    kind: u32,
-    /// The ledger's operations since the socket's record before this one, in order
-    ops: Vec<Decoded>,
+object! {
+    /// One event.
+    pub(super) struct Line<'a> {
+        /// Version of this contract: 1
+        "schema" schema: u32,
+        /// `event` or `receive`
+        "type" kind_of: &'static str,
+        /// When the call ended, in ns of CLOCK_MONOTONIC
+        "time_ns" time_ns: u64,
+        /// The same in ns since 1970-01-01 UTC
+        #[schemars(with = "Option<u64>")]
+        "wall_ns" wall_ns: IfKnown<u64>,
+        /// The CPU's number
+        "cpu" cpu: u16,
+        /// The kernel function, under its newest name
+        "hook" hook: &'static str,
+        /// `task`: a process called; `entry`: `before` was read at the entry of the call; `step`: no call ended; `lockless`: read without the lock of the socket
+        #[schemars(with = "Vec<String>")]
+        "flags" flags: Flags,
+        /// Which socket
+        "socket" socket: Socket<'a>,
+        /// Counts the socket's records, the lost ones too
+        "event_no" event_no: u32,
+        /// Process; null in softirq
+        "pid" pid: Option<u32>,
+        /// Thread; null in softirq
+        "tid" tid: Option<u32>,
+        /// Its command name
+        "comm" comm: Option<&'a str>,
+        /// At the entry of the call; null where `lockless`
+        "before" before: Option<Before>,
+        /// `sk_wmem_queued`, bytes
+        "wmem_queued" wmem_queued: i32,
+        /// `sk_sndbuf`, bytes
+        "sndbuf" sndbuf: i32,
+        /// `sk_forward_alloc`, bytes
+        "forward_alloc" forward_alloc: i32,
+        /// `sk_wmem_alloc` less its bias of 1, bytes
+        "wmem_alloc" wmem_alloc: i32,
+        /// `write_seq`, wraps at 2^32
+        "write_seq" write_seq: u32,
+        /// `snd_una`, wraps at 2^32
+        "snd_una" snd_una: u32,
+        /// `snd_nxt`, wraps at 2^32
+        "snd_nxt" snd_nxt: u32,
+        /// `snd_wnd`, bytes
+        "snd_wnd" snd_wnd: u32,
+        /// `write_seq - snd_una`, bytes
+        "send_q" send_q: u32,
+        /// `mss_cache`, bytes
+        "mss_cache" mss_cache: u32,
+        /// `gso_segs`, a count
+        "gso_segs" gso_segs: u16,
+        /// Most payload of an skb, bytes: max(mss_cache, gso_segs * mss_cache)
+        "size_goal" size_goal: u32,
+        /// `sk_userlocks`; bit 0 is SOCK_SNDBUF_LOCK
+        "userlocks" userlocks: u8,
+        /// The connection's state, as ss calls it
+        "state" state: &'static str,
+        /// `notsent_lowat`, bytes; 0: the sysctl rules
+        "notsent_lowat" notsent_lowat: u32,
+        /// Of the skb that the call returned or took, bytes; 0: none
+        "truesize" truesize: u32,
+        /// The call's size argument, bytes; of other calls see docs/json.md
+        "arg" arg: i32,
+        /// The call's return value; see docs/json.md
+        "ret" ret: i32,
+        /// Which kind of call; see docs/json.md
+        "kind" kind: u32,
+        /// The ledger's operations since the socket's record before this one, in order
+        #[schemars(with = "Vec<Decoded>")]
+        "ops" ops: Ops<'a>,
+    }
 }
 
-#[derive(JsonSchema, Serialize)]
-pub(super) struct Socket<'a> {
-    /// The cookie, or skmem's own number
-    id: u64,
-    /// The socket cookie; null where the kernel does not tell it
-    cookie: Option<u64>,
-    /// Place in the table of accounts
-    slot: u32,
-    /// `inet` or `inet6`; null where the socket is not known yet, as are the ends
-    family: Option<&'static str>,
-    /// Local address
-    src: Option<&'a str>,
-    /// Local port
-    sport: Option<u16>,
-    /// Remote address
-    dst: Option<&'a str>,
-    /// Remote port
-    dport: Option<u16>,
-    /// Inode of the network namespace
-    netns: Option<u32>,
+object! {
+    /// Which socket.
+    pub(super) struct Socket<'a> {
+        /// The cookie, or skmem's own number
+        "id" id: u64,
+        /// The socket cookie; null where the kernel does not tell it
+        "cookie" cookie: Option<u64>,
+        /// Place in the table of accounts
+        "slot" slot: u32,
+        /// `inet` or `inet6`; null where the socket is not known yet, as are the ends
+        "family" family: Option<&'static str>,
+        /// Local address
+        "src" src: Option<&'a str>,
+        /// Local port
+        "sport" sport: Option<u16>,
+        /// Remote address
+        "dst" dst: Option<&'a str>,
+        /// Remote port
+        "dport" dport: Option<u16>,
+        /// Inode of the network namespace
+        "netns" netns: Option<u32>,
+    }
 }
 
-#[derive(JsonSchema, Serialize)]
-struct Before {
-    /// `sk_wmem_queued`, bytes
-    wmem_queued: i32,
-    /// `sk_sndbuf`, bytes
-    sndbuf: i32,
-    /// `sk_forward_alloc`, bytes
-    forward_alloc: i32,
-    /// `write_seq`, wraps at 2^32
-    write_seq: u32,
-    /// `snd_una`, wraps at 2^32
-    snd_una: u32,
+object! {
+    /// At the entry of the call.
+    struct Before {
+        /// `sk_wmem_queued`, bytes
+        "wmem_queued" wmem_queued: i32,
+        /// `sk_sndbuf`, bytes
+        "sndbuf" sndbuf: i32,
+        /// `sk_forward_alloc`, bytes
+        "forward_alloc" forward_alloc: i32,
+        /// `write_seq`, wraps at 2^32
+        "write_seq" write_seq: u32,
+        /// `snd_una`, wraps at 2^32
+        "snd_una" snd_una: u32,
+    }
+}
+
+/// The header's flags, by their names.
+struct Flags(u8);
+
+impl Put for Flags {
+    fn put(&self, out: &mut Vec<u8>) {
+        list(flags(self.0), out);
+    }
+}
+
+/// What an event booked.
+struct Ops<'a>(&'a Event);
+
+impl Put for Ops<'_> {
+    fn put(&self, out: &mut Vec<u8>) {
+        list(decoded(self.0), out);
+    }
 }
 
 /// One event as an object; `who` is its socket, `comm` the name of its task,
 /// where those are known.
 #[must_use]
 pub fn event_json(event: &Event, who: Option<&Ident>, comm: Option<&str>) -> Value {
-    let who = who.map(Named::of);
-    serde_json::to_value(line(event, who.as_ref(), comm, None)).unwrap_or(Value::Null)
+    serde_json::from_str(&event_json_line(event, who, comm)).unwrap_or(Value::Null)
 }
 
 /// The same as a line of text, fields in the order of `docs/json.md`. Without a
@@ -136,27 +156,26 @@ pub fn event_json(event: &Event, who: Option<&Ident>, comm: Option<&str>) -> Val
 #[must_use]
 pub fn event_json_line(event: &Event, who: Option<&Ident>, comm: Option<&str>) -> String {
     let who = who.map(Named::of);
-    serde_json::to_string(&line(event, who.as_ref(), comm, None)).unwrap_or_default()
+    let mut out = Vec::new();
+    put_event_json(&mut out, event, who.as_ref(), comm, None);
+    String::from_utf8(out).unwrap_or_default()
 }
 
-/// Writes that line, of a socket that has its text already: for streams.
+/// Appends that line, of a socket that has its text already: for streams.
 /// `wall_ns` is the event's time in ns since 1970-01-01 UTC, where the line is
 /// to have that, too.
-///
-/// # Errors
-/// Where `out` cannot be written.
-pub fn write_event_json(
-    out: impl io::Write,
+pub fn put_event_json(
+    out: &mut Vec<u8>,
     event: &Event,
     who: Option<&Named>,
     comm: Option<&str>,
     wall_ns: Option<u64>,
-) -> io::Result<()> {
-    serde_json::to_writer(out, &line(event, who, comm, wall_ns)).map_err(io::Error::from)
+) {
+    line(event, who, comm, wall_ns).put(out);
 }
 
 fn line<'a>(
-    event: &Event,
+    event: &'a Event,
     who: Option<&'a Named>,
     comm: Option<&'a str>,
     wall_ns: Option<u64>,
@@ -169,10 +188,10 @@ fn line<'a>(
         schema: 1,
         kind_of: "event",
         time_ns: event.time_ns,
-        wall_ns,
+        wall_ns: IfKnown(wall_ns),
         cpu: event.header.cpu,
         hook: hook_name(event.header.hook),
-        flags: flags(event.header.flags),
+        flags: Flags(event.header.flags),
         socket: Socket::of(event.socket, event.slot, who),
         event_no: event.event_no,
         pid: task.then_some(event.pid),
@@ -198,7 +217,7 @@ fn line<'a>(
         arg: event.arg,
         ret: event.ret,
         kind: event.kind,
-        ops: decoded(event).collect(),
+        ops: Ops(event),
     }
 }
 

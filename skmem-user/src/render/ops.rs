@@ -2,7 +2,6 @@
 //! share.
 
 use schemars::JsonSchema;
-use serde::Serialize;
 use skmem_common::{
     cause::{Cause, LimitCause, Tier},
     hook::Hook,
@@ -12,8 +11,10 @@ use skmem_common::{
     },
 };
 
+use super::put::Put;
+
 /// One operation, decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(tag = "op", rename_all = "kebab-case")]
 pub(super) enum Decoded {
     /// `bytes` of `wmem_queued` booked.
@@ -48,6 +49,52 @@ pub(super) enum Decoded {
         /// Its value
         value: i32,
     },
+}
+
+impl Put for Decoded {
+    fn put(&self, out: &mut Vec<u8>) {
+        let mut begin = |op: &str| {
+            out.extend_from_slice(b"{\"op\":\"");
+            out.extend_from_slice(op.as_bytes());
+            out.push(b'"');
+        };
+        match self {
+            Self::Book { cause, bytes, tier } => {
+                begin("book");
+                member(out, "cause", cause);
+                member(out, "bytes", bytes);
+                member(out, "tier", tier);
+            }
+            Self::Admit { sndbuf } => {
+                begin("admit");
+                member(out, "sndbuf", sndbuf);
+            }
+            Self::Limit {
+                cause,
+                sndbuf,
+                tier,
+            } => {
+                begin("limit");
+                member(out, "cause", cause);
+                member(out, "sndbuf", sndbuf);
+                member(out, "tier", tier);
+            }
+            Self::Unknown { kind, cause, value } => {
+                begin("unknown");
+                member(out, "kind", kind);
+                member(out, "cause", cause);
+                member(out, "value", value);
+            }
+        }
+        out.push(b'}');
+    }
+}
+
+fn member(out: &mut Vec<u8>, name: &str, value: &impl Put) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+    value.put(out);
 }
 
 /// The operations of `event`, as many as its header says it has.
@@ -89,15 +136,15 @@ pub(super) fn hook_name(hook: u8) -> &'static str {
 }
 
 /// The names of the header's flags.
-pub(super) fn flags(flags: u8) -> Vec<&'static str> {
+pub(super) fn flags(flags: u8) -> impl Iterator<Item = &'static str> {
     let names = [
         (FLAG_TASK, "task"),
         (FLAG_ENTRY, "entry"),
         (FLAG_STEP, "step"),
         (FLAG_LOCKLESS, "lockless"),
     ];
-    let set = names.into_iter().filter(|(bit, _)| flags & bit != 0);
-    set.map(|(_, name)| name).collect()
+    let set = names.into_iter().filter(move |(bit, _)| flags & bit != 0);
+    set.map(|(_, name)| name)
 }
 
 /// What held a sender up, as `sk_stream_wait_memory`'s records say it.

@@ -73,17 +73,15 @@ impl Export {
             wall_ns: meta.clock.wall_ns,
         };
         json::head(&mut out, &head)?;
-        // In one piece: serde writes each sign and each name on its own.
         let mut line = Vec::new();
         let verdicts = self.records(|told| {
             line.clear();
-            let short = json::Short(&mut line);
             match told {
                 Told::Event(row, _) => {
-                    render::write_event_json(short, row.record, row.who, row.comm, None)?;
+                    render::put_event_json(&mut line, row.record, row.who, row.comm, None);
                 }
                 Told::Receive(row) => {
-                    render::write_receive_json(short, row.record, row.who, row.comm, None)?;
+                    render::put_receive_json(&mut line, row.record, row.who, row.comm, None);
                 }
             }
             line.push(b'\n');

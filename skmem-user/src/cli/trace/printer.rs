@@ -128,6 +128,7 @@ struct Lines<W: Write> {
     form: EventLines,
     sockets: HashMap<u64, Socket>,
     line: String,
+    object: Vec<u8>,
     printed: u64,
 }
 
@@ -176,6 +177,7 @@ impl<W: Write> Lines<W> {
             form,
             sockets: HashMap::new(),
             line: String::new(),
+            object: Vec::new(),
             printed: 0,
         })
     }
@@ -242,14 +244,16 @@ impl<W: Write> Lines<W> {
         let name = task.map(|task| task.name.as_str());
         if self.json {
             let wall_ns = Some(self.form.wall_ns(record.time_ns()));
-            let out = &mut self.out;
-            return match record {
-                Record::Event(event) => render::write_event_json(out, event, who, name, wall_ns),
+            let out = &mut self.object;
+            out.clear();
+            match record {
+                Record::Event(event) => render::put_event_json(out, event, who, name, wall_ns),
                 Record::Receive(received) => {
-                    render::write_receive_json(out, received, who, name, wall_ns)
+                    render::put_receive_json(out, received, who, name, wall_ns);
                 }
-                Record::Open(_) | Record::Task(_) => Ok(()),
-            };
+                Record::Open(_) | Record::Task(_) => {}
+            }
+            return self.out.write_all(out);
         }
         let names = Names {
             ends: socket.and_then(|s| s.ends.as_deref()),

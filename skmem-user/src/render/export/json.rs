@@ -43,39 +43,6 @@ pub(crate) struct Tail<'a> {
     verdict: &'a Verdict,
 }
 
-/// Takes the many short pieces of a line without a call of `memcpy` for each: that
-/// of musl takes longer to start than to copy them.
-pub struct Short<'a>(pub &'a mut Vec<u8>);
-
-impl Write for Short<'_> {
-    #[inline(always)]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_all(bytes)?;
-        Ok(bytes.len())
-    }
-
-    #[inline(always)]
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if bytes.len() > 24 {
-            self.0.extend_from_slice(bytes);
-            return Ok(());
-        }
-        let mut rest = bytes;
-        while let Some((eight, after)) = rest.split_first_chunk::<8>() {
-            self.0.extend_from_slice(eight);
-            rest = after;
-        }
-        for byte in rest {
-            self.0.push(*byte);
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Writes the first line.
 ///
 /// # Errors
