@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     explain::Verdict,
-    render::export::{Origin, SocketRow, Value, table},
+    render::export::{Origin, SocketRow, table},
 };
 
 mod forms;
@@ -203,7 +203,7 @@ impl Export {
         self.only.is_none_or(|only| id == only)
     }
 
-    fn socket_row<'a>(&'a self, verdict: &'a Verdict, cgroup: u64) -> Vec<Value<'a>> {
+    fn socket_row<'a>(&'a self, verdict: &'a Verdict, cgroup: u64) -> SocketRow<'a> {
         let (began_ns, ended_ns) = self.recorded.span();
         SocketRow {
             verdict,
@@ -212,7 +212,6 @@ impl Export {
             ended_ns,
             opening: self.recorded.opening(verdict.socket.id),
         }
-        .values(&self.origin)
     }
 }
 

@@ -103,9 +103,11 @@ impl Export {
         let mut receives = 0_u64;
         let verdicts = self.records(|told| match (told, which) {
             (Told::Event(row, wait), Which::Events) => {
-                Ok(csv.row(&row.values(&self.origin, *wait))?)
+                Ok(csv.row(|line| row.put(&self.origin, *wait, line))?)
             }
-            (Told::Receive(row), Which::Receives) => Ok(csv.row(&row.values(&self.origin))?),
+            (Told::Receive(row), Which::Receives) => {
+                Ok(csv.row(|line| row.put(&self.origin, line))?)
+            }
             (Told::Receive(_), Which::Events) => {
                 receives += 1;
                 Ok(())
@@ -114,7 +116,8 @@ impl Export {
         })?;
         if which == Which::Sockets {
             for (verdict, cgroup) in verdicts.list()? {
-                csv.row(&self.socket_row(&verdict, cgroup))?;
+                let row = self.socket_row(&verdict, cgroup);
+                csv.row(|line| row.put(&self.origin, line))?;
             }
         }
         csv.finish()?;

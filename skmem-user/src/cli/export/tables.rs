@@ -12,8 +12,8 @@ use super::{By, Export, Format, Options, walk::Told};
 use crate::{
     cli::output::{Access, Output, Target},
     render::export::{
-        Table, Value,
-        columnar::{Columnar, Form},
+        Table,
+        columnar::{Batch, Columnar, Form},
         events::EVENTS,
         receives::RECEIVES,
         sockets::SOCKETS,
@@ -28,12 +28,20 @@ pub fn write(export: &Export, options: &Options) -> Result<()> {
     let mut events = Files::new(&tree, &EVENTS);
     let mut receives = Files::new(&tree, &RECEIVES);
     let verdicts = export.records(|told| match told {
-        Told::Event(row, wait) => events.row(&row.values(&export.origin, *wait)),
-        Told::Receive(row) => receives.row(&row.values(&export.origin)),
+        Told::Event(row, wait) => {
+            let day = export.origin.day(row.record.time_ns);
+            events.row(day, |cells| row.put(&export.origin, *wait, cells))
+        }
+        Told::Receive(row) => {
+            let day = export.origin.day(row.record.time_ns);
+            receives.row(day, |cells| row.put(&export.origin, cells))
+        }
     })?;
     let mut sockets = Files::new(&tree, &SOCKETS);
     for (verdict, cgroup) in verdicts.list()? {
-        sockets.row(&export.socket_row(&verdict, cgroup))?;
+        let row = export.socket_row(&verdict, cgroup);
+        let day = export.origin.day(row.began_ns);
+        sockets.row(day, |cells| row.put(&export.origin, cells))?;
     }
     let whole = [events.finish()?, receives.finish()?, sockets.finish()?];
     whole.into_iter().flatten().try_for_each(Output::keep)
@@ -97,7 +105,6 @@ impl Tree {
 struct Files<'a> {
     tree: &'a Tree,
     table: &'a Table,
-    date: usize,
     open: BTreeMap<i32, One>,
 }
 
@@ -108,22 +115,20 @@ struct One {
 
 impl<'a> Files<'a> {
     fn new(tree: &'a Tree, table: &'a Table) -> Self {
-        let date = table.columns.iter().position(|c| c.name == "date");
         Self {
             tree,
             table,
-            date: date.unwrap_or(usize::MAX),
             open: BTreeMap::new(),
         }
     }
 
-    fn row(&mut self, values: &[Value<'_>]) -> Result<()> {
-        let day = match values.get(self.date) {
-            Some(Value::Date(day)) if self.tree.by.contains(&By::Date) => *day,
-            _ => self.tree.day,
+    fn row(&mut self, day: i32, put: impl FnOnce(&mut Batch)) -> Result<()> {
+        let day = match self.tree.by.contains(&By::Date) {
+            true => day,
+            false => self.tree.day,
         };
         let file = self.file(day)?;
-        let written = file.columnar.row(values).map_err(Into::into);
+        let written = file.columnar.row(put).map_err(Into::into);
         file.output.named(written)
     }
 

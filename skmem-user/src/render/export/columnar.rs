@@ -4,12 +4,13 @@
 use std::{io::Write, sync::Arc};
 
 use arrow_array::{
-    ArrayRef, RecordBatch,
+    ArrayRef, ListArray, RecordBatch, StructArray,
     builder::{
-        BooleanBuilder, Date32Builder, Int64Builder, ListBuilder, StringBuilder, StructBuilder,
-        TimestampMicrosecondBuilder, UInt64Builder,
+        BooleanBuilder, Date32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+        UInt64Builder,
     },
 };
+use arrow_buffer::OffsetBuffer;
 use arrow_ipc::{
     CompressionType,
     writer::{FileWriter, IpcWriteOptions, StreamWriter},
@@ -23,7 +24,7 @@ use parquet::{
     schema::types::ColumnPath,
 };
 
-use super::table::{Kind, OpCell, SumCell, Table, Value};
+use super::table::{Cells, Kind, OpCell, SumCell, Table};
 
 /// Rows of a batch.
 const BATCH: usize = 8 << 10;
@@ -84,8 +85,7 @@ fn sum_fields() -> Fields {
     ])
 }
 
-/// One column of a batch under way. A value of another kind is null there: it
-/// would be a bug, which the tests would show.
+/// One column of a batch under way.
 enum Builder {
     Bool(BooleanBuilder),
     Long(Int64Builder),
@@ -93,92 +93,220 @@ enum Builder {
     Text(StringBuilder),
     Date(Date32Builder),
     Time(TimestampMicrosecondBuilder),
-    Ops(ListBuilder<StructBuilder>),
-    Sums(ListBuilder<StructBuilder>),
+    Ops(List<OpColumns>),
+    Sums(List<SumColumns>),
 }
 
 impl Builder {
     fn new(kind: Kind) -> Self {
-        let list = |fields| ListBuilder::new(StructBuilder::from_fields(fields, BATCH));
         match kind {
-            Kind::Bool => Self::Bool(BooleanBuilder::new()),
-            Kind::Long => Self::Long(Int64Builder::new()),
-            Kind::Unsigned => Self::Unsigned(UInt64Builder::new()),
-            Kind::Text => Self::Text(StringBuilder::new()),
-            Kind::Date => Self::Date(Date32Builder::new()),
-            Kind::Time => Self::Time(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
-            Kind::Ops => Self::Ops(list(op_fields())),
-            Kind::Sums => Self::Sums(list(sum_fields())),
+            Kind::Bool => Self::Bool(BooleanBuilder::with_capacity(BATCH)),
+            Kind::Long => Self::Long(Int64Builder::with_capacity(BATCH)),
+            Kind::Unsigned => Self::Unsigned(UInt64Builder::with_capacity(BATCH)),
+            Kind::Text => Self::Text(StringBuilder::with_capacity(BATCH, BATCH)),
+            Kind::Date => Self::Date(Date32Builder::with_capacity(BATCH)),
+            Kind::Time => {
+                let builder = TimestampMicrosecondBuilder::with_capacity(BATCH);
+                Self::Time(builder.with_timezone("UTC"))
+            }
+            Kind::Ops => Self::Ops(List::default()),
+            Kind::Sums => Self::Sums(List::default()),
         }
     }
 
-    fn push(&mut self, value: &Value<'_>) {
-        match (self, value) {
-            (Self::Bool(b), Value::Bool(v)) => b.append_value(*v),
-            (Self::Bool(b), _) => b.append_null(),
-            (Self::Long(b), Value::Long(v)) => b.append_value(*v),
-            (Self::Long(b), _) => b.append_null(),
-            (Self::Unsigned(b), Value::Unsigned(v)) => b.append_value(*v),
-            (Self::Unsigned(b), _) => b.append_null(),
-            (Self::Text(b), Value::Text(v)) => b.append_value(v),
-            (Self::Text(b), _) => b.append_null(),
-            (Self::Date(b), Value::Date(v)) => b.append_value(*v),
-            (Self::Date(b), _) => b.append_null(),
-            (Self::Time(b), Value::Time(v)) => b.append_value(*v),
-            (Self::Time(b), _) => b.append_null(),
-            (Self::Ops(b), Value::Ops(v)) => push_list(b, v, push_op),
-            (Self::Ops(b), _) => b.append_null(),
-            (Self::Sums(b), Value::Sums(v)) => push_list(b, v, push_sum),
-            (Self::Sums(b), _) => b.append_null(),
-        }
-    }
-
-    fn finish(&mut self) -> ArrayRef {
+    fn null(&mut self) {
         match self {
+            Self::Bool(b) => b.append_null(),
+            Self::Long(b) => b.append_null(),
+            Self::Unsigned(b) => b.append_null(),
+            Self::Text(b) => b.append_null(),
+            Self::Date(b) => b.append_null(),
+            Self::Time(b) => b.append_null(),
+            Self::Ops(b) => b.end(),
+            Self::Sums(b) => b.end(),
+        }
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(match self {
             Self::Bool(b) => Arc::new(b.finish()),
             Self::Long(b) => Arc::new(b.finish()),
             Self::Unsigned(b) => Arc::new(b.finish()),
             Self::Text(b) => Arc::new(b.finish()),
             Self::Date(b) => Arc::new(b.finish()),
             Self::Time(b) => Arc::new(b.finish()),
-            Self::Ops(b) | Self::Sums(b) => Arc::new(b.finish()),
+            Self::Ops(b) => b.finish(op_fields())?,
+            Self::Sums(b) => b.finish(sum_fields())?,
+        })
+    }
+}
+
+/// The columns of a struct.
+trait Columns: Default {
+    type Item;
+    fn push(&mut self, item: &Self::Item);
+    fn finish(&mut self) -> Vec<ArrayRef>;
+}
+
+/// A column of lists of structs; none of them is null.
+#[derive(Default)]
+struct List<C> {
+    items: C,
+    /// Items of all lists so far.
+    len: usize,
+    lengths: Vec<usize>,
+    begun: usize,
+}
+
+impl<C: Columns> List<C> {
+    fn push(&mut self, item: &C::Item) {
+        self.items.push(item);
+        self.len += 1;
+    }
+
+    /// The end of a row's list.
+    fn end(&mut self) {
+        self.lengths.push(self.len - self.begun);
+        self.begun = self.len;
+    }
+
+    fn finish(&mut self, fields: Fields) -> Result<ArrayRef, ArrowError> {
+        let offsets = OffsetBuffer::from_lengths(std::mem::take(&mut self.lengths));
+        (self.len, self.begun) = (0, 0);
+        let items = StructArray::try_new(fields.clone(), self.items.finish(), None)?;
+        let field = Arc::new(Field::new("item", DataType::Struct(fields), true));
+        Ok(Arc::new(ListArray::try_new(
+            field,
+            offsets,
+            Arc::new(items),
+            None,
+        )?))
+    }
+}
+
+/// Of [`op_fields`].
+#[derive(Default)]
+struct OpColumns {
+    op: StringBuilder,
+    cause: StringBuilder,
+    tier: StringBuilder,
+    bytes: Int64Builder,
+}
+
+impl Columns for OpColumns {
+    type Item = OpCell;
+
+    fn push(&mut self, op: &OpCell) {
+        self.op.append_value(op.op);
+        self.cause.append_option(op.cause);
+        self.tier.append_option(op.tier);
+        self.bytes.append_value(op.bytes);
+    }
+
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        vec![
+            Arc::new(self.op.finish()),
+            Arc::new(self.cause.finish()),
+            Arc::new(self.tier.finish()),
+            Arc::new(self.bytes.finish()),
+        ]
+    }
+}
+
+/// Of [`sum_fields`].
+#[derive(Default)]
+struct SumColumns {
+    cause: StringBuilder,
+    bytes: Int64Builder,
+    count: Int64Builder,
+    inferred: Int64Builder,
+}
+
+impl Columns for SumColumns {
+    type Item = SumCell;
+
+    fn push(&mut self, sum: &SumCell) {
+        self.cause.append_value(sum.cause);
+        self.bytes.append_value(sum.bytes);
+        self.count.append_value(sum.count);
+        self.inferred.append_value(sum.inferred);
+    }
+
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        vec![
+            Arc::new(self.cause.finish()),
+            Arc::new(self.bytes.finish()),
+            Arc::new(self.count.finish()),
+            Arc::new(self.inferred.finish()),
+        ]
+    }
+}
+
+/// The columns of a batch under way. A cell of another kind than its column's is
+/// null there.
+pub struct Batch {
+    columns: Vec<Builder>,
+    /// The column of the next cell.
+    at: usize,
+}
+
+macro_rules! cell {
+    ($self:ident, $kind:ident, |$builder:ident| $put:expr) => {{
+        let at = $self.at;
+        $self.at += 1;
+        match $self.columns.get_mut(at) {
+            Some(Builder::$kind($builder)) => $put,
+            Some(other) => other.null(),
+            None => {}
+        }
+    }};
+}
+
+impl Cells for Batch {
+    fn null(&mut self) {
+        let at = self.at;
+        self.at += 1;
+        if let Some(column) = self.columns.get_mut(at) {
+            column.null();
         }
     }
-}
 
-fn push_list<T>(
-    list: &mut ListBuilder<StructBuilder>,
-    items: &[T],
-    push: impl Fn(&mut StructBuilder, &T),
-) {
-    for item in items {
-        push(list.values(), item);
-        list.values().append(true);
+    fn bool(&mut self, value: bool) {
+        cell!(self, Bool, |b| b.append_value(value));
     }
-    list.append(true);
-}
 
-fn push_op(to: &mut StructBuilder, op: &OpCell) {
-    text(to, 0, Some(op.op));
-    text(to, 1, op.cause);
-    text(to, 2, op.tier);
-    if let Some(b) = to.field_builder::<Int64Builder>(3) {
-        b.append_value(op.bytes);
+    fn long(&mut self, value: i64) {
+        cell!(self, Long, |b| b.append_value(value));
     }
-}
 
-fn push_sum(to: &mut StructBuilder, sum: &SumCell) {
-    text(to, 0, Some(sum.cause));
-    for (n, value) in [(1, sum.bytes), (2, sum.count), (3, sum.inferred)] {
-        if let Some(b) = to.field_builder::<Int64Builder>(n) {
-            b.append_value(value);
-        }
+    fn unsigned(&mut self, value: u64) {
+        cell!(self, Unsigned, |b| b.append_value(value));
     }
-}
 
-fn text(to: &mut StructBuilder, n: usize, value: Option<&str>) {
-    if let Some(b) = to.field_builder::<StringBuilder>(n) {
-        b.append_option(value);
+    fn text(&mut self, value: &str) {
+        cell!(self, Text, |b| b.append_value(value));
+    }
+
+    fn date(&mut self, days: i32) {
+        cell!(self, Date, |b| b.append_value(days));
+    }
+
+    fn time(&mut self, us: i64) {
+        cell!(self, Time, |b| b.append_value(us));
+    }
+
+    fn ops(&mut self, ops: impl Iterator<Item = OpCell>) {
+        cell!(self, Ops, |list| {
+            ops.for_each(|op| list.push(&op));
+            list.end();
+        });
+    }
+
+    fn sums(&mut self, sums: impl Iterator<Item = SumCell>) {
+        cell!(self, Sums, |list| {
+            sums.for_each(|sum| list.push(&sum));
+            list.end();
+        });
     }
 }
 
@@ -257,7 +385,7 @@ fn ipc(compressed: bool) -> Result<IpcWriteOptions, ArrowError> {
 /// A file under way.
 pub struct Columnar<W: Write + Send> {
     schema: SchemaRef,
-    columns: Vec<Builder>,
+    batch: Batch,
     rows: usize,
     sink: Sink<W>,
 }
@@ -291,20 +419,25 @@ impl<W: Write + Send> Columnar<W> {
             }
         };
         Ok(Self {
-            columns: columns.collect(),
+            batch: Batch {
+                columns: columns.collect(),
+                at: 0,
+            },
             schema,
             rows: 0,
             sink,
         })
     }
 
-    /// The next row, in the order of the table's columns.
+    /// The next row.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub fn row(&mut self, values: &[Value<'_>]) -> Result<(), ColumnarError> {
-        for (n, builder) in self.columns.iter_mut().enumerate() {
-            builder.push(values.get(n).unwrap_or(&Value::Null));
+    pub fn row(&mut self, put: impl FnOnce(&mut Batch)) -> Result<(), ColumnarError> {
+        self.batch.at = 0;
+        put(&mut self.batch);
+        while self.batch.at < self.batch.columns.len() {
+            self.batch.null();
         }
         self.rows += 1;
         if self.rows >= BATCH {
@@ -334,7 +467,8 @@ impl<W: Write + Send> Columnar<W> {
             return Ok(());
         }
         self.rows = 0;
-        let arrays = self.columns.iter_mut().map(Builder::finish).collect();
+        let arrays = self.batch.columns.iter_mut().map(Builder::finish);
+        let arrays = arrays.collect::<Result<_, _>>()?;
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)?;
         match &mut self.sink {
             Sink::Parquet(writer) => writer.write(&batch)?,

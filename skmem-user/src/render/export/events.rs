@@ -3,9 +3,9 @@
 use skmem_common::record::{Event, FLAG_LOCKLESS, FLAG_TASK};
 
 use super::table::{
-    Column,
+    Cells, Column,
     Kind::{Bool, Date, Long, Ops, Text, Time, Unsigned},
-    OpCell, Table, Value, column, optional,
+    OpCell, Table, column, optional,
 };
 use crate::{
     explain::state_name,
@@ -167,6 +167,12 @@ impl Origin {
     /// An instant of `CLOCK_MONOTONIC`, in microseconds since 1970-01-01 UTC.
     #[must_use]
     pub fn wall_us(&self, at_ns: u64) -> i64 {
+        // Divisions of 128 bits are slow, and not needed in this age.
+        if let Ok(epoch) = i64::try_from(self.epoch_ns)
+            && let Some(ns) = epoch.checked_add_unsigned(at_ns)
+        {
+            return ns.div_euclid(1_000);
+        }
         let us = (self.epoch_ns + i128::from(at_ns)).div_euclid(1_000);
         i64::try_from(us).unwrap_or_default()
     }
@@ -174,8 +180,13 @@ impl Origin {
     /// The day of that instant, in days since 1970-01-01 UTC.
     #[must_use]
     pub fn day(&self, at_ns: u64) -> i32 {
-        i32::try_from(self.wall_us(at_ns).div_euclid(86_400_000_000)).unwrap_or_default()
+        day(self.wall_us(at_ns))
     }
+}
+
+/// The day of an instant.
+fn day(wall_us: i64) -> i32 {
+    i32::try_from(wall_us.div_euclid(86_400_000_000)).unwrap_or_default()
 }
 
 /// A record, and what else is known of it.
@@ -191,93 +202,75 @@ pub struct Row<'a, R> {
     pub lost_before: u64,
 }
 
-/// The ends of its socket: addresses and ports.
-pub(super) fn ends<'a>(who: Option<&'a Named>) -> [Value<'a>; 4] {
-    let Some(who) = who else {
-        return [Value::Null, Value::Null, Value::Null, Value::Null];
-    };
-    [
-        Value::text(&who.src),
-        Value::Long(who.ident.sport.into()),
-        Value::text(&who.dst),
-        Value::Long(who.ident.dport.into()),
-    ]
+/// The columns that all tables of records begin with, up to the socket.
+pub(super) fn begin(to: &mut impl Cells, origin: &Origin, time_ns: u64, socket: u64) {
+    let wall_us = origin.wall_us(time_ns);
+    to.text(&origin.host);
+    to.date(day(wall_us));
+    to.text(&origin.run);
+    to.long(origin.part.into());
+    to.text(&origin.recording);
+    to.time(wall_us);
+    to.long(time_ns.cast_signed());
+    to.unsigned(socket);
 }
 
-/// Process, thread and command name; nothing in softirq.
-pub(super) fn task<'a>(task: Option<(u32, u32)>, comm: Option<&'a str>) -> [Value<'a>; 3] {
-    let Some((pid, tid)) = task else {
-        return [Value::Null, Value::Null, Value::Null];
-    };
-    [
-        Value::Long(pid.into()),
-        Value::Long(tid.into()),
-        comm.map_or(Value::Null, Value::text),
-    ]
+/// Process, thread and command name, nothing in softirq; then the ends of the
+/// socket: addresses and ports.
+pub(super) fn who(
+    to: &mut impl Cells,
+    task: Option<(u32, u32)>,
+    comm: Option<&str>,
+    who: Option<&Named>,
+) {
+    to.maybe_long(task.map(|(pid, _)| pid.into()));
+    to.maybe_long(task.map(|(_, tid)| tid.into()));
+    to.maybe_text(comm.filter(|_| task.is_some()));
+    to.maybe_text(who.map(|w| w.src.as_str()));
+    to.maybe_long(who.map(|w| w.ident.sport.into()));
+    to.maybe_text(who.map(|w| w.dst.as_str()));
+    to.maybe_long(who.map(|w| w.ident.dport.into()));
 }
 
-impl<'a> Row<'a, Event> {
-    /// The row, in the order of [`EVENTS`]; `wait` is what the event says of
+impl Row<'_, Event> {
+    /// Puts the row, in the order of [`EVENTS`]; `wait` is what the event says of
     /// sleeping.
-    #[must_use]
-    pub fn values(&self, origin: &'a Origin, wait: Option<Wait>) -> Vec<Value<'a>> {
+    pub fn put(&self, origin: &Origin, wait: Option<Wait>, to: &mut impl Cells) {
         let (event, view) = (self.record, &self.record.view);
         let lockless = event.header.flags & FLAG_LOCKLESS != 0;
         let by_task = event.header.flags & FLAG_TASK != 0;
-        let long = |n: u32| Value::Long(n.into());
-        let int = |n: i32| Value::Long(n.into());
         // Before connect() and after a purge, sequence numbers say nothing.
-        let queued = |n: u32| long(if view.wmem_queued == 0 { 0 } else { n });
-        let [pid, tid, comm] = task(by_task.then_some((event.pid, event.tid)), self.comm);
-        let [src, sport, dst, dport] = ends(self.who);
+        let queued = |n: u32| i64::from(if view.wmem_queued == 0 { 0 } else { n });
         let (slept, reason) = waited(wait);
-        vec![
-            Value::text(&origin.host),
-            Value::Date(origin.day(event.time_ns)),
-            Value::text(&origin.run),
-            Value::Long(origin.part.into()),
-            Value::text(&origin.recording),
-            Value::Time(origin.wall_us(event.time_ns)),
-            Value::Long(event.time_ns.cast_signed()),
-            Value::Unsigned(event.socket),
-            long(if lockless { 0 } else { event.event_no }),
-            Value::count(self.lost_before),
-            Value::text(hook_name(event.header.hook)),
-            Value::Long(event.header.cpu.into()),
-            Value::Bool(lockless),
-            pid,
-            tid,
-            comm,
-            src,
-            sport,
-            dst,
-            dport,
-            Value::text(state_name(view.state)),
-            if lockless {
-                Value::Null
-            } else {
-                int(event.before.wmem_queued)
-            },
-            int(view.wmem_queued),
-            int(view.sndbuf),
-            Value::Long(i64::from(view.wmem_queued) - i64::from(view.sndbuf)),
-            queued(view.send_q()),
-            int(view.forward_alloc),
-            int(view.wmem_alloc),
-            queued(view.snd_nxt.wrapping_sub(view.snd_una)),
-            long(view.snd_wnd),
-            long(view.write_seq),
-            long(view.snd_una),
-            long(view.snd_nxt),
-            long(view.mss),
-            long(view.size_goal()),
-            long(event.truesize),
-            int(event.arg),
-            int(event.ret),
-            slept.map_or(Value::Null, |ns| Value::Long(ns.cast_signed())),
-            reason.map_or(Value::Null, |r| Value::text(r.name())),
-            Value::Ops(decoded(event).map(cell).collect()),
-        ]
+        begin(to, origin, event.time_ns, event.socket);
+        to.long(if lockless { 0 } else { event.event_no.into() });
+        to.count(self.lost_before);
+        to.text(hook_name(event.header.hook));
+        to.long(event.header.cpu.into());
+        to.bool(lockless);
+        let task = by_task.then_some((event.pid, event.tid));
+        who(to, task, self.comm, self.who);
+        to.text(state_name(view.state));
+        to.maybe_long((!lockless).then_some(event.before.wmem_queued.into()));
+        to.long(view.wmem_queued.into());
+        to.long(view.sndbuf.into());
+        to.long(i64::from(view.wmem_queued) - i64::from(view.sndbuf));
+        to.long(queued(view.send_q()));
+        to.long(view.forward_alloc.into());
+        to.long(view.wmem_alloc.into());
+        to.long(queued(view.snd_nxt.wrapping_sub(view.snd_una)));
+        to.long(view.snd_wnd.into());
+        to.long(view.write_seq.into());
+        to.long(view.snd_una.into());
+        to.long(view.snd_nxt.into());
+        to.long(view.mss.into());
+        to.long(view.size_goal().into());
+        to.long(event.truesize.into());
+        to.long(event.arg.into());
+        to.long(event.ret.into());
+        to.maybe_long(slept.map(u64::cast_signed));
+        to.maybe_text(reason.map(WaitReason::name));
+        to.ops(decoded(event).map(cell));
     }
 }
 

@@ -24,4 +24,4 @@ pub mod table;
 
 pub use events::{Origin, Row};
 pub use sockets::{Opening, SocketRow};
-pub use table::{Column, Kind, Table, Value};
+pub use table::{Cells, Column, Kind, Table};

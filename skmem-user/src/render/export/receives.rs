@@ -4,10 +4,11 @@
 use skmem_common::record::{FLAG_TASK, Receive};
 
 use super::{
-    events::{HOST, LOST_BEFORE, Origin, PART, RECORDING, RUN, Row, SOCKET, TIME_NS, ends, task},
+    events::{HOST, LOST_BEFORE, Origin, PART, RECORDING, RUN, Row, SOCKET, TIME_NS, begin, who},
     table::{
+        Cells,
         Kind::{Date, Long, Text, Time},
-        Table, Value, column, optional,
+        Table, column, optional,
     },
 };
 use crate::{explain::state_name, render::ops::hook_name};
@@ -76,46 +77,27 @@ pub const RECEIVES: Table = Table {
     ],
 };
 
-impl<'a> Row<'a, Receive> {
-    /// The row, in the order of [`RECEIVES`].
-    #[must_use]
-    pub fn values(&self, origin: &'a Origin) -> Vec<Value<'a>> {
+impl Row<'_, Receive> {
+    /// Puts the row, in the order of [`RECEIVES`].
+    pub fn put(&self, origin: &Origin, to: &mut impl Cells) {
         let (record, view) = (self.record, &self.record.view);
         let by_task = record.header.flags & FLAG_TASK != 0;
-        let long = |n: u32| Value::Long(n.into());
-        let int = |n: i32| Value::Long(n.into());
-        let [pid, tid, comm] = task(by_task.then_some((record.pid, record.tid)), self.comm);
-        let [src, sport, dst, dport] = ends(self.who);
-        vec![
-            Value::text(&origin.host),
-            Value::Date(origin.day(record.time_ns)),
-            Value::text(&origin.run),
-            Value::Long(origin.part.into()),
-            Value::text(&origin.recording),
-            Value::Time(origin.wall_us(record.time_ns)),
-            Value::Long(record.time_ns.cast_signed()),
-            Value::Unsigned(record.socket),
-            long(record.event_no),
-            Value::count(self.lost_before),
-            Value::text(hook_name(record.header.hook)),
-            Value::Long(record.header.cpu.into()),
-            pid,
-            tid,
-            comm,
-            src,
-            sport,
-            dst,
-            dport,
-            Value::text(state_name(u8::try_from(view.state).unwrap_or(0))),
-            int(view.rmem_alloc),
-            int(view.rcvbuf),
-            long(view.recv_q()),
-            int(view.backlog),
-            int(view.forward_alloc),
-            long(view.window),
-            long(view.rcv_nxt),
-            long(view.copied_seq),
-            long(record.truesize),
-        ]
+        begin(to, origin, record.time_ns, record.socket);
+        to.long(record.event_no.into());
+        to.count(self.lost_before);
+        to.text(hook_name(record.header.hook));
+        to.long(record.header.cpu.into());
+        let task = by_task.then_some((record.pid, record.tid));
+        who(to, task, self.comm, self.who);
+        to.text(state_name(u8::try_from(view.state).unwrap_or(0)));
+        to.long(view.rmem_alloc.into());
+        to.long(view.rcvbuf.into());
+        to.long(view.recv_q().into());
+        to.long(view.backlog.into());
+        to.long(view.forward_alloc.into());
+        to.long(view.window.into());
+        to.long(view.rcv_nxt.into());
+        to.long(view.copied_seq.into());
+        to.long(record.truesize.into());
     }
 }

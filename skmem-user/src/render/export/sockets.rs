@@ -5,8 +5,9 @@ use skmem_common::account;
 use super::{
     events::{HOST, Origin, PART, RECORDING, RUN, SOCKET},
     table::{
+        Cells,
         Kind::{Bool, Date, Long, Sums, Text, Time, Unsigned},
-        SumCell, Table, Value, column, optional,
+        SumCell, Table, column, optional,
     },
 };
 use crate::{
@@ -200,103 +201,85 @@ pub struct SocketRow<'a> {
     pub opening: Opening,
 }
 
-impl<'a> SocketRow<'a> {
-    /// The row, in the order of [`SOCKETS`].
-    #[must_use]
-    pub fn values(&self, origin: &'a Origin) -> Vec<Value<'a>> {
+impl SocketRow<'_> {
+    /// Puts the row, in the order of [`SOCKETS`].
+    pub fn put(&self, origin: &Origin, to: &mut impl Cells) {
         let v = self.verdict;
         let s = &v.socket;
         let blocked = v.blocked.as_ref();
-        let count = Value::count;
-        let ns = |n: Option<u64>| count(n.unwrap_or(0));
-        let received = |f: fn(&Receive) -> Value<'a>| v.receive.as_ref().map_or(Value::Null, f);
+        let ns = |n: Option<u64>| n.unwrap_or(0);
+        let received = |f: fn(&Receive) -> i64| v.receive.as_ref().map(f);
+        let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let culprit = if v.over_limit {
             growth(v).into_iter().next()
         } else {
             None
         };
-        vec![
-            Value::text(&origin.host),
-            Value::Date(origin.day(self.began_ns)),
-            Value::text(&origin.run),
-            Value::Long(origin.part.into()),
-            Value::text(&origin.recording),
-            Value::Time(origin.wall_us(self.ended_ns)),
-            Value::Unsigned(s.id),
-            Value::text(&v.kernel),
-            Value::text(&s.comm),
-            if s.pid == 0 {
-                Value::Null
-            } else {
-                Value::Long(s.pid.into())
-            },
-            if self.cgroup == 0 {
-                Value::Null
-            } else {
-                Value::Unsigned(self.cgroup)
-            },
-            Value::Long(s.netns.into()),
-            Value::text(s.family),
-            Value::text(&s.src),
-            Value::Long(s.sport.into()),
-            Value::text(&s.dst),
-            Value::Long(s.dport.into()),
-            Value::Time(origin.wall_us(s.seen_ns)),
-            Value::Bool(s.older),
-            Value::Bool(s.closed),
-            Value::Bool(v.over_limit),
-            Value::Long(v.worst_excess),
-            Value::Time(origin.wall_us(v.at_ns)),
-            v.so_sndbuf.map_or(Value::Null, Value::Long),
-            Value::Long(v.sndbuf),
-            Value::Long(v.wmem_queued),
-            Value::Long(v.send_q),
-            Value::Long(v.payload),
-            Value::Long(v.forward_alloc),
-            Value::Long(v.wmem_alloc),
-            culprit.map_or(Value::Null, |(cause, _)| Value::text(cause)),
-            culprit.map_or(Value::Null, |(_, bytes)| Value::Long(bytes)),
-            Value::Sums(
-                v.causes
-                    .iter()
-                    .map(|c| SumCell {
-                        cause: c.cause,
-                        bytes: c.bytes,
-                        count: c.count.cast_signed(),
-                        inferred: c.inferred,
-                    })
-                    .collect(),
-            ),
-            Value::Sums(
-                v.ledger
-                    .iter()
-                    .map(|c| SumCell {
-                        cause: c.cause,
-                        bytes: c.bytes,
-                        count: c.count.cast_signed(),
-                        inferred: c.inferred,
-                    })
-                    .collect(),
-            ),
-            count(v.admission.count),
-            blocked.map_or(Value::Null, |b| Value::text(b.on)),
-            ns(blocked.map(|b| b.waits + b.asleep)),
-            ns(blocked.map(|b| b.refusals)),
-            ns(blocked.map(|b| b.total_ns)),
-            ns(blocked.map(|b| b.longest_ns)),
-            count(self.opening.sleeps),
-            count(self.opening.refusals),
-            count(self.opening.blocked_ns),
-            received(|r| Value::Long(r.rmem_alloc)),
-            received(|r| Value::Long(r.rcvbuf)),
-            received(|r| Value::Long(r.recv_q)),
-            received(|r| Value::count(r.reads)),
-            received(|r| Value::count(r.longest_unread_ns)),
-            received(|r| Value::count(r.zero_windows)),
-            Value::Long(v.unattributed),
-            count(v.lost_events),
-            Value::Bool(v.complete),
-            Value::Text(headline::sentence(v).into()),
-        ]
+        to.text(&origin.host);
+        to.date(origin.day(self.began_ns));
+        to.text(&origin.run);
+        to.long(origin.part.into());
+        to.text(&origin.recording);
+        to.time(origin.wall_us(self.ended_ns));
+        to.unsigned(s.id);
+        to.text(&v.kernel);
+        to.text(&s.comm);
+        to.maybe_long((s.pid != 0).then_some(s.pid.into()));
+        match self.cgroup {
+            0 => to.null(),
+            id => to.unsigned(id),
+        }
+        to.long(s.netns.into());
+        to.text(s.family);
+        to.text(&s.src);
+        to.long(s.sport.into());
+        to.text(&s.dst);
+        to.long(s.dport.into());
+        to.time(origin.wall_us(s.seen_ns));
+        to.bool(s.older);
+        to.bool(s.closed);
+        to.bool(v.over_limit);
+        to.long(v.worst_excess);
+        to.time(origin.wall_us(v.at_ns));
+        to.maybe_long(v.so_sndbuf);
+        to.long(v.sndbuf);
+        to.long(v.wmem_queued);
+        to.long(v.send_q);
+        to.long(v.payload);
+        to.long(v.forward_alloc);
+        to.long(v.wmem_alloc);
+        to.maybe_text(culprit.map(|(cause, _)| cause));
+        to.maybe_long(culprit.map(|(_, bytes)| bytes));
+        to.sums(v.causes.iter().map(|c| SumCell {
+            cause: c.cause,
+            bytes: c.bytes,
+            count: c.count.cast_signed(),
+            inferred: c.inferred,
+        }));
+        to.sums(v.ledger.iter().map(|c| SumCell {
+            cause: c.cause,
+            bytes: c.bytes,
+            count: c.count.cast_signed(),
+            inferred: c.inferred,
+        }));
+        to.count(v.admission.count);
+        to.maybe_text(blocked.map(|b| b.on));
+        to.count(ns(blocked.map(|b| b.waits + b.asleep)));
+        to.count(ns(blocked.map(|b| b.refusals)));
+        to.count(ns(blocked.map(|b| b.total_ns)));
+        to.count(ns(blocked.map(|b| b.longest_ns)));
+        to.count(self.opening.sleeps);
+        to.count(self.opening.refusals);
+        to.count(self.opening.blocked_ns);
+        to.maybe_long(received(|r| r.rmem_alloc));
+        to.maybe_long(received(|r| r.rcvbuf));
+        to.maybe_long(received(|r| r.recv_q));
+        to.maybe_long(v.receive.map(|r| count(r.reads)));
+        to.maybe_long(v.receive.map(|r| count(r.longest_unread_ns)));
+        to.maybe_long(v.receive.map(|r| count(r.zero_windows)));
+        to.long(v.unattributed);
+        to.count(v.lost_events);
+        to.bool(v.complete);
+        to.text(&headline::sentence(v));
     }
 }

@@ -1,7 +1,7 @@
 //! Columns: names, types, meanings. CSV, Arrow, Parquet and the docs are made
 //! from them.
 
-use std::{borrow::Cow, fmt::Write};
+use std::fmt::Write;
 
 /// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,27 +47,48 @@ pub struct Table {
     pub columns: &'static [Column],
 }
 
-/// What is in a cell.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value<'a> {
+/// Takes the cells of a row, in the order of the table's columns. A cell of
+/// another kind than its column's is a bug, which the tests would show.
+pub trait Cells {
     /// Nothing.
-    Null,
-    /// [`Kind::Bool`]
-    Bool(bool),
-    /// [`Kind::Long`]
-    Long(i64),
-    /// [`Kind::Unsigned`]
-    Unsigned(u64),
-    /// [`Kind::Text`]
-    Text(Cow<'a, str>),
-    /// [`Kind::Date`]: days since 1970-01-01
-    Date(i32),
-    /// [`Kind::Time`]: microseconds since 1970-01-01 UTC
-    Time(i64),
-    /// [`Kind::Ops`]
-    Ops(Vec<OpCell>),
-    /// [`Kind::Sums`]
-    Sums(Vec<SumCell>),
+    fn null(&mut self);
+    /// Of [`Kind::Bool`].
+    fn bool(&mut self, value: bool);
+    /// Of [`Kind::Long`].
+    fn long(&mut self, value: i64);
+    /// Of [`Kind::Unsigned`].
+    fn unsigned(&mut self, value: u64);
+    /// Of [`Kind::Text`].
+    fn text(&mut self, value: &str);
+    /// Of [`Kind::Date`]: days since 1970-01-01.
+    fn date(&mut self, days: i32);
+    /// Of [`Kind::Time`]: microseconds since 1970-01-01 UTC.
+    fn time(&mut self, us: i64);
+    /// Of [`Kind::Ops`].
+    fn ops(&mut self, ops: impl Iterator<Item = OpCell>);
+    /// Of [`Kind::Sums`].
+    fn sums(&mut self, sums: impl Iterator<Item = SumCell>);
+
+    /// Of [`Kind::Long`], or nothing.
+    fn maybe_long(&mut self, value: Option<i64>) {
+        match value {
+            Some(value) => self.long(value),
+            None => self.null(),
+        }
+    }
+
+    /// Of [`Kind::Text`], or nothing.
+    fn maybe_text(&mut self, value: Option<&str>) {
+        match value {
+            Some(value) => self.text(value),
+            None => self.null(),
+        }
+    }
+
+    /// A count, of [`Kind::Long`].
+    fn count(&mut self, n: u64) {
+        self.long(i64::try_from(n).unwrap_or(i64::MAX));
+    }
 }
 
 /// An operation on the account.
@@ -152,121 +173,41 @@ impl Table {
     }
 }
 
-impl<'a> Value<'a> {
-    /// [`Kind::Text`]
-    #[must_use]
-    pub fn text(text: &'a str) -> Self {
-        Self::Text(Cow::Borrowed(text))
-    }
-
-    /// [`Kind::Long`] of a count.
-    #[must_use]
-    pub fn count(n: u64) -> Self {
-        Self::Long(i64::try_from(n).unwrap_or(i64::MAX))
-    }
-
-    /// Appends it as text: what CSV has. Nothing is an empty cell.
-    pub fn write(&self, out: &mut String) {
-        let mut digits = itoa::Buffer::new();
-        match self {
-            Self::Null => {}
-            Self::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
-            Self::Long(n) => out.push_str(digits.format(*n)),
-            Self::Unsigned(n) => out.push_str(digits.format(*n)),
-            Self::Text(t) => out.push_str(t),
-            Self::Date(days) => write_date(*days, out),
-            Self::Time(us) => write_instant(*us, out),
-            Self::Ops(ops) => words(ops, out, OpCell::write),
-            Self::Sums(sums) => words(sums, out, |s, out| {
-                out.push_str(s.cause);
-                out.push(':');
-                signed(s.bytes, out);
-            }),
-        }
-    }
-}
-
-fn words<T>(list: &[T], out: &mut String, write: impl Fn(&T, &mut String)) {
-    for (n, item) in list.iter().enumerate() {
-        if n > 0 {
-            out.push(' ');
-        }
-        write(item, out);
-    }
-}
-
-fn signed(n: i64, out: &mut String) {
-    if n >= 0 {
-        out.push('+');
-    }
-    out.push_str(itoa::Buffer::new().format(n));
-}
-
-impl OpCell {
-    fn write(&self, out: &mut String) {
-        let mark = if self.tier == Some("inferred") {
-            "~"
-        } else {
-            ""
-        };
-        let mut digits = itoa::Buffer::new();
-        match (self.op, self.cause) {
-            ("book", Some(cause)) => {
-                out.push_str(cause);
-                out.push(':');
-                out.push_str(mark);
-                signed(self.bytes, out);
-            }
-            (op, cause) => {
-                out.push_str(op);
-                out.push(if cause.is_some() { '=' } else { '<' });
-                out.push_str(digits.format(self.bytes));
-                if let Some(cause) = cause {
-                    out.push('(');
-                    out.push_str(cause);
-                    out.push_str(mark);
-                    out.push(')');
-                }
-            }
-        }
-    }
-}
-
 /// `2026-11-23`; nothing for a day that is none.
 #[must_use]
 pub fn date(days: i32) -> String {
-    let mut out = String::new();
+    let mut out = Vec::new();
     write_date(days, &mut out);
-    out
+    String::from_utf8(out).unwrap_or_default()
 }
 
-fn write_date(days: i32, out: &mut String) {
+pub(super) fn write_date(days: i32, out: &mut Vec<u8>) {
     let Ok(t) = time::OffsetDateTime::from_unix_timestamp(i64::from(days) * 86_400) else {
         return;
     };
     let (year, month, day) = t.to_calendar_date();
     if !(0..=9999).contains(&year) {
-        out.push_str(&t.date().to_string());
+        out.extend_from_slice(t.date().to_string().as_bytes());
         return;
     }
     let year = year.unsigned_abs();
     pair(year / 100, out);
     pair(year % 100, out);
-    out.push('-');
+    out.push(b'-');
     pair(u8::from(month).into(), out);
-    out.push('-');
+    out.push(b'-');
     pair(day.into(), out);
 }
 
 /// `2026-11-23T15:00:00.000001Z`; nothing for an instant that is none.
 #[must_use]
 pub fn instant(us: i64) -> String {
-    let mut out = String::new();
+    let mut out = Vec::new();
     write_instant(us, &mut out);
-    out
+    String::from_utf8(out).unwrap_or_default()
 }
 
-fn write_instant(us: i64, out: &mut String) {
+pub(super) fn write_instant(us: i64, out: &mut Vec<u8>) {
     const DAY: i64 = 86_400_000_000;
     let before = out.len();
     write_date(i32::try_from(us.div_euclid(DAY)).unwrap_or(i32::MAX), out);
@@ -278,23 +219,24 @@ fn write_instant(us: i64, out: &mut String) {
     let two = |n: i64| u32::try_from(n % 100).unwrap_or_default();
     let seconds = of_day / 1_000_000;
     for (sign, n) in [
-        ('T', seconds / 3600),
-        (':', seconds / 60 % 60),
-        (':', seconds % 60),
-        ('.', of_day / 10_000),
+        (b'T', seconds / 3600),
+        (b':', seconds / 60 % 60),
+        (b':', seconds % 60),
+        (b'.', of_day / 10_000),
     ] {
         out.push(sign);
         pair(two(n), out);
     }
     pair(two(of_day / 100), out);
     pair(two(of_day), out);
-    out.push('Z');
+    out.push(b'Z');
 }
 
 /// Two digits.
-fn pair(n: u32, out: &mut String) {
-    out.push(char::from_digit(n / 10 % 10, 10).unwrap_or('0'));
-    out.push(char::from_digit(n % 10, 10).unwrap_or('0'));
+fn pair(n: u32, out: &mut Vec<u8>) {
+    let digit = |n: u32| b'0' + u8::try_from(n % 10).unwrap_or_default();
+    out.push(digit(n / 10));
+    out.push(digit(n));
 }
 
 #[cfg(test)]
