@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::vocabulary::{is_flag, is_key, is_ss_text};
+use super::{
+    join::width,
+    vocabulary::{is_flag, is_key, is_ss_text},
+};
 
 /// A line, cleaned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +14,21 @@ pub(super) struct Line {
     pub number: usize,
     /// Without colours and wrappers; white space is kept.
     pub text: String,
+    /// Columns that it had, with what stood before it.
+    pub columns: usize,
+    /// The same with a tab as one: what programs that break lines count.
+    pub characters: usize,
+}
+
+impl Line {
+    pub(super) fn new(number: usize, text: String) -> Self {
+        Self {
+            number,
+            text,
+            columns: 0,
+            characters: 0,
+        }
+    }
 }
 
 /// The lines of a text.
@@ -20,14 +38,64 @@ pub(super) fn lines(text: &str) -> Vec<Line> {
     let text = unpacked.as_deref().unwrap_or(text);
     let mut lines = split(text);
     if is_quoted_printable(&lines) {
-        lines = soft_breaks(lines);
+        lines = joined(lines, '=');
+        for line in &mut lines {
+            line.text = bytes_of(&line.text);
+        }
+    } else if lines
+        .iter()
+        .filter(|line| line.text.ends_with('\\'))
+        .count()
+        >= 2
+    {
+        lines = joined(lines, '\\');
     }
     visible(&mut lines);
     for line in &mut lines {
+        if let Some(cells) = cells(&line.text) {
+            line.text = cells;
+        }
         line.text = plain(&line.text);
+    }
+    without_border(&mut lines);
+    for line in &mut lines {
+        line.columns = width(&line.text);
+        line.characters = line.text.chars().count();
     }
     unindent(&mut lines);
     lines
+}
+
+/// Without the right border of a pane (tmux, screen), where lines have one: the same sign in the same column.
+fn without_border(lines: &mut [Line]) {
+    let border = |text: &str| {
+        let text = text.trim_end();
+        let sign = text
+            .chars()
+            .next_back()
+            .filter(|c| matches!(c, '│' | '┃' | '║' | '|'))?;
+        (!text.starts_with(sign)).then(|| (sign, text.chars().count()))
+    };
+    let filled: Vec<&Line> = lines
+        .iter()
+        .filter(|line| !line.text.trim().is_empty())
+        .collect();
+    let Some(found) = filled.iter().find_map(|line| border(&line.text)) else {
+        return;
+    };
+    let alike = filled
+        .iter()
+        .filter(|line| border(&line.text) == Some(found))
+        .count();
+    if alike < 2 || alike * 2 <= filled.len() {
+        return;
+    }
+    for line in lines {
+        if border(&line.text) == Some(found) {
+            let text = line.text.trim_end().trim_end_matches(found.0);
+            line.text = text.trim_end().to_owned();
+        }
+    }
 }
 
 /// What `cat -A` and `cat -v` made visible: tabs, ends of lines, escapes.
@@ -111,11 +179,13 @@ fn json(text: &str) -> Option<String> {
         strings(&value, &mut out);
         return is_ss_text(&out).then_some(out);
     }
-    // A document a line: container logs.
+    // A document a line: container logs. A number alone is the rest of a line that was wrapped.
     for line in document.lines() {
         match serde_json::from_str(line.trim()) {
-            Ok(value) => strings(&value, &mut out),
-            Err(_) => out.push_str(line),
+            Ok(value @ (Value::Object(_) | Value::Array(_) | Value::String(_))) => {
+                strings(&value, &mut out);
+            }
+            _ => out.push_str(line),
         }
         if !out.ends_with('\n') {
             out.push('\n');
@@ -155,16 +225,13 @@ fn split(text: &str) -> Vec<Line> {
             let number = at + 1;
             if part.contains("\\n") && is_ss_text(part) {
                 let part = part.replace("\\t", "\t").replace("\\\"", "\"");
-                lines.extend(part.split("\\n").map(|text| Line {
-                    number,
-                    text: text.to_owned(),
-                }));
+                lines.extend(
+                    part.split("\\n")
+                        .map(|text| Line::new(number, text.to_owned())),
+                );
                 continue;
             }
-            lines.push(Line {
-                number,
-                text: part.to_owned(),
-            });
+            lines.push(Line::new(number, part.to_owned()));
         }
     }
     lines
@@ -175,30 +242,25 @@ fn is_quoted_printable(lines: &[Line]) -> bool {
     soft >= 2 || lines.iter().any(|line| line.text.contains("=3D"))
 }
 
-/// RFC 2045: `=XX` is a byte, `=` at the end of a line joins the next.
-fn soft_breaks(lines: Vec<Line>) -> Vec<Line> {
+/// Lines that go on in the next, by a sign at their end: `=` in mail (RFC 2045), `\` in shells.
+fn joined(lines: Vec<Line>, sign: char) -> Vec<Line> {
     let mut out: Vec<Line> = Vec::with_capacity(lines.len());
     let mut joins = false;
     for line in lines {
-        let (text, soft) = match line.text.strip_suffix('=') {
+        let (text, soft) = match line.text.strip_suffix(sign) {
             Some(text) => (text.to_owned(), true),
             None => (line.text, false),
         };
         match out.last_mut().filter(|_| joins) {
             Some(last) => last.text.push_str(&text),
-            None => out.push(Line {
-                number: line.number,
-                text,
-            }),
+            None => out.push(Line::new(line.number, text)),
         }
         joins = soft;
-    }
-    for line in &mut out {
-        line.text = bytes_of(&line.text);
     }
     out
 }
 
+/// Bytes of quoted-printable text: `=XX`.
 fn bytes_of(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let bytes = text.as_bytes();
@@ -219,6 +281,9 @@ fn bytes_of(text: &str) -> String {
 /// Without colours, invisible characters, marks of markup; with plain spaces and quotes.
 fn plain(text: &str) -> String {
     let mut out = without_escapes(text);
+    if out.contains('\\') {
+        out = unescaped(&out);
+    }
     if out.contains('&') {
         for (entity, text) in [
             ("&quot;", "\""),
@@ -290,6 +355,45 @@ fn table(text: &str) -> String {
         return inner.replace('|', " ");
     }
     text.to_owned()
+}
+
+/// The cells of a line of CSV or of a list in YAML, all of them quoted: `"a","b""c"`, `- "a \"b\""`.
+fn cells(text: &str) -> Option<String> {
+    let inner = text.trim().trim_end_matches(',');
+    let inner = inner.strip_prefix("- ").unwrap_or(inner).trim_start();
+    let inner = inner.strip_prefix('"')?.strip_suffix('"')?;
+    let (mut out, mut quoted) = (String::with_capacity(inner.len()), true);
+    let mut rest = inner.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '\\' if rest.peek() == Some(&'"') => out.extend(rest.next()),
+            '\\' if rest.peek() == Some(&'t') => {
+                rest.next();
+                out.push('\t');
+            }
+            '"' if quoted && rest.peek() == Some(&'"') => out.extend(rest.next()),
+            '"' => quoted = !quoted,
+            ',' | ';' if !quoted => out.push(' '),
+            // Something stands between the cells: no such line.
+            _ if !quoted => return None,
+            c => out.push(c),
+        }
+    }
+    quoted.then_some(out)
+}
+
+/// Without the backslashes that Markdown puts before signs; `\x2d` of a cgroup's name stays.
+fn unescaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let sign = |c: &char| "\\`*_{}[]()<>#+-.!|~:".contains(*c);
+        match rest.peek() {
+            Some(next) if c == '\\' && sign(next) => out.extend(rest.next()),
+            _ => out.push(c),
+        }
+    }
+    out
 }
 
 /// Without ECMA-48 control sequences and other control characters.

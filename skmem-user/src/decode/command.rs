@@ -161,7 +161,10 @@ fn is_prompt(words: &[&str]) -> bool {
     let ends = |word: &str| word.ends_with(['$', '#', '%', '❯', '➜', 'λ']);
     let sign =
         |word: &str| !word.is_empty() && word.chars().all(|c| matches!(c, '$' | '%' | '❯' | '➜'));
-    let alone = words.len() <= 3 && words.last().is_some_and(|word| ends(word) || *word == ">");
+    // fish: `user@host ~>`; PowerShell: `PS C:\Users\me>`
+    let arrow =
+        |word: &str| word.ends_with('>') && (word.len() == 1 || word.contains(['~', '/', '\\']));
+    let alone = words.len() <= 3 && words.last().is_some_and(|word| ends(word) || arrow(word));
     let named = words
         .iter()
         .take(4)
@@ -210,11 +213,29 @@ fn is_fence(words: &[&str]) -> bool {
         word.chars().all(|c| {
             matches!(
                 c,
-                '-' | '=' | '`' | '.' | '~' | '#' | '*' | '_' | '…' | '>' | '+' | '|'
+                '-' | '=' | '`' | '.' | '~' | '#' | '*' | '_' | '…' | '>' | '+' | '|' | '\u{2500}'
+                    ..='\u{257f}'
             )
         })
     });
+    // Org: #+begin_example; Jira: {code:bash}, {noformat:title=x}; reStructuredText: .. code::
+    let marked = words.first().is_some_and(|word| {
+        [
+            "#+",
+            "{code",
+            "{noformat",
+            "```",
+            "~~~",
+            "^C",
+            "<details",
+            "</details",
+            "<summary",
+        ]
+        .iter()
+        .any(|mark| word.starts_with(mark))
+    });
     ruler
+        || marked
         || BANNERS.contains(&begin.as_str())
         || matches!(
             *words,

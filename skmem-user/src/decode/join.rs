@@ -91,7 +91,12 @@ pub(super) fn joint(
             Joint::Space
         };
     }
-    if !known(&joined) {
+    // A sentence that follows begins with a word or a number, too.
+    let printed = next
+        .split_whitespace()
+        .nth(1)
+        .is_none_or(|word| known(word) || is_rate(word) || word.contains(":("));
+    if !known(&joined) || !printed {
         return Joint::Space;
     }
     let digits = first
@@ -159,11 +164,11 @@ pub(super) fn broken_at(
     addresses: impl Fn(&str) -> Option<usize>,
     regular: impl Fn(&str) -> bool,
 ) -> Option<usize> {
-    let widest = lines.iter().map(|line| width(&line.text)).max()?;
+    let widest = lines.iter().map(|line| line.columns).max()?;
     let mut at_edge = 0;
     let mut broken = false;
     for (at, line) in lines.iter().enumerate() {
-        if width(&line.text) != widest {
+        if line.columns != widest {
             continue;
         }
         let heads = addresses(&line.text);

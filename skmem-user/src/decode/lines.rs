@@ -8,7 +8,7 @@ use super::{
     command::{self, Asked, Command, Shown},
     details::Details,
     head::{self, Head, head, is_address, may_begin},
-    join::{Joint, broken_at, joint, width},
+    join::{Joint, broken_at, joint},
     kind, other, prefix,
     vocabulary::{counted, goes_on, is_flag, is_key, is_ss_text, is_whole},
     words::Words,
@@ -23,11 +23,7 @@ pub(super) fn parse(text: &str) -> Decoded {
         cut: broken_at(&lines, addresses, |text| {
             text.starts_with([' ', '\t']) || is_own(text)
         }),
-        widest: lines
-            .iter()
-            .map(|line| width(&line.text))
-            .max()
-            .unwrap_or(0),
+        widest: widest(&lines),
         run: 1,
         ..Reader::default()
     };
@@ -38,6 +34,22 @@ pub(super) fn parse(text: &str) -> Decoded {
     reader.displaced();
     kind::of_tables(&mut reader.decoded.sockets);
     reader.decoded
+}
+
+/// Columns and characters of the widest lines of sockets.
+fn widest(lines: &[Line]) -> (usize, usize) {
+    lines
+        .iter()
+        .filter(|line| is_printed(&line.text))
+        .fold((0, 0), |(columns, characters), line| {
+            (columns.max(line.columns), characters.max(line.characters))
+        })
+}
+
+/// Whether a line is of a socket: a sentence beside it may be wider than any.
+fn is_printed(text: &str) -> bool {
+    let words: Vec<&str> = Words::new(text).collect();
+    is_header(&words) || goes_on(&words) || begins(text)
 }
 
 /// Whether a line is one of ss as it stands, with nothing before it.
@@ -115,6 +127,8 @@ struct Pending {
     marks: Vec<(usize, usize)>,
     /// Columns of its last line.
     width: usize,
+    /// Characters of its last line.
+    characters: usize,
     /// It has no head: only its details were pasted.
     headless: bool,
     has_memory: bool,
@@ -166,7 +180,8 @@ struct Reader {
     adjacent: bool,
     /// Columns at which all lines were cut off.
     cut: Option<usize>,
-    widest: usize,
+    /// Columns and characters of the widest lines.
+    widest: (usize, usize),
 }
 
 impl Reader {
@@ -264,7 +279,7 @@ impl Reader {
                 .as_ref()
                 .is_some_and(|pending| pending.has_memory);
         if let Some(pending) = self.pending.as_ref().filter(|_| !second) {
-            let hard = pending.width == self.widest;
+            let hard = pending.width == self.widest.0 || pending.characters == self.widest.1;
             let joint = joint(
                 &pending.text,
                 &line.text,
@@ -347,7 +362,8 @@ impl Reader {
         }
         pending.has_memory |= has_memory(&Words::new(text).collect::<Vec<_>>());
         pending.marks.push((pending.text.len(), line.number));
-        pending.width = width(&line.text);
+        pending.width = line.columns;
+        pending.characters = line.characters;
         if self.cut == Some(pending.width) && !text.ends_with([' ', '\t', ')']) {
             let end = text.rfind(char::is_whitespace).map_or(0, |at| at + 1);
             self.decoded.unread.push(Unread::new(

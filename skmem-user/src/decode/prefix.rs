@@ -3,7 +3,10 @@
 //! A line that can only begin a socket, or the header of `ss`, shows where `ss` itself begins; what stands before
 //! it is taken off every line that begins alike.
 
-use super::{clean::Line, vocabulary::is_ss_text};
+use super::{
+    clean::Line,
+    vocabulary::{is_ss_text, is_whole},
+};
 
 /// A piece of a prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +59,13 @@ impl Shape {
         self.pieces.iter().any(|piece| *piece != Piece::Space)
     }
 
+    /// A sign is in it: a quote, a bracket, a colon.
+    fn is_marked(&self) -> bool {
+        self.pieces
+            .iter()
+            .any(|piece| matches!(piece, Piece::Sign(_)))
+    }
+
     /// The rest of a line that begins so. White space after the last sign is the line's own, but for one space.
     fn strip<'a>(&self, line: &'a str) -> Option<&'a str> {
         let mut rest = line;
@@ -95,8 +105,10 @@ pub(super) fn strip(
     continues: impl Fn(&str) -> bool,
 ) {
     let mut shapes: Vec<(Shape, usize)> = Vec::new();
+    let mut plain = 0;
     for line in lines.iter() {
         if own(&line.text) {
+            plain += usize::from(begins(&line.text));
             continue;
         }
         if let Some(prefix) = before(&line.text, &begins) {
@@ -109,22 +121,27 @@ pub(super) fn strip(
             }
         }
     }
+    // A number or a word may as well be the end of a line that was wrapped, unless most lines begin so.
+    shapes.retain(|(shape, count)| shape.tab || shape.is_marked() || *count > plain);
     shapes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     if shapes.is_empty() {
         return;
     }
     for line in lines {
-        if own(&line.text) {
-            continue;
-        }
+        let own = own(&line.text);
         let found = shapes.iter().find_map(|(shape, _)| {
+            // So much is no chance: time, host and program.
+            let sure = shape.pieces.len() >= 5;
+            if own && !sure {
+                return None;
+            }
             let rest = shape.strip(&line.text)?;
             let plausible = rest.trim().is_empty() || begins(rest) || continues(rest);
             let quoted = shape
                 .pieces
                 .iter()
                 .all(|piece| matches!(piece, Piece::Space | Piece::Sign(_)));
-            (plausible || quoted).then_some(rest)
+            (plausible || quoted || sure).then_some(rest)
         });
         if let Some(rest) = found {
             line.text = rest.to_owned();
@@ -135,7 +152,7 @@ pub(super) fn strip(
 /// What stands before a socket on this line, if anything does.
 fn before<'a>(line: &'a str, begins: &impl Fn(&str) -> bool) -> Option<&'a str> {
     /// A prefix is no longer, words.
-    const MOST: usize = 9;
+    const MOST: usize = 16;
     let mut starts = 0;
     let mut space = true;
     for (at, c) in line.char_indices() {
@@ -158,8 +175,13 @@ fn before<'a>(line: &'a str, begins: &impl Fn(&str) -> bool) -> Option<&'a str> 
             return None;
         }
         if at > 0 && begins(&line[at..]) {
-            // A state that is written oddly is no prefix.
-            return Some(&line[..at]).filter(|prefix| !is_ss_text(prefix));
+            // A state that is written oddly is no prefix, nor is the end of another line of ss.
+            return Some(&line[..at]).filter(|prefix| {
+                !is_ss_text(prefix)
+                    && !prefix
+                        .split_whitespace()
+                        .any(|word| is_whole(word) || word.contains(":("))
+            });
         }
     }
     None
@@ -170,13 +192,7 @@ mod tests {
     use super::*;
 
     fn stripped(text: &str) -> Vec<String> {
-        let mut lines: Vec<Line> = text
-            .lines()
-            .map(|text| Line {
-                number: 1,
-                text: text.into(),
-            })
-            .collect();
+        let mut lines: Vec<Line> = text.lines().map(|text| Line::new(1, text.into())).collect();
         let begins = |text: &str| text.starts_with("ESTAB 0");
         strip(&mut lines, begins, begins, |text| {
             text.trim_start().starts_with("ts ")

@@ -10,6 +10,7 @@ use crate::diag::TcpState;
 
 mod damage;
 mod pastes;
+mod wrapped;
 
 fn corpus() -> Vec<(String, String)> {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/ss");

@@ -198,8 +198,49 @@ pub(super) fn is_whole(word: &str) -> bool {
     match value.strip_prefix('(') {
         Some(_) => value.ends_with(')'),
         None if key == "cgroup" => value.starts_with('/') && !value.contains('<'),
-        None => !value.ends_with(['.', ',', '/', '(']) && !value.contains(['<', '>']),
+        None => !value.ends_with(['.', ',', '/', '(']) && fits(key, value),
     }
+}
+
+/// Whether a key's value is made of what ss prints for it: numbers for most, words or hexadecimals for some.
+fn fits(key: &str, value: &str) -> bool {
+    const WORDS: [&str; 19] = [
+        "sk",
+        "fwmark",
+        "class_id",
+        "tos",
+        "tclass",
+        "flags",
+        "token",
+        "remote_key",
+        "seq",
+        "sfseq",
+        "ssnoff",
+        "maplen",
+        "rxconf",
+        "txconf",
+        "version",
+        "cipher",
+        "write_seq",
+        "snd_una",
+        "rcv_nxt",
+    ];
+    if WORDS.contains(&key) {
+        return value.chars().all(|c| {
+            c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':' | '(' | ')' | ',')
+        });
+    }
+    let number =
+        |c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | '/' | '%' | '(' | ')' | '-' | ':');
+    let rest = value.trim_start_matches(number);
+    // 424ms(100.0%); what somebody wrote behind it is another's business.
+    let rest = rest
+        .strip_prefix("ms")
+        .unwrap_or(rest)
+        .trim_start_matches(number);
+    rest.is_empty()
+        || !rest.starts_with(|c: char| c.is_ascii_graphic())
+        || matches!(rest, ";" | "*" | "_" | "|" | "'" | "\"")
 }
 
 /// Whether a line's words are some that go on with a socket: a flag or a key first, or a key anywhere.
