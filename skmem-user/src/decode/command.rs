@@ -1,6 +1,6 @@
 //! Prompts and banners: which command printed what follows, and what its options say of columns that are missing.
 
-use super::reading::Kind;
+use super::{reading::Kind, vocabulary::goes_on};
 use crate::diag::TcpState;
 
 /// What a command was asked for.
@@ -155,7 +155,8 @@ pub(super) fn state(name: &str) -> Option<TcpState> {
 
 /// `user@host:~$ date`, `[root@host ~]#`, `$`, `➜  ~ kubectl …`, `PS C:\> wsl …`
 fn is_prompt(words: &[&str]) -> bool {
-    let Some(first) = words.first() else {
+    // `busy:732ms rwnd_limited:732ms(100.0%`: a line that was broken there.
+    let Some(first) = words.first().filter(|_| !goes_on(words)) else {
         return false;
     };
     let ends = |word: &str| word.ends_with(['$', '#', '%', '❯', '➜', 'λ']);

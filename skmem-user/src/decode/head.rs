@@ -77,7 +77,7 @@ pub(super) fn head(words: &[&str], asked: &Asked) -> Head {
         at += used;
         addresses += 1;
     }
-    if is_unnamed(words.get(at..).unwrap_or_default(), &reading, addresses) {
+    if is_unnamed(words.get(at..).unwrap_or_default(), &reading, addresses) || is_raw(&reading) {
         return Head::Other;
     }
     // Without Netid, state and addresses two numbers are two numbers, unless the command said that rows are so.
@@ -109,6 +109,32 @@ pub(super) fn may_begin(words: &[&str]) -> bool {
 /// `Send-Q=9600`, `Send-Q 9600`: condensed by hand.
 pub(super) fn is_queue(word: &str) -> bool {
     word.starts_with("Send-Q") || word.starts_with("Recv-Q")
+}
+
+/// A raw socket, whose port is the name of its protocol: `*:ipv6-icmp`.
+fn is_raw(reading: &Reading) -> bool {
+    const PROTOCOLS: [&str; 10] = [
+        "icmp",
+        "ipv6-icmp",
+        "igmp",
+        "ospf",
+        "ospfigp",
+        "gre",
+        "esp",
+        "ah",
+        "vrrp",
+        "pim",
+    ];
+    let local = reading
+        .local
+        .as_deref()
+        .and_then(|local| local.rsplit_once(':'));
+    reading.netid.is_none()
+        && local.is_some_and(|(_, port)| PROTOCOLS.contains(&port))
+        && reading
+            .remote
+            .as_deref()
+            .is_none_or(|remote| remote.ends_with(":*"))
 }
 
 /// The rows of `ss -f netlink`, `-x`, `-0`: a peer that is `*` alone, or an inode where a port would be.

@@ -35,6 +35,13 @@ pub(super) fn of(reading: &Reading) -> Option<Kind> {
     {
         return Some(Kind::Udp);
     }
+    // Of MPTCP, Send-Q is t (`mptcp_diag_get_info`): TCP has no such w without data in Send-Q.
+    if memory.wmem_queued.is_some_and(|w| w >= 64 << 10)
+        && reading.send_q == Some(0)
+        && reading.state == Some(TcpState::Established)
+    {
+        return Some(Kind::Mptcp);
+    }
     // What a new connection's tb is made (`tcp_sndbuf_expand`): of UDP only an odd SO_SNDBUF gives that.
     let expanded = matches!(memory.sndbuf, Some(46_080 | 87_040 | 2_626_560));
     if expanded

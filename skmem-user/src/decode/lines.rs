@@ -65,6 +65,7 @@ fn is_own(text: &str) -> bool {
         || is_header(&words)
         || other::netstat(&words, false).is_some()
         || other::proc_net(&words, false).is_some()
+        || other::foreign(&words).is_some()
         || !matches!(head(&words, &Asked::default()), Head::None)
         || may_begin(&words)
         || command::command(text).is_some()

@@ -137,7 +137,13 @@ pub(super) fn proc_net(words: &[&str], udp: bool) -> Option<Reading> {
         }),
         ..Reading::default()
     };
-    // Reference count, address of the socket, then of a connection: rto, ato, quick and pingpong, cwnd, ssthresh.
+    // Reference count, address of the socket, then of UDP the drops.
+    if let [_, _, drops] = rest
+        && udp
+    {
+        reading.memory.drops = number(drops);
+    }
+    // Of a connection: rto, ato, quick and pingpong, cwnd, ssthresh.
     if let [_, _, rto, _, _, cwnd, _, ..] = rest
         && !udp
         && !listens
@@ -208,6 +214,16 @@ pub(super) fn foreign(words: &[&str]) -> Option<&'static str> {
     }
     if matches!(first, "tcp4" | "tcp46" | "udp4" | "udp46") {
         return Some("netstat of BSD or macOS");
+    }
+    if matches!(first, "TCP" | "UDP") {
+        let at = |at: usize| words.get(at).is_some_and(|word| is_address(word));
+        // TCP 00:59 ESTABLISHED …: what is left of an entry's time.
+        if at(1) && at(2) && words.len() <= 5 {
+            return Some("netstat of Windows");
+        }
+        if (at(1) && !at(2) && words.len() >= 3) || (at(3) && at(4) && at(5)) {
+            return Some("ipvsadm");
+        }
     }
     let network = |word: &&str| {
         let ip = word.split_once('/').map(|(ip, _)| ip.parse::<IpAddr>());

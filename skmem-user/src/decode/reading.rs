@@ -221,6 +221,18 @@ impl Reading {
         self.kind == Some(Kind::Udp)
     }
 
+    /// Whether it is an MPTCP socket, whose Recv-Q is r (`mptcp_diag_get_info`): not data.
+    #[must_use]
+    pub fn is_mptcp(&self) -> bool {
+        self.kind == Some(Kind::Mptcp)
+    }
+
+    /// Whether Send-Q counts data: of an MPTCP socket `ss` prints t there; `skmem snapshot` takes it from MPTCP_INFO.
+    #[must_use]
+    pub fn queues_are_data(&self) -> bool {
+        !self.is_mptcp() || self.source == Source::Kernel
+    }
+
     /// Whether it is known to be TCP or MPTCP.
     #[must_use]
     pub fn is_tcp(&self) -> bool {
@@ -233,10 +245,15 @@ impl Reading {
         !self.listens() && !self.is_udp()
     }
 
-    /// Whether nothing of its memory was printed.
+    /// Whether nothing of its memory was printed; drops are none.
     #[must_use]
     pub fn is_bare(&self) -> bool {
-        self.memory == Memory::default()
+        let drops = self.memory.drops;
+        self.memory
+            == Memory {
+                drops,
+                ..Memory::default()
+            }
     }
 
     /// Bytes of data in Send-Q: a SYN or a FIN that waits for its ACK counts one and is none.
@@ -252,7 +269,8 @@ impl Reading {
             ) => 1,
             _ => 0,
         };
-        let send_q = self.send_q.filter(|_| self.is_connection())?;
+        let counts = self.is_connection() && self.queues_are_data();
+        let send_q = self.send_q.filter(|_| counts)?;
         Some((send_q - control).max(0))
     }
 
@@ -263,14 +281,16 @@ impl Reading {
             Some(TcpState::CloseWait | TcpState::LastAck | TcpState::Closing) => 1,
             _ => 0,
         };
-        let recv_q = self.recv_q.filter(|_| self.is_connection())?;
+        let counts = self.is_connection() && !self.is_mptcp();
+        let recv_q = self.recv_q.filter(|_| counts)?;
         Some((recv_q - fin).max(0))
     }
 
     /// Bytes sent and not acknowledged.
     #[must_use]
     pub fn in_flight(&self) -> Option<i64> {
-        let send_q = self.send_q.filter(|_| self.is_connection())?;
+        let counts = self.is_connection() && self.queues_are_data();
+        let send_q = self.send_q.filter(|_| counts)?;
         Some((send_q - self.info.unsent?).max(0))
     }
 

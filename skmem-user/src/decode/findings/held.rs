@@ -23,9 +23,11 @@ pub(super) fn full(reading: &Reading) -> Option<Finding> {
     let share = percent(held, limit);
     let Some(waiting) = reading
         .recv_q
-        .filter(|_| reading.is_tcp() && reading.is_connection())
+        .filter(|_| reading.is_tcp() && reading.is_connection() && !reading.is_mptcp())
     else {
-        let text = if reading.is_udp() {
+        let text = if reading.is_mptcp() {
+            "the reader is slow, and the window that MPTCP offers is shut or nearly so: the other side queues."
+        } else if reading.is_udp() {
             "the reader is slow. Further packets are dropped, and what is dropped is lost for good."
         } else {
             "the reader is slow. Of UDP further packets are dropped and lost; of TCP the other side has to wait."
@@ -85,7 +87,7 @@ pub(super) fn unlike_data(reading: &Reading) -> Option<Finding> {
         .memory
         .rcvbuf
         .is_some_and(|rb| held.saturating_mul(5) >= rb.saturating_mul(4));
-    if held < 4096 || full || !reading.is_tcp() || !reading.is_connection() {
+    if held < 4096 || full || !reading.is_tcp() || reading.is_mptcp() || !reading.is_connection() {
         return None;
     }
     if waiting == 0 {

@@ -85,8 +85,9 @@ pub fn origin(sndbuf: i64, limits: &Limits) -> Origin {
 
 pub(super) fn small_or_locked(reading: &Reading, limits: &Limits) -> Option<Finding> {
     let sndbuf = reading.memory.sndbuf?;
-    // A listener's limit is only what its children begin with.
-    if !reading.is_connection() || reading.state == Some(TcpState::Close) {
+    // A listener's limit is only what its children begin with; that of an MPTCP socket is the sum of its subflows'
+    // (`__mptcp_sync_sndbuf`), which autotuning takes past tcp_wmem[2].
+    if !reading.is_connection() || reading.is_mptcp() || reading.state == Some(TcpState::Close) {
         return None;
     }
     let origin = origin(sndbuf, limits);

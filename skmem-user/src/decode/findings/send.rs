@@ -36,6 +36,9 @@ pub(super) fn waits_in_tcp(reading: &Reading) -> Option<Finding> {
     if !reading.is_tcp() || !reading.is_connection() {
         return None;
     }
+    if reading.is_mptcp() {
+        return waits_in_mptcp(reading);
+    }
     let below = reading.memory.wmem_alloc;
     let queued = reading.memory.wmem_queued.or(reading.send_payload())?;
     let held = stuck::persists(reading)
@@ -62,9 +65,25 @@ pub(super) fn waits_in_tcp(reading: &Reading) -> Option<Finding> {
     alarm(tag, about, format!("{where_}. {why}"))
 }
 
+/// w of an MPTCP socket: its subflows send copies of what it keeps, and hold little themselves.
+fn waits_in_mptcp(reading: &Reading) -> Option<Finding> {
+    let queued = reading
+        .memory
+        .wmem_queued
+        .filter(|queued| *queued >= SMALL)?;
+    alarm(
+        "waits-in-tcp",
+        "w",
+        format!(
+            "{} of memory hold data that MPTCP has not sent, or whose receipt the peer's MPTCP has not acknowledged              (DATA_ACK). What it waits for, the subflows tell: `ss -ti` shows their snd_wnd, cwnd and timers.",
+            bytes(queued)
+        ),
+    )
+}
+
 /// Much of it is below TCP, or all of it that may be on the way.
 pub(super) fn below_tcp(reading: &Reading) -> Option<Finding> {
-    if !reading.is_tcp() {
+    if !reading.is_tcp() || reading.is_mptcp() {
         return None;
     }
     let (below, queued) = (reading.memory.wmem_alloc?, reading.memory.wmem_queued?);

@@ -277,6 +277,9 @@ fn queues(out: &mut String, socket: &Reading, style: &Style) {
             _ if socket.is_udp() => {
                 "bytes of memory (truesize) of packets that the application has not read"
             }
+            _ if socket.is_mptcp() => {
+                "bytes of memory: of an MPTCP socket it is r, and no count of data"
+            }
             Some(0) => "the peer's FIN, which the application has not read: no data",
             Some(data) if data < waiting => {
                 "bytes that the application has not read; the peer's FIN counts one"
@@ -296,6 +299,7 @@ fn queues(out: &mut String, socket: &Reading, style: &Style) {
         _ if socket.is_udp() => {
             "bytes of memory (truesize) of packets below UDP: in the queueing discipline or the card".into()
         }
+        _ if !socket.queues_are_data() => "bytes of memory: of an MPTCP socket it is t, and no count of data".into(),
         Some(0) => format!("its {control}, which the peer has not acknowledged: no data"),
         data => {
             let split = match (socket.info.unsent, socket.in_flight()) {
@@ -325,6 +329,13 @@ fn value_in_words(socket: &Reading, name: &str) -> String {
              holds; of UDP tb limits it"
         }
         "sndbuf" if socket.is_udp() => "the limit for t",
+        "wmem_queued" if socket.is_mptcp() => {
+            "memory of everything in MPTCP's queue: not sent by a subflow yet, and not acknowledged by the \
+             peer's MPTCP"
+        }
+        "rmem_alloc" if socket.is_mptcp() => {
+            "memory of packets that were received and are held: not read yet, or out of order"
+        }
         name => glossary::meaning(name),
     };
     let memory = &socket.memory;
