@@ -121,8 +121,8 @@ pub struct Blocked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Account {
-    /// Odd while a hook is at work: a reader tries again.
-    pub version: u32,
+    /// Odd while a hook is at work: a reader tries again ([`crate::version`]).
+    pub version: u64,
     /// Place in the table of accounts.
     pub slot: u32,
     /// Of an MPTCP socket, and of its subflows where that is traced: [`Ident::id`]

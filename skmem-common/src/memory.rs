@@ -103,9 +103,15 @@ pub struct Messages {
     pub largest: u32,
 }
 
-/// The quantum in which memory is charged: a page (`SK_MEM_QUANTUM`, 4096, up
-/// to 5.18). Larger pages are multiples of it.
-pub const QUANTUM: i32 = 4096;
+/// `bytes` as `__sk_mem_schedule` charges them: in whole pages (`sk_mem_pages`;
+/// from 5.19 on pages of the machine, before in units of 4096, which are the
+/// pages of every machine that skmem traces with such a kernel). `shift` is the
+/// binary logarithm of a page.
+#[inline(always)]
+#[must_use]
+pub const fn pages_of(bytes: i32, shift: u32) -> i32 {
+    bytes.wrapping_add((1 << shift) - 1) >> shift
+}
 
 /// Whether `w + r + f` of a socket is a whole number of pages: all three are
 /// parts of what `__sk_mem_schedule` took, which takes whole pages.
@@ -125,9 +131,9 @@ pub struct PageCheck {
 }
 
 impl PageCheck {
-    /// Looks, under the socket's lock.
+    /// Looks, under the socket's lock. `shift` is the binary logarithm of a page.
     #[inline(always)]
-    pub fn look(&mut self, wmem_queued: i32, rmem_alloc: i32, forward_alloc: i32) {
+    pub fn look(&mut self, wmem_queued: i32, rmem_alloc: i32, forward_alloc: i32, shift: u32) {
         if self.exempt != 0 {
             return;
         }
@@ -135,7 +141,7 @@ impl PageCheck {
         let over = wmem_queued
             .wrapping_add(rmem_alloc)
             .wrapping_add(forward_alloc)
-            & (QUANTUM - 1);
+            & ((1 << shift) - 1);
         if over != 0 {
             self.broken = self.broken.wrapping_add(1);
             self.remainder = over;
@@ -169,12 +175,29 @@ mod tests {
     #[test]
     fn what_is_charged_is_whole_pages() {
         let mut p = PageCheck::default();
-        p.look(15_376, 0, 1_008);
+        p.look(15_376, 0, 1_008, 12);
         assert_eq!((p.checks, p.broken), (1, 0));
-        p.look(15_376, 0, 1_009);
+        p.look(15_376, 0, 1_009, 12);
         assert_eq!((p.checks, p.broken, p.remainder), (2, 1, 1));
+        // Pages of 4 KiB are none of 16 KiB.
+        p.look(15_376, 0, 1_008, 14);
+        assert_eq!((p.checks, p.broken), (2 + 1, 1));
+        p.look(15_376, 4_096, 1_008, 14);
+        assert_eq!((p.checks, p.broken, p.remainder), (4, 2, 4_096));
         p.exempt = 1;
-        p.look(1, 0, 0);
-        assert_eq!(p.checks, 2);
+        p.look(1, 0, 0, 12);
+        assert_eq!(p.checks, 4);
+    }
+
+    #[test]
+    fn memory_is_charged_in_pages() {
+        assert_eq!(
+            [0, 1, 4_096, 4_097].map(|bytes| pages_of(bytes, 12)),
+            [0, 1, 1, 2]
+        );
+        assert_eq!(
+            [1, 16_384, 16_385].map(|bytes| pages_of(bytes, 14)),
+            [1, 1, 2]
+        );
     }
 }

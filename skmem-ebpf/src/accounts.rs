@@ -314,32 +314,39 @@ fn open_as<S: Watched>(socket: S, first: u32) -> u32 {
     let Some(account) = at(slot) else {
         return NO_SLOT;
     };
-    account.ident = who;
-    account.slot = slot;
-    account.ident.flags |= socket.known_flags();
-    identify(sk, &mut account.ident, walk);
-    if S::MPTCP {
-        account.mptcp = account.ident.id;
-        account.token = socket.token();
-        // Of what is charged, a part may be kept elsewhere.
-        account.pages.exempt = 1;
-    }
-    let asked = sk.address();
-    // SAFETY: the entry is copied at once; it is written by setsockopt of the
-    // same socket only.
-    if let Some(asked) = unsafe { ASKED.get(&asked) }
-        && socket.locked() != 0
-    {
-        account.ident.so_sndbuf = asked.value;
-        account.ident.flags |= asked.flags;
-    }
-    account.open(&socket, account.ident.seen_ns);
-    if account.ledger.now.w != 0 {
-        account.ident.flags |= IDENT_OLDER;
-    }
-    if !S::MPTCP {
-        account.overhead = SHARED.get(SHARED_OVERHEAD).copied().unwrap_or(0);
-    }
+    // Until other hooks can find it nobody else counts the version.
+    calls::change!(account, |a| {
+        a.ident = who;
+        a.slot = slot;
+        a.ident.flags |= socket.known_flags();
+        identify(sk, &mut a.ident, walk);
+        if S::MPTCP {
+            a.mptcp = a.ident.id;
+            a.token = socket.token();
+            // Of what is charged, a part may be kept elsewhere.
+            a.pages.exempt = 1;
+        }
+        let asked = sk.address();
+        // SAFETY: the entry is copied at once; it is written by setsockopt of
+        // the same socket only.
+        if let Some(asked) = unsafe { ASKED.get(&asked) }
+            && socket.locked() != 0
+        {
+            a.ident.so_sndbuf = asked.value;
+            a.ident.flags |= asked.flags;
+        }
+        a.open(&socket, a.ident.seen_ns);
+        if a.ledger.now.w != 0 {
+            a.ident.flags |= IDENT_OLDER;
+        }
+        if !S::MPTCP {
+            a.overhead = SHARED.get(SHARED_OVERHEAD).copied().unwrap_or(0);
+        }
+        socket.glance_into(&mut a.last);
+        socket.rest_into(&mut a.last);
+        a.last_ns = a.ident.seen_ns;
+        outlet::first(a, socket);
+    });
     let mut value = slot;
     // Another CPU may be quicker: the first one's slot stays.
     let kept = if maps::slots_in() != SLOTS_IN_HASH {
@@ -354,10 +361,6 @@ fn open_as<S: Watched>(socket: S, first: u32) -> u32 {
         let _ = FREE_SLOTS.push(&slot, 0);
         return NO_SLOT;
     }
-    socket.glance_into(&mut account.last);
-    socket.rest_into(&mut account.last);
-    account.last_ns = account.ident.seen_ns;
-    outlet::first(account, socket);
     output::opened(account);
     core::hint::black_box(tell::opened(&account.ident, slot));
     slot

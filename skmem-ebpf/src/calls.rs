@@ -1,6 +1,10 @@
 //! What every program does at the entry and the exit of a hooked call.
 
-use core::ptr;
+#[cfg(bpf_target_arch = "x86_64")]
+use core::{
+    ptr,
+    sync::atomic::{Ordering, compiler_fence},
+};
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use skmem_common::{
@@ -11,7 +15,7 @@ use skmem_common::{
 };
 
 use crate::{
-    accounts, outlet,
+    accounts, maps, outlet,
     output::{self, Call},
     socket::{Kernel, Locked, Sock, Watched, offset},
 };
@@ -45,11 +49,34 @@ impl<'a> Changing<'a> {
         self.0
     }
 
+    /// Adds 1, after all that was written before and before all that is written
+    /// after, as [`skmem_common::version`] asks.
     #[inline(always)]
     fn count(&self) {
         let version = (&raw const self.0.version).cast_mut();
-        // SAFETY: the account is alive; only this hook writes it now.
-        unsafe { ptr::write_volatile(version, (*version).wrapping_add(1)) };
+        // x86 keeps the order of stores, so that only the compiler has to. The
+        // verifier of 5.10 knows no atomic that returns something.
+        #[cfg(bpf_target_arch = "x86_64")]
+        {
+            compiler_fence(Ordering::SeqCst);
+            // SAFETY: the account is alive; only this hook writes it now.
+            unsafe { ptr::write_volatile(version, (*version).wrapping_add(1)) };
+            compiler_fence(Ordering::SeqCst);
+        }
+        // BPF has no barrier, but an atomic that returns the old value is fully
+        // ordered on every architecture (Documentation/atomic_t.txt): arm64 makes
+        // `ldaddal` of it. In assembly, for AtomicU64 has no fetch_add on this
+        // target.
+        #[cfg(not(bpf_target_arch = "x86_64"))]
+        // SAFETY: the account is alive, and its version begins it, 8 bytes aligned.
+        unsafe {
+            core::arch::asm!(
+                "{one} = atomic_fetch_add((u64 *)({version} + 0), {one})",
+                one = inout(reg) 1_u64 => _,
+                version = in(reg) version,
+                options(nostack),
+            );
+        }
     }
 }
 
@@ -176,7 +203,9 @@ pub fn check_pages(account: &mut Account, socket: Locked) {
             socket.sk.load(offset!(rmem_alloc)),
         )
     };
-    account.pages.look(w, rmem_alloc, socket.forward_alloc());
+    account
+        .pages
+        .look(w, rmem_alloc, socket.forward_alloc(), maps::page_shift());
 }
 
 /// Keeps the fields of a new worst excess.

@@ -91,6 +91,7 @@ pub fn fork(ctx: BtfTracePointContext) -> i32 {
 /// booking goes by. A hook that is at work, or was meanwhile, has newer ones.
 #[inline(always)]
 fn freshen(account: &mut Account, socket: Locked) {
+    // Only x86-64 traces such kernels, which keeps the order of loads.
     // SAFETY: a hook on another CPU may write it.
     let version = || unsafe { (&raw const account.version).read_volatile() };
     let before = version();
@@ -133,9 +134,10 @@ pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
     let nospace = Watched::nospace(socket);
     // Who sleeps above a subflow waits for its MPTCP socket.
     let subflow = socket.sk.is_mptcp(tp);
-    account.blocked.nospace = nospace * (account.blocked.nospace | NOSPACE_NOW);
-    outlet::last(account, socket);
+    let nospace = nospace * (account.blocked.nospace | NOSPACE_NOW);
     if !maps::locked_walk() {
+        account.blocked.nospace = nospace;
+        outlet::last(account, socket);
         freshen(account, socket);
         if !subflow {
             wait::find_sleeper(account, socket);
@@ -145,6 +147,8 @@ pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
     let mut call = Call::of(Hook::Walk);
     call.softirq = true;
     calls::change!(account, |a| {
+        a.blocked.nospace = nospace;
+        outlet::last(a, socket);
         let before = a.last_seen();
         a.settle_outside(&socket, calls::now);
         calls::check_pages(a, socket);

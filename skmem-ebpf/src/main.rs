@@ -14,6 +14,8 @@
 //!
 //! Everything that books runs under socket ownership. Which kernel function a
 //! program is attached to is decided in user space (its probe plan).
+// BPF's inline assembly, see `calls::Changing`.
+#![cfg_attr(not(bpf_target_arch = "x86_64"), feature(asm_experimental_arch))]
 #![no_std]
 #![no_main]
 

@@ -152,6 +152,9 @@ static RECORDS: Global<u32> = Global::new(Records::Calls as u32);
 /// 1: the receive side is traced, too.
 #[unsafe(no_mangle)]
 static RX: Global<u32> = Global::new(0);
+/// The binary logarithm of a page.
+#[unsafe(no_mangle)]
+static PAGE_SHIFT: Global<u32> = Global::new(12);
 /// 1: walks over sockets hold each one's lock (5.15 on).
 #[unsafe(no_mangle)]
 static LOCKED_WALK: Global<u32> = Global::new(0);
@@ -200,6 +203,12 @@ pub fn use_cookie() -> bool {
 #[inline(always)]
 pub fn locked_walk() -> bool {
     LOCKED_WALK.load() != 0
+}
+
+/// The binary logarithm of a page.
+#[inline(always)]
+pub fn page_shift() -> u32 {
+    PAGE_SHIFT.load() & 31
 }
 
 /// Whether the receive side is traced.

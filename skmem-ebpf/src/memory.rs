@@ -9,7 +9,7 @@ use skmem_common::{
     account::{Account, Look as _},
     hook::Hook,
     layout::ABSENT,
-    memory::{Grant, QUANTUM},
+    memory::{Grant, pages_of},
     record::FLAG_ENTRY,
 };
 
@@ -47,7 +47,7 @@ pub fn mem_schedule_exit(ctx: FExitContext) -> i32 {
         return 0;
     }
     let granted = granted & 1 != 0;
-    let bytes = size.wrapping_add(QUANTUM - 1) & !(QUANTUM - 1);
+    let bytes = whole_pages(size);
     // SAFETY: the offset and type are those of the kernel's BTF.
     let sndbuf: i32 = unsafe { sk.load(offset!(sndbuf)) };
     let cut = sndbuf < account.ledger.now.sndbuf;
@@ -91,10 +91,17 @@ pub fn mem_schedule_exit(ctx: FExitContext) -> i32 {
     0
 }
 
+/// What `__sk_mem_schedule` takes for `size` bytes, in bytes.
+#[inline(always)]
+fn whole_pages(size: i32) -> i32 {
+    let shift = maps::page_shift();
+    pages_of(size, shift) << shift
+}
+
 /// Within `mptcp_sendmsg`, before a part of a page fragment is filled.
 #[inline(always)]
 fn scheduled_mptcp(account: &mut Account, msk: Msk, granted: bool, size: i32) {
-    let bytes = size.wrapping_add(QUANTUM - 1) & !(QUANTUM - 1);
+    let bytes = whole_pages(size);
     // SAFETY: the offset and type are those of the kernel's BTF.
     let sndbuf: i32 = unsafe { msk.load(offset!(sndbuf)) };
     calls::change!(account, |a| {
@@ -152,7 +159,7 @@ fn over_tcp_mem(sk: Sock, undone: i32) -> bool {
     // SAFETY: as above.
     let limit =
         unsafe { bpf_probe_read_kernel((limits + HARD_LIMIT) as *const i64) }.unwrap_or(i64::MAX);
-    let pages = i64::from(undone.wrapping_add(QUANTUM - 1) >> 12);
+    let pages = i64::from(pages_of(undone, maps::page_shift()));
     allocated.wrapping_add(pages) > limit
 }
 

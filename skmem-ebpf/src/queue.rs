@@ -140,7 +140,7 @@ pub fn purge_entry(ctx: FEntryContext) -> i32 {
     }
     // tcp_connect purges, too, and knows nothing of the peer then.
     if account.closing != 0 {
-        outlet::last(account, socket);
+        calls::change!(account, |a| outlet::last(a, socket));
     }
     calls::enter_with(account, socket, Hook::Purge, 0, 0, true);
     0

@@ -10,7 +10,7 @@ use std::{
 };
 
 use aya::maps::{MapData, Queue};
-use skmem_common::{account::Account, record::IDENT_CLOSED};
+use skmem_common::{account::Account, record::IDENT_CLOSED, version::whole};
 
 use super::{KernelError, Result};
 
@@ -87,16 +87,15 @@ impl Table {
         let mut copy = Box::new(MaybeUninit::<Account>::uninit());
         let started = Instant::now();
         for attempt in 1_u32.. {
-            // SAFETY: `at` points to a whole account in the mapping.
-            let before = unsafe { (&raw const (*at).version).read_volatile() };
-            fence(Ordering::Acquire);
-            // SAFETY: as above; the account is plain numbers, so a torn copy
-            // is a value, and is thrown away.
-            unsafe { ptr::copy_nonoverlapping(at, copy.as_mut_ptr(), 1) };
-            fence(Ordering::Acquire);
-            // SAFETY: as above.
-            let after = unsafe { (&raw const (*at).version).read_volatile() };
-            if before == after && before % 2 == 0 {
+            let whole = whole(
+                // SAFETY: `at` points to a whole account in the mapping.
+                || unsafe { (&raw const (*at).version).read_volatile() },
+                || fence(Ordering::Acquire),
+                // SAFETY: as above; the account is plain numbers, so a torn
+                // copy is a value, and is thrown away.
+                || unsafe { ptr::copy_nonoverlapping(at, copy.as_mut_ptr(), 1) },
+            );
+            if whole.is_some() {
                 break;
             }
             // Hooks change an account for microseconds at a time; but one that

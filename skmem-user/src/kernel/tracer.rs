@@ -213,7 +213,8 @@ impl Tracer {
         let slots = options.max_sockets.max(1);
         let comms = u32::try_from(options.comms.len()).unwrap_or(u32::MAX);
         let comms = comms.max(1);
-        let page = 4096;
+        let page = u32::try_from(rustix::param::page_size()).unwrap_or(4096);
+        let page_shift = page.trailing_zeros();
         let ring = options.ring_bytes.max(page).next_power_of_two();
         let mut ebpf = EbpfLoader::new()
             .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
@@ -224,6 +225,7 @@ impl Tracer {
             .override_global("RECORDS", &flags[2], true)
             .override_global("LOCKED_WALK", &flags[3], true)
             .override_global("RX", &flags[4], true)
+            .override_global("PAGE_SHIFT", &page_shift, true)
             .override_global("AYA_LOG_LEVEL", &level, true)
             .map_max_entries("ACCOUNTS", slots)
             .map_max_entries("FREE_SLOTS", slots)

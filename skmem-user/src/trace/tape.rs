@@ -29,7 +29,7 @@ pub struct Tape {
     /// What changed since a checkpoint only, or all accounts each time.
     changed_only: bool,
     /// Versions of the accounts at the last checkpoint, by socket.
-    versions: HashMap<u64, u32>,
+    versions: HashMap<u64, u64>,
     /// Files that were asked for after the first.
     nexts: u64,
 }

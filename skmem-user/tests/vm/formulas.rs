@@ -17,8 +17,11 @@ use crate::{
     sums, verdict,
 };
 
-/// Of x86-64.
-const PAGE: i64 = 4096;
+/// A page of this kernel, in bytes.
+pub fn page() -> i64 {
+    rustix::param::page_size() as i64
+}
+
 /// Most bytes of an skb that a link without BIG TCP takes (`GSO_LEGACY_MAX_SIZE`).
 const GSO_MAX_SIZE: i64 = 65_536;
 /// `SOCK_MIN_SNDBUF` as measured on all kernels of the matrix.
@@ -284,11 +287,11 @@ pub fn of_scenario(
                 format_args!(
                     "{name}: zerocopy payload and rounding ({rounding}) beyond whole pages"
                 ),
-                (payload(account) + rounding) % PAGE,
+                (payload(account) + rounding) % page(),
                 0,
             );
             let calls = i64::try_from(total(Cause::ZerocopyPageRounding).count).unwrap_or(i64::MAX);
-            check.that(rounding > 0 && rounding < calls * 2 * PAGE, || {
+            check.that(rounding > 0 && rounding < calls * 2 * page(), || {
                 format!("{name}: page rounding {rounding} in {calls} bookings")
             });
         }

@@ -9,7 +9,12 @@ use skmem_common::{
     record::{IDENT_CLOSED, IDENT_COOKIE},
 };
 
-use crate::{case, check::Check, formulas, sums};
+use crate::{
+    case,
+    check::Check,
+    formulas::{self, page},
+    sums,
+};
 
 /// Whether two readings are of the same state: nothing moved between them.
 pub fn at_rest(before: &[Truth], after: &[Truth]) -> bool {
@@ -122,7 +127,7 @@ pub fn check(check: &mut Check, account: &Account, truth: &Truth) {
     }
     // Old kernels give whole pages back from timers that change nothing else (tcp_write_timer_handler).
     let back = last.forward_alloc - truth.mem.fwd_alloc;
-    check.that(back >= 0 && back % 4096 == 0, || {
+    check.that(back >= 0 && i64::from(back) % page() == 0, || {
         format!(
             "{name}: forward_alloc as traced {}, as the kernel reports {}",
             last.forward_alloc, truth.mem.fwd_alloc

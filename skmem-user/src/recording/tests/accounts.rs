@@ -79,7 +79,7 @@ fn every_kind_of_account_there_and_back() {
     a.scheduled.refused = u64::MAX;
     a.scheduled.granted_over_memcg = 7;
     (a.messages.count, a.messages.largest) = (3, 16_401);
-    a.pages.look(1, 0, 0);
+    a.pages.look(1, 0, 0, 12);
     a.receiving.window_moved(9);
     a.receiving.now.rcv_nxt = 100;
     a.receiving.arrived(11_000);
