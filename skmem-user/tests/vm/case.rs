@@ -170,7 +170,8 @@ impl Case {
         self.at_rest(check, &ready, &rest);
         blame::check(check, &self.name, &rest.accounts);
         let shown = Found::of(&rest.accounts, &rest.limits);
-        shown.check(check, &self.exemplifies(false), kernel());
+        let name = self.scenario.name;
+        shown.check(check, name, &self.exemplifies(false), kernel());
         bench.during(driver.finish())?;
 
         let accounts = closed(bench, check);
@@ -183,8 +184,8 @@ impl Case {
         row.sockets = accounts.len();
         let found = Found::of(&accounts, &bench.tape.limits);
         eprintln!("tests: {}: found {}", self.name, found.line());
-        found.check(check, self.provokes, kernel());
-        found.check(check, &self.exemplifies(true), kernel());
+        found.check(check, name, self.provokes, kernel());
+        found.check(check, name, &self.exemplifies(true), kernel());
         formulas::of_the_end(check, self.scenario.name, &rest, &found);
         unnamed(bench, check);
         bench.every_record_is_accounted_for(check);

@@ -13,6 +13,7 @@ use crate::{
     binary::{contract, ended, objects},
     case::{SKMEM, kernel},
     check::Check,
+    formulas::page,
     leftovers,
 };
 
@@ -64,6 +65,10 @@ const CLAIMS: &[(&str, &[(&str, Claim)])] = &[
     ("tcp-mem", &[("sndbuf=200000", NearerToLimit)]),
     ("acks-blackholed", &[("eor", Helps)]),
 ];
+
+/// What they say where pages are larger than 4 KiB: one small write with `MSG_ZEROCOPY` is over the limit by itself there, so
+/// that nothing else is queued, and a cure lets more in.
+const LARGE_PAGES: (&str, Claim) = ("zerocopy-small", FullerSkbs);
 
 /// The first kernel with BIG TCP.
 const BIG_TCP: (u32, u32) = (5, 19);
@@ -147,7 +152,11 @@ fn tried(mut skmem: Command, case: &str, claims: &[(&str, Claim)]) -> Result<(),
         check.that(!AUTOTUNED.contains(&case) || queued >= Some(FAR), || {
             format!("{fix}: the limit without it let in {queued:?} bytes, not {FAR}")
         });
-        check.that(holds(*claim, compared), || {
+        let claim = match LARGE_PAGES {
+            (large, claim) if large == case && page() > 4096 => claim,
+            _ => *claim,
+        };
+        check.that(holds(claim, compared), || {
             let shown = |key: &str| {
                 let of = |run: &str| compared[run][key].to_string();
                 format!("{key} {} → {}", of("without"), of("with"))

@@ -62,7 +62,7 @@ pub(super) const RAISED_TO_MINIMUM: Words = Words {
         SO_SNDBUF, even 0, is raised to it.",
     function: "sk_setsockopt (sock_setsockopt in 5.10)",
     versions: ALL,
-    effect: "sk_sndbuf becomes 4608 bytes on x86-64",
+    effect: "sk_sndbuf becomes 4608 bytes on x86-64 and arm64",
     over: "Send-Q may be any multiple of so small an SO_SNDBUF.",
     seen: SEEN,
     demo: "skmem demo sndbuf-minimum",
