@@ -2,9 +2,11 @@
 //! so other threads and the backlog work on the socket meanwhile: the sleeping
 //! thread's open send call is kept with the thread.
 
+use core::ffi::c_void;
+
 use aya_ebpf::{
     EbpfContext,
-    helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel},
+    helpers::{bpf_get_current_pid_tgid, generated},
     macros::{fentry, fexit},
     programs::{FEntryContext, FExitContext},
 };
@@ -65,13 +67,23 @@ pub fn wait_connect_exit(ctx: FExitContext) -> i32 {
 /// copied out of the context like any other kernel memory.
 #[inline(always)]
 fn timeout(ctx: &FEntryContext) -> i64 {
-    let argument = ctx.as_ptr().wrapping_byte_add(8).cast::<u64>();
-    // SAFETY: the helper checks the address.
-    let Ok(timeo_p) = (unsafe { bpf_probe_read_kernel(argument) }) else {
-        return 0;
+    let argument = ctx.as_ptr().wrapping_byte_add(8);
+    copied(copied(argument as u64) as u64)
+}
+
+/// The number at an address of the kernel; 0 where there is none.
+#[inline(always)]
+fn copied(address: u64) -> i64 {
+    let mut number = 0_i64;
+    // SAFETY: the helper checks the address, and clears what it cannot copy.
+    unsafe {
+        generated::bpf_probe_read_kernel(
+            (&raw mut number).cast(),
+            size_of::<i64>() as u32,
+            address as *const c_void,
+        )
     };
-    // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_kernel(timeo_p as *const i64) }.unwrap_or(0)
+    number
 }
 
 #[inline(always)]
@@ -95,17 +107,18 @@ fn begin_on(ctx: &FEntryContext, account: &mut Account, socket: impl Waits, hook
         let frame = a.wait_begin(&socket, calls::now);
         calls::note_worst(a, socket);
         socket.check_pages(a);
-        let timeout = timeout(ctx);
         let since_ns = calls::now();
         let reason = reason(socket);
         let tid = bpf_get_current_pid_tgid() as u32;
-        let how = if timeout != 0 {
+        // Where the compiler kept constants of the cases on the stack, 5.10 ran
+        // the last of them only, and no sleep was seen.
+        let how = core::hint::black_box(if timeout(ctx) != 0 {
             SLEEPS
         } else if frame.before.write_seq == a.write_seq {
             REFUSED
         } else {
             SHORT
-        };
+        });
         if hook as u8 == Hook::WaitMemory as u8 {
             woken_unseen(a, tid);
             if let Some(count) = a.blocked.reasons.get_mut(reason as usize) {

@@ -222,6 +222,13 @@ pub fn of_scenario(
                     n.goal,
                 );
             }
+            if matches!(scenario, "article" | "blocking-writer" | "acks-blackholed") {
+                check.equal(
+                    format_args!("{name}: threads that are known to sleep in a write"),
+                    account.blocked.asleep,
+                    1,
+                );
+            }
             match scenario {
                 "gso-max-segs" => check.that(
                     Some(account.last.gso_segs.into()) == rest.params.gso_max_segs,
