@@ -28,6 +28,8 @@ pub(crate) struct Arch {
     pub(crate) machine: &'static str,
     /// The processor in software emulation.
     pub(crate) cpu: &'static str,
+    /// What it is without where instructions are not counted, because emulation is slow at it.
+    pub(crate) slow: &'static str,
     /// The serial port of the kernel's log.
     pub(crate) console: &'static str,
     /// The kernels that skmem traces on it, in words.
@@ -75,6 +77,8 @@ pub(crate) const ALL: &[Arch] = &[
         // Of the x86 machines it boots fastest; microvm, which should, hangs with these kernels.
         machine: "q35",
         cpu: "max",
+        // String instructions a byte at a time, and more to do at each access to memory.
+        slow: ",erms=off,smap=off,la57=off",
         console: "ttyS0",
         needs: "x86-64, kernel 5.10 or newer",
         flavours: &[
@@ -95,6 +99,7 @@ pub(crate) const ALL: &[Arch] = &[
         // Pointer authentication by a cheap function: with the architecture's own, attaching takes 117 s and not 4. With
         // cortex-a72, which has none, kernels with pages of 16 KiB hang without a word.
         cpu: "max,pauth-impdef=on",
+        slow: "",
         console: "ttyAMA0",
         // Without ftrace direct calls the kernel refuses fentry and fexit.
         needs: "arm64, kernel 6.4 or newer",

@@ -42,7 +42,11 @@ impl Machine {
             Accel::Kvm => qemu.args(["-accel", "kvm", "-cpu", "host"]),
             // One thread for all processors: with several, guests crash now and then while the kernel patches its own
             // code, which attaching a tracer does. It is about as fast.
-            Accel::Tcg => qemu.args(["-accel", "tcg,thread=single", "-cpu", self.arch.cpu]),
+            Accel::Tcg => {
+                let less = if self.icount { "" } else { self.arch.slow };
+                let cpu = format!("{}{less}", self.arch.cpu);
+                qemu.args(["-accel", "tcg,thread=single", "-cpu", &cpu])
+            }
         };
         if self.icount {
             qemu.args(["-icount", "shift=0,sleep=off"]);
