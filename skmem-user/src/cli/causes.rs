@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 use clap::Args;
 
-use super::{Usage, print, style};
+use super::{Usage, offers, print, style};
 use crate::{
     explain::pages::{self, Page},
     render,
@@ -22,7 +22,7 @@ Examples:
 Exit status: 0, 2 for a name that does not exist.")]
 pub struct Options {
     /// The cause to describe (all if omitted)
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = offers::causes())]
     name: Option<String>,
     /// Print JSON: one list of objects
     #[arg(long)]

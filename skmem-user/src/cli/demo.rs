@@ -11,7 +11,7 @@ use skmem_common::filter::{BY_NETNS, BY_PID, Filter};
 use super::{
     Skip, Usage, duration,
     explain::{print_json, print_text},
-    filters, interrupted, live, print, record,
+    filters, interrupted, live, offers, print, record,
     screen::Length,
     style,
 };
@@ -48,13 +48,14 @@ Examples:
 Exit status: 0, 1 for a failure, 2 for wrong usage, 77 where this kernel cannot run the case.")]
 pub struct Options {
     /// Which case (see --list)
-    #[arg(value_name = "NAME", default_value = "article")]
+    #[arg(value_name = "NAME", default_value = "article", add = offers::cases())]
     name: String,
     /// List the cases
     #[arg(long)]
     list: bool,
     /// Run the case without and with a fix, and compare (see --list-fixes); with several fixes, each by itself
-    #[arg(long, value_name = "FIX[=N]", value_delimiter = ',', conflicts_with_all = ["list", "at_end", "all"])]
+    #[arg(long, value_name = "FIX[=N]", value_delimiter = ',', add = offers::fixes(),
+          conflicts_with_all = ["list", "at_end", "all"])]
     fix: Vec<Choice>,
     /// List the fixes that can be tried on the case
     #[arg(long, conflicts_with_all = ["list", "fix"])]

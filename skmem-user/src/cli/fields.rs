@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 use clap::Args;
 
-use super::{Usage, print, style};
+use super::{Usage, offers, print, style};
 use crate::{glossary, render::snapshot};
 
 /// Explain the words that `ss` and skmem print: values, states, options, findings
@@ -20,7 +20,7 @@ Examples:
 Exit status: 0, 1 for a failure, 2 for a name that is not known.")]
 pub struct Options {
     /// A letter or word of ss, a name of skmem's, a state, a socket option or sysctl, a kernel field
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = offers::fields())]
     names: Vec<String>,
     /// Print all in full, as Markdown (docs/fields.md)
     #[arg(long, conflicts_with = "names")]

@@ -14,7 +14,7 @@ use skmem_common::filter::{
     BY_CGROUP, BY_COMM, BY_DADDR, BY_DPORT, BY_NETNS, BY_PID, BY_SADDR, BY_SPORT, Filter, Prefix,
 };
 
-use super::hide::Hide;
+use super::{hide::Hide, offers};
 use crate::{
     diag::{
         netns,
@@ -32,17 +32,17 @@ mod who;
 pub struct Filters {
     /// Only sockets used by this process (may be given several times): its id, the name of its command or program
     /// (those that run now), or a systemd unit such as nginx.service
-    #[arg(short, long, value_name = "PID|NAME", help_heading = "Which sockets")]
+    #[arg(short, long, value_name = "PID|NAME", add = offers::processes(), help_heading = "Which sockets")]
     pub pid: Vec<Process>,
     /// Only sockets used by processes with this command name, 15 characters at most (may be given several times)
-    #[arg(long, value_name = "NAME", value_parser = comm, help_heading = "Which sockets")]
+    #[arg(long, value_name = "NAME", value_parser = comm, add = offers::commands(), help_heading = "Which sockets")]
     pub comm: Vec<String>,
     /// Only sockets used in this cgroup (v2) or below it: a path, absolute or below /sys/fs/cgroup, its last
     /// component, or a container's id
     #[arg(long, value_name = "PATH", help_heading = "Which sockets")]
     pub cgroup: Option<PathBuf>,
     /// Only sockets of this network namespace: a name (ip netns), a pid, an inode number or a path
-    #[arg(long, value_name = "NETNS", help_heading = "Which sockets")]
+    #[arg(long, value_name = "NETNS", add = offers::namespaces(), help_heading = "Which sockets")]
     pub netns: Option<String>,
     /// Only this local port
     #[arg(long, value_name = "PORT", value_parser = port, help_heading = "Which sockets")]

@@ -32,6 +32,19 @@ pub fn fit(command: Command, width: usize) -> Command {
 
 /// `text` in lines of at most `width` columns.
 fn laid_out(text: &str, width: usize) -> String {
+    let mut out = Vec::new();
+    for block in &blocks(text) {
+        match block {
+            Block::Empty => out.push(String::new()),
+            Block::Paragraph(text) => out.extend(lines(text, 0, width)),
+            Block::Rows(rows) => table(&mut out, rows, width),
+        }
+    }
+    out.join("\n")
+}
+
+/// The parts of a text.
+pub(super) fn blocks(text: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     for line in text.lines() {
         let indent = line.len() - line.trim_start().len();
@@ -60,19 +73,14 @@ fn laid_out(text: &str, width: usize) -> String {
             }
         }
     }
-    let mut out = Vec::new();
-    for block in &blocks {
-        match block {
-            Block::Empty => out.push(String::new()),
-            Block::Paragraph(text) => out.extend(lines(text, 0, width)),
-            Block::Rows(rows) => table(&mut out, rows, width),
-        }
-    }
-    out.join("\n")
+    blocks
 }
 
-enum Block {
+/// A part of the text below a command's options.
+pub(super) enum Block {
+    /// An empty line.
     Empty,
+    /// Words, without line breaks.
     Paragraph(String),
     /// What is explained, and its explanation.
     Rows(Vec<(String, String)>),

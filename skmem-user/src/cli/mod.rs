@@ -1,9 +1,14 @@
 //! The command line: one file per subcommand, each `Options` and `run`.
 
-use std::{io::Write, process::ExitCode, time::Duration};
+use std::{
+    io::{IsTerminal as _, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Result;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap_complete::CompleteEnv;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{quantity::parse_time, workload};
@@ -13,6 +18,7 @@ mod at;
 mod bench;
 mod causes;
 mod command;
+mod completions;
 mod decode;
 mod demo;
 mod diff;
@@ -24,6 +30,8 @@ pub(crate) mod filters;
 mod help;
 mod hide;
 mod live;
+mod man;
+mod offers;
 mod output;
 mod pick;
 mod plot;
@@ -34,16 +42,19 @@ mod schema;
 mod screen;
 mod snapshot;
 mod trace;
+mod welcome;
+mod why;
 
 /// Names every byte of a TCP socket's send memory.
 ///
 /// `ss -m` shows that a socket's queue went past SO_SNDBUF; skmem says which
 /// bytes, put there by which kernel code, under which limit, and what to do.
 #[derive(Debug, Parser)]
-#[command(name = "skmem", version, arg_required_else_help = true)]
+#[command(name = "skmem", version)]
 #[command(after_help = "\
 Examples:
   skmem demo                           see a socket go past its limit, explained
+  skmem why nginx                      why the sockets of a process, a port or an address are stuck
   skmem explain -p 4711 --duration 10s  why the sockets of a process queue more than SO_SNDBUF
   skmem explain -- ./my-sender         run a command, and explain its sockets
   skmem record -o run.skm -p 4711      the same into a file, for skmem report and skmem diff
@@ -60,11 +71,13 @@ struct Cli {
     #[arg(short, long, global = true)]
     verbose: bool,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say why the sockets of a process, a port or a connection are stuck or large
+    Why(Box<why::Options>),
     /// Watch sockets, and explain why their queues went past their limits
     Explain(Box<explain::Options>),
     /// Print each event of matching sockets, a line each
@@ -95,6 +108,11 @@ enum Command {
     Bench(bench::Options),
     /// Explain the names of causes
     Causes(causes::Options),
+    /// Print a script that makes a shell complete skmem's words
+    Completions(completions::Options),
+    /// Write the man pages into a directory
+    #[command(hide = true)]
+    Man(man::Options),
     /// The child process of `demo`
     #[command(hide = true)]
     Workload(Box<Workload>),
@@ -122,8 +140,12 @@ struct Skip(String);
 /// command that was traced.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Where a shell asks what may come next, that is all.
+    CompleteEnv::with_factory(Cli::command)
+        .var(completions::VARIABLE)
+        .complete();
     let cli = parse();
-    if let Command::Workload(w) = &cli.command {
+    if let Some(Command::Workload(w)) = &cli.command {
         return workload::run(&w.name, &w.options);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -168,7 +190,11 @@ fn parse() -> Cli {
 }
 
 async fn run(cli: Cli) -> Result<ExitCode> {
-    match cli.command {
+    let Some(command) = cli.command else {
+        return alone();
+    };
+    match command {
+        Command::Why(options) => why::run(*options, cli.verbose).await,
         Command::Explain(options) => explain::run(*options, cli.verbose).await,
         Command::Trace(options) => trace::run(*options, cli.verbose).await,
         Command::Record(options) => record::run(*options, cli.verbose).await,
@@ -184,8 +210,20 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Doctor(options) => doctor::run(&options),
         Command::Bench(options) => bench::run(options).await,
         Command::Causes(options) => causes::run(&options),
+        Command::Completions(options) => completions::run(&options),
+        Command::Man(options) => man::run(&options),
         Command::Workload(_) => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// No command: on a terminal what fits this machine, elsewhere wrong usage.
+fn alone() -> Result<ExitCode> {
+    if std::io::stdout().is_terminal() {
+        return welcome::run();
+    }
+    let help = help::fit(Cli::command(), style().width).render_help();
+    eprint!("{help}");
+    Ok(ExitCode::from(2))
 }
 
 /// Whether an error is that of a pipe whose reader has gone away.

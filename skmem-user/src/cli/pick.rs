@@ -66,12 +66,18 @@ impl Wanted {
     /// Whether it names this socket.
     #[must_use]
     pub fn is(&self, known: &Known) -> bool {
-        let ends = known.ends.as_ref();
+        let by_ends = || known.ends.is_some_and(|(a, b)| self.is_between(a, b));
+        *self == Self::Number(known.id) || by_ends()
+    }
+
+    /// Whether it names the socket with these ends; a number does not.
+    #[must_use]
+    pub fn is_between(&self, a: SocketAddr, b: SocketAddr) -> bool {
         match self {
-            Self::Number(number) => *number == known.id,
-            Self::Port(port) => ends.is_some_and(|(a, b)| a.port() == *port || b.port() == *port),
-            Self::End(end) => ends.is_some_and(|(a, b)| a == end || b == end),
-            Self::Ends(src, dst) => ends.is_some_and(|(a, b)| a == src && b == dst),
+            Self::Number(_) => false,
+            Self::Port(port) => a.port() == *port || b.port() == *port,
+            Self::End(end) => a == *end || b == *end,
+            Self::Ends(src, dst) => a == *src && b == *dst,
         }
     }
 }

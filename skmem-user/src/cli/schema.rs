@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use super::{bench, demo, doctor, print};
+use super::{bench, demo, doctor, print, why};
 use crate::{render::schemas, snapshot::schema};
 
 /// Print the JSON Schema of a command's --json output
@@ -28,6 +28,8 @@ pub struct Options {
 /// Commands whose output has a schema.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum What {
+    /// `skmem why --json`
+    Why,
     /// `skmem explain --json`: a line
     Explain,
     /// `skmem trace --json`: a line
@@ -58,6 +60,7 @@ enum What {
 /// Where stdout cannot be written to.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let schema = match options.what {
+        What::Why => why::schema(),
         What::Explain => schemas::explain(),
         What::Trace => schemas::trace(),
         What::Report => schemas::report(),

@@ -32,8 +32,8 @@ use crate::{
 };
 
 mod brief;
-mod choose;
-mod probe;
+pub(super) mod choose;
+pub(super) mod probe;
 mod watch;
 
 /// Sockets shown where nobody said how many.

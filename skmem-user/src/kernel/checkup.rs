@@ -70,6 +70,9 @@ impl Finding {
     }
 }
 
+/// What is looked at first where nothing can be traced.
+pub const RIGHTS: &str = "rights";
+
 /// A capability by its number in include/uapi/linux/capability.h.
 const CAPABILITIES: [(&str, u32); 6] = [
     ("CAP_NET_ADMIN", 12),
@@ -215,10 +218,10 @@ fn rights(held: u64, version: (u32, u32)) -> Finding {
         missing.push("CAP_SYS_RESOURCE (or unlimited locked memory)");
     }
     if missing.is_empty() {
-        return Finding::good("rights", found);
+        return Finding::good(RIGHTS, found);
     }
     Finding::bad(
-        "rights",
+        RIGHTS,
         State::Impossible,
         found,
         format!("missing: {}", missing.join(", ")),

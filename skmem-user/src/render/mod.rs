@@ -25,6 +25,7 @@ pub mod export;
 mod headline;
 mod layout;
 mod listing;
+pub mod man;
 mod memory;
 mod network;
 mod ops;
@@ -82,6 +83,15 @@ pub fn text(verdict: &Verdict, style: &Style) -> String {
     memory::granted(&mut out, verdict, style);
     memory::receive(&mut out, verdict, style);
     parts::advice(&mut out, verdict, style);
+    out
+}
+
+/// The answer alone: who holds the sender up, and how the queue came about.
+/// Ends with a newline.
+#[must_use]
+pub fn answer(verdict: &Verdict, style: &Style) -> String {
+    let mut out = String::new();
+    headline::write(&mut out, verdict, style);
     out
 }
 

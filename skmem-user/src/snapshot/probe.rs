@@ -125,6 +125,19 @@ pub fn is_candidate(row: &Row) -> bool {
     row.protocol != Protocol::Udp && row.memory.is_some_and(|memory| memory.wmem_queued > 0)
 }
 
+/// The verdict on a row's socket.
+#[must_use]
+pub fn verdict_on<'a>(row: &Row, verdicts: &'a [Verdict]) -> Option<&'a Verdict> {
+    let by_cookie = verdicts
+        .iter()
+        .find(|v| v.socket.cookie == Some(row.cookie));
+    by_cookie.or_else(|| {
+        // Where the kernel tells tracers no cookies.
+        let mut others = verdicts.iter().filter(|v| v.socket.cookie.is_none());
+        others.find(|verdict| is_of(&verdict.socket, row))
+    })
+}
+
 impl Probe {
     /// The first `most` candidates of the snapshot's rows, each with its verdict (`--at-end`).
     #[must_use]

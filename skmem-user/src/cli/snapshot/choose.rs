@@ -6,7 +6,10 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::{
-    cli::filters::{Net, Process, Who, comm, netns},
+    cli::{
+        filters::{Net, Process, Who, comm, netns},
+        offers,
+    },
     diag::{TcpState, account_sources::cgroup2_root},
     snapshot::filter::Filter,
 };
@@ -16,10 +19,10 @@ use crate::{
 pub(super) struct Which {
     /// Only sockets held by this process (may be given several times): its id, the name of its command or program
     /// (those that run now), or a systemd unit such as nginx.service
-    #[arg(short, long, value_name = "PID|NAME", help_heading = "Which sockets")]
+    #[arg(short, long, value_name = "PID|NAME", add = offers::processes(), help_heading = "Which sockets")]
     pid: Vec<Process>,
     /// Only sockets held by processes with this command name (may be given several times)
-    #[arg(long, value_name = "NAME", value_parser = comm, help_heading = "Which sockets")]
+    #[arg(long, value_name = "NAME", value_parser = comm, add = offers::commands(), help_heading = "Which sockets")]
     comm: Vec<String>,
     /// Only sockets made in this cgroup (v2) or below it: a path, absolute or below /sys/fs/cgroup, its last
     /// component, or a container's id
@@ -27,7 +30,7 @@ pub(super) struct Which {
     cgroup: Option<PathBuf>,
     /// Only sockets of this network namespace: a name (ip netns), a pid, an inode number or a path
     /// (with --all-netns, unless it is this one)
-    #[arg(long, value_name = "NETNS", help_heading = "Which sockets")]
+    #[arg(long, value_name = "NETNS", add = offers::namespaces(), help_heading = "Which sockets")]
     netns: Option<String>,
     /// Only this local port
     #[arg(long, value_name = "PORT", help_heading = "Which sockets")]
@@ -65,7 +68,10 @@ impl Which {
 }
 
 /// A cgroup's path below the root of the hierarchy.
-fn cgroup(full: &Path) -> Result<String> {
+///
+/// # Errors
+/// Where cgroup v2 is not mounted.
+pub(in crate::cli) fn cgroup(full: &Path) -> Result<String> {
     let root = cgroup2_root().context("--cgroup: cgroup v2 is not mounted")?;
     let below = full.strip_prefix(&root).unwrap_or(full);
     Ok(format!("/{}", below.display()))

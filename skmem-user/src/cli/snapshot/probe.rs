@@ -51,11 +51,17 @@ pub(super) async fn run(
         });
     }
     let one = empty_skb();
-    let (probe, look) = match trace(&first.captured, &chosen, time, verbose).await {
-        Ok((verdicts, traced_ns)) => {
+    let how = How {
+        time,
+        rx: false,
+        at_end: true,
+        verbose,
+    };
+    let (probe, look) = match trace(&first.captured, &chosen, &how).await {
+        Ok(Traced { verdicts, ns }) => {
             let look = look()?;
             let rows = &look.captured.rows;
-            (Probe::new(rows, &verdicts, most, traced_ns, one), look)
+            (Probe::new(rows, &verdicts, most, ns, one), look)
         }
         Err(error) => {
             eprintln!("skmem: nothing was traced: {error:#}");
@@ -68,13 +74,31 @@ pub(super) async fn run(
     })
 }
 
-/// Traces these sockets; their accounts at the end, and how long they were traced, ns.
-async fn trace(
-    seen: &Captured,
-    chosen: &[&Row],
-    time: Duration,
-    verbose: bool,
-) -> Result<(Vec<Verdict>, u64)> {
+/// How sockets of a snapshot are traced.
+pub(in crate::cli) struct How {
+    /// For so long, or until Ctrl-C.
+    pub time: Duration,
+    /// The receive side, too.
+    pub rx: bool,
+    /// Explain the end, not the worst instant.
+    pub at_end: bool,
+    /// Say what is attached.
+    pub verbose: bool,
+}
+
+/// What a trace came to.
+pub(in crate::cli) struct Traced {
+    /// The worst first.
+    pub verdicts: Vec<Verdict>,
+    /// How long it was, ns.
+    pub ns: u64,
+}
+
+/// Traces these sockets.
+///
+/// # Errors
+/// Where the kernel does not allow it.
+pub(in crate::cli) async fn trace(seen: &Captured, chosen: &[&Row], how: &How) -> Result<Traced> {
     let inodes: Vec<u32> = chosen.iter().map(|row| row.inode).collect();
     // All sockets that no file refers to have the inode 0, and are adopted together.
     let nameless = match inodes.contains(&0) {
@@ -91,14 +115,15 @@ async fn trace(
         // The accounts are all that is wanted.
         records: Records::Transitions,
         ring_bytes: 4096,
-        verbose,
+        rx: how.rx,
+        verbose: how.verbose,
         ..tracer::Options::default()
     })
     .await?;
     live::adopt(&mut session, namespaces(seen, chosen), &inodes);
     let begun = system::monotonic_ns();
     {
-        let mut end = std::pin::pin!(tokio::time::sleep(time));
+        let mut end = std::pin::pin!(tokio::time::sleep(how.time));
         let mut stop = std::pin::pin!(interrupted()?);
         loop {
             tokio::select! {
@@ -110,8 +135,10 @@ async fn trace(
     }
     session.finish(|_, _| {});
     live::say(&mut session);
-    let traced_ns = system::monotonic_ns().saturating_sub(begun);
-    Ok((session.verdicts(true, true), traced_ns))
+    Ok(Traced {
+        ns: system::monotonic_ns().saturating_sub(begun),
+        verdicts: session.verdicts(true, how.at_end),
+    })
 }
 
 /// Ways into the network namespaces of these sockets.

@@ -24,5 +24,5 @@ pub use self::{
     notes::notes,
     probe::probe,
     short::size,
-    sockets::{Show, legend, sockets},
+    sockets::{Show, legend, name, sockets},
 };

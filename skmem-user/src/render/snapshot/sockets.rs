@@ -220,6 +220,15 @@ fn who(out: &mut String, row: &Row, show: &Show, style: &Style) {
     out.push('\n');
 }
 
+/// Which socket, and whose. Ends with a newline.
+#[must_use]
+pub fn name(row: &Row, style: &Style) -> String {
+    let mut out = String::new();
+    let text = format!("{} · {}", place(row), holders(row));
+    hang(&mut out, "", 4, &text, Some(Role::Name), style);
+    out
+}
+
 pub(super) fn limits<'a>(row: &Row, show: &Show<'a>) -> &'a Limits {
     show.limits.get(&row.netns).unwrap_or(&Limits::DEFAULT)
 }
