@@ -63,6 +63,7 @@ fn of_lists() {
         &["demo", "blocking-writer", "--list-fixes", "--json"],
     );
     whole("doctor", &["doctor", "--json"]);
+    whole("why", &["why", "127.0.0.1", "--no-trace", "--json"]);
 }
 
 #[test]

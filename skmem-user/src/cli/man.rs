@@ -1,7 +1,7 @@
 //! `skmem man`: the man pages, from the definitions of the command line and
 //! from the documents that skmem prints.
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{env, fs, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Command, CommandFactory as _};
@@ -13,7 +13,13 @@ use super::{
 };
 use crate::{
     explain::pages,
-    render::{causes_markdown, man, snapshot::fields_markdown},
+    kernel::system::wall_ns,
+    render::{
+        causes_markdown,
+        man::{self, Edition},
+        snapshot::fields_markdown,
+        utc,
+    },
 };
 
 /// The format of recordings.
@@ -70,14 +76,23 @@ fn all() -> Result<Vec<(String, String)>> {
         ("skmem-recording", 5, RECORDING.to_owned()),
     ];
     pages.extend(documents.map(|(name, number, text)| {
-        let text = man::page(name, number, &source(), &text);
+        let text = man::page(name, number, &edition(), &text);
         (format!("{name}.{number}"), text)
     }));
     Ok(pages)
 }
 
-fn source() -> String {
-    format!("skmem {}", env!("CARGO_PKG_VERSION"))
+/// This version, on the day that `SOURCE_DATE_EPOCH` names (as packagers set
+/// it), or today.
+fn edition() -> Edition {
+    let seconds = env::var("SOURCE_DATE_EPOCH").ok();
+    let seconds = seconds.and_then(|text| text.parse::<u64>().ok());
+    let ns = seconds.map_or_else(wall_ns, |s| s.saturating_mul(1_000_000_000));
+    let day = utc(ns);
+    Edition {
+        source: format!("skmem {}", env!("CARGO_PKG_VERSION")),
+        day: day.split(' ').next().unwrap_or_default().to_owned(),
+    }
 }
 
 /// The page of a command.
@@ -104,7 +119,7 @@ fn command(command: &Command, others: &[String]) -> Result<String> {
         rest,
         see,
     ];
-    Ok(man::title(name, 1, &source()) + &man::tidy(&parts.concat()))
+    Ok(man::title(name, 1, &edition()) + &man::tidy(&parts.concat()))
 }
 
 /// What a help text says below the options: what belongs to the description,

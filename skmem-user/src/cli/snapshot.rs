@@ -277,6 +277,7 @@ fn how<'a>(look: &'a Look, options: &Options, most: usize) -> Show<'a> {
         exact: options.bytes,
         explain: options.explain,
         words: None,
+        rest: "--limit 0 shows all",
         changes: look.turnover.is_some(),
         namespaces: options.all_netns.then_some(&captured.namespaces),
         limits: &captured.limits,

@@ -44,7 +44,8 @@ fn text(findings: &[Finding], release: &str, root: bool, style: &Style) -> Strin
             "Linux {release}: skmem can trace here, as far as is seen without loading programs."
         ),
         State::Reduced => format!(
-            "Linux {release}: skmem can trace here; something is missing ({}).",
+            "Linux {release}: skmem can trace here, as far as is seen without loading programs; something is \
+             missing ({}).",
             why()
         ),
         State::Impossible if only_rights && !root => format!(

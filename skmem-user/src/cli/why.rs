@@ -128,7 +128,8 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     worst_first(&mut captured);
     let rows = &captured.rows;
     if !options.json && !rows.is_empty() {
-        print(&looked(&captured, &options, &asked.text))?;
+        let traces = !options.no_trace && rights::may_trace();
+        print(&looked(&captured, &options, &asked.text, traces))?;
     }
     let chosen: Vec<&Row> = rows
         .iter()
@@ -186,7 +187,7 @@ fn worst_first(captured: &mut Captured) {
 }
 
 /// What stands out, before anything is traced.
-fn looked(captured: &Captured, options: &Options, asked: &str) -> String {
+fn looked(captured: &Captured, options: &Options, asked: &str, traces: bool) -> String {
     let style = style();
     let brief = options.length.lines().is_some();
     let rows = &captured.rows;
@@ -197,10 +198,16 @@ fn looked(captured: &Captured, options: &Options, asked: &str) -> String {
         captured.kernel
     );
     let show = Show {
-        most: if brief { 1 } else { MOST },
+        most: match (brief, traces) {
+            (false, _) => MOST,
+            // The verdict comes below, on the same screen.
+            (true, true) => 1,
+            (true, false) => 2,
+        },
         exact: false,
         explain: true,
         words: brief.then_some(FINDINGS),
+        rest: "skmem snapshot --explain shows more",
         changes: false,
         namespaces: None,
         limits: &captured.limits,

@@ -9,11 +9,21 @@ use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, T
 /// Columns of a line of a page's source.
 const WIDTH: usize = 76;
 
-/// A page's beginning. `day` is ISO 8601, `source` names program and version.
+/// What every page says of itself.
+#[derive(Debug, Clone)]
+pub struct Edition {
+    /// Program and version.
+    pub source: String,
+    /// Its day, ISO 8601.
+    pub day: String,
+}
+
+/// A page's beginning.
 #[must_use]
-pub fn title(name: &str, section: u8, source: &str) -> String {
+pub fn title(name: &str, section: u8, edition: &Edition) -> String {
     let name = escaped(&name.to_uppercase());
-    format!(".TH \"{name}\" \"{section}\" \"\" \"{source}\" \"skmem\"\n")
+    let Edition { source, day } = edition;
+    format!(".TH \"{name}\" \"{section}\" \"{day}\" \"{source}\" \"skmem\"\n")
 }
 
 /// A section's heading.
@@ -41,7 +51,7 @@ pub fn item(head: &str, text: &str) -> String {
 /// A whole page from Markdown: its title becomes what the page is about, its
 /// headings sections.
 #[must_use]
-pub fn page(name: &str, number: u8, source: &str, markdown: &str) -> String {
+pub fn page(name: &str, number: u8, edition: &Edition, markdown: &str) -> String {
     let mut page = Page::default();
     let parser = Parser::new_ext(markdown, Options::ENABLE_TABLES);
     for event in parser {
@@ -52,7 +62,7 @@ pub fn page(name: &str, number: u8, source: &str, markdown: &str) -> String {
         true => "",
         false => ".SH \"DESCRIPTION\"\n",
     };
-    title(name, number, source)
+    title(name, number, edition)
         + &tidy(&format!(
             ".SH \"NAME\"\n{} \\- {about}\n{begins}{}",
             escaped(name),
@@ -77,7 +87,10 @@ pub fn tidy(text: &str) -> String {
         {
             continue;
         }
-        let line = line.replace("\\*(Aq", "\\(aq");
+        if line == ".br" && lines.last().is_some_and(|last| last == ".br") {
+            continue;
+        }
+        let line = typed(&line.replace("\\*(Aq", "\\(aq")).replace('…', "...");
         match line.as_str() {
             ".nf" => as_is = true,
             ".fi" => as_is = false,
@@ -246,6 +259,20 @@ impl Page {
     }
 }
 
+/// What stands in `` ` `` in a text that clap writes, in bold.
+fn typed(line: &str) -> String {
+    let parts: Vec<&str> = line.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return line.to_owned();
+    }
+    let parts = parts.iter().enumerate();
+    let parts = parts.map(|(n, part)| match n % 2 {
+        0 => (*part).to_owned(),
+        _ => format!("\\fB{part}\\fR"),
+    });
+    parts.collect()
+}
+
 /// Plain text, in which `` ` `` stands around what is typed.
 fn prose(text: &str) -> String {
     let mut out = String::new();
@@ -309,13 +336,16 @@ mod tests {
         let text = page(
             "skmem-x",
             7,
-            "skmem 1",
+            &Edition {
+                source: "skmem 1".into(),
+                day: "2026-01-02".into(),
+            },
             "# What it is\n\nA `word`\nand *one*.\n\n## First part\n\n- a\n- b: -1 → 2\n\n1. one\n\n\
              | n | is |\n|---|---|\n| `w` | .x |\n\n    code 'x'\n",
         );
         assert_eq!(
             text,
-            ".TH \"SKMEM\\-X\" \"7\" \"\" \"skmem 1\" \"skmem\"\n.SH \"NAME\"\nskmem\\-x \\- What it is\n\
+            ".TH \"SKMEM\\-X\" \"7\" \"2026-01-02\" \"skmem 1\" \"skmem\"\n.SH \"NAME\"\nskmem\\-x \\- What it is\n\
              .SH \"DESCRIPTION\"\nA \\fBword\\fR and \\fIone\\fR.\n.SH \"FIRST PART\"\n\
              .IP \\(bu 2\na\n.IP \\(bu 2\nb: \\-1 \\(-> 2\n.IP \"1.\" 4\none\n.TP\n\\fBw\\fR\n\\&.x\n\
              .PP\n.nf\n.RS 4\ncode \\(aqx\\(aq\n.RE\n.fi\n"

@@ -78,9 +78,10 @@ pub fn groups(groups: &[Group], what: &str, show: &Show, style: &Style) -> Strin
             .map(|group| group.charged)
             .sum();
         let text = format!(
-            "… and {} more, charged {} (--limit 0 shows all)",
+            "… and {} more, charged {} ({})",
             grouped(rest as i64),
-            bytes.show(sum)
+            bytes.show(sum),
+            show.rest
         );
         out.push_str(&format!("{}\n", style.paint(Role::Aside, text)));
     }

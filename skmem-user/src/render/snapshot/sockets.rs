@@ -35,6 +35,8 @@ pub struct Show<'a> {
     pub explain: bool,
     /// Findings a socket, with [`Show::explain`]; None: all.
     pub words: Option<usize>,
+    /// How all sockets are shown, where there are more.
+    pub rest: &'a str,
     /// Whether changes are known.
     pub changes: bool,
     /// Names of namespaces; none where all sockets are in one.
@@ -104,9 +106,10 @@ pub fn sockets(rows: &[Row], show: &Show, style: &Style) -> String {
         let rest = rows.len() - shown.len();
         let bytes = rows[shown.len()..].iter().map(|row| row.charged).sum();
         let text = format!(
-            "… and {} more, charged {} (--limit 0 shows all)",
+            "… and {} more, charged {} ({})",
             grouped(rest as i64),
-            show.bytes().show(bytes)
+            show.bytes().show(bytes),
+            show.rest
         );
         out.push_str(&format!("{}\n", style.paint(Role::Aside, text)));
     }

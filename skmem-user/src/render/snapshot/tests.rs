@@ -22,6 +22,7 @@ fn show(limits: &HashMap<u64, Limits>) -> Show<'_> {
         most: 0,
         exact: false,
         words: None,
+        rest: "--limit 0 shows all",
         explain: false,
         changes: false,
         namespaces: None,
