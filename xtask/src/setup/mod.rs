@@ -6,6 +6,7 @@ mod emulator;
 mod linker;
 mod programs;
 mod python;
+mod shells;
 mod system;
 mod toolchain;
 
@@ -122,6 +123,11 @@ impl Setup {
     /// A browser without a window, for a test: its program.
     pub(crate) fn browser(&self) -> Result<PathBuf> {
         self.alone(|| browser::ensure(self))
+    }
+
+    /// Shells and mandoc, for the tests of completions and man pages: where they are.
+    pub(crate) fn shells(&self) -> Result<PathBuf> {
+        self.alone(|| shells::ensure(self))
     }
 
     /// What reads exports in every test run.

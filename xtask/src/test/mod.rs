@@ -153,7 +153,8 @@ fn on_host(setup: &Setup, options: &Options) -> Result<Tally> {
         .env("SKMEM_TEST_DUCKDB", readers.python)
         .env("SKMEM_TEST_NODE", readers.node)
         .env("SKMEM_TEST_PERFETTO", readers.perfetto)
-        .env("SKMEM_TEST_BROWSER", setup.browser()?);
+        .env("SKMEM_TEST_BROWSER", setup.browser()?)
+        .env("SKMEM_TEST_SHELLS", setup.shells()?);
     counted(command)
 }
 
