@@ -77,8 +77,14 @@ fn bash_offers_commands_names_and_what_runs_here() {
         offer skmem snap; offer skmem causes tail-; offer skmem demo long-; offer skmem explain -p $$
     "#;
     let text = says("bash", &["--norc"], script);
-    offers(&text, &["snapshot", "tail-append", "tail-refill", "long-path"]);
-    assert!(text.lines().any(|line| line.parse::<u32>().is_ok()), "{text}");
+    offers(
+        &text,
+        &["snapshot", "tail-append", "tail-refill", "long-path"],
+    );
+    assert!(
+        text.lines().any(|line| line.parse::<u32>().is_ok()),
+        "{text}"
+    );
 }
 
 /// Without its line editor, which wants a terminal: `compdef` and `_describe` say what they were given.
@@ -92,7 +98,10 @@ fn zsh_offers_commands_and_names() {
         offer skmem snap; offer skmem causes tail-; offer skmem demo long-
     "#;
     let text = says("zsh", &["-f"], script);
-    offers(&text, &["snapshot", "tail-append", "tail-refill", "long-path"]);
+    offers(
+        &text,
+        &["snapshot", "tail-append", "tail-refill", "long-path"],
+    );
 }
 
 #[test]
@@ -102,7 +111,10 @@ fn fish_offers_commands_and_names() {
         complete -C "skmem snap"; complete -C "skmem causes tail-"; complete -C "skmem demo long-"
     "#;
     let text = says("fish", &["--no-config"], script);
-    offers(&text, &["snapshot", "tail-append", "tail-refill", "long-path"]);
+    offers(
+        &text,
+        &["snapshot", "tail-append", "tail-refill", "long-path"],
+    );
 }
 
 #[test]

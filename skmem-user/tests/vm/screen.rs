@@ -2,8 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    io::Read as _,
     os::fd::FromRawFd as _,
     process::{Child, Command, Stdio},
     sync::{
@@ -25,7 +24,6 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("screen::trace-is-a-line-an-event", trace),
         Trial::test("screen::explain-leaves-one-screen", explain),
         Trial::test("screen::ctrl-c-while-attaching", interrupt),
-        Trial::test("screen::why-says-who", why),
     ]
 }
 
@@ -193,54 +191,6 @@ fn explain() -> Result<(), Failed> {
         format!("no progress: {said:?}")
     });
     eprintln!("tests: explain on a terminal:\n{shown}");
-    check.done()
-}
-
-/// A reader that does not read, asked about by the sender's port: one screen, the answer on it; and as JSON.
-fn why() -> Result<(), Failed> {
-    let mut check = Check::default();
-    let listener = TcpListener::bind("[::1]:0")?;
-    let client = TcpStream::connect(listener.local_addr()?)?;
-    let (_server, _) = listener.accept()?;
-    socket2::SockRef::from(&client).set_send_buffer_size(65_536)?;
-    client.set_nonblocking(true)?;
-    while (&client).write(&[b's'; 1000]).is_ok() {}
-    let from = client.local_addr()?;
-    let asked = ["why", &from.to_string(), "-d", "1s", "-n", "1"];
-    let (shown, _, status) = Shown::start(Command::new(SKMEM).args(asked))?.end()?;
-    check.equal("exit status", status, Some(0));
-    fits(&mut check, &shown);
-    check.that(shown.contains("The receiver holds the sender up"), || {
-        format!("nobody is blamed in:\n{shown}")
-    });
-    eprintln!("tests: why on a terminal:\n{shown}");
-    let output = Command::new(SKMEM).args(asked).arg("--json").output()?;
-    let answer: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    let cookies = [
-        &answer["sockets"][0]["cookie"],
-        &answer["verdicts"][0]["socket"]["cookie"],
-    ];
-    // Where the kernel tells tracers no cookies, there is none.
-    check.that(cookies[0] == cookies[1] || cookies[1].is_null(), || {
-        format!("not the same socket: {cookies:?}")
-    });
-    check.equal(
-        "who holds the sender up",
-        answer["verdicts"][0]["blame"]["holder"].as_str(),
-        Some("receiver"),
-    );
-    let described = Command::new(SKMEM).args(["schema", "why"]).output()?;
-    crate::schema::keeps(
-        &answer,
-        &serde_json::from_slice(&described.stdout)?,
-        "skmem why",
-    );
-    let nobody = Command::new(SKMEM).args(["why", "[fd00::9]:9"]).output()?;
-    check.equal(
-        "exit status where nothing matches",
-        nobody.status.code(),
-        Some(3),
-    );
     check.done()
 }
 
