@@ -87,8 +87,11 @@ pub struct Options {
 #[derive(Serialize, JsonSchema)]
 #[schemars(title = "Why")]
 struct Answer<'a> {
+    /// Version of this form
     schema: u32,
+    /// `uname -r`
     kernel: &'a str,
+    /// When the sockets were listed, ns since 1970
     realtime_ns: u64,
     /// How the word was taken.
     asked: String,
@@ -100,6 +103,7 @@ struct Answer<'a> {
     not_traced: Option<&'a str>,
     /// As `skmem explain --json` has them, the worst socket's first.
     verdicts: &'a [Verdict],
+    /// What could not be seen.
     notes: &'a [String],
 }
 
