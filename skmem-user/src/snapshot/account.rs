@@ -42,8 +42,8 @@ pub struct Tally {
     pub forward_alloc: i64,
     /// Sum of `wmem_alloc` (t), bytes: clones of packets in w, not to be added
     pub wmem_alloc: i64,
-    /// Sockets whose w + r + f is not whole pages: they moved while they were read, hold error-queue messages or
-    /// kTLS records, or are MPTCP sockets, which share a page with their subflows
+    /// Sockets whose w + r + f is not whole pages: they moved while they were read, or hold error-queue messages or
+    /// kTLS records. An MPTCP socket shares pages with its subflows: their sum is looked at
     pub uneven: u64,
     /// The most that these may be off, bytes; open TLS records are not in it
     pub uneven_bytes: i64,
@@ -100,8 +100,44 @@ pub struct Ground<'a> {
     pub facts: &'a HashMap<u64, Fact>,
     /// Namespaces whose `net.core.bypass_prot_mem` is set.
     pub bypassing: &'a HashSet<u64>,
+    /// MPTCP sockets and subflows whose connection as a whole holds whole pages, by cookie: one end of a page is in one
+    /// of them and the other in another, as memory is handed from subflows to the MPTCP socket in bytes
+    /// (`mptcp_borrow_fwdmem`), and nothing moved.
+    pub shared: &'a HashSet<u64>,
     /// The root cgroup's id, whose sockets no memory cgroup is charged with.
     pub root_cgroup: Option<u64>,
+}
+
+/// [`Ground::shared`] of these sockets.
+#[must_use]
+pub fn shared(rows: &[Row], page: i64, facts: &HashMap<u64, Fact>) -> HashSet<u64> {
+    let mut connections: HashMap<u64, (i64, Vec<u64>)> = HashMap::new();
+    for row in rows {
+        let connection = match row.protocol {
+            Protocol::Mptcp => Some(row.cookie),
+            _ => row.mptcp_socket,
+        };
+        if let (Some(connection), Some((w, r, f))) = (connection, held(row, facts)) {
+            let (sum, members) = connections.entry(connection).or_default();
+            *sum += w + r + f;
+            members.push(row.cookie);
+        }
+    }
+    connections
+        .into_values()
+        .filter(|(sum, members)| members.len() > 1 && sum.rem_euclid(page) == 0)
+        .flat_map(|(_, members)| members)
+        .collect()
+}
+
+/// w, r and f of a socket: those that were read under its lock, where they were.
+fn held(row: &Row, facts: &HashMap<u64, Fact>) -> Option<(i64, i64, i64)> {
+    let memory = row.memory.as_ref()?;
+    let (w, r, f) = match facts.get(&row.cookie) {
+        Some(fact) => (fact.wmem_queued, fact.rmem_alloc, fact.forward_alloc),
+        None => (memory.wmem_queued, memory.rmem_alloc, memory.forward_alloc),
+    };
+    Some((w.into(), r.into(), f.into()))
 }
 
 /// Least option memory of a socket that holds a zero-copy notification: an skb of the size that `msg_zerocopy_alloc`
@@ -123,12 +159,11 @@ impl Tally {
         };
         let fact = ground.facts.get(&row.cookie);
         let locked = fact.is_some_and(|fact| fact.locked);
-        let (w, r, f) = match fact {
-            Some(fact) => (fact.wmem_queued, fact.rmem_alloc, fact.forward_alloc),
-            None => (memory.wmem_queued, memory.rmem_alloc, memory.forward_alloc),
+        let Some((w, r, f)) = held(row, ground.facts) else {
+            return;
         };
-        let (w, r, f) = (i64::from(w), i64::from(r), i64::from(f));
         let (charged, page) = (w + r + f, ground.page);
+        let even = charged.rem_euclid(page) == 0 || ground.shared.contains(&row.cookie);
         let tls = row.upper_layer == Some(UpperLayer::Tls);
         self.sockets += 1;
         self.mptcp += u64::from(row.protocol == Protocol::Mptcp);
@@ -155,7 +190,7 @@ impl Tally {
             }
             _ => {}
         }
-        if charged.rem_euclid(page) != 0 {
+        if !even {
             self.uneven += 1;
             // A kernel that does not tell who has TLS may hide a record in any socket without queues.
             let may_be_tls = tls || !row.told_all && w == 0 && r == 0;
@@ -175,7 +210,7 @@ impl Tally {
             self.maybe_zerocopy += 1;
             self.maybe_zerocopy_bytes += w;
         }
-        if locked && !tls && charged.rem_euclid(page) != 0 {
+        if locked && !tls && !even {
             self.error_queue_bytes += r;
         }
     }
@@ -471,9 +506,45 @@ pub(crate) mod tests {
             notification: 896,
             facts: &HashMap::new(),
             bypassing: &HashSet::new(),
+            shared: &HashSet::new(),
             root_cgroup: None,
         };
         seen.add(row, &ground);
+    }
+
+    #[test]
+    fn pages_that_an_mptcp_socket_shares_with_its_subflow_are_whole() {
+        // Measured on 6.18: an unread receiver, and a stalled sender.
+        let mut rows: Vec<Row> = [(1, 85_197, 0), (2, 0, 819), (3, 0, 4096)]
+            .into_iter()
+            .map(|(cookie, r, f)| {
+                let mut one = socket(TcpState::Established, mem(0, r, f, 1));
+                one.cookie = cookie;
+                Row::new(&one, 1)
+            })
+            .collect();
+        rows[0].protocol = Protocol::Mptcp;
+        rows[1].mptcp_socket = Some(1);
+        let facts = HashMap::new();
+        let all = shared(&rows, 4096, &facts);
+        assert_eq!(all, HashSet::from([1, 2]));
+        let ground = Ground {
+            page: 4096,
+            notification: 896,
+            facts: &facts,
+            bypassing: &HashSet::new(),
+            shared: &all,
+            root_cgroup: None,
+        };
+        let mut seen = Tally::default();
+        rows.iter().for_each(|row| seen.add(row, &ground));
+        assert_eq!((seen.uneven, seen.uneven_bytes), (0, 0));
+        assert_eq!(seen.charged(), 22 * 4096);
+        // One of them moved.
+        let mut memory = rows[1].memory.unwrap();
+        memory.forward_alloc = 800;
+        rows[1].memory = Some(memory);
+        assert!(shared(&rows, 4096, &facts).is_empty());
     }
 
     pub(crate) fn account(charged: i32, pages: u64, cpus: u64, namespaces: Visited) -> Account {
@@ -532,6 +603,7 @@ pub(crate) mod tests {
             notification: 896,
             facts,
             bypassing: &bypassing.iter().copied().collect(),
+            shared: &HashSet::new(),
             root_cgroup: None,
         };
         let row = Row::new(&socket(TcpState::Established, memory), 1);

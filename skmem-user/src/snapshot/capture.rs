@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    account::{Account, Ground, Kernel, Tally, Visited, notification},
+    account::{Account, Ground, Kernel, Tally, Visited, notification, shared},
     locks, multipath, path, people, probe,
     row::Row,
     strays,
@@ -113,8 +113,8 @@ pub fn capture(options: Options) -> Result<Captured> {
     let (mut gathered, before, after, visited) = listed;
     let inodes: HashSet<u32> = gathered.rows.iter().map(|row| row.inode).collect();
     let version = version(&release);
+    multipath::link(&mut gathered.rows);
     let (mut rows, seen) = gathered.sum(page, notification(version));
-    multipath::link(&mut rows);
     let missing = after.alloc > seen.sockets.saturating_sub(seen.mptcp);
     let kernel = Kernel {
         page,
@@ -309,11 +309,14 @@ impl Gathered {
             time_wait: self.time_wait,
             ..Tally::default()
         };
+        let page = i64::try_from(page).unwrap_or(4096);
+        let shared = shared(&self.rows, page, &self.facts);
         let ground = Ground {
-            page: i64::try_from(page).unwrap_or(4096),
+            page,
             notification,
             facts: &self.facts,
             bypassing: &self.bypassing,
+            shared: &shared,
             root_cgroup: root_cgroup(),
         };
         let mut cookies = HashSet::with_capacity(self.rows.len());

@@ -230,8 +230,8 @@ fn bound(account: &Account) -> Option<String> {
     }
     if seen.uneven_bytes > 0 {
         parts.push(format!(
-            "{}: w + r + f of {} sockets is not whole pages: they moved while they were read, hold messages on the error \
-             queue, or are MPTCP sockets",
+            "{}: w + r + f of {} sockets is not whole pages: they moved while they were read, or hold messages on the \
+             error queue",
             grouped(seen.uneven_bytes),
             grouped(signed(seen.uneven))
         ));

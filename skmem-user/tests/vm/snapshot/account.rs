@@ -349,6 +349,7 @@ fn mptcp() -> Outcome {
     check.that(int(&account["seen"], "mptcp") >= 6, || {
         format!("MPTCP sockets: {account}")
     });
+    tight(&mut check, &account);
     drop(pairs);
     done(check)
 }
