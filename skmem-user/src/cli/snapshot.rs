@@ -93,8 +93,8 @@ pub struct Options {
     /// Say in words what stands out for each socket
     #[arg(short, long)]
     explain: bool,
-    /// Ask each socket whether its limits (tb, rb) are locked: borrows its descriptor for the moment
-    /// (needs the right to trace its owner, and Linux 5.14)
+    /// Ask each socket whether its limits (tb, rb) are locked, and whether it is in repair mode: borrows its
+    /// descriptor for the moment (needs the right to trace its owner, and Linux 5.14)
     #[arg(long, conflicts_with = "no_owners")]
     locks: bool,
     /// Do not look for the owners of sockets

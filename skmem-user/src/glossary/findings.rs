@@ -274,6 +274,21 @@ pub(super) const FIELDS: &[Field] = &[
         )
     },
     Field {
+        aliases: &["TCP_REPAIR"],
+        unit: "finding",
+        moved_by: "",
+        traps: &[
+            "No message of sock_diag tells it, so `ss` cannot either: `skmem snapshot --locks` asks the socket.",
+            "1 KiB writes do not share packets there: each goes to the retransmit queue by itself, and costs an skb.",
+        ],
+        ..said(
+            "repair",
+            None,
+            "tcp_sock.repair",
+            "a finding of snapshot --locks: a program (CRIU) fills the socket's queues by hand, and nothing is sent",
+        )
+    },
+    Field {
         aliases: &[],
         unit: "finding",
         moved_by: "",

@@ -68,6 +68,7 @@ pub fn findings(row: &Row, around: &Around) -> Vec<Finding> {
     window_open(row, &mut found);
     pressure(row, around, &mut found);
     open_record(row, &mut found);
+    repair(row, &mut found);
     found.extend(below(row));
     found.sort_by_key(|finding| std::cmp::Reverse(finding.weight));
     found
@@ -159,6 +160,23 @@ fn pressure(row: &Row, around: &Around, found: &mut Vec<Finding>) {
              sum of all sockets, not this one.",
             pages(marks.high)
         ),
+    });
+}
+
+/// What a program puts into queues in repair mode counts as sent.
+fn repair(row: &Row, found: &mut Vec<Finding>) {
+    if row.repair != Some(true) {
+        return;
+    }
+    found.retain(|f| !f.tag.starts_with("waits-"));
+    found.push(Finding {
+        weight: Weight::Alarm,
+        tag: "repair",
+        about: "Send-Q",
+        text: "It is in repair mode (TCP_REPAIR): a program fills its queues by hand, as CRIU does when it restores a \
+               connection. What it writes counts as in flight without having been sent; only the retransmission timer \
+               sends it, until the program ends repair mode."
+            .into(),
     });
 }
 

@@ -1,4 +1,4 @@
-//! Whether the application locked limits: from its value, or by asking the socket.
+//! Whether the application locked limits: from its value, or by asking the socket, which tells of repair mode, too.
 
 use std::{collections::HashMap, os::fd::AsFd};
 
@@ -15,6 +15,8 @@ const SO_BUF_LOCK: i32 = 72;
 const SNDBUF: i32 = 1;
 /// `SOCK_RCVBUF_LOCK`
 const RCVBUF: i32 = 2;
+/// `TCP_REPAIR`: `tp->repair`, in no message of sock_diag.
+const TCP_REPAIR: i32 = 19;
 
 /// What the values prove, with each namespace's sysctls.
 pub(super) fn judge(rows: &mut [Row], limits: &HashMap<u64, Limits>) {
@@ -33,6 +35,7 @@ pub(super) fn judge(rows: &mut [Row], limits: &HashMap<u64, Limits>) {
 pub(super) fn ask(rows: &mut [Row], notes: &mut Vec<String>) {
     let (mut failed, mut reason) = (0_i64, None);
     for row in rows.iter_mut().filter(|row| row.owner == Owner::Process) {
+        let mut repairs = None;
         let answers = row.holders.iter().map(|holder| {
             let file = owners::borrow(owners::Descriptor {
                 pid: holder.pid,
@@ -40,10 +43,20 @@ pub(super) fn ask(rows: &mut [Row], notes: &mut Vec<String>) {
             })?;
             // The descriptor may be another file by now.
             let cookie = diag::socket_cookie(file.as_fd())?;
+            if cookie != row.cookie {
+                return anyhow::Ok(None);
+            }
+            if row.protocol == Protocol::Tcp {
+                let repair =
+                    diag::get_int(file.as_fd(), libc::IPPROTO_TCP, TCP_REPAIR, "TCP_REPAIR");
+                repairs = repair.ok().map(|repair| repair != 0);
+            }
             let locks = diag::get_int(file.as_fd(), libc::SOL_SOCKET, SO_BUF_LOCK, "SO_BUF_LOCK")?;
-            anyhow::Ok((cookie == row.cookie).then_some(locks))
+            Ok(Some(locks))
         });
-        match answers.into_iter().find_map(Result::transpose) {
+        let answer = answers.into_iter().find_map(Result::transpose);
+        row.repair = repairs;
+        match answer {
             Some(Ok(locks)) => {
                 let of = |lock: i32| match locks & lock {
                     0 => Limit::Autotuned,

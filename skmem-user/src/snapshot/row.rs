@@ -245,6 +245,9 @@ pub struct Row {
     /// Of a subflow: `SO_COOKIE` of its MPTCP socket, where that is listed
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mptcp_socket: Option<u64>,
+    /// In repair mode (`TCP_REPAIR`): what is written goes to its queues and is not sent; with `--locks`
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub repair: Option<bool>,
     /// The kernel told what it tells CAP_NET_ADMIN only: `upper_layer` is absent where there is none
     #[serde(skip, default)]
     pub told_all: bool,
@@ -322,6 +325,7 @@ impl Row {
             upper_layer: socket.upper_layer,
             mptcp_token: socket.mptcp.map(|info| info.token).or(socket.subflow_token),
             mptcp_socket: None,
+            repair: None,
             told_all: socket.told_all,
             path: None,
             findings: Vec::new(),

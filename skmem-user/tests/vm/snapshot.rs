@@ -22,6 +22,7 @@ use skmem::{
 use crate::{Outcome, case::SKMEM, check::Check, leftovers, schema, truth};
 
 mod account;
+mod odd;
 mod own;
 mod probe;
 mod rows;
@@ -53,6 +54,7 @@ pub fn trials() -> Vec<Trial> {
     });
     let others = [
         account::trials(),
+        odd::trials(),
         own::trials(),
         probe::trials(),
         rows::trials(),

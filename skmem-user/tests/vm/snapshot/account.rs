@@ -78,7 +78,7 @@ fn tight(check: &mut Check, account: &Value) {
 const LARGE: usize = 1 << 20;
 
 /// Connections whose senders hold about 2 MiB each.
-fn stalled(connections: usize) -> Result<Vec<(TcpStream, TcpStream)>, Failed> {
+pub(super) fn stalled(connections: usize) -> Result<Vec<(TcpStream, TcpStream)>, Failed> {
     stalled_after(connections, |_| Ok(()))
 }
 
@@ -109,10 +109,10 @@ fn held(sockets: &[(TcpStream, TcpStream)]) -> Result<i64, Failed> {
 }
 
 /// A sysctl that has its old value again at the end.
-struct Sysctl(PathBuf, String);
+pub(super) struct Sysctl(PathBuf, String);
 
 impl Sysctl {
-    fn set(name: &str, value: &str) -> io::Result<Self> {
+    pub(super) fn set(name: &str, value: &str) -> io::Result<Self> {
         let path = PathBuf::from(format!("/proc/sys/{name}"));
         let before = fs::read_to_string(&path)?;
         fs::write(&path, value)?;
@@ -193,7 +193,7 @@ const TLS_TX: libc::c_int = 1;
 const TCP_MD5SIG: libc::c_int = 14;
 const SO_RESERVE_MEM: libc::c_int = 73;
 
-fn option<T>(socket: &impl AsFd, level: i32, name: i32, value: &T) -> io::Result<()> {
+pub(super) fn option<T>(socket: &impl AsFd, level: i32, name: i32, value: &T) -> io::Result<()> {
     let length = size_of_val(value) as libc::socklen_t;
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: the value is valid for that length; the kernel copies it.

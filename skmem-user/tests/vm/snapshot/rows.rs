@@ -27,14 +27,14 @@ pub(super) fn trials() -> Vec<Trial> {
     ]
 }
 
-fn pair() -> Result<(TcpStream, TcpStream), Failed> {
+pub(super) fn pair() -> Result<(TcpStream, TcpStream), Failed> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let client = TcpStream::connect(listener.local_addr()?)?;
     Ok((client, listener.accept()?.0))
 }
 
 /// A socket's row.
-fn row(socket: &TcpStream, arguments: &[&str]) -> Result<Value, Failed> {
+pub(super) fn row(socket: &TcpStream, arguments: &[&str]) -> Result<Value, Failed> {
     let cookie = socket_cookie(socket.as_fd())?;
     let all = [&["snapshot", "--json"], arguments].concat();
     let snapshot = json(&all)?;
@@ -43,7 +43,7 @@ fn row(socket: &TcpStream, arguments: &[&str]) -> Result<Value, Failed> {
 }
 
 /// The text of a finding.
-fn said<'a>(row: &'a Value, tag: &str) -> Option<&'a str> {
+pub(super) fn said<'a>(row: &'a Value, tag: &str) -> Option<&'a str> {
     let all = row["findings"].as_array()?;
     all.iter().find(|f| f["tag"] == tag)?["text"].as_str()
 }
