@@ -4,6 +4,7 @@
 //! Statements about the kernel hold for 5.10 to 7.3 (`sk_get_meminfo`, `tcp_diag_get_info`,
 //! `sockstat_seq_show`); where versions differ the entry says so.
 
+mod details;
 mod findings;
 mod info;
 mod memory;
@@ -57,10 +58,14 @@ const fn said(
 }
 
 /// Entries under their headings, in the order in which they are printed.
-pub const GROUPS: [(&str, &[Field]); 8] = [
+pub const GROUPS: [(&str, &[Field]); 9] = [
     ("Memory: `ss -m`", memory::FIELDS),
     ("Queues and windows", queues::FIELDS),
     ("Times, rates and counts: `ss -i`", info::FIELDS),
+    (
+        "Behind a socket: `ss -e`, `-o`, TLS, MPTCP",
+        details::FIELDS,
+    ),
     ("The whole machine", system::FIELDS),
     ("Options and sysctls", settings::FIELDS),
     ("Words", words::FIELDS),
