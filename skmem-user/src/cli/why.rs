@@ -25,7 +25,7 @@ use crate::{
         Row,
         capture::{self, Captured, capture},
         findings, multipath,
-        probe::verdict_on,
+        probe::{is_candidate, verdict_on},
     },
 };
 use target::Target;
@@ -135,11 +135,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         let traces = !options.no_trace && rights::may_trace();
         print(&looked(&captured, &options, &asked.text, traces))?;
     }
-    let chosen: Vec<&Row> = rows
-        .iter()
-        .filter(|row| !row.listens())
-        .take(options.worst.into())
-        .collect();
+    let chosen = chosen(rows, options.worst.into());
     let traced = match () {
         () if chosen.is_empty() || options.no_trace => Err(None),
         () if !rights::may_trace() => Err(Some(
@@ -188,6 +184,16 @@ fn worst_first(captured: &mut Captured) {
         std::cmp::Reverse((alarms.count(), row.charged))
     });
     multipath::nest(&mut captured.rows);
+}
+
+/// Those that are traced: the worst ones that queue something, since a trace
+/// tells of send queues first; then the others.
+fn chosen(rows: &[Row], most: usize) -> Vec<&Row> {
+    let (queue, others): (Vec<&Row>, Vec<&Row>) = rows
+        .iter()
+        .filter(|row| !row.listens())
+        .partition(|row| is_candidate(row));
+    queue.into_iter().chain(others).take(most).collect()
 }
 
 /// What stands out, before anything is traced.
@@ -260,7 +266,10 @@ fn said(chosen: &[&Row], traced: &Result<Traced, Option<String>>, options: &Opti
         }
     };
     if traced.verdicts.is_empty() {
-        return aside("Traced: no call moved a byte of these sockets, and they hold nothing.");
+        return aside(
+            "Traced: no call touched these sockets meanwhile, and they queue nothing: what stands out above is \
+             all that can be told.",
+        );
     }
     let text = match options.length.lines() {
         Some(lines) => brief(chosen, traced, lines, &style, &options.what),

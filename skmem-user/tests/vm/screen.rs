@@ -2,17 +2,20 @@
 
 use std::{
     fs::File,
-    io::Read as _,
-    os::fd::FromRawFd as _,
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpListener, TcpStream},
+    os::fd::{AsFd as _, FromRawFd as _},
     process::{Child, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     thread,
+    time::Duration,
 };
 
 use libtest_mimic::{Failed, Trial};
+use skmem::diag::MemInfo;
 
 use crate::{binary::chatter, case::SKMEM, check::Check, sender};
 
@@ -24,6 +27,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("screen::trace-is-a-line-an-event", trace),
         Trial::test("screen::explain-leaves-one-screen", explain),
         Trial::test("screen::ctrl-c-while-attaching", interrupt),
+        Trial::test("screen::why-says-who", why),
     ]
 }
 
@@ -191,6 +195,52 @@ fn explain() -> Result<(), Failed> {
         format!("no progress: {said:?}")
     });
     eprintln!("tests: explain on a terminal:\n{shown}");
+    check.done()
+}
+
+/// A reader that does not read, asked about by the sender's port: one screen, the answer on it; and as JSON.
+fn why() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let listener = TcpListener::bind("[::1]:0")?;
+    let client = TcpStream::connect(listener.local_addr()?)?;
+    let (_server, _) = listener.accept()?;
+    socket2::SockRef::from(&client).set_send_buffer_size(65_536)?;
+    let mut writer = client.try_clone()?;
+    let writer = thread::spawn(move || while writer.write_all(&[b's'; 1000]).is_ok() {});
+    // With the limit reached, send() sleeps.
+    while MemInfo::read(client.as_fd()).is_ok_and(|mem| mem.wmem_queued < mem.sndbuf) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let from = client.local_addr()?;
+    let asked = ["why", &from.to_string(), "-d", "1s", "-n", "1"];
+    let (shown, _, status) = Shown::start(Command::new(SKMEM).args(asked))?.end()?;
+    check.equal("exit status", status, Some(0));
+    fits(&mut check, &shown);
+    check.that(shown.contains("The receiver holds the sender up"), || {
+        format!("nobody is blamed in:\n{shown}")
+    });
+    eprintln!("tests: why on a terminal:\n{shown}");
+    let output = Command::new(SKMEM).args(asked).arg("--json").output()?;
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    check.equal(
+        "who holds the sender up",
+        answer["verdicts"][0]["blame"]["holder"].as_str(),
+        Some("receiver"),
+    );
+    let described = Command::new(SKMEM).args(["schema", "why"]).output()?;
+    crate::schema::keeps(
+        &answer,
+        &serde_json::from_slice(&described.stdout)?,
+        "skmem why",
+    );
+    client.shutdown(Shutdown::Both)?;
+    let _ = writer.join();
+    let nobody = Command::new(SKMEM).args(["why", "[fd00::9]:9"]).output()?;
+    check.equal(
+        "exit status where nothing matches",
+        nobody.status.code(),
+        Some(3),
+    );
     check.done()
 }
 
