@@ -120,8 +120,10 @@ pub fn objects(check: &mut Check, output: &Output) -> Vec<Value> {
 }
 
 fn keeps_to_its_schema(value: &Value) {
-    let (what, described) = if value["type"].is_string() {
+    let (what, described) = if value["type"] == "event" || value["type"] == "receive" {
         ("trace", schemas::trace())
+    } else if value["type"].is_string() {
+        ("export", schemas::export())
     } else if value["admission"].is_object() || value["verdicts"].is_array() {
         ("explain", schemas::explain())
     } else {

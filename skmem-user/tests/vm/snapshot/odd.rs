@@ -26,7 +26,7 @@ pub(super) fn trials() -> Vec<Trial> {
         Trial::test("snapshot::repair-mode-is-told", repair),
         Trial::ignorable_test("snapshot::what-a-sockmap-redirects-can-be-read", sockmap),
         Trial::test("snapshot::an-unread-error-queue-is-no-data", error_queue),
-        Trial::test("snapshot::who-is-refused-memory-is-told-why", refused),
+        Trial::ignorable_test("snapshot::who-is-refused-memory-is-told-why", refused),
         Trial::ignorable_test("snapshot::a-delayed-ACK-is-a-timer", delayed),
         Trial::test("snapshot::a-file-of-ss-D-is-read", dumped),
     ]
@@ -226,7 +226,12 @@ fn error_queue() -> Result<(), Failed> {
 }
 
 /// Past tcp_mem[2] a sender is refused memory far below its limit.
-fn refused() -> Result<(), Failed> {
+fn refused() -> Outcome {
+    // `tcp_wmem_schedule` lets in what `tcp_wmem[0]` allows; 5.10 has none.
+    if case::kernel() < (6, 0) {
+        let why = "this kernel lets nothing into an empty queue over tcp_mem[2]";
+        return Ok(Completion::ignored_with(why));
+    }
     let mut check = Check::default();
     nothing_is_left()?;
     let hog = stalled(3)?;
@@ -249,7 +254,7 @@ fn refused() -> Result<(), Failed> {
     let text = said(&seen, "tcp-mem").unwrap_or_default();
     check.that(text.contains("though w is below tb"), || seen.to_string());
     drop((hog, server));
-    check.done()
+    check.done().map(|()| Completion::Completed)
 }
 
 /// What `ss -D` writes, read by `skmem decode`.
