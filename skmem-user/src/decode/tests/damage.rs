@@ -710,6 +710,22 @@ fn behind(good: &str, add: &mut impl FnMut(&str, String, May)) {
 
 pub(super) type Facts = BTreeMap<String, Vec<String>>;
 
+/// What the good reading says and a copy's does not; None where the two are equal.
+pub(super) fn lost<'a, K>(
+    right: &'a [(K, Facts)],
+    found: &[(K, Facts)],
+) -> Option<Vec<(&'a String, &'a Vec<String>)>> {
+    let both = || right.iter().zip(found);
+    let same = found.len() == 6 && both().all(|((_, good), (_, copy))| good == copy);
+    (!same).then(|| {
+        let lost = both().flat_map(|((_, good), (_, copy))| {
+            good.iter()
+                .filter(|(name, value)| copy.get(*name) != Some(*value))
+        });
+        lost.collect()
+    })
+}
+
 /// Numbers by socket: its line in the capture is what its inode says, and where that is not there, its memory.
 pub(super) fn facts(read: &Decoded) -> Vec<(Option<i64>, Facts)> {
     read.sockets
@@ -788,20 +804,9 @@ fn no_damaged_copy_gives_another_number_silently() {
                 }
             }
             May::Lose => {
-                let same = found.len() == 6
-                    && right
-                        .iter()
-                        .zip(&found)
-                        .all(|((_, good), (_, copy))| good == copy);
-                if !same && read.unread.is_empty() {
-                    let lost: Vec<_> = right
-                        .iter()
-                        .zip(&found)
-                        .flat_map(|((_, good), (_, copy))| {
-                            good.iter()
-                                .filter(|(name, value)| copy.get(*name) != Some(value))
-                        })
-                        .collect();
+                if let Some(lost) = lost(&right, &found)
+                    && read.unread.is_empty()
+                {
                     complain(format!(
                         "lost without a word: {} sockets, {lost:?}",
                         found.len()

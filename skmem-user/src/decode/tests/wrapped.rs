@@ -2,7 +2,7 @@
 
 use super::{
     super::*,
-    damage::{May, agrees, capture, each, facts, hard, prefixed, soft},
+    damage::{May, agrees, capture, each, facts, hard, lost, prefixed, soft},
 };
 
 /// At any column a terminal breaks lines, a mail program wraps them, `cut` cuts them.
@@ -19,20 +19,9 @@ fn no_width_gives_another_number_silently() {
                 wrong.push(format!("{name}: {copy:?}"));
             }
         }
-        let same = found.len() == 6
-            && right
-                .iter()
-                .zip(&found)
-                .all(|((_, good), (_, copy))| good == copy);
-        if !same && (read.unread.is_empty() || whole) {
-            let lost: Vec<_> = right
-                .iter()
-                .zip(&found)
-                .flat_map(|((_, good), (_, copy))| {
-                    good.iter()
-                        .filter(|(name, value)| copy.get(*name) != Some(value))
-                })
-                .collect();
+        if let Some(lost) = lost(&right, &found)
+            && (read.unread.is_empty() || whole)
+        {
             wrong.push(format!(
                 "{name}: {} sockets, lost {lost:?}, unread {:?}",
                 found.len(),
