@@ -51,6 +51,12 @@ pub const WAIT_OTHER: u32 = 2;
 pub const NOSPACE_NOW: u32 = 1;
 /// [`Blocked::nospace`]: so it was when skmem first saw the socket.
 pub const NOSPACE_AT_FIRST: u32 = 2;
+/// [`Blocked::nospace`]: a walk found it so before any call was turned away;
+/// [`Blocked::refused_ns`] is when.
+pub const NOSPACE_WALKED: u32 = 4;
+/// [`Blocked::nospace`]: besides [`NOSPACE_WALKED`]: a later walk found it so
+/// again, and no byte was taken in between.
+pub const NOSPACE_AGAIN: u32 = 8;
 
 /// An open call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,7 +105,7 @@ pub struct Blocked {
     pub since_ns: u64,
     /// When a non-blocking sender was first turned away, with `EAGAIN` or a
     /// short write, since bytes were last taken, in ns of `CLOCK_MONOTONIC`; 0:
-    /// it was not.
+    /// it was not. With [`NOSPACE_WALKED`] when a walk first found that it waits.
     pub refused_ns: u64,
     /// When bytes were last taken from the application, likewise; 0: never under
     /// skmem's eyes.
@@ -115,6 +121,27 @@ pub struct Blocked {
     pub nospace: u32,
     /// Sleeps and refusals by [`crate::output::Holder`].
     pub holders: [u32; HOLDERS],
+}
+
+impl Blocked {
+    /// What a walk at `now` finds: whether `SOCK_NOSPACE` is set, 0 or 1.
+    #[inline(always)]
+    pub fn walked(&mut self, nospace: u32, now: u64) {
+        let seen = self.nospace;
+        if nospace == 0 {
+            self.nospace = 0;
+            if seen & NOSPACE_WALKED != 0 {
+                self.refused_ns = 0;
+            }
+        } else if seen & NOSPACE_WALKED != 0 {
+            self.nospace = seen | NOSPACE_AGAIN;
+        } else if seen == 0 && self.refused_ns == 0 {
+            self.nospace = NOSPACE_NOW | NOSPACE_WALKED;
+            self.refused_ns = now;
+        } else {
+            self.nospace = seen | NOSPACE_NOW;
+        }
+    }
 }
 
 /// All that skmem keeps of a socket, in the kernel and in replay.

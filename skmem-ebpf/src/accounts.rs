@@ -141,13 +141,35 @@ pub fn open_mptcp(msk: Msk) {
 }
 
 /// The account of an MPTCP socket under its lock. One that is older than the
-/// trace gets it here, where the filter wants it: no walk over sockets finds
-/// MPTCP sockets.
+/// trace gets it here, where the filter wants it and no walk has met it.
 #[inline(always)]
 pub fn find_or_adopt(msk: Msk) -> Option<&'static mut Account> {
-    if let Some(slot) = slot_of(msk.sock()) {
-        return at(slot);
+    match slot_of(msk.sock()) {
+        Some(slot) => at(slot),
+        None => adopt(msk),
     }
+}
+
+/// What a walk does with an MPTCP socket, without its lock: one that is older
+/// than the trace gets an account where the filter wants it, that of another is
+/// brought up to date.
+#[inline(always)]
+pub fn visit_mptcp(msk: Msk) {
+    let nospace = msk.nospace();
+    if let Some(account) = slot_of(msk.sock()).and_then(at) {
+        account.blocked.walked(nospace, calls::now());
+        wait::find_sleeper(account, msk);
+    } else if let Some(account) = adopt(msk) {
+        account.unanchored = 1;
+    } else if msk.glance().0 > 0
+        && let Some(counters) = maps::counters()
+    {
+        counters.left_out += 1;
+    }
+}
+
+#[inline(always)]
+fn adopt(msk: Msk) -> Option<&'static mut Account> {
     if maps::slots_in() == SLOTS_NOWHERE
         || SHARED.get(SHARED_ENABLED).is_none_or(|e| *e == 0)
         || !adopts(msk)

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use skmem_common::{
-    account::{Account, NOSPACE_NOW, WAIT_BEGINS, WAIT_OTHER},
+    account::{Account, WAIT_BEGINS, WAIT_OTHER},
     hook::Hook,
     layout::ABSENT,
     record::{FLAG_LOCKLESS, IDENT_INHERITED},
@@ -126,17 +126,15 @@ pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
         return 0;
     };
     let socket = Locked { sk: Sock(tp), tp };
+    // Who sleeps above a subflow waits for its MPTCP socket.
+    let subflow = socket.sk.is_mptcp(tp);
     let Some(account) = accounts::find(socket.sk) else {
         accounts::open_existing(socket);
         return 0;
     };
-    // All bits stay, or none.
     let nospace = Watched::nospace(socket);
-    // Who sleeps above a subflow waits for its MPTCP socket.
-    let subflow = socket.sk.is_mptcp(tp);
-    let nospace = nospace * (account.blocked.nospace | NOSPACE_NOW);
     if !maps::locked_walk() {
-        account.blocked.nospace = nospace;
+        account.blocked.walked(nospace, calls::now());
         outlet::last(account, socket);
         freshen(account, socket);
         if !subflow {
@@ -147,7 +145,7 @@ pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
     let mut call = Call::of(Hook::Walk);
     call.softirq = true;
     calls::change!(account, |a| {
-        a.blocked.nospace = nospace;
+        a.blocked.walked(nospace, calls::now());
         outlet::last(a, socket);
         let before = a.last_seen();
         a.settle_outside(&socket, calls::now);

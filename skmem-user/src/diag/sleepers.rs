@@ -4,10 +4,14 @@
 //! descriptor among them. A send call sleeps interruptibly in `sk_stream_wait_memory` (or, before the connection
 //! is there, in `sk_stream_wait_connect`); its other waits, for the socket's lock or a page, are not interruptible.
 //! Where `/proc/PID/task/TID/stack` can be read, it says which.
+//!
+//! A worker of io_uring (`iou-wrk-…`, a thread of the process that has the ring) is in no system call. That it sleeps
+//! in a send its stack says, and where it may be on one socket only, on which.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs::{self, DirEntry},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -22,8 +26,8 @@ pub struct Sleeper {
     pub inode: u32,
     /// `/proc/PID/task/TID`.
     task: PathBuf,
-    /// What its `syscall` said.
-    call: String,
+    /// What its `syscall` said; None: a worker of io_uring, which is in none.
+    call: Option<String>,
 }
 
 impl Sleeper {
@@ -31,12 +35,16 @@ impl Sleeper {
     /// does.
     #[must_use]
     pub fn still_sleeps(&self) -> bool {
-        match fs::read_to_string(self.task.join("syscall")) {
-            Ok(call) => call == self.call,
-            Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
-        }
+        let still = match &self.call {
+            Some(call) => fs::read_to_string(self.task.join("syscall")).map(|now| now == *call),
+            None => fs::read_to_string(self.task.join("stack")).map(|now| now.contains(WAITS)),
+        };
+        still.unwrap_or_else(|error| error.kind() == io::ErrorKind::PermissionDenied)
     }
 }
+
+/// Where all of them sleep.
+const WAITS: &str = "sk_stream_wait_memory";
 
 /// The threads that sleep in a send call on one of these sockets.
 #[must_use]
@@ -45,19 +53,35 @@ pub fn on(inodes: &HashSet<u32>) -> Vec<Sleeper> {
         return Vec::new();
     }
     let owners = Owners::read().unwrap_or_default();
-    let holders: HashSet<u32> = inodes
-        .iter()
-        .flat_map(|inode| owners.of(*inode))
-        .map(|held| held.pid)
-        .collect();
-    let tasks = holders
-        .into_iter()
-        .filter_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).ok());
-    tasks
-        .flat_map(|tasks| tasks.flatten())
-        .filter_map(|task| asleep(&task))
-        .filter(|sleeper| inodes.contains(&sleeper.inode))
+    let mut held: HashMap<u32, HashSet<u32>> = HashMap::new();
+    for inode in inodes {
+        for holder in owners.of(*inode) {
+            held.entry(holder.pid).or_default().insert(*inode);
+        }
+    }
+    held.iter()
+        .flat_map(|(pid, held)| of_process(*pid, held))
         .collect()
+}
+
+/// The threads of a process that sleep on one of these sockets, which it holds.
+fn of_process(pid: u32, held: &HashSet<u32>) -> Vec<Sleeper> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let tasks: Vec<DirEntry> = tasks.flatten().collect();
+    let in_calls = tasks.iter().filter_map(asleep);
+    let mut found: Vec<Sleeper> = in_calls
+        .filter(|sleeper| held.contains(&sleeper.inode))
+        .collect();
+    // A worker's stack does not name the socket.
+    let left = held
+        .iter()
+        .filter(|inode| found.iter().all(|sleeper| sleeper.inode != **inode));
+    if let [inode] = left.copied().collect::<Vec<_>>()[..] {
+        found.extend(tasks.iter().filter_map(|task| worker_asleep(task, inode)));
+    }
+    found
 }
 
 fn asleep(task: &DirEntry) -> Option<Sleeper> {
@@ -80,7 +104,21 @@ fn asleep(task: &DirEntry) -> Option<Sleeper> {
         // sock_diag reports the low half.
         inode: inode as u32,
         task,
-        call,
+        call: Some(call),
+    })
+}
+
+/// A worker of io_uring (`io_wq_worker`) that sleeps in a send.
+fn worker_asleep(task: &DirEntry, inode: u32) -> Option<Sleeper> {
+    let tid = task.file_name().to_str()?.parse().ok()?;
+    let task = task.path();
+    let name = fs::read_to_string(task.join("comm")).ok()?;
+    let stack = fs::read_to_string(task.join("stack")).ok()?;
+    (name.starts_with("iou-wrk-") && stack.contains(WAITS)).then_some(Sleeper {
+        tid,
+        inode,
+        task,
+        call: None,
     })
 }
 
@@ -119,7 +157,7 @@ fn is_interruptible(task: &Path) -> bool {
 /// Whether the stack says that it waits for send memory; where it cannot be read, that it does.
 fn waits_for_memory(task: &Path) -> bool {
     match fs::read_to_string(task.join("stack")) {
-        Ok(stack) if !stack.trim().is_empty() => stack.contains("sk_stream_wait_memory"),
+        Ok(stack) if !stack.trim().is_empty() => stack.contains(WAITS),
         _ => true,
     }
 }

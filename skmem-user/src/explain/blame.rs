@@ -21,6 +21,9 @@ const INFINITE_SSTHRESH: u32 = 0x7fff_ffff;
 /// Less than this is too short for clocks that count jiffies, in ns.
 const SHORT: u64 = 100_000_000;
 
+/// For so long a sender that never pauses sends something, in ns.
+const LONG: u64 = 1_000_000_000;
+
 /// What a blame follows from, as JSON has it.
 const NOW: &str = "now";
 const CLOCKS: &str = "clocks";
@@ -50,6 +53,42 @@ impl Blame {
             sentence: sentence(&found, verdict),
         })
     }
+}
+
+/// The fields of a subflow, and what is said of it.
+pub(crate) type Subflow<'a> = (&'a Account, Verdict);
+
+/// Blames an MPTCP socket's subflows where its sender is held up: they have the
+/// fields, and send its bytes.
+pub(crate) fn blame_subflows(above: &mut Verdict, subflows: &[Subflow<'_>]) {
+    let held_up = above.over_limit || above.blocked.is_some();
+    let knows = above.blame.as_ref().is_some_and(|b| b.from != WINDOW);
+    if !held_up || knows {
+        return;
+    }
+    let found = subflows
+        .iter()
+        .filter_map(|(account, v)| Some((find(account, v)?, v)));
+    let Some((found, v)) = found.max_by_key(|(_, v)| v.send_q) else {
+        return;
+    };
+    let mut sentence = sentence(&found, v);
+    if subflows.len() > 1 {
+        let s = &v.socket;
+        sentence.push_str(&format!(
+            " So it is on the subflow {} port {} → {} port {}, which holds the most of {}.",
+            s.src,
+            s.sport,
+            s.dst,
+            s.dport,
+            subflows.len()
+        ));
+    }
+    above.blame = Some(Blame {
+        holder: found.holder.name(),
+        from: found.from,
+        sentence,
+    });
 }
 
 fn find<'a>(account: &'a Account, verdict: &Verdict) -> Option<Found<'a>> {
@@ -218,6 +257,12 @@ fn receiver(shown: Option<&Output>, from: &str, v: &Verdict) -> String {
              ACK came {} ago); its receive buffer has no room, or data is lost on the way.",
             o.retransmits,
             span(o.since_ack_ns)
+        );
+    }
+    if o.snd_wnd == 0 && o.in_flight == 0 && o.since_sent_ns >= LONG {
+        return format!(
+            "{WHO}: its window is 0, and no data was sent for {}: its application does not read.",
+            span(o.since_sent_ns)
         );
     }
     if o.snd_wnd == 0 {

@@ -2,7 +2,10 @@
 //! window, which is often the reason behind it.
 
 use skmem_common::{
-    account::{self, Account, NOSPACE_AT_FIRST, WAIT_LIMIT, WAIT_LOWAT, WAIT_MEMORY},
+    account::{
+        self, Account, NOSPACE_AGAIN, NOSPACE_AT_FIRST, NOSPACE_WALKED, WAIT_LIMIT, WAIT_LOWAT,
+        WAIT_MEMORY,
+    },
     record::View,
 };
 
@@ -86,8 +89,10 @@ fn since(account: &Account) -> Option<(u64, SinceIs)> {
         return Some((seen.since_ns, is));
     }
     withheld(account)?;
-    if seen.refused_ns != 0 {
+    if seen.refused_ns != 0 && seen.nospace & NOSPACE_WALKED == 0 {
         Some((seen.refused_ns, SinceIs::Exact))
+    } else if seen.nospace & NOSPACE_AGAIN != 0 {
+        Some((seen.refused_ns, SinceIs::AtLeast))
     } else if seen.nospace & NOSPACE_AT_FIRST != 0 {
         Some((first, SinceIs::AtLeast))
     } else if seen.nospace != 0 {
@@ -95,6 +100,16 @@ fn since(account: &Account) -> Option<(u64, SinceIs)> {
     } else {
         None
     }
+}
+
+/// Whether a sender may wait in `poll()` without having been turned away: only
+/// `SOCK_NOSPACE` shows it, which a walk reads.
+pub(crate) fn may_wait_unseen(account: &Account) -> bool {
+    let seen = &account.blocked;
+    seen.asleep == 0
+        && seen.nospace & (NOSPACE_AGAIN | NOSPACE_AT_FIRST) == 0
+        && (seen.refused_ns == 0 || seen.nospace & NOSPACE_WALKED != 0)
+        && withheld(account).is_some()
 }
 
 /// What the kernel withholds from a sender now; None where it would wake it.

@@ -3,9 +3,12 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use skmem_common::record::{IDENT_MPTCP_SOCKET, Ident};
+use skmem_common::{
+    account::Account,
+    record::{IDENT_MPTCP_SOCKET, Ident},
+};
 
-use super::{Setting, Source, Verdict, held_up_since, verdict::Socket};
+use super::{Setting, Source, Subflow, Verdict, blame_subflows, held_up_since, verdict::Socket};
 use crate::model::{
     end::{End, Kept, Totals},
     places::{Places, container, unit},
@@ -58,11 +61,32 @@ impl End {
             (place, beneath, at)
         });
         kept.into_iter()
-            .map(|(k, source)| self.totals.verdict(k, kernel, at_end, source))
+            .map(|(k, source)| {
+                let mut verdict = self.totals.verdict(k, kernel, at_end, source);
+                if verdict.is_mptcp() {
+                    let beneath = self.beneath(&k.account);
+                    let judge = |sub: &Kept| self.totals.verdict(sub, kernel, true, source);
+                    let subflows: Vec<Subflow<'_>> =
+                        beneath.map(|sub| (&*sub.account, judge(sub))).collect();
+                    blame_subflows(&mut verdict, &subflows);
+                }
+                verdict
+            })
             .filter(|v| {
                 all || v.over_limit || v.receive.is_some_and(|r| r.slow) || v.held_up_for(HELD_UP)
             })
             .collect()
+    }
+}
+
+impl End {
+    /// The open subflows of an MPTCP socket.
+    fn beneath(&self, above: &Account) -> impl Iterator<Item = &Kept> {
+        let id = above.ident.id;
+        self.open.iter().filter(move |kept| {
+            let account = &kept.account;
+            account.mptcp == id && account.ident.flags & IDENT_MPTCP_SOCKET == 0
+        })
     }
 }
 

@@ -35,7 +35,8 @@ pub mod verdict;
 
 pub(crate) use advice::{MINIMUM, growth};
 pub(crate) use assemble::{address, state_name};
-pub(crate) use blocked::held_up_since;
+pub(crate) use blame::{Subflow, blame_subflows};
+pub(crate) use blocked::{held_up_since, may_wait_unseen};
 pub use verdict::Verdict;
 
 /// What the account itself does not hold.

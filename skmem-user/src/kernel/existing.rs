@@ -1,10 +1,10 @@
 //! Sockets that are older than the trace: an iterator program walks all TCP
-//! sockets of a network namespace. Another one tells [`super::facts`].
+//! sockets of a network namespace, and a dump of all MPTCP sockets makes the
+//! kernel touch each of them. Another iterator tells [`super::facts`].
 
 use std::{
-    fs::File,
     io::{self, Read as _},
-    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -18,7 +18,7 @@ use super::{
     Result,
     errors::{internal, refused},
 };
-use crate::diag::netns;
+use crate::diag::{Protocol, inet_diag, netns};
 
 /// See [`super::tracer::Tracer::walk`].
 ///
@@ -37,6 +37,13 @@ pub(super) fn walk(
         known
             .insert(inode, &1, 0)
             .map_err(|e| refused("cannot tell which sockets to look for", &e))?;
+    }
+    for namespace in namespaces {
+        // The kernel calls `mptcp_diag_fill_info` for each, where our program is. Whoever may not enter the
+        // namespace is told so below.
+        let _ = inside(namespace, || {
+            inet_diag::dump(Protocol::Mptcp, |_| {}).map_err(io::Error::other)
+        });
     }
     // The program writes nothing: reading to the end runs it.
     walk_all(ebpf, "existing", types, namespaces, |_| {})
@@ -76,23 +83,21 @@ pub(super) fn walk_all(
     Ok(notes)
 }
 
-/// Walks the sockets of one network namespace; what the program wrote. In a thread, which enters it where it is not ours (which needs
-/// CAP_SYS_ADMIN even for ours).
+/// Walks the sockets of one network namespace; what the program wrote.
 fn walk_one(link: IterLink, namespace: &Path) -> io::Result<Vec<u8>> {
-    let entered = File::open(namespace)?;
-    let ours = entered.metadata()?.ino() == netns::own()?.inode;
-    let walker = std::thread::spawn(move || {
-        // SAFETY: the descriptor is open; only this thread changes namespace.
-        if !ours && unsafe { libc::setns(entered.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
+    inside(namespace, move || {
         let mut walk = link.into_file().map_err(io::Error::other)?;
         let mut written = Vec::new();
         walk.read_to_end(&mut written)?;
         Ok(written)
-    });
-    match walker.join() {
-        Ok(result) => result,
-        Err(_) => Err(io::Error::other("the walker failed")),
+    })
+}
+
+/// Runs `ask` inside a network namespace: in a thread that enters it where it is not ours, for that needs
+/// CAP_SYS_ADMIN even for ours.
+fn inside<T: Send>(namespace: &Path, ask: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    if std::fs::metadata(namespace)?.ino() == netns::own()?.inode {
+        return ask();
     }
+    netns::inside(namespace, ask)?
 }

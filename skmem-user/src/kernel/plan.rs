@@ -90,6 +90,7 @@ static PROBES: &[Probe] = &[
     probe!(MptcpCleanUna, Exact, "__mptcp_data_acked": "mptcp_data_acked_entry" @ Fentry, "mptcp_data_acked_exit" @ Fexit),
     probe!(MptcpDestroy, Exact, "mptcp_destroy": "mptcp_destroy_entry" @ Fentry, "mptcp_destroy_exit" @ Fexit),
     probe!(MptcpSendmsg, Exact, "mptcp_sendmsg" / 3: "mptcp_sendmsg_entry" @ Fentry),
+    probe!(Walk, Label, "mptcp_diag_fill_info" / 2: "mptcp_info_entry" @ Fentry),
     probe!(Entail, Label, "tcp_skb_entail": "entail_entry" @ Fentry),
     probe!(Entail, Label, "skb_entail" / 2: "entail_entry" @ Fentry),
     probe!(Sendmsg, Label, "tcp_sendmsg": "sendmsg_exit" @ Fexit),
@@ -139,7 +140,10 @@ pub fn attached_to() -> Vec<String> {
 #[must_use]
 pub fn cost(hook: Hook) -> &'static str {
     match hook {
-        Hook::None | Hook::Open | Hook::Task | Hook::Walk => "nothing",
+        Hook::None | Hook::Open | Hook::Task => "nothing",
+        Hook::Walk => {
+            "MPTCP sockets that are older than the trace will be found at their next call"
+        }
         Hook::SendmsgLocked => "payload of tcp_sendmsg will be inferred from write_seq",
         Hook::AllocSkb => "new skbs will be inferred",
         Hook::MemSchedule => "forward_alloc will be known, but not who asked for it",
@@ -216,6 +220,7 @@ impl Plan {
                 | Hook::MptcpRelease
                 | Hook::MptcpCleanUna
                 | Hook::MptcpDestroy
+                | Hook::Walk
                 | Hook::MsgAlloc
         )
     }

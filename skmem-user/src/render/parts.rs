@@ -294,7 +294,13 @@ pub(super) fn holdup(out: &mut String, v: &Verdict, style: &Style) {
 /// What holds the sender up now, if anything does.
 pub(super) fn held(out: &mut String, v: &Verdict, style: &Style) {
     if let Some(now) = v.blocked.and_then(|b| b.now) {
-        row(out, "held up", LABEL, &held_now(&now), style);
+        row(
+            out,
+            "held up",
+            LABEL,
+            &held_now(&now, v.socket.seen_ns),
+            style,
+        );
     }
 }
 
@@ -306,8 +312,9 @@ pub(super) fn unblocked(v: &Verdict) -> &'static str {
     }
 }
 
-/// What holds the sender up now, and what the kernel waits for.
-fn held_now(n: &HeldNow) -> String {
+/// What holds the sender up now, and what the kernel waits for; the socket was
+/// first seen at `seen_ns`.
+fn held_now(n: &HeldNow, seen_ns: u64) -> String {
     let long = span(n.for_ns);
     let since = match (n.asleep, n.since_is) {
         (true, SinceIs::AtLeast) => format!(
@@ -316,6 +323,9 @@ fn held_now(n: &HeldNow) -> String {
         (true, _) => format!("asleep in send() for {long}"),
         (false, SinceIs::Exact) => {
             format!("turned away {long} ago, and no byte was taken since")
+        }
+        (false, SinceIs::AtLeast) if n.since_ns > seen_ns => {
+            format!("waits for POLLOUT for at least {long}")
         }
         (false, SinceIs::AtLeast) => format!(
             "waits for POLLOUT for at least {long}: it waited already when skmem first saw the \

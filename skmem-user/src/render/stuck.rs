@@ -20,7 +20,7 @@ pub(super) fn write(out: &mut String, v: &Verdict, style: &Style) {
     title(out, "What can be told of a queue that has not moved", style);
     row(out, "  possible", LABEL, &possible(v), style);
     let unknown = "which calls queued these bytes and when, what the limit was then, and since \
-        when a sender has been asleep";
+        when a sender has been held up";
     row(out, "  not known", LABEL, unknown, style);
 }
 

@@ -4,7 +4,7 @@
 //! * [`ring`]: reads the ring as it fills
 //! * `attach`: loads and attaches, and says how far that is
 //! * `holders`, `sleepers`: whose the sockets are that are older than the trace,
-//!   and who sleeps on them
+//!   and who sleeps on them; `waiters`: who may wait in `poll()`
 //! * `rights`: what a trace still needs; the rest is given up
 //! * [`tape`]: a session whose records go into a recording
 //! * [`sink`]: the thread that writes it
@@ -21,6 +21,7 @@ pub mod sink;
 mod sleepers;
 pub mod tape;
 pub mod trigger;
+mod waiters;
 
 pub use attach::Attaching;
 pub use session::Session;

@@ -12,7 +12,7 @@ use skmem_common::{
     cause::{Cause, Tier},
     hook::Hook,
     layout::Records,
-    record::{IDENT_CLOSED, Task},
+    record::{IDENT_CLOSED, IDENT_MPTCP, IDENT_MPTCP_SOCKET, Task},
 };
 
 use super::{
@@ -20,6 +20,7 @@ use super::{
     holders::Holders,
     ring::Reader,
     sleepers::Sleepers,
+    waiters::Waiters,
 };
 use crate::{
     diag::{self, cgroups, netns},
@@ -71,6 +72,7 @@ pub struct Session {
     pub(super) namespaces: Vec<PathBuf>,
     pub(super) holders: Holders,
     sleepers: Sleepers,
+    waiters: Waiters,
     left_out: u64,
     notes: Vec<String>,
 }
@@ -102,6 +104,7 @@ impl Session {
             namespaces: Vec::new(),
             holders: Holders::default(),
             sleepers: Sleepers::default(),
+            waiters: Waiters::default(),
             left_out: 0,
             notes: Vec::new(),
         })
@@ -157,11 +160,15 @@ impl Session {
         if self.namespaces.is_empty() {
             return;
         }
-        match self.tracer.walk(&self.namespaces, inodes) {
-            Ok(notes) => self.notes.extend(notes),
-            Err(e) => self
-                .notes
-                .push(format!("{e}; sockets are traced from their next call on")),
+        let notes = match self.tracer.walk(&self.namespaces, inodes) {
+            Ok(notes) => notes,
+            Err(e) => vec![format!("{e}; sockets are traced from their next call on")],
+        };
+        for note in notes {
+            // There may be many walks.
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
         }
     }
 
@@ -183,6 +190,9 @@ impl Session {
         let due = self.harvested.elapsed() > HARVEST;
         if due {
             self.harvested = Instant::now();
+            if self.waiters.may_be_there(self.tracer.table()) {
+                self.walk(&[]);
+            }
             if self.follow {
                 self.tracer.drop_ended_pids()?;
             }
@@ -275,6 +285,7 @@ impl Session {
     fn gather(&self) -> End {
         let mut open: Vec<_> = self.open().collect();
         self.holders.name(&mut open);
+        link_subflows(&mut open);
         for account in &mut open {
             self.sleepers.correct(account);
         }
@@ -444,6 +455,23 @@ impl Session {
             self.closed.push(kept);
         }
         Ok(())
+    }
+}
+
+/// Says of subflows that are older than the trace which MPTCP socket they belong
+/// to: the one whose `struct socket` they have (`mptcp_sock_graft`).
+fn link_subflows(accounts: &mut [Box<Account>]) {
+    let is_above = |account: &Account| account.ident.flags & IDENT_MPTCP_SOCKET != 0;
+    let above: HashMap<u32, u64> = accounts
+        .iter()
+        .filter(|account| is_above(account) && account.ident.inode != 0)
+        .map(|account| (account.ident.inode, account.ident.id))
+        .collect();
+    let beneath = |account: &Account| {
+        account.mptcp == 0 && account.ident.flags & IDENT_MPTCP != 0 && !is_above(account)
+    };
+    for account in accounts.iter_mut().filter(|account| beneath(account)) {
+        account.mptcp = above.get(&account.ident.inode).copied().unwrap_or(0);
     }
 }
 

@@ -24,6 +24,7 @@
 //! * [`filters`]: which sockets are traced
 //! * [`receive`]: the receive side
 //! * [`held`]: senders that sleep since before the trace
+//! * [`programs`]: programs that people run
 //! * [`leftovers`]: what must not stay behind
 //! * [`screen`]: what the shipped program does on a terminal
 //! * [`snapshot`]: `skmem snapshot` beside `ss` and the kernel's own numbers
@@ -48,6 +49,7 @@ mod harm;
 mod held;
 mod leftovers;
 mod process;
+mod programs;
 mod receive;
 mod recording;
 mod remedies;
@@ -111,6 +113,7 @@ fn main() -> ExitCode {
     trials.extend(filters::trials());
     trials.extend(held::trials());
     trials.extend(screen::trials());
+    trials.extend(programs::trials());
     trials.extend(docs::trials());
     trials.extend(binary::trials());
     trials.extend(remedies::trials());

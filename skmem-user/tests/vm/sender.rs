@@ -1,5 +1,6 @@
 //! This program in another role: a command for `skmem explain -- CMD`, which goes over its limit and ends with a code
-//! of its own when its stdin does; or one for `skmem record -- CMD`, which sends as fast as it can; or those of [`churn`].
+//! of its own when its stdin does; or one for `skmem record -- CMD`, which sends as fast as it can; or those of [`churn`]
+//! and [`ring`].
 
 use std::{
     env, fs,
@@ -12,9 +13,9 @@ use std::{
 
 use socket2::SockRef;
 
-use crate::churn;
+use crate::{churn, programs::ring};
 
-/// The environment variable that asks for it: [`OVERFILL`], [`BULK`], [`CHURN`] or [`BURSTS`].
+/// The environment variable that asks for it: [`OVERFILL`], [`BULK`], [`CHURN`] or [`BURSTS`], or those of [`ring`].
 pub const ROLE: &str = "SKMEM_TEST_SENDER";
 /// Go over the limit.
 pub const OVERFILL: &str = "1";
@@ -38,6 +39,10 @@ pub fn run() -> ExitCode {
         bulk(Duration::from_secs(seconds.parse().unwrap_or(1)))
     } else if let Some(how) = role.strip_prefix(CHURN) {
         churn::run(how)
+    } else if let Some(port) = role.strip_prefix(ring::ZEROCOPY) {
+        ring::zerocopy(port)
+    } else if let Some(port) = role.strip_prefix(ring::WORKER) {
+        ring::worker(port)
     } else if role == BURSTS {
         churn::bursts()
     } else {

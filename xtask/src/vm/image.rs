@@ -272,12 +272,13 @@ const SKIPPED: &[&str] = &[
     "usr/share/lintian",
     "usr/share/locale",
     "usr/share/man",
+    "usr/share/perl",
     "usr/share/perl5",
     "var",
 ];
 
 /// The same in the directory of an architecture's libraries.
-const SKIPPED_LIBRARIES: &[&str] = &["gconv", "perl-base"];
+const SKIPPED_LIBRARIES: &[&str] = &["gconv", "perl", "perl-base"];
 
 fn is_skipped(path: &str) -> bool {
     let library = |rest: &str| {

@@ -77,8 +77,7 @@ impl MachineOptions {
             accel: AccelChoice::Auto,
             icount: false,
             timeout: Some(timeout),
-            // What skmem's numbers are held against.
-            with: vec!["ss".to_owned()],
+            with: WITH.iter().map(|&tool| tool.to_owned()).collect(),
             quiet: false,
             skmem: None,
         }
@@ -123,6 +122,10 @@ pub(super) enum AccelChoice {
     Kvm,
     Tcg,
 }
+
+/// What tests have in their guest: `ss`, which skmem's numbers are held against, and programs that people run, which it
+/// watches.
+const WITH: &[&str] = &["ss", "iperf3", "mptcpize", "nginx", "redis-server", "socat"];
 
 /// Seconds that a command may take where nothing else is said.
 pub(super) const TIMEOUT: u64 = 300;

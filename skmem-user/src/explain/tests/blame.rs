@@ -1,8 +1,12 @@
 //! Who holds the sender up, from fields as the kernel would have them.
 
-use skmem_common::output::{CHRONO_RWND, Holder, Output};
+use skmem_common::{
+    output::{CHRONO_RWND, Holder, Output},
+    record::IDENT_MPTCP_SOCKET,
+};
 
 use super::socket::{Socket, article};
+use crate::explain::blame_subflows;
 
 /// A sender with room everywhere and bytes unsent.
 fn output() -> Output {
@@ -52,6 +56,15 @@ fn a_receiver_that_does_not_read_comes_before_all() {
                 ..output()
             },
             "its window is 0, its application does not read",
+        ),
+        (
+            Output {
+                snd_wnd: 0,
+                in_flight: 0,
+                since_sent_ns: 18_020_000_000,
+                ..output()
+            },
+            "its window is 0, and no data was sent for 18.020 s: its application does not read",
         ),
         (
             Output {
@@ -199,6 +212,35 @@ fn the_kernels_clock_says_which_of_two_windows() {
         ..both
     };
     assert_eq!(rwnd.stopped_by(), Holder::Receiver);
+}
+
+#[test]
+fn an_mptcp_socket_is_held_up_by_its_fullest_subflow() {
+    let mut above = article(896);
+    above.account.ident.flags |= IDENT_MPTCP_SOCKET;
+    let mut verdict = above.verdict();
+    assert_eq!(verdict.blame.as_ref().unwrap().from, "window");
+    let narrow = ends_with(Output {
+        cwnd: 10,
+        ..output()
+    });
+    let mut idle = Socket::autotuned(16_384, 896);
+    idle.account.outputs.last = Output {
+        unsent: 0,
+        ..output()
+    };
+    let beneath = |socket: &Socket| (socket.account, socket.verdict());
+    let subflows = [beneath(&narrow), beneath(&idle)];
+    let subflows = subflows.each_ref().map(|(a, v)| (a, v.clone()));
+    let mut alone = verdict.clone();
+    blame_subflows(&mut alone, &subflows[..1]);
+    let blame = alone.blame.unwrap();
+    assert_eq!(blame.holder, "cwnd");
+    assert!(!blame.sentence.contains("subflow"), "{}", blame.sentence);
+    blame_subflows(&mut verdict, &subflows);
+    let words = "So it is on the subflow 10.0.0.1 port 40000 → 10.0.0.2 port 5001, which holds the most of 2.";
+    let blame = verdict.blame.unwrap();
+    assert!(blame.sentence.ends_with(words), "{}", blame.sentence);
 }
 
 #[test]

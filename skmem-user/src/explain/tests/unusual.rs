@@ -7,7 +7,7 @@ use skmem_common::{
 
 use super::socket::{SETTING, Socket, article};
 use crate::explain::{
-    Setting,
+    Setting, may_wait_unseen,
     verdict::{Instant, SinceIs, Withheld},
 };
 
@@ -142,6 +142,31 @@ fn one_that_was_never_refused_waits_in_poll() {
     let now = v.blocked.unwrap().now.unwrap();
     assert_eq!(now.since_is, SinceIs::AtMost);
     assert!(!v.held_up_for(1_000_000_000));
+}
+
+#[test]
+fn two_walks_that_find_it_waiting_say_since_when_at_least() {
+    let mut socket = Socket::older(4096, 896, 7376, 6480);
+    let at = |socket: &Socket| {
+        let now = socket.verdict().blocked.unwrap().now.unwrap();
+        (now.since_is, now.for_ns)
+    };
+    let walk = SETTING.now_ns - 2_000_000_000;
+    socket.account.blocked.walked(1, walk);
+    assert_eq!(at(&socket).0, SinceIs::AtMost);
+    assert!(may_wait_unseen(&socket.account));
+    socket.account.blocked.walked(1, walk + 500_000_000);
+    assert_eq!(at(&socket), (SinceIs::AtLeast, 2_000_000_000));
+    assert!(socket.verdict().held_up_for(1_000_000_000));
+    assert!(!may_wait_unseen(&socket.account));
+    let text = crate::render::text(&socket.verdict(), &crate::render::Style::PLAIN);
+    assert!(
+        text.contains("waits for POLLOUT for at least 2.000 s; send()"),
+        "{text}"
+    );
+    // Woken since.
+    socket.account.blocked.walked(0, SETTING.now_ns);
+    assert_eq!(socket.account.blocked, Default::default());
 }
 
 #[test]

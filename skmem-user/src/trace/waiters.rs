@@ -1,0 +1,47 @@
+//! Senders that wait in `poll()` for room without having been turned away, as
+//! programs do that ask `select()` before each write: no call shows it, a walk
+//! over the sockets does.
+
+use std::collections::HashMap;
+
+use skmem_common::account::Account;
+
+use crate::{
+    explain::may_wait_unseen,
+    kernel::{system, table::Table},
+};
+
+/// A socket that was left alone for so long may be waited for, in ns.
+const QUIET: u64 = 250_000_000;
+
+/// Walks for one socket that is left alone: one that finds the wait, one that
+/// finds it still there.
+const LOOKS: u8 = 2;
+
+/// What was looked for so far.
+#[derive(Debug, Default)]
+pub struct Waiters {
+    /// Sockets' numbers: when the last call was seen, and walks since.
+    looked: HashMap<u64, (u64, u8)>,
+}
+
+impl Waiters {
+    /// Whether a walk may find a sender that waits. Counts on one being made.
+    pub fn may_be_there(&mut self, table: &Table) -> bool {
+        let now = system::monotonic_ns();
+        let waits =
+            |a: &Account| may_wait_unseen(a) && now.saturating_sub(a.blocked.wrote_ns) > QUIET;
+        let mut looked = HashMap::new();
+        let mut due = false;
+        for account in table.accounts().filter(|a| waits(a)) {
+            let id = account.ident.id;
+            let wrote = account.blocked.wrote_ns;
+            let known = self.looked.get(&id).filter(|(at, _)| *at == wrote);
+            let looks = known.map_or(0, |(_, looks)| *looks);
+            due |= looks < LOOKS;
+            looked.insert(id, (wrote, looks.saturating_add(1).min(LOOKS)));
+        }
+        self.looked = looked;
+        due
+    }
+}
