@@ -6,7 +6,7 @@ use skmem_common::{
         self, Account, NOSPACE_AGAIN, NOSPACE_AT_FIRST, NOSPACE_WALKED, WAIT_LIMIT, WAIT_LOWAT,
         WAIT_MEMORY,
     },
-    record::View,
+    record::{IDENT_MPTCP_SOCKET, View},
 };
 
 use super::{
@@ -150,6 +150,12 @@ fn reasons(seen: &account::Blocked, account: &Account, setting: &Setting<'_>) ->
         && reasons.memory > 0;
     if inferred {
         reasons.notsent_lowat += reasons.memory;
+        reasons.memory = 0;
+    }
+    // Between its test of the limit and the wait, mptcp_sendmsg pushes what is queued, and what is
+    // acknowledged meanwhile is freed: the queue is below the limit then, and no memory was refused.
+    if account.ident.flags & IDENT_MPTCP_SOCKET != 0 && account.scheduled.refused == 0 {
+        reasons.limit += reasons.memory;
         reasons.memory = 0;
     }
     (reasons, inferred)

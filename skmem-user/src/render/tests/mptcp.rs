@@ -70,6 +70,15 @@ fn the_mptcp_socket_is_told_of_in_fragments_and_not_in_skbs() {
 }
 
 #[test]
+fn a_queue_that_fell_while_it_was_pushed_was_at_its_limit() {
+    let mut socket = stalled();
+    socket.account.blocked.reasons = [0, 1, 0];
+    assert_eq!(socket.verdict().blocked.unwrap().on, "limit");
+    socket.account.scheduled.refused = 1;
+    assert_eq!(socket.verdict().blocked.unwrap().on, "memory");
+}
+
+#[test]
 fn a_subflow_names_its_mptcp_socket() {
     let mut socket = Socket::autotuned(131_072, 896);
     socket.account.mptcp = 77;
