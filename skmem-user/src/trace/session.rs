@@ -190,8 +190,10 @@ impl Session {
         let due = self.harvested.elapsed() > HARVEST;
         if due {
             self.harvested = Instant::now();
-            if self.waiters.may_be_there(self.tracer.table()) {
+            if self.waiters.are_due(self.tracer.table()) {
+                let begun = Instant::now();
                 self.walk(&[]);
+                self.waiters.walked(begun.elapsed());
             }
             if self.follow {
                 self.tracer.drop_ended_pids()?;

@@ -2,7 +2,10 @@
 //! programs do that ask `select()` before each write: no call shows it, a walk
 //! over the sockets does.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use skmem_common::account::Account;
 
@@ -18,16 +21,29 @@ const QUIET: u64 = 250_000_000;
 /// finds it still there.
 const LOOKS: u8 = 2;
 
+/// A walk is not made again before so many times its own duration have passed:
+/// it takes longer the more sockets there are.
+const PAUSE: u32 = 50;
+
 /// What was looked for so far.
 #[derive(Debug, Default)]
 pub struct Waiters {
     /// Sockets' numbers: when the last call was seen, and walks since.
     looked: HashMap<u64, (u64, u8)>,
+    /// When the next walk may be.
+    not_before: Option<Instant>,
 }
 
 impl Waiters {
+    /// Whether a walk is due: it may find a sender that waits, and the last one
+    /// is long enough ago. Counts on its being made.
+    pub fn are_due(&mut self, table: &Table) -> bool {
+        let early = self.not_before.is_some_and(|at| Instant::now() < at);
+        !early && self.may_be_there(table)
+    }
+
     /// Whether a walk may find a sender that waits. Counts on one being made.
-    pub fn may_be_there(&mut self, table: &Table) -> bool {
+    fn may_be_there(&mut self, table: &Table) -> bool {
         let now = system::monotonic_ns();
         let waits =
             |a: &Account| may_wait_unseen(a) && now.saturating_sub(a.blocked.wrote_ns) > QUIET;
@@ -43,5 +59,10 @@ impl Waiters {
         }
         self.looked = looked;
         due
+    }
+
+    /// A walk took so long.
+    pub fn walked(&mut self, took: Duration) {
+        self.not_before = Some(Instant::now() + took * PAUSE);
     }
 }
