@@ -1,7 +1,7 @@
 //! What is said of sockets in states that are easily misread, on this kernel.
 
 use std::{
-    io::Write as _,
+    io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::fd::AsFd as _,
     process::Command,
@@ -135,13 +135,17 @@ fn netem() -> Outcome {
         return Ok(Completion::ignored_with("this kernel has no netem"));
     }
     let looked = || -> Result<Value, Failed> {
-        let (mut client, server) = pair()?;
+        let (mut client, mut server) = pair()?;
         set_socket_send_buffer_size_force(&client, 1 << 20)?;
         client.set_nonblocking(true)?;
+        server.set_nonblocking(true)?;
         let mut seen = Value::Null;
-        // The first flight may be out when the look comes; the next one is on its way for 400 ms.
+        let mut read = vec![0; 1 << 20];
+        // The first flight may be out when the look comes; the next one is on its way for 400 ms, as long as the peer
+        // reads.
         for _ in 0..20 {
             let _ = client.write(&[1; 200_000]);
+            while server.read(&mut read).is_ok_and(|n| n > 0) {}
             seen = row(&client, &[])?;
             let held = seen["path"]["qdiscs"].to_string();
             if said(&seen, "netem").is_some() && !held.contains("\"backlog_bytes\":0") {
