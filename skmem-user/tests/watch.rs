@@ -3,45 +3,19 @@
 use std::{
     fs::File,
     io::Read as _,
-    os::fd::{AsFd as _, FromRawFd as _, OwnedFd},
+    os::fd::{AsFd as _, OwnedFd},
     process::{Child, Command, Stdio},
     thread,
 };
 
 use rustix::{
     process::{Pid, Signal, kill_process},
-    termios::{Winsize, tcgetattr, tcsetwinsize},
+    termios::tcgetattr,
 };
+use terminal::{size, terminal};
 
-/// A terminal: our end, and that of the program.
-fn terminal(columns: u16, rows: u16) -> (File, OwnedFd) {
-    let (mut ours, mut theirs) = (-1, -1);
-    // SAFETY: both point to an int; name, settings and size may be null.
-    let opened = unsafe {
-        libc::openpty(
-            &raw mut ours,
-            &raw mut theirs,
-            std::ptr::null_mut(),
-            std::ptr::null(),
-            std::ptr::null(),
-        )
-    };
-    assert_eq!(opened, 0);
-    // SAFETY: openpty gave both just now, and nobody else owns them.
-    let (ours, theirs) = unsafe { (File::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) };
-    size(&ours, columns, rows);
-    (ours, theirs)
-}
-
-fn size(terminal: &File, columns: u16, rows: u16) {
-    let size = Winsize {
-        ws_row: rows,
-        ws_col: columns,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    tcsetwinsize(terminal, size).unwrap();
-}
+#[path = "support/terminal.rs"]
+mod terminal;
 
 fn watch(theirs: OwnedFd, more: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_skmem"))

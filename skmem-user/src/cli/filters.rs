@@ -14,7 +14,7 @@ use skmem_common::filter::{
     BY_CGROUP, BY_COMM, BY_DADDR, BY_DPORT, BY_NETNS, BY_PID, BY_SADDR, BY_SPORT, Filter, Prefix,
 };
 
-use super::{hide::Hide, offers};
+use super::{hide::Hide, offers, snapshot::choose};
 use crate::{
     diag::{
         netns,
@@ -22,6 +22,7 @@ use crate::{
     },
     kernel::tracer,
     quantity,
+    snapshot::filter as rows,
 };
 pub use who::{Process, Who};
 
@@ -118,6 +119,25 @@ impl Filters {
             without_fields: self.hide.without_field.clone(),
             rx: self.rx,
             ..tracer::Options::default()
+        })
+    }
+
+    /// The same for the rows of a snapshot, which know who holds a socket now.
+    ///
+    /// # Errors
+    /// Where something named does not exist.
+    pub fn of_rows(&self) -> Result<rows::Filter> {
+        let who = Who::of(&self.pid, self.cgroup.as_deref())?;
+        Ok(rows::Filter {
+            pids: who.pids,
+            comms: self.comm.clone(),
+            cgroup: who.cgroup.as_deref().map(choose::cgroup).transpose()?,
+            netns: self.netns.as_deref().map(netns).transpose()?.map(u64::from),
+            sport: self.sport,
+            dport: self.dport,
+            src: self.src.map(Net::prefix),
+            dst: self.dst.map(Net::prefix),
+            states: Vec::new(),
         })
     }
 

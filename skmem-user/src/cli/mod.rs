@@ -41,6 +41,7 @@ mod report;
 mod schema;
 mod screen;
 mod snapshot;
+mod top;
 mod trace;
 mod welcome;
 mod why;
@@ -64,6 +65,7 @@ Examples:
   skmem demo article --fix eor         a case without and with a fix, side by side
   skmem causes tail-append             what a name in the output means, and what to do
   skmem snapshot                       all sockets' memory now, and whose it is
+  skmem top                            the same live
 
 Needs root, or CAP_BPF and CAP_PERFMON, and a kernel from 5.10 on with BTF.")]
 struct Cli {
@@ -96,6 +98,8 @@ enum Command {
     Demo(Box<demo::Options>),
     /// Show every TCP socket's memory, whose it is, and whether it adds up (no eBPF, any user)
     Snapshot(Box<snapshot::Options>),
+    /// Show every TCP socket's memory, live: what holds each sender up, and with root why
+    Top(Box<top::Options>),
     /// Say in words what `ss -m` printed
     Decode(decode::Options),
     /// Explain the values that `ss -m` and skmem print
@@ -204,6 +208,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Export(options) => export::run(&options),
         Command::Demo(options) => demo::run(*options, cli.verbose).await,
         Command::Snapshot(options) => snapshot::run(*options, cli.verbose).await,
+        Command::Top(options) => top::run(*options, cli.verbose).await,
         Command::Decode(options) => decode::run(&options),
         Command::Fields(options) => fields::run(&options),
         Command::Schema(options) => schema::run(&options),

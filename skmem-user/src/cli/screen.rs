@@ -56,6 +56,17 @@ impl Length {
     }
 }
 
+/// Columns of a frame that is printed: those of the terminal, or of `COLUMNS`, or 100.
+#[must_use]
+pub fn columns_of_frame() -> usize {
+    let out = std::io::stdout();
+    let terminal = out.is_terminal().then(|| size(&out)).flatten();
+    terminal
+        .map(|size| usize::from(size.ws_col))
+        .or_else(|| number("COLUMNS"))
+        .unwrap_or(Style::PLAIN.width)
+}
+
 /// Lines of the terminal that stdout is, without the one for the prompt; None
 /// where it is none.
 #[must_use]

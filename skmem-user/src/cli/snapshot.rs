@@ -253,6 +253,7 @@ fn asked(options: &Options) -> capture::Options {
         owners: !options.no_owners && !options.check,
         locks: options.locks,
         paths: !options.check && options.by == By::Socket && !options.csv,
+        brief: false,
         exact: false,
     }
 }

@@ -6,15 +6,17 @@ use std::{
     panic::resume_unwind,
     path::PathBuf,
     thread,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result};
 
 use super::{
     account::{Account, Ground, Kernel, Tally, Visited, notification, shared},
-    locks, multipath, path, people, probe,
-    row::Row,
+    locks, multipath, path,
+    people::{self, When},
+    probe,
+    row::{Owner, Row},
     strays,
 };
 use crate::{
@@ -32,6 +34,9 @@ use crate::{
     kernel::facts::{self, Fact},
 };
 
+/// Who holds what is read again after so long in any case: descriptors are handed on.
+const STALE: Duration = Duration::from_secs(30);
+
 /// What to look at.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
@@ -45,6 +50,9 @@ pub struct Options {
     pub locks: bool,
     /// Ask for the path below TCP, of sockets that queue.
     pub paths: bool,
+    /// Leave out what only explains the account: slab and memory cgroups. The kernel holds a lock of all caches meanwhile
+    /// (`slab_mutex`), which is not to be taken each second.
+    pub brief: bool,
     /// Read w, r and f of each TCP socket under its lock, and what only the socket itself tells: loads an eBPF program.
     pub exact: bool,
 }
@@ -79,91 +87,165 @@ pub struct Captured {
 /// # Errors
 /// Where the kernel answers no sock_diag question, or `/proc` is not mounted.
 pub fn capture(options: Options) -> Result<Captured> {
-    let proc = "cannot read /proc: is it mounted?";
-    let release = rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned();
-    let page = rustix::param::page_size() as u64;
-    let realtime_ns = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| ns(time.as_nanos()));
-    let begun = Instant::now();
-    let since = Since::now();
-    // Which namespaces there are is known only when all descriptors have been looked at; where only ours is
-    // wanted, both go on at once.
-    let (owners, found, listed) = if options.all_netns {
-        let owners = Owners::read().context(proc)?;
-        let found = netns::find(owners.held_namespaces()).context(proc)?;
-        let listed = Gathered::list(&found, options)?;
-        (owners, found, listed)
-    } else {
-        thread::scope(|scope| {
-            let owners = scope.spawn(|| match options.owners {
-                true => Owners::read().context(proc),
-                false => Ok(Owners::default()),
-            });
-            let found = netns::find(&HashMap::new()).context(proc)?;
+    Looker::default().look(options)
+}
+
+/// Looks again and again. Who holds what is remembered from one look to the next: reading that from `/proc` takes
+/// longer than all the rest.
+#[derive(Debug, Default)]
+pub struct Looker {
+    held: Option<Held>,
+    /// Paths of cgroups by their ids; None: there is no such cgroup.
+    cgroups: HashMap<u64, Option<String>>,
+}
+
+/// Who held what, and when that was read.
+#[derive(Debug)]
+struct Held {
+    owners: Owners,
+    read: Instant,
+    took: Duration,
+    /// Sockets that nobody held then, as far as could be seen, by inode.
+    unheld: HashSet<u32>,
+    /// Others were seen since.
+    strangers: bool,
+}
+
+impl Held {
+    /// Whether it is read again. Reading it takes a hundredth of the time at most, whatever comes and goes.
+    fn is_due(&self) -> bool {
+        let age = self.read.elapsed();
+        age >= STALE.max(self.took * 100) || self.strangers && age >= self.took * 100
+    }
+}
+
+impl Looker {
+    /// Reads who holds what, where that is due; true: it was.
+    fn owners(&mut self) -> Result<bool> {
+        if self.held.as_ref().is_some_and(|held| !held.is_due()) {
+            return Ok(false);
+        }
+        let begun = Instant::now();
+        let owners = Owners::read().context("cannot read /proc: is it mounted?")?;
+        self.held = Some(Held {
+            owners,
+            read: Instant::now(),
+            took: begun.elapsed(),
+            unheld: HashSet::new(),
+            strangers: false,
+        });
+        Ok(true)
+    }
+
+    /// Looks.
+    ///
+    /// # Errors
+    /// As for [`capture`].
+    pub fn look(&mut self, options: Options) -> Result<Captured> {
+        let proc = "cannot read /proc: is it mounted?";
+        let release = rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned();
+        let page = rustix::param::page_size() as u64;
+        let realtime_ns = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| ns(time.as_nanos()));
+        let begun = Instant::now();
+        let since = Since::now();
+        // Which namespaces there are is known only when all descriptors have been looked at; where only ours is
+        // wanted, both go on at once.
+        let (fresh, found, listed) = if options.all_netns {
+            let fresh = self.owners()?;
+            let nobody = HashMap::new();
+            let held = self.held.as_ref();
+            let namespaces = held.map_or(&nobody, |held| held.owners.held_namespaces());
+            let found = netns::find(namespaces).context(proc)?;
             let listed = Gathered::list(&found, options)?;
-            let owners = owners.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-            anyhow::Ok((owners, found, listed))
-        })?
-    };
-    let took_ns = ns(begun.elapsed().as_nanos());
-    let (mut gathered, before, after, visited) = listed;
-    let inodes: HashSet<u32> = gathered.rows.iter().map(|row| row.inode).collect();
-    let version = version(&release);
-    multipath::link(&mut gathered.rows);
-    let (mut rows, seen) = gathered.sum(page, notification(version));
-    let missing = after.alloc > seen.sockets.saturating_sub(seen.mptcp);
-    let kernel = Kernel {
-        page,
-        charges_zerocopy: version < (5, 16),
-        before,
-        after,
-        reserve: CpuReserve::new(&release, page, gathered.reserve),
-        tcp_mem: gathered.tcp_mem,
-        memcg: MemcgSock::read(),
-        slab: slab_caches(page),
-        max_orphans: max_orphans(),
-        strays: if missing {
-            strays::find(&owners, &inodes)
+            (fresh, found, listed)
         } else {
-            Vec::new()
-        },
-    };
-    let account = Account::new(seen, kernel, visited);
-    let mut notes = gathered.notes;
-    if options.owners {
-        people::give(&mut rows, &owners, since, &mut notes);
+            thread::scope(|scope| {
+                let owners = scope.spawn(|| match options.owners {
+                    true => self.owners(),
+                    false => Ok(false),
+                });
+                let found = netns::find(&HashMap::new()).context(proc)?;
+                let listed = Gathered::list(&found, options)?;
+                let fresh = owners.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+                anyhow::Ok((fresh, found, listed))
+            })?
+        };
+        let took_ns = ns(begun.elapsed().as_nanos());
+        let (mut gathered, before, after, visited) = listed;
+        let version = version(&release);
+        multipath::link(&mut gathered.rows);
+        let nobody = Owners::default();
+        let owners = self.held.as_ref().map_or(&nobody, |held| &held.owners);
+        let (mut rows, seen) = gathered.sum(page, notification(version));
+        let missing = after.alloc > seen.sockets.saturating_sub(seen.mptcp);
+        let kernel = Kernel {
+            page,
+            charges_zerocopy: version < (5, 16),
+            before,
+            after,
+            reserve: CpuReserve::new(&release, page, gathered.reserve),
+            tcp_mem: gathered.tcp_mem,
+            memcg: (!options.brief).then(MemcgSock::read).flatten(),
+            slab: (!options.brief).then(|| slab_caches(page)).flatten(),
+            max_orphans: max_orphans(),
+            strays: if missing {
+                let listed = rows.iter().map(|row| row.inode);
+                strays::find(owners, &listed.collect())
+            } else {
+                Vec::new()
+            },
+        };
+        let account = Account::new(seen, kernel, visited);
+        let mut notes = gathered.notes;
+        if options.owners {
+            let when = match &self.held {
+                Some(held) if !fresh => When::Before(&held.unheld),
+                _ => When::Now(since),
+            };
+            people::give(&mut rows, owners, when, &mut notes);
+            if let Some(held) = &mut self.held {
+                held.strangers = rows.iter().any(|row| row.owner == Owner::NotAsked);
+                if fresh {
+                    let without = rows
+                        .iter()
+                        .filter(|row| row.inode != 0 && row.holders.is_empty());
+                    held.unheld = without.map(|row| row.inode).collect();
+                }
+            }
+        }
+        locks::judge(&mut rows, &gathered.limits);
+        if options.owners && options.locks {
+            locks::ask(&mut rows, &mut notes);
+        }
+        people::give_cgroups(&mut rows, &mut self.cgroups);
+        let ways: HashMap<u64, PathBuf> = found
+            .all
+            .iter()
+            .map(|n| (n.inode, n.path.clone()))
+            .collect();
+        if options.paths {
+            let ours = found.all.first().map_or(0, |namespace| namespace.inode);
+            path::give(&mut rows, &ways, ours);
+        }
+        let fileless = |row: &&Row| row.inode == 0 && probe::is_candidate(row);
+        Ok(Captured {
+            fileless: rows.iter().filter(fileless).count(),
+            rows,
+            account,
+            ways,
+            namespaces: found.all.into_iter().map(|n| (n.inode, n.name)).collect(),
+            limits: gathered.limits,
+            kernel: release,
+            realtime_ns,
+            took_ns,
+            notes,
+        })
     }
-    locks::judge(&mut rows, &gathered.limits);
-    if options.owners && options.locks {
-        locks::ask(&mut rows, &mut notes);
-    }
-    people::give_cgroups(&mut rows);
-    let ways: HashMap<u64, PathBuf> = found
-        .all
-        .iter()
-        .map(|n| (n.inode, n.path.clone()))
-        .collect();
-    if options.paths {
-        let ours = found.all.first().map_or(0, |namespace| namespace.inode);
-        path::give(&mut rows, &ways, ours);
-    }
-    let fileless = |row: &&Row| row.inode == 0 && probe::is_candidate(row);
-    Ok(Captured {
-        fileless: rows.iter().filter(fileless).count(),
-        rows,
-        account,
-        ways,
-        namespaces: found.all.into_iter().map(|n| (n.inode, n.name)).collect(),
-        limits: gathered.limits,
-        kernel: release,
-        realtime_ns,
-        took_ns,
-        notes,
-    })
 }
 
 /// `1 process`, `7 processes`.
@@ -319,7 +401,7 @@ impl Gathered {
             shared: &shared,
             root_cgroup: root_cgroup(),
         };
-        let mut cookies = HashSet::with_capacity(self.rows.len());
+        let mut cookies = hashbrown::HashSet::with_capacity(self.rows.len());
         let mut rows = std::mem::take(&mut self.rows);
         rows.retain(|row| {
             let new = cookies.insert(row.cookie);

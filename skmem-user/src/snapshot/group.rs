@@ -135,7 +135,12 @@ fn users() -> HashMap<u32, String> {
     text.lines().filter_map(user).collect()
 }
 
-fn key(row: &Row, by: By, names: &HashMap<u64, String>, users: &HashMap<u32, String>) -> String {
+pub(crate) fn key(
+    row: &Row,
+    by: By,
+    names: &HashMap<u64, String>,
+    users: &HashMap<u32, String>,
+) -> String {
     match by {
         By::Socket => format!("cookie {}", row.cookie),
         By::Process => match row.holders.first() {

@@ -14,19 +14,40 @@ use crate::{
     explain::numbers::grouped,
 };
 
+/// When it was read who holds what.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum When<'a> {
+    /// For this look; when that began.
+    Now(Since),
+    /// For an earlier one. These had no holder then; whoever else has none is newer, perhaps.
+    Before(&'a HashSet<u32>),
+}
+
 /// Tells each row its holders. A socket that may have been opened while `/proc` was read is
 /// looked for once more.
-pub(super) fn give(rows: &mut [Row], owners: &Owners, since: Since, notes: &mut Vec<String>) {
+pub(super) fn give(rows: &mut [Row], owners: &Owners, when: When<'_>, notes: &mut Vec<String>) {
     let mut names = HashMap::new();
     assign(rows, owners, &mut names);
     let denied = owners.denied > 0;
-    if !denied
-        && rows
-            .iter()
-            .any(|row| row.owner == Owner::NotFound && since.may_have(row.inode))
-        && let Ok(again) = Owners::read()
-    {
-        assign(rows, &again, &mut names);
+    match when {
+        When::Before(unheld) => {
+            let unknown = |row: &&mut Row| {
+                matches!(row.owner, Owner::NotFound | Owner::NotPermitted)
+                    && !unheld.contains(&row.inode)
+            };
+            for row in rows.iter_mut().filter(unknown) {
+                row.owner = Owner::NotAsked;
+            }
+        }
+        When::Now(since) => {
+            let missing = |row: &Row| row.owner == Owner::NotFound && since.may_have(row.inode);
+            if !denied
+                && rows.iter().any(missing)
+                && let Ok(again) = Owners::read()
+            {
+                assign(rows, &again, &mut names);
+            }
+        }
     }
     let unknown = rows
         .iter()
@@ -64,11 +85,15 @@ fn assign(rows: &mut [Row], owners: &Owners, names: &mut HashMap<u32, Box<str>>)
     }
 }
 
-/// Tells each row the path of its cgroup.
-pub(super) fn give_cgroups(rows: &mut [Row]) {
-    let ids: HashSet<u64> = rows.iter().filter_map(|row| row.cgroup_id).collect();
-    let paths = cgroups::paths(&ids);
+/// Tells each row the path of its cgroup. `known` are those that were looked for before: a cgroup's id is given to no
+/// other.
+pub(super) fn give_cgroups(rows: &mut [Row], known: &mut HashMap<u64, Option<String>>) {
+    let ids = rows.iter().filter_map(|row| row.cgroup_id);
+    let new: HashSet<u64> = ids.filter(|id| !known.contains_key(id)).collect();
+    let mut paths = cgroups::paths(&new);
+    known.extend(new.iter().map(|id| (*id, paths.remove(id))));
     for row in rows {
-        row.cgroup = row.cgroup_id.and_then(|id| paths.get(&id).cloned());
+        let path = row.cgroup_id.and_then(|id| known.get(&id));
+        row.cgroup = path.cloned().flatten();
     }
 }

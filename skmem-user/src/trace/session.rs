@@ -283,9 +283,35 @@ impl Session {
         end.verdicts(&self.release, all, at_end, Source::Kernel)
     }
 
+    /// The verdict on one open socket; None: it is not traced.
+    #[must_use]
+    pub fn verdict_on(&self, id: u64) -> Option<Verdict> {
+        // What is said of an MPTCP socket is told by its subflows, too.
+        let mut family: Vec<_> = self.open().collect();
+        link_subflows(&mut family);
+        family.retain(|account| account.ident.id == id || account.mptcp == id);
+        let end = self.gather_of(family, Vec::new());
+        let verdicts = self.judge(&end, true, false);
+        verdicts.into_iter().find(|verdict| verdict.socket.id == id)
+    }
+
+    /// What `of` makes of each open socket's account as it is now.
+    pub fn each_account<T>(&self, mut of: impl FnMut(&Account) -> T) -> Vec<T> {
+        self.open()
+            .map(|mut account| {
+                self.sleepers.correct(&mut account);
+                of(&account)
+            })
+            .collect()
+    }
+
     /// All that is known now, but for the hooks' counters.
     fn gather(&self) -> End {
-        let mut open: Vec<_> = self.open().collect();
+        self.gather_of(self.open().collect(), self.closed.list())
+    }
+
+    /// The same of these sockets alone.
+    fn gather_of(&self, mut open: Vec<Box<Account>>, closed: Vec<Kept>) -> End {
         self.holders.name(&mut open);
         link_subflows(&mut open);
         for account in &mut open {
@@ -303,7 +329,6 @@ impl Session {
             }
         });
         let open: Vec<Kept> = open.collect();
-        let closed = self.closed.list();
         let places = places(open.iter().chain(&closed));
         End {
             totals: Totals {

@@ -64,6 +64,8 @@ mod sender;
 mod snapshot;
 mod soak;
 mod sums;
+#[path = "../support/terminal.rs"]
+mod terminal;
 mod traffic;
 mod truth;
 mod verdict;

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
-    os::fd::{AsFd as _, FromRawFd as _},
+    os::fd::AsFd as _,
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -17,7 +17,7 @@ use std::{
 use libtest_mimic::{Failed, Trial};
 use skmem::diag::MemInfo;
 
-use crate::{binary::chatter, case::SKMEM, check::Check, sender};
+use crate::{binary::chatter, case::SKMEM, check::Check, sender, terminal::terminal};
 
 /// Columns and lines of the terminal.
 const SIZE: (u16, u16) = (80, 24);
@@ -31,32 +31,6 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Both ends of a terminal.
-pub fn terminal((columns, lines): (u16, u16)) -> Result<(File, File), Failed> {
-    let (mut ours, mut theirs) = (0, 0);
-    let size = libc::winsize {
-        ws_row: lines,
-        ws_col: columns,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    // SAFETY: the numbers and the size outlive the call; the other pointers may be null.
-    let result = unsafe {
-        libc::openpty(
-            &raw mut ours,
-            &raw mut theirs,
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-            &raw const size,
-        )
-    };
-    if result != 0 {
-        return Err(format!("no terminal: {}", std::io::Error::last_os_error()).into());
-    }
-    // SAFETY: openpty has made them, and nobody else closes them.
-    Ok(unsafe { (File::from_raw_fd(ours), File::from_raw_fd(theirs)) })
-}
-
 /// A program on a terminal; what its stdout and its stderr show comes from ends of their own.
 struct Shown {
     child: Child,
@@ -66,7 +40,8 @@ struct Shown {
 
 impl Shown {
     fn start(command: &mut Command) -> Result<Self, Failed> {
-        let ((out, their_out), (err, their_err)) = (terminal(SIZE)?, terminal(SIZE)?);
+        let (out, their_out) = terminal(SIZE.0, SIZE.1);
+        let (err, their_err) = terminal(SIZE.0, SIZE.1);
         command
             .env("TERM", "linux")
             .stdin(Stdio::null())

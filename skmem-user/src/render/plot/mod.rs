@@ -29,3 +29,10 @@ pub use html::html;
 pub use png::{PngError, png};
 pub use svg::svg;
 pub use text::text;
+
+/// How a cause looks in characters: its letter, and a colour of terminals with 256 of them.
+#[must_use]
+pub fn letter(cause: skmem_common::cause::Cause) -> (char, u8) {
+    let look = palette::of(cause);
+    (look.letter, look.ansi)
+}

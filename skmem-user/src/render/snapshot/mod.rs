@@ -23,6 +23,6 @@ pub use self::{
     groups::groups,
     notes::notes,
     probe::probe,
-    short::size,
+    short::{short, size},
     sockets::{Show, legend, name, sockets},
 };

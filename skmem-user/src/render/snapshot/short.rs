@@ -26,7 +26,9 @@ impl Bytes {
     }
 }
 
-fn short(n: i64) -> String {
+/// `832`, `9.4K`, `2.6M`: three digits of 1,024.
+#[must_use]
+pub fn short(n: i64) -> String {
     let sign = if n < 0 { "-" } else { "" };
     let bytes = n.unsigned_abs();
     if bytes < 1000 {

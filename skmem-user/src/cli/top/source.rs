@@ -1,0 +1,181 @@
+//! Where looks come from: sock_diag, and as root the accounts that programs keep.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use hashbrown::HashMap;
+use skmem_common::{
+    layout::Records,
+    record::{IDENT_COOKIE, Ident},
+};
+
+use super::{Filters, Usage, live};
+use crate::{
+    explain::{Verdict, address},
+    kernel::{
+        rights::{self, Rights},
+        system,
+    },
+    snapshot::{
+        Row,
+        capture::{Looker, Options},
+        filter::Filter,
+    },
+    top::{Booked, Books, Causes, Look},
+    trace::Session,
+};
+
+/// What looking needs that tracing does not: others' descriptors, other network namespaces, and what sock_diag tells
+/// CAP_NET_ADMIN only.
+fn looking() -> Rights {
+    Rights::SYS_PTRACE | Rights::DAC_READ_SEARCH | Rights::SYS_ADMIN | Rights::NET_ADMIN
+}
+
+/// Sockets, and what put their bytes there.
+pub(super) struct Source {
+    looker: Looker,
+    asked: Options,
+    filter: Filter,
+    causes: Result<Session, String>,
+    /// The tracer's own numbers of sockets whose cookie it does not know (before 5.12), by cookie.
+    ids: HashMap<u64, u64>,
+}
+
+impl Source {
+    /// Attaches, where that is wanted and allowed.
+    ///
+    /// # Errors
+    /// Where a filter names what does not exist.
+    pub async fn start(filters: &Filters, causes: bool, verbose: bool) -> Result<Self> {
+        let filter = filters.of_rows().map_err(Usage)?;
+        let mut tracing = filters.options().map_err(Usage)?;
+        // The accounts are all that is wanted.
+        tracing.records = Records::Transitions;
+        tracing.verbose = verbose;
+        let causes = match causes {
+            false => Err("--no-causes".to_owned()),
+            true if !rights::may_trace() => {
+                Err("that needs root, or CAP_BPF and CAP_PERFMON (sudo skmem top)".to_owned())
+            }
+            true => match live::start(&tracing).await {
+                Ok(mut session) => {
+                    let (namespaces, inodes) = filters.older();
+                    live::adopt(&mut session, namespaces, &inodes);
+                    session.drop_rights(looking())?;
+                    Ok(session)
+                }
+                Err(error) => Err(format!("{error:#}")),
+            },
+        };
+        Ok(Self {
+            looker: Looker::default(),
+            asked: Options {
+                all_netns: rustix::process::geteuid().is_root(),
+                owners: true,
+                paths: true,
+                brief: true,
+                ..Options::default()
+            },
+            filter,
+            causes,
+            ids: HashMap::new(),
+        })
+    }
+
+    /// Looks.
+    ///
+    /// # Errors
+    /// Where the kernel does not answer.
+    pub fn look(&mut self) -> Result<Look> {
+        let mut captured = self.looker.look(self.asked)?;
+        if self.filter.is_set() {
+            captured.rows.retain(|row| self.filter.holds(row));
+        }
+        let causes = match &self.causes {
+            Ok(session) => {
+                let (books, ids) = books(session, &captured.rows)?;
+                self.ids = ids;
+                Causes::Kept(books)
+            }
+            Err(why) => Causes::Unknown(why.clone()),
+        };
+        Ok(Look {
+            at_ns: system::monotonic_ns(),
+            captured,
+            causes,
+        })
+    }
+
+    /// What the account of a socket says now, as `skmem explain` has it.
+    pub fn verdict(&self, cookie: u64) -> Option<Verdict> {
+        let id = self.ids.get(&cookie).copied().unwrap_or(cookie);
+        self.causes.as_ref().ok()?.verdict_on(id)
+    }
+
+    /// Takes in what the programs tell; waits for ever where there are none.
+    ///
+    /// # Errors
+    /// Where that cannot be read.
+    pub async fn step(&mut self) -> Result<()> {
+        match &mut self.causes {
+            Ok(session) => session.step(|_, _| {}).await,
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Says on stderr what the session had to say.
+    pub fn say(&mut self) {
+        if let Ok(session) = &mut self.causes {
+            live::say(session);
+        }
+    }
+}
+
+/// The accounts by cookie, and the numbers of those whose accounts know none.
+fn books(session: &Session, rows: &[Row]) -> Result<(Books, HashMap<u64, u64>)> {
+    let now = system::monotonic_ns();
+    let totals = session.totals()?;
+    let accounts = session.each_account(|account| (account.ident, Booked::of(account, now)));
+    let (known, others): (Vec<_>, Vec<_>) = accounts
+        .into_iter()
+        .partition(|(ident, _)| ident.flags & IDENT_COOKIE != 0);
+    let mut sockets: HashMap<u64, Booked> = known
+        .into_iter()
+        .map(|(ident, booked)| (ident.id, booked))
+        .collect();
+    let mut ids = HashMap::new();
+    if !others.is_empty() {
+        let by_ends: HashMap<_, u64> = rows.iter().map(|row| (ends(row), row.cookie)).collect();
+        for (ident, booked) in others {
+            if let Some(cookie) = ends_of(&ident).and_then(|ends| by_ends.get(&ends)) {
+                ids.insert(*cookie, ident.id);
+                sockets.insert(*cookie, booked);
+            }
+        }
+    }
+    let books = Books {
+        sockets,
+        lost: totals.all_lost(),
+        skipped: session.skipped_runs(),
+        no_slot: totals.no_slot,
+    };
+    Ok((books, ids))
+}
+
+/// Which connection, in which network namespace.
+type Ends = (u64, IpAddr, u16, IpAddr, u16);
+
+fn ends(row: &Row) -> Ends {
+    (row.netns, row.src, row.sport, row.dst, row.dport)
+}
+
+fn ends_of(ident: &Ident) -> Option<Ends> {
+    let ip = |bytes| address(ident.family, bytes).parse().ok();
+    Some((
+        ident.netns.into(),
+        ip(ident.saddr)?,
+        ident.sport,
+        ip(ident.daddr)?,
+        ident.dport,
+    ))
+}

@@ -1,0 +1,24 @@
+//! `skmem top` without terminal and kernel: pure, so that a frame is the same for the same looks and keys.
+//!
+//! * [`look`]: what one look at the machine found
+//! * [`history`]: the last minutes of each socket
+//! * [`line`]: a row of the table, a socket or several together
+//! * [`columns`]: what a row shows, and what rows are sorted by
+//! * [`held`]: what holds a sender up, in a word or two
+//! * [`model`]: looks and keys in, rows out
+//! * [`keys`]: what each key does
+//! * [`view`]: draws the model
+
+pub mod columns;
+pub mod held;
+pub mod history;
+pub mod keys;
+pub mod line;
+pub mod look;
+pub mod model;
+#[cfg(test)]
+mod tests;
+pub mod view;
+
+pub use look::{Booked, Books, Causes, Look};
+pub use model::Model;
