@@ -5,14 +5,14 @@ use std::io::Read as _;
 use libtest_mimic::Failed;
 
 use super::{Ended, Room, record, text};
-use crate::{check::Check, screen, sender};
+use crate::{check::Check, sender, terminal::terminal};
 
 /// The line on a terminal.
 pub(super) fn progress() -> Result<(), Failed> {
     let mut check = Check::default();
     let room = Room::new("progress")?;
     let file = room.file("run.skm");
-    let (mut ours, theirs) = screen::terminal((100, 24))?;
+    let (mut ours, theirs) = terminal(100, 24);
     let mut command = record(&["-o", text(&file)], &format!("{}3", sender::BULK))?;
     let child = command.env("TERM", "linux").stderr(theirs).spawn()?;
     // Its end of the terminal: while we have it too, ours has no end.
