@@ -6,7 +6,7 @@
 //! same each time.
 
 mod beside;
-mod clock;
+pub(crate) mod clock;
 mod events;
 mod load;
 mod measure;

@@ -15,7 +15,7 @@ use crate::{quantity::parse_time, workload};
 use screen::{style, tell};
 
 mod at;
-mod bench;
+pub(crate) mod bench;
 mod causes;
 mod command;
 mod completions;

@@ -52,10 +52,13 @@ pub(super) fn lines(text: &str) -> Vec<Line> {
     }
     visible(&mut lines);
     for line in &mut lines {
-        if let Some(cells) = cells(&line.text) {
+        if let Some(cells) = cells(&line.text).or_else(|| logged(&line.text)) {
             line.text = cells;
         }
         line.text = plain(&line.text);
+        if let Some(row) = separated(&line.text) {
+            line.text = row;
+        }
     }
     without_border(&mut lines);
     for line in &mut lines {
@@ -204,7 +207,19 @@ fn strings(value: &Value, out: &mut String) {
         }
         Value::Array(values) => values.iter().for_each(|value| strings(value, out)),
         Value::Object(members) => {
-            let output = ["stdout", "log", "message", "MESSAGE", "msg", "output"]
+            const OUTPUT: [&str; 10] = [
+                "stdout",
+                "log",
+                "message",
+                "MESSAGE",
+                "msg",
+                "output",
+                "line",
+                "textPayload",
+                "@message",
+                "_raw",
+            ];
+            let output = OUTPUT
                 .iter()
                 .find_map(|key| members.get(*key).filter(|value| value.is_string()));
             match output {
@@ -219,6 +234,17 @@ fn strings(value: &Value, out: &mut String) {
 /// At line ends of every kind; where a line holds escaped ones (`\n`), at these, too.
 fn split(text: &str) -> Vec<Line> {
     let mut lines = Vec::new();
+    // A list as Python prints it: each line is one of its strings.
+    let list = text.trim();
+    let list = list
+        .strip_prefix("['")
+        .and_then(|list| list.strip_suffix("']"));
+    if let Some(list) = list.filter(|list| is_ss_text(list)) {
+        let rows = list.split("', '").enumerate();
+        return rows
+            .map(|(at, row)| Line::new(at + 1, row.replace("\\t", "\t").replace("\\n", "")))
+            .collect();
+    }
     for (at, line) in text.split('\n').enumerate() {
         let line = line.strip_suffix('\r').unwrap_or(line);
         for part in line.split('\r') {
@@ -373,13 +399,56 @@ fn cells(text: &str) -> Option<String> {
             }
             '"' if quoted && rest.peek() == Some(&'"') => out.extend(rest.next()),
             '"' => quoted = !quoted,
-            ',' | ';' if !quoted => out.push(' '),
+            ',' | ';' | '\t' | ' ' | '|' if !quoted => out.push(' '),
             // Something stands between the cells: no such line.
             _ if !quoted => return None,
             c => out.push(c),
         }
     }
     quoted.then_some(out)
+}
+
+/// The message of a line of key=value pairs (logfmt): `level=info msg="…"`.
+fn logged(text: &str) -> Option<String> {
+    let (_, quoted) = ["msg=\"", "message=\"", "log=\""]
+        .iter()
+        .find_map(|key| text.split_once(key))?;
+    let quoted = format!("\"{quoted}");
+    let mut values = serde_json::Deserializer::from_str(&quoted).into_iter::<String>();
+    values.next()?.ok()
+}
+
+/// A row whose columns something other than spaces parts: `ESTAB;0;0;…`, `ESTAB|0|0|…`, `ESTAB,0,0,…`. Inside brackets
+/// the commas are those of ss.
+fn separated(text: &str) -> Option<String> {
+    /// A row has more separators.
+    const FEW: usize = 3;
+    let mut depth = 0_usize;
+    let outside = |(_, c): &(usize, char)| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    };
+    let signs: Vec<(usize, char)> = text
+        .char_indices()
+        .filter(outside)
+        .filter(|(_, c)| c.is_whitespace() || matches!(c, ';' | '|' | '│' | ','))
+        .collect();
+    let count = |is: &dyn Fn(char) -> bool| signs.iter().filter(|(_, c)| is(*c)).count();
+    let spaces = count(&char::is_whitespace);
+    // `1,234,567`: thousands.
+    let sign = [';', '|', '│', ','].into_iter().find(|sign| {
+        let found = count(&|c| c == *sign);
+        found >= FEW && (*sign != ',' || found > spaces)
+    })?;
+    let mut out = text.to_owned();
+    for (at, c) in signs.into_iter().rev().filter(|(_, c)| *c == sign) {
+        out.replace_range(at..at + c.len_utf8(), " ");
+    }
+    Some(out)
 }
 
 /// Without the backslashes that Markdown puts before signs; `\x2d` of a cgroup's name stays.

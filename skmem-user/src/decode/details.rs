@@ -13,6 +13,8 @@ pub(super) struct Details {
     reading: Reading,
     /// Something that only versions print which print `notsent`, too (4.6): its absence means 0.
     tells_unsent: bool,
+    /// The same of `snd_wnd` (iproute2 5.18).
+    tells_window: bool,
 }
 
 impl Details {
@@ -20,6 +22,7 @@ impl Details {
         Self {
             reading,
             tells_unsent: false,
+            tells_window: false,
         }
     }
 
@@ -38,8 +41,12 @@ impl Details {
     }
 
     pub(super) fn finish(mut self) -> Reading {
+        self.reading.to_minrtt = self.tells_unsent;
         if self.tells_unsent && !self.reading.damaged && self.reading.is_connection() {
             self.reading.info.unsent.get_or_insert(0);
+            if self.tells_window {
+                self.reading.info.snd_wnd.get_or_insert(0);
+            }
         }
         self.reading
     }
@@ -255,7 +262,10 @@ impl Details {
             "lastrcv" => &mut info.lastrcv_ms,
             "lastack" => &mut info.lastack_ms,
             "rcv_ssthresh" => &mut info.rcv_ssthresh,
-            "rcv_wnd" => &mut info.rcv_wnd,
+            "rcv_wnd" => {
+                self.tells_window = true;
+                &mut info.rcv_wnd
+            }
             "bytes_acked" => &mut info.bytes_acked,
             "bytes_received" => &mut info.bytes_received,
             "rto" => {
@@ -285,6 +295,11 @@ impl Details {
             }
             "minrtt" => {
                 self.tells_unsent = true;
+                return Ok(());
+            }
+            // Of an MPTCP socket, not of its subflows (`mptcp_stats_print`).
+            "subflows" | "subflows_max" | "write_seq" | "snd_una" => {
+                self.reading.kind = Some(super::reading::Kind::Mptcp);
                 return Ok(());
             }
             // All else says nothing about memory.

@@ -14,6 +14,11 @@ const OTHERS: [&str; 18] = [
     "???", "v_str", "v_dgr", "ti_st", "ti_dg", "xdp", "unknown",
 ];
 
+/// What stands in the Netid column.
+pub(super) fn is_netid(word: &str) -> bool {
+    matches!(word, "tcp" | "udp" | "mptcp" | "udplite") || OTHERS.contains(&word)
+}
+
 /// What words begin.
 pub(super) enum Head {
     /// A socket, how many of the words are its head, and how many of them are addresses.

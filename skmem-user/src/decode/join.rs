@@ -111,12 +111,16 @@ pub(super) fn joint(
 
 /// Whether a bracket is open at the end of text, and there a quote.
 fn open(text: &str) -> Option<bool> {
-    let from = [
+    /// What begins such a bracket.
+    const OPENED: [&str; 6] = [
         "skmem:(", "mem:(", "users:((", "timer:(", "bbr:(", "dctcp:(",
-    ]
-    .iter()
-    .filter_map(|key| text.rfind(key))
-    .max()?;
+    ];
+    // From the end: this is asked for each line of a socket.
+    let from = text.rmatch_indices('(').find_map(|(at, _)| {
+        let before = &text[..=at];
+        let key = OPENED.iter().find(|key| before.ends_with(**key))?;
+        Some(before.len() - key.len())
+    })?;
     let (mut depth, mut quoted) = (0_usize, false);
     let tail = &text[from..];
     for (at, c) in tail.char_indices() {

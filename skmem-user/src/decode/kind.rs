@@ -21,6 +21,19 @@ pub(super) fn of(reading: &Reading) -> Option<Kind> {
         None | Some(TcpState::Established | TcpState::Close | TcpState::Other)
     );
     let memory = &reading.memory;
+    // A TCP socket without a peer has received nothing.
+    let arrived = [reading.recv_q, memory.rmem_alloc]
+        .iter()
+        .any(|value| value.is_some_and(|value| value > 0));
+    if reading.state == Some(TcpState::Close)
+        && arrived
+        && reading
+            .remote
+            .as_deref()
+            .is_some_and(|remote| remote.ends_with(":*"))
+    {
+        return Some(Kind::Udp);
+    }
     let flows = Info {
         unacked: reading.info.unacked,
         ..reading.info
@@ -43,6 +56,15 @@ pub(super) fn of(reading: &Reading) -> Option<Kind> {
         return Some(Kind::Mptcp);
     }
     // What a new connection's tb is made (`tcp_sndbuf_expand`): of UDP only an odd SO_SNDBUF gives that.
+    // Of UDP and MPTCP, Recv-Q is r (`udp_diag_get_info`, `mptcp_diag_get_info`): memory, of which TCP has more than data.
+    if reading.kind != Some(Kind::Mptcp)
+        && memory
+            .rmem_alloc
+            .is_some_and(|r| r > 1 && reading.recv_q == Some(r))
+        && !only_tcp
+    {
+        return None;
+    }
     let expanded = matches!(memory.sndbuf, Some(46_080 | 87_040 | 2_626_560));
     if expanded
         || only_tcp

@@ -9,7 +9,8 @@ use super::{
     details::Details,
     head::{self, Head, head, is_address, may_begin},
     join::{Joint, broken_at, joint},
-    kind, other, prefix,
+    kind, other, parted, prefix,
+    reading::Source,
     vocabulary::{counted, goes_on, is_flag, is_key, is_ss_text, is_whole},
     words::Words,
 };
@@ -19,6 +20,10 @@ pub(super) fn parse(text: &str) -> Decoded {
     prefix::strip(&mut lines, is_own, begins, |text| {
         goes_on(&Words::new(text).collect::<Vec<_>>()) || command::command(text).is_some()
     });
+    let mut lines = parted::parted(lines);
+    if is_backwards(&lines) {
+        lines.reverse();
+    }
     let mut reader = Reader {
         cut: broken_at(&lines, addresses, |text| {
             text.starts_with([' ', '\t']) || is_own(text)
@@ -33,7 +38,34 @@ pub(super) fn parse(text: &str) -> Decoded {
     reader.finish();
     reader.displaced();
     kind::of_tables(&mut reader.decoded.sockets);
+    windows(&mut reader.decoded.sockets);
     reader.decoded
+}
+
+/// The newest line first, as log viewers show them: the header is last, and memory first.
+fn is_backwards(lines: &[Line]) -> bool {
+    let mut printed = lines.iter().filter(|line| is_printed(&line.text));
+    let (Some(first), Some(last)) = (printed.next(), printed.next_back()) else {
+        return false;
+    };
+    let first: Vec<&str> = Words::new(&first.text).collect();
+    let last: Vec<&str> = Words::new(&last.text).collect();
+    has_memory(&first) && is_header(&last) && matches!(head(&first, &Asked::default()), Head::None)
+}
+
+/// A version that prints `snd_wnd` of one socket prints it of all whose window is not 0.
+fn windows(sockets: &mut [Reading]) {
+    let telling: HashSet<usize> = sockets
+        .iter()
+        .filter(|socket| socket.source == Source::Ss && socket.info.snd_wnd.is_some())
+        .map(|socket| socket.run)
+        .collect();
+    for socket in sockets {
+        let shows = socket.to_minrtt && socket.is_tcp() && socket.is_connection();
+        if shows && !socket.damaged && telling.contains(&socket.run) {
+            socket.info.snd_wnd.get_or_insert(0);
+        }
+    }
 }
 
 /// Columns and characters of the widest lines of sockets.
@@ -139,8 +171,9 @@ struct Pending {
 
 impl Pending {
     fn line_of(&self, offset: usize) -> usize {
-        let mark = self.marks.iter().rev().find(|(start, _)| *start <= offset);
-        mark.map_or(self.line, |(_, line)| *line)
+        let after = self.marks.partition_point(|(start, _)| *start <= offset);
+        let mark = after.checked_sub(1).map(|at| self.marks[at]);
+        mark.map_or(self.line, |(_, line)| line)
     }
 
     /// Whether the addresses are still to come.
@@ -294,6 +327,10 @@ impl Reader {
                 },
                 pending.in_head(&self.asked),
             );
+            // What begins another socket is none of this one's details, even where it cannot be read.
+            if !pending.in_head(&self.asked) && is_stray_head(words) {
+                return self.lost(line);
+            }
             let tail = adjacent && joint != Joint::Space;
             let addresses = pending.in_head(&self.asked) && adjacent && is_address(words[0]);
             if tail || addresses || goes_on(words) || (indented && looks_printed(words)) {
@@ -304,16 +341,19 @@ impl Reader {
             return self.begin(line, true);
         }
         if is_lost(&line.text, words) {
-            // What follows is not the last socket's.
-            self.finish();
-            self.decoded.unread.push(Unread::new(
-                line.number,
-                &line.text,
-                "a socket, or details of one",
-            ));
+            self.lost(line);
         } else {
             self.pass(line.number, "no output of ss");
         }
+    }
+
+    /// A line of ss that could not be read. What follows is not the last socket's.
+    fn lost(&mut self, line: &Line) {
+        self.finish();
+        let why = "a socket, or details of one";
+        self.decoded
+            .unread
+            .push(Unread::new(line.number, &line.text, why));
     }
 
     fn begin(&mut self, line: &Line, headless: bool) {
@@ -516,6 +556,14 @@ fn looks_printed(words: &[&str]) -> bool {
         || words.iter().all(|word| is_flag(word))
 }
 
+/// Two addresses: the beginning of a socket.
+fn is_stray_head(words: &[&str]) -> bool {
+    let addresses = words
+        .iter()
+        .filter(|word| is_address(word) && kind::ip(word).is_some());
+    addresses.take(2).count() == 2
+}
+
 /// Whether a line that could not be placed holds something of a socket.
 fn is_lost(text: &str, words: &[&str]) -> bool {
     let stated = words.windows(2).any(|pair| {
@@ -528,8 +576,5 @@ fn is_lost(text: &str, words: &[&str]) -> bool {
             && word.contains([',', ';', '|'])
             && word.contains(|c: char| c.is_ascii_digit())
     });
-    let addresses = words
-        .iter()
-        .filter(|word| is_address(word) && kind::ip(word).is_some());
-    stated || listed || text.contains("skmem:(") || goes_on(words) || addresses.count() >= 2
+    stated || listed || text.contains("skmem:(") || goes_on(words) || is_stray_head(words)
 }

@@ -15,6 +15,7 @@ mod join;
 mod kind;
 mod lines;
 mod other;
+mod parted;
 mod prefix;
 pub mod reading;
 pub mod several;
@@ -82,6 +83,12 @@ fn number(digits: &str) -> Option<i64> {
 #[must_use]
 pub fn parse(text: &str) -> Decoded {
     lines::parse(text)
+}
+
+/// The words by which a line of `ss` is known.
+#[cfg(test)]
+pub(crate) fn words_of_ss() -> impl Iterator<Item = &'static str> {
+    vocabulary::words()
 }
 
 #[cfg(test)]

@@ -162,8 +162,12 @@ fn before<'a>(line: &'a str, begins: &impl Fn(&str) -> bool) -> Option<&'a str> 
             // `>ESTAB`, `+tcp`, `#ESTAB`
             let before = line[..at].chars().next_back();
             c.is_alphanumeric()
-                && before.is_some_and(|c| {
-                    c.is_ascii_punctuation() && !matches!(c, '.' | ':' | '(' | '"')
+                && before.is_some_and(|before| {
+                    // `incident.txt:12:ESTAB`; the digits behind a colon are a port.
+                    let named = before == ':' && c.is_ascii_uppercase();
+                    named
+                        || (before.is_ascii_punctuation()
+                            && !matches!(before, '.' | ':' | '(' | '"'))
                 })
         };
         space = c.is_whitespace();

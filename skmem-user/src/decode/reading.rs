@@ -76,7 +76,7 @@ pub struct Info {
     pub unacked: Option<i64>,
     /// `notsent`, bytes; 0 where this version prints it only when it is not 0
     pub unsent: Option<i64>,
-    /// `snd_wnd`, bytes
+    /// `snd_wnd`, bytes; 0 where this version prints it only when it is not 0
     pub snd_wnd: Option<i64>,
     /// `busy`, ms
     pub busy_ms: Option<i64>,
@@ -206,6 +206,9 @@ pub struct Reading {
     pub cgroup: Option<String>,
     /// `tcp-ulp-…`
     pub upper_layer: Option<String>,
+    /// `minrtt` was printed, so that what `ss -i` prints behind it was read, too.
+    #[serde(skip)]
+    pub to_minrtt: bool,
 }
 
 impl Reading {

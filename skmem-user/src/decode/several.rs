@@ -1,7 +1,7 @@
 //! Sockets of one paste beside one another: the other end of a connection, the same socket in an earlier look,
 //! sums.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::IpAddr};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,8 +12,20 @@ use super::{Reading, kind};
 #[derive(Debug, Default)]
 pub struct Several<'a> {
     sockets: &'a [Reading],
-    /// Sockets by their ends, in their order.
-    by_ends: HashMap<(&'a str, &'a str), Vec<usize>>,
+    /// Sockets by kind and ends, in their order, which is that of the looks.
+    by_ends: HashMap<Ends<'a>, Vec<usize>>,
+}
+
+/// What tells a connection from others: Netid, local and remote end. ss names the link of a link-local address on one
+/// side only, and writes an IPv4 address as an IPv6 one where a socket of IPv6 has it.
+type Ends<'a> = (Option<&'a str>, End<'a>, End<'a>);
+/// An address, and a port as printed.
+type End<'a> = (IpAddr, &'a str);
+
+fn ends(socket: &Reading) -> Option<Ends<'_>> {
+    let end = |text| Some((kind::ip(text)?.to_canonical(), text.rsplit_once(':')?.1));
+    let (local, remote) = kind::pair(socket)?;
+    Some((socket.netid.as_deref(), end(local)?, end(remote)?))
 }
 
 /// How a socket differs from itself in an earlier look.
@@ -42,31 +54,38 @@ impl<'a> Several<'a> {
     pub fn of(sockets: &'a [Reading]) -> Self {
         let mut by_ends: HashMap<_, Vec<usize>> = HashMap::new();
         for (at, socket) in sockets.iter().enumerate() {
-            if let Some(ends) = kind::pair(socket) {
+            if let Some(ends) = ends(socket) {
                 by_ends.entry(ends).or_default().push(at);
             }
         }
         Self { sockets, by_ends }
     }
 
+    /// The sockets of these ends, and how many of them are in looks before `run`.
+    fn looks<'s>(&'s self, ends: &Ends<'s>, run: usize) -> Option<(&'s [usize], usize)> {
+        let looks = self.by_ends.get(ends)?;
+        let before = looks.partition_point(|at| self.sockets[*at].run < run);
+        Some((looks, before))
+    }
+
     /// The other end of a connection, in the same look.
     #[must_use]
     pub fn peer(&self, socket: &Reading) -> Option<&'a Reading> {
-        let (local, remote) = kind::pair(socket)?;
-        let ends = self.by_ends.get(&(remote, local))?;
-        ends.iter().map(|at| &self.sockets[*at]).find(|peer| {
-            peer.run == socket.run && peer.netid == socket.netid && peer.line != socket.line
-        })
+        let (netid, local, remote) = ends(socket)?;
+        let ends = (netid, remote, local);
+        let (looks, before) = self.looks(&ends, socket.run)?;
+        looks[before..]
+            .iter()
+            .map(|at| &self.sockets[*at])
+            .take_while(|peer| peer.run == socket.run)
+            .find(|peer| peer.line != socket.line)
     }
 
     /// What changed since the look before in which the socket was.
     #[must_use]
     pub fn since(&self, socket: &Reading) -> Option<Since> {
-        let looks = self.by_ends.get(&kind::pair(socket)?)?;
-        let before = looks
-            .iter()
-            .map(|at| &self.sockets[*at])
-            .rfind(|before| before.run < socket.run && before.netid == socket.netid)?;
+        let (looks, before) = self.looks(&ends(socket)?, socket.run)?;
+        let before = &self.sockets[looks[before.checked_sub(1)?]];
         let mut changes = Vec::new();
         let mut compare = |name, before: Option<i64>, now: Option<i64>| {
             if let (Some(before), Some(now)) = (before, now)

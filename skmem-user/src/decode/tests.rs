@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::diag::TcpState;
 
+mod cost;
 mod damage;
+mod parted;
 mod pastes;
 mod wrapped;
 

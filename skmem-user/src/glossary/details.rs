@@ -4,7 +4,7 @@ use super::{Field, said};
 
 pub(super) const FIELDS: &[Field] = &[
     Field {
-        aliases: &["on", "off", "delack", "timewait"],
+        aliases: &["on", "off", "delack", "timewait", "unknown"],
         unit: "name,time left,count",
         moved_by: "on: data in flight (RTO, tail loss probe); persist: the window; timewait: the end; delack: an ACK that waits for data to go with (7.x)",
         traps: &[
@@ -47,14 +47,7 @@ pub(super) const FIELDS: &[Field] = &[
         )
     },
     Field {
-        aliases: &[
-            "tclass",
-            "class_id",
-            "priority",
-            "fwmark",
-            "v6only",
-            "inet-sockopt",
-        ],
+        aliases: &["tclass", "class_id", "priority", "fwmark", "v6only"],
         unit: "-",
         moved_by: "setsockopt(): IP_TOS, SO_PRIORITY, SO_MARK, IPV6_V6ONLY; net_cls for class_id",
         traps: &[
@@ -64,7 +57,35 @@ pub(super) const FIELDS: &[Field] = &[
             "tos",
             Some("tos"),
             "INET_DIAG_TOS, _TCLASS, _CLASS_ID, _MARK, _SKV6ONLY, _SOCKOPT",
-            "marks of the socket's packets, and its options: `ss --tos`, `-e`, `--inet-sockopt`",
+            "marks of the socket's packets: `ss --tos`, `-e`",
+        )
+    },
+    Field {
+        aliases: &[
+            "recverr",
+            "recverr_rfc4884",
+            "is_icsk",
+            "freebind",
+            "hdrincl",
+            "mc_loop",
+            "mc_all",
+            "transparent",
+            "nodefrag",
+            "bind_addr_no_port",
+            "defer_connect",
+        ],
+        unit: "flags",
+        moved_by: "setsockopt(SOL_IP, …)",
+        traps: &[
+            "recverr (IP_RECVERR): ICMP errors wait on the error queue, and count in r until the application reads them (MSG_ERRQUEUE).",
+            "defer_connect (TCP_FASTOPEN_CONNECT): connect() has returned, and the SYN waits for the first data.",
+            "is_icsk: a socket that makes connections (TCP); it is no option.",
+        ],
+        ..said(
+            "inet_sockopt",
+            Some("inet-sockopt"),
+            "struct inet_diag_sockopt (INET_DIAG_SOCKOPT, 5.10)",
+            "options of IP that are set on the socket (`ss --inet-sockopt`)",
         )
     },
     Field {
@@ -92,7 +113,7 @@ pub(super) const FIELDS: &[Field] = &[
         )
     },
     Field {
-        aliases: &["md5keys"],
+        aliases: &["md5keys", "ao"],
         unit: "address/length=key",
         moved_by: "TCP_MD5SIG",
         traps: &[
@@ -171,11 +192,17 @@ pub(super) const FIELDS: &[Field] = &[
             "local_addr_used",
             "local_addr_max",
             "csum_enabled",
+            "fallback",
+            "retransmits",
+            "endp_laminar_max",
             "server_side",
         ],
         unit: "counts",
         moved_by: "the path manager (`ip mptcp limits`, `ip mptcp endpoint`)",
-        traps: &["`subflows` counts those beside the first one, `subflows_total` (6.9) all."],
+        traps: &[
+            "`subflows` counts those beside the first one, `subflows_total` (6.9) all.",
+            "`fallback`: the connection has gone back to plain TCP. `retransmits`: timeouts in a row of MPTCP itself.",
+        ],
         ..said(
             "mptcp_paths",
             None,

@@ -374,13 +374,13 @@ pub(super) const FIELDS: &[Field] = &[
         moved_by: "",
         traps: &[
             "Sure is what `skmem snapshot --locks` asks the socket (SO_BUF_LOCK, 5.14); a value alone proves it only above tcp_wmem[2].",
-            "Below tcp_wmem[1] the application set it, or the kernel shrank it under memory pressure.",
+            "tb below tcp_wmem[1]: the application set it, or the kernel shrank it under memory pressure. rb below tcp_rmem[1]: the application set it, for the kernel never lowers rb; `skmem decode` says so of pastes.",
         ],
         ..said(
             "limit",
             None,
-            "tb against tcp_wmem and net.core.wmem_max",
-            "a finding: tb looks as if the application had set SO_SNDBUF, which ends autotuning",
+            "tb against tcp_wmem and net.core.wmem_max; rb against tcp_rmem[1] and net.core.rmem_max",
+            "a finding: tb or rb looks as if the application had set SO_SNDBUF or SO_RCVBUF, which ends autotuning",
         )
     },
 ];

@@ -418,6 +418,18 @@ pub(super) const FIELDS: &[Field] = &[
         )
     },
     Field {
+        aliases: &["tcpi_rehash"],
+        unit: "count",
+        moved_by: "a timeout, or protective load balancing (tcp_plb_check_rehash): the connection is to take another path",
+        traps: &["Printed where it is not 0, by kernels from 6.2 on."],
+        ..said(
+            "rehash",
+            Some("rehash"),
+            "tp->plb_rehash + tp->timeout_rehash (tcp_get_info)",
+            "how often the connection has changed the hash by which switches choose its path",
+        )
+    },
+    Field {
         aliases: &[
             "bbr",
             "reno",
@@ -439,7 +451,15 @@ pub(super) const FIELDS: &[Field] = &[
         )
     },
     Field {
-        aliases: &["sack", "ecn", "ecnseen", "wscale", "fastopen", "timestamps"],
+        aliases: &[
+            "sack",
+            "ecn",
+            "ecnseen",
+            "accecn",
+            "wscale",
+            "fastopen",
+            "timestamps",
+        ],
         unit: "flags; wscale: theirs,ours",
         moved_by: "the handshake",
         traps: &["Without wscale no window is larger than 65,535 bytes, whatever rb is."],
@@ -447,7 +467,7 @@ pub(super) const FIELDS: &[Field] = &[
             "tcp_options",
             Some("ts"),
             "tp->rx_opt (tcp_get_info)",
-            "what both sides agreed on in the handshake: timestamps, selective ACKs, ECN, window scaling",
+            "what both sides agreed on in the handshake: timestamps, selective ACKs, ECN (accecn: Accurate ECN, RFC 9768), window scaling",
         )
     },
     Field {
@@ -465,7 +485,7 @@ pub(super) const FIELDS: &[Field] = &[
         )
     },
     Field {
-        aliases: &["comm", "pid", "fd"],
+        aliases: &["comm", "pid", "fd", "Process", "tid", "proc_ctx"],
         unit: "name, pid, fd",
         moved_by: "open(), fork(), SCM_RIGHTS, close()",
         traps: &[

@@ -103,7 +103,9 @@ pub(super) const FIELDS: &[Field] = &[
             "From 6.1 on less than a page stays here, but for SO_RESERVE_MEM (all that was reserved) and kernel TLS; \
              on 5.10 up to 2 MiB may, and then w + r falls far short of what the socket is charged.",
             "Negative: for a moment while data moves; for as long as kernel TLS holds an open record (seen: \
-             -7,837); on 5.10 while zero-copy data is queued.",
+             -7,837); after the packets of a full receive buffer were copied together (tcp_collapse, \
+             TcpExtTCPRcvCollapsed), until they are read (seen on 6.18: -11,776); on 5.10 while zero-copy data is \
+             queued.",
             "ss prints it unsigned: 4294963200 is -4,096.",
         ],
     },

@@ -4,6 +4,8 @@
 //! Statements about the kernel hold for 5.10 to 7.3 (`sk_get_meminfo`, `tcp_diag_get_info`,
 //! `sockstat_seq_show`); where versions differ the entry says so.
 
+mod columns;
+mod congestion;
 mod details;
 mod findings;
 mod info;
@@ -58,7 +60,8 @@ const fn said(
 }
 
 /// Entries under their headings, in the order in which they are printed.
-pub const GROUPS: [(&str, &[Field]); 9] = [
+pub const GROUPS: [(&str, &[Field]); 11] = [
+    ("Columns and kinds: `ss`", columns::FIELDS),
     ("Memory: `ss -m`", memory::FIELDS),
     ("Queues and windows", queues::FIELDS),
     ("Times, rates and counts: `ss -i`", info::FIELDS),
@@ -66,6 +69,7 @@ pub const GROUPS: [(&str, &[Field]); 9] = [
         "Behind a socket: `ss -e`, `-o`, TLS, MPTCP",
         details::FIELDS,
     ),
+    ("Congestion controls: `ss -i`", congestion::FIELDS),
     ("The whole machine", system::FIELDS),
     ("Options and sysctls", settings::FIELDS),
     ("Words", words::FIELDS),
@@ -194,7 +198,7 @@ mod tests {
         assert!(near("wmem_queud").contains(&"wmem_queued"));
         assert!(near("wmem_qeuued").contains(&"wmem_queued"));
         assert!(near("retrns").contains(&"retrans"));
-        for word in ["", "w", "usage", "unknown", "tcp", "S"] {
+        for word in ["", "w", "usage", "sockets", "memory leak", "S"] {
             assert_eq!(near(word), [""; 0], "{word}");
         }
     }
@@ -256,6 +260,86 @@ mod tests {
             "delivery_rate",
         ] {
             assert!(find(word).is_some(), "{word}");
+        }
+    }
+
+    /// Every word that `misc/ss.c` of iproute2 7.1 prints for TCP, MPTCP and UDP: `tcp_stats_print`,
+    /// `mptcp_stats_print`, `print_skmeminfo`, `tcp_timer_print`, `proc_ctx_print`, `inet_show_sock`,
+    /// `tcp_tls_conf`, `mptcp_subflow_info`, `tcp_show_info`, the columns, the states.
+    #[test]
+    fn every_word_of_ss_has_a_page() {
+        let words = "Netid State Recv-Q Send-Q Local_Address:Port Peer_Address:Port Process tcp udp mptcp raw nl u_str \
+            u_dgr u_seq p_raw p_dgr udplite icmp6 sctp dccp tipc vsock xdp ts usec_ts sack ecn ecnseen accecn fastopen \
+            wscale rto backoff rtt ato qack bidir mss pmtu rcvmss advmss cwnd ssthresh bytes_sent bytes_retrans \
+            bytes_acked bytes_received segs_out segs_in data_segs_out data_segs_in dctcp fallback_mode ce_state alpha \
+            ab_ecn ab_tot bbr bw mrtt pacing_gain cwnd_gain send lastsnd lastrcv lastack pacing_rate delivery_rate \
+            delivered delivered_ce app_limited busy rwnd_limited sndbuf_limited unacked retrans lost sacked dsack_dups \
+            fackets reordering reord_seen rcv_rtt rcv_space rcv_ssthresh notsent minrtt rcv_ooopack snd_wnd rcv_wnd \
+            rehash cubic reno bic westwood htcp hybla vegas veno scalable lp yeah illinois cdg nv highspeed bbr2 bbr3 \
+            prague timer on keepalive timewait persist unknown delack uid ino sk cgroup v6only tos tclass class_id \
+            fwmark priority users tid md5keys ao tcp-ulp-tls tcp-ulp-mptcp version cipher rxconf txconf zc_ro_tx \
+            no_pad_rx flags token seq sfseq ssnoff maplen subflows add_addr_signal add_addr_accepted subflows_max \
+            add_addr_signal_max add_addr_accepted_max fallback remote_key write_seq snd_una rcv_nxt local_addr_used \
+            local_addr_max csum_enabled retransmits subflows_total endp_laminar_max last_data_sent last_data_recv \
+            last_ack_recv inet-sockopt recverr recverr_rfc4884 is_icsk freebind hdrincl mc_loop transparent mc_all \
+            nodefrag bind_addr_no_port defer_connect skmem mem ESTAB SYN-SENT SYN-RECV FIN-WAIT-1 FIN-WAIT-2 TIME-WAIT \
+            UNCONN CLOSE-WAIT LAST-ACK LISTEN CLOSING bound-inactive <-> --> <-- ---";
+        let missing: Vec<&str> = words
+            .split_whitespace()
+            .filter(|word| find(word).is_none())
+            .collect();
+        assert_eq!(missing, [""; 0]);
+        let unknown: Vec<&str> = crate::decode::words_of_ss()
+            .filter(|word| find(word).is_none())
+            .collect();
+        assert_eq!(unknown, [""; 0], "read by decode");
+    }
+
+    /// Each name with a letter left out, doubled, changed, and two changed about: the name is suggested, and nothing that
+    /// is further away.
+    #[test]
+    fn a_suggestion_is_one_slip_away() {
+        fn distance(a: &str, b: &str) -> usize {
+            let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+            let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+            for i in 0..=a.len() {
+                for j in 0..=b.len() {
+                    rows[i][j] = match (i, j) {
+                        (0, n) | (n, 0) => n,
+                        _ => {
+                            let same = usize::from(a[i - 1] != b[j - 1]);
+                            let mut least = (rows[i - 1][j] + 1)
+                                .min(rows[i][j - 1] + 1)
+                                .min(rows[i - 1][j - 1] + same);
+                            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                                least = least.min(rows[i - 2][j - 2] + 1);
+                            }
+                            least
+                        }
+                    };
+                }
+            }
+            rows[a.len()][b.len()]
+        }
+        for field in all().filter(|field| field.name.len() >= 4) {
+            let name: Vec<char> = field.name.chars().collect();
+            let (mut less, mut more, mut other, mut swapped) =
+                (name.clone(), name.clone(), name.clone(), name);
+            less.remove(2);
+            more.insert(1, 'x');
+            other[3] = 'q';
+            swapped.swap(1, 2);
+            for slip in [less, more, other, swapped] {
+                let slip: String = slip.into_iter().collect();
+                if find(&slip).is_some() {
+                    continue;
+                }
+                let found = near(&slip);
+                assert!(found.contains(&field.name), "{slip}: {found:?}");
+                for name in found {
+                    assert!(distance(&plain(&slip), &plain(name)) <= 1, "{slip}: {name}");
+                }
+            }
         }
     }
 

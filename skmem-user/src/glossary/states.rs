@@ -24,7 +24,7 @@ pub(super) const FIELDS: &[Field] = &[
         moved_by: "connect(); the SYN is sent again after 1 s and on (tcp_syn_linear_timeouts, tcp_syn_retries)",
         traps: &[
             "Send-Q 1 is the SYN, no data.",
-            "Sent again more than once: a filter drops it, or nobody is at that address. A closed port answers at once (ECONNREFUSED).",
+            "Sent again more than once: a filter drops it, the listener's accept queue is full, or nobody is at that address. A closed port answers at once (ECONNREFUSED).",
         ],
         ..said(
             "syn_sent",
@@ -151,6 +151,20 @@ pub(super) const FIELDS: &[Field] = &[
             Some("UNCONN"),
             "TCP_CLOSE",
             "a socket without a connection",
+        )
+    },
+    Field {
+        aliases: &["BOUND_INACTIVE", "TCP_BOUND_INACTIVE"],
+        unit: "TCP state",
+        moved_by: "bind() without listen() or connect()",
+        traps: &[
+            "ss prints UNCONN for it. Listed only with -a, by iproute2 from 6.7 and kernels from 6.8 on.",
+        ],
+        ..said(
+            "bound_inactive",
+            Some("bound-inactive"),
+            "TCP_BOUND_INACTIVE (a state of sock_diag only)",
+            "a TCP socket that has a port and neither listens nor is connected",
         )
     },
 ];

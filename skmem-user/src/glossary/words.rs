@@ -116,7 +116,7 @@ pub(super) const FIELDS: &[Field] = &[
         )
     },
     Field {
-        aliases: &["unix", "unix socket", "AF_UNIX", "u_str"],
+        aliases: &["unix", "unix socket", "AF_UNIX", "u_str", "u_dgr", "u_seq"],
         unit: "-",
         moved_by: "t: up with send(), down when the peer reads a whole packet",
         traps: &[
@@ -131,7 +131,7 @@ pub(super) const FIELDS: &[Field] = &[
         )
     },
     Field {
-        aliases: &["UDP", "UNCONN", "udp_mem"],
+        aliases: &["UDP", "udplite", "UDP-Lite", "udp_mem"],
         unit: "-",
         moved_by: "-",
         traps: &[
@@ -161,7 +161,25 @@ pub(super) const FIELDS: &[Field] = &[
         )
     },
     Field {
-        aliases: &["kernel TLS", "tcp-ulp-tls", "kTLS"],
+        aliases: &[
+            "tcp-ulp",
+            "tcp-ulp-espintcp",
+            "tcp-ulp-smc",
+            "TCP_ULP",
+            "ULP",
+        ],
+        unit: "name",
+        moved_by: "setsockopt(TCP_ULP); the kernel itself for MPTCP's subflows",
+        traps: &["What it holds back (an open TLS record) is in none of r, w, t."],
+        ..said(
+            "upper_layer",
+            None,
+            "icsk->icsk_ulp_ops->name (INET_DIAG_ULP_INFO)",
+            "the protocol that the kernel puts between the application and TCP, printed as tcp-ulp-NAME: tls, mptcp, espintcp, smc",
+        )
+    },
+    Field {
+        aliases: &["kernel TLS", "tcp-ulp-tls", "tls", "kTLS"],
         unit: "-",
         moved_by: "-",
         traps: &[

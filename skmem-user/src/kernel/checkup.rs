@@ -87,13 +87,14 @@ const CAPABILITIES: [(&str, u32); 6] = [
 /// moment, where the rights suffice.
 #[must_use]
 pub fn checkup(load: bool) -> Vec<Finding> {
-    let held = capabilities();
+    let held = capabilities("CapEff:");
+    let possible_rights = capabilities("CapBnd:");
     let release = system::release();
     let (major, minor) = version(&release);
     let mut findings = vec![
         kernel(&release, (major, minor)),
         lockdown(),
-        rights(held, (major, minor)),
+        rights(held, possible_rights, (major, minor)),
     ];
     findings.extend(types());
     findings.extend(settings((major, minor)));
@@ -178,12 +179,12 @@ fn lockdown() -> Finding {
     }
 }
 
-/// `CapEff` of this process; all bits set where it cannot be read.
-fn capabilities() -> u64 {
+/// A set of capabilities of this process; all bits set where it cannot be read.
+fn capabilities(set: &str) -> u64 {
     fs::read_to_string("/proc/self/status")
         .ok()
         .and_then(|text| {
-            let line = text.lines().find_map(|l| l.strip_prefix("CapEff:"))?;
+            let line = text.lines().find_map(|l| l.strip_prefix(set))?;
             u64::from_str_radix(line.trim(), 16).ok()
         })
         .unwrap_or(u64::MAX)
@@ -194,7 +195,8 @@ fn holds(held: u64, name: &str) -> bool {
     number.is_some_and(|(_, bit)| held & (1 << bit) != 0)
 }
 
-fn rights(held: u64, version: (u32, u32)) -> Finding {
+/// `bounding`: what this process, and what it runs, may hold at most: as root, too.
+fn rights(held: u64, bounding: u64, version: (u32, u32)) -> Finding {
     let names: Vec<&str> = CAPABILITIES
         .iter()
         .filter(|(_, bit)| held & (1 << bit) != 0)
@@ -219,6 +221,25 @@ fn rights(held: u64, version: (u32, u32)) -> Finding {
     }
     if missing.is_empty() {
         return Finding::good(RIGHTS, found);
+    }
+    let barred = CAPABILITIES
+        .iter()
+        .any(|(name, bit)| missing.contains(name) && bounding & (1 << bit) == 0);
+    if barred {
+        return Finding::bad(
+            RIGHTS,
+            State::Impossible,
+            found,
+            format!(
+                "missing: {}; the bounding set of this process lacks them, so root has them no more than others (a \
+                 container, or a service of systemd)",
+                missing.join(", ")
+            ),
+            Some(
+                "run it on the host; or give the container --cap-add BPF --cap-add PERFMON (before 5.11 also SYS_RESOURCE), \
+                 the service CapabilityBoundingSet=; skmem snapshot and decode need none",
+            ),
+        );
     }
     Finding::bad(
         RIGHTS,
@@ -437,7 +458,13 @@ fn attach() -> Finding {
             State::Impossible,
             "refused",
             error.to_string(),
-            None,
+            match error {
+                KernelError::Forbidden { .. } => Some(
+                    "run it outside of the container or sandbox, as the machine's root, or allow bpf(2) and \
+                     perf_event_open(2) there; skmem snapshot and decode need neither",
+                ),
+                _ => None,
+            },
         ),
     }
 }
@@ -455,12 +482,17 @@ mod tests {
                 .map_or(0, |(_, b)| 1u64 << b)
         };
         let both = bit("CAP_BPF") | bit("CAP_PERFMON");
-        assert_eq!(rights(both, (6, 1)).state, State::Good);
-        assert_eq!(rights(bit("CAP_SYS_ADMIN"), (6, 1)).state, State::Good);
-        let one = rights(bit("CAP_BPF"), (6, 1));
+        assert_eq!(rights(both, u64::MAX, (6, 1)).state, State::Good);
+        assert_eq!(
+            rights(bit("CAP_SYS_ADMIN"), u64::MAX, (6, 1)).state,
+            State::Good
+        );
+        let one = rights(bit("CAP_BPF"), u64::MAX, (6, 1));
         assert_eq!(one.state, State::Impossible);
         assert!(one.consequence.unwrap().contains("CAP_PERFMON"));
-        assert_eq!(rights(0, (6, 1)).state, State::Impossible);
+        assert_eq!(rights(0, u64::MAX, (6, 1)).state, State::Impossible);
+        let barred = rights(0, !both, (6, 1)).consequence.unwrap();
+        assert!(barred.contains("bounding set"), "{barred}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
         Finding, Limits, Reading, Weight,
         findings::{WINDOW_SHUT, findings as said},
     },
-    diag::{Protocol, Timer, UpperLayer},
+    diag::{Protocol, UpperLayer},
     explain::numbers::grouped,
 };
 
@@ -64,7 +64,7 @@ pub fn tell(rows: &mut [Row], limits: &HashMap<u64, Limits>, tcp_mem: Option<Mar
 #[must_use]
 pub fn findings(row: &Row, around: &Around) -> Vec<Finding> {
     let mut found = said(&Reading::from(row), around.limits);
-    withdrawn(row, &mut found);
+    dropped_by_peer(row, &mut found);
     window_open(row, &mut found);
     pressure(row, around, &mut found);
     open_record(row, &mut found);
@@ -85,28 +85,8 @@ fn counted(packets: u32) -> String {
     }
 }
 
-/// The peer's window is 0 while data is in flight. A window only shuts by what fills it, so the peer has taken back what it
-/// had offered.
-fn withdrawn(row: &Row, found: &mut Vec<Finding>) {
-    let shut = row.flow.is_some_and(|flow| flow.snd_wnd == Some(0));
-    let Some(in_flight) = row.in_flight.filter(|n| *n > 1) else {
-        return;
-    };
-    if shut && row.timer == Some(Timer::Retransmit) {
-        found.retain(|f| !matches!(f.tag, "timeouts" | "losses") && !f.tag.starts_with("waits-"));
-        found.push(Finding {
-            weight: Weight::Alarm,
-            tag: "window-withdrawn",
-            about: "snd_wnd timer",
-            text: format!(
-                "The peer has taken back a window that it had offered: it is 0, with {} in flight. Its receive buffer was \
-                 made smaller (SO_RCVBUF), or it has no memory left; it answers, so it is alive. The retransmission timer \
-                 backs off meanwhile: when the peer has read, it takes up to that long until something moves.",
-                bytes(in_flight)
-            ),
-        });
-        return;
-    }
+/// Timeouts of a peer that may be alive.
+fn dropped_by_peer(row: &Row, found: &mut [Finding]) {
     // Older kernels keep the window, and drop what arrives: the same from here as a dead path.
     for finding in found.iter_mut().filter(|f| f.tag == "timeouts") {
         finding.text = format!(
@@ -240,7 +220,7 @@ fn below(row: &Row) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::{
-        diag::TcpState,
+        diag::{TcpState, Timer},
         snapshot::row::{
             Flow, PathBelow, PathQdisc,
             tests::{mem, socket},

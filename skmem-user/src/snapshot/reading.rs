@@ -88,6 +88,7 @@ impl From<&Row> for Reading {
                 }
                 .into()
             }),
+            to_minrtt: false,
         }
     }
 }

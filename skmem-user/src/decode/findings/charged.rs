@@ -11,7 +11,8 @@ pub(super) fn forward(reading: &Reading) -> Option<Finding> {
             "f",
             format!(
                 "f is {}, which ss prints as {}: charged less than used. While data moves this lasts a moment; with kernel \
-                 TLS, as long as a kTLS record is open; up to 5.15, as long as zero-copy data is queued.",
+                 TLS, as long as a kTLS record is open; after the kernel copied the packets of a full receive buffer \
+                 together (tcp_collapse), until they are read; up to 5.15, as long as zero-copy data is queued.",
                 grouped(forward),
                 forward.rem_euclid(1 << 32)
             ),

@@ -11,6 +11,8 @@ pub const WINDOW_SHUT: &str =
 
 /// Merged packets grow to about so much (`tcp_try_coalesce`), and one of them may be read in part, bytes.
 const MERGED: i64 = 256 << 10;
+/// Unread data over rb by so much is no rounding of windows (65,535 << wscale in steps of 1 << wscale, up to 16 KiB), bytes.
+const PROMISED: i64 = 32 << 10;
 /// r over rb by so much is more than the last packets that were let in, bytes.
 const FAR_OVER: i64 = 128 << 10;
 
@@ -52,7 +54,9 @@ pub(super) fn full(reading: &Reading) -> Option<Finding> {
     if held / waiting >= 8 {
         return small(held, waiting, Some(share));
     }
-    if held.saturating_sub(limit) >= FAR_OVER && held >= limit.saturating_mul(2) {
+    // No window is larger than rb, so more data than that was promised with another rb.
+    let over = |n: i64, by: i64| n.saturating_sub(limit) >= by && n >= limit.saturating_mul(2);
+    if over(held, FAR_OVER) || over(waiting, PROMISED) {
         return alarm(
             "slow-reader",
             "r rb",

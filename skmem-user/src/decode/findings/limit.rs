@@ -83,6 +83,42 @@ pub fn origin(sndbuf: i64, limits: &Limits) -> Origin {
     )
 }
 
+/// `tcp_rmem[1]`: rcvbuf of a new socket, bytes (tcp_init, from 4.20 on).
+const RMEM_DEFAULT: i64 = 131_072;
+/// The same before 4.20, bytes.
+const RMEM_DEFAULT_OLD: i64 = 87_380;
+/// `net.core.rmem_max` up to 7.1, bytes.
+const CORE_RMEM_MAX: i64 = 212_992;
+
+/// Who set rb, where its value tells: the kernel raises it (`tcp_rcvbuf_grow`) and never lowers it.
+pub(super) fn receive(reading: &Reading, limits: &Limits) -> Option<Finding> {
+    let rcvbuf = reading.memory.rcvbuf?;
+    let counts = reading.is_tcp() && reading.is_connection() && !reading.is_mptcp();
+    // Sysctls of the machine itself, and the lock (--locks), tell more.
+    if limits.read || !counts || reading.state == Some(TcpState::Close) {
+        return None;
+    }
+    let text = if rcvbuf < RMEM_DEFAULT && rcvbuf != RMEM_DEFAULT_OLD {
+        format!(
+            "rb ({}) is below the default tcp_rmem[1] ({}), with which a socket begins, and the kernel never lowers it: \
+             the application set SO_RCVBUF, here or on the listener, or that sysctl was lowered. Where the application \
+             set it, it does not grow by itself.",
+            bytes(rcvbuf),
+            grouped(RMEM_DEFAULT)
+        )
+    } else if rcvbuf == CORE_RMEM_MAX * 2 {
+        format!(
+            "rb may be locked by SO_RCVBUF, which ends autotuning ({} is twice the default net.core.rmem_max ({}) to the \
+             byte: what SO_RCVBUF gives to all who ask for that or more).",
+            bytes(rcvbuf),
+            grouped(CORE_RMEM_MAX)
+        )
+    } else {
+        return None;
+    };
+    note("limit", "rb", text)
+}
+
 pub(super) fn small_or_locked(reading: &Reading, limits: &Limits) -> Option<Finding> {
     let sndbuf = reading.memory.sndbuf?;
     // A listener's limit is only what its children begin with; that of an MPTCP socket is the sum of its subflows'

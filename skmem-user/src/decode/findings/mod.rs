@@ -75,11 +75,13 @@ pub fn findings(reading: &Reading, limits: &Limits) -> Vec<Finding> {
         send::waits_in_tcp(reading),
         send::below_tcp(reading),
         send::udp_limit(reading),
+        stuck::withdrawn(reading),
         stuck::timeouts(reading),
         stuck::stuck_close(reading),
-        send::limited_for(reading),
+        send::limited_for(reading, limits),
         send::overhead(reading),
         limit::small_or_locked(reading, limits),
+        limit::receive(reading, limits),
         held::full(reading),
         held::unlike_data(reading),
         receive::window_cut(reading),
@@ -94,6 +96,11 @@ pub fn findings(reading: &Reading, limits: &Limits) -> Vec<Finding> {
     .into_iter()
     .flatten()
     .collect();
+    if found.iter().any(|finding| finding.tag == stuck::WITHDRAWN) {
+        let explained =
+            |tag: &str| matches!(tag, "timeouts" | "losses") || tag.starts_with("waits-");
+        found.retain(|finding| !explained(finding.tag));
+    }
     found.sort_by_key(|finding| std::cmp::Reverse(finding.weight));
     found
 }

@@ -1,6 +1,6 @@
 //! What waits to be sent or acknowledged, where, and what the memory for it is.
 
-use super::{Finding, Reading, alarm, bytes, note, percent, stuck};
+use super::{Finding, Limits, Reading, alarm, bytes, note, percent, stuck};
 use crate::{diag::TcpState, explain::numbers::grouped};
 
 /// Less than this is a send in passing, bytes.
@@ -75,7 +75,8 @@ fn waits_in_mptcp(reading: &Reading) -> Option<Finding> {
         "waits-in-tcp",
         "w",
         format!(
-            "{} of memory hold data that MPTCP has not sent, or whose receipt the peer's MPTCP has not acknowledged              (DATA_ACK). What it waits for, the subflows tell: `ss -ti` shows their snd_wnd, cwnd and timers.",
+            "{} of memory hold data that MPTCP has not sent, or whose receipt the peer's MPTCP has not acknowledged \
+             (DATA_ACK). What it waits for, the subflows tell: `ss -ti` shows their snd_wnd, cwnd and timers.",
             bytes(queued)
         ),
     )
@@ -137,7 +138,7 @@ pub(super) fn udp_limit(reading: &Reading) -> Option<Finding> {
 }
 
 /// What the kernel's own clocks say.
-pub(super) fn limited_for(reading: &Reading) -> Option<Finding> {
+pub(super) fn limited_for(reading: &Reading, limits: &Limits) -> Option<Finding> {
     let info = &reading.info;
     let (peer, buffer) = match (info.busy_ms, info.rwnd_limited_percent) {
         (Some(busy), _) if busy >= 100 => {
@@ -163,7 +164,12 @@ pub(super) fn limited_for(reading: &Reading) -> Option<Finding> {
             "sndbuf_limited",
             format!(
                 "For {buffer} % of the time with data to send, the send buffer was what kept it from going \
-                 faster: a larger SO_SNDBUF, or none, would help."
+                 faster: {}.",
+                if reading.memory.sndbuf == Some(limits.wmem_max) {
+                    "a larger net.ipv4.tcp_wmem[2], up to which the kernel has raised tb, would help"
+                } else {
+                    "a larger SO_SNDBUF, or none, would help"
+                }
             ),
         );
     }

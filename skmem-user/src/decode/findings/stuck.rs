@@ -5,6 +5,8 @@ use super::{Finding, Reading, alarm, bytes, note};
 use crate::{diag::TcpState, explain::numbers::grouped};
 
 const PEER: &str = "waits-for-peer-window";
+/// The tag of a window that was taken back.
+pub(super) const WITHDRAWN: &str = "window-withdrawn";
 
 /// Whether the peer's window has room.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,19 @@ pub(super) fn held_by(reading: &Reading) -> (&'static str, String) {
     // Without Send-Q, what the segments hold at most.
     let estimated = || Some(info.unacked?.saturating_mul(info.mss?));
     let in_flight = reading.in_flight();
+    if info.unsent.is_none()
+        && let (Some(sent), Some(payload)) = (estimated(), reading.send_payload())
+        && payload > sent
+    {
+        // Up to iproute2 4.5 notsent is not printed.
+        let (tag, reason) = unsent_for(reading, sent);
+        let unacked = segments(info.unacked.unwrap_or(0));
+        let least = bytes(payload - sent);
+        return (
+            tag,
+            format!("At least {least} unsent, {unacked} in flight. {reason}"),
+        );
+    }
     let (Some(unsent), Some(in_flight)) = (info.unsent, in_flight.or_else(estimated)) else {
         let why = "Sent and not acknowledged, or held back by the peer's window or the congestion window: `ss -i` \
                    shows notsent, snd_wnd and cwnd.";
@@ -194,6 +209,14 @@ fn unsent_for(reading: &Reading, in_flight: i64) -> (&'static str, String) {
                     .to_owned(),
             ),
         },
+        (false, true) if timed_out(reading) => (
+            "waits-for-acks",
+            format!(
+                "What was sent had no ACK in time, so the congestion window was cut to {}: the rest waits until an ACK \
+                 comes.",
+                segments(info.cwnd.unwrap_or(0))
+            ),
+        ),
         (false, true) => (
             "waits-for-cwnd",
             format!(
@@ -215,6 +238,41 @@ fn unsent_for(reading: &Reading, in_flight: i64) -> (&'static str, String) {
         ),
         (false, false) => below_or_paced(reading),
     }
+}
+
+/// The retransmission timer has fired and cut the congestion window to a segment (`tcp_enter_loss`).
+fn timed_out(reading: &Reading) -> bool {
+    let info = &reading.info;
+    let fired = reading
+        .timer
+        .as_ref()
+        .is_some_and(|timer| timer.name == "on" && timer.count > 0)
+        || info.backoff.is_some_and(|backoff| backoff > 0);
+    fired && info.cwnd.is_some_and(|cwnd| cwnd <= 1)
+}
+
+/// The peer's window is 0 while data is in flight. A window only shuts by what fills it, so the peer has taken back what
+/// it had offered.
+pub(super) fn withdrawn(reading: &Reading) -> Option<Finding> {
+    let in_flight = reading.in_flight().filter(|n| *n > 1)?;
+    let retransmits = reading
+        .timer
+        .as_ref()
+        .is_none_or(|timer| timer.name == "on");
+    let counts = reading.is_tcp() && !reading.is_mptcp() && reading.is_connection();
+    if reading.info.snd_wnd != Some(0) || !retransmits || !counts {
+        return None;
+    }
+    alarm(
+        WITHDRAWN,
+        "snd_wnd timer",
+        format!(
+            "The peer has taken back a window that it had offered: it is 0, with {} in flight. Its receive buffer was \
+             made smaller (SO_RCVBUF), or it has no memory left; it answers, so it is alive. The retransmission timer \
+             backs off meanwhile: when the peer has read, it takes up to that long until something moves.",
+            bytes(in_flight)
+        ),
+    )
 }
 
 /// No window is in the way: TCP small queues, or what is not shown.
@@ -332,8 +390,8 @@ fn syn(reading: &Reading) -> Option<Finding> {
         .map(|timer| timer.count)
         .or(reading.info.backoff)
         .unwrap_or(0);
-    let text = "and has had no answer: a packet filter drops it, or nobody is at that address (a closed port refuses at \
-                once).";
+    let text = "and has had no answer: a packet filter drops it, the listener's accept queue is full, or nobody is at that \
+                address (a closed port refuses at once).";
     match again {
         0 => note(
             "syn-unanswered",

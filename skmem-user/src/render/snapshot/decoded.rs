@@ -238,6 +238,10 @@ fn no_memory(socket: &Reading) -> &'static str {
         _ if matches!(socket.state, Some(TcpState::TimeWait | TcpState::SynRecv)) => {
             "No memory was printed for it: TIME-WAIT and half-open sockets have no buffers."
         }
+        _ if socket.state == Some(TcpState::FinWait2) => {
+            "No memory was printed for it: a FIN-WAIT-2 socket that the application has closed has no buffers; of others `ss -m` \
+             prints it."
+        }
         _ => "No memory was printed for it: `ss -m` does.",
     }
 }
@@ -251,6 +255,16 @@ pub(super) fn finding_line(out: &mut String, finding: &Finding, style: &Style) {
 
 fn queues(out: &mut String, socket: &Reading, style: &Style) {
     let mut line = |label: &str, value: i64, text: &str| {
+        let singular;
+        let text = if value == 1 {
+            singular = text
+                .replacen("bytes", "byte", 1)
+                .replacen("connections that wait", "connection that waits", 1)
+                .replacen("connections", "connection", 1);
+            &singular
+        } else {
+            text
+        };
         row(
             out,
             &format!("  {label:<7}{:>9}", grouped(value)),
@@ -280,6 +294,10 @@ fn queues(out: &mut String, socket: &Reading, style: &Style) {
             _ if socket.is_mptcp() => {
                 "bytes of memory: of an MPTCP socket it is r, and no count of data"
             }
+            _ if socket.kind.is_none() => {
+                "not read by the application: of TCP bytes of data, of UDP bytes of memory (truesize)"
+            }
+            Some(0) if socket.state != Some(TcpState::CloseWait) => "the peer's FIN: no data",
             Some(0) => "the peer's FIN, which the application has not read: no data",
             Some(data) if data < waiting => {
                 "bytes that the application has not read; the peer's FIN counts one"
@@ -300,6 +318,10 @@ fn queues(out: &mut String, socket: &Reading, style: &Style) {
             "bytes of memory (truesize) of packets below UDP: in the queueing discipline or the card".into()
         }
         _ if !socket.queues_are_data() => "bytes of memory: of an MPTCP socket it is t, and no count of data".into(),
+        _ if socket.kind.is_none() => {
+            "of TCP bytes of data that the peer has not acknowledged, of UDP bytes of memory (truesize) of packets below UDP"
+                .into()
+        }
         Some(0) => format!("its {control}, which the peer has not acknowledged: no data"),
         data => {
             let split = match (socket.info.unsent, socket.in_flight()) {

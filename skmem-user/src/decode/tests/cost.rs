@@ -1,0 +1,56 @@
+//! What reading costs grows with the text, and no faster.
+
+use crate::{
+    cli::bench::clock::this_thread,
+    decode::parse,
+    render::{
+        Style,
+        snapshot::{Decoding, decoded},
+    },
+};
+
+/// In ns on a processor: a busy machine does not lengthen it.
+fn cost(text: &str) -> u64 {
+    let run = || {
+        let start = this_thread();
+        let read = parse(text);
+        let said = decoded(&Decoding::of(&read), &Style::PLAIN);
+        let spent = this_thread() - start;
+        assert!(!said.is_empty() || read.sockets.is_empty());
+        spent
+    };
+    (0..3).map(|_| run()).min().unwrap()
+}
+
+/// Four times the lines cost about four times as much; where each line looks at all lines before it, sixteen times.
+#[test]
+fn broken_lines_cost_no_more_the_more_there_are() {
+    type Make = fn(usize) -> String;
+    let kinds: [(&str, Make); 6] = [
+        ("one socket again and again", |_| {
+            "ESTAB 0 1 192.0.2.1:1 192.0.2.2:2".into()
+        }),
+        ("one value again and again", |n| {
+            format!("\t ts sack cubic rto:201 notsent:{n}")
+        }),
+        ("both ends of a connection", |n| match n % 2 {
+            0 => "ESTAB 0 1 192.0.2.1:1 192.0.2.2:2".into(),
+            _ => "ESTAB 0 1 192.0.2.2:2 192.0.2.1:1".into(),
+        }),
+        ("brackets never closed", |n| {
+            format!("ESTAB 0 1 192.0.2.1:{n} users:((\"a")
+        }),
+        ("values that are none", |n| {
+            format!("ESTAB 0 1 192.0.2.1:{n} 192.0.2.2:1 notsent:abc rto:z")
+        }),
+        ("no line of ss", |n| format!("line {n} of a log")),
+    ];
+    for (name, line) in kinds {
+        let text = |lines: usize| (0..lines).map(|n| line(n) + "\n").collect::<String>();
+        let (few, many) = (cost(&text(500)), cost(&text(2000)));
+        assert!(
+            many < few * 9,
+            "{name}: {few} ns, of four times as many lines {many} ns"
+        );
+    }
+}
