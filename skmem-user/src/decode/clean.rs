@@ -419,36 +419,35 @@ fn logged(text: &str) -> Option<String> {
 }
 
 /// A row whose columns something other than spaces parts: `ESTAB;0;0;…`, `ESTAB|0|0|…`, `ESTAB,0,0,…`. Inside brackets
-/// the commas are those of ss.
+/// the commas are those of ss; so they are in a line that begins or ends inside one.
 fn separated(text: &str) -> Option<String> {
     /// A row has more separators.
     const FEW: usize = 3;
     let mut depth = 0_usize;
-    let outside = |(_, c): &(usize, char)| {
+    let mut outside = Vec::with_capacity(text.len());
+    for c in text.chars() {
         match c {
             '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
+            ')' => depth = depth.checked_sub(1)?,
             _ => {}
         }
-        depth == 0
+        outside.push((c, depth == 0));
+    }
+    if depth > 0 {
+        return None;
+    }
+    let count = |is: &dyn Fn(char) -> bool| {
+        let found = outside.iter().filter(|(c, outside)| *outside && is(*c));
+        found.count()
     };
-    let signs: Vec<(usize, char)> = text
-        .char_indices()
-        .filter(outside)
-        .filter(|(_, c)| c.is_whitespace() || matches!(c, ';' | '|' | '│' | ','))
-        .collect();
-    let count = |is: &dyn Fn(char) -> bool| signs.iter().filter(|(_, c)| is(*c)).count();
     let spaces = count(&char::is_whitespace);
     // `1,234,567`: thousands.
     let sign = [';', '|', '│', ','].into_iter().find(|sign| {
         let found = count(&|c| c == *sign);
         found >= FEW && (*sign != ',' || found > spaces)
     })?;
-    let mut out = text.to_owned();
-    for (at, c) in signs.into_iter().rev().filter(|(_, c)| *c == sign) {
-        out.replace_range(at..at + c.len_utf8(), " ");
-    }
-    Some(out)
+    let part = |(c, outside)| if outside && c == sign { ' ' } else { c };
+    Some(outside.into_iter().map(part).collect())
 }
 
 /// Without the backslashes that Markdown puts before signs; `\x2d` of a cgroup's name stays.

@@ -55,7 +55,6 @@ pub(super) fn of(reading: &Reading) -> Option<Kind> {
     {
         return Some(Kind::Mptcp);
     }
-    // What a new connection's tb is made (`tcp_sndbuf_expand`): of UDP only an odd SO_SNDBUF gives that.
     // Of UDP and MPTCP, Recv-Q is r (`udp_diag_get_info`, `mptcp_diag_get_info`): memory, of which TCP has more than data.
     if reading.kind != Some(Kind::Mptcp)
         && memory
@@ -65,6 +64,7 @@ pub(super) fn of(reading: &Reading) -> Option<Kind> {
     {
         return None;
     }
+    // What a new connection's tb is made (`tcp_sndbuf_expand`): of UDP only an odd SO_SNDBUF gives that.
     let expanded = matches!(memory.sndbuf, Some(46_080 | 87_040 | 2_626_560));
     if expanded
         || only_tcp

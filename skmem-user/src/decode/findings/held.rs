@@ -11,7 +11,7 @@ pub const WINDOW_SHUT: &str =
 
 /// Merged packets grow to about so much (`tcp_try_coalesce`), and one of them may be read in part, bytes.
 const MERGED: i64 = 256 << 10;
-/// Unread data over rb by so much is no rounding of windows (65,535 << wscale in steps of 1 << wscale, up to 16 KiB), bytes.
+/// Unread data over rb by so much is no rounding of windows, whose steps are 16 KiB at most, bytes.
 const PROMISED: i64 = 32 << 10;
 /// r over rb by so much is more than the last packets that were let in, bytes.
 const FAR_OVER: i64 = 128 << 10;

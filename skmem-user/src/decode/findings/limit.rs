@@ -87,7 +87,7 @@ pub fn origin(sndbuf: i64, limits: &Limits) -> Origin {
 const RMEM_DEFAULT: i64 = 131_072;
 /// The same before 4.20, bytes.
 const RMEM_DEFAULT_OLD: i64 = 87_380;
-/// `net.core.rmem_max` up to 7.1, bytes.
+/// `net.core.rmem_max` of 5.10 to 6.12, bytes; later 4 MiB.
 const CORE_RMEM_MAX: i64 = 212_992;
 
 /// Who set rb, where its value tells: the kernel raises it (`tcp_rcvbuf_grow`) and never lowers it.
@@ -108,7 +108,7 @@ pub(super) fn receive(reading: &Reading, limits: &Limits) -> Option<Finding> {
         )
     } else if rcvbuf == CORE_RMEM_MAX * 2 {
         format!(
-            "rb may be locked by SO_RCVBUF, which ends autotuning ({} is twice the default net.core.rmem_max ({}) to the \
+            "rb may be locked by SO_RCVBUF, which ends autotuning ({} is twice the older default of net.core.rmem_max ({}) to the \
              byte: what SO_RCVBUF gives to all who ask for that or more).",
             bytes(rcvbuf),
             grouped(CORE_RMEM_MAX)
