@@ -2,7 +2,7 @@
 
 use crate::{
     cli::bench::clock::this_thread,
-    decode::parse,
+    decode::{Reading, parse, several::Several},
     render::{
         Style,
         snapshot::{Decoding, decoded},
@@ -47,10 +47,36 @@ fn broken_lines_cost_no_more_the_more_there_are() {
     ];
     for (name, line) in kinds {
         let text = |lines: usize| (0..lines).map(|n| line(n) + "\n").collect::<String>();
-        let (few, many) = (cost(&text(500)), cost(&text(2000)));
+        let (few, many) = (cost(&text(250)), cost(&text(1000)));
         assert!(
             many < few * 9,
             "{name}: {few} ns, of four times as many lines {many} ns"
         );
     }
+}
+
+/// A socket that comes again and again is compared with its last look, without a walk over all of them.
+#[test]
+fn looks_cost_no_more_the_more_there_are() {
+    let row = "ESTAB 0 1 192.0.2.1:1 192.0.2.2:2\nESTAB 0 1 192.0.2.2:2 192.0.2.1:1\n";
+    let ends = parse(row).sockets;
+    let looks = |count: usize| -> Vec<Reading> {
+        let look = |run| ends.iter().map(move |end| Reading { run, ..end.clone() });
+        (1..=count).flat_map(look).collect()
+    };
+    let cost = |count| {
+        let sockets = looks(count);
+        let several = Several::of(&sockets);
+        let start = this_thread();
+        let found = sockets
+            .iter()
+            .filter(|socket| several.since(socket).is_some() && several.peer(socket).is_some());
+        assert_eq!(found.count(), 2 * (count - 1));
+        this_thread() - start
+    };
+    let (few, many) = (cost(2_000), cost(8_000));
+    assert!(
+        many < few * 9,
+        "{few} ns, of four times as many looks {many} ns"
+    );
 }
