@@ -27,6 +27,7 @@
 //! * [`programs`]: programs that people run
 //! * [`leftovers`]: what must not stay behind
 //! * [`screen`]: what the shipped program does on a terminal
+//! * [`top`]: `skmem top` with causes, on a terminal that is emulated
 //! * [`snapshot`]: `skmem snapshot` beside `ss` and the kernel's own numbers
 //! * [`selftest`]: wrong accounts are found out
 //! * [`soak`]: connections that come and go: nothing grows, nothing fills
@@ -43,6 +44,8 @@ mod causes;
 mod check;
 mod churn;
 mod docs;
+#[path = "../support/driven.rs"]
+mod driven;
 mod filters;
 mod formulas;
 mod harm;
@@ -66,6 +69,7 @@ mod soak;
 mod sums;
 #[path = "../support/terminal.rs"]
 mod terminal;
+mod top;
 mod traffic;
 mod truth;
 mod verdict;
@@ -116,6 +120,7 @@ fn main() -> ExitCode {
     trials.extend(held::trials());
     trials.extend(screen::trials());
     trials.extend(programs::trials());
+    trials.extend(top::trials());
     trials.extend(docs::trials());
     trials.extend(binary::trials());
     trials.extend(remedies::trials());

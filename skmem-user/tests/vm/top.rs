@@ -1,0 +1,89 @@
+//! `skmem top` with causes, on a terminal: its frame beside `SO_MEMINFO` and `skmem explain` of the same moment.
+
+use std::{
+    io::Write as _,
+    net::{Shutdown, TcpListener, TcpStream},
+    os::fd::AsFd as _,
+    process::Command,
+    thread,
+    time::Duration,
+};
+
+use libtest_mimic::{Failed, Trial};
+use rustix::process::Signal;
+use skmem::{diag::MemInfo, explain::numbers::grouped, render::snapshot::short};
+
+use crate::{case::SKMEM, check::Check, driven::Driven};
+
+pub fn trials() -> Vec<Trial> {
+    vec![Trial::test("top::says-what-explain-says", says)]
+}
+
+/// A sender sleeps, since its peer does not read: the row says so, and the page of the socket what `explain` says.
+fn says() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let listener = TcpListener::bind("[::1]:0")?;
+    let client = TcpStream::connect(listener.local_addr()?)?;
+    let (_server, _) = listener.accept()?;
+    socket2::SockRef::from(&client).set_send_buffer_size(65_536)?;
+    let mut writer = client.try_clone()?;
+    let writer = thread::spawn(move || while writer.write_all(&[b's'; 1000]).is_ok() {});
+    while MemInfo::read(client.as_fd()).is_ok_and(|mem| mem.wmem_queued < mem.sndbuf) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let from = client.local_addr()?.port().to_string();
+    let mut command = Command::new(SKMEM);
+    command.args(["top", "--interval", "500ms", "--sport", &from]);
+    let mut top = Driven::start(&mut command, 160, 45);
+    // Asleep for more than a second: `1.2 s+`.
+    let frame = top.until("a sender that sleeps", |screen| {
+        let contents = screen.contents();
+        contents.contains("peer window") && contents.contains(" s+")
+    });
+    let truth = MemInfo::read(client.as_fd())?;
+    let row = frame.lines().find(|line| line.contains("peer window"));
+    for word in [
+        short(truth.wmem_queued.into()),
+        short(truth.sndbuf.into()),
+        std::process::id().to_string(),
+    ] {
+        check.that(row.is_some_and(|row| row.contains(&word)), || {
+            format!("no {word:?} in {row:?} of:\n{frame}")
+        });
+    }
+    top.press("\r");
+    top.until_reads("The receiver holds the sender up");
+    let explain = [
+        "explain", "--all", "--json", "-d", "100ms", "--sport", &from,
+    ];
+    let output = Command::new(SKMEM).args(explain).output()?;
+    let verdict: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    // Times in a sentence differ from moment to moment.
+    let sentence = verdict["blame"]["sentence"].as_str().unwrap_or("none");
+    let before = sentence.split(|c: char| c.is_ascii_digit()).next();
+    let after = sentence.rsplit(": ").next();
+    // What the bars consist of, and how high they are.
+    let ledger = verdict["ledger"].as_array().into_iter().flatten();
+    let most = ledger.max_by_key(|cause| cause["bytes"].as_i64());
+    let most = most.and_then(|cause| cause["cause"].as_str());
+    let height = format!("= w {} bytes", grouped(truth.wmem_queued.into()));
+    let said = [before, after, most, Some(&height)].map(|word| word.unwrap_or("nothing"));
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let page = top.until(&format!("{said:?}"), |screen| {
+        let page = words(&screen.contents());
+        said.iter().all(|word| page.contains(&words(word)))
+    });
+    eprintln!("tests: top on a terminal:\n{frame}\n{page}");
+    // On a small screen, too.
+    top.resize(80, 24);
+    top.until("a frame of that size", |screen| {
+        let contents = screen.contents();
+        contents.lines().count() == 24 && contents.contains("The receiver holds the sender up")
+    });
+    top.signal(Signal::TERM);
+    check.equal("exit status", top.ended().code(), Some(143));
+    top.assert_given_back();
+    client.shutdown(Shutdown::Both)?;
+    let _ = writer.join();
+    check.done()
+}
