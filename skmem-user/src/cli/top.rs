@@ -50,22 +50,10 @@ pub struct Options {
     #[command(flatten)]
     filters: Filters,
     /// What a row stands for; the key b goes round
-    #[arg(
-        short,
-        long,
-        value_name = "WHAT",
-        default_value = "socket",
-        hide_possible_values = true
-    )]
+    #[arg(short, long, value_name = "WHAT", default_value = "socket")]
     by: By,
     /// What rows are sorted by, largest first; the keys < and > choose another
-    #[arg(
-        short,
-        long,
-        value_name = "COLUMN",
-        default_value = "w",
-        hide_possible_values = true
-    )]
+    #[arg(short, long, value_name = "COLUMN", default_value = "w")]
     sort: Column,
     /// Look so often, e.g. 500ms, 2s
     #[arg(short, long, value_name = "TIME", value_parser = duration, default_value = "1s")]
