@@ -20,6 +20,13 @@ pub const BY_DADDR: u32 = 128;
 /// [`Filter::flags`]: everything that asks for the current task.
 pub const BY_TASK: u32 = BY_PID | BY_COMM | BY_CGROUP;
 
+/// [`Filter::cgroup_level`]: not known, as in a cgroup namespace, which hides
+/// what is above it; the programs then look at all levels, up to
+/// [`MOST_LEVELS`].
+pub const ANY_LEVEL: u32 = u32::MAX;
+/// Levels that are looked at where the cgroup's is not known.
+pub const MOST_LEVELS: u32 = 32;
+
 /// An address prefix; an IPv4 one in the first word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -61,7 +68,7 @@ pub struct Filter {
     pub netns: u32,
     /// Id of the cgroup.
     pub cgroup: u64,
-    /// Its depth below the root of the hierarchy.
+    /// Its depth below the root of the hierarchy, or [`ANY_LEVEL`].
     pub cgroup_level: u32,
     /// Local port.
     pub sport: u16,

@@ -3,8 +3,8 @@
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_ancestor_cgroup_id};
 use skmem_common::{
     filter::{
-        BY_CGROUP, BY_COMM, BY_DADDR, BY_DPORT, BY_NETNS, BY_PID, BY_SADDR, BY_SPORT, BY_TASK,
-        words,
+        ANY_LEVEL, BY_CGROUP, BY_COMM, BY_DADDR, BY_DPORT, BY_NETNS, BY_PID, BY_SADDR, BY_SPORT,
+        BY_TASK, MOST_LEVELS, words,
     },
     record::Ident,
 };
@@ -51,6 +51,19 @@ pub fn may_pass(sk: Sock) -> bool {
     true
 }
 
+/// Whether the current task is in a cgroup, which lies at this level, or below
+/// it.
+#[inline(always)]
+fn is_below(level: u32, cgroup: u64) -> bool {
+    // SAFETY: the helper takes any level; of one that the task's cgroup does
+    // not have, it gives 0.
+    let is = |level: u32| unsafe { bpf_get_current_ancestor_cgroup_id(level as i32) } == cgroup;
+    if level != ANY_LEVEL {
+        return is(level);
+    }
+    (0..MOST_LEVELS).any(is)
+}
+
 /// Whether the filter wants this socket, used by the current task; in a walk,
 /// user space has told which sockets the filter's tasks hold.
 ///
@@ -78,15 +91,14 @@ pub fn passes(who: &Ident, walk: bool) -> bool {
             return false;
         }
         if flags & BY_CGROUP != 0 {
-            // SAFETY: as above; the helper takes a level.
-            let (id, wanted) = unsafe {
-                let level = (&raw const (*filter).cgroup_level).read_volatile();
+            // SAFETY: as above.
+            let (level, wanted) = unsafe {
                 (
-                    bpf_get_current_ancestor_cgroup_id(level as i32),
+                    (&raw const (*filter).cgroup_level).read_volatile(),
                     (&raw const (*filter).cgroup).read_volatile(),
                 )
             };
-            if id != wanted {
+            if !is_below(level, wanted) {
                 return false;
             }
         }

@@ -4,7 +4,7 @@
 use std::str;
 
 use crate::{
-    cli::filters,
+    cli::tracing,
     decode,
     diag::inet_diag,
     kernel::btf::KernelBtf,
@@ -12,6 +12,7 @@ use crate::{
     quantity::parse_time,
     recording::{self, Recording, block},
     render::{self, Style},
+    selection::Net,
     trace::trigger::Trigger,
 };
 
@@ -138,7 +139,7 @@ fn filter(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else {
         return;
     };
-    if let Ok(net) = text.parse::<filters::Net>() {
+    if let Ok(net) = text.parse::<Net>() {
         let prefix = net.prefix();
         assert!(
             prefix.holds(prefix.family as u16, &prefix.addr),
@@ -146,7 +147,7 @@ fn filter(bytes: &[u8]) {
         );
         assert_eq!(net.to_string().parse(), Ok(net));
     }
-    let _ = (filters::size(text), filters::file_size(text));
+    let _ = (tracing::size(text), tracing::file_size(text));
     let _ = (text.parse::<Trigger>(), parse_time(text));
 }
 

@@ -7,8 +7,8 @@
 //! read, accounts at hand. [`diag`] asks the kernel without eBPF;
 //! [`workload`] makes traffic whose memory is worth explaining. [`snapshot`] is
 //! what [`diag`] tells of all sockets at once; [`decode`] reads `ss`,
-//! [`glossary`] has the words for both. [`top`] shows sockets live, out of looks
-//! and keys.
+//! [`glossary`] has the words for both. [`selection`] says which sockets are
+//! meant, in all of them. [`top`] shows sockets live, out of looks and keys.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -28,6 +28,7 @@ pub mod model;
 mod quantity;
 pub mod recording;
 pub mod render;
+pub mod selection;
 pub mod snapshot;
 pub mod top;
 pub mod trace;

@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{IsTerminal as _, Read as _},
-    net::IpAddr,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -11,23 +10,21 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 
-use super::{filters::Net, print, screen::Length, style};
+use super::{
+    print,
+    screen::Length,
+    sockets::{SocketArgs, StateArgs},
+    style,
+};
 use crate::{
-    decode::{
-        Decoded, Limits, Reading, Unread,
-        choose::{self, Filter},
-        findings, parse,
-        several::Several,
-        text,
-    },
-    diag::{DiagSocket, TcpState, inet_diag::dump_file},
+    decode::{Decoded, Limits, Reading, Unread, findings, parse, several::Several, text},
+    diag::{DiagSocket, inet_diag::dump_file},
     render::{
         snapshot::{Decoding, decoded, decoded_brief},
         tamed,
     },
     snapshot::{
         Row,
-        filter::inside,
         order::Sort,
         schema::{DecodedJson, SocketJson},
     },
@@ -62,7 +59,9 @@ pub struct Options {
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
     #[command(flatten)]
-    which: Which,
+    which: SocketArgs,
+    #[command(flatten)]
+    states: StateArgs,
     /// What to sort by, largest first [default: as in the input]
     #[arg(short, long, value_name = "WHAT")]
     sort: Option<Sort>,
@@ -82,65 +81,6 @@ pub struct Options {
     json: bool,
 }
 
-/// Filters; several must all hold. A socket that does not show what is asked for is not shown.
-#[derive(Debug, Clone, Default, Args)]
-struct Which {
-    /// Only sockets held by this process (may be given several times)
-    #[arg(short, long, value_name = "PID", help_heading = "Which sockets")]
-    pid: Vec<i64>,
-    /// Only sockets held by processes with this command name (may be given several times)
-    #[arg(long, value_name = "NAME", help_heading = "Which sockets")]
-    comm: Vec<String>,
-    /// Only sockets in this cgroup or below it, as ss prints it
-    #[arg(long, value_name = "PATH", help_heading = "Which sockets")]
-    cgroup: Option<String>,
-    /// Only this local port, as printed: a number or a service
-    #[arg(long, value_name = "PORT", help_heading = "Which sockets")]
-    sport: Option<String>,
-    /// Only this remote port, as printed
-    #[arg(long, value_name = "PORT", help_heading = "Which sockets")]
-    dport: Option<String>,
-    /// Only this local address or prefix, e.g. 10.0.0.0/8 or fd00::/8
-    #[arg(long, value_name = "ADDR[/LEN]", help_heading = "Which sockets")]
-    src: Option<Net>,
-    /// Only this remote address or prefix
-    #[arg(long, value_name = "ADDR[/LEN]", help_heading = "Which sockets")]
-    dst: Option<Net>,
-    /// Only sockets in this state, as ss calls it: established, listen, close-wait, … (several: a,b)
-    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state, help_heading = "Which sockets")]
-    state: Vec<TcpState>,
-}
-
-impl Which {
-    fn filter(&self) -> Filter {
-        let net = |net: Option<Net>| {
-            net.map(|net| {
-                let prefix = net.prefix();
-                Box::new(move |ip| inside(&prefix, ip)) as Box<dyn Fn(IpAddr) -> bool>
-            })
-        };
-        Filter {
-            pids: self.pid.clone(),
-            comms: self.comm.clone(),
-            cgroup: self.cgroup.clone(),
-            sport: self.sport.clone(),
-            dport: self.dport.clone(),
-            src: net(self.src),
-            dst: net(self.dst),
-            states: self.state.clone(),
-        }
-    }
-}
-
-fn state(text: &str) -> Result<TcpState, String> {
-    choose::state(text).ok_or_else(|| {
-        format!(
-            "{text:?} is no state: established, syn-sent, syn-recv, fin-wait-1, fin-wait-2, time-wait, close-wait, \
-             last-ack, closing, closed, listen"
-        )
-    })
-}
-
 /// Runs it.
 ///
 /// # Errors
@@ -157,11 +97,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     };
     complain(&read, &options.file);
     let failed = read.sockets.is_empty() || !read.unread.is_empty();
-    let filter = options.which.filter();
+    let which = options.which.of_paste()?.in_states(&options.states.state);
     let mut shown: Vec<&Reading> = read
         .sockets
         .iter()
-        .filter(|socket| filter.holds(socket))
+        .filter(|socket| which.holds(*socket))
         .collect();
     if let Some(by) = options.sort {
         shown.sort_by_cached_key(|socket| std::cmp::Reverse(by.of_reading(socket)));

@@ -11,15 +11,16 @@ use skmem_common::filter::{BY_NETNS, BY_PID, Filter};
 use super::{
     Skip, Usage, duration,
     explain::{print_json, print_text},
-    filters, interrupted, live, offers, print, record,
+    interrupted, live, offers, print, record,
     screen::Length,
-    style,
+    style, tracing,
 };
 use crate::{
     diag::{netns, owners::Owners},
     explain::{Verdict, compare::Comparison},
     kernel::tracer,
     render::{self, schemas::NoVerdicts},
+    trace::Older,
     workload::{
         self, Driver, DriverError,
         fix::{Choice, Fix},
@@ -79,7 +80,7 @@ pub struct Options {
     #[arg(long, requires = "record")]
     force: bool,
     /// Ring buffer between kernel and skmem, e.g. 512K, 8M
-    #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = filters::size)]
+    #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = tracing::size)]
     ring: u32,
     /// Give up after so long
     #[arg(long, value_name = "TIME", default_value = "600s", value_parser = duration)]
@@ -153,7 +154,11 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
     };
     let mut session = live::start(&tracing).await?;
     let held = Owners::among(ready.pids.clone());
-    live::adopt(&mut session, netns::of(&ready.pids, &held), &[]);
+    let older = Older {
+        namespaces: netns::of(&ready.pids, &held),
+        inodes: Vec::new(),
+    };
+    live::adopt(&mut session, older);
     let mut tape = match file {
         Some(file) => Some(file.tape(&mut session, &tracing)?),
         None => None,

@@ -1,16 +1,16 @@
 //! `skmem diff`: two recordings side by side.
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 
 use super::{
+    chosen::{Chosen, WindowArgs},
     pick::{self, Known, Wanted},
-    print, style, tell,
+    print,
+    sockets::SocketArgs,
+    style, tell,
 };
 use crate::{
     explain::{
@@ -18,7 +18,7 @@ use crate::{
         diff::{Difference, Side},
     },
     model::record::Record,
-    recording::{Recording, RecordingError, outcome},
+    recording::{RecordingError, outcome},
     render,
 };
 
@@ -34,6 +34,7 @@ Examples:
   skmem diff before.skm after.skm
   skmem diff before.skm after.skm --socket :5001     the socket with this port in both
   skmem diff before.skm after.skm --sockets 17,23    these two (skmem report --sockets lists them)
+  skmem diff before.skm after.skm --comm sender --dport 443   the worst of these in both
   skmem diff before.skm after.skm --json | jq .causes
 
 Exit status: 0, 1 for a failure, 2 for wrong usage.")]
@@ -50,6 +51,8 @@ pub struct Options {
     /// Compare these two: one of A and one of B, named likewise
     #[arg(long, value_name = "SOCKET,SOCKET", value_parser = pair, conflicts_with = "socket")]
     sockets: Option<(Wanted, Wanted)>,
+    #[command(flatten)]
+    which: SocketArgs,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -69,8 +72,9 @@ fn pair(text: &str) -> Result<(Wanted, Wanted), String> {
 pub fn run(options: &Options) -> Result<ExitCode> {
     let (a, b) = options.sockets.unzip();
     let (a, b) = (a.or(options.socket), b.or(options.socket));
-    let before = side(&options.before, a)?;
-    let after = side(&options.after, b)?;
+    let part = |file| Chosen::of(file, &options.which, WindowArgs::default());
+    let before = side(&part(&options.before)?, a)?;
+    let after = side(&part(&options.after)?, b)?;
     let difference = Difference::of(before, after);
     if options.json {
         print(&format!("{}\n", render::difference_json(&difference)?))?;
@@ -80,9 +84,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn side(file: &Path, wanted: Option<Wanted>) -> Result<Side> {
-    let name = file.display();
-    let open = || Recording::open(file);
+fn side(chosen: &Chosen, wanted: Option<Wanted>) -> Result<Side> {
+    let name = chosen.path().display();
+    let open = || chosen.open();
     let context = |e: RecordingError| anyhow!(e).context(format!("cannot compare {name}"));
     let (outcome, recording) = outcome(open).map_err(context)?;
     if let Some(text) = recording.shortcoming() {

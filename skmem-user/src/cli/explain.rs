@@ -7,10 +7,12 @@ use clap::Args;
 use skmem_common::layout::Records;
 use tokio::process::Child;
 
-use super::{
-    Usage, command, duration, filters::Filters, interrupted, live, print, screen::Length, style,
+use super::{command, duration, interrupted, live, print, screen::Length, style, tracing::Tracing};
+use crate::{
+    explain::Verdict,
+    render,
+    trace::{Session, older},
 };
-use crate::{explain::Verdict, render, trace::Session};
 
 /// A sender asleep for so long counts as blocked.
 const BLOCKED: Duration = Duration::from_millis(500);
@@ -40,7 +42,7 @@ Examples:
 Exit status: 0, 1 for a failure, 2 for wrong usage; with CMD, that of CMD.")]
 pub struct Options {
     #[command(flatten)]
-    filters: Filters,
+    tracing: Tracing,
     /// Trace for this long, e.g. 500ms, 90s, 5m, 1h, 2d
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
@@ -76,7 +78,7 @@ pub struct Options {
 /// # Errors
 /// Where tracing is not possible, or CMD cannot be started.
 pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
-    let mut tracing = options.filters.options().map_err(Usage)?;
+    let (selection, mut tracing) = options.tracing.options()?;
     tracing.verbose = verbose;
     if options.aggregates() {
         tracing.records = Records::Transitions;
@@ -91,8 +93,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         session = live::start(&tracing) => session?,
         () = &mut stop => return Ok(live::gave_up()),
     };
-    let (namespaces, inodes) = options.filters.older();
-    live::adopt(&mut session, namespaces, &inodes);
+    live::adopt(&mut session, older(&selection));
     let mut child = command::start(&options.command)?;
     session.drop_rights(command::rights(&options.command))?;
     if child.is_none() && options.duration.is_none() && !options.until_blocked {
@@ -109,7 +110,7 @@ impl Options {
     /// Whether accounts are kept without a record of each call.
     fn aggregates(&self) -> bool {
         let long = self.duration.is_some_and(|time| time > LONG);
-        let all = self.filters.is_empty() && self.command.is_empty();
+        let all = self.tracing.which.sockets.is_empty() && self.command.is_empty();
         self.aggregate || (!self.records && (long || all))
     }
 }
@@ -165,7 +166,7 @@ fn report(session: &Session, options: &Options) -> Result<()> {
         eprintln!(
             "skmem: {}",
             match n {
-                0 if options.filters.is_empty() =>
+                0 if options.tracing.which.sockets.is_empty() =>
                     "no TCP socket sent anything during the trace".into(),
                 0 => "no matching socket sent anything during the trace".to_string(),
                 1 => "one socket, never over its limit (--all explains it)".to_string(),

@@ -11,8 +11,10 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Usage,
+    chosen::{Chosen, WindowArgs},
     output::{Access, Output, Target},
     recorded::Recorded,
+    sockets::SocketArgs,
 };
 use crate::{
     explain::Verdict,
@@ -20,6 +22,7 @@ use crate::{
 };
 
 mod forms;
+mod skm;
 #[cfg(feature = "parquet")]
 mod tables;
 mod verdicts;
@@ -39,6 +42,7 @@ const REPLAYED: usize = 16 << 10;
   csv       the table of events (or --table receives, --table sockets)
   parquet   all tables, for DuckDB, DataFusion, ClickHouse, polars, Spark …
   arrow     all tables as Arrow IPC files; arrow-stream as IPC streams
+  skm       a recording again: of the chosen sockets and time, for every command that reads one
 
 docs/export.md has every column with type and unit, and queries over a fleet's recordings.
 Files are readable by their owner only, as the recording is: they tell who talked to whom.
@@ -47,6 +51,7 @@ Examples:
   skmem export run.skm --format perfetto -o run.pftrace
   skmem export run.skm --format json | jq -c 'select(.hook == \"tcp_ack\")'
   skmem export run.skm --format csv --table sockets
+  skmem export run.skm --format skm -o part.skm --dport 443 --from 03:12 --to 03:14
   skmem export run.skm --format parquet -o run/       run/events.parquet, run/receives.parquet,
                                                       run/sockets.parquet
   skmem export run.skm --format parquet -o lake/ --partition host,date
@@ -68,6 +73,10 @@ pub struct Options {
     /// Only this socket: its number, a port as :5001, an end as 10.0.0.1:5001, or SRC>DST
     #[arg(short, long, value_name = "SOCKET")]
     socket: Option<String>,
+    #[command(flatten)]
+    which: SocketArgs,
+    #[command(flatten)]
+    window: WindowArgs,
     /// Which table
     #[arg(long, value_name = "TABLE", default_value = "events")]
     table: Which,
@@ -88,6 +97,7 @@ enum Format {
     Parquet,
     Arrow,
     ArrowStream,
+    Skm,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -116,12 +126,18 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         Some(path) if !columnar => Target::new(path, options.force)?,
         _ => Target::stdout(),
     };
-    let binary = options.format == Format::Perfetto;
-    if binary && target.is_stdout() && io::stdout().is_terminal() {
-        let text = "a Perfetto trace is not for a terminal: -o FILE.pftrace writes a file";
+    let binary = match options.format {
+        Format::Perfetto => {
+            Some("a Perfetto trace is not for a terminal: -o FILE.pftrace writes a file")
+        }
+        Format::Skm => Some("a recording is not for a terminal: -o FILE.skm writes a file"),
+        _ => None,
+    };
+    if let Some(text) = binary.filter(|_| target.is_stdout() && io::stdout().is_terminal()) {
         return Err(Usage(anyhow::anyhow!(text)).into());
     }
-    let recorded = Recorded::read(&options.file)?;
+    let chosen = Chosen::of(&options.file, &options.which, options.window)?;
+    let recorded = Recorded::read(chosen)?;
     let only = match &options.socket {
         Some(wanted) => Some(recorded.choose(Some(wanted))?),
         None => None,
@@ -137,6 +153,13 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         #[cfg(not(feature = "parquet"))]
         Format::Parquet | Format::Arrow | Format::ArrowStream => {
             bail!("this skmem was built without Parquet and Arrow (feature `parquet`)")
+        }
+        Format::Skm => {
+            let part = match only {
+                Some(id) => export.recorded.source().only(id)?,
+                None => export.recorded.source().clone(),
+            };
+            Output::new(target, Access::Owner)?.write(|out| skm::write(&part, out))
         }
         _ => Output::new(target, Access::Owner)?.write(|out| export.form(options, out)),
     }?;

@@ -2,7 +2,6 @@
 //! to say, on stderr.
 
 use std::{
-    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -12,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
     kernel::tracer::Options,
-    trace::{Attaching, Session},
+    trace::{Attaching, Older, Session},
 };
 
 /// Where there is no terminal, one line says what took longer.
@@ -62,8 +61,8 @@ pub async fn start_quietly(options: &Options) -> Result<Session> {
 }
 
 /// [`Session::adopt`], and says what it could not do.
-pub fn adopt(session: &mut Session, namespaces: Vec<PathBuf>, inodes: &[u32]) {
-    session.adopt(namespaces, inodes);
+pub fn adopt(session: &mut Session, older: Older) {
+    session.adopt(older);
     say(session);
 }
 

@@ -12,10 +12,13 @@ use clap::{Args, ValueEnum};
 use super::{
     Usage,
     at::At,
+    chosen::{Chosen, WindowArgs, nothing},
     output::{Access, Output, Target},
     print,
     recorded::Recorded,
-    screen, style,
+    screen,
+    sockets::SocketArgs,
+    style,
 };
 use crate::{
     explain::numbers::grouped,
@@ -51,6 +54,7 @@ Examples:
   skmem plot run.skm -o run.svg              a page to print (.png: a picture)
   skmem plot run.skm -o run.html             one file to zoom into; works offline
   skmem plot run.skm --socket :5001          the socket with this port
+  skmem plot run.skm -p nginx --dport 5432   of those of a process, the worst
   skmem plot run.skm --from 1.2s --to 1.5s   a part of it, closer")]
 pub struct Options {
     /// A recording made by `skmem record`
@@ -71,13 +75,10 @@ pub struct Options {
     /// Plot in characters, even where stdout is not a terminal: --format text
     #[arg(long, conflicts_with_all = ["output", "format"])]
     text: bool,
-    /// Begin here: so long into the recording (1.2s), before its end (-2s), or on the wall clock in UTC
-    /// (03:12:22.5, 2026-11-28T03:12:22)
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    from: Option<At>,
-    /// End here, likewise
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    to: Option<At>,
+    #[command(flatten)]
+    which: SocketArgs,
+    #[command(flatten)]
+    window: WindowArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -95,7 +96,9 @@ enum Form {
 /// Where there is no such recording or socket, or the output cannot be
 /// written.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let recorded = Recorded::read(&options.file)?;
+    // A window is what is drawn: its beginning stands as the records before it say.
+    let chosen = Chosen::of(&options.file, &options.which, WindowArgs::default())?;
+    let recorded = Recorded::read(chosen)?;
     let form = form(options).map_err(Usage)?;
     let target = match &options.output {
         Some(path) => Target::new(path, options.force)?,
@@ -132,7 +135,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         began: began(recorded.meta.clock.wall_ns(zero_ns)),
         zero_wall_ns: recorded.meta.clock.wall_ns(zero_ns),
         host: recorded.meta.host.clone(),
-        whole: options.from.is_none() && options.to.is_none(),
+        whole: options.window.from.is_none() && options.window.to.is_none(),
         notes: notes(&recorded),
     };
     let drawn = match form {
@@ -206,24 +209,21 @@ fn window(options: &Options, recorded: &Recorded, id: u64, asleep: bool) -> Resu
     }
     let margin = ((life.1 - life.0) / 50).max(1_000);
     let from = options
+        .window
         .from
         .map_or_else(|| life.0.saturating_sub(margin).max(begin), ns);
     let to = options
+        .window
         .to
         .map_or_else(|| (life.1.saturating_add(margin)).min(end.max(life.1)), ns);
-    if options.from.is_some() && options.to.is_some() && from >= to {
+    if options.window.from.is_some() && options.window.to.is_some() && from >= to {
         bail!(Usage(anyhow::anyhow!(
             "--from is not before --to: nothing lies between them"
         )));
     }
     if from >= to || from > end {
-        let wall = |ns| render::utc(recorded.meta.clock.wall_ns(ns));
-        bail!(Usage(anyhow::anyhow!(
-            "nothing lies there: the recording is {} long, from {} to {}",
-            render::time_span(end - begin),
-            wall(begin),
-            wall(end)
-        )));
+        let wall = |ns| recorded.meta.clock.wall_ns(ns);
+        bail!(Usage(nothing((begin, end), wall)));
     }
     Ok((from, to.min(end.max(life.1))))
 }

@@ -18,15 +18,14 @@ use tokio::{
 };
 
 use super::{
-    Usage, command, duration,
-    filters::{self, Filters},
-    interrupted, live, screen,
+    Usage, command, duration, interrupted, live, screen,
+    tracing::{self, Tracing},
 };
 use crate::{
     kernel::{rights::Rights, tracer},
     model::{end::WRITE_FAILED, record::Record, replay::Replay},
     recording::Meta,
-    trace::{Session, about, sink::Sink, tape::Tape, trigger::Trigger},
+    trace::{Session, about, older, sink::Sink, tape::Tape, trigger::Trigger},
 };
 use disk::{Disk, Limits};
 use files::Files;
@@ -70,7 +69,7 @@ Examples:
 Exit status: 0, 1 for a failure, 2 for wrong usage; with CMD, that of CMD.")]
 pub struct Options {
     #[command(flatten)]
-    filters: Filters,
+    tracing: Tracing,
     /// Write to this file; - is stdout
     #[arg(short, long, value_name = "FILE", help_heading = "Where to")]
     output: PathBuf,
@@ -78,11 +77,11 @@ pub struct Options {
     #[arg(long, help_heading = "Where to")]
     force: bool,
     /// Start a new file when this one reaches SIZE, e.g. 100M
-    #[arg(long, value_name = "SIZE", value_parser = filters::file_size, help_heading = "Where to",
+    #[arg(long, value_name = "SIZE", value_parser = tracing::file_size, help_heading = "Where to",
           conflicts_with = "flight")]
     rotate: Option<u64>,
     /// Stop at this size. With --rotate: delete the oldest files. With --flight: memory to use [default: 256M]
-    #[arg(long, value_name = "SIZE", value_parser = filters::file_size, help_heading = "Where to")]
+    #[arg(long, value_name = "SIZE", value_parser = tracing::file_size, help_heading = "Where to")]
     max_size: Option<u64>,
     /// Keep the last TIME in memory; write it on a trigger
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Black box")]
@@ -140,7 +139,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         let text = "--max-size must be at least twice --rotate: one file is being written, and one is kept";
         return Err(Usage(anyhow::anyhow!(text)).into());
     }
-    let mut tracing = options.filters.options().map_err(Usage)?;
+    let (selection, mut tracing) = options.tracing.options()?;
     tracing.verbose = verbose;
     command::look_up(&options.command)?;
     if !options.command.is_empty() {
@@ -157,12 +156,11 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         session = live::start(&tracing) => session?,
         () = &mut stop => return Ok(live::gave_up()),
     };
-    let (namespaces, inodes) = options.filters.older();
-    live::adopt(&mut session, namespaces, &inodes);
+    live::adopt(&mut session, older(&selection));
     if let Some(note) = session.left_out_note() {
         eprintln!("skmem: {note}");
     }
-    let meta = about::meta(&session, &tracing, options.filters.named());
+    let meta = about::meta(&session, &tracing, options.tracing.which.sockets.named());
     let sink = sink(&options, files, &meta)?;
     let mut child = command::start(&options.command)?;
     session.drop_rights(command::rights(&options.command) | options.rights())?;

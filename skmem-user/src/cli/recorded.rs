@@ -1,16 +1,14 @@
 //! A recording as `plot` and `export` look at it: read twice, once to know
 //! which sockets there are, once for what is asked.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, fs::File, io::BufReader};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use skmem_common::account::Account;
+use skmem_common::{account::Account, record::IDENT_CLOSED};
 
 use super::{
     Usage,
+    chosen::Chosen,
     pick::{self, Known, Wanted},
 };
 use crate::{
@@ -20,16 +18,18 @@ use crate::{
         replay::Replay,
         survey::{self, Survey},
     },
-    recording::{Accounts, Item, Meta, Recording, Role},
+    recording::{Accounts, Item, Meta, Recording, Role, choice::began},
     render::export::Opening,
 };
 
 /// A recording that was read once.
 pub struct Recorded {
-    path: PathBuf,
+    source: Chosen,
     pub meta: Meta,
     pub survey: Survey,
     pub end: Option<End>,
+    /// The accounts in `end` of open sockets are replayed.
+    early: bool,
     /// Of sockets that are older than this file: what their accounts held when
     /// it began.
     opening: HashMap<u64, Opening>,
@@ -44,9 +44,12 @@ impl Recorded {
     ///
     /// # Errors
     /// Where it is none, or holds no event.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(source: Chosen) -> Result<Self> {
         let mut survey = Survey::default();
-        let mut recording = open(path)?;
+        let mut recording = open(&source)?;
+        for (tid, comm) in recording.meta().selected.iter().flat_map(|s| &s.threads) {
+            survey.name(*tid, comm);
+        }
         let mut opening = HashMap::new();
         while let Some(item) = recording.next_item() {
             match item {
@@ -63,24 +66,29 @@ impl Recorded {
         }
         let shortcoming = recording.shortcoming();
         if let Some(text) = &shortcoming {
-            super::tell(&format!("{} {text}", path.display()));
+            super::tell(&format!("{} {text}", source.path().display()));
         }
         let end = recording.end();
         let accounts = end.iter().flat_map(kept);
         let accounts = accounts.enumerate().map(|(n, k)| (k.account.ident.id, n));
         let recorded = Self {
-            path: path.to_path_buf(),
+            source,
             meta: recording.meta().clone(),
             accounts: accounts.collect(),
+            early: recording.ends_early(),
             end,
             opening,
             survey,
             shortcoming,
         };
         if recorded.survey.span().is_none() {
-            let name = path.display();
+            let name = recorded.source.path().display();
             match recorded.shortcoming {
                 Some(_) => bail!("{name} holds no event"),
+                None if recorded.is_part() => bail!(
+                    "{name} holds no event of that: no call touched those sockets in that time (`skmem report` explains \
+                     their accounts)"
+                ),
                 None => bail!(
                     "{name} holds no event: nothing that its filters matched happened while it was made"
                 ),
@@ -94,11 +102,31 @@ impl Recorded {
     /// # Errors
     /// Where it cannot be opened, or `each` fails.
     pub fn again(&self, mut each: impl FnMut(Item) -> Result<()>) -> Result<()> {
-        let mut recording = open(&self.path)?;
+        let mut recording = self.open()?;
         while let Some(item) = recording.next_item() {
             each(item)?;
         }
         Ok(())
+    }
+
+    /// Opens it once more.
+    ///
+    /// # Errors
+    /// Where it cannot be opened.
+    pub fn open(&self) -> Result<Recording<BufReader<File>>> {
+        open(&self.source)
+    }
+
+    /// What of which file is read.
+    #[must_use]
+    pub fn source(&self) -> &Chosen {
+        &self.source
+    }
+
+    /// Whether it is a part of a recording.
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        !self.meta.selected.is_empty()
     }
 
     /// First and last instant, in ns of `CLOCK_MONOTONIC`.
@@ -106,14 +134,10 @@ impl Recorded {
     pub fn span(&self) -> (u64, u64) {
         let (from, to) = self.survey.span().unwrap_or_default();
         let end = self.end.as_ref().map_or(to, |e| e.totals.now_ns);
-        // A black box begins before it was written, and so before its clock.
-        let began = self.meta.clock.monotonic_ns;
-        let from = if self.meta.flight_ns == 0 && began != 0 {
-            from.min(began)
-        } else {
-            from
-        };
-        (from, to.max(end))
+        (
+            began(self.meta.clock, self.meta.flight_ns, from),
+            to.max(end),
+        )
     }
 
     /// What the socket's account held when the file began: nothing of one that is
@@ -138,7 +162,11 @@ impl Recorded {
             .map(|(id, socket)| Known::of_ident(*id, socket.ident.as_ref()))
             .collect();
         let wanted: Wanted = wanted.parse().map_err(|e: String| Usage(anyhow!(e)))?;
-        let place = pick::one(Some(&wanted), &known, &self.path.display().to_string())?;
+        let place = pick::one(
+            Some(&wanted),
+            &known,
+            &self.source.path().display().to_string(),
+        )?;
         Ok(known[place].id)
     }
 
@@ -186,8 +214,12 @@ impl Recorded {
     /// The verdict on such an account.
     #[must_use]
     pub fn judged(&self, end: &End, kept: &Kept) -> Verdict {
-        end.totals
-            .verdict(kept, &self.meta.kernel, false, Source::Kernel)
+        let closed = kept.account.ident.flags & IDENT_CLOSED != 0;
+        let source = match self.early && !closed {
+            true => Source::Records { missing: None },
+            false => Source::Kernel,
+        };
+        end.totals.verdict(kept, &self.meta.kernel, false, source)
     }
 
     /// The verdict on an account that was replayed from records.
@@ -232,8 +264,9 @@ fn kept(end: &End) -> impl Iterator<Item = &Kept> {
     end.open.iter().chain(&end.closed)
 }
 
-fn open(path: &Path) -> Result<Recording<std::io::BufReader<std::fs::File>>> {
-    Recording::open(path).with_context(|| format!("{}", path.display()))
+fn open(source: &Chosen) -> Result<Recording<BufReader<File>>> {
+    let opened = source.open();
+    opened.with_context(|| format!("{}", source.path().display()))
 }
 
 #[cfg(test)]

@@ -7,10 +7,12 @@ use clap::{Args, ValueEnum};
 
 use super::{
     at::At,
+    chosen::{Chosen, WindowArgs},
     explain::{print_json, print_text},
     pick::{self, Known, Wanted},
     print,
     screen::Length,
+    sockets::SocketArgs,
     style, tell,
 };
 use crate::{
@@ -34,6 +36,8 @@ Examples:
   skmem report run.skm
   skmem report run.skm --sockets --sort blocked
   skmem report run.skm --socket :5001             the sockets with this port
+  skmem report run.skm --dport 443 --cgroup nginx.service
+  skmem report run.skm --to 10s --at-end          as it stood after 10 s
   skmem report run.skm --at 12.5s                 12.5 s into it
   skmem report run.skm --at 03:12:22.5 --socket '10.0.0.1:40000>10.0.0.2:5001'
   skmem report run.skm --json | jq .causes
@@ -68,8 +72,12 @@ pub struct Options {
     /// As of this time: so long into the recording (12.5s), before its end (-2s), on the wall clock in UTC
     /// (03:12:22.5, 2026-11-28T03:12:22), or an at_ns (@N)
     #[arg(long, value_name = "TIME", allow_hyphen_values = true,
-          conflicts_with_all = ["at_end", "sockets"])]
+          conflicts_with_all = ["at_end", "sockets", "from", "to"])]
     at: Option<At>,
+    #[command(flatten)]
+    which: SocketArgs,
+    #[command(flatten)]
+    window: WindowArgs,
     #[command(flatten)]
     length: Length,
     /// Print one JSON object a socket
@@ -95,7 +103,8 @@ enum Sort {
 /// Where the file is no recording, or does not have what was asked for.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let name = options.file.display();
-    let open = || Recording::open(&options.file);
+    let chosen = Chosen::of(&options.file, &options.which, options.window)?;
+    let open = || chosen.open();
     let context = |e: RecordingError| anyhow!(e).context(format!("cannot report on {name}"));
     let (outcome, recording) = outcome(open).map_err(context)?;
     if let Some(text) = recording.shortcoming() {

@@ -10,19 +10,25 @@ use std::{
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::{Usage, duration, print, screen::Length, style};
+use super::{
+    Usage, duration, print,
+    screen::Length,
+    sockets::{LiveArgs, StateArgs},
+    style,
+};
 use crate::{
+    diag::TcpState,
     kernel::rights,
     render::{
         Style,
         snapshot::{self as show, Show},
     },
+    selection::Selection,
     snapshot::{
         SCHEMA, Snapshot,
         account::Outcome,
         capture::{self, Captured, capture},
         delta::{Last, Turnover},
-        filter::Filter,
         findings,
         group::{By, Group, group},
         multipath,
@@ -32,7 +38,6 @@ use crate::{
 };
 
 mod brief;
-pub(super) mod choose;
 pub(super) mod probe;
 mod watch;
 
@@ -68,7 +73,9 @@ is not possible: the snapshot is printed all the same), 2 for wrong usage,
 3 with --check where the account does not close within its bound.")]
 pub struct Options {
     #[command(flatten)]
-    which: choose::Which,
+    which: LiveArgs,
+    #[command(flatten)]
+    states: StateArgs,
     /// UDP sockets too
     #[arg(long, help_heading = "Which sockets")]
     udp: bool,
@@ -148,8 +155,8 @@ struct Look {
 /// # Errors
 /// Where the kernel does not answer, or stdout cannot be written to.
 pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
-    let filter = options.which.filter().map_err(Usage)?;
-    if options.no_owners && (!filter.pids.is_empty() || !filter.comms.is_empty()) {
+    let filter = options.selection()?;
+    if options.no_owners && filter.asks_for_users() {
         return Err(Usage(anyhow::anyhow!(
             "--pid and --comm need the owners: leave out --no-owners"
         ))
@@ -165,7 +172,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let mut look = || -> Result<Look> {
         let mut captured = capture(asked(&options))?;
         captured.rows.retain(|row| filter.holds(row));
-        let matching = filter.is_set().then(|| {
+        let matching = (!filter.is_all()).then(|| {
             let charged = captured.rows.iter().map(|row| row.charged).sum();
             (captured.rows.len(), charged)
         });
@@ -218,8 +225,16 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
 }
 
 impl Options {
+    fn selection(&self) -> Result<Selection> {
+        if self.states.state.contains(&TcpState::TimeWait) {
+            let text = "TIME-WAIT sockets have no buffers: they are only counted, in the account";
+            return Err(Usage(anyhow::anyhow!(text)).into());
+        }
+        Ok(self.which.selection()?.in_states(&self.states.state))
+    }
+
     /// Options that do nothing together.
-    fn at_odds(&self, filter: &Filter) -> Option<&'static str> {
+    fn at_odds(&self, filter: &Selection) -> Option<&'static str> {
         let grouped = self.by != By::Socket;
         Some(match self {
             _ if grouped && self.sort != Sort::Charged => {
@@ -234,7 +249,7 @@ impl Options {
             _ if self.sort == Sort::Change && self.watch.is_none() => {
                 "--sort change needs --watch: one look knows no changes"
             }
-            _ if self.check && filter.is_set() => {
+            _ if self.check && !filter.is_all() => {
                 "--check is about all sockets of the machine: leave the filters out"
             }
             _ if self.check && (grouped || self.explain || self.limit.is_some() || self.locks) => {

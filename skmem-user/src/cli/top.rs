@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Usage, duration, filters::Filters, live, print, screen};
+use super::{duration, live, print, screen, tracing::Tracing};
 use crate::top::{
     Model,
     columns::Column,
@@ -48,7 +48,7 @@ Examples:
 Exit status: 0, 1 for a failure, 2 for wrong usage, 128 + N where signal N ended it.")]
 pub struct Options {
     #[command(flatten)]
-    filters: Filters,
+    tracing: Tracing,
     /// What a row stands for; the key b goes round
     #[arg(short, long, value_name = "WHAT", default_value = "socket")]
     by: By,
@@ -78,7 +78,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     // Before anything is attached: from here on no signal ends skmem by itself.
     let mut signals = Signals::new()?;
     let mut source = tokio::select! {
-        source = Source::start(&options.filters, !options.no_causes, verbose) => source?,
+        source = Source::start(&options.tracing, !options.no_causes, verbose) => source?,
         _ = signals.next() => return Ok(live::gave_up()),
     };
     if options.once || !stdout().is_terminal() {

@@ -6,11 +6,11 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use skmem_common::layout::Records;
 
-use super::{Usage, duration, filters::Filters, interrupted, live, screen, style};
+use super::{duration, interrupted, live, screen, style, tracing::Tracing};
 use crate::{
     kernel::{counters::Totals, rights::Rights, system},
     render::{Column, EventLines, Times},
-    trace::Session,
+    trace::{Session, older},
 };
 
 mod printer;
@@ -38,7 +38,7 @@ Examples:
 Exit status: 0, 1 for a failure, 2 for wrong usage.")]
 pub struct Options {
     #[command(flatten)]
-    filters: Filters,
+    tracing: Tracing,
     /// Trace for this long, e.g. 500ms, 90s, 5m, 1h, 2d
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
@@ -101,7 +101,7 @@ impl Options {
 /// # Errors
 /// Where tracing is not possible, or stdout cannot be written.
 pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
-    let mut tracing = options.filters.options().map_err(Usage)?;
+    let (selection, mut tracing) = options.tracing.options()?;
     tracing.verbose = verbose;
     tracing.records = Records::Hooks;
     let mut stop = std::pin::pin!(interrupted()?);
@@ -109,8 +109,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         session = live::start(&tracing) => session?,
         () = &mut stop => return Ok(live::gave_up()),
     };
-    let (namespaces, inodes) = options.filters.older();
-    live::adopt(&mut session, namespaces, &inodes);
+    live::adopt(&mut session, older(&selection));
     session.drop_rights(Rights::empty())?;
     // Names of sockets that are gone are forgotten.
     session.keep_closed();

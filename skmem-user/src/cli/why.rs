@@ -12,6 +12,7 @@ use super::{
     Usage, duration, offers, print,
     screen::{Length, tell},
     snapshot::probe::{self, Traced},
+    sockets::{LiveArgs, words},
     style,
 };
 use crate::{
@@ -28,7 +29,7 @@ use crate::{
         probe::{is_candidate, verdict_on},
     },
 };
-use target::Target;
+use target::{Asked, Target};
 
 mod target;
 
@@ -58,6 +59,7 @@ Examples:
   skmem why 10.0.0.7:5432       those with this address and port at either end
   skmem why [fd00::7]:5432
   skmem why fd00::7             those with this address at either end
+  skmem why --dport 5432 --comm nginx   chosen as in the other commands
   skmem why 5432 --no-trace     only look: no eBPF, any user
   skmem why 4711 --json | jq '.verdicts[].blame.sentence'
 
@@ -66,7 +68,9 @@ pub struct Options {
     /// A process (its id, its name or a unit), :PORT, ADDR:PORT, ADDR or SRC:PORT>DST:PORT; a number is the process
     /// with that id where it has sockets, else a port
     #[arg(value_name = "PID|NAME|PORT|ADDR:PORT", add = offers::processes())]
-    what: String,
+    what: Option<String>,
+    #[command(flatten)]
+    which: LiveArgs,
     /// Trace for this long
     #[arg(short, long, value_name = "TIME", value_parser = duration, default_value = "10s")]
     duration: Duration,
@@ -81,6 +85,20 @@ pub struct Options {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+impl Options {
+    /// The words that ask for the same again.
+    fn again(&self, asked: &str) -> String {
+        let what = self.what.as_deref();
+        what.map_or_else(
+            || asked.to_owned(),
+            |what| match self.which.sockets.is_empty() {
+                true => what.to_owned(),
+                false => format!("{what} {}", words(&self.which.sockets.named())),
+            },
+        )
+    }
 }
 
 /// What `--json` prints: docs/json.md.
@@ -118,14 +136,26 @@ pub(super) fn schema() -> Schema {
 /// Where nobody is meant, the kernel does not answer, or stdout cannot be
 /// written to.
 pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
-    let target = Target::of(&options.what).map_err(Usage)?;
+    let which = options.which.selection()?;
+    let target = options.what.as_deref().map(Target::of).transpose();
+    let target = target.map_err(Usage)?;
+    if target.is_none() && which.is_all() {
+        let text =
+            "say which sockets: a process, a port or an address, or options such as --dport 443";
+        return Err(Usage(anyhow::anyhow!(text)).into());
+    }
     let mut captured = capture(capture::Options {
         all_netns: rustix::process::geteuid().is_root(),
         owners: true,
         paths: true,
         ..capture::Options::default()
     })?;
-    let asked = target.choose(&mut captured.rows);
+    captured.rows.retain(|row| which.holds(row));
+    let asked = match &target {
+        Some(target) => target.choose(&mut captured.rows),
+        None => Asked::default(),
+    };
+    let asked = asked.beside(&options.which.sockets.named());
     if let Some(note) = &asked.note {
         tell(note);
     }
@@ -165,7 +195,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     } else if rows.is_empty() {
         nothing(&captured, &asked.text);
     } else {
-        print(&said(&chosen, &traced, &options))?;
+        print(&said(&chosen, &traced, &options, &asked.text))?;
     }
     Ok(match rows.is_empty() {
         true => ExitCode::from(NOTHING),
@@ -253,7 +283,12 @@ async fn trace(
 }
 
 /// The verdicts, or why there are none.
-fn said(chosen: &[&Row], traced: &Result<Traced, Option<String>>, options: &Options) -> String {
+fn said(
+    chosen: &[&Row],
+    traced: &Result<Traced, Option<String>>,
+    options: &Options,
+    asked: &str,
+) -> String {
     let style = style();
     let aside = |text: &str| format!("\n{}\n", render::wrapped(text, style.width));
     let traced = match traced {
@@ -272,7 +307,7 @@ fn said(chosen: &[&Row], traced: &Result<Traced, Option<String>>, options: &Opti
         );
     }
     let text = match options.length.lines() {
-        Some(lines) => brief(chosen, traced, lines, &style, &options.what),
+        Some(lines) => brief(chosen, traced, lines, &style, &options.again(asked)),
         None => {
             let texts = traced.verdicts.iter().map(|v| render::text(v, &style));
             texts.collect::<Vec<_>>().join("\n")
@@ -283,7 +318,7 @@ fn said(chosen: &[&Row], traced: &Result<Traced, Option<String>>, options: &Opti
 
 /// One verdict in a screen's lines; of several, the answers.
 fn brief(chosen: &[&Row], traced: &Traced, lines: usize, style: &Style, what: &str) -> String {
-    let more = format!("skmem why {what} --full prints all");
+    let more = format!("`skmem why {what} --full` prints all");
     if let [only] = &traced.verdicts[..] {
         return render::brief(only, style, lines, &more);
     }

@@ -4,7 +4,7 @@
 //! says what stands out. `skmem snapshot` makes [`Reading`]s of what it asks the kernel itself, so both say
 //! the same of the same socket.
 
-pub mod choose;
+mod choose;
 mod clean;
 mod command;
 mod details;

@@ -1,14 +1,12 @@
 //! Where the kernel counts socket memory beside `/proc/net/sockstat`: memory cgroups, slab caches, and
 //! what each CPU may hold back.
 
-use std::{
-    fs,
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
-};
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::cgroups::cgroup2;
 
 /// `SK_MEMORY_PCPU_RESERVE`: 1 MiB, the value of kernels without the sysctl (6.0 to 6.3).
 const RESERVE_BYTES: u64 = 1 << 20;
@@ -77,7 +75,7 @@ pub fn max_orphans() -> Option<u64> {
 /// another one in its place.
 #[must_use]
 pub fn root_cgroup() -> Option<u64> {
-    let root = cgroup2_root()?;
+    let root = &cgroup2()?.at;
     // Every other one has it.
     let is_root = !root.join("cgroup.events").exists();
     is_root.then(|| fs::metadata(root).ok().map(|meta| meta.ino()))?
@@ -121,8 +119,8 @@ impl MemcgSock {
             bytes,
             source: path.display().to_string(),
         };
-        if let Some(root) = cgroup2_root() {
-            let path = root.join("memory.stat");
+        if let Some(place) = cgroup2() {
+            let path = place.at.join("memory.stat");
             if let Some(bytes) = sock_of(&path) {
                 return Some(found(&path, bytes));
             }
@@ -138,17 +136,6 @@ fn sock_of(path: &Path) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("sock "));
     line?.trim().parse().ok()
-}
-
-/// Where cgroup v2 is mounted.
-#[must_use]
-pub fn cgroup2_root() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    let mut lines = mounts.lines().map(|line| line.split(' '));
-    lines.find_map(|mut words| {
-        let at = words.nth(1)?;
-        (words.next()? == "cgroup2").then(|| PathBuf::from(at))
-    })
 }
 
 /// One of the slab allocator's caches.

@@ -215,6 +215,8 @@ impl Socket {
         let (lost, ops_lost) = self.base.map_or((0, 0), |b| (b.lost, b.ops_lost));
         account.lost = lost.saturating_add(missed);
         account.ops_lost = ops_lost;
+        // In the ledger already, and in the next record: who goes on from this account must know.
+        account.op_count = self.base.map_or(0, |b| b.pending as u32);
         account.event_no = self.next.unwrap_or_default().wrapping_sub(1);
         account
     }

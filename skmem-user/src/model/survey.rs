@@ -61,9 +61,9 @@ impl Survey {
                 if socket.now.is_none() {
                     socket.stands(open.view.wmem_queued, open.view.sndbuf);
                 }
-                self.name(open.ident.tid, open.ident.comm);
+                self.learn(open.ident.tid, open.ident.comm);
             }
-            Record::Task(task) => self.name(task.tid, task.comm),
+            Record::Task(task) => self.learn(task.tid, task.comm),
             Record::Event(event) => socket.event(event),
             // The receive side moves nothing that is surveyed.
             Record::Receive(_) => {}
@@ -73,7 +73,7 @@ impl Survey {
     /// Takes in what else says who a socket is, and how far it went over its
     /// limit: an account of it.
     pub fn account(&mut self, ident: &Ident, worst_excess: i32) {
-        self.name(ident.tid, ident.comm);
+        self.learn(ident.tid, ident.comm);
         if let Some(socket) = self.sockets.get_mut(&ident.id) {
             let known = socket.ident.is_some_and(|known| known.pid != 0);
             if !known || ident.pid != 0 {
@@ -119,7 +119,16 @@ impl Survey {
         all
     }
 
-    fn name(&mut self, tid: u32, comm: [u8; 16]) {
+    /// Takes in the name of a thread, where no record tells it.
+    pub fn name(&mut self, tid: u32, comm: &str) {
+        let mut padded = [0; 16];
+        for (to, from) in padded.iter_mut().zip(comm.bytes()).take(15) {
+            *to = from;
+        }
+        self.learn(tid, padded);
+    }
+
+    fn learn(&mut self, tid: u32, comm: [u8; 16]) {
         if tid != 0 && self.comms.len() < MOST_COMMS {
             self.comms.insert(tid, comm);
         }

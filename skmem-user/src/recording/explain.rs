@@ -31,6 +31,8 @@ pub struct Outcome {
     pub end: End,
     /// None: the accounts are the kernel's; else what is missing from them.
     pub missing: Option<&'static str>,
+    /// The accounts of open sockets are replayed, for the end is earlier than the recording's.
+    pub early: bool,
     /// Sockets that found no room in memory.
     pub omitted: u64,
 }
@@ -40,7 +42,7 @@ impl Outcome {
     #[must_use]
     pub fn source(&self) -> Source<'static> {
         match self.missing {
-            None => Source::Kernel,
+            None if !self.early => Source::Kernel,
             missing => Source::Records { missing },
         }
     }
@@ -122,6 +124,7 @@ pub fn outcome<R: Read, E>(
         let outcome = Outcome {
             end,
             missing: None,
+            early: recording.ends_early(),
             omitted,
         };
         return Ok((outcome, recording));
@@ -157,6 +160,7 @@ pub fn outcome<R: Read, E>(
             }) => NO_END,
             Some(_) => DAMAGED,
         }),
+        early: false,
         omitted: player.replay.omitted(),
     };
     Ok((outcome, recording))

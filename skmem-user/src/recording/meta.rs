@@ -1,5 +1,7 @@
 //! What a recording is of: its first block, as JSON.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +51,27 @@ pub struct Meta {
     pub flight_ns: u64,
     /// What made the black box be written.
     pub trigger: Option<String>,
+    /// Where this is a part of a recording, what was chosen of it; of a part of a part, in that order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub selected: Vec<Selected>,
+}
+
+/// What was chosen of a recording.
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Selected {
+    /// Which sockets, by option; empty: all.
+    pub filters: Vec<(String, String)>,
+    /// Sockets that were kept.
+    pub sockets: u64,
+    /// Sockets that the recording had.
+    pub of: u64,
+    /// Where it was made to begin, in ns of `CLOCK_MONOTONIC`; its accounts of then are replayed from what came before.
+    pub from_ns: Option<u64>,
+    /// Where it was made to end, likewise.
+    pub to_ns: Option<u64>,
+    /// Names of the threads that use the sockets: those that records of other sockets told, too.
+    pub threads: BTreeMap<u32, String>,
 }
 
 /// The same instant on both clocks.
@@ -118,8 +141,19 @@ impl Meta {
             .chain(fields)
             .chain(own)
             .chain(&mut self.trigger)
+            .chain(self.selected.iter_mut().flat_map(Selected::texts))
             .for_each(|text| *text = tame(text));
         self
+    }
+}
+
+impl Selected {
+    fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        let filters = self
+            .filters
+            .iter_mut()
+            .flat_map(|(name, value)| [name, value]);
+        filters.chain(self.threads.values_mut())
     }
 }
 

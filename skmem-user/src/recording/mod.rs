@@ -9,6 +9,7 @@
 //!   [`crate::model::end`]
 //! * [`explain`]: what one comes to, with an end or without
 //! * [`parts`]: the files of one
+//! * [`choice`]: a part of one: some of its sockets, some of its time
 //! * [`storage`]: what it is written to, and what gives way where that is full
 //! * [`error`]: what can be wrong with one
 //!
@@ -17,6 +18,7 @@
 
 pub mod account;
 pub(crate) mod block;
+pub mod choice;
 pub mod error;
 mod events;
 pub mod explain;
@@ -32,7 +34,7 @@ pub mod writer;
 pub use account::{Accounts, Role};
 pub use error::{Damage, Flaw, RecordingError};
 pub use explain::{Outcome, Player, outcome};
-pub use meta::{Clock, HookFound, Meta};
+pub use meta::{Clock, HookFound, Meta, Selected};
 pub use reader::{Item, Recording};
 pub use storage::Medium;
 pub use writer::{Packer, Sealed, Writer};

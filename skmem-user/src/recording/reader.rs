@@ -4,12 +4,14 @@ use std::{
     fs::File,
     io::{BufReader, Read},
     path::Path,
+    sync::Arc,
 };
 
 use super::{
     FORMAT, MAGIC, MOST_ACCOUNTS,
     account::{Accounts, Role},
     block::{self, Kind},
+    choice::{Choice, Cursor},
     error::{Damage, Flaw, RecordingError},
     events::Decoder,
     meta::Meta,
@@ -38,6 +40,15 @@ pub struct Recording<R> {
     totals: Option<Totals>,
     damage: Option<Damage>,
     accounts_only: bool,
+    part: Option<Part>,
+}
+
+/// What of it is wanted, and how far reading that is.
+#[derive(Debug)]
+struct Part {
+    choice: Arc<Choice>,
+    cursor: Cursor,
+    opening: Option<Accounts>,
 }
 
 /// What a recording holds, in its order.
@@ -109,7 +120,20 @@ impl<R: Read> Recording<R> {
             totals: None,
             damage: None,
             accounts_only: false,
+            part: None,
         })
+    }
+
+    /// Reads a part of it only. To be called before the first item is read.
+    #[must_use]
+    pub fn only(mut self, choice: Arc<Choice>) -> Self {
+        self.meta.selected.push(choice.selected().clone());
+        self.part = Some(Part {
+            cursor: Cursor::default(),
+            opening: choice.opening(),
+            choice,
+        });
+        self
     }
 
     /// What it is of.
@@ -126,10 +150,17 @@ impl<R: Read> Recording<R> {
     /// The next of what it holds; None after the last, and where reading had
     /// to stop ([`Recording::damage`] says why).
     pub fn next_item(&mut self) -> Option<Item> {
+        if let Some(opening) = self.part.as_mut().and_then(|part| part.opening.take()) {
+            return Some(Item::Accounts(opening));
+        }
         while self.damage.is_none() {
             if let Some(events) = &mut self.events {
                 match events.next() {
                     Ok(Some(record)) => {
+                        let part = self.part.as_mut();
+                        if part.is_some_and(|p| !p.choice.keeps(&record, &mut p.cursor)) {
+                            continue;
+                        }
                         self.records += 1;
                         return Some(Item::Record(record));
                     }
@@ -165,11 +196,22 @@ impl<R: Read> Recording<R> {
     /// has none: skmem was killed, the disk was full, or it is cut or damaged.
     #[must_use]
     pub fn end(&self) -> Option<End> {
-        Some(End {
-            totals: self.totals.clone()?,
+        let whole = self.totals.clone().map(|totals| End {
+            totals,
             open: self.open.list(),
             closed: self.closed.list(),
-        })
+        });
+        match &self.part {
+            Some(part) => part.choice.end(whole, self.records),
+            None => whole,
+        }
+    }
+
+    /// Whether it is a part that ends before the recording did: the accounts at its end are replayed then.
+    #[must_use]
+    pub fn ends_early(&self) -> bool {
+        let mut selected = self.meta.selected.iter();
+        selected.any(|selected| selected.to_ns.is_some())
     }
 
     /// Closed sockets so far: those with the worst excess, and how many there
@@ -223,7 +265,8 @@ impl<R: Read> Recording<R> {
             Kind::Meta => Err(Flaw::Content("a second first block")),
             Kind::Events => {
                 let events = Decoder::new(block.payload)?;
-                if self.accounts_only {
+                // Of a part, records have to be looked at to be counted.
+                if self.accounts_only && self.part.is_none() {
                     self.records += events.left();
                 } else {
                     self.events = Some(events);
@@ -231,7 +274,13 @@ impl<R: Read> Recording<R> {
                 Ok(Step::On)
             }
             Kind::Accounts => {
-                let accounts = Accounts::from_payload(&block.payload)?;
+                let mut accounts = Accounts::from_payload(&block.payload)?;
+                if let Some(part) = &self.part {
+                    match part.choice.kept_of(accounts) {
+                        Some(kept) => accounts = kept,
+                        None => return Ok(Step::On),
+                    }
+                }
                 let keep = match accounts.role {
                     Role::Checkpoint => None,
                     Role::Closed => Some(&mut self.closed),

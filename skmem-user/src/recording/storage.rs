@@ -72,6 +72,26 @@ impl Storage for Medium {
     }
 }
 
+/// What nothing can be taken back of, and need not be: of a file that could not be written whole, nothing is kept.
+#[derive(Debug)]
+pub struct Plain<W>(pub W);
+
+impl<W: Write> Write for Plain<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl<W: Write> Storage for Plain<W> {
+    fn cut(&mut self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 impl Storage for Vec<u8> {
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.truncate(usize::try_from(length).unwrap_or(usize::MAX));

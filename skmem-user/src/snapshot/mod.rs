@@ -7,7 +7,6 @@
 pub mod account;
 pub mod capture;
 pub mod delta;
-pub mod filter;
 pub mod findings;
 pub mod group;
 mod locks;
@@ -21,6 +20,7 @@ mod record;
 pub mod row;
 pub mod schema;
 mod strays;
+mod subject;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -64,6 +64,7 @@ pub fn meta(session: &Session, tracing: &tracer::Options, filters: Vec<(String, 
         part: 1,
         flight_ns: 0,
         trigger: None,
+        selected: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@
 //! * `holders`, `sleepers`: whose the sockets are that are older than the trace,
 //!   and who sleeps on them; `waiters`: who may wait in `poll()`
 //! * `rights`: what a trace still needs; the rest is given up
+//! * `select`: what a trace needs of a selection of sockets
 //! * [`tape`]: a session whose records go into a recording
 //! * [`sink`]: the thread that writes it
 //! * [`about`]: what it says of itself
@@ -16,6 +17,7 @@ mod attach;
 mod holders;
 mod rights;
 pub mod ring;
+mod select;
 mod session;
 pub mod sink;
 mod sleepers;
@@ -24,4 +26,5 @@ pub mod trigger;
 mod waiters;
 
 pub use attach::Attaching;
+pub use select::{Older, older, options};
 pub use session::Session;

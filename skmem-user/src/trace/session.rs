@@ -19,6 +19,7 @@ use super::{
     attach::{self, Attaching},
     holders::Holders,
     ring::Reader,
+    select::Older,
     sleepers::Sleepers,
     waiters::Waiters,
 };
@@ -114,9 +115,9 @@ impl Session {
     /// namespaces: those that hold something and match, or without a filter
     /// those over their limit and those whose senders wait. Threads that sleep
     /// in a send call on one of them are counted in.
-    pub fn adopt(&mut self, namespaces: Vec<PathBuf>, inodes: &[u32]) {
-        self.namespaces = namespaces;
-        self.walk(inodes);
+    pub fn adopt(&mut self, older: Older) {
+        self.namespaces = older.namespaces;
+        self.walk(&older.inodes);
         self.left_out = self.totals().map_or(0, |totals| totals.left_out);
         let found = self.sleepers.find(&mut self.tracer, &self.namespaces);
         self.notes.extend(

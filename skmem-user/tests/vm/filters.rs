@@ -1,15 +1,20 @@
 //! Which sockets are traced: each part of a filter lets the right one through and keeps the others out.
 
 use std::{
+    fs,
     io::Write,
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::MetadataExt as _,
+    path::Path,
     thread,
 };
 
 use libtest_mimic::{Failed, Trial};
 use skmem::kernel::tracer::Options;
 use skmem_common::{
-    filter::{BY_COMM, BY_DADDR, BY_DPORT, BY_SADDR, BY_SPORT, Filter, Prefix},
+    filter::{
+        ANY_LEVEL, BY_CGROUP, BY_COMM, BY_DADDR, BY_DPORT, BY_SADDR, BY_SPORT, Filter, Prefix,
+    },
     hook::Hook,
 };
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -34,6 +39,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("filters::task-and-remote-end", remote),
         Trial::test("filters::local-end-and-ipv6", local),
+        Trial::test("filters::cgroup-of-any-level", cgroup),
     ]
 }
 
@@ -187,6 +193,54 @@ fn remote() -> Result<(), Failed> {
             right,
         ],
     )
+}
+
+/// A cgroup of which only the number is known, as in a cgroup namespace: sockets used in it and below it.
+fn cgroup() -> Result<(), Failed> {
+    let outer = Path::new("/sys/fs/cgroup/skmem-outer");
+    let (inner, beside) = (
+        outer.join("inner"),
+        Path::new("/sys/fs/cgroup/skmem-outer-2"),
+    );
+    fs::create_dir_all(&inner)?;
+    fs::create_dir_all(beside)?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port();
+    let mut bench = Bench::start(options(Filter {
+        flags: BY_CGROUP,
+        cgroup: fs::metadata(outer)?.ino(),
+        cgroup_level: ANY_LEVEL,
+        ..Filter::default()
+    }))
+    .map_err(bench::failed)?;
+    let own = std::process::id().to_string();
+    let mut check = Check::default();
+    let mut open = Vec::new();
+    for (place, wanted) in [
+        (Path::new("/sys/fs/cgroup"), false),
+        (outer, true),
+        (&inner, true),
+        (beside, false),
+    ] {
+        fs::write(place.join("cgroup.procs"), &own)?;
+        open.push((place, wanted, connect("127.0.0.1:0", "127.0.0.1", port)));
+    }
+    fs::write("/sys/fs/cgroup/cgroup.procs", &own)?;
+    for dir in [&*inner, outer, beside] {
+        fs::remove_dir(dir)?;
+    }
+    bench.drain();
+    let traced: Vec<u16> = bench.accounts().iter().map(|a| a.ident.sport).collect();
+    for (place, wanted, socket) in open {
+        let port = socket?.local_addr()?.port();
+        let of = place.display();
+        check.equal(
+            format_args!("a socket used in {of}: traced"),
+            traced.contains(&port),
+            wanted,
+        );
+    }
+    check.done()
 }
 
 fn local() -> Result<(), Failed> {

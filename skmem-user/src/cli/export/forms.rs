@@ -71,6 +71,7 @@ impl Export {
             kernel: &meta.kernel,
             monotonic_ns: meta.clock.monotonic_ns,
             wall_ns: meta.clock.wall_ns,
+            selected: &meta.selected,
         };
         json::head(&mut out, &head)?;
         let mut line = Vec::new();

@@ -12,7 +12,7 @@ use crate::{
     recording::{Clock, Meta, Role, Writer},
 };
 
-use super::Recorded;
+use super::{Chosen, Recorded};
 
 /// 2026-11-23 23:59:59 UTC: a second before midnight, when all stories begin.
 pub(crate) const WALL: u64 = 1_795_478_399_000_000_000;
@@ -125,7 +125,7 @@ fn sockets_are_chosen_by_number_port_or_ends() {
         .end(skmem_common::hook::Hook::SendmsgLocked);
     b.end(skmem_common::hook::Hook::Ack);
     write(&file, "h", &[&a, &b]);
-    let recorded = Recorded::read(&file).expect("a recording");
+    let recorded = Recorded::read(Chosen::all(&file)).expect("a recording");
     assert_eq!(recorded.choose(None).expect("the worst"), 17);
     assert_eq!(recorded.choose(Some("18")).expect("by number"), 18);
     assert_eq!(recorded.choose(Some("0x12")).expect("by number"), 18);
@@ -139,7 +139,7 @@ fn sockets_are_chosen_by_number_port_or_ends() {
     for one in ["10.0.0.1:40000", "10.0.0.1:40000>10.0.0.2:5001", ":40000"] {
         let only = dir.path().join("b.skm");
         write(&only, "h", &[&a]);
-        let recorded = Recorded::read(&only).expect("a recording");
+        let recorded = Recorded::read(Chosen::all(&only)).expect("a recording");
         assert_eq!(recorded.choose(Some(one)).expect(one), 17);
     }
 }
@@ -148,7 +148,12 @@ fn sockets_are_chosen_by_number_port_or_ends() {
 fn what_is_no_recording_is_said_in_a_line() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("a.skm");
-    let error = |path: &Path| format!("{:#}", Recorded::read(path).err().expect("an error"));
+    let error = |path: &Path| {
+        format!(
+            "{:#}",
+            Recorded::read(Chosen::all(path)).err().expect("an error")
+        )
+    };
     assert!(error(&file).contains("a.skm"), "{}", error(&file));
     std::fs::write(&file, b"hello").expect("written");
     assert!(

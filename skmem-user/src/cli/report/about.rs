@@ -5,11 +5,25 @@ use std::io::Read;
 use anyhow::Result;
 
 use crate::{
-    cli,
+    cli::{self, sockets::words},
     explain::numbers::grouped,
-    recording::{Outcome, Recording},
+    recording::{Clock, Outcome, Recording, Selected},
     render::{self, schemas::About},
 };
+
+/// What of a recording this is a part of.
+fn part(selected: &Selected, words: &str, clock: &Clock) -> String {
+    let mut text = format!("{} of {} sockets", selected.sockets, selected.of);
+    if !words.is_empty() {
+        text = format!("{text} ({words})");
+    }
+    for (name, ns) in [("from", selected.from_ns), ("to", selected.to_ns)] {
+        if let Some(ns) = ns {
+            text = format!("{text}, {name} {}", render::utc(clock.wall_ns(ns)));
+        }
+    }
+    text + "; counts of records lost and of programs are the whole recording's"
+}
 
 /// Prints it: lines of text, or one JSON object.
 pub(super) fn print<R: Read>(
@@ -36,15 +50,17 @@ pub(super) fn print<R: Read>(
             lines.push((name, text));
         }
     };
-    let words = |list: &[(String, String)]| {
-        let words = list.iter().map(|(name, value)| format!("--{name} {value}"));
-        words.collect::<Vec<_>>().join(" ")
-    };
     let host = format!("{}, Linux {}, {}", meta.host, meta.kernel, meta.machine);
     line("machine", host);
     line("skmem", meta.skmem.clone());
     line("command", meta.command.join(" "));
     line("filters", words(&meta.filters));
+    for selected in &meta.selected {
+        line(
+            "selected",
+            part(selected, &words(&selected.filters), &meta.clock),
+        );
+    }
     let seconds = |ns: u64| format!("{}.{:03} s", ns / 1_000_000_000, ns / 1_000_000 % 1000);
     line("started", render::utc(meta.clock.wall_ns));
     let lasted = totals.now_ns.saturating_sub(meta.clock.monotonic_ns);

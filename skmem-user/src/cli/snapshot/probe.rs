@@ -22,6 +22,7 @@ use crate::{
         capture::Captured,
         probe::{Probe, is_candidate},
     },
+    trace::Older,
 };
 
 /// More sockets are traced than are shown, since by the end others may be the worst.
@@ -120,7 +121,11 @@ pub(in crate::cli) async fn trace(seen: &Captured, chosen: &[&Row], how: &How) -
         ..tracer::Options::default()
     })
     .await?;
-    live::adopt(&mut session, namespaces(seen, chosen), &inodes);
+    let older = Older {
+        namespaces: namespaces(seen, chosen),
+        inodes,
+    };
+    live::adopt(&mut session, older);
     let begun = system::monotonic_ns();
     {
         let mut end = std::pin::pin!(tokio::time::sleep(how.time));

@@ -9,20 +9,20 @@ use skmem_common::{
     record::{IDENT_COOKIE, Ident},
 };
 
-use super::{Filters, Usage, live};
+use super::{Tracing, live};
 use crate::{
     explain::{Verdict, address},
     kernel::{
         rights::{self, Rights},
         system,
     },
+    selection::Selection,
     snapshot::{
         Row,
         capture::{Looker, Options},
-        filter::Filter,
     },
     top::{Booked, Books, Causes, Look},
-    trace::Session,
+    trace::{Session, older},
 };
 
 /// What looking needs that tracing does not: others' descriptors, other network namespaces, and what sock_diag tells
@@ -35,7 +35,7 @@ fn looking() -> Rights {
 pub(super) struct Source {
     looker: Looker,
     asked: Options,
-    filter: Filter,
+    selection: Selection,
     causes: Result<Session, String>,
     /// The tracer's own numbers of sockets whose cookie it does not know (before 5.12), by cookie.
     ids: HashMap<u64, u64>,
@@ -46,9 +46,8 @@ impl Source {
     ///
     /// # Errors
     /// Where a filter names what does not exist.
-    pub async fn start(filters: &Filters, causes: bool, verbose: bool) -> Result<Self> {
-        let filter = filters.of_rows().map_err(Usage)?;
-        let mut tracing = filters.options().map_err(Usage)?;
+    pub async fn start(which: &Tracing, causes: bool, verbose: bool) -> Result<Self> {
+        let (selection, mut tracing) = which.options()?;
         // The accounts are all that is wanted.
         tracing.records = Records::Transitions;
         tracing.verbose = verbose;
@@ -59,8 +58,7 @@ impl Source {
             }
             true => match live::start(&tracing).await {
                 Ok(mut session) => {
-                    let (namespaces, inodes) = filters.older();
-                    live::adopt(&mut session, namespaces, &inodes);
+                    live::adopt(&mut session, older(&selection));
                     session.drop_rights(looking())?;
                     Ok(session)
                 }
@@ -76,7 +74,7 @@ impl Source {
                 brief: true,
                 ..Options::default()
             },
-            filter,
+            selection,
             causes,
             ids: HashMap::new(),
         })
@@ -88,8 +86,8 @@ impl Source {
     /// Where the kernel does not answer.
     pub fn look(&mut self) -> Result<Look> {
         let mut captured = self.looker.look(self.asked)?;
-        if self.filter.is_set() {
-            captured.rows.retain(|row| self.filter.holds(row));
+        if !self.selection.is_all() {
+            captured.rows.retain(|row| self.selection.holds(row));
         }
         let causes = match &self.causes {
             Ok(session) => {

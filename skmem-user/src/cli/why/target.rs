@@ -9,11 +9,11 @@ use anyhow::{Result, bail};
 
 use crate::{
     cli::{
-        filters::{Process, Who},
         pick::Wanted,
-        snapshot::choose::cgroup,
+        sockets::{Process, Who, words},
     },
-    snapshot::{Row, filter::Filter},
+    selection::Selection,
+    snapshot::Row,
 };
 
 /// Whom a word may mean.
@@ -22,7 +22,7 @@ pub(super) enum Target {
     /// A number: the process with that id where it has sockets, else the port.
     Number(u32),
     /// Processes by name, or a unit.
-    Named(String, Filter),
+    Named(String, Selection),
     /// Ports and addresses.
     Socket(Wanted),
     /// An address at either end.
@@ -30,11 +30,24 @@ pub(super) enum Target {
 }
 
 /// How the word was taken.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Asked {
     pub text: String,
     /// It could have been taken otherwise.
     pub note: Option<String>,
+}
+
+impl Asked {
+    /// The same, with options beside it.
+    pub(super) fn beside(self, options: &[(String, String)]) -> Self {
+        let options = words(options);
+        let text = match (self.text.is_empty(), options.is_empty()) {
+            (_, true) => self.text,
+            (true, false) => options,
+            (false, false) => format!("{} {options}", self.text),
+        };
+        Self { text, ..self }
+    }
 }
 
 impl Target {
@@ -61,10 +74,10 @@ impl Target {
             );
         }
         let who = Who::of(&[Process::Name(word.to_owned())], None)?;
-        let filter = Filter {
+        let filter = Selection {
             pids: who.pids,
-            cgroup: who.cgroup.as_deref().map(cgroup).transpose()?,
-            ..Filter::default()
+            cgroup: who.cgroup,
+            ..Selection::default()
         };
         Ok(Self::Named(word.to_owned(), filter))
     }

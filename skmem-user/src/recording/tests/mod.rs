@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod accounts;
+mod choice;
 mod full;
 mod hostile;
 mod outcomes;

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::explain::Verdict;
+use crate::{explain::Verdict, recording::Selected};
 
 /// The first line.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -31,6 +31,9 @@ pub struct Head<'a> {
     pub monotonic_ns: u64,
     /// … and the same in ns since 1970-01-01 UTC.
     pub wall_ns: u64,
+    /// Where this is a part of a recording: what was chosen of it.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub selected: &'a [Selected],
 }
 
 /// A last line.

@@ -3,19 +3,23 @@
 use std::{
     convert::Infallible,
     fmt, fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::diag::{account_sources::cgroup2_root, owners};
+use crate::{
+    diag::{
+        cgroups::{Cgroup2, cgroup2},
+        owners,
+    },
+    selection::{Cgroup, has_name},
+};
 
 /// What ends a systemd unit's name that is a cgroup.
 const UNITS: [&str; 3] = [".service", ".scope", ".slice"];
-
-/// Digits of a container's id, from which on a part of it is enough.
-const CONTAINER: usize = 12;
 
 /// Names that an error message lists.
 const SHOWN: usize = 8;
@@ -54,7 +58,7 @@ pub struct Who {
     /// Processes; empty: nobody was named.
     pub pids: Vec<u32>,
     /// A cgroup, with those below it.
-    pub cgroup: Option<PathBuf>,
+    pub cgroup: Option<Cgroup>,
 }
 
 impl Who {
@@ -78,10 +82,7 @@ impl Who {
                 }
                 Process::Name(name) => match unit(name)? {
                     Some(path) => {
-                        ensure!(
-                            processes.len() == 1 && cgroup.is_none(),
-                            "--pid {name}: a unit is a cgroup, and can be given once, without other processes and --cgroup"
-                        );
+                        ensure!(processes.len() == 1 && cgroup.is_none(), one_unit(name));
                         who.cgroup = Some(path);
                     }
                     None => who.pids.extend(called(name)?),
@@ -94,12 +95,21 @@ impl Who {
     }
 }
 
+/// Why a unit is refused beside others.
+pub(super) fn one_unit(name: &str) -> String {
+    format!(
+        "--pid {name}: a unit is a cgroup, and can be given once, without other processes and --cgroup"
+    )
+}
+
+/// Whether a name is one of a systemd unit that is a cgroup.
+pub(super) fn is_unit(name: &str) -> bool {
+    UNITS.iter().any(|end| name.ends_with(end))
+}
+
 /// The cgroup of a unit, where the name is one's.
-fn unit(name: &str) -> Result<Option<PathBuf>> {
-    if UNITS.iter().any(|end| name.ends_with(end)) {
-        return find(Path::new(name)).map(Some);
-    }
-    Ok(None)
+fn unit(name: &str) -> Result<Option<Cgroup>> {
+    is_unit(name).then(|| find(Path::new(name))).transpose()
 }
 
 /// The processes of a name: of their command (`/proc/PID/comm`), of their
@@ -135,24 +145,35 @@ fn is_called(pid: u32, name: &str) -> bool {
     fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| is(&exe)) || started()
 }
 
-/// A cgroup's path in full: of a path, absolute or below the root, or of its
-/// last component, or of a container's id.
+/// A cgroup of this machine: by its path, absolute or below the root, by its last component, or by a container's id.
 ///
 /// # Errors
 /// Where there is no such cgroup, or more than one.
-pub fn find(path: &Path) -> Result<PathBuf> {
-    find_below(&root(), path)
+fn find(path: &Path) -> Result<Cgroup> {
+    let place = cgroup2().context(
+        "--cgroup: no cgroup v2 in /proc/self/mountinfo; if it is mounted, --cgroup-root DIR says where",
+    )?;
+    let dir = find_below(place, path)?;
+    let path = place
+        .path_of(&dir)
+        .context("--cgroup: not below the root of cgroup v2")?;
+    Ok(Cgroup {
+        // On 64-bit kernels the inode is the id (kernfs_ino).
+        id: fs::metadata(&dir)?.ino(),
+        level: place.level_of(&path),
+        path,
+    })
 }
 
-/// Where cgroups (v2) are.
-pub fn root() -> PathBuf {
-    cgroup2_root().unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup"))
-}
-
-fn find_below(root: &Path, path: &Path) -> Result<PathBuf> {
+fn find_below(place: &Cgroup2, path: &Path) -> Result<PathBuf> {
+    let root = &place.at;
+    let below_root = root.join(path.strip_prefix("/").unwrap_or(path));
+    // As /proc/PID/cgroup has it, where the mount shows a part of the hierarchy.
+    let of_proc = || path.to_str().and_then(|path| place.dir_of(path));
     let full = match path.strip_prefix(root) {
         Ok(_) => path.to_path_buf(),
-        Err(_) => root.join(path.strip_prefix("/").unwrap_or(path)),
+        Err(_) if below_root.exists() => below_root,
+        Err(_) => of_proc().unwrap_or(below_root),
     };
     if let Ok(full) = fs::canonicalize(&full) {
         ensure!(
@@ -172,10 +193,9 @@ fn find_below(root: &Path, path: &Path) -> Result<PathBuf> {
     if path.components().count() == 1
         && let Some(name) = path.to_str()
     {
-        let id = name.len() >= CONTAINER && name.bytes().all(|b| b.is_ascii_hexdigit());
         walk(root, &mut |dir| {
             let last = dir.file_name().and_then(|n| n.to_str());
-            if last.is_some_and(|last| last == name || (id && last.contains(name))) {
+            if last.is_some_and(|last| has_name(last, name)) {
                 found.push(dir.to_path_buf());
             }
         });
@@ -263,7 +283,8 @@ mod tests {
         made(&format!("system.slice/docker-{id}.scope/init-{id}"));
         made("a/twice");
         made("b/twice");
-        let find = |name: &str| find_below(&root, Path::new(name));
+        let place = Cgroup2::whole(&root);
+        let find = |name: &str| find_below(&place, Path::new(name));
         assert_eq!(find("nginx.service").unwrap(), service);
         assert_eq!(find("system.slice/nginx.service").unwrap(), service);
         assert_eq!(find("/system.slice/nginx.service").unwrap(), service);

@@ -1,0 +1,76 @@
+//! The options that `explain`, `trace` and `record` share: which sockets, and how they are traced.
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{hide::Hide, sockets::LiveArgs};
+use crate::{kernel::tracer, quantity, selection::Selection, trace};
+
+/// How sockets are traced.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Tracing {
+    #[command(flatten)]
+    pub which: LiveArgs,
+    /// Also trace the receive side: what arrives, what the application reads, whether it keeps up
+    #[arg(long, help_heading = "What")]
+    pub rx: bool,
+    /// Ring buffer between kernel and skmem, e.g. 512K, 8M
+    #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = size, help_heading = "Resources")]
+    pub ring: u32,
+    /// Sockets traced at the same time; each takes about 4 KiB of kernel memory
+    #[arg(long, value_name = "N", default_value_t = 4096, help_heading = "Resources",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_sockets: u32,
+    #[command(flatten)]
+    pub hide: Hide,
+}
+
+impl Tracing {
+    /// What is meant, and what the kernel side is asked for.
+    ///
+    /// # Errors
+    /// Where something named does not exist: wrong usage.
+    pub fn options(&self) -> Result<(Selection, tracer::Options)> {
+        let selection = self.which.selection()?;
+        let options = tracer::Options {
+            ring_bytes: self.ring,
+            max_sockets: self.max_sockets,
+            without: self.hide.without_hook.clone(),
+            without_fields: self.hide.without_field.clone(),
+            rx: self.rx,
+            ..trace::options(&selection)
+        };
+        Ok((selection, options))
+    }
+}
+
+/// A ring's size such as 512K or 8M, in bytes.
+///
+/// # Errors
+/// Where the text is none, or out of range.
+pub fn size(text: &str) -> Result<u32, String> {
+    quantity::size(text, 4096..=1 << 30)
+}
+
+/// A file's size such as 512K, 100M or 20G, in bytes.
+///
+/// # Errors
+/// Where the text is none, or out of range.
+pub fn file_size(text: &str) -> Result<u64, String> {
+    quantity::size(text, 64 << 10..=1 << 50)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("8M"), Ok(8 << 20));
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("512k"), Ok(512 << 10));
+        for bad in ["", "K", "1", "0M", "9999G", "-1M", "4KK", "é"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+}
