@@ -223,7 +223,7 @@ fn a_part_of_the_time_begins_and_ends_with_the_accounts_of_then() {
     assert!(times.len() > 100, "{}", times.len());
     // Many instants, for a cut may fall between any two records.
     for n in (1..times.len()).step_by(times.len() / 5) {
-        let (from, last) = (times[n], *times.last().unwrap());
+        let (from, last) = (times[n], *times.iter().max().unwrap());
         let part = parts.of(
             &file,
             &format!("from-{n}.skm"),
@@ -240,7 +240,7 @@ fn a_part_of_the_time_begins_and_ends_with_the_accounts_of_then() {
         );
         // Its end is the kernel's.
         assert_eq!(verdicts(&part, &[]), [stuck.clone()], "{n}");
-        for later in [from + 1, from / 2 + last / 2, last] {
+        for later in [from + 1, from + (last - from) / 2, last] {
             assert_eq!(at(&part, later), at(&file, later), "{n}: {from} to {later}");
         }
         let until = parts.of(

@@ -33,6 +33,7 @@ pub struct Head<'a> {
     pub wall_ns: u64,
     /// Where this is a part of a recording: what was chosen of it.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schemars(default)]
     pub selected: &'a [Selected],
 }
 
