@@ -22,7 +22,7 @@ pub(super) enum Target {
     /// A number: the process with that id where it has sockets, else the port.
     Number(u32),
     /// Processes by name, or a unit.
-    Named(String, Selection),
+    Named(String, Box<Selection>),
     /// Ports and addresses.
     Socket(Wanted),
     /// An address at either end.
@@ -79,7 +79,7 @@ impl Target {
             cgroup: who.cgroup,
             ..Selection::default()
         };
-        Ok(Self::Named(word.to_owned(), filter))
+        Ok(Self::Named(word.to_owned(), Box::new(filter)))
     }
 
     /// Keeps the sockets that are meant.
