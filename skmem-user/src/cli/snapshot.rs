@@ -3,6 +3,7 @@
 
 use std::{
     io::{BufWriter, IsTerminal as _, Write as _},
+    os::unix::fs::MetadataExt as _,
     process::ExitCode,
     time::Duration,
 };
@@ -23,7 +24,7 @@ use crate::{
         Style,
         snapshot::{self as show, Show},
     },
-    selection::Selection,
+    selection::{Netns, Selection},
     snapshot::{
         SCHEMA, Snapshot,
         account::Outcome,
@@ -168,9 +169,13 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     if options.check {
         return check(&options);
     }
+    // Another network namespace than this one has to be looked into.
+    let elsewhere = filter.netns.as_ref().is_some_and(|netns| !is_here(netns));
     let mut last = Last::default();
     let mut look = || -> Result<Look> {
-        let mut captured = capture(asked(&options))?;
+        let mut asked = asked(&options);
+        asked.all_netns |= elsewhere;
+        let mut captured = capture(asked)?;
         captured.rows.retain(|row| filter.holds(row));
         let matching = (!filter.is_all()).then(|| {
             let charged = captured.rows.iter().map(|row| row.charged).sum();
@@ -259,6 +264,11 @@ impl Options {
             _ => return None,
         })
     }
+}
+
+fn is_here(netns: &Netns) -> bool {
+    let own = std::fs::metadata("/proc/thread-self/ns/net");
+    own.is_ok_and(|own| netns.is(own.ino(), None))
 }
 
 fn asked(options: &Options) -> capture::Options {

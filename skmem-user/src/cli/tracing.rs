@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::{hide::Hide, sockets::LiveArgs};
+use super::{hide::Hide, sockets::LiveArgs, tell};
 use crate::{kernel::tracer, quantity, selection::Selection, trace};
 
 /// How sockets are traced.
@@ -32,6 +32,9 @@ impl Tracing {
     /// Where something named does not exist: wrong usage.
     pub fn options(&self) -> Result<(Selection, tracer::Options)> {
         let selection = self.which.selection()?;
+        if let Some(note) = trace::cgroup_note(&selection) {
+            tell(&note);
+        }
         let options = tracer::Options {
             ring_bytes: self.ring,
             max_sockets: self.max_sockets,

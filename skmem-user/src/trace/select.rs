@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
+use skmem_common::filter::{BY_CGROUP, BY_PID};
+
 use crate::{
     diag::{
+        account_sources::version,
         cgroups, netns,
         owners::{self, Owners},
     },
-    kernel::tracer::Options,
+    kernel::{system, tracer::Options},
     selection::Selection,
 };
 
@@ -20,9 +23,41 @@ pub struct Older {
     pub inodes: Vec<u32>,
 }
 
-/// How to trace the selected sockets; everything else is left as it is by default.
+/// From this version on, a program may ask whether the current task's cgroup lies below another
+/// (`bpf_get_current_ancestor_cgroup_id` in `bpf_tracing_func_proto`).
+const KNOWS_CGROUPS: (u32, u32) = (5, 15);
+
+/// How to trace the selected sockets; everything else is left as it is by default. Where this kernel's programs cannot
+/// ask for cgroups, processes stand for them: [`cgroup_note`].
 #[must_use]
 pub fn options(selection: &Selection) -> Options {
+    let mut options = asked(selection);
+    if selection.cgroup.is_some() && !knows_cgroups() {
+        options.filter.flags &= !BY_CGROUP;
+        options.filter.flags |= BY_PID;
+        options.pids = processes(selection);
+        options.follow = true;
+    }
+    options
+}
+
+/// What a cgroup means where this kernel's programs cannot ask for it, in a sentence; None where they can.
+#[must_use]
+pub fn cgroup_note(selection: &Selection) -> Option<String> {
+    let cgroup = selection.cgroup.as_ref().filter(|_| !knows_cgroups())?;
+    Some(format!(
+        "Linux {} does not say in which cgroup a task is (5.15 does): traced are the processes that are in {} now, and \
+         their children",
+        system::release(),
+        cgroup.path
+    ))
+}
+
+fn knows_cgroups() -> bool {
+    version(&system::release()) >= KNOWS_CGROUPS
+}
+
+fn asked(selection: &Selection) -> Options {
     Options {
         filter: selection.filter(),
         pids: selection.pids.clone(),
@@ -36,11 +71,7 @@ pub fn options(selection: &Selection) -> Options {
 #[must_use]
 pub fn older(selection: &Selection) -> Older {
     let by_task = selection.asks_for_users() || selection.cgroup.is_some();
-    let all = owners::processes().unwrap_or_default();
-    let pids: Vec<u32> = all
-        .into_iter()
-        .filter(|pid| is_meant(selection, *pid))
-        .collect();
+    let pids = processes(selection);
     let held = match by_task {
         true => Owners::among(pids.clone()),
         false => Owners::default(),
@@ -49,6 +80,13 @@ pub fn older(selection: &Selection) -> Older {
         inodes: held.sockets().map(|(inode, _)| inode).collect(),
         namespaces: netns::of(&pids, &held),
     }
+}
+
+fn processes(selection: &Selection) -> Vec<u32> {
+    let all = owners::processes().unwrap_or_default();
+    all.into_iter()
+        .filter(|pid| is_meant(selection, *pid))
+        .collect()
 }
 
 /// Whether a process is one of those whose sockets are meant.

@@ -6,11 +6,16 @@ use std::{
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     os::unix::fs::MetadataExt as _,
     path::Path,
+    process::{Command, Stdio},
     thread,
 };
 
-use libtest_mimic::{Failed, Trial};
-use skmem::kernel::tracer::Options;
+use libtest_mimic::{Completion, Failed, Trial};
+use serde_json::Value;
+use skmem::{
+    diag::account_sources::version,
+    kernel::{system, tracer::Options},
+};
 use skmem_common::{
     filter::{
         ANY_LEVEL, BY_CGROUP, BY_COMM, BY_DADDR, BY_DPORT, BY_SADDR, BY_SPORT, Filter, Prefix,
@@ -20,8 +25,12 @@ use skmem_common::{
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::{
+    Outcome,
     bench::{self, Bench},
+    case::SKMEM,
     check::Check,
+    process::{self, Process},
+    sender,
 };
 
 /// The command names asked for.
@@ -39,7 +48,8 @@ pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("filters::task-and-remote-end", remote),
         Trial::test("filters::local-end-and-ipv6", local),
-        Trial::test("filters::cgroup-of-any-level", cgroup),
+        Trial::ignorable_test("filters::cgroup-with-and-without-its-level", cgroups),
+        Trial::test("filters::cgroup-by-its-name", by_name),
     ]
 }
 
@@ -195,8 +205,20 @@ fn remote() -> Result<(), Failed> {
     )
 }
 
-/// A cgroup of which only the number is known, as in a cgroup namespace: sockets used in it and below it.
-fn cgroup() -> Result<(), Failed> {
+/// A cgroup, of which in a cgroup namespace only the number is known, and not its depth: sockets used in it and below it.
+fn cgroups() -> Outcome {
+    if version(&system::release()) < (5, 15) {
+        return Ok(Completion::ignored_with(
+            "no program may ask for cgroups above the task's own",
+        ));
+    }
+    for level in [1, ANY_LEVEL] {
+        cgroup(level)?;
+    }
+    Ok(Completion::Completed)
+}
+
+fn cgroup(level: u32) -> Result<(), Failed> {
     let outer = Path::new("/sys/fs/cgroup/skmem-outer");
     let (inner, beside) = (
         outer.join("inner"),
@@ -209,7 +231,7 @@ fn cgroup() -> Result<(), Failed> {
     let mut bench = Bench::start(options(Filter {
         flags: BY_CGROUP,
         cgroup: fs::metadata(outer)?.ino(),
-        cgroup_level: ANY_LEVEL,
+        cgroup_level: level,
         ..Filter::default()
     }))
     .map_err(bench::failed)?;
@@ -240,6 +262,55 @@ fn cgroup() -> Result<(), Failed> {
             wanted,
         );
     }
+    check.done()
+}
+
+/// `--cgroup NAME` on any kernel: the sockets of the process in it, none of the one beside it.
+fn by_name() -> Result<(), Failed> {
+    let place = Path::new("/sys/fs/cgroup/skmem-parent/skmem-bulk.scope");
+    fs::create_dir_all(place)?;
+    let start = |role: &str| {
+        let mut command = Command::new(std::env::current_exe()?);
+        Process::start(command.env(sender::ROLE, role).stdin(Stdio::piped()))
+    };
+    let mut inside = start(&format!("{}120", sender::BULK))?;
+    let mut beside = start(sender::OVERFILL)?;
+    fs::write(place.join("cgroup.procs"), inside.pid().to_string())?;
+    let explained = Command::new(SKMEM)
+        .args([
+            "explain",
+            "--cgroup",
+            "skmem-bulk.scope",
+            "--all",
+            "--json",
+            "--duration",
+            "3s",
+        ])
+        .stdin(Stdio::null())
+        .output()?;
+    let pids = (inside.pid(), beside.pid());
+    inside.kill()?;
+    beside.kill()?;
+    let parent = place.parent().unwrap_or(place);
+    let gone =
+        process::wait_for(|| fs::remove_dir(place).is_ok() && fs::remove_dir(parent).is_ok());
+    let mut check = Check::default();
+    check.that(gone, || format!("{} cannot be removed", place.display()));
+    let said = String::from_utf8_lossy(&explained.stdout).into_owned();
+    let lines = said.lines().map(serde_json::from_str::<Value>);
+    let lines: Vec<Value> = lines.collect::<Result<_, _>>()?;
+    let of = |pid: u32| lines.iter().filter(|v| v["socket"]["pid"] == pid).count();
+    check.that(of(pids.0) > 0 && of(pids.0) == lines.len(), || {
+        let errors = String::from_utf8_lossy(&explained.stderr);
+        format!(
+            "{} verdicts, {} of them on {}, {} on {}: {errors}",
+            lines.len(),
+            of(pids.0),
+            pids.0,
+            of(pids.1),
+            pids.1
+        )
+    });
     check.done()
 }
 
