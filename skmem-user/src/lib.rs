@@ -10,6 +10,27 @@
 //! [`glossary`] has the words for both. [`selection`] says which sockets are
 //! meant, in all of them. [`top`] shows sockets live, out of looks and keys.
 
+//!
+//! What most callers need is exported here; the modules have the rest, for skmem's own program and trials, and
+//! may change in any version. `examples/explain_pid.rs` is this as a program:
+//!
+//! ```no_run
+//! use skmem::{Selection, Session, Style, render};
+//!
+//! # async fn explain(pid: u32) -> anyhow::Result<()> {
+//! // The sockets of a process, those included that it has already; needs root, or CAP_BPF and CAP_PERFMON.
+//! let mut session = Session::of(&Selection::of_processes([pid])).await?;
+//! session.run_for(std::time::Duration::from_secs(10)).await?;
+//! for verdict in session.verdicts(true, false) {
+//!     println!("{}", render::text(&verdict, &Style::PLAIN));
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Recordings are read on any machine, without rights: [`Recording::open`], [`outcome`], and [`Choice`] for a part of
+//! one.
+
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 #[expect(
@@ -33,3 +54,22 @@ pub mod snapshot;
 pub mod top;
 pub mod trace;
 pub mod workload;
+
+pub use diag::{DiagSocket, MemInfo, TcpState};
+pub use explain::{Source, Verdict};
+pub use kernel::{KernelError, tracer::Options as TraceOptions};
+pub use model::{
+    end::{End, Kept, Totals},
+    record::Record,
+    replay::Replay,
+};
+pub use recording::{
+    Accounts, Item, Meta, Outcome, Recording, RecordingError, Writer,
+    choice::{Choice, Window},
+    outcome,
+};
+pub use render::Style;
+pub use selection::{Cgroup, Net, Netns, Port, Selection, Subject};
+pub use skmem_common::{account::Account, cause::Cause};
+pub use snapshot::{Row, capture::capture};
+pub use trace::Session;

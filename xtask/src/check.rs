@@ -26,7 +26,7 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     lints(setup)
 }
 
-/// Runs rustfmt and clippy over the workspace. The eBPF crate is for another target: its own build checks it.
+/// Runs rustfmt, clippy and rustdoc over the workspace. The eBPF crate is for another target: its own build checks it.
 fn lints(setup: &Setup) -> Result<u8> {
     setup.build_tools(Arch::host())?;
     let clippy = [
@@ -52,6 +52,16 @@ fn lints(setup: &Setup) -> Result<u8> {
         "-D",
         "warnings",
     ];
+    let doc = [
+        "doc",
+        "--no-deps",
+        "--package",
+        "skmem-user",
+        "--package",
+        "skmem-common",
+        "--lib",
+        "--all-features",
+    ];
     // The fuzz targets have a lock file of their own, which a new dependency leaves behind.
     let lock = ["fetch", "--locked", "--manifest-path", "fuzz/Cargo.toml"];
     let targets = ["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"];
@@ -61,9 +71,12 @@ fn lints(setup: &Setup) -> Result<u8> {
         &lock,
         &clippy,
         &vm,
+        &doc,
     ] {
         eprintln!("check: cargo {}", arguments.join(" "));
-        let status = process::foreground(rust::cargo().args(arguments))?;
+        let mut cargo = rust::cargo();
+        cargo.args(arguments).env("RUSTDOCFLAGS", "-D warnings");
+        let status = process::foreground(&mut cargo)?;
         if !status.success() {
             bail!("`cargo {}` found something, see above", arguments.join(" "));
         }

@@ -1,6 +1,8 @@
 //! The command line: one enum of tasks, each with its own options.
 
+use std::fs;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
@@ -38,12 +40,21 @@ struct ArchOption {
     arch: &'static Arch,
 }
 
+#[derive(Debug, Args)]
+struct BuildOptions {
+    #[command(flatten)]
+    arch: ArchOption,
+    /// Also put the eBPF programs into this file: `SKMEM_EBPF_OBJECT=FILE cargo build -p skmem-user` then needs no xtask
+    #[arg(long, value_name = "FILE")]
+    object: Option<PathBuf>,
+}
+
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Prepare this machine: toolchain, bpf-linker, qemu, and what the VMs are made of
     Setup(ArchOption),
     /// Build skmem, one static binary, and print where it is
-    Build(ArchOption),
+    Build(BuildOptions),
     /// List the kernels that VMs can run, and what of them is on this machine
     Kernels(kernels::Options),
     /// Run a command in a VM with a kernel of your choice, with skmem on its PATH
@@ -67,7 +78,7 @@ pub(crate) fn run(cli: Cli) -> Result<u8> {
     let setup = Setup::new(&cli.setup)?;
     match cli.task {
         Task::Setup(ArchOption { arch }) => setup::run(&setup, arch),
-        Task::Build(ArchOption { arch }) => build(&setup, arch),
+        Task::Build(options) => build(&setup, &options),
         Task::Kernels(options) => kernels::run(&options),
         Task::Vm(options) => vm::run(&setup, &options),
         Task::Demo(options) => demo::run(&setup, &options),
@@ -80,9 +91,14 @@ pub(crate) fn run(cli: Cli) -> Result<u8> {
 }
 
 /// Builds the binary; its path goes to stdout.
-fn build(setup: &Setup, arch: &'static Arch) -> Result<u8> {
+fn build(setup: &Setup, options: &BuildOptions) -> Result<u8> {
+    let arch = options.arch.arch;
     setup.build_tools(arch)?;
     let skmem = guest::skmem(arch)?;
+    if let Some(path) = &options.object {
+        let written = fs::copy(guest::object(arch)?, path);
+        written.with_context(|| format!("cannot write {}", path.display()))?;
+    }
     writeln!(io::stdout(), "{}", skmem.display()).context("cannot write to stdout")?;
     Ok(0)
 }

@@ -18,10 +18,20 @@ pub(crate) fn init(arch: &Arch) -> Result<PathBuf> {
     program(arch, "the guest's init", "skmem-vm-init", "skmem-vm-init")
 }
 
+/// The eBPF programs of skmem, as its build leaves them.
+pub(crate) fn object(arch: &Arch) -> Result<PathBuf> {
+    let built = built(arch, "skmem", "skmem-user", "skmem")?;
+    Ok(built.out_dir("skmem-user")?.join("skmem-programs"))
+}
+
 fn program(arch: &Arch, what: &str, package: &str, name: &str) -> Result<PathBuf> {
+    built(arch, what, package, name)?.executable(name)
+}
+
+fn built(arch: &Arch, what: &str, package: &str, name: &str) -> Result<rust::Built> {
     let args = ["build", "--release", "--target", arch.target];
     let which = ["-p", package, "--bin", name];
-    rust::build(what, &[&args[..], &which].concat())?.executable(name)
+    rust::build(what, &[&args[..], &which].concat())
 }
 
 /// The tests that need a kernel of their own, as one program, and the skmem that they run.

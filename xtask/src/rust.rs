@@ -73,6 +73,8 @@ struct CargoMessage {
     reason: String,
     target: Option<CargoTarget>,
     executable: Option<PathBuf>,
+    package_id: Option<String>,
+    out_dir: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -80,16 +82,30 @@ struct CargoTarget {
     name: String,
 }
 
-/// The executables that a build made, by their targets' names.
-pub(crate) struct Built(Vec<(String, PathBuf)>);
+/// What a build made.
+pub(crate) struct Built {
+    /// Executables, by their targets' names.
+    executables: Vec<(String, PathBuf)>,
+    /// Where build scripts wrote, by the ids of their packages.
+    out_dirs: Vec<(String, PathBuf)>,
+}
 
 impl Built {
     /// Where that one is.
     pub(crate) fn executable(&self, name: &str) -> Result<PathBuf> {
-        let found = self.0.iter().find(|(built, _)| built == name);
+        let found = self.executables.iter().find(|(built, _)| built == name);
         found
             .map(|(_, path)| path.clone())
             .ok_or_else(|| anyhow!("cargo built {name} and did not say where"))
+    }
+
+    /// Where the build script of a package of this workspace wrote.
+    pub(crate) fn out_dir(&self, package: &str) -> Result<PathBuf> {
+        let is = |id: &str| id.starts_with("path+file") && id.contains(package);
+        let found = self.out_dirs.iter().find(|(id, _)| is(id));
+        found
+            .map(|(_, path)| path.clone())
+            .ok_or_else(|| anyhow!("cargo did not say where the build of {package} writes"))
     }
 }
 
@@ -115,17 +131,41 @@ pub(crate) fn build(what: &str, args: &[&str]) -> Result<Built> {
             .for_each(|line| eprintln!("{line}"));
         bail!("{what} does not build for the guest, see above");
     }
-    let built = captured
-        .stdout
-        .lines()
-        .filter_map(|line| serde_json::from_str::<CargoMessage>(line).ok())
-        .filter(|message| message.reason == "compiler-artifact")
-        .filter_map(|message| Some((message.target?.name, message.executable?)))
-        .collect();
+    let mut built = Built {
+        executables: Vec::new(),
+        out_dirs: Vec::new(),
+    };
+    let messages = captured.stdout.lines();
+    for message in messages.filter_map(|line| serde_json::from_str::<CargoMessage>(line).ok()) {
+        let reason = message.reason.clone();
+        match (reason.as_str(), message) {
+            (
+                "compiler-artifact",
+                CargoMessage {
+                    target: Some(target),
+                    executable: Some(path),
+                    ..
+                },
+            ) => {
+                built.executables.push((target.name, path));
+            }
+            (
+                "build-script-executed",
+                CargoMessage {
+                    package_id: Some(id),
+                    out_dir: Some(path),
+                    ..
+                },
+            ) => {
+                built.out_dirs.push((id, path));
+            }
+            _ => {}
+        }
+    }
     if let Some(step) = step {
         step.done("built");
     }
-    Ok(Built(built))
+    Ok(built)
 }
 
 /// Does cargo tell what it is doing? The build of the eBPF side does so from inside a build script, as warnings.

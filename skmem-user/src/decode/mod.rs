@@ -1,6 +1,6 @@
 //! Reading `ss -m` output back, whichever version printed it, and saying what it means.
 //!
-//! [`parse`] turns text into [`Reading`]s and keeps what it could not read, with line numbers; [`findings`]
+//! [`parse`] turns text into [`Reading`]s and keeps what it could not read, with line numbers; [`findings()`]
 //! says what stands out. `skmem snapshot` makes [`Reading`]s of what it asks the kernel itself, so both say
 //! the same of the same socket.
 

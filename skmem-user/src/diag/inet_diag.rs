@@ -4,7 +4,7 @@
 //! Why not the crate `netlink-packet-sock-diag`: its request has no place for `INET_DIAG_REQ_PROTOCOL`,
 //! without which MPTCP cannot be asked for; it knows neither the cgroup nor the upper layer; it gives a
 //! whole dump up for one attribute of another length; and it allocates for each attribute. What it would
-//! add to `netlink-packet-core`, which does the framing here, is [`super::inet_diag_msg`].
+//! add to `netlink-packet-core`, which does the framing here, is `inet_diag_msg`.
 
 use std::{io, path::Path};
 

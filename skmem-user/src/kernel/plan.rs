@@ -2,7 +2,7 @@
 //! this kernel, and what it costs where that function is missing.
 //!
 //! A new kernel that renames or reshapes a function needs a line in
-//! [`PROBES`], no more.
+//! `PROBES`, no more.
 
 use skmem_common::hook::Hook;
 

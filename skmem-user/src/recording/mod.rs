@@ -3,8 +3,8 @@
 //! together.
 //!
 //! * [`writer`], [`reader`]: a recording as a stream of records and accounts
-//! * [`block`]: its blocks, each with length and checksum
-//! * [`events`]: records as an events block holds them
+//! * `block`: its blocks, each with length and checksum
+//! * `events`: records as an events block holds them
 //! * [`account`], [`meta`]: what the other blocks hold; the last one, the
 //!   [`crate::model::end`]
 //! * [`explain`]: what one comes to, with an end or without

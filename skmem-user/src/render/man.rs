@@ -71,7 +71,7 @@ pub fn page(name: &str, number: u8, edition: &Edition, markdown: &str) -> String
 }
 
 /// The same text as formatters like it (`mandoc -T lint`): no paragraph macro
-/// right below a heading, lines of at most [`WIDTH`] columns, the definition of
+/// right below a heading, lines of at most `WIDTH` columns, the definition of
 /// an apostrophe that clap_mangen begins each section with left out.
 #[must_use]
 pub fn tidy(text: &str) -> String {

@@ -19,7 +19,7 @@ use super::{
     attach::{self, Attaching},
     holders::Holders,
     ring::Reader,
-    select::Older,
+    select::{self, Older},
     sleepers::Sleepers,
     waiters::Waiters,
 };
@@ -37,6 +37,7 @@ use crate::{
         record::Record,
         replay::Replay,
     },
+    selection::Selection,
 };
 
 /// How often closed sockets are collected.
@@ -109,6 +110,32 @@ impl Session {
             left_out: 0,
             notes: Vec::new(),
         })
+    }
+
+    /// Starts to trace the selected sockets, those included that are older than the trace.
+    ///
+    /// # Errors
+    /// Where the kernel does not allow it.
+    pub async fn of(selection: &Selection) -> Result<Self> {
+        let mut session = Self::start(&select::options(selection), |_| {}).await?;
+        session.adopt(select::older(selection));
+        Ok(session)
+    }
+
+    /// Traces for so long, up to the end of the trace: [`Session::verdicts`] are of then.
+    ///
+    /// # Errors
+    /// Those of [`Session::step`].
+    pub async fn run_for(&mut self, time: Duration) -> Result<()> {
+        let mut end = std::pin::pin!(tokio::time::sleep(time));
+        loop {
+            tokio::select! {
+                () = &mut end => break,
+                step = self.step(|_, _| {}) => step?,
+            }
+        }
+        self.finish(|_, _| {});
+        Ok(())
     }
 
     /// Also traces sockets that are older than the trace, in these network

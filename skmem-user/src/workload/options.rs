@@ -68,7 +68,7 @@ pub struct Options {
     /// Sending processes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub processes: Option<u32>,
-    /// Time allowed for reaching rest, e.g. 300s [120s]
+    /// Time allowed for reaching rest, e.g. 300s [default: 120s]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub deadline: Option<Duration>,
     /// Set TCP_NODELAY on the sender

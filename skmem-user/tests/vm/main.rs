@@ -22,6 +22,7 @@
 //! * [`aggregate`]: accounts without a record of each call
 //! * [`docs`]: what the docs say of this kernel
 //! * [`filters`]: which sockets are traced
+//! * [`library`]: the example of the library
 //! * [`receive`]: the receive side
 //! * [`held`]: senders that sleep since before the trace
 //! * [`programs`]: programs that people run
@@ -51,6 +52,7 @@ mod formulas;
 mod harm;
 mod held;
 mod leftovers;
+mod library;
 mod process;
 mod programs;
 mod receive;
@@ -117,6 +119,7 @@ fn main() -> ExitCode {
     trials.extend(aggregate::trials());
     trials.extend(receive::trials());
     trials.extend(filters::trials());
+    trials.extend(library::trials());
     trials.extend(held::trials());
     trials.extend(screen::trials());
     trials.extend(programs::trials());
