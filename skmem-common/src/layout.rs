@@ -49,6 +49,8 @@ macro_rules! offsets {
             pub userlocks_mask: u32,
             /// How far `skc_bypass_prot_mem` is shifted within its byte, in bits.
             pub bypass_shift: u32,
+            /// How far `rcv_wscale` is shifted within its byte, in bits.
+            pub wscale_shift: u32,
             /// How far `chrono_type` is shifted within its byte, in bits.
             pub chrono_shift: u32,
             /// A jiffy, in ns.
@@ -63,7 +65,7 @@ macro_rules! offsets {
 
         impl Offsets {
             /// No field known.
-            pub const NONE: Self = Self { $($field: ABSENT,)* userlocks_shift: 0, userlocks_mask: 0, bypass_shift: 0, chrono_shift: 0, tick_ns: 0 };
+            pub const NONE: Self = Self { $($field: ABSENT,)* userlocks_shift: 0, userlocks_mask: 0, bypass_shift: 0, wscale_shift: 0, chrono_shift: 0, tick_ns: 0 };
 
             /// The slot of the field called `name`.
             pub fn slot(&mut self, name: &str) -> Option<&mut u32> {
@@ -120,6 +122,16 @@ offsets! {
     copied_seq: "tcp_sock"."copied_seq" optional "the receive side will not be traced",
     rcv_wnd: "tcp_sock"."rcv_wnd" optional "the receive side will not be traced",
     rcv_wup: "tcp_sock"."rcv_wup" optional "the receive side will not be traced",
+    receive_queue: "sock"."sk_receive_queue" optional "what fills a receive buffer will not be known",
+    error_queue: "sock"."sk_error_queue" optional "what fills a receive buffer will not be known",
+    ofo_queue: "tcp_sock"."out_of_order_queue" optional "what fills a receive buffer will not be known",
+    rcv_ssthresh: "tcp_sock"."rcv_ssthresh" optional "why a receive window is what it is will not be known",
+    window_clamp: "tcp_sock"."window_clamp" optional "why a receive window is what it is will not be known",
+    rcv_mss: "inet_connection_sock"."icsk_ack.rcv_mss" optional "why a receive window is what it is will not be known",
+    rcv_wscale: "tcp_sock"."rx_opt.rcv_wscale" optional "why a receive window is what it is will not be known",
+    scaling_ratio: "tcp_sock"."scaling_ratio" optional "nothing",
+    adv_win_scale: "net"."ipv4.sysctl_tcp_adv_win_scale" optional "nothing",
+    shrink_window: "net"."ipv4.sysctl_tcp_shrink_window" optional "nothing",
     msg_size: "sk_msg"."sg.size" optional "nothing",
     skb_truesize: "sk_buff"."truesize",
     skb_cb: "sk_buff"."cb",

@@ -15,6 +15,7 @@
 //! * [`output`]: what decides when queued bytes leave, and who holds a sender up
 //! * [`receive`]: the receive side, for `--rx`
 //! * [`record`]: what goes through the ring buffer
+//! * [`window`]: what a receive window depends on
 //! * [`version`]: how user space copies an account that hooks change meanwhile
 //! * [`filter`], [`layout`]: what user space hands to the programs before load
 #![no_std]
@@ -36,3 +37,4 @@ pub mod output;
 pub mod receive;
 pub mod record;
 pub mod version;
+pub mod window;

@@ -11,6 +11,7 @@
 //! * [`send`], [`memory`], [`queue`], [`wait`], [`limit`], [`receive`], [`mptcp`], [`life`]: the programs,
 //!   one file per hook family
 //! * [`facts`]: what a walk tells of all sockets, for the account of `skmem snapshot --check`
+//! * [`window`]: what fills receive buffers and what windows depend on, by a walk
 //!
 //! Everything that books runs under socket ownership. Which kernel function a
 //! program is attached to is decided in user space (its probe plan).
@@ -38,6 +39,7 @@ mod send;
 mod socket;
 mod tell;
 mod wait;
+mod window;
 
 #[cfg(not(test))]
 #[panic_handler]

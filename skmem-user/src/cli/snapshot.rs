@@ -64,6 +64,7 @@ Examples:
   skmem snapshot --explain --dport 5432   say in words what stands out for each
   skmem snapshot --by cgroup --all-netns  which container holds it (as root)
   skmem snapshot --by comm                all workers of a service together
+  skmem snapshot --window --dport 5432    what fills r, and why the receive window is what it is (eBPF)
   skmem snapshot --sort fill --watch 1s   full send buffers first, with changes, each second
   skmem snapshot --probe 3                what put the bytes into the three worst send queues (eBPF)
   skmem snapshot --check                  for monitoring: exit status 3 if memory is unaccounted for
@@ -90,7 +91,13 @@ pub struct Options {
     #[arg(short, long, value_name = "WHAT", default_value = "socket")]
     by: By,
     /// What to sort by, largest first (sockets only)
-    #[arg(short, long, value_name = "WHAT", default_value = "charged")]
+    #[arg(
+        short,
+        long,
+        value_name = "WHAT",
+        default_value = "charged",
+        default_value_if("window", "true", "r")
+    )]
     sort: Sort,
     /// Show so many; 0 shows all [default: 20, and all with --json and --csv]
     #[arg(short = 'n', long, value_name = "N")]
@@ -105,6 +112,11 @@ pub struct Options {
     /// descriptor for the moment (needs the right to trace its owner, and Linux 5.14)
     #[arg(long, conflicts_with = "no_owners")]
     locks: bool,
+    /// Say what fills each receive buffer, and why the window is what it is, to the byte: data that is not read,
+    /// skbs read in part, the error queue, what the kernel keeps back. Sorts by r where --sort is not given (a
+    /// small eBPF program: root, or CAP_BPF and CAP_PERFMON; other users get what sock_diag tells)
+    #[arg(long, conflicts_with_all = ["check", "csv", "by"])]
+    window: bool,
     /// Do not look for the owners of sockets
     #[arg(long)]
     no_owners: bool,
@@ -279,6 +291,7 @@ fn asked(options: &Options) -> capture::Options {
         locks: options.locks,
         paths: !options.check && options.by == By::Socket && !options.csv,
         brief: false,
+        windows: options.window,
         exact: false,
     }
 }
@@ -302,6 +315,7 @@ fn how<'a>(look: &'a Look, options: &Options, most: usize) -> Show<'a> {
         most: options.limit.unwrap_or(most),
         exact: options.bytes,
         explain: options.explain,
+        windows: options.window,
         words: None,
         rest: "--limit 0 shows all",
         changes: look.turnover.is_some(),

@@ -244,6 +244,7 @@ fn looked(captured: &Captured, options: &Options, asked: &str, traces: bool) -> 
             (true, true) => 1,
             (true, false) => 2,
         },
+        windows: false,
         exact: false,
         explain: true,
         words: brief.then_some(FINDINGS),

@@ -7,6 +7,7 @@
 //! * [`pages`]: every name with its words, for `skmem causes`
 //! * [`compare`]: a case without and with a fix
 //! * [`diff`]: two recordings
+//! * [`window`]: what a receive buffer holds, and why the window is what it is
 //! * [`remedies`]: the words for each piece of advice, their one source
 //!
 //! Where does a new cause go? `skmem-common`'s `cause.rs`; the compiler then
@@ -32,6 +33,7 @@ pub mod remedies;
 pub(crate) mod tests;
 pub mod texts;
 pub mod verdict;
+pub mod window;
 
 pub(crate) use advice::{MINIMUM, growth};
 pub(crate) use assemble::{address, state_name};

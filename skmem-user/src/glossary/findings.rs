@@ -218,6 +218,30 @@ pub(super) const FIELDS: &[Field] = &[
         )
     },
     Field {
+        aliases: &[
+            "read but held",
+            "reserve",
+            "cap",
+            "rule",
+            "unannounced",
+            "promised before",
+        ],
+        unit: "finding",
+        moved_by: "each packet that arrives, each read, and each ACK that announces a window",
+        traps: &[
+            "read but held: an skb stays in r until its last byte is read, so r is not unread data.",
+            "reserve: what the kernel keeps back of free memory for overhead (scaling_ratio, before 6.6 tcp_adv_win_scale).",
+            "cap: free, and beyond rcv_ssthresh or window_clamp. rule: free, but less than a sixteenth of the whole or than a segment, so nothing is offered.",
+            "unannounced: free, and the peer does not know yet. promised before: the window is larger than what is free; it is not taken back.",
+        ],
+        ..said(
+            "receive-window",
+            None,
+            "skmem snapshot --window",
+            "a finding: what fills the receive buffer, and why the window is what it is: rb = unread + read but held + overhead + out of order + error queue + backlog + reserve + cap + rule + rounding + unannounced + window",
+        )
+    },
+    Field {
         aliases: &[],
         unit: "finding",
         moved_by: "",

@@ -1,9 +1,15 @@
 //! What no other interface tells of sockets: an iterator program writes it down for each, and w, r and f of one moment.
+//! Another one writes down what receive windows depend on.
 
 use std::{collections::HashMap, path::PathBuf};
 
 use aya::EbpfLoader;
-use skmem_common::facts::{self, Facts};
+use skmem_common::{
+    facts::{self, Facts},
+    layout::Offsets,
+    window::{self, Receiver},
+};
+use zerocopy::FromBytes as _;
 
 use super::{
     Result,
@@ -46,6 +52,51 @@ pub struct Fact {
 /// # Errors
 /// Where rights are missing, or the kernel has no iterator over TCP sockets.
 pub fn walk(namespaces: &[PathBuf]) -> Result<Walked> {
+    let mut sockets = HashMap::new();
+    let notes = walk_with("facts", namespaces, |written, offsets| {
+        for bytes in written.as_chunks::<{ facts::BYTES }>().0 {
+            let facts = Facts::read(bytes);
+            if facts.cookie != 0 {
+                let fact = Fact {
+                    wmem_queued: facts.wmem_queued,
+                    rmem_alloc: facts.rmem_alloc,
+                    forward_alloc: facts.forward_alloc,
+                    zerocopy: facts.zero_copies(),
+                    bypass: facts.bypasses(offsets),
+                    locked: facts.locked != 0,
+                };
+                sockets.insert(facts.cookie, fact);
+            }
+        }
+    })?;
+    Ok(Walked { sockets, notes })
+}
+
+/// What receive windows depend on, by cookie, and what could not be looked at. Loads one program, and takes it out
+/// again.
+///
+/// # Errors
+/// As for [`walk`].
+pub fn receivers(namespaces: &[PathBuf]) -> Result<(HashMap<u64, Receiver>, Vec<String>)> {
+    let mut sockets = HashMap::new();
+    let notes = walk_with("window", namespaces, |written, _| {
+        for bytes in written.chunks_exact(window::BYTES) {
+            if let Ok(receiver) = Receiver::read_from_bytes(bytes)
+                && receiver.cookie != 0
+            {
+                sockets.insert(receiver.cookie, receiver);
+            }
+        }
+    })?;
+    Ok((sockets, notes))
+}
+
+/// Loads the iterator program `name`, and hands on what it writes.
+fn walk_with(
+    name: &str,
+    namespaces: &[PathBuf],
+    mut each: impl FnMut(&[u8], &Offsets),
+) -> Result<Vec<String>> {
     system::lift_memlock();
     let types = KernelBtf::running()?;
     let offsets = types.offsets();
@@ -55,23 +106,7 @@ pub fn walk(namespaces: &[PathBuf]) -> Result<Walked> {
         .override_global("LOCKED_WALK", &locked, true)
         .load(PROGRAMS)
         .map_err(|e| refused("cannot load the programs' maps", &e))?;
-    let mut walked = Walked::default();
-    let read = |written: Vec<u8>| {
-        for bytes in written.as_chunks::<{ facts::BYTES }>().0 {
-            let facts = Facts::read(bytes);
-            if facts.cookie != 0 {
-                let fact = Fact {
-                    wmem_queued: facts.wmem_queued,
-                    rmem_alloc: facts.rmem_alloc,
-                    forward_alloc: facts.forward_alloc,
-                    zerocopy: facts.zero_copies(),
-                    bypass: facts.bypasses(&offsets),
-                    locked: facts.locked != 0,
-                };
-                walked.sockets.insert(facts.cookie, fact);
-            }
-        }
-    };
-    walked.notes = existing::walk_all(&mut ebpf, "facts", &types.targets()?, namespaces, read)?;
-    Ok(walked)
+    existing::walk_all(&mut ebpf, name, &types.targets()?, namespaces, |written| {
+        each(&written, &offsets);
+    })
 }

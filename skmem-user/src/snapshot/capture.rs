@@ -31,6 +31,7 @@ use crate::{
         netns::{self, Namespace, Namespaces},
         owners::{Owners, Since},
     },
+    explain::window::Window,
     kernel::facts::{self, Fact},
 };
 
@@ -53,6 +54,8 @@ pub struct Options {
     /// Leave out what only explains the account: slab and memory cgroups. The kernel holds a lock of all caches meanwhile
     /// (`slab_mutex`), which is not to be taken each second.
     pub brief: bool,
+    /// What fills the receive buffer of each TCP socket, and what its window depends on: loads an eBPF program.
+    pub windows: bool,
     /// Read w, r and f of each TCP socket under its lock, and what only the socket itself tells: loads an eBPF program.
     pub exact: bool,
 }
@@ -218,6 +221,9 @@ impl Looker {
                 }
             }
         }
+        if options.windows {
+            windows(&mut rows, &wanted(&found, options), &mut notes);
+        }
         locks::judge(&mut rows, &gathered.limits);
         if options.owners && options.locks {
             locks::ask(&mut rows, &mut notes);
@@ -304,14 +310,7 @@ impl Gathered {
 
     /// Reads what only the sockets themselves tell. Sockets have cookies by now: they were listed.
     fn walk(&mut self, found: &Namespaces, options: Options) {
-        let wanted = if options.all_netns { usize::MAX } else { 1 };
-        let paths: Vec<PathBuf> = found
-            .all
-            .iter()
-            .take(wanted)
-            .map(|n| n.path.clone())
-            .collect();
-        match facts::walk(&paths) {
+        match facts::walk(&wanted(found, options)) {
             Ok(walked) => {
                 self.facts = walked.sockets;
                 self.notes.extend(walked.notes);
@@ -411,6 +410,30 @@ impl Gathered {
             new
         });
         (rows, seen)
+    }
+}
+
+/// Ways into the namespaces that are looked at.
+fn wanted(found: &Namespaces, options: Options) -> Vec<PathBuf> {
+    let wanted = if options.all_netns { usize::MAX } else { 1 };
+    let all = found.all.iter().take(wanted);
+    all.map(|n| n.path.clone()).collect()
+}
+
+/// Tells each row what its receive buffer holds. Sockets have cookies by now: they were listed.
+fn windows(rows: &mut [Row], namespaces: &[PathBuf], notes: &mut Vec<String>) {
+    let receivers = match facts::receivers(namespaces) {
+        Ok((receivers, more)) => {
+            notes.extend(more);
+            receivers
+        }
+        Err(error) => {
+            notes.push(format!("what fills each receive buffer: {error}"));
+            return;
+        }
+    };
+    for row in rows {
+        row.window = receivers.get(&row.cookie).and_then(Window::of);
     }
 }
 

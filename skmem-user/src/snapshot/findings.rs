@@ -68,6 +68,7 @@ pub fn findings(row: &Row, around: &Around) -> Vec<Finding> {
     window_open(row, &mut found);
     pressure(row, around, &mut found);
     open_record(row, &mut found);
+    receiving(row, &mut found);
     repair(row, &mut found);
     found.extend(below(row));
     found.sort_by_key(|finding| std::cmp::Reverse(finding.weight));
@@ -110,6 +111,26 @@ fn window_open(row: &Row, found: &mut [Finding]) {
         );
     }
 }
+
+/// What the socket itself tells of its receive buffer takes the place of what r and Recv-Q let guess.
+fn receiving(row: &Row, found: &mut Vec<Finding>) {
+    let Some(window) = &row.window else { return };
+    let Some(text) = window.says() else { return };
+    let weight = match window.is_shut() {
+        true => Weight::Alarm,
+        false => Weight::Note,
+    };
+    found.retain(|finding| !OF_RECEIVING.contains(&finding.tag));
+    found.push(Finding {
+        weight,
+        tag: "receive-window",
+        about: "r rb",
+        text,
+    });
+}
+
+/// Findings from r, rb and Recv-Q alone.
+const OF_RECEIVING: [&str; 3] = ["slow-reader", "held-not-readable", "small-packets"];
 
 /// The memory of all TCP sockets is short: that is why.
 fn pressure(row: &Row, around: &Around, found: &mut Vec<Finding>) {

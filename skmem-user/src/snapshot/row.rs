@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     decode::LimitState,
     diag::{DiagSocket, Family, MemInfo, Protocol, TcpInfo, TcpState, Timer, UpperLayer},
+    explain::window::Window,
 };
 
 /// The nine values of `sk_get_meminfo`. Bytes of truesize; `drops` is a count of packets.
@@ -251,6 +252,10 @@ pub struct Row {
     /// The kernel told what it tells CAP_NET_ADMIN only: `upper_layer` is absent where there is none
     #[serde(skip, default)]
     pub told_all: bool,
+    /// Where the limit of the receive buffer goes, with `--window`: what it holds, what is kept back, what the peer
+    /// may send
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub window: Option<Window>,
     /// What is below TCP on the way to the peer, for sockets with 16 KiB or more in w
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub path: Option<PathBelow>,
@@ -326,6 +331,7 @@ impl Row {
             mptcp_token: socket.mptcp.map(|info| info.token).or(socket.subflow_token),
             mptcp_socket: None,
             repair: None,
+            window: None,
             told_all: socket.told_all,
             path: None,
             findings: Vec::new(),

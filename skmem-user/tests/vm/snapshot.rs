@@ -26,6 +26,7 @@ mod odd;
 mod own;
 mod probe;
 mod rows;
+mod window;
 
 /// What is played: one of each kind.
 const SCENARIOS: &[(&str, bool)] = &[
@@ -58,6 +59,7 @@ pub fn trials() -> Vec<Trial> {
         own::trials(),
         probe::trials(),
         rows::trials(),
+        window::trials(),
     ];
     played.chain(others.into_iter().flatten()).collect()
 }

@@ -167,6 +167,9 @@ impl KernelBtf {
                     if *name == "bypass" {
                         offsets.bypass_shift = bit % 8;
                     }
+                    if *name == "rcv_wscale" {
+                        offsets.wscale_shift = bit % 8;
+                    }
                     if *name == "chrono_type" {
                         offsets.chrono_shift = bit % 8;
                     }

@@ -13,6 +13,7 @@ mod sockets;
 mod table;
 #[cfg(test)]
 mod tests;
+mod window;
 
 pub use self::{
     account::{account, essay, headline, matching, summary},

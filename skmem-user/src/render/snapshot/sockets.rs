@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{short::Bytes, table::Table};
+use super::{short::Bytes, table::Table, window};
 use crate::{
     decode::{Finding, Limits, Weight, reading::state_name},
     diag::{Protocol, UpperLayer},
@@ -33,6 +33,8 @@ pub struct Show<'a> {
     pub exact: bool,
     /// Say what stands out, in words.
     pub explain: bool,
+    /// Say where the limit of the receive buffer goes.
+    pub windows: bool,
     /// Findings a socket, with [`Show::explain`]; None: all.
     pub words: Option<usize>,
     /// How all sockets are shown, where there are more.
@@ -97,6 +99,9 @@ pub fn sockets(rows: &[Row], show: &Show, style: &Style) -> String {
         who(&mut out, row, show, style);
         out.push_str(&line);
         out.push('\n');
+        if show.windows {
+            window::write(&mut out, row, show.explain, style);
+        }
         if show.explain {
             words(&mut out, row, show, style);
         }

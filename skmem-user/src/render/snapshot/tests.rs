@@ -24,6 +24,7 @@ fn show(limits: &HashMap<u64, Limits>) -> Show<'_> {
         words: None,
         rest: "--limit 0 shows all",
         explain: false,
+        windows: false,
         changes: false,
         namespaces: None,
         limits,

@@ -1,0 +1,167 @@
+//! A walk over all TCP sockets that tells what fills the receive buffer of each, and what its window depends on.
+
+use aya_ebpf::{
+    bindings::seq_file,
+    helpers::{bpf_probe_read_kernel, generated::bpf_seq_write},
+    programs::BtfTracePointContext,
+};
+use skmem_common::{
+    layout::ABSENT,
+    window::{BYTES, HAS_HEAD, HAS_OUT_OF_ORDER, LOCKED, Receiver, SUBFLOW, WALKED_ALL},
+};
+
+use crate::{
+    maps,
+    socket::{Kernel, Sock, offset},
+};
+
+/// Skbs of a queue that are looked at; one that is full of data has fewer, they are coalesced.
+const MOST: u32 = 200;
+
+/// `bpf_iter__tcp`: called for each TCP socket of a network namespace; writes a [`Receiver`] for it.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/tcp")]
+pub extern "C" fn window(ctx: *mut core::ffi::c_void) -> i32 {
+    let context = BtfTracePointContext::new(ctx);
+    // struct bpf_iter__tcp { meta, sk_common, uid }; struct bpf_iter_meta begins with the seq_file.
+    let (meta, sk): (*const *mut seq_file, *const u8) = (context.arg(0), context.arg(1));
+    if sk.is_null() {
+        return 0;
+    }
+    let Some(tp) = Sock::new(sk).tcp() else {
+        return 0;
+    };
+    let Some(told) = tell(Sock(tp), tp) else {
+        return 0;
+    };
+    // SAFETY: the kernel gives both pointers, and the helper copies those bytes.
+    unsafe {
+        let seq = *meta;
+        bpf_seq_write(seq, (&raw const told).cast(), BYTES as u32);
+    }
+    0
+}
+
+/// None: this kernel lacks a field.
+#[inline(always)]
+fn tell(sk: Sock, tp: Kernel) -> Option<Receiver> {
+    let needed = [
+        offset!(cookie),
+        offset!(rmem_alloc),
+        offset!(rcvbuf),
+        offset!(backlog_len),
+        offset!(rcv_nxt),
+        offset!(copied_seq),
+        offset!(rcv_wup),
+        offset!(rcv_wnd),
+        offset!(rcv_ssthresh),
+        offset!(window_clamp),
+        offset!(rcv_mss),
+        offset!(rcv_wscale),
+        offset!(receive_queue),
+        offset!(error_queue),
+        offset!(ofo_queue),
+    ];
+    for one in needed {
+        if one == ABSENT {
+            return None;
+        }
+    }
+    let mut told = Receiver::default();
+    // SAFETY: offsets and types are those of the kernel's BTF.
+    let (head, errors, net): (u64, u64, u64) = unsafe {
+        told.cookie = sk.load(offset!(cookie));
+        told.rmem_alloc = sk.load(offset!(rmem_alloc));
+        told.rcvbuf = sk.load(offset!(rcvbuf));
+        told.backlog = sk.load(offset!(backlog_len));
+        told.state = sk.load(offset!(state));
+        told.rcv_nxt = tp.load(offset!(rcv_nxt));
+        told.copied_seq = tp.load(offset!(copied_seq));
+        told.rcv_wup = tp.load(offset!(rcv_wup));
+        told.rcv_wnd = tp.load(offset!(rcv_wnd));
+        told.rcv_ssthresh = tp.load(offset!(rcv_ssthresh));
+        told.window_clamp = tp.load(offset!(window_clamp));
+        told.rcv_mss = tp.load(offset!(rcv_mss));
+        told.rcv_wscale =
+            tp.load::<u8>(offset!(rcv_wscale)) >> (offset!(wscale_shift) & 7) & WSCALE;
+        if offset!(scaling_ratio) != ABSENT {
+            told.scaling_ratio = tp.load(offset!(scaling_ratio));
+        }
+        // rb_root's first field is a pointer to its root node.
+        if tp.load::<u64>(offset!(ofo_queue)) != 0 {
+            told.flags |= HAS_OUT_OF_ORDER;
+        }
+        // sk_buff_head's first field is a pointer to its first skb.
+        (
+            sk.load(offset!(receive_queue)),
+            sk.load(offset!(error_queue)),
+            sk.load(offset!(net)),
+        )
+    };
+    told.adv_win_scale = sysctl(net, offset!(adv_win_scale)) as i8;
+    told.shrink_window = sysctl(net, offset!(shrink_window));
+    let address = sk.address();
+    let end = address + u64::from(offset!(receive_queue));
+    if head != 0 && head != end {
+        let cb = head + u64::from(offset!(skb_cb));
+        told.head_seq = word(cb);
+        told.head_end = word(cb + 4);
+        told.flags |= HAS_HEAD;
+    }
+    let queue = sum(head, end);
+    let errors = sum(errors, address + u64::from(offset!(error_queue)));
+    told.queued = queue as u32;
+    told.queued_skbs = (queue >> 32) as u32 & COUNT;
+    told.errors = errors as u32;
+    told.errors_skbs = (errors >> 32) as u32 & COUNT;
+    if queue & errors & WHOLE != 0 {
+        told.flags |= WALKED_ALL;
+    }
+    if maps::locked_walk() {
+        told.flags |= LOCKED;
+    }
+    if sk.is_mptcp(tp) {
+        told.flags |= SUBFLOW;
+    }
+    Some(told)
+}
+
+/// Bits of `rcv_wscale`.
+const WSCALE: u8 = 15;
+/// Bits of a count in what [`sum`] returns.
+const COUNT: u32 = 0xffff;
+/// The bit of it that says that the queue ended.
+const WHOLE: u64 = 1 << 63;
+
+/// Truesize of a queue's skbs (low 32 bits), how many they are (16 bits), and whether that is all of them. `head` is
+/// the list itself, where the last one points to.
+#[inline(never)]
+fn sum(first: u64, head: u64) -> u64 {
+    let (mut skb, mut bytes, mut count) = (first, 0_u32, 0_u64);
+    for _ in 0..MOST {
+        if skb == head || skb == 0 {
+            return WHOLE | count << 32 | u64::from(bytes);
+        }
+        bytes = bytes.wrapping_add(word(skb + u64::from(offset!(skb_truesize))));
+        count += 1;
+        // SAFETY: the helper checks the address; an skb starts with a pointer to the next one.
+        skb = unsafe { bpf_probe_read_kernel(skb as *const u64) }.unwrap_or(0);
+    }
+    count << 32 | u64::from(bytes)
+}
+
+/// The low byte of a sysctl, which is all of its value: an `int` on 5.10, a `u8` later.
+#[inline(always)]
+fn sysctl(net: u64, at: u32) -> u8 {
+    if at == ABSENT {
+        return 0;
+    }
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_kernel((net + u64::from(at)) as *const u8) }.unwrap_or(0)
+}
+
+#[inline(always)]
+fn word(address: u64) -> u32 {
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_kernel(address as *const u32) }.unwrap_or(0)
+}
