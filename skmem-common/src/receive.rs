@@ -8,8 +8,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 #[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 #[repr(C)]
 pub struct ReceiveView {
-    /// `sk_backlog.rmem_alloc`: truesize of what was received and not read, in
-    /// bytes; `r` in `ss -m`.
+    /// `sk_backlog.rmem_alloc`, in bytes of truesize: unread data, skbs read in
+    /// part, out-of-order data, the error queue; `r` in `ss -m`.
     pub rmem_alloc: i32,
     /// `sk_rcvbuf`, in bytes; `rb`.
     pub rcvbuf: i32,

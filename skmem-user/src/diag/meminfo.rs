@@ -13,7 +13,7 @@ const VARS: usize = 9;
 /// while the socket is busy need not fit each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemInfo {
-    /// `sk_backlog.rmem_alloc`: truesize of what was received and not read (`ss`: r).
+    /// `sk_backlog.rmem_alloc`: truesize of unread data, skbs read in part, out-of-order data, the error queue (`ss`: r).
     pub rmem_alloc: i32,
     /// `sk_rcvbuf` (`rb`).
     pub rcvbuf: i32,

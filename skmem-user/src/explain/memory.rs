@@ -74,6 +74,7 @@ impl Receive {
             granted_bytes: r.bytes,
             refused: r.refused,
             slow: longest_unread_ns >= LONG || r.zero_windows != 0 || r.refused != 0,
+            buffer: None,
         })
     }
 }

@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::chain::Step;
+use super::{chain::Step, window::Window};
 
 /// Version of the JSON form.
 pub const SCHEMA: u32 = 1;
@@ -496,7 +496,8 @@ pub struct Memory {
 pub struct Receive {
     /// `rcv_nxt - copied_seq`: received and not read.
     pub recv_q: i64,
-    /// `sk_rmem_alloc`: truesize of that; `r` in `ss -m`.
+    /// `sk_rmem_alloc`, truesize: unread data, skbs read in part, out-of-order
+    /// data, the error queue; `r` in `ss -m`.
     pub rmem_alloc: i64,
     /// `sk_rcvbuf`: its limit; `rb`.
     pub rcvbuf: i64,
@@ -535,6 +536,9 @@ pub struct Receive {
     /// The peer is held up by this reader: what arrived has waited long, or
     /// the window has been shut.
     pub slow: bool,
+    /// Where the limit of the receive buffer went at the end of the trace; None
+    /// where it was not read: of a recording, of a closed socket.
+    pub buffer: Option<Window>,
 }
 
 /// Sleeps, refusals and short writes by reason.

@@ -159,6 +159,36 @@ impl Window {
         ]
     }
 
+    /// `rb 131,072 = unread 11,264 + read but held 113,184 + … + window 0`
+    #[must_use]
+    pub fn sum(&self) -> String {
+        let mut text = format!("rb {} =", grouped(self.rcvbuf));
+        let mut first = true;
+        for (name, bytes) in self.parts() {
+            let name = match (name, self.whole) {
+                ("unannounced", _) if bytes < 0 => "promised before",
+                ("overhead", false) => "overhead and out of order",
+                _ => name,
+            };
+            if bytes == 0 && name != "window" {
+                continue;
+            }
+            let sign = match (first, bytes < 0) {
+                (true, false) => "",
+                (_, true) => " -",
+                (false, false) => " +",
+            };
+            first = false;
+            text.push_str(&format!("{sign} {name} {}", grouped(bytes.abs())));
+        }
+        if !self.locked {
+            text.push_str(
+                "; read without the socket's lock, so that it may be of more than one moment",
+            );
+        }
+        text
+    }
+
     /// Whether the peer cannot send because of what this buffer holds, or nearly so.
     #[must_use]
     pub fn is_shut(&self) -> bool {
@@ -251,10 +281,9 @@ impl Window {
 
     fn lowered(&self) -> String {
         format!(
-            "SO_RCVBUF was lowered to {} when {} had been promised to the peer: it may still send {}, and r may pass \
-             rb. What does not fit is dropped, and sent again.",
+            "rb was lowered to {} (SO_RCVBUF) with {} promised to the peer, which may still send them: r may pass rb. \
+             What does not fit is dropped, and sent again.",
             bytes(self.rcvbuf),
-            bytes(self.window),
             bytes(self.window)
         )
     }
@@ -504,7 +533,7 @@ mod tests {
             window
                 .says()
                 .unwrap()
-                .starts_with("SO_RCVBUF was lowered to 8,192 bytes")
+                .starts_with("rb was lowered to 8,192 bytes (SO_RCVBUF)")
         );
     }
 

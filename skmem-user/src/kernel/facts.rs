@@ -79,16 +79,22 @@ pub fn walk(namespaces: &[PathBuf]) -> Result<Walked> {
 /// As for [`walk`].
 pub fn receivers(namespaces: &[PathBuf]) -> Result<(HashMap<u64, Receiver>, Vec<String>)> {
     let mut sockets = HashMap::new();
-    let notes = walk_with("window", namespaces, |written, _| {
-        for bytes in written.chunks_exact(window::BYTES) {
-            if let Ok(receiver) = Receiver::read_from_bytes(bytes)
-                && receiver.cookie != 0
-            {
-                sockets.insert(receiver.cookie, receiver);
-            }
-        }
+    let notes = walk_with(WINDOW, namespaces, |written, _| {
+        sockets.extend(read_receivers(written));
     })?;
     Ok((sockets, notes))
+}
+
+/// The program that tells [`receivers`].
+pub(super) const WINDOW: &str = "window";
+
+/// What it wrote, by cookie.
+pub(super) fn read_receivers(written: &[u8]) -> impl Iterator<Item = (u64, Receiver)> {
+    written
+        .chunks_exact(window::BYTES)
+        .filter_map(|bytes| Receiver::read_from_bytes(bytes).ok())
+        .filter(|receiver| receiver.cookie != 0)
+        .map(|receiver| (receiver.cookie, receiver))
 }
 
 /// Loads the iterator program `name`, and hands on what it writes.

@@ -1,6 +1,6 @@
 //! Loads the programs, attaches them, turns them on; takes them out on drop.
 
-use std::path::PathBuf;
+use std::{collections, path::PathBuf};
 
 use aya::{
     Btf, Ebpf, EbpfLoader, VerifierLogLevel,
@@ -14,6 +14,7 @@ use skmem_common::{
         ABSENT, Offsets, Records, SHARED_ENABLED, SHARED_OVERHEAD, SLOTS_IN_HASH, SLOTS_IN_STORAGE,
         SLOTS_NOWHERE,
     },
+    window::Receiver,
 };
 
 use crate::diag::empty_skb;
@@ -24,7 +25,7 @@ use super::{
     btf::KernelBtf,
     counters::{CpuCounters, Runs, Totals, runs},
     errors::{internal, refused},
-    existing,
+    existing, facts,
     plan::{Attachment, FORK, Kind, Need, Plan, cost},
     ring::Ring,
     symbols::{self, Symbols},
@@ -343,6 +344,29 @@ impl Tracer {
     /// Where the kernel has no iterator over TCP sockets.
     pub fn walk(&mut self, namespaces: &[PathBuf], inodes: &[u32]) -> Result<Vec<String>> {
         existing::walk(&mut self.ebpf, &self.types, namespaces, inodes)
+    }
+
+    /// What the receive windows of all TCP sockets in these network namespaces
+    /// depend on, by cookie.
+    ///
+    /// # Errors
+    /// Where the kernel has no iterator over TCP sockets.
+    pub fn receivers(
+        &mut self,
+        namespaces: &[PathBuf],
+    ) -> Result<collections::HashMap<u64, Receiver>> {
+        let mut found = collections::HashMap::new();
+        let program = facts::WINDOW;
+        existing::walk_all(
+            &mut self.ebpf,
+            program,
+            &self.types,
+            namespaces,
+            |written| {
+                found.extend(facts::read_receivers(&written));
+            },
+        )?;
+        Ok(found)
     }
 
     /// Hands threads that slept in the send path before the trace to the next

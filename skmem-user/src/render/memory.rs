@@ -10,6 +10,7 @@ use crate::explain::{
     Verdict,
     numbers::grouped,
     verdict::{Memory, Receive},
+    window::Window,
 };
 
 /// Columns of labels.
@@ -104,6 +105,9 @@ pub(super) fn receive(out: &mut String, v: &Verdict, style: &Style) {
         let head = format!("  {label:<12}{:>width$}  ", number(*n));
         hang(out, &head, head.len(), text, None, style);
     }
+    if let Some(window) = &r.buffer {
+        hang(out, "  ", 4, &window.sum(), None, style);
+    }
 }
 
 /// In place of a send side on which nothing happened.
@@ -144,6 +148,11 @@ pub(super) fn answer(r: &Receive) -> String {
     } else {
         String::new()
     };
+    // The socket's own fields say more than what the trace saw of it.
+    let shut = r.buffer.filter(Window::is_shut);
+    if let Some(why) = shut.and_then(|window| window.says()) {
+        return format!("{waits}{read}. {why}");
+    }
     let so = match (r.slow, is_mostly_data(r)) {
         (false, _) => "",
         (true, true) => ": the reader holds the peer up, not the network",

@@ -12,7 +12,7 @@ pub enum Sort {
     Charged,
     /// w: in TCP's send queues
     W,
-    /// r: received and not read
+    /// r: what receive buffers hold
     R,
     /// f: charged and not used
     F,

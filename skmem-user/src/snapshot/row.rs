@@ -14,7 +14,7 @@ use crate::{
 /// The nine values of `sk_get_meminfo`. Bytes of truesize; `drops` is a count of packets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Memory {
-    /// `sk_backlog.rmem_alloc` (ss: r): received and not read
+    /// `sk_backlog.rmem_alloc` (ss: r): unread data, skbs read in part, out-of-order data, the error queue
     pub rmem_alloc: i32,
     /// `sk_rcvbuf` (rb): limit of the former
     pub rcvbuf: i32,

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     diag::{self, cgroups, netns},
-    explain::{Source, Verdict, held_up_since},
+    explain::{Source, Verdict, held_up_since, window::Window},
     kernel::{
         counters, system,
         table::ONE_GO,
@@ -74,6 +74,8 @@ pub struct Session {
     pub(super) namespaces: Vec<PathBuf>,
     pub(super) holders: Holders,
     sleepers: Sleepers,
+    /// With `--rx`: what receive buffers hold, by cookie.
+    windows: Option<HashMap<u64, Window>>,
     waiters: Waiters,
     left_out: u64,
     notes: Vec<String>,
@@ -106,6 +108,7 @@ impl Session {
             namespaces: Vec::new(),
             holders: Holders::default(),
             sleepers: Sleepers::default(),
+            windows: options.rx.then(HashMap::new),
             waiters: Waiters::default(),
             left_out: 0,
             notes: Vec::new(),
@@ -145,6 +148,8 @@ impl Session {
     pub fn adopt(&mut self, older: Older) {
         self.namespaces = older.namespaces;
         self.walk(&older.inodes);
+        // The program is loaded while that is allowed.
+        self.look_at_windows();
         self.left_out = self.totals().map_or(0, |totals| totals.left_out);
         let found = self.sleepers.find(&mut self.tracer, &self.namespaces);
         self.notes.extend(
@@ -243,7 +248,26 @@ impl Session {
     /// still lies in the ring.
     pub fn finish(&mut self, each: impl FnMut(&Record, &Replay)) {
         self.walk(&[]);
+        self.look_at_windows();
         self.drain(each);
+    }
+
+    /// With `--rx`: reads what fills the receive buffers.
+    fn look_at_windows(&mut self) {
+        if self.windows.is_none() || self.namespaces.is_empty() {
+            return;
+        }
+        match self.tracer.receivers(&self.namespaces) {
+            Ok(found) => {
+                let known = found
+                    .into_iter()
+                    .filter_map(|(cookie, receiver)| Some((cookie, Window::of(&receiver)?)));
+                self.windows = Some(known.collect());
+            }
+            Err(e) => self
+                .notes
+                .push(format!("what fills each receive buffer: {e}")),
+        }
     }
 
     /// Takes in what lies in the ring now.
@@ -308,7 +332,16 @@ impl Session {
     /// The verdicts on what was known at `end`.
     #[must_use]
     pub fn judge(&self, end: &End, all: bool, at_end: bool) -> Vec<Verdict> {
-        end.verdicts(&self.release, all, at_end, Source::Kernel)
+        let mut verdicts = end.verdicts(&self.release, all, at_end, Source::Kernel);
+        let known = self.windows.as_ref();
+        for verdict in &mut verdicts {
+            let cookie = verdict.socket.cookie;
+            let window = known.and_then(|known| known.get(&cookie?).copied());
+            if let Some(receive) = &mut verdict.receive {
+                receive.buffer = window;
+            }
+        }
+        verdicts
     }
 
     /// The verdict on one open socket; None: it is not traced.

@@ -11,7 +11,7 @@ use std::{
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
-use skmem::{diag::MemInfo, kernel::tracer::Options};
+use skmem::{diag::MemInfo, explain::window::Window, kernel::tracer::Options};
 use skmem_common::account::Account;
 
 use crate::{
@@ -151,6 +151,12 @@ fn slow_reader() -> Result<(), Failed> {
         check.that(r["unread_ns"].as_u64() > Some(200_000_000), || {
             format!("{r}")
         });
+        let window: Window = serde_json::from_value(r["buffer"].clone())?;
+        let sum: i64 = window.parts().iter().map(|(_, bytes)| bytes).sum();
+        check.equal("sum of the receive buffer's parts", sum, window.rcvbuf);
+        check.equal("r", &r["rmem_alloc"], &Value::from(window.rmem_alloc));
+        check.equal("Recv-Q", &r["recv_q"], &Value::from(window.unread));
+        check.equal("window there", &r["window"], &Value::from(window.window));
         binary::contract(&mut check, v);
     }
     check.done()

@@ -48,7 +48,7 @@ pub const RECEIVES: Table = Table {
         column(
             "rmem_alloc",
             Long,
-            "`sk_rmem_alloc`, bytes: truesize of what was received and not read",
+            "`sk_rmem_alloc`, bytes: truesize of unread data, skbs read in part, out-of-order data, the error queue",
         ),
         column("rcvbuf", Long, "`sk_rcvbuf`, its limit, bytes"),
         column("recv_q", Long, "`rcv_nxt - copied_seq`, bytes"),

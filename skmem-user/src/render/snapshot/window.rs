@@ -1,7 +1,7 @@
 //! Where the limit of a receive buffer goes, as a sum that adds up.
 
 use crate::{
-    explain::{numbers::grouped, window::Window},
+    explain::numbers::grouped,
     render::{Style, layout::hang, style::Role},
     snapshot::Row,
 };
@@ -14,7 +14,7 @@ pub(super) fn write(out: &mut String, row: &Row, findings: bool, style: &Style) 
         }
         return;
     };
-    hang(out, "  ", 4, &sum(window), None, style);
+    hang(out, "  ", 4, &window.sum(), None, style);
     let says = window.says().filter(|_| !findings);
     if let Some(text) = says {
         let role = window.is_shut().then_some(Role::Alarm);
@@ -27,35 +27,6 @@ pub(super) fn write(out: &mut String, row: &Row, findings: bool, style: &Style) 
             style,
         );
     }
-}
-
-/// `rb 131,072 = unread 11,264 + read but held 113,184 + … + window 0`
-fn sum(window: &Window) -> String {
-    let mut text = format!("rb {} =", grouped(window.rcvbuf));
-    let mut first = true;
-    for (name, bytes) in window.parts() {
-        let name = match (name, window.whole) {
-            ("unannounced", _) if bytes < 0 => "promised before",
-            ("overhead", false) => "overhead and out of order",
-            _ => name,
-        };
-        if bytes == 0 && name != "window" {
-            continue;
-        }
-        let sign = match (first, bytes < 0) {
-            (true, false) => "",
-            (_, true) => " -",
-            (false, false) => " +",
-        };
-        first = false;
-        text.push_str(&format!("{sign} {name} {}", grouped(bytes.abs())));
-    }
-    if !window.locked {
-        text.push_str(
-            "; read without the socket's lock, so that it may be of more than one moment",
-        );
-    }
-    text
 }
 
 /// What sock_diag tells of it; None where that is nothing, or something else.

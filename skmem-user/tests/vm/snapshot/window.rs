@@ -24,9 +24,15 @@ use crate::{check::Check, process::wait_for};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
-        Trial::test("snapshot::what-was-read-stays-until-its-skb-ends", held),
-        Trial::test("snapshot::an-error-queue-shuts-the-window", error_queue),
-        Trial::test("snapshot::a-lowered-SO_RCVBUF-keeps-its-promise", lowered),
+        Trial::test(
+            "snapshot::window-what-was-read-stays-until-its-skb-ends",
+            held,
+        ),
+        Trial::test("snapshot::window-an-error-queue-shuts-it", error_queue),
+        Trial::test(
+            "snapshot::window-a-lowered-SO_RCVBUF-keeps-its-promise",
+            lowered,
+        ),
     ]
 }
 
@@ -65,6 +71,8 @@ fn held() -> Result<(), Failed> {
     let mut check = Check::default();
     nothing_is_left()?;
     let (mut client, mut server) = pair()?;
+    // Locked: a read would raise rb, and more would arrive.
+    option(&server, libc::SOL_SOCKET, libc::SO_RCVBUF, &65_536_i32)?;
     fill(&mut client)?;
     let (_, full) = window(&mut check, &server)?;
     check.equal("window", full.window, 0);
@@ -78,7 +86,12 @@ fn held() -> Result<(), Failed> {
     // All but the last byte of the first skb.
     let most = usize::try_from(full.head_left - 1)?;
     server.read_exact(&mut vec![0; most])?;
-    let (_, part) = window(&mut check, &server)?;
+    let (row, part) = window(&mut check, &server)?;
+    if part.held > part.unread {
+        let text = said(&row, "receive-window").unwrap_or_default();
+        let read = "were read already, and stay until the last byte of their skb is read, 1 byte further on";
+        check.that(text.contains(read), || row.to_string());
+    }
     check.equal("read but held", part.held, full.head_left - 1);
     check.equal("bytes until it is freed", part.head_left, 1);
     check.equal(
@@ -148,7 +161,7 @@ fn lowered() -> Result<(), Failed> {
         format!("{window:?}")
     });
     let text = said(&row, "receive-window").unwrap_or_default();
-    check.that(text.starts_with("SO_RCVBUF was lowered"), || {
+    check.that(text.starts_with("rb was lowered to 4,000"), || {
         row.to_string()
     });
     check.equal("rb", int(&row["memory"], "rcvbuf"), window.rcvbuf);
