@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::seq_file,
-    helpers::{bpf_probe_read_kernel, generated::bpf_seq_write},
+    helpers::generated::{bpf_probe_read_kernel, bpf_seq_write},
     programs::BtfTracePointContext,
 };
 use skmem_common::{
@@ -144,8 +144,8 @@ fn sum(first: u64, head: u64) -> u64 {
         }
         bytes = bytes.wrapping_add(word(skb + u64::from(offset!(skb_truesize))));
         count += 1;
-        // SAFETY: the helper checks the address; an skb starts with a pointer to the next one.
-        skb = unsafe { bpf_probe_read_kernel(skb as *const u64) }.unwrap_or(0);
+        // An skb starts with a pointer to the next one.
+        skb = read(skb);
     }
     count << 32 | u64::from(bytes)
 }
@@ -156,12 +156,26 @@ fn sysctl(net: u64, at: u32) -> u8 {
     if at == ABSENT {
         return 0;
     }
-    // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_kernel((net + u64::from(at)) as *const u8) }.unwrap_or(0)
+    read(net + u64::from(at))
 }
 
 #[inline(always)]
 fn word(address: u64) -> u32 {
-    // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_kernel(address as *const u32) }.unwrap_or(0)
+    read(address)
+}
+
+/// A number at an address of the kernel; 0 where nothing is. Without a branch: a verifier that follows each of them
+/// through a loop does not come to an end.
+#[inline(always)]
+fn read<T: Default>(address: u64) -> T {
+    let mut value = T::default();
+    // SAFETY: the helper checks the address, and fills in zeros where it cannot read; T is an integer.
+    unsafe {
+        bpf_probe_read_kernel(
+            (&raw mut value).cast(),
+            size_of::<T>() as u32,
+            address as *const core::ffi::c_void,
+        );
+    }
+    value
 }
