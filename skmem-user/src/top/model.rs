@@ -172,6 +172,7 @@ impl Model {
         let captured = &self.look.as_ref()?.captured;
         Some(Show {
             most: 1,
+            windows: false,
             exact: false,
             explain: true,
             words: None,
