@@ -36,6 +36,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("rights::two-capabilities-suffice-and-go", few),
         Trial::test("rights::under-sudo-the-command-is-the-users", sudo),
+        Trial::test("rights::doctor-names-what-refuses", refused),
     ]
 }
 
@@ -234,6 +235,134 @@ fn sudo() -> Result<(), Failed> {
     for verdict in &verdicts {
         contract(&mut check, verdict);
         check.equal("unattributed", &verdict["unattributed"], &Value::from(0));
+    }
+    check.done()
+}
+
+/// `skmem doctor --json` of root, to whom something is done first; the state, and what is said of `what`.
+fn doctor(
+    check: &mut Check,
+    what: &str,
+    before: fn() -> io::Result<()>,
+) -> Result<(String, String), Failed> {
+    let mut command = Command::new(SKMEM);
+    command.args(["doctor", "--json"]);
+    // SAFETY: between fork and exec it makes system calls, and no allocation.
+    unsafe { command.pre_exec(before) };
+    let output = command.output()?;
+    ended(check, "skmem doctor", &output, 4);
+    let answer: Value = serde_json::from_slice(&output.stdout)?;
+    let findings = answer["findings"].as_array().cloned().unwrap_or_default();
+    let found = findings.iter().find(|finding| finding["what"] == what);
+    let said = |name: &str| {
+        found
+            .and_then(|finding| finding[name].as_str())
+            .unwrap_or_default()
+            .to_owned()
+    };
+    check.equal(
+        format_args!("state of {what}"),
+        said("state").as_str(),
+        "impossible",
+    );
+    Ok((said("consequence"), said("remedy")))
+}
+
+/// Whatever calls bpf(2) from here on gets EPERM.
+fn no_bpf() -> io::Result<()> {
+    const NUMBER: u32 = std::mem::offset_of!(libc::seccomp_data, nr) as u32;
+    const BPF: u32 = libc::SYS_bpf as u32;
+    let step = |code: u32, jt, jf, k| libc::sock_filter {
+        code: code as u16,
+        jt,
+        jf,
+        k,
+    };
+    let mut steps = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, NUMBER),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, BPF),
+        step(
+            libc::BPF_RET | libc::BPF_K,
+            0,
+            0,
+            libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned(),
+        ),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: 4,
+        filter: steps.as_mut_ptr(),
+    };
+    // SAFETY: the program is valid for the time of the call, which copies it.
+    let done = unsafe {
+        libc::prctl(
+            libc::PR_SET_SECCOMP,
+            libc::SECCOMP_MODE_FILTER,
+            &raw const program,
+        )
+    };
+    (done == 0)
+        .then_some(())
+        .ok_or_else(io::Error::last_os_error)
+}
+
+/// Root of a container that was started without the capabilities.
+fn barred() -> io::Result<()> {
+    use rustix::thread::remove_capability_from_bounding_set as remove;
+    for one in [
+        CapabilitySet::BPF,
+        CapabilitySet::PERFMON,
+        CapabilitySet::SYS_ADMIN,
+    ] {
+        remove(one)?;
+    }
+    Ok(())
+}
+
+/// Root of a user namespace, with all rights there.
+fn namespaced() -> io::Result<()> {
+    // SAFETY: the child has one thread, and shares nothing that the call takes apart.
+    let done = unsafe { libc::unshare(libc::CLONE_NEWUSER) };
+    if done != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    rustix::io::write(
+        rustix::fs::open(
+            c"/proc/self/uid_map",
+            rustix::fs::OFlags::WRONLY,
+            Mode::empty(),
+        )?,
+        b"0 0 1",
+    )?;
+    Ok(())
+}
+
+fn refused() -> Result<(), Failed> {
+    let mut check = Check::default();
+    type Before = fn() -> io::Result<()>;
+    let cases: [(&str, Before, &str, &str); 3] = [
+        ("attaching", no_bpf, "a seccomp filter", "allow bpf(2)"),
+        (
+            "rights",
+            barred,
+            "CAP_BPF, CAP_PERFMON; the bounding set",
+            "--cap-add BPF",
+        ),
+        (
+            "attaching",
+            namespaced,
+            "a user namespace",
+            "the machine's root",
+        ),
+    ];
+    for (what, before, consequence, remedy) in cases {
+        let (found, to_do) = doctor(&mut check, what, before)?;
+        check.that(found.contains(consequence), || {
+            format!("{consequence:?}: {found}")
+        });
+        check.that(to_do.contains(remedy), || {
+            format!("{consequence:?}, remedy: {to_do}")
+        });
     }
     check.done()
 }
