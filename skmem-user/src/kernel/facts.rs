@@ -90,9 +90,8 @@ pub(super) const WINDOW: &str = "window";
 
 /// What it wrote, by cookie.
 pub(super) fn read_receivers(written: &[u8]) -> impl Iterator<Item = (u64, Receiver)> {
-    written
-        .chunks_exact(window::BYTES)
-        .filter_map(|bytes| Receiver::read_from_bytes(bytes).ok())
+    let all = written.as_chunks::<{ window::BYTES }>().0.iter();
+    all.filter_map(|bytes| Receiver::read_from_bytes(bytes).ok())
         .filter(|receiver| receiver.cookie != 0)
         .map(|receiver| (receiver.cookie, receiver))
 }

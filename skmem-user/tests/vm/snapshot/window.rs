@@ -119,6 +119,7 @@ fn error_queue() -> Result<(), Failed> {
     option(&client, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &FLAGS)?;
     for _ in 0..60 {
         client.write_all(&[1; 1000])?;
+        server.read_exact(&mut [0; 1000])?;
         wait_for(|| TcpInfo::read(client.as_fd()).is_ok_and(|info| info.unacked == 0));
     }
     // What the peer sends makes the client announce its window.
