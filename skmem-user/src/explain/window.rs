@@ -244,9 +244,12 @@ impl Window {
         );
         match self.most() {
             Most::Unread => format!(
-                "The window is 0: the application has not read {}, which with their skbs fill rb. The reader is slow. \
-                 {open}",
-                bytes(self.unread)
+                "The window is 0: the application has not read {}{}. r takes {} of rb {}{}. The reader is slow. {open}",
+                bytes(self.unread),
+                self.beside(),
+                grouped(self.rmem_alloc),
+                grouped(self.rcvbuf),
+                self.too_little()
             ),
             Most::Held => format!(
                 "The window is 0, but only {} of {} in r are unread: {} were read already, and stay until the last \
@@ -275,6 +278,30 @@ impl Window {
                 bytes(self.unread),
                 bytes(self.overhead),
                 skbs(self.skbs)
+            ),
+        }
+    }
+
+    /// What is held beside unread data.
+    fn beside(&self) -> String {
+        match self.held {
+            0 => String::new(),
+            held => format!(
+                " ({} more were read already, and stay until the last byte of their skb is read, {} further on)",
+                grouped(held),
+                bytes(self.head_left)
+            ),
+        }
+    }
+
+    /// Why nothing is offered of what is free.
+    fn too_little(&self) -> String {
+        match self.rcvbuf - self.rmem_alloc - self.backlog {
+            ..=0 => String::new(),
+            free => format!(
+                "; of the {} that are free, {} may be offered, which is less than a segment or a sixteenth of all",
+                grouped(free),
+                grouped(self.rule)
             ),
         }
     }
@@ -556,6 +583,28 @@ mod tests {
         assert!(
             text.contains("56 messages on it hold 79,632 bytes"),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn less_than_a_segment_is_not_offered() {
+        // 6.1, loopback, SO_RCVBUF 65,536.
+        let r = Receiver {
+            rmem_alloc: 74_469,
+            queued: 74_469,
+            queued_skbs: 1,
+            scaling_ratio: 0,
+            adv_win_scale: 1,
+            rcv_mss: 65_483,
+            ..receiver(131_072, 73_189, 0)
+        };
+        let window = Window::of(&r).unwrap();
+        adds_up(&window);
+        assert_eq!(
+            window.says().unwrap(),
+            "The window is 0: the application has not read 73,189 bytes. r takes 74,469 of rb 131,072; of the 56,603 \
+             that are free, 28,302 may be offered, which is less than a segment or a sixteenth of all. The reader is \
+             slow. A window is offered again when 8,932 bytes more of r are freed."
         );
     }
 

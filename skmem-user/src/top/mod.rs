@@ -2,7 +2,7 @@
 //!
 //! * [`look`]: what one look at the machine found
 //! * [`history`]: the last minutes of each socket
-//! * [`line`]: a row of the table, a socket or several together
+//! * [`mod@line`]: a row of the table, a socket or several together
 //! * [`columns`]: what a row shows, and what rows are sorted by
 //! * [`held`]: what holds a sender up, in a word or two
 //! * [`model`]: looks and keys in, rows out
