@@ -537,7 +537,8 @@ pub struct Receive {
     /// the window has been shut.
     pub slow: bool,
     /// Where the limit of the receive buffer went at the end of the trace; None
-    /// where it was not read: of a recording, of a closed socket.
+    /// where it was not read: of a recording, of a closed socket, of one that has
+    /// no cookie (5.10).
     pub buffer: Option<Window>,
 }
 

@@ -7,7 +7,7 @@ use aya::{
 
 use super::{
     KernelError, Result,
-    errors::{causes, internal, lacks_direct_calls, not_permitted},
+    errors::{causes, internal, lacks_direct_calls, locked_down, not_permitted},
     plan::{Attachment, Kind},
 };
 
@@ -41,6 +41,12 @@ pub(super) fn attach(ebpf: &mut Ebpf, to: &Attachment, btf: &Btf) -> Result<()> 
         } => {
             if io_error.raw_os_error() == Some(libc::EPERM) {
                 return not_permitted();
+            }
+            if let Some(reason) = locked_down() {
+                return KernelError::Refused {
+                    what: "cannot trace".into(),
+                    reason,
+                };
             }
             KernelError::NoHook {
                 function: to.function.into(),

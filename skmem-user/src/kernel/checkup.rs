@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{
     KernelError, Result,
     btf::{KernelBtf, VMLINUX},
+    errors::CONFIDENTIALITY,
     plan::{Need, Plan, cost},
     symbols::{self, Symbols},
     system,
@@ -166,7 +167,7 @@ fn kernel(release: &str, version: (u32, u32)) -> Finding {
 fn lockdown() -> Finding {
     match system::lockdown() {
         None => Finding::good("lockdown", "off"),
-        Some(mode) if mode == "confidentiality" => Finding::bad(
+        Some(mode) if mode == CONFIDENTIALITY => Finding::bad(
             "lockdown",
             State::Impossible,
             mode,

@@ -84,9 +84,22 @@ pub(super) fn refused(what: &str, error: &(dyn std::error::Error + 'static)) -> 
     }
     KernelError::Refused {
         what: what.into(),
-        reason: causes(error).join(": "),
+        reason: locked_down().unwrap_or_else(|| causes(error).join(": ")),
     }
 }
+
+/// In lockdown mode "confidentiality" no program gets the helpers that read the kernel's memory (`bpf_tracing_func_proto`,
+/// 5.10 to 7.3): the verifier's words say less than that.
+pub(super) fn locked_down() -> Option<String> {
+    let mode = system::lockdown().filter(|mode| mode == CONFIDENTIALITY)?;
+    Some(format!(
+        "kernel lockdown is in mode {mode}, in which no program may read the kernel's memory; boot with \
+         lockdown=integrity or none (Secure Boot may force it)"
+    ))
+}
+
+/// The mode of kernel lockdown that forbids tracing.
+pub(super) const CONFIDENTIALITY: &str = "confidentiality";
 
 /// An error and what it stems from, each once.
 pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {

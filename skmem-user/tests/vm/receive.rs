@@ -151,13 +151,18 @@ fn slow_reader() -> Result<(), Failed> {
         check.that(r["unread_ns"].as_u64() > Some(200_000_000), || {
             format!("{r}")
         });
+        binary::contract(&mut check, v);
+        // 5.10 gives a socket its cookie when somebody asks for it.
+        if v["socket"]["cookie"].is_null() {
+            check.equal("receive buffer", &r["buffer"], &Value::Null);
+            continue;
+        }
         let window: Window = serde_json::from_value(r["buffer"].clone())?;
         let sum: i64 = window.parts().iter().map(|(_, bytes)| bytes).sum();
         check.equal("sum of the receive buffer's parts", sum, window.rcvbuf);
         check.equal("r", &r["rmem_alloc"], &Value::from(window.rmem_alloc));
         check.equal("Recv-Q", &r["recv_q"], &Value::from(window.unread));
         check.equal("window there", &r["window"], &Value::from(window.window));
-        binary::contract(&mut check, v);
     }
     check.done()
 }
