@@ -217,6 +217,10 @@ impl Window {
         if self.is_shut() {
             return Some(self.shut());
         }
+        let free = self.rcvbuf - self.rmem_alloc - self.backlog;
+        if self.to_open > 0 && self.window > free.max(0) {
+            return Some(self.promised());
+        }
         if self.window == 0 && self.unannounced > 0 {
             return Some(format!(
                 "The window was shut; {} are free again and not announced yet: the kernel does so at the next read, \
@@ -224,8 +228,8 @@ impl Window {
                 bytes(self.unannounced)
             ));
         }
-        let free = self.reserve + self.cap + self.rule + self.rounding + self.unannounced;
-        if self.cap > self.window && self.cap * 2 > free {
+        let unused = self.reserve + self.cap + self.rule + self.rounding + self.unannounced;
+        if self.cap > self.window && self.cap * 2 > unused {
             return Some(format!(
                 "The window is {} though {} of rb are free: autotuning has not raised rcv_ssthresh ({}) further. It \
                  grows as data arrives and is read in time; a larger SO_RCVBUF does not speed it up.",
@@ -280,6 +284,34 @@ impl Window {
                 skbs(self.skbs)
             ),
         }
+    }
+
+    /// The peer may send more than there is room for.
+    fn promised(&self) -> String {
+        let holds = match self.most() {
+            Most::Unread => format!("{} that the application has not read", bytes(self.unread)),
+            Most::Held => format!(
+                "{} that were read already, and stay until the last byte of their skb is read",
+                bytes(self.held)
+            ),
+            Most::ErrorQueue => format!(
+                "{} on the error queue, which nobody has collected (MSG_ERRQUEUE)",
+                messages(self.error_skbs)
+            ),
+            Most::OutOfOrder => format!("{} of data behind a hole", bytes(self.out_of_order)),
+            Most::Overhead => format!(
+                "{} of overhead, in {}",
+                bytes(self.overhead),
+                skbs(self.skbs)
+            ),
+        };
+        format!(
+            "The peer was promised {} before, and r takes {} of rb {}: what does not fit is dropped, and sent again. \
+             Most of r is {holds}.",
+            bytes(self.window),
+            grouped(self.rmem_alloc),
+            grouped(self.rcvbuf)
+        )
     }
 
     /// What is held beside unread data.
@@ -584,6 +616,35 @@ mod tests {
             text.contains("56 messages on it hold 79,632 bytes"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_promise_that_does_not_fit_any_more_is_said() {
+        // 6.1, SO_RCVBUF 20,000: no segment has come that could close the window.
+        let r = Receiver {
+            rmem_alloc: 39_816,
+            errors: 39_816,
+            errors_skbs: 21,
+            rcv_wnd: 18_000,
+            flags: WALKED_ALL | LOCKED,
+            ..receiver(40_000, 0, 0)
+        };
+        let window = Window::of(&r).unwrap();
+        adds_up(&window);
+        assert_eq!((window.window, window.unannounced), (18_000, -18_000));
+        assert_eq!(
+            window.says().unwrap(),
+            "The peer was promised 18,000 bytes before, and r takes 39,816 of rb 40,000: what does not fit is dropped, \
+             and sent again. Most of r is 21 messages on the error queue, which nobody has collected (MSG_ERRQUEUE)."
+        );
+        // A reader that is slow, and a window that fits still.
+        let slow = Receiver {
+            rmem_alloc: 120_000,
+            queued: 120_000,
+            rcv_wnd: 4_000,
+            ..receiver(131_072, 110_000, 0)
+        };
+        assert_eq!(Window::of(&slow).unwrap().says(), None);
     }
 
     #[test]

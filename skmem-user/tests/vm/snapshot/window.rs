@@ -3,12 +3,18 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     os::fd::AsFd as _,
 };
 
 use libtest_mimic::{Failed, Trial};
-use rustix::{io::ioctl_fionread, net::sockopt::set_tcp_nodelay};
+use rustix::{
+    io::ioctl_fionread,
+    net::{
+        AddressFamily, SocketType, connect, socket,
+        sockopt::{set_socket_recv_buffer_size, set_tcp_nodelay},
+    },
+};
 use serde_json::Value;
 use skmem::{
     diag::{MemInfo, TcpInfo},
@@ -20,7 +26,7 @@ use super::{
     int, nothing_is_left,
     rows::{pair, row, said},
 };
-use crate::{check::Check, process::wait_for};
+use crate::{case, check::Check, process::wait_for};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -113,9 +119,14 @@ fn error_queue() -> Result<(), Failed> {
     const FLAGS: i32 = 1 << 1 | 1 << 4 | 1 << 7 | 1 << 9;
     let mut check = Check::default();
     nothing_is_left()?;
-    let (mut client, mut server) = pair()?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    // Before a window is offered.
+    let client = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    set_socket_recv_buffer_size(&client, 20_000)?;
+    connect(&client, &listener.local_addr()?)?;
+    let mut client = TcpStream::from(client);
+    let mut server = listener.accept()?.0;
     set_tcp_nodelay(&client, true)?;
-    option(&client, libc::SOL_SOCKET, libc::SO_RCVBUF, &20_000_i32)?;
     option(&client, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &FLAGS)?;
     for _ in 0..60 {
         client.write_all(&[1; 1000])?;
@@ -127,17 +138,23 @@ fn error_queue() -> Result<(), Failed> {
     while server.write(&[2; 1000]).is_ok_and(|n| n == 1000)
         && TcpInfo::read(server.as_fd())?.notsent_bytes == Some(0)
     {}
-    let shut = wait_for(|| TcpInfo::read(server.as_fd()).is_ok_and(|i| i.snd_wnd == Some(0)));
-    check.that(shut, || "the window is not shut".into());
+    // Before 6.6 a window is not taken back for want of room: what was promised is dropped.
+    let takes_back = case::kernel() >= (6, 6);
+    if takes_back {
+        let shut = wait_for(|| TcpInfo::read(server.as_fd()).is_ok_and(|i| i.snd_wnd == Some(0)));
+        check.that(shut, || "the window is not shut".into());
+    }
     let (row, window) = window(&mut check, &client)?;
     check.that(window.error_queue * 2 > window.rmem_alloc, || {
         format!("{window:?}")
     });
     check.that(window.error_skbs > 0, || format!("{window:?}"));
     let text = said(&row, "receive-window").unwrap_or_default();
-    check.that(text.contains("because of the error queue"), || {
-        row.to_string()
-    });
+    let said_so = match takes_back {
+        true => "because of the error queue",
+        false => "on the error queue",
+    };
+    check.that(text.contains(said_so), || row.to_string());
     check.that(said(&row, "slow-reader").is_none(), || row.to_string());
     drop((client, server));
     check.done()
