@@ -387,13 +387,15 @@ impl Offer {
             to_open: 0,
         };
         let least = (allowed >> 4).max(mss).max(1);
+        let shrinks = r.shrink_window != 0 && r.rcv_wscale != 0;
         // From half of the whole on, nothing is too little.
         let least = ((least + unit - 1) / unit * unit).min((whole >> 1).max(1));
+        // A window that may shrink is rounded down.
+        let least = if shrinks { least.max(unit) } else { least };
         if whole <= 0 {
             offer.rule = space;
             return offer;
         }
-        let shrinks = r.shrink_window != 0 && r.rcv_wscale != 0;
         let mut left = space;
         let scarce = space < whole >> 1;
         if shrinks || scarce {
