@@ -26,6 +26,17 @@ fetch() {
     rm -r "$debs"
 }
 
+# on_ss VERSION PROGRAM.py: runs a program on this machine's own kernel, with the path of that iproute2's ss as its argument.
+on_ss() {
+    local version=$1 program=$2 ss=$TEMP/ss triple
+    triple=$(uname -m)-linux-gnu
+    fetch "$ss" "iproute2=$version"
+    say "iproute2 $version"
+    LD_LIBRARY_PATH=$ss/usr/lib/$triple:$ss/lib/$triple PYTHONDONTWRITEBYTECODE=1 \
+        PYTHONPATH=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd) \
+        python3 "$program" "$(find "$ss" -path '*bin/ss' -type f | head -n 1)"
+}
+
 emulator() {
     if command -v qemu-system-x86_64 >/dev/null; then
         QEMU=(qemu-system-x86_64)

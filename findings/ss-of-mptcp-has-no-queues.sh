@@ -9,11 +9,6 @@
 # Needs a kernel with MPTCP, 5.18 or newer.
 . "$(dirname "$0")/guest.bash"
 
-VERSION=6.1.0-3
-fetch "$TEMP/ss" "iproute2=$VERSION"
-lib=$TEMP/ss/usr/lib/$(uname -m)-linux-gnu
-here=$(cd "$(dirname "$0")" && pwd)
-
 cat >"$TEMP/program.py" <<'END'
 import os, re, subprocess, sys
 from sockets import *
@@ -45,7 +40,5 @@ print('reader: ss Recv-Q', recv_q, 'r', r, 'SIOCINQ', queued(b, SIOCINQ))
 wrong = send_q == 0 and by_numbers == queued(a, SIOCOUTQ) > 1 << 20 and recv_q >= r > queued(b, SIOCINQ) > 0
 print('AS DESCRIBED' if wrong else 'CHANGED')
 END
-say "iproute2 $VERSION"
-LD_LIBRARY_PATH=$lib:$TEMP/ss/lib/$(uname -m)-linux-gnu PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$here \
-    python3 "$TEMP/program.py" "$(find "$TEMP/ss" -path '*bin/ss' -type f | head -n 1)" | tee "$TEMP/seen"
+on_ss 6.1.0-3 "$TEMP/program.py" | tee "$TEMP/seen"
 grep -qx 'AS DESCRIBED' "$TEMP/seen"

@@ -5,11 +5,6 @@
 # Seen: the word is missing, as on kernels before 5.4, which do not tell it.
 . "$(dirname "$0")/guest.bash"
 
-VERSION=6.1.0-3
-fetch "$TEMP/ss" "iproute2=$VERSION"
-lib=$TEMP/ss/usr/lib/$(uname -m)-linux-gnu
-here=$(cd "$(dirname "$0")" && pwd)
-
 cat >"$TEMP/program.py" <<'END'
 import os, subprocess, sys
 from sockets import *
@@ -33,7 +28,5 @@ print('TCP_INFO', open_window, 'ss', open_word, '; TCP_INFO', shut_window, 'ss',
 same = open_word == ['snd_wnd:%d' % open_window] and open_window > 0
 print('AS DESCRIBED' if same and (shut_window, shut_word) == (0, []) else 'CHANGED')
 END
-say "iproute2 $VERSION"
-LD_LIBRARY_PATH=$lib:$TEMP/ss/lib/$(uname -m)-linux-gnu PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$here \
-    python3 "$TEMP/program.py" "$(find "$TEMP/ss" -path '*bin/ss' -type f | head -n 1)" | tee "$TEMP/seen"
+on_ss 6.1.0-3 "$TEMP/program.py" | tee "$TEMP/seen"
 grep -qx 'AS DESCRIBED' "$TEMP/seen"
