@@ -35,6 +35,12 @@ macro_rules! causes {
                 match name { $($name => Some(Self::$v),)* _ => None }
             }
         }
+
+        impl core::fmt::Display for $ty {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.pad(self.name())
+            }
+        }
     };
 }
 

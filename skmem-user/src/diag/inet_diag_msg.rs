@@ -7,7 +7,10 @@ use netlink_packet_core::{NLA_TYPE_MASK, NlasIterator};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Family, MemInfo, MptcpInfo, TcpInfo, TcpState, mptcp_info};
+use super::{
+    Endpoint, Family, MemInfo, MptcpInfo, Queues, TcpInfo, TcpState, Truth, monotonic_ns,
+    mptcp_info,
+};
 
 /// `INET_DIAG_INFO`
 pub(super) const TCP_INFO: u16 = 2;
@@ -120,6 +123,33 @@ pub struct DiagSocket {
 }
 
 impl DiagSocket {
+    /// The part of it that the socket's own options would tell: of a socket that another process holds, or none (a
+    /// subflow of MPTCP). `None` where the kernel left its memory out.
+    #[must_use]
+    pub fn truth(&self) -> Option<Truth> {
+        let mem = self.mem?;
+        let tcp = self.tcp.clone();
+        let unsent = tcp.as_ref().and_then(|tcp| tcp.notsent_bytes).unwrap_or(0);
+        Some(Truth {
+            clock_monotonic_ns: monotonic_ns(),
+            endpoint: Endpoint {
+                family: self.family,
+                src: self.src,
+                sport: self.sport,
+                dst: self.dst,
+                dport: self.dport,
+                cookie: self.cookie,
+            },
+            mem,
+            so_sndbuf: mem.sndbuf,
+            queues: Queues {
+                outq: self.send_q.cast_signed(),
+                outq_nsd: unsent.cast_signed(),
+            },
+            tcp,
+        })
+    }
+
     /// Decodes a message's body; `None` if it is too short or of an unknown family. An attribute that is
     /// damaged, and all after it, count as absent.
     pub(super) fn parse(body: &[u8], protocol: Protocol) -> Option<Self> {

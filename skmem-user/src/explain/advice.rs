@@ -10,8 +10,9 @@ use super::{
     numbers::grouped,
     remedies::Remedy,
     texts,
-    verdict::{Advice, LimitChange, Verdict, Why},
+    verdict::{Advice, AnyCause, LimitChange, Verdict, Why},
 };
+use crate::model::timeline::WaitReason;
 
 /// A cause matters where it is at least one part in this many of the growth
 /// since the admission.
@@ -29,7 +30,7 @@ pub(super) fn explanation(verdict: &Verdict) -> Vec<Why> {
         return Vec::new();
     }
     let matter = matter(verdict).into_iter();
-    let why = |cause: &'static str| {
+    let why = |cause: AnyCause| {
         texts::named(cause).map(|words| Why {
             cause,
             sentence: words.sentence,
@@ -47,7 +48,7 @@ pub(super) fn useful(verdict: &Verdict) -> Vec<Advice> {
     if let Some((cause, _)) = growth.first()
         && verdict.peer_window.closed
     {
-        list.add(verdict, cause, Remedy::Reader);
+        list.add(verdict, *cause, Remedy::Reader);
     }
     if verdict.excess > 0 {
         for (cause, _) in matter(verdict) {
@@ -62,20 +63,26 @@ pub(super) fn useful(verdict: &Verdict) -> Vec<Advice> {
         list.add(verdict, limit, Remedy::Doubled);
     }
     if verdict.unattributed_count != 0 {
-        list.add(verdict, Cause::Unattributed.name(), Remedy::Report);
+        list.add(
+            verdict,
+            AnyCause::Queue(Cause::Unattributed),
+            Remedy::Report,
+        );
     }
     match verdict.blocked.map(|b| b.on) {
-        Some("limit") if !verdict.peer_window.closed && may_be_limit(verdict) => {
+        Some(WaitReason::Limit) if !verdict.peer_window.closed && may_be_limit(verdict) => {
             list.add(verdict, limit, Remedy::RaiseLimit);
         }
-        Some("memory") => {
+        Some(WaitReason::Memory) => {
             list.add(
                 verdict,
-                LimitCause::ShrunkByMemoryPressure.name(),
+                AnyCause::Limit(LimitCause::ShrunkByMemoryPressure),
                 Remedy::FindMemory,
             );
         }
-        Some("notsent_lowat") => list.add(verdict, "notsent_lowat", Remedy::RaiseLowat),
+        Some(WaitReason::NotsentLowat) => {
+            list.add(verdict, AnyCause::NotsentLowat, Remedy::RaiseLowat);
+        }
         _ => {}
     }
     list.0.into_iter().map(|(_, advice)| advice).collect()
@@ -84,26 +91,26 @@ pub(super) fn useful(verdict: &Verdict) -> Vec<Advice> {
 /// What is often said to help, and why it does not here.
 pub(super) fn useless(verdict: &Verdict) -> Vec<Advice> {
     let growth = growth(verdict);
-    let useless = |cause: &str| texts::named(cause).map_or(&[][..], |words| words.useless);
-    let main = growth.iter().find(|(cause, _)| !useless(cause).is_empty());
+    let useless = |cause: AnyCause| texts::named(cause).map_or(&[][..], |words| words.useless);
+    let main = growth.iter().find(|(cause, _)| !useless(*cause).is_empty());
     let mut list = List::default();
     if let Some((cause, _)) = main
         && verdict.excess > 0
         && verdict.size_goal > verdict.mss
     {
-        for remedy in useless(cause).iter().filter(|r| fits(verdict, **r)) {
-            list.add(verdict, cause, *remedy);
+        for remedy in useless(*cause).iter().filter(|r| fits(verdict, **r)) {
+            list.add(verdict, *cause, *remedy);
         }
     }
     list.0.into_iter().map(|(_, advice)| advice).collect()
 }
 
 /// What pushed the excess up since the admission, largest first.
-pub(crate) fn growth(verdict: &Verdict) -> Vec<(&'static str, i64)> {
+pub(crate) fn growth(verdict: &Verdict) -> Vec<(AnyCause, i64)> {
     let mut growth: Vec<_> = verdict
         .causes
         .iter()
-        .map(|c| (c.cause, c.bytes))
+        .map(|c| (AnyCause::Queue(c.cause), c.bytes))
         .filter(|(_, bytes)| *bytes > 0)
         .collect();
     let fallen = verdict.limit_moved();
@@ -111,16 +118,16 @@ pub(crate) fn growth(verdict: &Verdict) -> Vec<(&'static str, i64)> {
         growth.push((limit_cause(verdict), fallen));
     }
     // What was over the limit at first sight has no other name.
-    let before = verdict.cause_total(Cause::PreExisting.name());
+    let before = verdict.cause_total(Cause::PreExisting);
     if verdict.admission.count == 0 && before > 0 {
-        growth.push((Cause::PreExisting.name(), before));
+        growth.push((AnyCause::Queue(Cause::PreExisting), before));
     }
     growth.sort_by_key(|(_, bytes)| -bytes);
     growth
 }
 
 /// The part of it that is not negligible.
-fn matter(verdict: &Verdict) -> Vec<(&'static str, i64)> {
+fn matter(verdict: &Verdict) -> Vec<(AnyCause, i64)> {
     let mut growth = growth(verdict);
     let sum: i64 = growth.iter().map(|(_, bytes)| bytes).sum();
     growth.retain(|(_, bytes)| bytes.saturating_mul(SHARE) >= sum);
@@ -129,19 +136,14 @@ fn matter(verdict: &Verdict) -> Vec<(&'static str, i64)> {
 
 /// The cause of the limit as it stands: that of the last move, or of no move
 /// at all.
-fn limit_cause(verdict: &Verdict) -> &'static str {
+fn limit_cause(verdict: &Verdict) -> AnyCause {
     let since = |m: &&LimitChange| m.since_admission || m.to == verdict.sndbuf;
     let last = verdict.limit_moves.iter().rev().find(since);
-    last.map_or_else(
-        || {
-            if verdict.limit_locked {
-                LimitCause::SetByApplication.name()
-            } else {
-                LimitCause::AutotunedUp.name()
-            }
-        },
-        |m| m.cause,
-    )
+    let by_lock = match verdict.limit_locked {
+        true => LimitCause::SetByApplication,
+        false => LimitCause::AutotunedUp,
+    };
+    AnyCause::Limit(last.and_then(|m| m.cause).unwrap_or(by_lock))
 }
 
 /// Whether a larger limit might let the sender go faster.
@@ -149,7 +151,7 @@ fn may_be_limit(verdict: &Verdict) -> bool {
     verdict
         .blame
         .as_ref()
-        .is_none_or(|b| b.holder == Holder::Limit.name())
+        .is_none_or(|b| b.holder == Holder::Limit)
 }
 
 fn bounds_unsent(verdict: &Verdict) -> bool {
@@ -184,7 +186,7 @@ fn fits(verdict: &Verdict, remedy: Remedy) -> bool {
 struct List(Vec<(Remedy, Advice)>);
 
 impl List {
-    fn add(&mut self, verdict: &Verdict, cause: &'static str, remedy: Remedy) {
+    fn add(&mut self, verdict: &Verdict, cause: AnyCause, remedy: Remedy) {
         if self.0.iter().any(|(had, _)| *had == remedy) {
             return;
         }

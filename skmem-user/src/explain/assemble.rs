@@ -189,7 +189,7 @@ fn causes(standing: &Standing) -> Vec<CauseSum> {
         .filter_map(|cause| {
             let since = standing.since(*cause)?;
             Some(CauseSum {
-                cause: cause.name(),
+                cause: *cause,
                 bytes: i64::from(since.bytes),
                 count: u64::from(since.count),
                 first_ns: since.first_ns,
@@ -207,7 +207,7 @@ fn ledger(standing: &Standing) -> Vec<CauseTotal> {
         .map(|cause| (cause, standing.total(*cause)))
         .filter(|(_, total)| total.count != 0)
         .map(|(cause, total)| CauseTotal {
-            cause: cause.name(),
+            cause: *cause,
             bytes: total.bytes,
             count: total.count,
             inferred: total.inferred,
@@ -259,7 +259,7 @@ fn limit_moves(account: &Account, at: &At<'_>) -> Vec<LimitChange> {
         at_ns: m.at_ns,
         from: i64::from(m.from),
         to: i64::from(m.to),
-        cause: LimitCause::from_u8(m.cause).map_or("unknown", LimitCause::name),
+        cause: LimitCause::from_u8(m.cause),
         since_admission: closes && (from..until).contains(&n),
     };
     list.iter().enumerate().map(change).collect()

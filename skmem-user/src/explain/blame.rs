@@ -8,8 +8,9 @@ use skmem_common::{
 
 use super::{
     numbers::{grouped, span},
-    verdict::{Blame, Clocks, Held, OutputState, Outputs, Verdict},
+    verdict::{Blame, BlameFrom, CaState, Clocks, Held, OutputState, Outputs, Pacing, Verdict},
 };
+use crate::model::timeline::WaitReason;
 
 /// States of the kernel's `tcp_states.h` without a window to speak of.
 const TCP_SYN_SENT: u8 = 2;
@@ -24,18 +25,10 @@ const SHORT: u64 = 100_000_000;
 /// For so long a sender that never pauses sends something, in ns.
 const LONG: u64 = 1_000_000_000;
 
-/// What a blame follows from, as JSON has it.
-const NOW: &str = "now";
-const CLOCKS: &str = "clocks";
-const HOLD_UPS: &str = "hold-ups";
-const WORST: &str = "worst";
-const LAST: &str = "last";
-const WINDOW: &str = "window";
-
 /// Who it is, and by which fields.
 struct Found<'a> {
     holder: Holder,
-    from: &'static str,
+    from: BlameFrom,
     /// None: no fields were read.
     output: Option<&'a Output>,
 }
@@ -48,7 +41,7 @@ impl Blame {
         }
         let found = find(account, verdict)?;
         Some(Self {
-            holder: found.holder.name(),
+            holder: found.holder,
             from: found.from,
             sentence: sentence(&found, verdict),
         })
@@ -62,7 +55,10 @@ pub(crate) type Subflow<'a> = (&'a Account, Verdict);
 /// fields, and send its bytes.
 pub(crate) fn blame_subflows(above: &mut Verdict, subflows: &[Subflow<'_>]) {
     let held_up = above.over_limit || above.blocked.is_some();
-    let knows = above.blame.as_ref().is_some_and(|b| b.from != WINDOW);
+    let knows = above
+        .blame
+        .as_ref()
+        .is_some_and(|b| b.from != BlameFrom::Window);
     if !held_up || knows {
         return;
     }
@@ -85,7 +81,7 @@ pub(crate) fn blame_subflows(above: &mut Verdict, subflows: &[Subflow<'_>]) {
         ));
     }
     above.blame = Some(Blame {
-        holder: found.holder.name(),
+        holder: found.holder,
         from: found.from,
         sentence,
     });
@@ -103,26 +99,29 @@ fn find<'a>(account: &'a Account, verdict: &Verdict) -> Option<Found<'a>> {
     };
     let (last, held) = (known(&outputs.last), known(&outputs.held));
     let on = verdict.blocked.map(|b| b.on);
-    if on == Some("memory") {
-        return found(Holder::Memory, HOLD_UPS, held);
+    if on == Some(WaitReason::Memory) {
+        return found(Holder::Memory, BlameFrom::HoldUps, held);
     }
     if let Some(last) = last.filter(|_| !verdict.socket.closed)
         && let Some(holder) = stuck(last)
     {
-        return found(holder, NOW, Some(last));
+        return found(holder, BlameFrom::Now, Some(last));
     }
-    if on == Some("notsent_lowat") {
-        return found(Holder::Lowat, HOLD_UPS, held);
+    if on == Some(WaitReason::NotsentLowat) {
+        return found(Holder::Lowat, BlameFrom::HoldUps, held);
     }
     if let Some(holder) = verdict.clocks.as_ref().and_then(by_clocks) {
-        return found(holder, CLOCKS, held.or(last));
+        return found(holder, BlameFrom::Clocks, held.or(last));
     }
     let most = verdict.hold_ups.first();
-    if let Some(holder) = most.and_then(|h| Holder::from_name(h.holder)) {
-        let holder = held.map_or(holder, |held| refined(holder, held));
-        return found(holder, HOLD_UPS, held);
+    if let Some(Held { holder, .. }) = most {
+        let holder = held.map_or(*holder, |held| refined(*holder, held));
+        return found(holder, BlameFrom::HoldUps, held);
     }
-    let instants = [(known(&outputs.worst), WORST), (last, LAST)];
+    let instants = [
+        (known(&outputs.worst), BlameFrom::Worst),
+        (last, BlameFrom::Last),
+    ];
     for (output, from) in instants {
         if let Some(output) = output
             && let holder = refined(output.stopped_by(), output)
@@ -133,7 +132,7 @@ fn find<'a>(account: &'a Account, verdict: &Verdict) -> Option<Found<'a>> {
     }
     (verdict.peer_window.closed && last.is_none()).then_some(Found {
         holder: Holder::Receiver,
-        from: WINDOW,
+        from: BlameFrom::Window,
         output: None,
     })
 }
@@ -228,10 +227,10 @@ fn sentence(found: &Found<'_>, v: &Verdict) -> String {
     }
 }
 
-fn receiver(shown: Option<&Output>, from: &str, v: &Verdict) -> String {
+fn receiver(shown: Option<&Output>, from: BlameFrom, v: &Verdict) -> String {
     const WHO: &str = "The receiver holds the sender up";
     const SLOW: &str = "its application reads slowly, or its buffer is small for this path";
-    let clock = v.clocks.filter(|_| from == CLOCKS);
+    let clock = v.clocks.filter(|_| from == BlameFrom::Clocks);
     let share = clock.map(|c| percent(c.rwnd_limited_ns, c.busy_ns));
     let Some(o) = shown else {
         return match share {
@@ -239,7 +238,7 @@ fn receiver(shown: Option<&Output>, from: &str, v: &Verdict) -> String {
                 "{WHO}: its window stopped the sender for {share} % of the time with data to \
                  send; {SLOW}."
             ),
-            None if from == WINDOW => window_alone(v),
+            None if from == BlameFrom::Window => window_alone(v),
             None => format!("{WHO}: its window was full; {SLOW}."),
         };
     };
@@ -387,9 +386,9 @@ fn throttled(o: &Output) -> bool {
     o.flags & OUTPUT_THROTTLED != 0
 }
 
-fn limit(output: Option<&Output>, from: &str, v: &Verdict) -> String {
+fn limit(output: Option<&Output>, from: BlameFrom, v: &Verdict) -> String {
     const WHO: &str = "The limit itself holds the sender up";
-    if let Some(clocks) = v.clocks.filter(|_| from == CLOCKS) {
+    if let Some(clocks) = v.clocks.filter(|_| from == BlameFrom::Clocks) {
         return format!(
             "{WHO}: for {} % of the time with data to send, all that it let in was in flight and \
              both windows had room (sndbuf_limited).",
@@ -455,7 +454,7 @@ impl Held {
     /// Those that were, the most frequent first.
     pub(super) fn list(account: &Account) -> Vec<Self> {
         let of = |holder: &Holder| Self {
-            holder: holder.name(),
+            holder: *holder,
             count: account.blocked.holders[*holder as usize].into(),
         };
         let named = Holder::ALL.iter().filter(|h| **h != Holder::Nobody);
@@ -480,7 +479,7 @@ impl OutputState {
     fn of(o: &Output) -> Option<Self> {
         o.known().then(|| Self {
             at_ns: o.at_ns,
-            stopped_by: refined(o.stopped_by(), o).name(),
+            stopped_by: refined(o.stopped_by(), o),
             unsent: o.unsent.into(),
             in_flight: o.in_flight.into(),
             snd_wnd: o.snd_wnd.into(),
@@ -498,20 +497,8 @@ impl OutputState {
             retransmits: o.retransmits.into(),
             backoff: o.backoff.into(),
             probes_out: o.probes_out.into(),
-            ca_state: match o.ca_state {
-                0 => "open",
-                1 => "disorder",
-                2 => "cwr",
-                3 => "recovery",
-                4 => "loss",
-                _ => "unknown",
-            },
-            pacing: match o.pacing {
-                0 => "none",
-                1 => "tcp",
-                2 => "fq",
-                _ => "unknown",
-            },
+            ca_state: CaState::of(o.ca_state),
+            pacing: Pacing::of(o.pacing),
             pacing_rate: unlimited(o.pacing_rate),
             max_pacing_rate: unlimited(o.max_pacing_rate),
             pacing_wait_ns: o.pacing_wait_ns,

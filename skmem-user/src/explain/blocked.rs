@@ -14,6 +14,7 @@ use super::{
     fields::At,
     verdict::{Blocked, HeldNow, PeerWindow, Reasons, SinceIs, Withheld},
 };
+use crate::model::timeline::WaitReason;
 
 /// States of the kernel's `tcp_states.h` without a window to speak of.
 const TCP_SYN_SENT: u8 = 2;
@@ -162,13 +163,13 @@ fn reasons(seen: &account::Blocked, account: &Account, setting: &Setting<'_>) ->
 }
 
 impl Reasons {
-    fn most(self) -> &'static str {
+    fn most(self) -> WaitReason {
         if self.limit >= self.memory && self.limit >= self.notsent_lowat {
-            "limit"
+            WaitReason::Limit
         } else if self.memory >= self.notsent_lowat {
-            "memory"
+            WaitReason::Memory
         } else {
-            "notsent_lowat"
+            WaitReason::NotsentLowat
         }
     }
 }

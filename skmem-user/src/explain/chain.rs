@@ -90,7 +90,7 @@ struct Chain {
 impl Chain {
     fn to(&mut self, step: Step, to: i64) {
         self.steps.push(ChainStep {
-            cause: step.name(),
+            cause: step,
             from: self.at,
             to,
         });

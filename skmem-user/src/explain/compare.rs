@@ -8,7 +8,11 @@ use skmem_common::{
     record::{Event, FLAG_LOCKLESS},
 };
 
-use super::verdict::{SCHEMA, Verdict};
+use super::{
+    named::maybe_by_name,
+    verdict::{SCHEMA, Verdict},
+};
+use crate::model::timeline::WaitReason;
 
 /// The most that a socket's records show, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +47,9 @@ pub struct Run {
     /// Segments with data that were sent; None where it is not known.
     pub segments: Option<u32>,
     /// What held the sender up: `limit`, `memory` or `notsent_lowat`.
-    pub blocked_on: Option<&'static str>,
+    #[serde(serialize_with = "maybe_by_name")]
+    #[schemars(with = "Option<String>")]
+    pub blocked_on: Option<WaitReason>,
     /// From first sight of the socket to its last record.
     pub took_ns: u64,
     /// The socket that was furthest over its limit.
@@ -141,7 +147,7 @@ impl Run {
         let made = Cause::ALL
             .iter()
             .filter(|c| c.is_whole_skbs() && !c.is_free());
-        let skbs: i64 = made.map(|c| last.cause_total(c.name())).sum();
+        let skbs: i64 = made.map(|c| last.cause_total(*c)).sum();
         let one = last.skb_truesize.filter(|one| *one > 0);
         Self {
             command,
@@ -250,7 +256,10 @@ mod tests {
             (7184, 8192, 14_480)
         );
         assert_eq!((run.taken, run.skbs_made), (43 * 1024 - 880, Some(29)));
-        assert_eq!((run.blocked_on, run.skb_overhead), (Some("limit"), 896));
+        assert_eq!(
+            (run.blocked_on, run.skb_overhead),
+            (Some(WaitReason::Limit), 896)
+        );
     }
 
     #[test]

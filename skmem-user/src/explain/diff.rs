@@ -7,6 +7,7 @@ use skmem_common::cause::Cause;
 
 use super::{
     compare::{Change, Outcome, Run},
+    named::by_name,
     verdict::{SCHEMA, Verdict},
 };
 
@@ -61,7 +62,9 @@ pub struct Side {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct CauseChange {
     /// Its name.
-    pub cause: &'static str,
+    #[serde(serialize_with = "by_name")]
+    #[schemars(with = "String")]
+    pub cause: Cause,
     /// In the first recording.
     pub before: i64,
     /// In the second.
@@ -101,14 +104,13 @@ impl Difference {
 
 /// Those of either, what changed most first.
 fn causes(before: &Verdict, after: &Verdict) -> Vec<CauseChange> {
-    let of = |v: &Verdict, name: &str| if v.over_limit { v.cause(name) } else { 0 };
+    let of = |v: &Verdict, cause: Cause| if v.over_limit { v.cause(cause) } else { 0 };
     let mut causes: Vec<CauseChange> = Cause::ALL
         .iter()
         .map(|cause| {
-            let name = cause.name();
-            let (before, after) = (of(before, name), of(after, name));
+            let (before, after) = (of(before, *cause), of(after, *cause));
             CauseChange {
-                cause: name,
+                cause: *cause,
                 before,
                 after,
                 change: after - before,

@@ -26,6 +26,7 @@ pub mod diff;
 mod ends;
 mod fields;
 mod memory;
+mod named;
 pub mod numbers;
 pub mod pages;
 pub mod remedies;

@@ -1,10 +1,22 @@
 //! What a verdict holds: the JSON contract, schema 1. `docs/json.md` says what
 //! each field means; the two change together.
 
+use std::fmt::{self, Display, Formatter};
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{chain::Step, window::Window};
+use skmem_common::{
+    cause::{Cause, LimitCause},
+    output::Holder,
+};
+
+use super::{
+    chain::Step,
+    named::{Named as _, by_name},
+    window::Window,
+};
+use crate::model::timeline::WaitReason;
 
 /// Version of the JSON form.
 pub const SCHEMA: u32 = 1;
@@ -223,7 +235,9 @@ pub struct Doubling {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ChainStep {
     /// Its name.
-    pub cause: &'static str,
+    #[serde(serialize_with = "by_name")]
+    #[schemars(with = "String")]
+    pub cause: Step,
     /// Before.
     pub from: i64,
     /// After.
@@ -247,7 +261,9 @@ pub struct Admission {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct CauseSum {
     /// Its name.
-    pub cause: &'static str,
+    #[serde(serialize_with = "by_name")]
+    #[schemars(with = "String")]
+    pub cause: Cause,
     /// Bytes of `wmem_queued`; frees are negative.
     pub bytes: i64,
     /// How many times.
@@ -262,7 +278,9 @@ pub struct CauseSum {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct CauseTotal {
     /// Its name.
-    pub cause: &'static str,
+    #[serde(serialize_with = "by_name")]
+    #[schemars(with = "String")]
+    pub cause: Cause,
     /// Bytes of `wmem_queued`; frees are negative.
     pub bytes: i64,
     /// How many times.
@@ -280,8 +298,10 @@ pub struct LimitChange {
     pub from: i64,
     /// After.
     pub to: i64,
-    /// Its cause's name.
-    pub cause: &'static str,
+    /// Its cause's name; `unknown`: one of a newer skmem.
+    #[serde(serialize_with = "by_name")]
+    #[schemars(with = "String")]
+    pub cause: Option<LimitCause>,
     /// It happened between the admission and the instant.
     pub since_admission: bool,
 }
@@ -290,7 +310,9 @@ pub struct LimitChange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Blocked {
     /// What held it up most often: `limit`, `memory` or `notsent_lowat`.
-    pub on: &'static str,
+    #[serde(serialize_with = "by_name")]
+    #[schemars(with = "String")]
+    pub on: WaitReason,
     /// Sleeps that have ended.
     pub waits: u64,
     /// Threads asleep now.
@@ -366,7 +388,9 @@ pub enum Withheld {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Held {
     /// A [`skmem_common::output::Holder`]'s name.
-    pub holder: &'static str,
+    #[serde(serialize_with = "by_name")]
+    #[schemars(with = "String")]
+    pub holder: Holder,
     /// How often.
     pub count: u64,
 }
@@ -375,14 +399,50 @@ pub struct Held {
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Blame {
     /// A [`skmem_common::output::Holder`]'s name.
-    pub holder: &'static str,
+    #[serde(serialize_with = "by_name")]
+    #[schemars(with = "String")]
+    pub holder: Holder,
     /// What it follows from: `now` (the fields at the end, which will not
     /// change by themselves soon), `clocks` (half of the time or more),
     /// `hold-ups` (most of them), `worst` or `last` (the fields at that
     /// instant), `window` (the peer's window alone).
-    pub from: &'static str,
+    #[serde(serialize_with = "by_name")]
+    #[schemars(with = "String")]
+    pub from: BlameFrom,
     /// In words.
     pub sentence: String,
+}
+
+/// What a [`Blame`] follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlameFrom {
+    /// The fields at the end, which will not change by themselves soon.
+    Now,
+    /// The kernel's clocks: half of the time or more.
+    Clocks,
+    /// Most of the sleeps and refusals.
+    HoldUps,
+    /// The fields at the worst instant.
+    Worst,
+    /// The fields at the last call.
+    Last,
+    /// The peer's window alone.
+    Window,
+}
+
+impl BlameFrom {
+    /// The name in output and docs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Now => "now",
+            Self::Clocks => "clocks",
+            Self::HoldUps => "hold-ups",
+            Self::Worst => "worst",
+            Self::Last => "last",
+            Self::Window => "window",
+        }
+    }
 }
 
 /// The kernel's own clocks (`chrono_stat` of `struct tcp_sock`), from skmem's
@@ -415,7 +475,9 @@ pub struct OutputState {
     /// When it was read, in ns of `CLOCK_MONOTONIC`.
     pub at_ns: u64,
     /// What stopped unsent bytes; `nobody`: nothing that the fields show.
-    pub stopped_by: &'static str,
+    #[serde(serialize_with = "by_name")]
+    #[schemars(with = "String")]
+    pub stopped_by: Holder,
     /// `write_seq - snd_nxt`.
     pub unsent: i64,
     /// `snd_nxt - snd_una`.
@@ -451,9 +513,13 @@ pub struct OutputState {
     /// `icsk_probes_out`: window probes without an answer.
     pub probes_out: i64,
     /// `icsk_ca_state`: `open`, `disorder`, `cwr`, `recovery` or `loss`.
-    pub ca_state: &'static str,
+    #[serde(serialize_with = "by_name")]
+    #[schemars(with = "String")]
+    pub ca_state: CaState,
     /// Who paces: `none`, `tcp` or `fq`.
-    pub pacing: &'static str,
+    #[serde(serialize_with = "by_name")]
+    #[schemars(with = "String")]
+    pub pacing: Pacing,
     /// `sk_pacing_rate`, in bytes a second; None: no rate.
     pub pacing_rate: Option<u64>,
     /// `sk_max_pacing_rate` likewise.
@@ -464,6 +530,84 @@ pub struct OutputState {
     pub tsq_throttled: bool,
     /// `sk_wmem_alloc` less its bias of 1.
     pub wmem_alloc: i64,
+}
+
+/// `icsk_ca_state` (`enum tcp_ca_state`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaState {
+    /// `TCP_CA_Open`
+    Open,
+    /// `TCP_CA_Disorder`
+    Disorder,
+    /// `TCP_CA_CWR`
+    Cwr,
+    /// `TCP_CA_Recovery`
+    Recovery,
+    /// `TCP_CA_Loss`
+    Loss,
+    /// Of a newer kernel.
+    Unknown,
+}
+
+impl CaState {
+    pub(super) const fn of(state: u8) -> Self {
+        match state {
+            0 => Self::Open,
+            1 => Self::Disorder,
+            2 => Self::Cwr,
+            3 => Self::Recovery,
+            4 => Self::Loss,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The name in output and docs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Disorder => "disorder",
+            Self::Cwr => "cwr",
+            Self::Recovery => "recovery",
+            Self::Loss => "loss",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Who paces (`sk_pacing_status`, `enum sk_pacing`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pacing {
+    /// `SK_PACING_NONE`
+    None,
+    /// `SK_PACING_NEEDED`: TCP itself
+    Tcp,
+    /// `SK_PACING_FQ`: the queueing discipline `fq`
+    Fq,
+    /// Of a newer kernel.
+    Unknown,
+}
+
+impl Pacing {
+    pub(super) const fn of(status: u8) -> Self {
+        match status {
+            0 => Self::None,
+            1 => Self::Tcp,
+            2 => Self::Fq,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The name in output and docs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Tcp => "tcp",
+            Self::Fq => "fq",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// `sk_forward_alloc`'s side: memory that the socket was granted, which is no
@@ -586,11 +730,42 @@ pub struct SelfCheck {
     pub pages_close: Option<bool>,
 }
 
+/// A cause of any kind: what an explanation or an advice is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AnyCause {
+    /// Why `sk_wmem_queued` changed.
+    Queue(Cause),
+    /// Why `sk_sndbuf` changed.
+    Limit(LimitCause),
+    /// `TCP_NOTSENT_LOWAT`.
+    NotsentLowat,
+}
+
+impl AnyCause {
+    /// The name in output and docs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queue(cause) => cause.name(),
+            Self::Limit(cause) => cause.name(),
+            Self::NotsentLowat => WaitReason::NotsentLowat.name(),
+        }
+    }
+}
+
+impl Display for AnyCause {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 /// What a cause is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Why {
     /// Its name.
-    pub cause: &'static str,
+    #[serde(serialize_with = "by_name")]
+    #[schemars(with = "String")]
+    pub cause: AnyCause,
     /// What happens in the kernel.
     pub sentence: &'static str,
     /// The kernel function that does it.
@@ -603,7 +778,9 @@ pub struct Why {
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Advice {
     /// The cause that justifies it.
-    pub cause: &'static str,
+    #[serde(serialize_with = "by_name")]
+    #[schemars(with = "String")]
+    pub cause: AnyCause,
     /// What to do.
     pub advice: String,
     /// What that costs.
@@ -612,6 +789,14 @@ pub struct Advice {
     pub evidence: &'static str,
     /// The command that tries it; None where it was not tried.
     pub reproduce: Option<&'static str>,
+}
+
+impl LimitChange {
+    /// The name of its cause; `unknown`: one of a newer skmem.
+    #[must_use]
+    pub fn cause_name(&self) -> &'static str {
+        self.cause.name()
+    }
 }
 
 impl Verdict {
@@ -626,22 +811,22 @@ impl Verdict {
 
     /// Bytes under `cause` since the admission.
     #[must_use]
-    pub fn cause(&self, name: &str) -> i64 {
-        let found = self.causes.iter().find(|c| c.cause == name);
+    pub fn cause(&self, cause: Cause) -> i64 {
+        let found = self.causes.iter().find(|c| c.cause == cause);
         found.map_or(0, |c| c.bytes)
     }
 
     /// Bytes under `cause` since first sight.
     #[must_use]
-    pub fn cause_total(&self, name: &str) -> i64 {
-        let found = self.ledger.iter().find(|c| c.cause == name);
+    pub fn cause_total(&self, cause: Cause) -> i64 {
+        let found = self.ledger.iter().find(|c| c.cause == cause);
         found.map_or(0, |c| c.bytes)
     }
 
     /// Whether `step` led to the limit.
     #[must_use]
     pub fn took(&self, step: Step) -> bool {
-        self.limit_chain.iter().any(|s| s.cause == step.name())
+        self.limit_chain.iter().any(|s| s.cause == step)
     }
 
     /// Whether all that is queued was there at first sight and no call has

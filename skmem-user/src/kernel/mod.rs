@@ -1,9 +1,7 @@
 //! The running kernel: what it has, what is attached to it, what it keeps.
 //! Nothing outside of this module knows aya.
 //!
-//! * [`btf`]: field offsets, function signatures, what to attach to; `cut` leaves
-//!   out what nobody asks for, `vet` refuses what
-//!   no kernel would say
+//! * [`btf`]: field offsets, function signatures, what to attach to
 //! * [`symbols`]: which kernel functions exist out of line
 //! * [`plan`]: which programs go onto which functions of this kernel
 //! * [`tracer`]: load, attach, enable; detach on drop. `attach` does one

@@ -1,6 +1,8 @@
 //! The account of `wmem_queued - sndbuf` as a table that adds up, and the
 //! ledger since first sight in a line.
 
+use skmem_common::cause::Cause;
+
 use super::{
     layout::{hang, title},
     style::{Role, Style},
@@ -121,7 +123,7 @@ pub(super) fn rows(verdict: &Verdict) -> Vec<Row> {
         .causes
         .iter()
         .map(|c| Row {
-            name: c.cause,
+            name: c.cause.name(),
             bytes: c.bytes,
             count: Some(c.count),
             after_ns: after(c.first_ns),
@@ -130,7 +132,7 @@ pub(super) fn rows(verdict: &Verdict) -> Vec<Row> {
         .collect();
     let moves = verdict.limit_moves.iter().filter(|m| m.since_admission);
     changes.extend(moves.map(|m| Row {
-        name: m.cause,
+        name: m.cause_name(),
         bytes: m.from - m.to,
         count: Some(1),
         after_ns: after(m.at_ns),
@@ -159,8 +161,8 @@ fn moment(ns: u64) -> String {
     format!("+{}", span(ns))
 }
 
-fn remark(cause: &str, inferred: i64, all: i64) -> String {
-    let brief = texts::named(cause).map_or("", |words| words.brief);
+fn remark(cause: Cause, inferred: i64, all: i64) -> String {
+    let brief = texts::of(cause).brief;
     if inferred == 0 {
         brief.to_owned()
     } else if inferred == all {

@@ -7,9 +7,12 @@ use super::{
     style::{Role, Style},
     units::{bytes, change, span},
 };
-use crate::explain::{
-    compare::{Comparison, Outcome, Run},
-    numbers::grouped,
+use crate::{
+    explain::{
+        compare::{Comparison, Outcome, Run},
+        numbers::grouped,
+    },
+    model::timeline::WaitReason,
 };
 
 /// A line of the table: the two cells, and what to say of their difference.
@@ -217,13 +220,13 @@ pub(super) fn rows(a: &Run, b: &Run) -> Vec<Row> {
 }
 
 /// What held a sender up, in words.
-fn blocked_by(on: Option<&str>) -> &str {
+fn blocked_by(on: Option<WaitReason>) -> &'static str {
     match on {
         None => "-",
-        Some("limit") => "send buffer limit",
-        Some("memory") => "memory refused",
-        Some("notsent_lowat") => "TCP_NOTSENT_LOWAT",
-        Some(other) => other,
+        Some(WaitReason::Limit) => "send buffer limit",
+        Some(WaitReason::Memory) => "memory refused",
+        Some(WaitReason::NotsentLowat) => "TCP_NOTSENT_LOWAT",
+        Some(WaitReason::Unknown) => WaitReason::Unknown.name(),
     }
 }
 

@@ -50,7 +50,7 @@ pub fn difference(d: &Difference, style: &Style) -> String {
             style,
         );
         let causes = d.causes.iter().map(|c| Row {
-            name: c.cause,
+            name: c.cause.name(),
             cells: [change(c.before), change(c.after)],
             change: change(c.change),
         });

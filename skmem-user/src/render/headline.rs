@@ -1,6 +1,6 @@
 //! The answer in one sentence, and what casts doubt on it.
 
-use skmem_common::cause::{Cause, LimitCause};
+use skmem_common::cause::Cause;
 
 use super::{
     layout::hang,
@@ -9,7 +9,10 @@ use super::{
     units::{bytes, ratio},
     who::owner,
 };
-use crate::explain::{Verdict, chain::Step, growth, numbers::grouped, texts};
+use crate::{
+    explain::{Verdict, chain::Step, growth, numbers::grouped, texts, verdict::AnyCause},
+    model::timeline::WaitReason,
+};
 
 /// Parts of what went into the queue that are named.
 const NAMED: usize = 2;
@@ -70,7 +73,7 @@ pub(super) fn sentence(v: &Verdict) -> String {
             Some(b) if b.waits == 0 && b.asleep == 0 && b.refusals == 0 && b.short_writes == 0 => {
                 ""
             }
-            Some(b) if b.on == "limit" => ", though it was held up at it",
+            Some(b) if b.on == WaitReason::Limit => ", though it was held up at it",
             Some(_) => ", though it was held up below it",
             None => "",
         };
@@ -141,17 +144,17 @@ fn made_of(v: &Verdict, asked: i64) -> String {
 /// What put the queue over its limit: what did most, and in what order.
 fn because(v: &Verdict) -> String {
     let growth = growth(v);
-    let is_limit = |cause: &str| LimitCause::from_name(cause).is_some();
-    let before = Cause::PreExisting.name();
-    let moved = growth.iter().find(|(cause, _)| is_limit(cause));
+    let is_limit = |cause: AnyCause| matches!(cause, AnyCause::Limit(_));
+    let before = AnyCause::Queue(Cause::PreExisting);
+    let moved = growth.iter().find(|(cause, _)| is_limit(*cause));
     let older = growth.iter().find(|(cause, _)| *cause == before);
     let put: Vec<_> = growth
         .iter()
-        .filter(|(cause, _)| !is_limit(cause) && *cause != before)
+        .filter(|(cause, _)| !is_limit(*cause) && *cause != before)
         .copied()
         .collect();
     let sum: i64 = put.iter().map(|(_, n)| n).sum();
-    let amount = |found: Option<&(&str, i64)>| found.map_or(0, |(_, n)| *n);
+    let amount = |found: Option<&(AnyCause, i64)>| found.map_or(0, |(_, n)| *n);
     let mut clauses = Vec::new();
     if amount(older) > sum.max(amount(moved)) {
         let mut text = format!(
@@ -166,7 +169,7 @@ fn because(v: &Verdict) -> String {
         clauses.push((sum, went_in(v, &put, sum)));
     }
     if let Some((cause, fell)) = moved {
-        let because = texts::named(cause).map_or(*cause, |words| words.because);
+        let because = texts::named(*cause).map_or(cause.name(), |words| words.because);
         clauses.push((*fell, because.replace("{bytes}", &grouped(*fell))));
     }
     let most = clauses.iter().map(|(n, _)| *n).max().unwrap_or(0);
@@ -179,13 +182,13 @@ fn because(v: &Verdict) -> String {
 }
 
 /// The bytes that went in since the last test, and what was freed of them.
-fn went_in(v: &Verdict, put: &[(&'static str, i64)], sum: i64) -> String {
+fn went_in(v: &Verdict, put: &[(AnyCause, i64)], sum: i64) -> String {
     let admission = &v.admission;
-    let words = |cause: &str| texts::named(cause);
     let mut text = if admission.count == 0 {
-        let (cause, n) = put.first().copied().unwrap_or(("", 0));
-        let because = words(cause).map_or(cause, |w| w.because);
-        because.replace("{bytes}", &grouped(n))
+        put.first().map_or_else(String::new, |(cause, n)| {
+            let because = texts::named(*cause).map_or(cause.name(), |w| w.because);
+            because.replace("{bytes}", &grouped(*n))
+        })
     } else {
         let test = if v.is_mptcp() {
             "mptcp_sendmsg tests the limit and then fills a page fragment; the last test that was \
@@ -203,13 +206,8 @@ fn went_in(v: &Verdict, put: &[(&'static str, i64)], sum: i64) -> String {
     };
     let freed: i64 = v.causes.iter().map(|c| c.bytes.min(0)).sum();
     if freed != 0 {
-        let by_ack = |name: &str| {
-            let cause = Cause::from_name(name);
-            matches!(
-                cause,
-                Some(Cause::Ack | Cause::PartialAckTrim | Cause::MptcpAck)
-            )
-        };
+        let by_ack =
+            |cause: Cause| matches!(cause, Cause::Ack | Cause::PartialAckTrim | Cause::MptcpAck);
         let all = v.causes.iter().filter(|c| c.bytes < 0);
         let how = if all.into_iter().all(|c| by_ack(c.cause)) {
             "were acknowledged"
@@ -222,7 +220,7 @@ fn went_in(v: &Verdict, put: &[(&'static str, i64)], sum: i64) -> String {
 }
 
 /// `9,216 appended by later writes, 2,816 other`.
-fn parts(put: &[(&'static str, i64)], sum: i64) -> String {
+fn parts(put: &[(AnyCause, i64)], sum: i64) -> String {
     let matter = put
         .iter()
         .take(NAMED)
@@ -230,7 +228,7 @@ fn parts(put: &[(&'static str, i64)], sum: i64) -> String {
     let mut rest = sum;
     let mut parts = Vec::new();
     for (cause, n) in matter {
-        let part = texts::named(cause).map_or(*cause, |w| w.part);
+        let part = texts::named(*cause).map_or(cause.name(), |w| w.part);
         parts.push(format!("{} {part}", grouped(*n)));
         rest -= n;
     }

@@ -51,7 +51,7 @@ impl Listed {
             worst_excess: v.worst_excess,
             blocked_ns: v.blocked.map_or(0, |b| b.total_ns),
             bytes: v.taken,
-            main_cause: growth(v).first().map(|(cause, _)| *cause),
+            main_cause: growth(v).first().map(|(cause, _)| cause.name()),
             lost_events: v.lost_events,
             complete: v.complete,
         }

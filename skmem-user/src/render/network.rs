@@ -1,6 +1,8 @@
 //! What decides when queued bytes leave, in rows: windows, pacing, timeouts, and
 //! the kernel's clocks.
 
+use skmem_common::output::Holder;
+
 use super::{
     layout::row,
     style::Style,
@@ -9,7 +11,7 @@ use super::{
 use crate::explain::{
     Verdict,
     numbers::grouped,
-    verdict::{Clocks, Instant, OutputState},
+    verdict::{Clocks, Instant, OutputState, Pacing},
 };
 
 /// Columns of labels.
@@ -37,17 +39,17 @@ pub(super) fn write(out: &mut String, v: &Verdict, style: &Style) {
 }
 
 /// Who held the sender up when it was refused or fell asleep.
-fn held_by(holder: &str) -> &str {
+fn held_by(holder: Holder) -> &'static str {
     match holder {
-        "receiver" => "the receiver's window",
-        "timeouts" => "timeouts",
-        "cwnd" => "the congestion window",
-        "pacing" => "pacing",
-        "qdisc" => "the queueing discipline or the device",
-        "limit" => "the limit itself",
-        "memory" => "lack of memory",
-        "notsent_lowat" => "TCP_NOTSENT_LOWAT",
-        other => other,
+        Holder::Receiver => "the receiver's window",
+        Holder::Timeouts => "timeouts",
+        Holder::Cwnd => "the congestion window",
+        Holder::Pacing => "pacing",
+        Holder::Qdisc => "the queueing discipline or the device",
+        Holder::Limit => "the limit itself",
+        Holder::Memory => "lack of memory",
+        Holder::Lowat => "TCP_NOTSENT_LOWAT",
+        Holder::Nobody => "nobody",
     }
 }
 
@@ -73,10 +75,10 @@ fn congestion(s: &OutputState) -> String {
     if s.backoff != 0 {
         parts.push(format!("backoff {}", grouped(s.backoff)));
     }
-    if s.pacing != "none"
+    if s.pacing != Pacing::None
         && let Some(rate) = s.pacing_rate
     {
-        let who = if s.pacing == "fq" { "fq" } else { "TCP" };
+        let who = if s.pacing == Pacing::Fq { "fq" } else { "TCP" };
         let rate = bytes(signed(rate));
         parts.push(format!("paced by {who} at {rate} a second"));
     }

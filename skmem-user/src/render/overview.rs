@@ -71,7 +71,7 @@ impl Row {
         if !v.complete {
             alarm.push("INCOMPLETE".to_owned());
         }
-        let main = growth(v).first().map_or("-", |(cause, _)| cause);
+        let main = growth(v).first().map_or("-", |(cause, _)| cause.name());
         Self {
             numbers: [v.excess, v.send_q, v.wmem_queued, v.sndbuf].map(grouped),
             cause: if v.excess > 0 { main } else { "-" },

@@ -1,6 +1,8 @@
 //! The other sections of a verdict: who, the chain from `SO_SNDBUF` to Send-Q,
 //! what held the sender up, what can be done.
 
+use skmem_common::cause::Cause;
+
 use super::{
     date::utc,
     escape::escaped,
@@ -13,7 +15,7 @@ use crate::explain::{
     MINIMUM, Verdict,
     chain::Step,
     numbers::grouped,
-    verdict::{Advice, Blocked, HeldNow, Instant, SinceIs, Socket, Withheld},
+    verdict::{Advice, AnyCause, Blocked, HeldNow, Instant, SinceIs, Socket, Withheld},
 };
 
 /// Columns of labels.
@@ -167,16 +169,15 @@ fn limit(v: &Verdict) -> String {
         };
         return format!("{base} for wmem_queued, tested {test}");
     }
-    let doubled = Step::Doubled.name();
     let steps: Vec<_> = v
         .limit_chain
         .iter()
         .map(|s| match s.cause {
-            cause if cause == doubled && v.limit_chain.len() == 1 => {
+            Step::Doubled if v.limit_chain.len() == 1 => {
                 "doubled, to leave room for overhead".to_owned()
             }
-            cause if s.from == s.to => cause.to_owned(),
-            cause => format!("{cause} {}", grouped(s.to)),
+            cause if s.from == s.to => cause.name().to_owned(),
+            cause => format!("{} {}", cause.name(), grouped(s.to)),
         })
         .collect();
     format!("{base}: {}", steps.join(", "))
@@ -215,7 +216,7 @@ fn overhead(v: &Verdict) -> String {
             counted(n, "skb"),
             grouped(one)
         ),
-        None if v.cause_total("zerocopy-page-rounding") != 0 => format!(
+        None if v.cause_total(Cause::ZerocopyPageRounding) != 0 => format!(
             "skbs of {} each when empty, and the rest of the pages that MSG_ZEROCOPY pins",
             grouped(one)
         ),
@@ -424,16 +425,16 @@ pub(super) fn explanation(out: &mut String, v: &Verdict, style: &Style) {
     let column = v
         .explanation
         .iter()
-        .map(|w| w.cause.len())
+        .map(|w| w.cause.name().len())
         .max()
         .unwrap_or(0)
         + 4;
     for why in &v.explanation {
         let head = format!("  {:<1$}", why.cause, column - 2);
-        let head = head.replacen(why.cause, &style.paint(Role::Name, why.cause), 1);
+        let head = head.replacen(why.cause.name(), &style.paint(Role::Name, why.cause), 1);
         let text = match why.cause {
             // No code path to name.
-            "pre-existing" | "unattributed" => why.sentence.to_owned(),
+            AnyCause::Queue(Cause::PreExisting | Cause::Unattributed) => why.sentence.to_owned(),
             _ => format!("{} [{}; {}]", why.sentence, why.function, why.versions),
         };
         hang(out, &head, column, &text, None, style);

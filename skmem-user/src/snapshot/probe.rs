@@ -202,7 +202,7 @@ fn is_of(socket: &verdict::Socket, row: &Row) -> bool {
 
 impl Traced {
     fn new(verdict: &Verdict, skb_truesize: Option<i64>) -> Self {
-        let before = Cause::PreExisting.name();
+        let before = Cause::PreExisting;
         let pre_existing = verdict.cause_total(before);
         let freed: i64 = verdict.ledger.iter().map(|part| part.bytes.min(0)).sum();
         // An MPTCP socket holds no packets.
@@ -239,13 +239,12 @@ impl Traced {
 
 impl From<&verdict::CauseTotal> for Part {
     fn from(total: &verdict::CauseTotal) -> Self {
-        let text = texts::named(total.cause).map_or("", |words| words.brief);
         Self {
-            cause: total.cause.to_owned(),
+            cause: total.cause.name().to_owned(),
             bytes: total.bytes,
             count: total.count,
             inferred: total.inferred,
-            text: text.to_owned(),
+            text: texts::of(total.cause).brief.to_owned(),
         }
     }
 }
@@ -253,7 +252,7 @@ impl From<&verdict::CauseTotal> for Part {
 impl From<&verdict::Blocked> for HeldUp {
     fn from(blocked: &verdict::Blocked) -> Self {
         Self {
-            on: blocked.on.to_owned(),
+            on: blocked.on.name().to_owned(),
             asleep: blocked.asleep,
             asleep_ns: blocked.asleep_ns,
             waits: blocked.waits,

@@ -44,7 +44,7 @@ pub fn check(check: &mut Check, case: &str, accounts: &[Box<Account>]) {
     let blamed: BTreeSet<&str> = accounts
         .iter()
         .filter_map(|account| verdict::of(account, false).blame)
-        .map(|blame| blame.holder)
+        .map(|blame| blame.holder.name())
         .collect();
     if case == MEMORY {
         check.that(blamed.contains("memory"), || {
@@ -58,10 +58,12 @@ pub fn check(check: &mut Check, case: &str, accounts: &[Box<Account>]) {
 
 fn line(v: &Verdict) -> String {
     let blame = v.blame.as_ref().map_or("none".to_owned(), |b| {
-        format!("{} ({}): {}", b.holder, b.from, b.sentence)
+        format!("{} ({}): {}", b.holder.name(), b.from.name(), b.sentence)
     });
     let held = v.hold_ups.iter();
-    let held: Vec<_> = held.map(|h| format!("{} {}", h.holder, h.count)).collect();
+    let held: Vec<_> = held
+        .map(|h| format!("{} {}", h.holder.name(), h.count))
+        .collect();
     format!(
         "{blame} hold-ups: {}; clocks {:?}",
         held.join(", "),

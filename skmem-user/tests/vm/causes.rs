@@ -69,7 +69,7 @@ impl Found {
     fn words(&mut self, account: &Account) {
         let verdict = verdict::of(account, false);
         for step in &verdict.limit_chain {
-            let sum = self.causes.entry(step.cause).or_default();
+            let sum = self.causes.entry(step.cause.name()).or_default();
             *sum = (step.to, sum.1 + 1);
         }
         for (name, count) in verdict.memory.named() {

@@ -146,6 +146,13 @@ soak:   lost records    {:>9}",
     });
     if !check.is_good() {
         println!("soak:   skmem said: {}", run.said.join("\nsoak:     "));
+        for v in run
+            .verdicts
+            .iter()
+            .filter(|v| v["socket"]["closed"] != true)
+        {
+            println!("soak:   open: {v}");
+        }
     }
     check.done()
 }

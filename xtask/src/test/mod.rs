@@ -2,12 +2,14 @@
 
 mod table;
 mod tally;
+mod times;
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
@@ -21,6 +23,7 @@ use crate::vm::{Extra, MachineOptions, Streams, Vm};
 use crate::{process, rust};
 use table::{Row, scenarios, summary, unplayed};
 use tally::{ROW, Tally};
+use times::{Watch, times};
 
 /// The kernels that the VM tests run on where none is named: those of this machine's architecture. Those of a foreign
 /// one, which is emulated everywhere, run with `--arch` or `--all`.
@@ -114,7 +117,7 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     }
     let good = table.iter().all(|row| row.tally.is_good());
     io::stdout()
-        .write_all((scenarios(&table) + &summary(&table)).as_bytes())
+        .write_all((scenarios(&table) + &times(&table) + &summary(&table)).as_bytes())
         .context("cannot write to stdout")?;
     Ok(u8::from(!good))
 }
@@ -296,6 +299,7 @@ fn in_vm(vm: &Vm, options: &Options, core: bool, prefix: &str) -> Result<Tally> 
     let done = vm.run(&job, || {
         let lines = |counted: bool| Lines {
             tally: counted.then(|| Arc::clone(&tally)),
+            watch: Watch::new(),
             prefix: prefix.to_owned(),
             line: Vec::new(),
         };
@@ -320,6 +324,7 @@ fn in_vm(vm: &Vm, options: &Options, core: bool, prefix: &str) -> Result<Tally> 
 struct Lines {
     /// None for its stderr.
     tally: Option<Arc<Mutex<Tally>>>,
+    watch: Watch,
     prefix: String,
     line: Vec<u8>,
 }
@@ -331,10 +336,11 @@ impl Lines {
         let Some(tally) = &self.tally else {
             return write!(io::stderr(), "{}{text}", self.prefix);
         };
-        tally
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .read(text.trim_end());
+        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.read(text.trim_end());
+        let ended = self.watch.read(text.trim_end(), Instant::now());
+        tally.times.extend(ended);
+        drop(tally);
         // Lines for the table are shown in it.
         if text.starts_with(ROW) {
             return Ok(());

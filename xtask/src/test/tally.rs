@@ -1,5 +1,7 @@
 //! What tests came to, read from what they print.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 /// What a line for the table begins with; see `skmem-user/tests/vm/report.rs`.
@@ -48,6 +50,8 @@ pub(super) struct Tally {
     pub(super) broken: Option<String>,
     /// What the scenarios came to, one by one.
     pub(super) scenarios: Vec<Scenario>,
+    /// How long each trial of a machine took, in the order in which they ended.
+    pub(super) times: Vec<(String, Duration)>,
     /// What the failed tests said, as their harness prints it, for the end of ours: whoever reads only that learns why.
     pub(super) failures: Vec<String>,
     /// We are inside such a part of the output.

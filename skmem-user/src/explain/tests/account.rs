@@ -1,5 +1,7 @@
 //! The article's account, and what holds of every account.
 
+use skmem_common::cause::Cause;
+
 use super::socket::{SETTING, Socket, article};
 use crate::explain::{Setting, verdict::Instant};
 
@@ -21,7 +23,7 @@ fn the_article_is_explained_to_the_byte_on_new_and_old_kernels() {
         let names: Vec<_> = v
             .causes
             .iter()
-            .map(|c| (c.cause, c.bytes, c.count))
+            .map(|c| (c.cause.name(), c.bytes, c.count))
             .collect();
         assert_eq!(
             names,
@@ -34,7 +36,7 @@ fn the_article_is_explained_to_the_byte_on_new_and_old_kernels() {
         assert_eq!((v.unattributed, v.inferred, v.lost_events), (0, 0, 0));
         assert!(v.complete && v.over_limit);
         assert_eq!(v.instant, Instant::Worst);
-        let ack = v.ledger.iter().find(|c| c.cause == "ack").unwrap();
+        let ack = v.ledger.iter().find(|c| c.cause == Cause::Ack).unwrap();
         assert_eq!((ack.bytes, ack.count), (-28 * (1024 + overhead), 28));
     }
 }

@@ -6,7 +6,7 @@ use skmem_common::{
 };
 
 use super::socket::{Socket, article};
-use crate::explain::blame_subflows;
+use crate::explain::{blame_subflows, verdict::BlameFrom};
 
 /// A sender with room everywhere and bytes unsent.
 fn output() -> Output {
@@ -43,7 +43,11 @@ fn ends_with(last: Output) -> Socket {
 /// Who is blamed, by what, and in which words.
 fn blamed(socket: &Socket) -> (String, String, String) {
     let blame = socket.verdict().blame.unwrap();
-    (blame.holder.into(), blame.from.into(), blame.sentence)
+    (
+        blame.holder.name().into(),
+        blame.from.name().into(),
+        blame.sentence,
+    )
 }
 
 #[test]
@@ -142,7 +146,7 @@ fn after_one_timeout_without_an_answer_it_is_not_the_limit() {
             ..once
         };
         let blame = ends_with(other).verdict().blame;
-        assert!(blame.is_none_or(|b| b.holder != "timeouts"));
+        assert!(blame.is_none_or(|b| b.holder != Holder::Timeouts));
     }
 }
 
@@ -190,7 +194,7 @@ fn most_hold_ups_decide_where_clocks_do_not() {
          bytes are in flight, and an ACK takes 200.0 ms; 3 segments were sent again so far."
     );
     let verdict = socket.verdict();
-    assert_eq!(verdict.hold_ups[0].holder, "cwnd");
+    assert_eq!(verdict.hold_ups[0].holder, Holder::Cwnd);
     let advice = verdict.advice.iter();
     assert!(
         advice
@@ -219,7 +223,7 @@ fn an_mptcp_socket_is_held_up_by_its_fullest_subflow() {
     let mut above = article(896);
     above.account.ident.flags |= IDENT_MPTCP_SOCKET;
     let mut verdict = above.verdict();
-    assert_eq!(verdict.blame.as_ref().unwrap().from, "window");
+    assert_eq!(verdict.blame.as_ref().unwrap().from, BlameFrom::Window);
     let narrow = ends_with(Output {
         cwnd: 10,
         ..output()
@@ -235,7 +239,7 @@ fn an_mptcp_socket_is_held_up_by_its_fullest_subflow() {
     let mut alone = verdict.clone();
     blame_subflows(&mut alone, &subflows[..1]);
     let blame = alone.blame.unwrap();
-    assert_eq!(blame.holder, "cwnd");
+    assert_eq!(blame.holder, Holder::Cwnd);
     assert!(!blame.sentence.contains("subflow"), "{}", blame.sentence);
     blame_subflows(&mut verdict, &subflows);
     let words = "So it is on the subflow 10.0.0.1 port 40000 → 10.0.0.2 port 5001, which holds the most of 2.";

@@ -1,6 +1,9 @@
 //! One cause, one small account.
 
+use skmem_common::cause::Cause;
+
 use super::socket::Socket;
+use crate::explain::verdict::AnyCause;
 
 #[test]
 fn tail_append_over_the_limit() {
@@ -10,8 +13,8 @@ fn tail_append_over_the_limit() {
     let v = socket.verdict();
     assert_eq!(v.send_q, 33_304);
     assert_eq!(v.wmem_queued, 34_200);
-    assert_eq!(v.cause("tail-append"), 33_304 - 100);
-    assert_eq!(v.advice[0].cause, "tail-append");
+    assert_eq!(v.cause(Cause::TailAppend), 33_304 - 100);
+    assert_eq!(v.advice[0].cause.name(), "tail-append");
 }
 
 #[test]
@@ -20,8 +23,8 @@ fn first_fill_by_one_large_write() {
     socket.write(100_000);
     let v = socket.verdict();
     assert_eq!(v.send_q, 14_480);
-    assert_eq!(v.cause("first-fill"), 14_480);
-    assert_eq!(v.cause("tail-append"), 0);
+    assert_eq!(v.cause(Cause::FirstFill), 14_480);
+    assert_eq!(v.cause(Cause::TailAppend), 0);
 }
 
 #[test]
@@ -33,8 +36,8 @@ fn tail_refill_after_the_front_was_sent() {
     while socket.write(1000) {}
     let v = socket.verdict();
     assert_eq!(v.send_q, 14_480 + 4 * 1448);
-    assert_eq!(v.cause("tail-refill"), 4 * 1448);
-    assert_eq!(v.cause("tso-split"), 896);
+    assert_eq!(v.cause(Cause::TailRefill), 4 * 1448);
+    assert_eq!(v.cause(Cause::TsoSplit), 896);
     assert_eq!(v.skbs, Some(2));
     assert_eq!(v.unsent, 14_480);
 }
@@ -47,12 +50,12 @@ fn zerocopy_counts_whole_pages() {
     // 14 calls of 1024 bytes and one of 144: a page each.
     assert_eq!(v.send_q, 14_480);
     assert_eq!(v.wmem_queued, 832 + 15 * 4096);
-    assert_eq!(v.cause("zerocopy-page-rounding"), 15 * 4096 - 14_480);
+    assert_eq!(v.cause(Cause::ZerocopyPageRounding), 15 * 4096 - 14_480);
     assert_eq!(v.skb_overhead, 832 + 15 * 4096 - 14_480);
     assert_eq!(v.skbs, None);
     assert_eq!(v.causes.iter().map(|c| c.inferred).sum::<i64>(), 0);
     let first = &v.advice[0];
-    assert_eq!(first.cause, "zerocopy-page-rounding");
+    assert_eq!(first.cause.name(), "zerocopy-page-rounding");
     assert!(first.advice.contains("without MSG_ZEROCOPY"), "{first:?}");
 }
 
@@ -67,7 +70,9 @@ fn what_nothing_names_is_said_loudly() {
     let v = socket.verdict();
     assert_eq!((v.unattributed, v.unattributed_count), (10_001, 1));
     assert!(
-        v.advice.iter().any(|a| a.cause == "unattributed"),
+        v.advice
+            .iter()
+            .any(|a| a.cause == AnyCause::Queue(Cause::Unattributed)),
         "{:?}",
         v.advice
     );
@@ -85,6 +90,10 @@ fn names_that_were_inferred_are_kept_apart() {
     socket.leave(Hook::Ack);
     let v = socket.verdict();
     assert_eq!((v.inferred, v.unattributed), (9000, 0));
-    let append = v.causes.iter().find(|c| c.cause == "tail-append").unwrap();
+    let append = v
+        .causes
+        .iter()
+        .find(|c| c.cause == Cause::TailAppend)
+        .unwrap();
     assert_eq!((append.bytes, append.inferred), (9000, 9000));
 }

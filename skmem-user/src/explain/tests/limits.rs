@@ -18,7 +18,7 @@ fn a_limit_lowered_below_the_queue_is_an_excess_without_a_byte() {
     assert_eq!(v.so_sndbuf, Some(4096));
     let m = v.limit_moves[0];
     assert_eq!(
-        (m.from, m.to, m.cause),
+        (m.from, m.to, m.cause_name()),
         (131_072, 8192, "lowered-below-queue")
     );
     assert!(m.since_admission);
@@ -38,8 +38,8 @@ fn memory_pressure_shrinks_a_limit_that_nobody_set() {
     socket.limit(30_752);
     let v = socket.verdict();
     assert_eq!(v.excess, 4 * (14_480 + 896) - 30_752);
-    assert_eq!(v.limit_moves[0].cause, "shrunk-by-memory-pressure");
-    assert_eq!(v.advice[0].cause, "shrunk-by-memory-pressure");
+    assert_eq!(v.limit_moves[0].cause_name(), "shrunk-by-memory-pressure");
+    assert_eq!(v.advice[0].cause.name(), "shrunk-by-memory-pressure");
     assert_eq!((v.so_sndbuf, v.limit_locked), (None, false));
 }
 
@@ -53,7 +53,7 @@ fn an_autotuned_socket_has_no_so_sndbuf() {
     assert_eq!((v.so_sndbuf, v.doubling), (None, None));
     assert!(v.excess > 0);
     let m = v.limit_moves[0];
-    assert_eq!((m.cause, m.since_admission), ("autotuned-up", false));
+    assert_eq!((m.cause_name(), m.since_admission), ("autotuned-up", false));
     assert!(
         v.advice
             .iter()
@@ -131,7 +131,7 @@ fn clamped_raised_and_forced_values_are_told_apart() {
             at = step.to;
         }
         assert_eq!(at, i64::from(limit), "{asked}");
-        let names: Vec<_> = v.limit_chain.iter().map(|s| s.cause).collect();
+        let names: Vec<_> = v.limit_chain.iter().map(|s| s.cause.name()).collect();
         let clamp = names.contains(&"clamped-to-wmem_max");
         let other = honoured != i64::from(asked);
         assert_eq!(clamp, other && !forced, "{asked}");
@@ -188,7 +188,7 @@ fn a_limit_taken_over_from_another_socket_says_so() {
         let steps: Vec<_> = v
             .limit_chain
             .iter()
-            .map(|s| (s.cause, s.from, s.to))
+            .map(|s| (s.cause.name(), s.from, s.to))
             .collect();
         assert_eq!(steps, [("doubled", 4096, 8192), (name, 8192, 8192)]);
         assert!(v.so_sndbuf_inferred);
@@ -200,6 +200,10 @@ fn a_limit_that_no_rule_makes_is_not_explained_away() {
     let mut socket = Socket::with_sndbuf(4096, 896);
     socket.account.ident.so_sndbuf = 40_000;
     let v = socket.verdict();
-    let steps: Vec<_> = v.limit_chain.iter().map(|s| (s.cause, s.to)).collect();
+    let steps: Vec<_> = v
+        .limit_chain
+        .iter()
+        .map(|s| (s.cause.name(), s.to))
+        .collect();
     assert_eq!(steps, [("doubled", 80_000), ("set-otherwise", 8192)]);
 }

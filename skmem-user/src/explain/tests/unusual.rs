@@ -2,6 +2,7 @@
 
 use skmem_common::{
     account::{NOSPACE_AT_FIRST, NOSPACE_NOW, WAIT_MEMORY},
+    cause::Cause,
     record::IDENT_COOKIE,
 };
 
@@ -37,7 +38,7 @@ fn a_socket_older_than_skmem() {
     let v = socket.verdict();
     assert_eq!((v.excess, v.room()), (7184, 7184));
     assert_eq!(v.admission.count, 0);
-    assert_eq!(v.ledger[0].cause, "pre-existing");
+    assert_eq!(v.ledger[0].cause.name(), "pre-existing");
     assert!(!v.complete);
     assert!(v.is_stuck());
     assert!(
@@ -54,7 +55,7 @@ fn a_socket_older_than_skmem() {
         (7184, 7184, Instant::Worst)
     );
     assert!(!v.is_stuck() && v.admission.count > 0);
-    assert_eq!(v.cause("tail-append"), 13_456);
+    assert_eq!(v.cause(Cause::TailAppend), 13_456);
     let at_end = Setting {
         at_end: true,
         ..SETTING
@@ -183,7 +184,7 @@ fn a_sleeper_older_than_the_trace() {
         (now.since_is, now.withheld),
         (SinceIs::AtLeast, Some(Withheld::WakeUp))
     );
-    assert_eq!((b.on, b.asleep_ns), ("limit", 3_000_000_000));
+    assert_eq!((b.on.name(), b.asleep_ns), ("limit", 3_000_000_000));
 }
 
 #[test]
@@ -223,7 +224,10 @@ fn an_account_that_does_not_close_is_said() {
 fn refusals_and_sleeps() {
     let mut socket = article(896);
     let b = socket.verdict().blocked.unwrap();
-    assert_eq!((b.on, b.waits, b.refusals, b.asleep), ("limit", 0, 1, 0));
+    assert_eq!(
+        (b.on.name(), b.waits, b.refusals, b.asleep),
+        ("limit", 0, 1, 0)
+    );
     assert_eq!((b.total_ns, b.since_ns), (0, None));
     let blocked = &mut socket.account.blocked;
     blocked.waits = 2;
@@ -245,7 +249,7 @@ fn the_sysctl_lowat_is_told_from_want_of_memory() {
     socket.account.blocked.reasons[WAIT_MEMORY as usize] = 4;
     socket.account.blocked.refusals = 4;
     let b = socket.verdict().blocked.unwrap();
-    assert_eq!((b.on, b.lowat_inferred), ("memory", false));
+    assert_eq!((b.on.name(), b.lowat_inferred), ("memory", false));
     let lowat = Setting {
         notsent_lowat_sysctl: Some(131_072),
         ..SETTING
@@ -253,13 +257,16 @@ fn the_sysctl_lowat_is_told_from_want_of_memory() {
     let v = socket.verdict_in(&lowat);
     let b = v.blocked.unwrap();
     assert_eq!(
-        (b.on, b.lowat_inferred, b.reasons.notsent_lowat),
+        (b.on.name(), b.lowat_inferred, b.reasons.notsent_lowat),
         ("notsent_lowat", true, 4)
     );
-    assert_eq!(v.advice[0].cause, "notsent_lowat");
+    assert_eq!(v.advice[0].cause.name(), "notsent_lowat");
     // With memory refused even once, it could be either.
     socket.account.scheduled.refused = 1;
-    assert_eq!(socket.verdict_in(&lowat).blocked.unwrap().on, "memory");
+    assert_eq!(
+        socket.verdict_in(&lowat).blocked.unwrap().on.name(),
+        "memory"
+    );
 }
 
 #[test]

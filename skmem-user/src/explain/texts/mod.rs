@@ -4,7 +4,7 @@
 
 use skmem_common::cause::{Cause, LimitCause};
 
-use super::{chain::Step, pages::Memory, remedies::Remedy};
+use super::{chain::Step, pages::Memory, remedies::Remedy, verdict::AnyCause};
 
 mod chain;
 mod limit;
@@ -126,10 +126,12 @@ pub const fn of_memory(memory: Memory) -> Words {
     }
 }
 
-/// The words for the cause of this name, a change of `sk_wmem_queued` or a
-/// move of `sk_sndbuf`.
+/// The words for a change of `sk_wmem_queued` or a move of `sk_sndbuf`.
 #[must_use]
-pub fn named(name: &str) -> Option<Words> {
-    let limit = || LimitCause::from_name(name).map(of_limit);
-    Cause::from_name(name).map(of).or_else(limit)
+pub(crate) fn named(cause: AnyCause) -> Option<Words> {
+    match cause {
+        AnyCause::Queue(cause) => Some(of(cause)),
+        AnyCause::Limit(cause) => Some(of_limit(cause)),
+        AnyCause::NotsentLowat => None,
+    }
 }

@@ -1,9 +1,9 @@
 //! The kernel's BTF: offsets of fields, number of parameters of functions, what
 //! programs attach to.
 
-mod cut;
+mod find;
 mod raw;
-mod vet;
+mod targets;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,7 +13,8 @@ use std::{
 };
 
 use aya::{Btf, Endianness};
-use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
+use find::Types;
+use raw::kind;
 use skmem_common::layout::{ABSENT, FIELDS, Offsets};
 
 use super::{KernelError, Result, errors::refused, plan, symbols};
@@ -100,32 +101,29 @@ impl KernelBtf {
         }
         let attached_to = plan::attached_to();
         let signs = [symbols::FTRACE, symbols::DIRECT_CALLS];
-        let structs = FIELDS.iter().map(|(_, ty, ..)| *ty);
-        let wanted = attached_to.iter().map(String::as_str).chain(structs);
-        let wanted: HashSet<&[u8]> = wanted.chain(signs).map(str::as_bytes).collect();
-        let cut = cut::cut(&bytes, &wanted).map_err(|reason| bad(reason.to_owned()))?;
-        vet::vet(&cut.asked_for).map_err(|reason| bad(reason.to_owned()))?;
-        let types =
-            TypeInformation::new(&Bytes(cut.asked_for)).map_err(|e| bad(format!("{e:?}")))?;
-        let mut structs: HashMap<String, Vec<u32>> = HashMap::new();
+        let types = Types::new(&bytes).map_err(|reason| bad(reason.to_owned()))?;
+        let wanted: HashSet<&str> = attached_to
+            .iter()
+            .map(String::as_str)
+            .chain(signs)
+            .collect();
+        let wanted: HashSet<&[u8]> = wanted.into_iter().map(str::as_bytes).collect();
+        let fields: HashSet<&[u8]> = FIELDS.iter().map(|(_, ty, ..)| ty.as_bytes()).collect();
         let functions: HashSet<&str> = plan::functions().chain(signs).collect();
+        let mut structs: HashMap<&[u8], Vec<u32>> = HashMap::new();
         let mut parameters = HashMap::new();
-        for (id, kind) in types.get() {
-            match kind {
-                TypeVariant::Struct(s) => {
-                    if let Some(name) = s.name()
-                        && FIELDS.iter().any(|(_, ty, ..)| ty == name)
-                    {
-                        structs.entry(name.to_string()).or_default().push(*id);
-                    }
+        for (id, ty) in (1..).zip(&types.list) {
+            let name = types.raw.name(ty.name).unwrap_or_default();
+            match ty.kind {
+                kind::STRUCT if fields.contains(name) => {
+                    structs.entry(name).or_default().push(id);
                 }
-                TypeVariant::Func(f) => {
-                    if let Some(name) = f.name()
-                        && functions.contains(name.as_str())
-                        && let Some(TypeVariant::FuncProto(proto)) =
-                            types.from_id(*f.prototype_tid())
+                kind::FUNC => {
+                    if let Ok(name) = str::from_utf8(name)
+                        && functions.contains(name)
+                        && let Some(count) = types.parameters(ty)
                     {
-                        parameters.insert(name.to_string(), proto.parameter_list().len());
+                        parameters.insert(name.to_owned(), count);
                     }
                 }
                 _ => {}
@@ -138,12 +136,12 @@ impl KernelBtf {
         let mut missing = Vec::new();
         for (name, ty, path, cost) in FIELDS {
             let found = structs
-                .get(*ty)
+                .get(ty.as_bytes())
                 .into_iter()
                 .flatten()
                 .take(SAME_NAME)
-                .find_map(|id| types.offset_of(*id, path).ok());
-            let Some((_, at)) = found else {
+                .find_map(|id| types.field(*id, path));
+            let Some(place) = found else {
                 let field = format!("{ty}.{path}");
                 if cost.is_empty() {
                     return Err(KernelError::NoField { field });
@@ -157,34 +155,28 @@ impl KernelBtf {
                 }
                 continue;
             };
-            let byte = match at {
-                Offset::ByteOffset(byte) => byte,
-                Offset::BitOffsetAndSize(bit, size) => {
-                    if *name == "userlocks" {
-                        offsets.userlocks_shift = bit % 8;
-                        offsets.userlocks_mask = (1 << size.min(8)) - 1;
+            let shift = place.bit % 8;
+            if place.width != 0 {
+                match *name {
+                    "userlocks" => {
+                        offsets.userlocks_shift = shift;
+                        offsets.userlocks_mask = (1 << place.width.min(8)) - 1;
                     }
-                    if *name == "bypass" {
-                        offsets.bypass_shift = bit % 8;
-                    }
-                    if *name == "rcv_wscale" {
-                        offsets.wscale_shift = bit % 8;
-                    }
-                    if *name == "chrono_type" {
-                        offsets.chrono_shift = bit % 8;
-                    }
-                    bit / 8
+                    "bypass" => offsets.bypass_shift = shift,
+                    "rcv_wscale" => offsets.wscale_shift = shift,
+                    "chrono_type" => offsets.chrono_shift = shift,
+                    _ => {}
                 }
-            };
+            }
             if let Some(slot) = offsets.slot(name) {
-                *slot = byte;
+                *slot = place.bit / 8;
             }
         }
         Ok(Self {
             offsets,
             missing,
             parameters,
-            targets: cut.targets,
+            targets: targets::of(&types, &wanted),
         })
     }
 
@@ -240,23 +232,6 @@ impl KernelBtf {
     #[must_use]
     pub fn parameters(&self, function: &str) -> Option<usize> {
         self.parameters.get(function).copied()
-    }
-}
-
-/// A file in memory.
-struct Bytes(Vec<u8>);
-
-impl Readable for Bytes {
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
-        let from = usize::try_from(offset).ok();
-        let part = from
-            .and_then(|from| Some(from..from.checked_add(buffer.len())?))
-            .and_then(|range| self.0.get(range))
-            .ok_or_else(|| {
-                btfparse::Error::new(btfparse::ErrorKind::IOError, "the file ends too early")
-            })?;
-        buffer.copy_from_slice(part);
-        Ok(())
     }
 }
 

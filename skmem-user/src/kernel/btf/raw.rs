@@ -10,7 +10,7 @@ pub(super) const HEADER: usize = 24;
 /// `struct btf_type`, in bytes.
 const TYPE: usize = 12;
 /// Longest name, in bytes: the kernel's own end at 512 (`KSYM_NAME_LEN`).
-pub(super) const LONGEST_NAME: usize = 4096;
+const LONGEST_NAME: usize = 4096;
 
 /// `BTF_KIND_*`, those that matter here. Between TYPEDEF and RESTRICT are the others that stand for one type.
 pub(super) mod kind {
@@ -43,6 +43,8 @@ pub(super) struct Type<'a> {
     /// Where its name starts; 0 where it has none.
     pub(super) name: u32,
     pub(super) kind: u32,
+    /// `kind_flag`: members may be bit-fields.
+    bit_fields: bool,
     /// Its size, or the type that it stands for.
     pub(super) target: u32,
     /// Bytes of one part: a member, a value, a parameter.
@@ -53,6 +55,10 @@ pub(super) struct Type<'a> {
 pub(super) struct Member {
     pub(super) name: u32,
     pub(super) target: u32,
+    /// Bits from the start of the structure.
+    pub(super) bit: u32,
+    /// Bits of a bit-field; 0: it is none.
+    pub(super) width: u32,
 }
 
 impl<'a> Raw<'a> {
@@ -87,12 +93,17 @@ impl<'a> Raw<'a> {
         })
     }
 
-    /// The bytes of a name, of one that is too long so many that this can be
-    /// seen; None where it lies outside.
+    /// The bytes of a name, of one that is too long the first of them; None where it lies outside.
     pub(super) fn name(&self, at: u32) -> Option<&'a [u8]> {
         let rest = self.strings.get(at as usize..)?;
-        let rest = &rest[..rest.len().min(LONGEST_NAME + 1)];
+        let rest = &rest[..rest.len().min(LONGEST_NAME)];
         rest.split(|b| *b == 0).next()
+    }
+
+    /// Whether the name at `at` is `name`.
+    pub(super) fn is_named(&self, at: u32, name: &[u8]) -> bool {
+        let rest = self.strings.get(at as usize..).unwrap_or_default();
+        rest.starts_with(name) && rest.get(name.len()) == Some(&0)
     }
 }
 
@@ -107,9 +118,16 @@ impl Type<'_> {
         let has = matches!(self.kind, kind::STRUCT | kind::UNION);
         let parts = self.parts().filter(move |_| has);
         parts.filter_map(|part| {
+            let offset = word(part, 8)?;
+            let (bit, width) = match self.bit_fields {
+                true => (offset & 0x00ff_ffff, offset >> 24),
+                false => (offset, 0),
+            };
             Some(Member {
                 name: word(part, 0)?,
                 target: word(part, 4)?,
+                bit,
+                width,
             })
         })
     }
@@ -119,34 +137,11 @@ impl Type<'_> {
         matches!(self.kind, kind::TYPEDEF..=kind::RESTRICT | kind::TYPE_TAG).then_some(self.target)
     }
 
-    /// The same, of which each reference to a type is what `number` makes of it.
-    pub(super) fn renumbered(&self, number: impl Fn(u32) -> u32) -> Vec<u8> {
-        let mut bytes = self.bytes.to_vec();
-        let own = match self.kind {
-            kind::PTR
-            | kind::TYPEDEF..=kind::FUNC_PROTO
-            | kind::VAR
-            | kind::DECL_TAG
-            | kind::TYPE_TAG => Some(8),
-            _ => None,
-        };
-        let element = (self.kind == kind::ARRAY).then_some([TYPE, TYPE + 4]);
-        let has = matches!(self.kind, kind::STRUCT | kind::UNION | kind::FUNC_PROTO);
-        let parts = (TYPE + 4..bytes.len()).step_by(self.part.max(1));
-        let parts = parts.filter(|_| has);
-        for at in parts.chain(own).chain(element.into_iter().flatten()) {
-            if let Some(id) = word(&bytes, at) {
-                bytes[at..at + 4].copy_from_slice(&number(id).to_ne_bytes());
-            }
-        }
+    /// A function or a definition, of which the reference to another type is one to void.
+    pub(super) fn alone(&self) -> Vec<u8> {
+        let mut bytes = self.bytes[..TYPE].to_vec();
+        bytes[8..].fill(0);
         bytes
-    }
-
-    /// What an array has many of.
-    pub(super) fn element(&self) -> Option<u32> {
-        (self.kind == kind::ARRAY)
-            .then(|| word(self.bytes, TYPE))
-            .flatten()
     }
 
     fn parts(&self) -> impl Iterator<Item = &[u8]> {
@@ -175,6 +170,7 @@ fn first(rest: &[u8]) -> Result<Type<'_>, &'static str> {
         _ => return Err("it has a type of an unknown kind"),
     };
     Ok(Type {
+        bit_fields: info >> 31 != 0,
         bytes: rest.get(..TYPE + more).ok_or(CUT_OFF)?,
         name,
         kind,
@@ -193,4 +189,19 @@ fn section(bytes: &[u8], header: usize, at: usize) -> Option<Range<usize>> {
     let from = header.checked_add(word(bytes, at)? as usize)?;
     let to = from.checked_add(word(bytes, at + 4)? as usize)?;
     (to <= bytes.len()).then_some(from..to)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::targets;
+
+    /// BTF of these types' words, and these names.
+    pub(crate) fn btf(types: &[u32], strings: &[u8]) -> Vec<u8> {
+        let types: Vec<u8> = types.iter().flat_map(|w| w.to_ne_bytes()).collect();
+        targets::whole(&types, strings)
+    }
+
+    pub(crate) const STRUCT: u32 = 4 << 24;
+    pub(crate) const UNION: u32 = 5 << 24;
+    pub(crate) const TYPEDEF: u32 = 8 << 24;
 }

@@ -248,22 +248,22 @@ impl SocketRow<'_> {
         to.long(v.payload);
         to.long(v.forward_alloc);
         to.long(v.wmem_alloc);
-        to.maybe_text(culprit.map(|(cause, _)| cause));
+        to.maybe_text(culprit.map(|(cause, _)| cause.name()));
         to.maybe_long(culprit.map(|(_, bytes)| bytes));
         to.sums(v.causes.iter().map(|c| SumCell {
-            cause: c.cause,
+            cause: c.cause.name(),
             bytes: c.bytes,
             count: c.count.cast_signed(),
             inferred: c.inferred,
         }));
         to.sums(v.ledger.iter().map(|c| SumCell {
-            cause: c.cause,
+            cause: c.cause.name(),
             bytes: c.bytes,
             count: c.count.cast_signed(),
             inferred: c.inferred,
         }));
         to.count(v.admission.count);
-        to.maybe_text(blocked.map(|b| b.on));
+        to.maybe_text(blocked.map(|b| b.on.name()));
         to.count(ns(blocked.map(|b| b.waits + b.asleep)));
         to.count(ns(blocked.map(|b| b.refusals)));
         to.count(ns(blocked.map(|b| b.total_ns)));

@@ -73,9 +73,9 @@ fn the_mptcp_socket_is_told_of_in_fragments_and_not_in_skbs() {
 fn a_queue_that_fell_while_it_was_pushed_was_at_its_limit() {
     let mut socket = stalled();
     socket.account.blocked.reasons = [0, 1, 0];
-    assert_eq!(socket.verdict().blocked.unwrap().on, "limit");
+    assert_eq!(socket.verdict().blocked.unwrap().on.name(), "limit");
     socket.account.scheduled.refused = 1;
-    assert_eq!(socket.verdict().blocked.unwrap().on, "memory");
+    assert_eq!(socket.verdict().blocked.unwrap().on.name(), "memory");
 }
 
 #[test]

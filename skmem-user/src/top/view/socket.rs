@@ -111,7 +111,7 @@ fn moves(verdict: &Verdict) -> String {
             "{} → {} {} ({ago} ago)",
             grouped(m.from),
             grouped(m.to),
-            m.cause
+            m.cause_name()
         )
     });
     let shown: Vec<String> = shown.collect();

@@ -8,7 +8,7 @@ use super::{
     pace, send, server_setup,
 };
 use crate::{
-    diag::{self, Family},
+    diag::{self, TcpState, Truth, inet_diag},
     workload::{
         Params,
         net::Net,
@@ -120,20 +120,21 @@ fn start_tls(sender: &Sender) -> Result<()> {
 /// `sock_diag` is asked for all that the client's namespace holds.
 fn mptcp(stage: &Stage) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
-    let family = if stage.params.ipv6 {
-        Family::Ipv6
-    } else {
-        Family::Ipv4
-    };
     let subflows = || {
         net.client.run(|| {
-            diag::tcp_sockets(family).map_err(|error| {
-                if error.is_unsupported() {
-                    Skip::error("this kernel has no tcp_diag (modprobe tcp_diag)")
-                } else {
-                    error.into()
+            let mut found: Vec<Truth> = Vec::new();
+            let all = inet_diag::dump(diag::Protocol::Tcp, |socket| {
+                if socket.state != TcpState::Listen {
+                    found.extend(socket.truth());
                 }
-            })
+            });
+            match all {
+                Ok(_) => Ok(found),
+                Err(error) if error.is_unsupported() => Err(Skip::error(
+                    "this kernel has no tcp_diag (modprobe tcp_diag)",
+                )),
+                Err(error) => Err(error.into()),
+            }
         })
     };
     let multipath = |setup: Setup| Setup {
