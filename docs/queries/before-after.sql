@@ -21,6 +21,9 @@ FROM (
     JOIN (
         SELECT run, socket, MAX(ended) AS last_ended FROM sockets GROUP BY run, socket
     ) AS l ON s.run = l.run AND s.socket = l.socket AND s.ended = l.last_ended
+    JOIN (
+        SELECT run, socket, ended, MIN(recording) AS one FROM sockets GROUP BY run, socket, ended
+    ) AS o ON s.run = o.run AND s.socket = o.socket AND s.ended = o.ended AND s.recording = o.one
 ) AS p
 GROUP BY p.service, p.period
 ORDER BY service, period

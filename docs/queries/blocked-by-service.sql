@@ -14,6 +14,9 @@ FROM sockets AS s
 JOIN (
     SELECT run, socket, MAX(ended) AS last_ended FROM sockets GROUP BY run, socket
 ) AS l ON s.run = l.run AND s.socket = l.socket AND s.ended = l.last_ended
+JOIN (
+    SELECT run, socket, ended, MIN(recording) AS one FROM sockets GROUP BY run, socket, ended
+) AS o ON s.run = o.run AND s.socket = o.socket AND s.ended = o.ended AND s.recording = o.one
 WHERE s.sleeps > 0 OR s.refusals > 0
 GROUP BY s.comm, s.date
 ORDER BY blocked_s DESC, service, date

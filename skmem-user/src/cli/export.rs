@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     explain::Verdict,
+    recording::Selected,
     render::export::{Origin, SocketRow, table},
 };
 
@@ -138,14 +139,13 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     let chosen = Chosen::of(&options.file, &options.which, options.window)?;
     let recorded = Recorded::read(chosen)?;
-    let only = match &options.socket {
-        Some(wanted) => Some(recorded.choose(Some(wanted))?),
-        None => None,
+    let recorded = match &options.socket {
+        Some(wanted) => recorded.only(recorded.choose(Some(wanted))?)?,
+        None => recorded,
     };
     let export = Export {
         origin: origin(&recorded),
         recorded,
-        only,
     };
     match options.format {
         #[cfg(feature = "parquet")]
@@ -154,13 +154,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         Format::Parquet | Format::Arrow | Format::ArrowStream => {
             bail!("this skmem was built without Parquet and Arrow (feature `parquet`)")
         }
-        Format::Skm => {
-            let part = match only {
-                Some(id) => export.recorded.source().only(id)?,
-                None => export.recorded.source().clone(),
-            };
-            Output::new(target, Access::Owner)?.write(|out| skm::write(&part, out))
-        }
+        Format::Skm => Output::new(target, Access::Owner)?
+            .write(|out| skm::write(export.recorded.source(), out)),
         _ => Output::new(target, Access::Owner)?.write(|out| export.form(options, out)),
     }?;
     Ok(ExitCode::SUCCESS)
@@ -209,23 +204,31 @@ fn origin(recorded: &Recorded) -> Origin {
     if meta.run.is_empty() && meta.flight_ns != 0 {
         name = format!("{name}-{}", instant(to));
     }
+    // A part is another file than the whole, and than any other part of it.
+    if !meta.selected.is_empty() {
+        name = format!("{name}-selected-{:08x}", checksum(&meta.selected));
+    }
     origin.recording = name;
     origin
+}
+
+/// Of what was asked for: the same choice has the same one, also by way of a recording that holds the part.
+fn checksum(selected: &[Selected]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    for one in selected {
+        let asked = (&one.filters, one.from_ns, one.to_ns);
+        sum.update(&serde_json::to_vec(&asked).unwrap_or_default());
+    }
+    sum.finalize()
 }
 
 /// A recording that is being exported.
 struct Export {
     recorded: Recorded,
     origin: Origin,
-    /// Only this socket.
-    only: Option<u64>,
 }
 
 impl Export {
-    fn wanted(&self, id: u64) -> bool {
-        self.only.is_none_or(|only| id == only)
-    }
-
     fn socket_row<'a>(&'a self, verdict: &'a Verdict, cgroup: u64) -> SocketRow<'a> {
         let (began_ns, ended_ns) = self.recorded.span();
         SocketRow {

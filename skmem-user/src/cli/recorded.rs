@@ -45,6 +45,22 @@ impl Recorded {
     /// # Errors
     /// Where it is none, or holds no event.
     pub fn read(source: Chosen) -> Result<Self> {
+        let recorded = Self::looked_at(source)?;
+        if let Some(text) = &recorded.shortcoming {
+            super::tell(&format!("{} {text}", recorded.source.path().display()));
+        }
+        recorded.or_nothing()
+    }
+
+    /// One socket of it, as a part of the recording.
+    ///
+    /// # Errors
+    /// Where the file cannot be read again.
+    pub fn only(&self, id: u64) -> Result<Self> {
+        Self::looked_at(self.source.only(id)?)?.or_nothing()
+    }
+
+    fn looked_at(source: Chosen) -> Result<Self> {
         let mut survey = Survey::default();
         let mut recording = open(&source)?;
         for (tid, comm) in recording.meta().selected.iter().flat_map(|s| &s.threads) {
@@ -65,13 +81,10 @@ impl Recorded {
             }
         }
         let shortcoming = recording.shortcoming();
-        if let Some(text) = &shortcoming {
-            super::tell(&format!("{} {text}", source.path().display()));
-        }
         let end = recording.end();
         let accounts = end.iter().flat_map(kept);
         let accounts = accounts.enumerate().map(|(n, k)| (k.account.ident.id, n));
-        let recorded = Self {
+        Ok(Self {
             source,
             meta: recording.meta().clone(),
             accounts: accounts.collect(),
@@ -80,12 +93,16 @@ impl Recorded {
             opening,
             survey,
             shortcoming,
-        };
-        if recorded.survey.span().is_none() {
-            let name = recorded.source.path().display();
-            match recorded.shortcoming {
+        })
+    }
+
+    /// Itself, where it holds an event.
+    fn or_nothing(self) -> Result<Self> {
+        if self.survey.span().is_none() {
+            let name = self.source.path().display();
+            match self.shortcoming {
                 Some(_) => bail!("{name} holds no event"),
-                None if recorded.is_part() => bail!(
+                None if self.is_part() => bail!(
                     "{name} holds no event of that: no call touched those sockets in that time (`skmem report` explains \
                      their accounts)"
                 ),
@@ -94,7 +111,7 @@ impl Recorded {
                 ),
             }
         }
-        Ok(recorded)
+        Ok(self)
     }
 
     /// Reads it again: all of its records, and the accounts between them.

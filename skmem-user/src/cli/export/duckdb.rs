@@ -176,6 +176,35 @@ fn parts_and_black_boxes_count_once() {
 }
 
 #[test]
+fn a_recording_and_parts_of_it_count_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let alone = lake(dir.path());
+    let queries = [WORST, CAUSE, BLOCKED, READERS, BY_DAY, BEFORE_AFTER];
+    let answers = queries.map(|query| ask(&alone, query));
+    let rows = |lake: &Path| ask(lake, "SELECT COUNT(*) AS n FROM events")[0]["n"].as_u64();
+    let before = rows(&alone);
+    let to = alone.to_str().expect("a name");
+    let words = ["--format", "parquet", "--partition", "host,date", "-o", to];
+    for part in [
+        &["--socket", "17"][..],
+        &["--dport", "5001"],
+        &["--from", "0.1s"],
+        &["--to", "0.4s"],
+    ] {
+        for file in ["a.skm", "b.skm"] {
+            let of_both = part[0] != "--socket" || file == "a.skm";
+            if of_both {
+                export(&dir.path().join(file), &[&words[..], part].concat()).expect("an export");
+            }
+        }
+    }
+    assert!(rows(&alone) > before.map(|n| 2 * n));
+    for (query, alone_says) in queries.iter().zip(answers) {
+        assert_eq!(ask(&alone, query), alone_says, "{query}");
+    }
+}
+
+#[test]
 fn every_byte_is_in_the_events() {
     let dir = tempfile::tempdir().expect("a directory");
     let lake = lake(dir.path());

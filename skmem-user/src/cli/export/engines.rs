@@ -31,13 +31,13 @@ const HOSTS: &[&str] = &[
 ];
 
 /// Recordings of all hosts, of two days; one run in parts, one as black boxes
-/// that overlap; one with receive records.
+/// that overlap; one with receive records; of each host also parts of a recording.
 fn lake(dir: &Path) -> std::path::PathBuf {
     let lake = dir.join("lake");
-    let keep = |file: &Path| {
+    let keep = |file: &Path, part: &[&str]| {
         let to = lake.to_str().expect("a name");
         let words = ["--format", "parquet", "--partition", "host,date", "-o", to];
-        export(file, &words).expect("an export");
+        export(file, &[&words, part].concat()).expect("an export");
     };
     for (n, host) in HOSTS.iter().enumerate() {
         let n = n as u64;
@@ -52,7 +52,10 @@ fn lake(dir: &Path) -> std::path::PathBuf {
         reader.records.push(received(100 + n, reader.now + 5_000));
         let file = dir.join(format!("{n}.skm"));
         write(&file, host, &[&story, &reader, &article()]);
-        keep(&file);
+        keep(&file, &[]);
+        // Parts of what is there as a whole.
+        keep(&file, &["--socket", "17"]);
+        keep(&file, &["--from", "1ms"]);
     }
     let mut long = Story::new(9, 10_000);
     long.admit()
@@ -64,7 +67,7 @@ fn lake(dir: &Path) -> std::path::PathBuf {
     let n = long.records.len();
     for (run, flight_ns, cuts) in [("a", 0, [0..3, 3..6, 6..n]), ("b", 9, [0..4, 1..7, 0..n])] {
         for file in write_parts(dir, run, flight_ns, &long, &cuts) {
-            keep(&file);
+            keep(&file, &[]);
         }
     }
     lake

@@ -6,7 +6,6 @@ use anyhow::Result;
 
 use super::{Export, Format, Options, Which, walk::Told};
 use crate::{
-    model::survey,
     recording::{Item, Role},
     render::{
         self,
@@ -143,14 +142,10 @@ impl Export {
         let mut spans = Spans::default();
         self.recorded.again(|item| {
             match item {
-                Item::Record(record) if self.wanted(survey::id(&record)) => {
-                    spans.feed(&record, &mut show);
-                }
+                Item::Record(record) => spans.feed(&record, &mut show),
                 Item::Accounts(accounts) if accounts.role == Role::Checkpoint => {
                     for kept in &accounts.accounts {
-                        if self.wanted(kept.account.ident.id) {
-                            spans.account(&kept.account, &kept.sleepers);
-                        }
+                        spans.account(&kept.account, &kept.sleepers);
                     }
                 }
                 _ => {}

@@ -191,6 +191,53 @@ fn files_of_one_run_have_names_of_their_own() {
 }
 
 #[test]
+fn parts_have_names_of_their_own_and_the_run_of_the_whole() {
+    let case = Case::new();
+    let named = |file: &str, words: &[&str]| {
+        let to = case.path("rows.csv");
+        let path = to.to_str().expect("a name");
+        let words = [words, &["--format", "csv", "--force", "-o", path]].concat();
+        export(&case.path(file), &words).expect("events");
+        let row = rows(&to).remove(0);
+        (row["run"].clone(), row["recording"].clone())
+    };
+    let (run, whole) = named("a.skm", &[]);
+    let mut names = vec![whole.clone()];
+    for words in [
+        &["--socket", "17"][..],
+        &["--socket", "18"],
+        &["--from", "1ms"],
+        &["--from", "2ms"],
+        &["--from", "1ms", "--socket", "17"],
+    ] {
+        let (of, name) = named("a.skm", words);
+        assert_eq!(of, run);
+        assert!(name.starts_with(&format!("{whole}-selected-")), "{name}");
+        // The same by way of a recording that holds the part.
+        let part = case.export(
+            "part.skm",
+            &[words, &["--format", "skm", "--force"]].concat(),
+        );
+        assert_eq!(
+            named("part.skm", &[]),
+            (of, name.clone()),
+            "{}",
+            part.display()
+        );
+        names.push(name);
+    }
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 6, "{names:?}");
+    let head = case.export("a.jsonl", &["--format", "json", "--socket", "17"]);
+    let head = fs::read_to_string(head).expect("text");
+    let head: serde_json::Value =
+        serde_json::from_str(head.lines().next().expect("a line")).expect("JSON");
+    assert_eq!(head["selected"][0]["filters"][0][0], "socket");
+    assert_eq!(head["selected"][0]["of"], 2);
+}
+
+#[test]
 fn numbers_of_lost_records_are_told() {
     let (mut story, _) = three_sleeps();
     story.records.drain(3..5);

@@ -19,9 +19,6 @@ impl Verdicts<'_> {
         let recorded = &self.export.recorded;
         let mut list = Vec::new();
         for id in self.ids() {
-            if self.export.only.is_some_and(|only| only != id) {
-                continue;
-            }
             let kept = recorded.kept(id);
             let replayed = match kept {
                 Some(_) => None,

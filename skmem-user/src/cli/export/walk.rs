@@ -58,10 +58,7 @@ impl Export {
         };
         let mut replay = Replay::bounded(REPLAYED);
         self.recorded.again(|item| match item {
-            Item::Record(record) if self.wanted(survey::id(&record)) => {
-                walk.record(&record, &mut replay, &mut each)
-            }
-            Item::Record(_) => Ok(()),
+            Item::Record(record) => walk.record(&record, &mut replay, &mut each),
             Item::Accounts(accounts) => {
                 walk.accounts(&accounts, &mut replay);
                 Ok(())
@@ -125,9 +122,6 @@ impl Walk<'_> {
     fn accounts(&mut self, accounts: &Accounts, replay: &mut Replay) {
         for kept in &accounts.accounts {
             let id = kept.account.ident.id;
-            if !self.export.wanted(id) {
-                continue;
-            }
             let socket = self.socket(id);
             if accounts.role == Role::Checkpoint {
                 socket.waits.account(&kept.account, &kept.sleepers);

@@ -131,7 +131,11 @@ pub(super) const PART: Column = column(
     Long,
     "which of the run's files, from 1 (`--rotate`, `--flight`)",
 );
-pub(super) const RECORDING: Column = column("recording", Text, "the file: host, start and part");
+pub(super) const RECORDING: Column = column(
+    "recording",
+    Text,
+    "the file: host, start and part; of a part that was chosen, also `-selected-` and a checksum of the choice",
+);
 pub(super) const TIME_NS: Column = column(
     "time_ns",
     Long,
