@@ -1,8 +1,7 @@
 //! Which sockets a stream of records is about, and how far each went over its
 //! limit: what must be known before one of them is looked at closely.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use skmem_common::record::{Event, FLAG_LOCKLESS, Ident, OP_BOOK, OP_LIMIT, OPS};
 
 use crate::model::record::Record;

@@ -19,7 +19,19 @@ pub(super) fn put_signed(out: &mut Vec<u8>, n: i64) {
 
 /// Takes a number off the front; None where there is none, or one of more than
 /// 64 bits.
+#[inline]
 pub(super) fn take(bytes: &mut &[u8]) -> Option<u64> {
+    // Most are of one byte.
+    match **bytes {
+        [byte, ref rest @ ..] if byte < 0x80 => {
+            *bytes = rest;
+            Some(byte.into())
+        }
+        _ => take_long(bytes),
+    }
+}
+
+fn take_long(bytes: &mut &[u8]) -> Option<u64> {
     let mut n = 0u64;
     for (place, byte) in bytes.iter().take(LONGEST).enumerate() {
         let bits = u64::from(byte & 0x7f);
@@ -36,6 +48,7 @@ pub(super) fn take(bytes: &mut &[u8]) -> Option<u64> {
 }
 
 /// Takes a signed number off the front.
+#[inline]
 pub(super) fn take_signed(bytes: &mut &[u8]) -> Option<i64> {
     let n = take(bytes)?;
     Some((n >> 1).cast_signed() ^ -(n & 1).cast_signed())

@@ -154,6 +154,7 @@ impl Decoder {
 }
 
 impl Columns<'_> {
+    #[inline]
     fn take<T>(
         &mut self,
         column: Column,
@@ -161,16 +162,21 @@ impl Columns<'_> {
     ) -> Result<T, Flaw> {
         let (from, to) = &mut self.columns[column as usize];
         let mut rest = &self.payload[*from..*to];
-        let value = number(&mut rest).ok_or(CUT)?;
+        // Not ok_or(): a flaw would be made, and dropped again, for each number.
+        let Some(value) = number(&mut rest) else {
+            return Err(CUT);
+        };
         *from = *to - rest.len();
         Ok(value)
     }
 
+    #[inline]
     fn signed(&mut self, column: Column) -> Result<i64, Flaw> {
         self.take(column, varint::take_signed)
     }
 
     /// A distance between two numbers of 32 bits.
+    #[inline]
     fn off(&mut self, column: Column) -> Result<i32, Flaw> {
         let off = self.signed(column)?;
         i32::try_from(off).map_err(|_| Flaw::Content("a difference of more than 32 bits"))

@@ -3,14 +3,7 @@
 
 use std::{io::Write, sync::Arc};
 
-use arrow_array::{
-    ArrayRef, ListArray, RecordBatch, StructArray,
-    builder::{
-        BooleanBuilder, Date32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
-        UInt64Builder,
-    },
-};
-use arrow_buffer::OffsetBuffer;
+use arrow_array::RecordBatch;
 use arrow_ipc::{
     CompressionType,
     writer::{FileWriter, IpcWriteOptions, StreamWriter},
@@ -25,6 +18,9 @@ use parquet::{
 };
 
 use super::table::{Cells, Kind, OpCell, SumCell, Table};
+use builder::Builder;
+
+mod builder;
 
 /// Rows of a batch.
 const BATCH: usize = 8 << 10;
@@ -85,163 +81,6 @@ fn sum_fields() -> Fields {
     ])
 }
 
-/// One column of a batch under way.
-enum Builder {
-    Bool(BooleanBuilder),
-    Long(Int64Builder),
-    Unsigned(UInt64Builder),
-    Text(StringBuilder),
-    Date(Date32Builder),
-    Time(TimestampMicrosecondBuilder),
-    Ops(List<OpColumns>),
-    Sums(List<SumColumns>),
-}
-
-impl Builder {
-    fn new(kind: Kind) -> Self {
-        match kind {
-            Kind::Bool => Self::Bool(BooleanBuilder::with_capacity(BATCH)),
-            Kind::Long => Self::Long(Int64Builder::with_capacity(BATCH)),
-            Kind::Unsigned => Self::Unsigned(UInt64Builder::with_capacity(BATCH)),
-            Kind::Text => Self::Text(StringBuilder::with_capacity(BATCH, BATCH)),
-            Kind::Date => Self::Date(Date32Builder::with_capacity(BATCH)),
-            Kind::Time => {
-                let builder = TimestampMicrosecondBuilder::with_capacity(BATCH);
-                Self::Time(builder.with_timezone("UTC"))
-            }
-            Kind::Ops => Self::Ops(List::default()),
-            Kind::Sums => Self::Sums(List::default()),
-        }
-    }
-
-    fn null(&mut self) {
-        match self {
-            Self::Bool(b) => b.append_null(),
-            Self::Long(b) => b.append_null(),
-            Self::Unsigned(b) => b.append_null(),
-            Self::Text(b) => b.append_null(),
-            Self::Date(b) => b.append_null(),
-            Self::Time(b) => b.append_null(),
-            Self::Ops(b) => b.end(),
-            Self::Sums(b) => b.end(),
-        }
-    }
-
-    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
-        Ok(match self {
-            Self::Bool(b) => Arc::new(b.finish()),
-            Self::Long(b) => Arc::new(b.finish()),
-            Self::Unsigned(b) => Arc::new(b.finish()),
-            Self::Text(b) => Arc::new(b.finish()),
-            Self::Date(b) => Arc::new(b.finish()),
-            Self::Time(b) => Arc::new(b.finish()),
-            Self::Ops(b) => b.finish(op_fields())?,
-            Self::Sums(b) => b.finish(sum_fields())?,
-        })
-    }
-}
-
-/// The columns of a struct.
-trait Columns: Default {
-    type Item;
-    fn push(&mut self, item: &Self::Item);
-    fn finish(&mut self) -> Vec<ArrayRef>;
-}
-
-/// A column of lists of structs; none of them is null.
-#[derive(Default)]
-struct List<C> {
-    items: C,
-    /// Items of all lists so far.
-    len: usize,
-    lengths: Vec<usize>,
-    begun: usize,
-}
-
-impl<C: Columns> List<C> {
-    fn push(&mut self, item: &C::Item) {
-        self.items.push(item);
-        self.len += 1;
-    }
-
-    /// The end of a row's list.
-    fn end(&mut self) {
-        self.lengths.push(self.len - self.begun);
-        self.begun = self.len;
-    }
-
-    fn finish(&mut self, fields: Fields) -> Result<ArrayRef, ArrowError> {
-        let offsets = OffsetBuffer::from_lengths(std::mem::take(&mut self.lengths));
-        (self.len, self.begun) = (0, 0);
-        let items = StructArray::try_new(fields.clone(), self.items.finish(), None)?;
-        let field = Arc::new(Field::new("item", DataType::Struct(fields), true));
-        Ok(Arc::new(ListArray::try_new(
-            field,
-            offsets,
-            Arc::new(items),
-            None,
-        )?))
-    }
-}
-
-/// Of [`op_fields`].
-#[derive(Default)]
-struct OpColumns {
-    op: StringBuilder,
-    cause: StringBuilder,
-    tier: StringBuilder,
-    bytes: Int64Builder,
-}
-
-impl Columns for OpColumns {
-    type Item = OpCell;
-
-    fn push(&mut self, op: &OpCell) {
-        self.op.append_value(op.op);
-        self.cause.append_option(op.cause);
-        self.tier.append_option(op.tier);
-        self.bytes.append_value(op.bytes);
-    }
-
-    fn finish(&mut self) -> Vec<ArrayRef> {
-        vec![
-            Arc::new(self.op.finish()),
-            Arc::new(self.cause.finish()),
-            Arc::new(self.tier.finish()),
-            Arc::new(self.bytes.finish()),
-        ]
-    }
-}
-
-/// Of [`sum_fields`].
-#[derive(Default)]
-struct SumColumns {
-    cause: StringBuilder,
-    bytes: Int64Builder,
-    count: Int64Builder,
-    inferred: Int64Builder,
-}
-
-impl Columns for SumColumns {
-    type Item = SumCell;
-
-    fn push(&mut self, sum: &SumCell) {
-        self.cause.append_value(sum.cause);
-        self.bytes.append_value(sum.bytes);
-        self.count.append_value(sum.count);
-        self.inferred.append_value(sum.inferred);
-    }
-
-    fn finish(&mut self) -> Vec<ArrayRef> {
-        vec![
-            Arc::new(self.cause.finish()),
-            Arc::new(self.bytes.finish()),
-            Arc::new(self.count.finish()),
-            Arc::new(self.inferred.finish()),
-        ]
-    }
-}
-
 /// The columns of a batch under way. A cell of another kind than its column's is
 /// null there.
 pub struct Batch {
@@ -276,23 +115,23 @@ impl Cells for Batch {
     }
 
     fn long(&mut self, value: i64) {
-        cell!(self, Long, |b| b.append_value(value));
+        cell!(self, Long, |b| b.push(value));
     }
 
     fn unsigned(&mut self, value: u64) {
-        cell!(self, Unsigned, |b| b.append_value(value));
+        cell!(self, Unsigned, |b| b.push(value));
     }
 
     fn text(&mut self, value: &str) {
-        cell!(self, Text, |b| b.append_value(value));
+        cell!(self, Text, |b| b.push(value));
     }
 
     fn date(&mut self, days: i32) {
-        cell!(self, Date, |b| b.append_value(days));
+        cell!(self, Date, |b| b.push(days));
     }
 
     fn time(&mut self, us: i64) {
-        cell!(self, Time, |b| b.append_value(us));
+        cell!(self, Time, |b| b.push(us));
     }
 
     fn ops(&mut self, ops: impl Iterator<Item = OpCell>) {
@@ -342,15 +181,31 @@ fn properties(table: &Table) -> WriterProperties {
         if matches!(column.kind, Kind::Long | Kind::Unsigned | Kind::Time) {
             builder = builder
                 .set_column_dictionary_enabled(path.clone(), FEW.contains(&column.name))
-                .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+                .set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
+        }
+        if NO_RANGE.contains(&column.name) {
+            builder = builder.set_column_statistics_enabled(path, EnabledStatistics::None);
         }
         if column.kind == Kind::Ops {
-            let bytes = ["ops", "list", "item", "bytes"].map(str::to_owned);
-            builder = builder.set_column_dictionary_enabled(ColumnPath::new(bytes.to_vec()), true);
+            for name in ["op", "cause", "tier"] {
+                let path = item(column.name, name);
+                builder = builder.set_column_statistics_enabled(path, EnabledStatistics::None);
+            }
+            let bytes = item(column.name, "bytes");
+            builder = builder.set_column_dictionary_enabled(bytes, true);
         }
     }
     builder.build()
 }
+
+/// Where a field of a list's structs lies.
+fn item(list: &str, field: &str) -> ColumnPath {
+    ColumnPath::new([list, "list", "item", field].map(str::to_owned).to_vec())
+}
+
+/// Words of a few kinds, all of which every row group has: their first and last tell a reader nothing that it could
+/// skip, and cost two comparisons a cell.
+const NO_RANGE: &[&str] = &["hook", "state", "wait_reason"];
 
 /// Numbers of which a file has few: a dictionary of them is smaller.
 const FEW: &[&str] = &[
