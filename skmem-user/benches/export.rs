@@ -120,7 +120,7 @@ fn repeat(from: &Path, to: &Path, events: u64) -> Result<u64> {
     let mut writer = Writer::new(File::create(to)?, &meta)?;
     let mut replay = Replay::default();
     let mut written = 0;
-    let mut round = 0;
+    let mut round = 0_u32;
     while written < events {
         for record in &records {
             let mut record = *record;

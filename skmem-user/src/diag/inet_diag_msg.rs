@@ -128,7 +128,7 @@ impl DiagSocket {
     #[must_use]
     pub fn truth(&self) -> Option<Truth> {
         let mem = self.mem?;
-        let tcp = self.tcp.clone();
+        let tcp = self.tcp;
         let unsent = tcp.as_ref().and_then(|tcp| tcp.notsent_bytes).unwrap_or(0);
         Some(Truth {
             clock_monotonic_ns: monotonic_ns(),
