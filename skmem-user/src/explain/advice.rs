@@ -175,6 +175,10 @@ fn fits(verdict: &Verdict, remedy: Remedy) -> bool {
         Remedy::SmallerLimit => verdict.size_goal >= verdict.sndbuf,
         Remedy::Unset => verdict.limit_locked && verdict.size_goal >= verdict.sndbuf,
         Remedy::LowatOneSkb => !bounds_unsent(verdict),
+        // Copied, the tail skb takes up to size_goal without a test. Where one
+        // call's pages are over the limit by themselves (pages of 16 KiB, small
+        // limits), that is further.
+        Remedy::CopySmall => verdict.excess > verdict.size_goal,
         Remedy::LargerWrites => {
             verdict.skbs.is_some_and(|n| n > 2) && verdict.skb_overhead * 4 > verdict.payload
         }

@@ -67,7 +67,7 @@ const CLAIMS: &[(&str, &[(&str, Claim)])] = &[
 ];
 
 /// What they say where pages are larger than 4 KiB: one small write with `MSG_ZEROCOPY` is over the limit by itself there, so
-/// that nothing else is queued, and a cure lets more in.
+/// that nothing else is queued, and a cure lets more in. A verdict does not advise it there.
 const LARGE_PAGES: (&str, Claim) = ("zerocopy-small", FullerSkbs);
 
 /// The first kernel with BIG TCP.
@@ -156,6 +156,16 @@ fn tried(mut skmem: Command, case: &str, claims: &[(&str, Claim)]) -> Result<(),
             (large, claim) if large == case && page() > 4096 => claim,
             _ => *claim,
         };
+        if case == LARGE_PAGES.0 {
+            let advice = &compared["without"]["verdict"]["advice"];
+            let copy = Value::from("skmem demo zerocopy-small --fix copy");
+            let mut advised = advice.as_array().into_iter().flatten();
+            check.equal(
+                "copying is advised",
+                advised.any(|advice| advice["reproduce"] == copy),
+                claim == Helps,
+            );
+        }
         check.that(holds(claim, compared), || {
             let shown = |key: &str| {
                 let of = |run: &str| compared[run][key].to_string();

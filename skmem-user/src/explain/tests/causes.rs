@@ -60,6 +60,17 @@ fn zerocopy_counts_whole_pages() {
 }
 
 #[test]
+fn copying_is_no_advice_where_one_call_is_over_the_limit_by_itself() {
+    let mut socket = Socket::with_sndbuf(4096, 960);
+    socket.page = 16_384;
+    socket.write_zerocopy(1024);
+    let v = socket.verdict();
+    assert_eq!(v.excess, 960 + 16_384 - 8_192);
+    assert_eq!(v.explanation[0].cause, "zerocopy-page-rounding");
+    assert_eq!(v.advice, [], "copied, the tail skb takes up to size_goal");
+}
+
+#[test]
 fn what_nothing_names_is_said_loudly() {
     use skmem_common::hook::Hook;
     let mut socket = Socket::with_sndbuf(4096, 896);

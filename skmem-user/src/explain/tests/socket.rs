@@ -12,8 +12,6 @@ use skmem_common::{
 
 use crate::explain::{Setting, Source, Verdict};
 
-const PAGE: i32 = 4096;
-
 /// The setting of all tests, unless they change it.
 pub(crate) const SETTING: Setting<'static> = Setting {
     kernel: "6.12.48-cloud-amd64",
@@ -33,6 +31,8 @@ pub(crate) struct Socket {
     pub account: Account,
     pub view: View,
     pub overhead: i32,
+    /// Bytes of a page.
+    pub page: i32,
     /// CLOCK_MONOTONIC; each hook takes 1 µs.
     pub now: u64,
     tail: u64,
@@ -85,6 +85,7 @@ impl Socket {
                 ..View::default()
             },
             overhead,
+            page: 4096,
             now: 1_000_000_000,
             tail: 0,
             tail_len: 0,
@@ -217,7 +218,8 @@ impl Socket {
             let charged = copy.cast_signed();
             self.view.wmem_queued += match flags {
                 0 => charged,
-                _ => charged.div_ceil_pages(),
+                // `PAGE_ALIGN`.
+                _ => (charged + self.page - 1) / self.page * self.page,
             };
             self.view.write_seq += copy;
             self.tail_len += copy;
@@ -295,17 +297,6 @@ impl Socket {
         assert!(verdict.self_check.holds());
         assert_eq!(verdict.complete, verdict.incomplete_because.is_empty());
         verdict
-    }
-}
-
-trait Pages {
-    fn div_ceil_pages(self) -> Self;
-}
-
-impl Pages for i32 {
-    /// `PAGE_ALIGN`.
-    fn div_ceil_pages(self) -> Self {
-        (self + PAGE - 1) / PAGE * PAGE
     }
 }
 
