@@ -154,6 +154,12 @@ fn may_be_limit(verdict: &Verdict) -> bool {
         .is_none_or(|b| b.holder == Holder::Limit)
 }
 
+/// Payload that came since the admission, in bytes.
+fn payload_since(verdict: &Verdict) -> i64 {
+    let payload = verdict.causes.iter().filter(|c| c.cause.is_payload());
+    payload.map(|c| c.bytes).sum()
+}
+
 fn bounds_unsent(verdict: &Verdict) -> bool {
     verdict.unsent > verdict.size_goal
 }
@@ -163,7 +169,8 @@ fn fits(verdict: &Verdict, remedy: Remedy) -> bool {
     match remedy {
         Remedy::Reader => verdict.peer_window.closed,
         Remedy::NoBigTcp => verdict.size_goal > GSO_LEGACY_MAX_SIZE,
-        Remedy::SmallerGoal => verdict.gso_segs > 1,
+        // No skb takes less than a segment.
+        Remedy::SmallerGoal => verdict.gso_segs > 1 && payload_since(verdict) > verdict.mss,
         // With a smaller size_goal more skbs pass the test: it helps where one
         // alone goes far past the limit, and may do harm where it does not.
         Remedy::SmallerWindow => verdict.size_goal >= 2 * verdict.sndbuf,

@@ -66,7 +66,7 @@ fn copying_is_no_advice_where_one_call_is_over_the_limit_by_itself() {
     socket.write_zerocopy(1024);
     let v = socket.verdict();
     assert_eq!(v.excess, 960 + 16_384 - 8_192);
-    assert_eq!(v.explanation[0].cause, "zerocopy-page-rounding");
+    assert_eq!(v.explanation[0].cause.name(), "zerocopy-page-rounding");
     assert_eq!(v.advice, [], "copied, the tail skb takes up to size_goal");
 }
 
