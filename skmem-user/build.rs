@@ -1,12 +1,14 @@
 //! Builds the eBPF programs, with the toolchain that builds this crate and the bpf-linker that `cargo xtask setup`
-//! installed; or takes those that `SKMEM_EBPF_OBJECT` names, so that plain `cargo build` needs neither.
+//! installed; or takes those that `SKMEM_EBPF_OBJECT` names, so that plain `cargo build` needs neither. And says which
+//! commit it is, where it is given that.
 
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use aya_build::{Package, Toolchain};
 
 #[path = "build/object.rs"]
@@ -15,12 +17,36 @@ mod object;
 /// Names a file with the eBPF programs, built from the same sources before.
 const OBJECT: &str = "SKMEM_EBPF_OBJECT";
 
+/// Names the commit that is built, for `skmem --version`.
+const COMMIT: &str = "SKMEM_COMMIT";
+
 fn main() -> Result<()> {
+    version();
     println!("cargo::rerun-if-env-changed={OBJECT}");
     match env::var_os(OBJECT) {
         Some(path) => take(Path::new(&path)),
         None => build(),
     }
+}
+
+/// Says what is built: the version, and the commit, which who packages a checkout names in a variable, and an archive of
+/// the source in a file. Git is not asked: each commit would compile everything anew.
+fn version() {
+    println!("cargo::rerun-if-env-changed={COMMIT}");
+    let file = Path::new("../COMMIT");
+    let commit = env::var(COMMIT).or_else(|_| {
+        let text = fs::read_to_string(file);
+        if text.is_ok() {
+            println!("cargo::rerun-if-changed={}", file.display());
+        }
+        text
+    });
+    let from = match &commit {
+        Ok(commit) => format!("commit {}", commit.trim()),
+        Err(_) => "built from a checkout".to_owned(),
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    println!("cargo::rustc-env=SKMEM_VERSION={version} ({from})");
 }
 
 /// Puts a file that is there where the crate looks for the programs.
@@ -67,6 +93,9 @@ fn build() -> Result<()> {
         env::set_var("RUSTC_BOOTSTRAP", "1");
         // aya-build turns each line of the inner cargo into a warning.
         env::set_var("CARGO_TERM_QUIET", "true");
+        // BTF holds the names of source files: those within the checkout, so that it does not matter where that is.
+        env::set_var("CARGO_UNSTABLE_TRIM_PATHS", "true");
+        env::set_var("CARGO_PROFILE_RELEASE_TRIM_PATHS", "all");
         env::set_var("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &linker);
         env::set_var("CARGO_TARGET_BPFEB_UNKNOWN_NONE_LINKER", &linker);
     }
@@ -78,5 +107,28 @@ fn build() -> Result<()> {
             features: &[],
         }],
         Toolchain::Custom(&toolchain),
-    )
+    )?;
+    let out = env::var_os("OUT_DIR").context("no OUT_DIR")?;
+    strip(&Path::new(&out).join("skmem-programs"))
+}
+
+/// Takes DWARF out of the programs, which is four fifths of them: the kernel reads BTF, and so does everybody else.
+fn strip(programs: &Path) -> Result<()> {
+    let rustc = env::var_os("RUSTC").context("no RUSTC")?;
+    let host = env::var("HOST").context("no HOST")?;
+    let sysroot = Command::new(rustc)
+        .args(["--print", "sysroot"])
+        .output()
+        .context("cannot run rustc")?;
+    let sysroot = String::from_utf8(sysroot.stdout)?;
+    let lib = Path::new(sysroot.trim()).join("lib");
+    let objcopy = lib.join("rustlib").join(host).join("bin/rust-objcopy");
+    let status = Command::new(&objcopy)
+        .arg("--strip-debug")
+        .arg(programs)
+        .env("LD_LIBRARY_PATH", lib)
+        .status()
+        .with_context(|| format!("cannot run {}", objcopy.display()))?;
+    ensure!(status.success(), "{} failed: {status}", objcopy.display());
+    Ok(())
 }

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::arch::Arch;
 use crate::setup::Setup;
-use crate::{bench, check, demo, fuzz, guest, kernels, setup, soak, test, vm};
+use crate::{bench, check, demo, dist, fuzz, guest, kernels, setup, soak, test, vm};
 
 /// Tasks around skmem: preparing a machine, booting test VMs, the demo, the tests.
 ///
@@ -71,6 +71,8 @@ enum Task {
     Soak(soak::Options),
     /// Check formatting and lints; with --supply-chain, what skmem is made of
     Check(check::Options),
+    /// Make what is given away: archives, packages, a container image, the source
+    Dist(dist::Options),
 }
 
 /// Runs the task; the code is that of the process.
@@ -87,6 +89,7 @@ pub(crate) fn run(cli: Cli) -> Result<u8> {
         Task::Fuzz(options) => fuzz::run(&setup, &options),
         Task::Soak(options) => soak::run(&setup, &options),
         Task::Check(options) => check::run(&setup, &options),
+        Task::Dist(options) => dist::run(&setup, &options),
     }
 }
 

@@ -1,4 +1,4 @@
-//! skmem's own tasks: `cargo xtask setup`, `build`, `vm`, `demo`, `test`, `fuzz`, `soak`, `check`, `kernels`.
+//! skmem's own tasks: `cargo xtask setup`, `build`, `vm`, `demo`, `test`, `fuzz`, `soak`, `check`, `kernels`, `dist`.
 //!
 //! This crate builds on any stable Rust from 1.95 on, and installs the pinned toolchain that the rest of the workspace
 //! needs. Nothing here is part of what skmem ships.
@@ -9,6 +9,7 @@ mod check;
 mod cli;
 mod debian;
 mod demo;
+mod dist;
 mod error;
 mod fuzz;
 mod guest;

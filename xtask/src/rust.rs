@@ -45,7 +45,8 @@ pub(crate) fn run(program: &str) -> Command {
     command
 }
 
-fn linker_variable(target: &str) -> String {
+/// Names the linker of a target for cargo.
+pub(crate) fn linker_variable(target: &str) -> String {
     let target = target.to_ascii_uppercase().replace('-', "_");
     format!("CARGO_TARGET_{target}_LINKER")
 }
@@ -112,13 +113,17 @@ impl Built {
 /// Builds with `cargo ARGS`. Silent when there is nothing to do.
 pub(crate) fn build(what: &str, args: &[&str]) -> Result<Built> {
     let mut command = cargo();
-    command
-        .args(args)
-        .arg("--message-format=json-render-diagnostics");
+    command.args(args);
+    build_by(what, "building for the guest", command)
+}
+
+/// Builds with this command, which is cargo's; `hint` says what it does and how long it takes.
+pub(crate) fn build_by(what: &str, hint: &str, mut command: Command) -> Result<Built> {
+    command.arg("--message-format=json-render-diagnostics");
     let mut step = None;
     let captured = process::capture_lines(&mut command, |line| {
         if is_work(line) && !line.contains("Finished ") {
-            let step = step.get_or_insert_with(|| Step::start(what, "building for the guest"));
+            let step = step.get_or_insert_with(|| Step::start(what, hint));
             step.output(line);
         }
     })?;
@@ -129,7 +134,7 @@ pub(crate) fn build(what: &str, args: &[&str]) -> Result<Built> {
             .lines()
             .filter(|line| !is_work(line))
             .for_each(|line| eprintln!("{line}"));
-        bail!("{what} does not build for the guest, see above");
+        bail!("{what} does not build, see above");
     }
     let mut built = Built {
         executables: Vec::new(),

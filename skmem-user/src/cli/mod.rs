@@ -45,6 +45,7 @@ mod sockets;
 mod top;
 mod trace;
 pub(crate) mod tracing;
+mod version;
 mod welcome;
 mod why;
 
@@ -53,7 +54,7 @@ mod why;
 /// `ss -m` shows that a socket's queue went past SO_SNDBUF; skmem says which
 /// bytes, put there by which kernel code, under which limit, and what to do.
 #[derive(Debug, Parser)]
-#[command(name = "skmem", version)]
+#[command(name = "skmem", version = version::SHORT, long_version = version::LONG)]
 #[command(after_help = "\
 Examples:
   skmem demo                           see a socket go past its limit, explained
@@ -117,7 +118,6 @@ enum Command {
     /// Print a script that makes a shell complete skmem's words
     Completions(completions::Options),
     /// Write the man pages into a directory
-    #[command(hide = true)]
     Man(man::Options),
     /// The child process of `demo`
     #[command(hide = true)]

@@ -4,9 +4,9 @@ mod browser;
 mod busybox;
 mod emulator;
 mod linker;
+mod packages;
 mod programs;
 mod python;
-mod shells;
 mod system;
 mod toolchain;
 
@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 pub(crate) use emulator::command as emulator_command;
-pub(crate) use programs::{CARGO_DENY, CARGO_FUZZ, Program};
+pub(crate) use packages::{JUDGES, Packages};
+pub(crate) use programs::{CARGO_DENY, CARGO_FUZZ, CARGO_GENERATE_RPM, Program};
 
 use crate::arch::Arch;
 use crate::cli::SetupOptions;
@@ -127,7 +128,12 @@ impl Setup {
 
     /// Shells and mandoc, for the tests of completions and man pages: where they are.
     pub(crate) fn shells(&self) -> Result<PathBuf> {
-        self.alone(|| shells::ensure(self))
+        self.packages(&packages::SHELLS)
+    }
+
+    /// Programs of Debian's: the directory that they are in.
+    pub(crate) fn packages(&self, wanted: &Packages) -> Result<PathBuf> {
+        self.alone(|| packages::ensure(self, wanted))
     }
 
     /// What reads exports in every test run.

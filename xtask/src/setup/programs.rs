@@ -1,4 +1,5 @@
-//! Programs from crates.io, built by the pinned toolchain into the cache: cargo-fuzz, cargo-deny.
+//! Programs from crates.io, built by the pinned toolchain into the cache: cargo-fuzz, cargo-deny,
+//! cargo-generate-rpm.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,6 +30,13 @@ pub(crate) const CARGO_DENY: Program = Program {
     name: "cargo-deny",
     version: "0.20.2",
     takes: "building (several minutes)",
+};
+
+/// Makes packages of RPM's family.
+pub(crate) const CARGO_GENERATE_RPM: Program = Program {
+    name: "cargo-generate-rpm",
+    version: "0.21.1",
+    takes: "building (two minutes)",
 };
 
 /// Builds it unless it is there in the right version; says where it is.

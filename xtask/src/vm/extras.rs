@@ -10,9 +10,6 @@ use crate::debian::{self, Apt};
 use crate::setup::Setup;
 use crate::{error, paths};
 
-/// Where they come from, whatever the guest's kernel is: old enough for programs that the oldest kernel can run.
-const SUITE: &str = "bookworm";
-
 /// The package of a tool that is called otherwise.
 fn package_of(tool: &str) -> &str {
     match tool {
@@ -24,7 +21,12 @@ fn package_of(tool: &str) -> &str {
 }
 
 /// The directory with the unpacked packages; None when none are wanted.
-pub(super) fn unpacked(setup: &Setup, guest: &Arch, tools: &[String]) -> Result<Option<PathBuf>> {
+pub(super) fn unpacked(
+    setup: &Setup,
+    guest: &Arch,
+    suite: &str,
+    tools: &[String],
+) -> Result<Option<PathBuf>> {
     if tools.is_empty() {
         return Ok(None);
     }
@@ -46,14 +48,14 @@ pub(super) fn unpacked(setup: &Setup, guest: &Arch, tools: &[String]) -> Result<
         .collect();
     let packages: Vec<String> = packages.into_iter().map(str::to_owned).collect();
     let directory = paths::tools().join("extras").join(format!(
-        "{SUITE}_{}_{}",
+        "{suite}_{}_{}",
         guest.debian,
         packages.join("_")
     ));
     if !directory.exists() {
         setup.needs(&format!("the packages {}", packages.join(", ")))?;
         debian::check_present()?;
-        let apt = Apt::update(SUITE, guest)?;
+        let apt = Apt::update(suite, guest)?;
         debian::download_closure(&apt, &packages, &directory)?;
     }
     Ok(Some(directory))

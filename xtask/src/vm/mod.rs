@@ -85,7 +85,7 @@ impl Vm {
         setup.build_tools(arch)?;
         let busybox = setup.busybox(arch)?;
         let kernel = setup.kernel(&wanted, options.modules.as_ref())?;
-        let extras = extras::unpacked(setup, arch, &options.with)?;
+        let extras = extras::unpacked(setup, arch, &options.suite, &options.with)?;
         let skmem = options
             .skmem
             .clone()

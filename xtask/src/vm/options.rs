@@ -41,6 +41,9 @@ pub(crate) struct MachineOptions {
     /// Debian packages to have in the guest: ip, tc, ss, ethtool, bpftrace, or any package's name
     #[arg(long, global = true, value_name = "PACKAGE", value_delimiter = ',')]
     pub(super) with: Vec<String>,
+    /// Debian's release that they are of
+    #[arg(long, global = true, value_name = "SUITE", default_value = SUITE)]
+    pub(super) suite: String,
     /// Say nothing on stderr but CMD's own words and failures
     #[arg(long, short, global = true)]
     pub(super) quiet: bool,
@@ -78,6 +81,7 @@ impl MachineOptions {
             icount: false,
             timeout: Some(timeout),
             with: WITH.iter().map(|&tool| tool.to_owned()).collect(),
+            suite: SUITE.to_owned(),
             quiet: false,
             skmem: None,
         }
@@ -87,6 +91,15 @@ impl MachineOptions {
     pub(crate) fn running(self, skmem: &Path) -> Self {
         Self {
             skmem: Some(skmem.to_owned()),
+            ..self
+        }
+    }
+
+    /// The same with other packages in it, of this release.
+    pub(crate) fn with(self, suite: &str, packages: &[&str]) -> Self {
+        Self {
+            with: packages.iter().map(|&name| name.to_owned()).collect(),
+            suite: suite.to_owned(),
             ..self
         }
     }
@@ -126,6 +139,10 @@ pub(super) enum AccelChoice {
 /// What tests have in their guest: `ss`, which skmem's numbers are held against, and programs that people run, which it
 /// watches.
 const WITH: &[&str] = &["ss", "iperf3", "mptcpize", "nginx", "redis-server", "socat"];
+
+/// Where packages come from where no release is named, whatever the guest's kernel is: old enough for programs that the
+/// oldest kernel can run.
+const SUITE: &str = "bookworm";
 
 /// Seconds that a command may take where nothing else is said.
 pub(super) const TIMEOUT: u64 = 300;
