@@ -143,7 +143,7 @@ fn lintian(judges: &Path, deb: &Path) -> Result<()> {
     let file = handed(judges, deb)?;
     let said = judge(
         judges,
-        &format!("lintian --allow-root --fail-on error,warning {file}"),
+        &format!("lintian --allow-root --profile debian --fail-on error,warning {file}"),
     )?;
     ensure!(said.status.success(), "\n{}", said.tail());
     Ok(())
@@ -174,7 +174,7 @@ const DEMO: &str = "\
     grep -q 'commit [0-9a-f]' /tmp/version\n\
     grep -q '5.10' /tmp/version\n\
     $1 demo --json > /tmp/demo.json\n\
-    grep -q '\"closes\": *true' /tmp/demo.json\n";
+    grep -q '\"ledger_closes\": *true' /tmp/demo.json\n";
 
 /// dpkg installs the package, it runs, dpkg removes it, and nothing is left.
 fn installed(

@@ -78,6 +78,8 @@ struct Kind {
 
 /// The package of the binary.
 const ROOT: &str = "skmem-user";
+/// That of the eBPF programs, which are in the binary and which cargo knows as something that its build needs.
+const PROGRAMS: &str = "skmem-ebpf";
 
 impl Metadata {
     /// Of the binary for this architecture, with default features.
@@ -95,9 +97,13 @@ impl Metadata {
         let told: Told = serde_json::from_str(text).context("cargo metadata cannot be read")?;
         let package = |id: &str| told.packages.iter().find(|package| package.id == id);
         let node = |id: &str| told.resolve.nodes.iter().find(|node| node.id == id);
-        let root = told.packages.iter().find(|package| package.name == ROOT);
-        let root = root.context("cargo metadata does not name skmem-user")?;
-        let (mut linked, mut left) = (BTreeSet::new(), vec![root.id.as_str()]);
+        let id = |name: &str| {
+            let found = told.packages.iter().find(|package| package.name == name);
+            let found = found.with_context(|| format!("cargo metadata does not name {name}"));
+            found.map(|package| package.id.as_str())
+        };
+        let (root, programs) = (id(ROOT)?, id(PROGRAMS)?);
+        let (mut linked, mut left) = (BTreeSet::new(), vec![root, programs]);
         while let Some(id) = left.pop() {
             // What derives code is run by the compiler, and no part of the result.
             let macros = |target: &Target| target.kind.iter().any(|kind| kind == "proc-macro");
@@ -126,6 +132,7 @@ impl Metadata {
             needs: node(&told.id)
                 .into_iter()
                 .flat_map(normal)
+                .chain((told.id == root).then_some(programs))
                 .filter_map(place)
                 .collect(),
         };

@@ -30,13 +30,18 @@ pub(crate) const JUDGES: Packages = Packages {
     name: "judges",
     suite: "trixie",
     packages: &[
+        "bash",
         "coreutils",
         "dash",
+        "debianutils",
         "findutils",
         "grep",
+        "gzip",
+        "libc-bin",
         "lintian",
         "rpm",
         "sed",
+        "tar",
     ],
 };
 
