@@ -64,7 +64,8 @@ fn append(
     header.set_mode(mode);
     header.set_mtime(time);
     header.set_size(bytes.len() as u64);
-    (header.set_uid(0), header.set_gid(0));
+    header.set_uid(0);
+    header.set_gid(0);
     header.set_username("root").context("cannot name root")?;
     header.set_groupname("root").context("cannot name root")?;
     if path.starts_with("./") {

@@ -56,10 +56,13 @@ pub(crate) struct Options {
     /// Go on where files differ from the commit; the version then says so
     #[arg(long)]
     allow_dirty: bool,
-    /// Instead of writing anything: build twice in different directories and compare, let Debian's lintian judge, install,
-    /// run and remove the packages in VMs, and build the source without a network
+    /// Also let lintian and rpm judge the packages, install, run and remove them in VMs, run the image, build the source
+    /// without a network, and build once more in another directory and compare
     #[arg(long)]
     check: bool,
+    /// With --check: only those checks whose names contain this
+    #[arg(value_name = "FILTER", requires = "check")]
+    filter: Option<String>,
 }
 
 /// Where everything goes.
@@ -70,13 +73,14 @@ fn directory() -> PathBuf {
 /// Runs it.
 pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     let release = Release::of_checkout(options.allow_dirty)?;
-    if options.check {
-        return check::run(setup, options.arch, &release);
-    }
     let written = write(setup, options.arch, &release, &directory())?;
     let mut out = io::stdout();
     for path in written {
         writeln!(out, "{}", path.display()).context("cannot write to stdout")?;
+    }
+    if options.check {
+        let filter = options.filter.as_deref().unwrap_or_default();
+        return check::run(setup, options.arch, &release, filter);
     }
     Ok(0)
 }
