@@ -509,3 +509,26 @@ const OBSERVE: [Hook; 2] = [Hook::Sendmsg, Hook::ForcedSchedule];
 
 /// Hooks of the receive side.
 const RECEIVE: [Hook; 3] = [Hook::Accept, Hook::QueueRcv, Hook::Read];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use aya_obj::{Map, Object};
+
+    use super::PROGRAMS;
+
+    /// Whatever the build leaves out of the programs, loading them does not miss it.
+    #[test]
+    fn the_programs_have_all_that_they_refer_to() {
+        let mut object = Object::parse(PROGRAMS).unwrap();
+        assert!(object.programs.len() > 40, "{}", object.programs.len());
+        assert!(object.btf_ext.is_some() && object.btf.is_some());
+        let sections: HashSet<usize> = object.functions.keys().map(|(index, _)| *index).collect();
+        // Any number will do for what the kernel would give.
+        let maps: Vec<(String, Map)> = object.maps.clone().into_iter().collect();
+        let described = maps.iter().map(|(name, map)| (name.as_str(), 9, map));
+        object.relocate_maps(described, &sections).unwrap();
+        object.relocate_calls(&sections).unwrap();
+    }
+}

@@ -1,7 +1,7 @@
 //! `cargo xtask dist`: what is given away, in `target/dist/`: a static binary with its documents as a tar.xz, as packages
 //! of Debian and of RPM's family and as a container image; its debug information; the source with all it is built from.
 //!
-//! One commit gives the same bytes on every machine: files carry the commit's time and root's name and are sorted, no
+//! One commit is to give the same bytes on every machine: files carry the commit's time and root's name and are sorted, no
 //! path of this machine is in them, and nothing is linked by a program that the pinned toolchain does not bring along.
 
 mod archive;
