@@ -154,7 +154,7 @@ impl Account {
     /// An MPTCP socket. Only `mptcp_sendmsg` adds: payload, which moves
     /// `write_seq`, and a header for each fragment. Only `dfrag_uncharge` takes
     /// away: what was acknowledged (`__mptcp_clean_una`), or all at the end
-    /// (`__mptcp_clear_xmit`). A DATA_FIN, and the first sequence number that a
+    /// (`__mptcp_clear_xmit`). A `DATA_FIN`, and the first sequence number that a
     /// connection chooses, move `write_seq` alone.
     #[inline(always)]
     fn mptcp(&mut self, hook: u8, moved: i32, written: i32, tier: Tier, seen: &Sight<impl Look>) {

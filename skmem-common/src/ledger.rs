@@ -170,7 +170,7 @@ impl Ledger {
         self.now.w = w;
         if w != 0 {
             let cell = &mut self.now.total[Cause::PreExisting as usize];
-            cell.bytes = w as i64;
+            cell.bytes = i64::from(w);
             cell.count = 1;
         }
         self.raise(now);
@@ -194,8 +194,8 @@ impl Ledger {
         // what the verifier walks.
         let inferred = bytes.wrapping_mul(i32::from(tier & 1));
         let total = &mut self.now.total[n];
-        total.bytes += bytes as i64;
-        total.inferred += inferred as i64;
+        total.bytes += i64::from(bytes);
+        total.inferred += i64::from(inferred);
         total.count += 1;
         let count = total.count;
         let bit = 1u32 << n;

@@ -257,7 +257,7 @@ impl Output {
             return Holder::Qdisc;
         }
         if self.flags & OUTPUT_THROTTLED != 0 {
-            if self.pacing == PACING_FQ && self.max_pacing_rate < u32::MAX as u64 {
+            if self.pacing == PACING_FQ && self.max_pacing_rate < u64::from(u32::MAX) {
                 return Holder::Pacing;
             }
             return Holder::Qdisc;

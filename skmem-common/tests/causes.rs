@@ -380,7 +380,7 @@ fn a_sleeping_sender_takes_its_call_along() {
 #[test]
 fn limits_move_by_direction_and_lock() {
     let mut s = Stream::older(87040, 20000);
-    s.limit(174080, false).settle();
+    s.limit(174_080, false).settle();
     s.limit(10000, false).settle();
     s.limit(50000, true).settle();
     s.limit(8192, true).settle();
@@ -391,9 +391,9 @@ fn limits_move_by_direction_and_lock() {
     assert_eq!(
         moves,
         [
-            (87040, 174080, Some(LimitCause::AutotunedUp)),
-            (174080, 10000, Some(LimitCause::ShrunkByMemoryPressure)),
-            (10000, 50000, Some(LimitCause::SetByApplication)),
+            (87_040, 174_080, Some(LimitCause::AutotunedUp)),
+            (174_080, 10_000, Some(LimitCause::ShrunkByMemoryPressure)),
+            (10_000, 50_000, Some(LimitCause::SetByApplication)),
             (50000, 8192, Some(LimitCause::LoweredBelowQueue)),
         ]
     );

@@ -23,7 +23,7 @@ struct Shared {
 type Count = fn(&AtomicU64);
 
 /// An atomic that returns the old value, as BPF has it: fully ordered, which is a full barrier at each side
-/// (Documentation/atomic_t.txt). arm64 makes `ldaddal` of it.
+/// (`Documentation/atomic_t.txt`). arm64 makes `ldaddal` of it.
 fn fully_ordered(version: &AtomicU64) {
     fence(Ordering::SeqCst);
     version.fetch_add(1, Ordering::Relaxed);
@@ -67,7 +67,7 @@ fn check(count: Count, store: Ordering, load: Ordering, acquire: fn()) {
         if let Some([first, second]) = copied {
             assert_eq!(first, second, "torn");
         }
-        writer.join().unwrap();
+        writer.join().expect("a thread panicked");
     });
 }
 

@@ -23,6 +23,9 @@ async fn main() -> Result<()> {
 }
 
 /// The verdicts on the sockets of a process, the worst first: those that it has, and those that it opens within `time`.
+///
+/// # Errors
+/// Where the process cannot be traced.
 pub async fn explain(pid: u32, time: Duration) -> Result<Vec<Verdict>> {
     let selection = Selection::of_processes([pid]);
     let mut session = Session::of(&selection).await?;

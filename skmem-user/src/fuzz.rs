@@ -130,7 +130,7 @@ fn ss(bytes: &[u8]) {
 }
 
 fn btf(bytes: &[u8]) {
-    if let Ok(btf) = KernelBtf::from_bytes(bytes.to_vec()) {
+    if let Ok(btf) = KernelBtf::from_bytes(bytes) {
         let _ = (btf.offsets(), btf.parameters("tcp_ack"));
     }
 }

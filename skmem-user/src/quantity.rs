@@ -127,8 +127,8 @@ mod tests {
             ("5m", Duration::from_secs(300)),
             ("5min", Duration::from_secs(300)),
             ("1h", Duration::from_secs(3600)),
-            ("1h30m", Duration::from_secs(5400)),
-            ("2d", Duration::from_secs(172_800)),
+            ("1h30m", Duration::from_mins(90)),
+            ("2d", Duration::from_hours(48)),
             ("0s", Duration::ZERO),
         ] {
             assert_eq!(parse_time(text).unwrap(), time, "{text}");

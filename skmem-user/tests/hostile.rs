@@ -1,6 +1,8 @@
 //! Every decoder of bytes from outside against damaged input: it must not panic, must end, and must not take more
 //! memory than its input justifies. The damage is the same at each run; `cargo xtask fuzz` finds more.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
@@ -150,8 +152,8 @@ fn damaged(seed: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-fn files(directory: PathBuf, extension: Option<&str>) -> Vec<Vec<u8>> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(&directory)
+fn files(directory: &Path, extension: Option<&str>) -> Vec<Vec<u8>> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(directory)
         .into_iter()
         .flatten()
         .map(|entry| entry.unwrap().path())
@@ -166,11 +168,11 @@ fn files(directory: PathBuf, extension: Option<&str>) -> Vec<Vec<u8>> {
 /// Good input of a target, and what `cargo xtask fuzz` once found.
 fn seeds(target: &Target) -> Vec<Vec<u8>> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut seeds = files(here.join("../fuzz/seeds").join(target.name), None);
+    let mut seeds = files(&here.join("../fuzz/seeds").join(target.name), None);
     seeds.extend(match target.name {
-        "ss" => files(here.join("tests/ss"), None),
-        "recording" => files(here.join("tests/recordings"), Some("skm")),
-        "recording-mended" => files(here.join("tests/recordings"), Some("skm"))
+        "ss" => files(&here.join("tests/ss"), None),
+        "recording" => files(&here.join("tests/recordings"), Some("skm")),
+        "recording-mended" => files(&here.join("tests/recordings"), Some("skm"))
             .iter()
             .map(|bytes| fuzz::flat(bytes))
             .collect(),
@@ -259,7 +261,7 @@ fn every_target_can_be_fuzzed() {
         let name = format!("name = \"{}\"", target.name);
         assert!(manifest.contains(&name), "{name}");
     }
-    assert_eq!(files(directory, None).len(), fuzz::TARGETS.len());
+    assert_eq!(files(&directory, None).len(), fuzz::TARGETS.len());
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What `--json` prints against the schema that `skmem schema` prints, where no eBPF is needed for it. What needs that
 //! is among the trials of the VM.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::process::Command;
 
 use serde_json::Value;

@@ -1,6 +1,7 @@
 //! Completions in real shells, and man pages under the lint of a real formatter, which `cargo xtask test --host` fetches
 //! and names.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![cfg(feature = "outside-tests")]
 
 use std::{

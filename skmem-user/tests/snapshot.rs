@@ -1,6 +1,8 @@
 //! `skmem snapshot`, `decode` and `schema` as programs: against `ss` and `SO_MEMINFO` on the same sockets, and
 //! against their own schema. Needs no eBPF and no root; what needs more is skipped by name.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
@@ -302,7 +304,8 @@ fn an_account_that_does_not_close_is_status_3() {
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, _) = listener.accept().unwrap();
         client.set_nonblocking(true).unwrap();
-        while (&client).write(&[7; 60_000]).is_ok() {}
+        let sent = vec![7; 60_000];
+        while (&client).write(&sent).is_ok() {}
         left.push((client, server));
     }
     std::thread::sleep(std::time::Duration::from_millis(300));

@@ -1,5 +1,7 @@
 //! `skmem snapshot --watch` on a terminal: what it writes there, and what it leaves behind.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{
     fs::File,
     io::Read as _,

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: the decoders of bytes from outside, as programs of libFuzzer with AddressSanitizer.
+//! `cargo xtask fuzz`: the decoders of bytes from outside, as programs of libFuzzer with `AddressSanitizer`.
 //!
 //! The pinned stable toolchain has all that it takes: the sanitizer's runtime, and with `RUSTC_BOOTSTRAP=1` the flags.
 //! What libFuzzer learns stays in `target/fuzz/corpus`, so that the next run goes on where this one ended.

@@ -33,7 +33,7 @@ pub(crate) struct Options {
 }
 
 /// What comes on top of the time asked for: boot, loading, warm-up, all of it emulated.
-const ON_TOP: Duration = Duration::from_secs(900);
+const ON_TOP: Duration = Duration::from_mins(15);
 
 /// Both modes have half of the time each.
 const MODES: u64 = 2;

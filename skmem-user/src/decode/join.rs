@@ -126,7 +126,7 @@ fn open(text: &str) -> Option<bool> {
     for (at, c) in tail.char_indices() {
         match c {
             '"' if quoted => {
-                quoted = !tail[at + 1..].starts_with([',', ')']) && at + 1 < tail.len()
+                quoted = !tail[at + 1..].starts_with([',', ')']) && at + 1 < tail.len();
             }
             '"' if depth > 0 => quoted = true,
             _ if quoted => {}

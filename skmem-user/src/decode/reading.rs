@@ -230,7 +230,7 @@ impl Reading {
         self.kind == Some(Kind::Mptcp)
     }
 
-    /// Whether Send-Q counts data: of an MPTCP socket `ss` prints t there; `skmem snapshot` takes it from MPTCP_INFO.
+    /// Whether Send-Q counts data: of an MPTCP socket `ss` prints t there; `skmem snapshot` takes it from `MPTCP_INFO`.
     #[must_use]
     pub fn queues_are_data(&self) -> bool {
         !self.is_mptcp() || self.source == Source::Kernel

@@ -72,7 +72,7 @@ fn every_version_in_the_corpus_is_read_whole() {
                 assert_eq!(socket.send_q, Some(34_904), "{name}");
             }
         }
-        if name.contains("p")
+        if name.contains('p')
             && !name.contains("state")
             && !name.contains("udp")
             && !name.contains("tos")

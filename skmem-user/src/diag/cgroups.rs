@@ -1,4 +1,4 @@
-//! Cgroups (v2): where they are mounted, and their paths by the ids that sock_diag reports
+//! Cgroups (v2): where they are mounted, and their paths by the ids that `sock_diag` reports
 //! (`INET_DIAG_CGROUP_ID`).
 //!
 //! A path here is what `/proc/PID/cgroup` shows after `0::`, below the root that this process sees: that of its
@@ -16,7 +16,7 @@ use std::{
 use skmem_common::filter::ANY_LEVEL;
 
 /// Inode of the cgroup namespace that the kernel starts with (`PROC_CGROUP_INIT_INO`).
-const FIRST_NAMESPACE: u64 = 0xeffffffb;
+const FIRST_NAMESPACE: u64 = 0xefff_fffb;
 
 /// Where cgroup v2 is mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -42,6 +42,9 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Asks a connected socket who it is (`inet_getname`, `inet6_getname`, `sock_gen_cookie`).
+    ///
+    /// # Errors
+    /// Where the kernel refuses, or answers otherwise than it should.
     pub fn of(socket: &impl AsFd) -> Result<Self> {
         let names = SockRef::from(socket);
         let src = internet(names.local_addr(), "getsockname")?;

@@ -63,6 +63,7 @@ impl DiagError {
     }
 
     /// True when this kernel does not know the option, or has no module that answers.
+    #[must_use]
     pub fn is_unsupported(&self) -> bool {
         matches!(self, Self::Socket { source, .. } if matches!(
             source.raw_os_error(),

@@ -180,8 +180,7 @@ fn read_part(
         let body = message.payload();
         dumped.interrupted |= message.flags() & NLM_F_DUMP_INTR != 0;
         match message.message_type() {
-            DONE => return refusal(body).map_or(Ok(true), Err),
-            ERROR => return refusal(body).map_or(Ok(true), Err),
+            DONE | ERROR => return refusal(body).map_or(Ok(true), Err),
             OVERRUN => return Err(DiagError::format(WHAT, "messages were lost")),
             BY_FAMILY | TCP_BOTH => match DiagSocket::parse(body, protocol) {
                 Some(socket) => each(socket),

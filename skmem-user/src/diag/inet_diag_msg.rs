@@ -112,13 +112,13 @@ pub struct DiagSocket {
     pub tcp: Option<TcpInfo>,
     /// `INET_DIAG_INFO` of an MPTCP socket.
     pub mptcp: Option<MptcpInfo>,
-    /// Of a subflow: the token of its MPTCP socket (only told to CAP_NET_ADMIN).
+    /// Of a subflow: the token of its MPTCP socket (only told to `CAP_NET_ADMIN`).
     pub subflow_token: Option<u32>,
     /// `INET_DIAG_CGROUP_ID`: cgroup v2 in which the socket was made (5.8).
     pub cgroup: Option<u64>,
-    /// `INET_DIAG_ULP_INFO` (5.4; up to 6.x only told to CAP_NET_ADMIN).
+    /// `INET_DIAG_ULP_INFO` (5.4; up to 6.x only told to `CAP_NET_ADMIN`).
     pub upper_layer: Option<UpperLayer>,
-    /// The kernel told what it tells CAP_NET_ADMIN only: the upper layer is absent where there is none.
+    /// The kernel told what it tells `CAP_NET_ADMIN` only: the upper layer is absent where there is none.
     pub told_all: bool,
 }
 

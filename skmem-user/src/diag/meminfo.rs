@@ -35,6 +35,9 @@ pub struct MemInfo {
 
 impl MemInfo {
     /// Reads `SO_MEMINFO` (`sk_getsockopt`, `sock_getsockopt` on 5.10).
+    ///
+    /// # Errors
+    /// Where the kernel refuses, or answers otherwise than it should.
     pub fn read(fd: BorrowedFd<'_>) -> Result<Self> {
         let mut bytes = [0; VARS * 4];
         let got = get_bytes(
@@ -49,6 +52,9 @@ impl MemInfo {
 
     /// Decodes the array that `SO_MEMINFO` and `INET_DIAG_SKMEMINFO` carry; more variables than nine
     /// (a newer kernel) are no error.
+    ///
+    /// # Errors
+    /// Where the kernel refuses, or answers otherwise than it should.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         if bytes.len() < VARS * 4 {
             return Err(DiagError::Short {

@@ -1,4 +1,4 @@
-//! What sock_diag tells of MPTCP: `struct mptcp_info` of an MPTCP socket (`mptcp_diag_fill_info`), and the token of
+//! What `sock_diag` tells of MPTCP: `struct mptcp_info` of an MPTCP socket (`mptcp_diag_fill_info`), and the token of
 //! the MPTCP socket that a subflow belongs to (`subflow_get_info`).
 
 use netlink_packet_core::{NLA_TYPE_MASK, NlasIterator};

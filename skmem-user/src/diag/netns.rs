@@ -153,7 +153,7 @@ fn mounted_at(line: &str) -> Option<PathBuf> {
     (root.starts_with("net:[") && !at.contains('\\')).then(|| PathBuf::from(at))
 }
 
-/// Runs `ask` in a thread of its own inside the namespace at `path` (`setns`; needs CAP_SYS_ADMIN).
+/// Runs `ask` in a thread of its own inside the namespace at `path` (`setns`; needs `CAP_SYS_ADMIN`).
 ///
 /// # Errors
 /// Where the namespace is gone or may not be entered.

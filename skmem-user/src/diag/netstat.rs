@@ -10,6 +10,9 @@ pub type Counters = BTreeMap<String, i64>;
 
 /// Reads the `Tcp`, `TcpExt` and `MPTcpExt` counters of the calling thread's network namespace
 /// (`netstat_seq_show`, `snmp_seq_show`).
+///
+/// # Errors
+/// Where the kernel refuses, or answers otherwise than it should.
 pub fn read() -> Result<Counters> {
     let mut counters = Counters::new();
     for path in [

@@ -20,6 +20,9 @@ pub struct Queues {
 
 impl Queues {
     /// Asks a socket that is not listening (`tcp_ioctl` refuses listeners with EINVAL).
+    ///
+    /// # Errors
+    /// Where the kernel refuses, or answers otherwise than it should.
     pub fn read(fd: BorrowedFd<'_>) -> Result<Self> {
         Ok(Self {
             outq: ioctl_int(fd, libc::TIOCOUTQ, "SIOCOUTQ")?,

@@ -5,7 +5,7 @@
 //! is there, in `sk_stream_wait_connect`); its other waits, for the socket's lock or a page, are not interruptible.
 //! Where `/proc/PID/task/TID/stack` can be read, it says which.
 //!
-//! A worker of io_uring (`iou-wrk-…`, a thread of the process that has the ring) is in no system call. That it sleeps
+//! A worker of `io_uring` (`iou-wrk-…`, a thread of the process that has the ring) is in no system call. That it sleeps
 //! in a send its stack says, and where it may be on one socket only, on which.
 
 use std::{
@@ -26,7 +26,7 @@ pub struct Sleeper {
     pub inode: u32,
     /// `/proc/PID/task/TID`.
     task: PathBuf,
-    /// What its `syscall` said; None: a worker of io_uring, which is in none.
+    /// What its `syscall` said; None: a worker of `io_uring`, which is in none.
     call: Option<String>,
 }
 
@@ -108,7 +108,7 @@ fn asleep(task: &DirEntry) -> Option<Sleeper> {
     })
 }
 
-/// A worker of io_uring (`io_wq_worker`) that sleeps in a send.
+/// A worker of `io_uring` (`io_wq_worker`) that sleeps in a send.
 fn worker_asleep(task: &DirEntry, inode: u32) -> Option<Sleeper> {
     let tid = task.file_name().to_str()?.parse().ok()?;
     let task = task.path();

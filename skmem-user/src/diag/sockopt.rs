@@ -6,6 +6,9 @@ use super::{DiagError, Result};
 
 /// Reads a socket option into `out` and returns how many bytes the kernel wrote: old kernels write
 /// shorter structures than new ones (`do_tcp_getsockopt`, `sk_getsockopt` clamp to the caller's length).
+///
+/// # Errors
+/// Where the kernel refuses, or answers otherwise than it should.
 pub fn get_bytes(
     fd: BorrowedFd<'_>,
     level: libc::c_int,
@@ -31,6 +34,9 @@ pub fn get_bytes(
 }
 
 /// Reads an `int` option.
+///
+/// # Errors
+/// Where the kernel refuses, or answers otherwise than it should.
 pub fn get_int(
     fd: BorrowedFd<'_>,
     level: libc::c_int,
@@ -47,11 +53,17 @@ pub fn get_int(
 
 /// `SO_SNDBUF` as the kernel reads it back: `sk->sk_sndbuf` in bytes, already doubled
 /// (`sk_getsockopt`; `sock_getsockopt` on 5.10).
+///
+/// # Errors
+/// Where the kernel refuses, or answers otherwise than it should.
 pub fn so_sndbuf(fd: BorrowedFd<'_>) -> Result<i32> {
     get_int(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, "SO_SNDBUF")
 }
 
 /// `SO_COOKIE`: the socket's number for life (`sock_gen_cookie`), never reused while the kernel runs.
+///
+/// # Errors
+/// Where the kernel refuses, or answers otherwise than it should.
 pub fn socket_cookie(fd: BorrowedFd<'_>) -> Result<u64> {
     let mut bytes = [0; 8];
     let got = get_bytes(

@@ -24,6 +24,9 @@ pub struct SockstatTcp {
 
 impl SockstatTcp {
     /// Reads the calling thread's namespace.
+    ///
+    /// # Errors
+    /// Where the kernel refuses, or answers otherwise than it should.
     pub fn read() -> Result<Self> {
         let path = Path::new("/proc/thread-self/net/sockstat");
         let text = fs::read_to_string(path).map_err(|source| DiagError::File {
@@ -34,6 +37,9 @@ impl SockstatTcp {
     }
 
     /// Finds the `TCP:` line in the file's text.
+    ///
+    /// # Errors
+    /// Where the kernel refuses, or answers otherwise than it should.
     pub fn parse(text: &str) -> Result<Self> {
         let line = text
             .lines()

@@ -29,6 +29,9 @@ pub struct TcpWmem {
 }
 
 /// Reads `net.ipv4.tcp_mem`. It exists in the initial network namespace only.
+///
+/// # Errors
+/// Where the kernel refuses, or answers otherwise than it should.
 pub fn tcp_mem() -> Result<TcpMem> {
     let [low, pressure, high] = read("/proc/sys/net/ipv4/tcp_mem")?;
     Ok(TcpMem {
@@ -39,12 +42,18 @@ pub fn tcp_mem() -> Result<TcpMem> {
 }
 
 /// Reads `net.ipv4.tcp_wmem`.
+///
+/// # Errors
+/// Where the kernel refuses, or answers otherwise than it should.
 pub fn tcp_wmem() -> Result<TcpWmem> {
     let [min, default, max] = read("/proc/sys/net/ipv4/tcp_wmem")?;
     Ok(TcpWmem { min, default, max })
 }
 
 /// Reads `net.core.wmem_max`, bytes: what `SO_SNDBUF` is clamped to before doubling (`sk_setsockopt`).
+///
+/// # Errors
+/// Where the kernel refuses, or answers otherwise than it should.
 pub fn wmem_max() -> Result<u64> {
     let [bytes] = read("/proc/sys/net/core/wmem_max")?;
     Ok(bytes)
@@ -52,6 +61,9 @@ pub fn wmem_max() -> Result<u64> {
 
 /// Reads `net.ipv4.tcp_notsent_lowat` of the calling thread's network namespace, bytes: unsent data beyond which no
 /// new skb is let in, unless a socket has its own (`tcp_notsent_lowat`, 4294967295: no bound).
+///
+/// # Errors
+/// Where the kernel refuses, or answers otherwise than it should.
 pub fn notsent_lowat() -> Result<u64> {
     let [bytes] = read("/proc/sys/net/ipv4/tcp_notsent_lowat")?;
     Ok(bytes)

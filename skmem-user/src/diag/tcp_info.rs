@@ -126,6 +126,9 @@ pub struct TcpInfo {
 
 impl TcpInfo {
     /// Reads `TCP_INFO`.
+    ///
+    /// # Errors
+    /// Where the kernel refuses, or answers otherwise than it should.
     pub fn read(fd: BorrowedFd<'_>) -> Result<Self> {
         let mut bytes = [0; ROOM];
         let got = get_bytes(
@@ -139,6 +142,9 @@ impl TcpInfo {
     }
 
     /// Decodes what the kernel wrote; a field beyond its end is `None`.
+    ///
+    /// # Errors
+    /// Where the kernel refuses, or answers otherwise than it should.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         if bytes.len() < BASE {
             return Err(DiagError::Short {
@@ -224,7 +230,7 @@ mod tests {
             (16, 24, 100)
         );
         assert_eq!(info.notsent_bytes, Some(144));
-        assert_eq!(info.bytes_acked, Some(120 | 124 << 32));
+        assert_eq!(info.bytes_acked, Some(0x78 | 0x7c << 32));
         assert_eq!((info.snd_wnd, info.rcv_wnd), (Some(228), Some(232)));
     }
 

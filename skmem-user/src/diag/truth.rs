@@ -27,6 +27,9 @@ pub struct Truth {
 
 impl Truth {
     /// Asks `socket`, which is (or was, before a reset) `endpoint`.
+    ///
+    /// # Errors
+    /// Where the kernel refuses, or answers otherwise than it should.
     pub fn read(socket: &impl AsFd, endpoint: &Endpoint) -> Result<Self> {
         let fd = socket.as_fd();
         let clock_monotonic_ns = monotonic_ns();
@@ -51,6 +54,7 @@ impl Truth {
 }
 
 /// `CLOCK_MONOTONIC` in ns.
+#[must_use]
 pub fn monotonic_ns() -> u64 {
     let mut now = libc::timespec {
         tv_sec: 0,

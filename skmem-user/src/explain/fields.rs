@@ -139,10 +139,9 @@ impl Queue {
 /// Sequence numbers outstanding that stand for no byte.
 fn sequence_only(view: &View) -> i64 {
     match view.state {
-        TCP_SYN_SENT if view.send_q() > 0 => 1,
         // Crossed SYNs; a passive socket's SYN is not counted in it.
-        TCP_SYN_RECV if view.send_q() == 1 => 1,
-        TCP_FIN_WAIT1 | TCP_LAST_ACK | TCP_CLOSING if view.send_q() > 0 => 1,
+        TCP_SYN_RECV => i64::from(view.send_q() == 1),
+        TCP_SYN_SENT | TCP_FIN_WAIT1 | TCP_LAST_ACK | TCP_CLOSING => i64::from(view.send_q() > 0),
         _ => 0,
     }
 }

@@ -23,6 +23,7 @@ pub(super) fn by_name<T: Named, S: Serializer>(of: &T, to: S) -> Result<S::Ok, S
 }
 
 /// Likewise what may not be there: null then.
+#[expect(clippy::ref_option, reason = "serde hands over a reference")]
 pub(super) fn maybe_by_name<T: Named, S: Serializer>(
     of: &Option<T>,
     to: S,

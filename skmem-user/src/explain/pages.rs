@@ -306,7 +306,7 @@ mod tests {
         let pages = all();
         let of = |p: &Page| [p.words.remedies, p.words.useless].concat();
         let remedies = pages.iter().flat_map(of);
-        for words in remedies.map(|r| r.words()) {
+        for words in remedies.map(remedies::Remedy::words) {
             let mut rest = words.reproduce.split(' ').skip(2);
             let tried = words.evidence.starts_with("tried");
             assert_eq!(words.reproduce.is_empty(), !tried, "{words:?}");

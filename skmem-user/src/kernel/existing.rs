@@ -94,7 +94,7 @@ fn walk_one(link: IterLink, namespace: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Runs `ask` inside a network namespace: in a thread that enters it where it is not ours, for that needs
-/// CAP_SYS_ADMIN even for ours.
+/// `CAP_SYS_ADMIN` even for ours.
 fn inside<T: Send>(namespace: &Path, ask: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     if std::fs::metadata(namespace)?.ino() == netns::own()?.inode {
         return ask();

@@ -24,7 +24,7 @@ use super::{
 /// Facts of sockets by cookie.
 #[derive(Debug, Default)]
 pub struct Walked {
-    /// Those that have a cookie: all that sock_diag has listed.
+    /// Those that have a cookie: all that `sock_diag` has listed.
     pub sockets: HashMap<u64, Fact>,
     /// What could not be looked at.
     pub notes: Vec<String>,

@@ -9,8 +9,7 @@ use std::{
 #[must_use]
 pub fn release() -> String {
     fs::read_to_string("/proc/sys/kernel/osrelease")
-        .map(|s| s.trim().to_string())
-        .unwrap_or_else(|_| "unknown".into())
+        .map_or_else(|_| "unknown".into(), |s| s.trim().to_string())
 }
 
 /// `CLOCK_MONOTONIC`, the clock of all records, in ns.

@@ -60,6 +60,11 @@ pub fn container(path: &str) -> Option<String> {
 /// The innermost unit of systemd in a cgroup's path.
 #[must_use]
 pub fn unit(path: &str) -> Option<String> {
+    // systemd's own names, which know no upper case.
+    #[expect(
+        clippy::case_sensitive_file_extension_comparisons,
+        reason = "they are no files"
+    )]
     let is_unit = |part: &&str| part.ends_with(".service") || part.ends_with(".scope");
     path.rsplit('/').find(is_unit).map(str::to_owned)
 }

@@ -190,7 +190,7 @@ impl<W: Storage> Writer<W> {
         let mut totals = totals.clone();
         totals.records = self.records;
         if self.failed {
-            totals.reason = WRITE_FAILED.to_owned();
+            WRITE_FAILED.clone_into(&mut totals.reason);
         }
         self.put(&Sealed {
             bytes: block::sealed(Kind::End, &serde_json::to_vec(&totals)?),

@@ -72,7 +72,7 @@ pub fn page(name: &str, number: u8, edition: &Edition, markdown: &str) -> String
 
 /// The same text as formatters like it (`mandoc -T lint`): no paragraph macro
 /// right below a heading, lines of at most `WIDTH` columns, the definition of
-/// an apostrophe that clap_mangen begins each section with left out.
+/// an apostrophe that `clap_mangen` begins each section with left out.
 #[must_use]
 pub fn tidy(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
@@ -127,7 +127,7 @@ struct Page {
 impl Page {
     fn event(&mut self, event: Event<'_>) {
         match event {
-            Event::Start(tag) => self.start(tag),
+            Event::Start(tag) => self.start(&tag),
             Event::End(tag) => self.end(tag),
             Event::Text(text) if self.code => {
                 for line in text.lines() {
@@ -148,9 +148,9 @@ impl Page {
         }
     }
 
-    fn start(&mut self, tag: Tag<'_>) {
+    fn start(&mut self, tag: &Tag<'_>) {
         match tag {
-            Tag::Heading { level, .. } => self.heading = Some(level),
+            Tag::Heading { level, .. } => self.heading = Some(*level),
             Tag::CodeBlock(CodeBlockKind::Fenced(_) | CodeBlockKind::Indented) => {
                 self.flush();
                 self.code = true;
@@ -158,7 +158,7 @@ impl Page {
             }
             Tag::List(first) => {
                 self.flush();
-                self.lists.push(first);
+                self.lists.push(*first);
                 if self.lists.len() > 1 {
                     self.out.push_str(".RS 4\n");
                 }

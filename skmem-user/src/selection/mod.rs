@@ -1,7 +1,7 @@
 //! Which sockets are meant: one description, wherever sockets come from.
 //!
 //! The kernel's filter is made of it ([`Selection::filter`]); a [`Subject`] is held against it
-//! ([`Selection::holds`]): a row of sock_diag, a socket that `ss` printed, a socket of a recording; and
+//! ([`Selection::holds`]): a row of `sock_diag`, a socket that `ss` printed, a socket of a recording; and
 //! [`crate::trace::older`] finds by it whose descriptors may be sockets older than a trace.
 
 use std::net::IpAddr;

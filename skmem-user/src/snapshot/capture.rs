@@ -88,7 +88,7 @@ pub struct Captured {
 /// Looks once.
 ///
 /// # Errors
-/// Where the kernel answers no sock_diag question, or `/proc` is not mounted.
+/// Where the kernel answers no `sock_diag` question, or `/proc` is not mounted.
 pub fn capture(options: Options) -> Result<Captured> {
     Looker::default().look(options)
 }

@@ -15,7 +15,7 @@ const SO_BUF_LOCK: i32 = 72;
 const SNDBUF: i32 = 1;
 /// `SOCK_RCVBUF_LOCK`
 const RCVBUF: i32 = 2;
-/// `TCP_REPAIR`: `tp->repair`, in no message of sock_diag.
+/// `TCP_REPAIR`: `tp->repair`, in no message of `sock_diag`.
 const TCP_REPAIR: i32 = 19;
 
 /// What the values prove, with each namespace's sysctls.

@@ -121,14 +121,14 @@ pub struct Holder {
 pub enum Owner {
     /// One or more processes hold it: see `holders`
     Process,
-    /// Established, and waiting in a listener's queue for accept()
+    /// Established, and waiting in a listener's queue for `accept()`
     NotAccepted,
     /// Closed by its application; the kernel still has data or an end to send
     Orphan,
     /// It has a file, but no process that could be looked at holds it, and some could not be looked at
     NotPermitted,
     /// It has a file, and no process holds it: closed meanwhile, on its way in a message, or held by the
-    /// kernel (io_uring, NFS)
+    /// kernel (`io_uring`, NFS)
     NotFound,
     /// `/proc` was not looked at (`--no-owners`)
     NotAsked,
@@ -138,13 +138,13 @@ pub enum Owner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Limit {
-    /// The application set it (SO_SNDBUF, SO_RCVBUF): proved by the value, or by SO_BUF_LOCK with `--locks`
+    /// The application set it (`SO_SNDBUF`, `SO_RCVBUF)`: proved by the value, or by `SO_BUF_LOCK` with `--locks`
     Locked,
-    /// The kernel moves it: proved by the value, or by SO_BUF_LOCK with `--locks`
+    /// The kernel moves it: proved by the value, or by `SO_BUF_LOCK` with `--locks`
     Autotuned,
     /// Below what every socket begins with: set by the application, or shrunk under memory pressure
     LockedOrShrunk,
-    /// Neither sock_diag nor the value tells; `--locks` does
+    /// Neither `sock_diag` nor the value tells; `--locks` does
     Unknown,
 }
 
@@ -206,7 +206,7 @@ pub struct Row {
     pub uid: u32,
     /// Memory; absent where the kernel reports none (SYN-RECV)
     pub memory: Option<Memory>,
-    /// w + r + f, bytes: what counts against tcp_mem and the memory cgroup
+    /// w + r + f, bytes: what counts against `tcp_mem` and the memory cgroup
     pub charged: i64,
     /// Send-Q: written and not acknowledged, bytes; of a listener, connections that may wait. Of an MPTCP socket,
     /// by the connection's own sequence numbers (`mptcpi_write_seq - mptcpi_snd_una`), where `ss` shows
@@ -237,10 +237,10 @@ pub struct Row {
     pub timeouts: u8,
     /// From `TCP_INFO`
     pub flow: Option<Flow>,
-    /// What handles the stream above TCP; some kernels tell only CAP_NET_ADMIN
+    /// What handles the stream above TCP; some kernels tell only `CAP_NET_ADMIN`
     pub upper_layer: Option<UpperLayer>,
     /// Of an MPTCP socket and its subflows: the connection's token, by which `ip mptcp` and `ss -M` know it; 0:
-    /// there is no connection yet. Of a subflow only told to CAP_NET_ADMIN
+    /// there is no connection yet. Of a subflow only told to `CAP_NET_ADMIN`
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mptcp_token: Option<u32>,
     /// Of a subflow: `SO_COOKIE` of its MPTCP socket, where that is listed
@@ -249,7 +249,7 @@ pub struct Row {
     /// In repair mode (`TCP_REPAIR`): what is written goes to its queues and is not sent; with `--locks`
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub repair: Option<bool>,
-    /// The kernel told what it tells CAP_NET_ADMIN only: `upper_layer` is absent where there is none
+    /// The kernel told what it tells `CAP_NET_ADMIN` only: `upper_layer` is absent where there is none
     #[serde(skip, default)]
     pub told_all: bool,
     /// Where the limit of the receive buffer goes, with `--window`: what it holds, what is kept back, what the peer

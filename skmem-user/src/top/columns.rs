@@ -13,7 +13,7 @@ pub enum Column {
     Sockets,
     /// The connection's state
     State,
-    /// wmem_queued: memory of all queued packets, bytes
+    /// `wmem_queued`: memory of all queued packets, bytes
     W,
     /// w against sndbuf, as a bar: what is over the limit looks different
     Bar,
@@ -27,7 +27,7 @@ pub enum Column {
     Held,
     /// How long senders were blocked; + while one waits (with causes)
     Blocked,
-    /// rmem_alloc against rcvbuf, bytes
+    /// `rmem_alloc` against rcvbuf, bytes
     R,
     /// Change of w, bytes a second
     Rate,
@@ -37,9 +37,9 @@ pub enum Column {
     Unsent,
     /// Sent and not acknowledged, bytes
     Flight,
-    /// wmem_alloc: in the queueing discipline or the card, bytes
+    /// `wmem_alloc`: in the queueing discipline or the card, bytes
     T,
-    /// w + r + f: what counts against tcp_mem, bytes
+    /// w + r + f: what counts against `tcp_mem`, bytes
     Charged,
 }
 

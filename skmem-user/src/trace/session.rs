@@ -414,7 +414,7 @@ impl Session {
     pub fn end(&self, reason: &str) -> Result<End> {
         let counted = self.totals()?;
         let mut end = self.gather();
-        end.totals.reason = reason.to_owned();
+        reason.clone_into(&mut end.totals.reason);
         end.totals.no_slot = counted.no_slot;
         end.totals.hooks = Hook::ALL
             .iter()
@@ -449,7 +449,9 @@ impl Session {
     /// Who slept on the socket by the records that were handed on.
     fn sleepers(&self, account: &Account) -> Vec<(u32, u64)> {
         let socket = self.replay.socket(account.ident.id);
-        socket.map(|s| s.sleepers()).unwrap_or_default()
+        socket
+            .map(super::super::model::replay::Socket::sleepers)
+            .unwrap_or_default()
     }
 
     /// Closed sockets from here on are kept for [`Session::take_closed`].

@@ -156,6 +156,7 @@ impl Tape {
     }
 
     /// What the writing thread tells.
+    #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.recorder.stats
     }

@@ -26,11 +26,15 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order in which they are best read.
+#[must_use]
 pub fn list() -> &'static [Scenario] {
     scenario::ALL
 }
 
-/// The scenario called `name`; the error names all that exist.
+/// The scenario called `name`.
+///
+/// # Errors
+/// Where there is none; it names all that exist.
 pub fn find(name: &str) -> Result<&'static Scenario> {
     list().iter().find(|s| s.name == name).ok_or_else(|| {
         let known: Vec<_> = list().iter().map(|s| s.name).collect();

@@ -70,6 +70,9 @@ impl Driver {
     /// The child is in a process group of its own: Ctrl-C reaches the caller only, who then still has the
     /// sockets to look at, or drops the driver. The child asks to be killed when the *thread* that called
     /// this ends (`PR_SET_PDEATHSIG`), so call it from one that lives as long as the scenario.
+    ///
+    /// # Errors
+    /// Where the program cannot be started.
     pub fn spawn(program: &Path, name: &str, options: &Options) -> Result<Self> {
         let mut child = Process::new(program)
             .arg(SUBCOMMAND)
@@ -96,6 +99,9 @@ impl Driver {
     }
 
     /// Waits until the network stands. Attach now, then call [`Self::go`].
+    ///
+    /// # Errors
+    /// Where the child has ended, or answers what it should not.
     pub async fn ready(&mut self) -> Result<Ready> {
         match self.reply().await? {
             Reply::Ready(ready) => Ok(ready),
@@ -104,11 +110,17 @@ impl Driver {
     }
 
     /// Lets the scenario begin.
+    ///
+    /// # Errors
+    /// Where the child has ended, or answers what it should not.
     pub async fn go(&mut self) -> Result<()> {
         self.tell(Command::Go).await
     }
 
     /// Waits until the scenario is at rest.
+    ///
+    /// # Errors
+    /// Where the child has ended, or answers what it should not.
     pub async fn settled(&mut self) -> Result<Settled> {
         match self.reply().await? {
             Reply::Settled(settled) => Ok(settled),
@@ -117,6 +129,9 @@ impl Driver {
     }
 
     /// Reads the senders again; only between [`Self::settled`] and [`Self::finish`].
+    ///
+    /// # Errors
+    /// Where the child has ended, or answers what it should not.
     pub async fn truth(&mut self) -> Result<Vec<Truth>> {
         self.tell(Command::Truth).await?;
         match self.reply().await? {
@@ -126,6 +141,9 @@ impl Driver {
     }
 
     /// Lets the scenario close down, and waits for its end.
+    ///
+    /// # Errors
+    /// Where the child has ended, or answers what it should not.
     pub async fn finish(mut self) -> Result<Done> {
         self.tell(Command::Finish).await?;
         let done = match self.reply().await? {

@@ -49,6 +49,7 @@ pub(crate) fn bench_link() -> anyhow::Result<Net> {
 ///
 /// Every outcome is one JSON line and an exit status: 0 after `done`, 77 after `skip`, 1 after `error`,
 /// 2 for a name or an option that does not exist.
+#[must_use]
 pub fn run(name: &str, options: &Options) -> ExitCode {
     match name {
         undo::NAME => return undo::guard(),

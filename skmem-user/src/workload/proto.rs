@@ -22,6 +22,7 @@ pub enum Command {
 
 impl Command {
     /// The line, without its end.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Go => "go",
@@ -31,6 +32,7 @@ impl Command {
     }
 
     /// Reads a line.
+    #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
         [Self::Go, Self::Truth, Self::Finish]
             .into_iter()
@@ -111,6 +113,9 @@ impl Reply {
     }
 
     /// Writes the message to stdout. A tracer that no longer listens is noticed on stdin, not here.
+    ///
+    /// # Panics
+    /// Never: plain structures with string keys serialise.
     pub fn print(&self) {
         let mut line = serde_json::to_vec(self).expect("plain structures with string keys");
         line.push(b'\n');
@@ -119,6 +124,9 @@ impl Reply {
     }
 
     /// Reads a line.
+    ///
+    /// # Errors
+    /// Where it is no message.
     pub fn parse(line: &str) -> serde_json::Result<Self> {
         serde_json::from_str(line)
     }

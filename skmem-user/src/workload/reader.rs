@@ -46,8 +46,8 @@ fn drain(mut socket: &Socket, limit: Option<u64>) -> io::Result<()> {
         match socket.read(&mut chunk[..room]) {
             Ok(0) => return Ok(()),
             Ok(n) => left -= n as u64,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
-        };
+        }
     }
 }

@@ -75,7 +75,7 @@ impl Writer {
                         // The closing phase ends the connection under a sleeping writer.
                         Err(_) if seen.stop.load(SeqCst) => return Ok(()),
                         Err(error) => return Err(error),
-                    };
+                    }
                     if !pace.interval.is_zero() {
                         thread::sleep(pace.interval);
                         while awaits_probe(&socket) && !seen.stop.load(SeqCst) {

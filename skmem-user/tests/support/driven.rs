@@ -57,7 +57,7 @@ impl Driven {
         let mut from = ours.try_clone().unwrap();
         // A program that waits for room on its terminal does not end.
         thread::spawn(move || {
-            let mut part = [0; 1 << 16];
+            let mut part = vec![0; 1 << 16];
             while let Ok(got @ 1..) = from.read(&mut part) {
                 if to.send(part[..got].to_vec()).is_err() {
                     break;

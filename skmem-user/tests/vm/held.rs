@@ -43,10 +43,10 @@ impl Pair {
         let port = listener.local_addr()?.port();
         let sender = TcpStream::connect(("127.0.0.1", port))?;
         SockRef::from(&sender).set_send_buffer_size(sndbuf)?;
-        let (_receiver, _) = listener.accept()?;
+        let (receiver, _) = listener.accept()?;
         Ok(Self {
             sender,
-            _receiver,
+            _receiver: receiver,
             port,
         })
     }

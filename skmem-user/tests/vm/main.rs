@@ -35,6 +35,11 @@
 //! * [`remedies`]: what is said to help, and what is said not to
 //! * [`report`]: lines for the table that `xtask` prints
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers that host tests share may panic"
+)]
+
 mod ablation;
 mod aggregate;
 mod bench;

@@ -338,8 +338,8 @@ fn namespaced() -> io::Result<()> {
 }
 
 fn refused() -> Result<(), Failed> {
-    let mut check = Check::default();
     type Before = fn() -> io::Result<()>;
+    let mut check = Check::default();
     let cases: [(&str, Before, &str, &str); 3] = [
         ("attaching", no_bpf, "a seccomp filter", "allow bpf(2)"),
         (

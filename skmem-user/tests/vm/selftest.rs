@@ -35,11 +35,11 @@ pub fn trials() -> Vec<Trial> {
             account.ledger.now.since_mask &= !(1 << Cause::TailAppend as u32);
         }),
         noticed("a-queue-one-byte-longer", |_, truth| {
-            truth.mem.wmem_queued += 1
+            truth.mem.wmem_queued += 1;
         }),
         noticed("a-limit-that-moved", |_, truth| truth.mem.sndbuf += 2),
         noticed("an-acknowledgement-missed", |_, truth| {
-            truth.queues.outq -= 1448
+            truth.queues.outq -= 1448;
         }),
         noticed("a-segment-sent", |_, truth| truth.queues.outq_nsd -= 1448),
         noticed("another-connection", |_, truth| truth.endpoint.dport += 1),

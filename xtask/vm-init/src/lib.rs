@@ -80,6 +80,9 @@ pub struct Done {
 }
 
 /// One line on the control port: JSON and a line feed. JSON escapes line feeds, so a line is always one object.
+///
+/// # Panics
+/// Never: plain structs of strings and numbers serialise.
 pub fn encode<T: Serialize>(value: &T) -> String {
     let mut line =
         serde_json::to_string(value).expect("plain structs of strings and numbers serialise");

@@ -94,7 +94,7 @@ fn the_trace_processor_has_all_slices_and_counters() {
             slices.iter().map(of).collect::<Vec<_>>()
         };
         assert_eq!(counts(&native[1]), counts(&chrome[1]));
-        assert!(!native[1].is_empty());
+        assert_ne!(native[1].len(), 0);
         // None is unfinished.
         assert!(native[1].iter().all(|s| s["shortest"].as_i64() >= Some(0)));
         let slept: i64 = events

@@ -7,8 +7,13 @@ use std::{
 };
 
 use crate::{
-    model::end::{Kept, Totals},
-    model::{replay::Replay, survey, timeline::tests::story::Story},
+    model::{
+        end::{Kept, Totals},
+        record::Record,
+        replay::Replay,
+        survey,
+        timeline::tests::story::Story,
+    },
     recording::{Clock, Meta, Role, Writer},
 };
 
@@ -78,7 +83,7 @@ pub(crate) fn write_parts(
                 _ => socket.sleepers(),
             },
         });
-        let now_ns = story.records[..until].last().map_or(0, |r| r.time_ns());
+        let now_ns = story.records[..until].last().map_or(0, Record::time_ns);
         (list.collect::<Vec<_>>(), now_ns)
     };
     let part = |(n, cut): (usize, &Range<usize>)| {

@@ -55,7 +55,7 @@ impl Target {
     /// Where there is no such process.
     pub(super) fn of(word: &str) -> Result<Self> {
         if let Ok(number) = word.parse::<u32>() {
-            let port = number != 0 && number <= u32::from(u16::MAX);
+            let port = number != 0 && u16::try_from(number).is_ok();
             if !port && !exists(number) {
                 bail!("{number} is no process, and no port (1 to 65535)");
             }

@@ -10,7 +10,7 @@ use crate::{diag::TcpState, explain::numbers::grouped};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LimitState {
-    /// The application set SO_SNDBUF; the kernel leaves it alone for good.
+    /// The application set `SO_SNDBUF`; the kernel leaves it alone for good.
     Locked,
     /// The kernel moves it.
     Autotuned,
@@ -83,7 +83,7 @@ pub fn origin(sndbuf: i64, limits: &Limits) -> Origin {
     )
 }
 
-/// `tcp_rmem[1]`: rcvbuf of a new socket, bytes (tcp_init, from 4.20 on).
+/// `tcp_rmem[1]`: rcvbuf of a new socket, bytes (`tcp_init`, from 4.20 on).
 const RMEM_DEFAULT: i64 = 131_072;
 /// The same before 4.20, bytes.
 const RMEM_DEFAULT_OLD: i64 = 87_380;

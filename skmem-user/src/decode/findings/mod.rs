@@ -51,7 +51,7 @@ pub struct Limits {
     pub wmem_default: i64,
     /// `tcp_wmem[2]`: how far autotuning goes, bytes.
     pub wmem_max: i64,
-    /// `net.core.wmem_max`: what SO_SNDBUF is clamped to before doubling, bytes.
+    /// `net.core.wmem_max`: what `SO_SNDBUF` is clamped to before doubling, bytes.
     pub core_wmem_max: i64,
     /// Whether they were read from the machine in question; else they are the kernel's defaults.
     pub read: bool,

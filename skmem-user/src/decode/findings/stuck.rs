@@ -344,9 +344,8 @@ pub(super) fn timeouts(reading: &Reading) -> Option<Finding> {
     }
     let in_a_row = match timer {
         Some(timer) if timer.name == "on" => timer.count,
-        Some(_) => 0,
         None if reading.info.unacked.unwrap_or(0) > 0 => reading.info.backoff.unwrap_or(0),
-        None => 0,
+        _ => 0,
     };
     if in_a_row >= 2 && reading.send_q? > 0 {
         return alarm(

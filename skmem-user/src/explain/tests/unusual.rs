@@ -1,7 +1,7 @@
 //! Never over the limit, older than skmem, incomplete, held up.
 
 use skmem_common::{
-    account::{NOSPACE_AT_FIRST, NOSPACE_NOW, WAIT_MEMORY},
+    account::{Blocked, NOSPACE_AT_FIRST, NOSPACE_NOW, WAIT_MEMORY},
     cause::Cause,
     record::IDENT_COOKIE,
 };
@@ -167,7 +167,7 @@ fn two_walks_that_find_it_waiting_say_since_when_at_least() {
     );
     // Woken since.
     socket.account.blocked.walked(0, SETTING.now_ns);
-    assert_eq!(socket.account.blocked, Default::default());
+    assert_eq!(socket.account.blocked, Blocked::default());
 }
 
 #[test]

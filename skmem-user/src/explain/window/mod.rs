@@ -215,7 +215,7 @@ struct Offer {
 }
 
 impl Offer {
-    /// `__tcp_select_window` (net/ipv4/tcp_output.c, 5.10 to 7.2), with `free` bytes of rb in use by nothing.
+    /// `__tcp_select_window` (`net/ipv4/tcp_output.c`, 5.10 to 7.2), with `free` bytes of rb in use by nothing.
     fn new(r: &Receiver, free: i64) -> Self {
         let space = win_from_space(r, free);
         let allowed = win_from_space(r, r.rcvbuf.into());
@@ -291,7 +291,7 @@ fn space_for(r: &Receiver, window: i64) -> i64 {
     // The part is at least a 256th, or a shift; both grow with the space.
     let (mut low, mut high) = (0_i64, 1_i64 << 40);
     while low < high {
-        let middle = (low + high) / 2;
+        let middle = i64::midpoint(low, high);
         if win_from_space(r, middle) >= window {
             high = middle;
         } else {

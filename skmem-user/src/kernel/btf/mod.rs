@@ -9,7 +9,7 @@ use std::{
     collections::{HashMap, HashSet},
     fs::File,
     io::Read as _,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use aya::{Btf, Endianness};
@@ -80,18 +80,18 @@ impl KernelBtf {
                     false => "",
                 },
             })?;
-        Self::parse(path.to_path_buf(), bytes)
+        Self::parse(path, &bytes)
     }
 
     /// Those bytes, wherever they are from.
     ///
     /// # Errors
     /// As for [`KernelBtf::running`].
-    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
-        Self::parse(PathBuf::from("(bytes)"), bytes)
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::parse(Path::new("(bytes)"), bytes)
     }
 
-    fn parse(path: PathBuf, bytes: Vec<u8>) -> Result<Self> {
+    fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
         let bad = |reason: String| KernelError::BadBtf {
             path: path.display().to_string(),
             reason,
@@ -101,7 +101,7 @@ impl KernelBtf {
         }
         let attached_to = plan::attached_to();
         let signs = [symbols::FTRACE, symbols::DIRECT_CALLS];
-        let types = Types::new(&bytes).map_err(|reason| bad(reason.to_owned()))?;
+        let types = Types::new(bytes).map_err(|reason| bad(reason.to_owned()))?;
         let wanted: HashSet<&str> = attached_to
             .iter()
             .map(String::as_str)
@@ -247,7 +247,7 @@ mod tests {
             vec![0xff; 4096],
             b"\x7fELF".to_vec(),
         ] {
-            let result = KernelBtf::parse(PathBuf::from("x"), bytes);
+            let result = KernelBtf::parse(Path::new("x"), &bytes);
             assert!(matches!(
                 result,
                 Err(KernelError::BadBtf { .. } | KernelError::NoField { .. })

@@ -7,6 +7,7 @@ use crate::{
 };
 use skmem_common::{
     cause::{Cause, LimitCause, Tier},
+    ledger::Since,
     record::OP_BOOK,
 };
 
@@ -33,7 +34,7 @@ fn visible(account: &Account) -> Account {
     for standing in [&mut a.ledger.now, &mut a.ledger.worst] {
         for n in 0..standing.since.len() {
             if standing.since_mask & (1 << n) == 0 {
-                standing.since[n] = Default::default();
+                standing.since[n] = Since::default();
             }
         }
     }

@@ -264,7 +264,7 @@ impl Page<'_> {
                 )
             } else {
                 // A light edge would hide what is a column wide.
-                format!(r##"fill="{}""##, fill(band.look.colour))
+                format!(r#"fill="{}""#, fill(band.look.colour))
             };
             self.out.path(&data, &style);
             below = above;

@@ -232,7 +232,7 @@ fn more_causes_than_colours_become_one_band() {
 /// 40,000 samples: a queue that goes up and down all the time.
 fn busy() -> Timeline {
     let mut story = article();
-    let last = story.records.last().cloned().expect("a record");
+    let last = story.records.last().copied().expect("a record");
     let crate::model::record::Record::Event(event) = last else {
         panic!("the article ends with an event");
     };

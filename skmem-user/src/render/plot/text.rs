@@ -46,7 +46,7 @@ pub fn text(figure: &Figure<'_>, style: &Style, height: usize) -> String {
     let used = title.len() + legend.len() + strips.len() + 2;
     let rows = height.saturating_sub(used + 1).max(LEAST);
     let mut out = String::new();
-    for line in title.iter() {
+    for line in &title {
         let _ = writeln!(out, "{line}");
     }
     let far = Figure::limit_is_far(&samples);

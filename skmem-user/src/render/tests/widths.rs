@@ -100,10 +100,13 @@ fn verdicts() -> Vec<Verdict> {
     let mut tuned = Socket::autotuned(16_384, 896);
     while tuned.write(1024) {}
     let empty = Socket::with_sndbuf(4096, 1280);
-    [article(896), article(1280), within, tuned, empty]
-        .iter()
-        .map(Socket::verdict)
-        .collect()
+    vec![
+        article(896).verdict(),
+        article(1280).verdict(),
+        within.verdict(),
+        tuned.verdict(),
+        empty.verdict(),
+    ]
 }
 
 #[test]

@@ -35,7 +35,7 @@ const RTAX_RTO_MIN: u32 = 13;
 /// linux/netdevice.h: more in one packet is BIG TCP.
 const GSO_LEGACY_MAX_SIZE: u32 = 65_536;
 
-/// linux/if_link.h; netlink-packet-route does not know it.
+/// `linux/if_link.h`; netlink-packet-route does not know it.
 const IFLA_GSO_IPV4_MAX_SIZE: u16 = 63;
 
 /// Makes the pair, one end in each namespace; limits of GSO are for the client's end.

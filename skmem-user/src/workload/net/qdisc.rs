@@ -49,20 +49,20 @@ pub(super) fn tbf_over_netem(interface: &str, tbf: &Tbf, netem: &Netem) -> Resul
     let root = TcHandle { major: 1, minor: 0 };
     let class = TcHandle { major: 1, minor: 1 };
     let below = TcHandle { major: 2, minor: 0 };
-    add(interface, "tbf", TcHandle::ROOT, root, tbf.options())?;
-    add(interface, "netem", class, below, netem.options())
+    add(interface, "tbf", TcHandle::ROOT, root, &tbf.options())?;
+    add(interface, "netem", class, below, &netem.options())
 }
 
 /// Installs one of them alone there.
 pub(super) fn tbf(interface: &str, tbf: &Tbf) -> Result<()> {
     let root = TcHandle { major: 1, minor: 0 };
-    add(interface, "tbf", TcHandle::ROOT, root, tbf.options())
+    add(interface, "tbf", TcHandle::ROOT, root, &tbf.options())
 }
 
 /// Likewise.
 pub(super) fn netem(interface: &str, netem: &Netem) -> Result<()> {
     let root = TcHandle { major: 1, minor: 0 };
-    add(interface, "netem", TcHandle::ROOT, root, netem.options())
+    add(interface, "netem", TcHandle::ROOT, root, &netem.options())
 }
 
 fn add(
@@ -70,7 +70,7 @@ fn add(
     kind: &str,
     parent: TcHandle,
     handle: TcHandle,
-    options: Vec<u8>,
+    options: &[u8],
 ) -> Result<()> {
     let index = i32::try_from(index_of(interface)?).context("an interface index beyond 2^31")?;
     let mut message = TcMessage::with_index(index);
@@ -78,7 +78,7 @@ fn add(
     message.header.handle = handle;
     message.attributes = vec![
         TcAttribute::Kind(kind.to_owned()),
-        TcAttribute::Other(raw_attribute(TCA_OPTIONS, &options)?),
+        TcAttribute::Other(raw_attribute(TCA_OPTIONS, options)?),
     ];
     request(
         RouteNetlinkMessage::NewQueueDiscipline(message),

@@ -234,7 +234,7 @@ fn flagged(stage: &Stage, flags: libc::c_int) -> Result<Done> {
 }
 
 /// The receive buffer is large from the start, so that the window grows to more than twice the largest skb: half of it
-/// bounds an skb (`tcp_bound_to_half_wnd`). Set by the sysctl, because SO_RCVBUF is clamped to rmem_max.
+/// bounds an skb (`tcp_bound_to_half_wnd`). Set by the sysctl, because `SO_RCVBUF` is clamped to `rmem_max`.
 fn big_tcp(stage: &Stage) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
     set_sysctl(&net.server, "ipv4/tcp_rmem", "4096 4194304 6291456")?;
