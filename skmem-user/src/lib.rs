@@ -9,10 +9,10 @@
 //! what [`diag`] tells of all sockets at once; [`decode`] reads `ss`,
 //! [`glossary`] has the words for both. [`selection`] says which sockets are
 //! meant, in all of them. [`top`] shows sockets live, out of looks and keys.
-
 //!
-//! What most callers need is exported here; the modules have the rest, for skmem's own program and trials, and
-//! may change in any version. `examples/explain_pid.rs` is this as a program:
+//! What callers need is exported here, and in the modules that are listed below; the others are for skmem's own
+//! program and trials, are left out of this documentation, and may change in any version.
+//! `examples/explain_pid.rs` is this as a program:
 //!
 //! ```no_run
 //! use skmem::{Selection, Session, Style, render};
@@ -33,26 +33,35 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+#[doc(hidden)]
 #[expect(
     clippy::print_stderr,
     reason = "it is the program; the rooms below return what they have to say"
 )]
 pub mod cli;
+#[doc(hidden)]
 pub mod decode;
+#[doc(hidden)]
 pub mod diag;
 pub mod explain;
 #[doc(hidden)]
 pub mod fuzz;
+#[doc(hidden)]
 pub mod glossary;
+#[doc(hidden)]
 pub mod kernel;
+#[doc(hidden)]
 pub mod model;
 mod quantity;
 pub mod recording;
 pub mod render;
 pub mod selection;
+#[doc(hidden)]
 pub mod snapshot;
+#[doc(hidden)]
 pub mod top;
 pub mod trace;
+#[doc(hidden)]
 pub mod workload;
 
 pub use diag::{DiagSocket, MemInfo, TcpState};
