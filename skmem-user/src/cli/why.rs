@@ -304,7 +304,7 @@ fn said(
     if traced.verdicts.is_empty() {
         return aside(
             "Traced: no call touched these sockets meanwhile, and they queue nothing: what stands out above is \
-             all that can be told.",
+             all that is known.",
         );
     }
     let text = match options.length.lines() {

@@ -106,14 +106,14 @@ pub(super) fn missing(
 
 fn older(now: &Standing, stuck: bool) -> String {
     if stuck {
-        return "the socket is older than skmem's first sight of it, and no call has touched its \
-            queue since: no cause can be told"
+        return "the socket is older than the trace, and no call has touched its queue since: no \
+            cause is known"
             .to_owned();
     }
     let held = now.total(Cause::PreExisting).bytes;
     format!(
-        "the socket is older than skmem's first sight of it: {} bytes were queued already, \
-         and which code path queued those cannot be told",
+        "the socket is older than the trace: {} bytes were queued already, and which code path \
+         queued those is not known",
         grouped(held)
     )
 }

@@ -425,7 +425,7 @@ fn others(held: u64) -> Finding {
         lost.push("sockets older than the trace are found in this network namespace only");
     }
     if !holds(held, "CAP_SYS_PTRACE") {
-        lost.push("whose sockets other users' are is not told");
+        lost.push("processes of other users are not named");
     }
     if lost.is_empty() {
         return Finding::good("other users' processes", "can be looked at");

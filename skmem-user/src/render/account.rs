@@ -33,7 +33,7 @@ pub(super) fn write(out: &mut String, verdict: &Verdict, style: &Style) {
         )
     };
     let since = if verdict.admission.count == 0 {
-        "first sight of the socket"
+        "skmem first saw the socket"
     } else if verdict.is_mptcp() {
         "the last admission (part of a page fragment let in)"
     } else {
@@ -207,7 +207,7 @@ fn ledger(out: &mut String, verdict: &Verdict, style: &Style) {
         "IS NOT"
     };
     let text = format!(
-        "since first sight: {} {sum} wmem_queued {}; inferred {}, BPF program runs missed (all \
+        "since skmem first saw the socket: {} {sum} wmem_queued {}; inferred {}, BPF program runs missed (all \
          sockets) {}",
         text.join(", "),
         grouped(verdict.wmem_queued),

@@ -119,7 +119,7 @@ fn who(out: &mut String, v: &Verdict, style: &Style) {
 /// fewest bytes are put together.
 fn ledger(out: &mut String, v: &Verdict, style: &Style, room: usize) {
     let since = match v.admission.count {
-        0 => "first sight",
+        0 => "skmem first saw the socket",
         _ => "the last admission",
     };
     out.push_str(&format!(

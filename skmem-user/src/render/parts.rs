@@ -57,7 +57,7 @@ pub(super) fn who(out: &mut String, v: &Verdict, style: &Style) {
 pub(super) fn when(v: &Verdict) -> String {
     let s = &v.socket;
     let instant = match v.instant {
-        _ if v.is_stuck() => "first sight",
+        _ if v.is_stuck() => "first seen",
         Instant::Worst if v.worst_excess > v.excess => "the worst excess that can be explained",
         Instant::Worst => "the worst excess",
         Instant::Last => "the last call seen",

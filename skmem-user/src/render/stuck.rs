@@ -17,7 +17,7 @@ pub(super) fn write(out: &mut String, v: &Verdict, style: &Style) {
     if !v.is_stuck() || v.excess <= 0 {
         return;
     }
-    title(out, "What can be told of a queue that has not moved", style);
+    title(out, "What is known of a queue that has not moved", style);
     row(out, "  possible", LABEL, &possible(v), style);
     let unknown = "which calls queued these bytes and when, what the limit was then, and since \
         when a sender has been held up";

@@ -37,14 +37,14 @@ pub(super) const PRE_EXISTING: Words = Words {
     because: "{bytes} bytes were queued before skmem first saw the socket",
     part: "from before",
     sentence: "These bytes were in the queue when skmem first saw the socket; which code \
-        path queued them cannot be told any more.",
+        path queued them is not known.",
     function: "none: before skmem",
     versions: ALL,
     effect: "sk_wmem_queued as skmem found it",
     over: "They may be over the limit already, and the test lets them: copied payload alone \
         reaches sk_sndbuf - 1, one empty skb and size_goal, and more after splits (see \
         tail-refill).",
-    seen: "read from the socket at first sight: at its first call of tcp_connect or \
+    seen: "read from the socket when skmem first sees it: at its first call of tcp_connect or \
         tcp_sendmsg_locked under skmem's eyes, or when skmem starts.",
     demo: "skmem demo older-than-tracer",
     remedies: &[Remedy::Reader, Remedy::StartEarlier],

@@ -134,7 +134,7 @@ fn standing(probed: &Probed, traced: &Traced) -> String {
 fn untouched(traced: &Traced, probe: &Probe) -> String {
     format!(
         "pre-existing {}: all of it is older than the trace and nothing has moved since, so which calls put it there \
-         cannot be told. {}",
+         is not known. {}",
         change(traced.pre_existing),
         fields(traced, probe)
     )
@@ -171,7 +171,7 @@ fn fields(traced: &Traced, probe: &Probe) -> String {
 
 fn older(traced: &Traced) -> String {
     let before = format!(
-        "{} were queued before the trace began, by calls that cannot be told",
+        "{} were queued before the trace began, by calls that are not known",
         bytes(traced.pre_existing)
     );
     match traced.pre_existing_left {

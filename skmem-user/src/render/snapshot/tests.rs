@@ -142,7 +142,7 @@ fn a_probed_queue_says_what_is_known_and_what_cannot_be() {
         "the worst send queue, traced for 2.000 s",
         "w 15,376 bytes, 7,184 bytes over tb 8,192 (set by the application)",
         "pre-existing +15,376",
-        "cannot be told",
+        "is not known",
         "1 packet of 896 bytes when empty",
     ] {
         let flat = still.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -287,7 +287,7 @@ fn a_queue_of_a_socket_that_nobody_was_seen_to_use() {
         &[
             "that the socket 10.0.0.1:40000 → 10.0.0.2:5001 asked for",
             "10,000 (an empty skb) + 65,536 (the largest size_goal)",
-            "when first sight",
+            "when first seen",
         ],
     );
     let text = plain(&v);

@@ -92,7 +92,7 @@ fn stuck() -> Result<(), Failed> {
     for word in [
         "What put it there",
         "pre-existing",
-        "cannot be told",
+        "is not known",
         "packet",
     ] {
         check.that(text.contains(word), || format!("no word of {word}: {text}"));
