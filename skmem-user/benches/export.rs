@@ -50,7 +50,7 @@ fn main() -> Result<()> {
     for word in std::env::args().skip(1).filter(|a| !a.starts_with("--")) {
         if let Ok(n) = word.parse() {
             events = n;
-        } else if word.ends_with(".skm") {
+        } else if Path::new(&word).extension().is_some_and(|e| e == "skm") {
             file = word.into();
         } else {
             programs.push(word.into());
@@ -193,7 +193,7 @@ fn export(program: &Path, from: &Path, format: &str, dir: &Path) -> Result<Optio
         peak_bytes = peak_bytes.max(kib.unwrap_or(0) * 1024);
         thread::sleep(LOOK);
     };
-    let cpu = children()? - before;
+    let cpu = children()?.saturating_sub(before);
     let bytes = length(&to)?;
     if to.is_dir() {
         fs::remove_dir_all(&to)?;

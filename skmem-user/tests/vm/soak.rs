@@ -101,6 +101,11 @@ fn soak(mode: &str) -> Result<(), Failed> {
     let count = |is: fn(&Value) -> bool| run.verdicts.iter().filter(|v| is(v)).count();
     let complete = count(|v| v["complete"] == true);
     let open = count(|v| v["socket"]["closed"] != true);
+    // Three programs see the end of a socket that was reset before it was closed. Where the kernel skipped the runs of
+    // all three, which PREEMPT_LAZY does once in some ten thousand, its account stays open; it says that runs were
+    // skipped, and holds nothing.
+    let excused =
+        count(|v| v["socket"]["closed"] != true && v["skipped_runs"] != 0 && v["wmem_queued"] == 0);
     let unnamed = count(|v| v["complete"] == true && v["unattributed"] != 0);
     let silent = count(|v| v["lost_events"] != 0 && v["complete"] == true);
     let third = run.resident.len().div_ceil(3).max(1);
@@ -111,7 +116,7 @@ fn soak(mode: &str) -> Result<(), Failed> {
         "soak: explain {mode}, {} slots
 soak:   connections     {:>9} in {:.0} s ({:.0} a second), each of two sockets
 soak:   resident        {:>9} KiB when the first came, {early} KiB warm, {late} KiB at the end
-soak:   open at the end {open:>9}
+soak:   open at the end {open:>9}, the last runs of {excused} of them skipped
 soak:   explained       {:>9} sockets, {complete} of them complete
 soak:   unattributed    {:>9} bytes, in {unnamed} complete ones
 soak:   lost records    {:>9}",
@@ -129,7 +134,14 @@ soak:   lost records    {:>9}",
         !run.said.iter().any(|line| line.contains("found no room")),
         || format!("the table was full: {}", run.said.join("\n")),
     );
-    check.equal("sockets that are not closed when all are", open, 0);
+    check.equal(
+        "sockets that are not closed when all are, and whose last runs were not skipped",
+        open - excused,
+        0,
+    );
+    check.that(excused * 10_000 <= 2 * run.connections as usize, || {
+        format!("the ends of {excused} sockets were skipped")
+    });
     check.that(complete > 0, || "no account is complete".into());
     check.equal(
         "complete accounts with bytes that nothing names",

@@ -148,7 +148,7 @@ impl Export {
                         spans.account(&kept.account, &kept.sleepers);
                     }
                 }
-                _ => {}
+                Item::Accounts(_) => {}
             }
             Ok(())
         })?;
