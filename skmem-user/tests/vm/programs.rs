@@ -302,8 +302,11 @@ fn expert(check: &mut Check, program: &Program, when: When, v: &Value) {
     let turned_away = count("refusals") + count("short_writes") > 0;
     let (since, named): (&[&str], _) = match when {
         When::Late => (&["at-least"], "pre-existing"),
-        // Whether it was turned away before it came to wait for good is a matter of luck.
-        When::Early if program.waits == Waits::Selects => (&["exact", "at-least"], program.cause),
+        // Whether it was turned away before it came to wait for good is a matter of luck, and so is whether a walk met
+        // it in select() before the last one did: then it is known that it began after its last write.
+        When::Early if program.waits == Waits::Selects => {
+            (&["exact", "at-least", "at-most"], program.cause)
+        }
         When::Early => (&["exact"], program.cause),
     };
     let told = now["since_is"].as_str().unwrap_or_default();
