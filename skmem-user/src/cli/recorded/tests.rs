@@ -28,7 +28,8 @@ pub(crate) fn write(path: &Path, host: &str, stories: &[&Story]) {
     let first = stories.first().map_or(0, |s| survey::id(&s.records[0]));
     let clock = Clock {
         monotonic_ns: crate::model::timeline::tests::story::START,
-        wall_ns: WALL + first * 1_000,
+        // Ids may have all of their 64 bits.
+        wall_ns: WALL + (first % (1 << 32)) * 1_000,
     };
     let meta = Meta {
         host: host.to_owned(),
