@@ -208,8 +208,8 @@ fn installed(
     guest(setup, arch, release, (suite, kernel), packages, deb, script)
 }
 
-/// Where a guest finds what is tried.
-const IN_GUEST: &str = "/tmp/skmem.package";
+/// Where a guest finds what is tried: its /tmp is another file system.
+const IN_GUEST: &str = "/opt/skmem.package";
 
 /// Runs a script in a guest; it fails with its own words.
 fn guest(

@@ -65,7 +65,7 @@ fn lake(dir: &Path) -> std::path::PathBuf {
         long.sleep_us(us).end(Hook::SendmsgLocked);
     }
     let n = long.records.len();
-    for (run, flight_ns, cuts) in [("a", 0, [0..3, 3..6, 6..n]), ("b", 9, [0..4, 1..7, 0..n])] {
+    for (run, flight_ns, cuts) in [("a", 0, [0..3, 3..6, 6..n]), ("bb", 9, [0..4, 1..7, 0..n])] {
         for file in write_parts(dir, run, flight_ns, &long, &cuts) {
             keep(&file, &[]);
         }
