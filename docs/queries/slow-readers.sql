@@ -23,5 +23,5 @@ JOIN (
     SELECT run, socket, ended, MIN(recording) AS one FROM sockets GROUP BY run, socket, ended
 ) AS o ON s.run = o.run AND s.socket = o.socket AND s.ended = o.ended AND s.recording = o.one
 WHERE s.rcvbuf IS NOT NULL
-ORDER BY longest_unread_ms DESC, host, socket
+ORDER BY longest_unread_ms DESC, host, socket, s.run
 LIMIT 20

@@ -18,7 +18,7 @@ TABLES = ("events", "receives", "sockets")
 # Beside the documented ones: sums that 32 bits would not hold, and what types ids, times and names have.
 EXTRA = {
     "sums": "SELECT COUNT(*) AS n, SUM(wmem_queued) * 100000 AS w, SUM(write_seq) AS s FROM events",
-    "types": "SELECT DISTINCT host, date, run, socket, part FROM sockets ORDER BY host, socket, part",
+    "types": "SELECT DISTINCT host, date, run, socket, part FROM sockets ORDER BY host, run, socket, part",
     "times": "SELECT MIN(time) AS first_time, MAX(time_ns) AS last_ns FROM events",
     "rx": "SELECT COUNT(*) AS n, SUM(rmem_alloc) AS r, MAX(receive_window) AS w FROM receives",
 }
