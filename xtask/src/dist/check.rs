@@ -194,6 +194,7 @@ fn installed(
          files() {{ find / -xdev -path /proc -prune -o -path /sys -prune -o -path /tmp -prune -o -path /var/lib/dpkg -prune \
          -o -path /var/log -prune -o -path /out -prune -o -path /run -prune -o -print | sort; }}\n\
          mkdir -p /usr/lib /usr/share/man /usr/share/doc\n\
+         touch /usr/share/man/other /usr/share/doc/other\n\
          files > /tmp/before\n\
          dpkg --install {IN_GUEST}\n\
          dpkg --audit\n\
