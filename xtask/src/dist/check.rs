@@ -256,10 +256,10 @@ fn contained(setup: &Setup, arch: &'static Arch, release: &Release, image: &Path
          mkdir -p /tmp/image /tmp/bundle/rootfs /sys/fs/cgroup\n\
          mount -t tmpfs none /tmp/bundle; mkdir -p /tmp/bundle/rootfs\n\
          tar -C /tmp/image -xf {IN_GUEST}\n\
-         blob() {{ sed 's/.*\"'\"$2\"'\":[^]}}]*\"digest\":\"sha256:\\([0-9a-f]*\\)\".*/\\1/' /tmp/image/$1; }}\n\
-         manifest=blobs/sha256/$(blob index.json manifests)\n\
-         layer=/tmp/image/blobs/sha256/$(blob $manifest layers)\n\
-         config=/tmp/image/blobs/sha256/$(blob $manifest config)\n\
+         blob() {{ grep -o 'sha256:[0-9a-f]*' /tmp/image/$1 | sed -n \"$2s|sha256:||p\"; }}\n\
+         manifest=blobs/sha256/$(blob index.json 1)\n\
+         config=/tmp/image/blobs/sha256/$(blob $manifest 1)\n\
+         layer=/tmp/image/blobs/sha256/$(blob $manifest 2)\n\
          grep -q '\"Entrypoint\":\\[\"/usr/bin/skmem\"\\]' $config\n\
          tar -C /tmp/bundle/rootfs -xzf $layer\n\
          run() {{ printf '%s' '{CONTAINER}' | sed \"s|ARGS|$1|\" > /tmp/bundle/config.json; \
