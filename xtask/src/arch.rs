@@ -45,7 +45,7 @@ pub(crate) enum Flavour {
     Cloud,
     /// For all machines
     Generic,
-    /// With `PREEMPT_RT`
+    /// With PREEMPT_RT
     Rt,
     /// arm64 with pages of 16 KiB (93 MB to fetch)
     #[value(name = "16k")]

@@ -13,7 +13,7 @@ pub(crate) struct Options {
     /// Instead of formatting and lints: licences, sources and doubles of all dependencies, by cargo-deny and deny.toml
     #[arg(long)]
     supply_chain: bool,
-    /// With --supply-chain: also faults that are known of them, from the `RustSec` database, which is fetched with git
+    /// With --supply-chain: also faults that are known of them, from the RustSec database, which is fetched with git
     #[arg(long, requires = "supply_chain")]
     advisories: bool,
 }

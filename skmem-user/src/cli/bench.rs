@@ -75,7 +75,7 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 3,
           value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// Also time each program (`bpf_stats_enabled`), with the first load
+    /// Also time each program (bpf_stats_enabled), with the first load
     #[arg(long)]
     programs: bool,
     /// Also what the verifier walks of each program

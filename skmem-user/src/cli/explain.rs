@@ -46,8 +46,8 @@ pub struct Options {
     /// Trace for this long, e.g. 500ms, 90s, 5m, 1h, 2d
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
-    /// Watch until a sender has been held up for half a second: asleep in `send()`, or turned away and waiting in
-    /// `poll()` for POLLOUT
+    /// Watch until a sender has been held up for half a second: asleep in send(), or turned away and waiting in
+    /// poll() for POLLOUT
     #[arg(short, long)]
     until_blocked: bool,
     /// Also explain sockets that never went over their limit

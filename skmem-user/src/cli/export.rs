@@ -81,7 +81,7 @@ pub struct Options {
     /// Which table
     #[arg(long, value_name = "TABLE", default_value = "events")]
     table: Which,
-    /// Directories `by_host`=… and `by_date`=…, as Hive names them: host, date, or both
+    /// Directories by_host=… and by_date=…, as Hive names them: host, date, or both
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     partition: Vec<By>,
     /// Write arrow and arrow-stream without LZ4, for readers that lack it

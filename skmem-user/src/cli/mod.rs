@@ -51,7 +51,7 @@ mod why;
 
 /// Names every byte of a TCP socket's send memory.
 ///
-/// `ss -m` shows that a socket's queue went past `SO_SNDBUF`; skmem says which
+/// `ss -m` shows that a socket's queue went past SO_SNDBUF; skmem says which
 /// bytes, put there by which kernel code, under which limit, and what to do.
 #[derive(Debug, Parser)]
 #[command(name = "skmem", version = version::SHORT, long_version = version::LONG)]

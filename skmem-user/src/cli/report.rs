@@ -70,7 +70,7 @@ pub struct Options {
     #[arg(short, long, value_name = "SOCKET")]
     socket: Option<Wanted>,
     /// As of this time: so long into the recording (12.5s), before its end (-2s), on the wall clock in UTC
-    /// (03:12:22.5, 2026-11-28T03:12:22), or an `at_ns` (@N)
+    /// (03:12:22.5, 2026-11-28T03:12:22), or an at_ns (@N)
     #[arg(long, value_name = "TIME", allow_hyphen_values = true,
           conflicts_with_all = ["at_end", "sockets", "from", "to"])]
     at: Option<At>,

@@ -114,7 +114,7 @@ pub struct Options {
     locks: bool,
     /// Say what fills each receive buffer, and why the window is what it is, to the byte: data that is not read,
     /// skbs read in part, the error queue, what the kernel keeps back. Sorts by r where --sort is not given (a
-    /// small eBPF program: root, or `CAP_BPF` and `CAP_PERFMON`; other users get what `sock_diag` tells)
+    /// small eBPF program: root, or CAP_BPF and CAP_PERFMON; other users get what sock_diag tells)
     #[arg(long, conflicts_with_all = ["check", "csv", "by"])]
     window: bool,
     /// Do not look for the owners of sockets
@@ -127,7 +127,7 @@ pub struct Options {
     #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// Trace the send queues of the worst N sockets for a moment, and say which kernel code put their bytes
-    /// there (eBPF: root, or `CAP_BPF` and `CAP_PERFMON`) [N: 5]
+    /// there (eBPF: root, or CAP_BPF and CAP_PERFMON) [N: 5]
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "5",
           value_parser = clap::value_parser!(u8).range(1..=100),
           conflicts_with_all = ["watch", "check", "csv", "by", "udp"], help_heading = "Why it is queued")]

@@ -41,10 +41,10 @@ pub struct Options {
     /// first window probe
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub interval: Option<Duration>,
-    /// The sender's `SO_SNDBUF`, as the application passes it (the kernel doubles it), e.g. 4096, 64K
+    /// The sender's SO_SNDBUF, as the application passes it (the kernel doubles it), e.g. 4096, 64K
     #[arg(long, value_name = "BYTES", value_parser = size)]
     pub sndbuf: Option<u32>,
-    /// The receiver's `SO_RCVBUF`, as the application passes it (the kernel doubles it)
+    /// The receiver's SO_RCVBUF, as the application passes it (the kernel doubles it)
     #[arg(long, value_name = "BYTES", value_parser = size)]
     pub rcvbuf: Option<u32>,
     /// Bytes per write, e.g. 1024, 64K
@@ -56,10 +56,10 @@ pub struct Options {
     /// MTU of the link
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(68..=65536))]
     pub mtu: Option<u32>,
-    /// `gso_max_segs` of the sender's link
+    /// gso_max_segs of the sender's link
     #[arg(long, value_name = "SEGMENTS", value_parser = clap::value_parser!(u32).range(1..=65535))]
     pub gso_max_segs: Option<u32>,
-    /// `gso_max_size` of the sender's link, for IPv4 and IPv6: above 65536 it is BIG TCP
+    /// gso_max_size of the sender's link, for IPv4 and IPv6: above 65536 it is BIG TCP
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(4096..=524_280))]
     pub gso_max_size: Option<u32>,
     /// Connections (per process, where there are several processes)
@@ -71,25 +71,25 @@ pub struct Options {
     /// Time allowed for reaching rest, e.g. 300s [default: 120s]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub deadline: Option<Duration>,
-    /// Set `TCP_NODELAY` on the sender
+    /// Set TCP_NODELAY on the sender
     #[arg(long)]
     pub nodelay: bool,
-    /// Leave the sender's `SO_SNDBUF` alone: the kernel tunes the limit
+    /// Leave the sender's SO_SNDBUF alone: the kernel tunes the limit
     #[arg(long, conflicts_with = "sndbuf")]
     pub no_sndbuf: bool,
-    /// The sender's `TCP_NOTSENT_LOWAT` in bytes
+    /// The sender's TCP_NOTSENT_LOWAT in bytes
     #[arg(long, value_name = "BYTES", value_parser = some)]
     pub notsent_lowat: Option<u32>,
-    /// Let every write end a record (`MSG_EOR`)
+    /// Let every write end a record (MSG_EOR)
     #[arg(long)]
     pub eor: bool,
     /// Turn segmentation offload (GSO, TSO) off on the link
     #[arg(long)]
     pub gso_off: bool,
-    /// Copy the data instead of sending it with `MSG_ZEROCOPY`
+    /// Copy the data instead of sending it with MSG_ZEROCOPY
     #[arg(long)]
     pub copy: bool,
-    /// The third number of `net.ipv4.tcp_wmem` in the sender's namespace, in bytes
+    /// The third number of net.ipv4.tcp_wmem in the sender's namespace, in bytes
     #[arg(long, value_name = "BYTES", value_parser = tcp_wmem)]
     pub tcp_wmem: Option<u32>,
     /// Do not exhaust memory

@@ -98,7 +98,7 @@ fn judge(root: &Path, script: &str) -> Result<process::Captured> {
                 .with_context(|| format!("cannot create {}", link.display()))?;
         }
     }
-    for name in ["dev", "tmp", "work", "proc"] {
+    for name in ["dev", "tmp", "judged", "proc"] {
         let directory = root.join(name);
         fs::create_dir_all(&directory)
             .with_context(|| format!("cannot create {}", directory.display()))?;
@@ -132,12 +132,12 @@ fn handed(root: &Path, file: &Path) -> Result<String> {
         .context("a file without a name")?
         .to_string_lossy()
         .into_owned();
-    let directory = root.join("work");
+    let directory = root.join("judged");
     fs::create_dir_all(&directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
     fs::copy(file, directory.join(&name))
         .with_context(|| format!("cannot copy {}", file.display()))?;
-    Ok(format!("/work/{name}"))
+    Ok(format!("/judged/{name}"))
 }
 
 /// Debian's own judge: no errors, and no warnings that are not explained.
@@ -155,7 +155,7 @@ fn lintian(judges: &Path, deb: &Path) -> Result<()> {
 fn unpacked_rpm(judges: &Path, rpm: &Path, binary: &[u8]) -> Result<()> {
     let file = handed(judges, rpm)?;
     let script = format!(
-        "set -e; cd /work; rpm -K --nosignature {file}; rpm -qp --nosignature --qf '%{{NAME}} %{{VERSION}}\\n' {file}; \
+        "set -e; cd /judged; rpm -K --nosignature {file}; rpm -qp --nosignature --qf '%{{NAME}} %{{VERSION}}\\n' {file}; \
          rpm -qlp --nosignature {file}; rm -rf usr; rpm2archive -n - < {file} | tar -xf - ./usr/bin/skmem"
     );
     let said = judge(judges, &script)?;
@@ -165,7 +165,7 @@ fn unpacked_rpm(judges: &Path, rpm: &Path, binary: &[u8]) -> Result<()> {
         "it lists no /usr/bin/skmem:\n{}",
         said.tail()
     );
-    let unpacked = super::files::read(&judges.join("work/usr/bin/skmem"))?;
+    let unpacked = super::files::read(&judges.join("judged/usr/bin/skmem"))?;
     ensure!(unpacked == binary, "the binary in it is another one");
     Ok(())
 }

@@ -27,7 +27,7 @@ use crate::paths;
 
 /// Programs that read exports.
 pub(crate) struct Readers {
-    /// The Python that has `DuckDB`.
+    /// The Python that has DuckDB.
     pub(crate) python: PathBuf,
     /// Node.js, for Perfetto's trace processor.
     pub(crate) node: PathBuf,

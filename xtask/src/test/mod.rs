@@ -46,7 +46,7 @@ const MACHINES: usize = 4;
 /// Where the tests are in the guest.
 pub(crate) const IN_GUEST: &str = "/usr/local/bin/skmem-vm-tests";
 
-/// Tests of what skmem writes with the programs that read it: `DuckDB`, Perfetto's trace processor, and a browser.
+/// Tests of what skmem writes with the programs that read it: DuckDB, Perfetto's trace processor, and a browser.
 const OUTSIDE: &str = "skmem-user/outside-tests";
 
 /// How the trials are told of `--rounds`.
@@ -61,7 +61,7 @@ pub(crate) struct Options {
     /// Run the tests that need a VM
     #[arg(long)]
     vm: bool,
-    /// Let `ClickHouse`, `DataFusion`, `DuckDB`, polars and Spark answer the queries of docs/queries (and nothing else, where
+    /// Let ClickHouse, DataFusion, DuckDB, polars and Spark answer the queries of docs/queries (and nothing else, where
     /// neither of the kinds is named)
     #[arg(long)]
     engines: bool,

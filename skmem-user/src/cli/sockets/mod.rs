@@ -52,7 +52,7 @@ pub struct SocketArgs {
     /// Only this remote port
     #[arg(long, value_name = "PORT", help_heading = "Which sockets")]
     pub dport: Option<Port>,
-    /// Only this local address or prefix, e.g. 10.0.0.0/8 or `fd00::/8`
+    /// Only this local address or prefix, e.g. 10.0.0.0/8 or fd00::/8
     #[arg(long, value_name = "ADDR[/LEN]", help_heading = "Which sockets")]
     pub src: Option<Net>,
     /// Only this remote address or prefix
