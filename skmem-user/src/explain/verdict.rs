@@ -1,8 +1,6 @@
 //! What a verdict holds: the JSON contract, schema 1. `docs/json.md` says what
 //! each field means; the two change together.
 
-use std::fmt::{self, Display, Formatter};
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -11,6 +9,7 @@ use skmem_common::{
     output::Holder,
 };
 
+pub use super::named::{AnyCause, BlameFrom, CaState, Pacing};
 use super::{
     chain::Step,
     named::{Named as _, by_name},
@@ -413,38 +412,6 @@ pub struct Blame {
     pub sentence: String,
 }
 
-/// What a [`Blame`] follows from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BlameFrom {
-    /// The fields at the end, which will not change by themselves soon.
-    Now,
-    /// The kernel's clocks: half of the time or more.
-    Clocks,
-    /// Most of the sleeps and refusals.
-    HoldUps,
-    /// The fields at the worst instant.
-    Worst,
-    /// The fields at the last call.
-    Last,
-    /// The peer's window alone.
-    Window,
-}
-
-impl BlameFrom {
-    /// The name in output and docs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Now => "now",
-            Self::Clocks => "clocks",
-            Self::HoldUps => "hold-ups",
-            Self::Worst => "worst",
-            Self::Last => "last",
-            Self::Window => "window",
-        }
-    }
-}
-
 /// The kernel's own clocks (`chrono_stat` of `struct tcp_sock`), from skmem's
 /// first sight of the socket on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
@@ -530,84 +497,6 @@ pub struct OutputState {
     pub tsq_throttled: bool,
     /// `sk_wmem_alloc` less its bias of 1.
     pub wmem_alloc: i64,
-}
-
-/// `icsk_ca_state` (`enum tcp_ca_state`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CaState {
-    /// `TCP_CA_Open`
-    Open,
-    /// `TCP_CA_Disorder`
-    Disorder,
-    /// `TCP_CA_CWR`
-    Cwr,
-    /// `TCP_CA_Recovery`
-    Recovery,
-    /// `TCP_CA_Loss`
-    Loss,
-    /// Of a newer kernel.
-    Unknown,
-}
-
-impl CaState {
-    pub(super) const fn of(state: u8) -> Self {
-        match state {
-            0 => Self::Open,
-            1 => Self::Disorder,
-            2 => Self::Cwr,
-            3 => Self::Recovery,
-            4 => Self::Loss,
-            _ => Self::Unknown,
-        }
-    }
-
-    /// The name in output and docs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Disorder => "disorder",
-            Self::Cwr => "cwr",
-            Self::Recovery => "recovery",
-            Self::Loss => "loss",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-/// Who paces (`sk_pacing_status`, `enum sk_pacing`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pacing {
-    /// `SK_PACING_NONE`
-    None,
-    /// `SK_PACING_NEEDED`: TCP itself
-    Tcp,
-    /// `SK_PACING_FQ`: the queueing discipline `fq`
-    Fq,
-    /// Of a newer kernel.
-    Unknown,
-}
-
-impl Pacing {
-    pub(super) const fn of(status: u8) -> Self {
-        match status {
-            0 => Self::None,
-            1 => Self::Tcp,
-            2 => Self::Fq,
-            _ => Self::Unknown,
-        }
-    }
-
-    /// The name in output and docs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Tcp => "tcp",
-            Self::Fq => "fq",
-            Self::Unknown => "unknown",
-        }
-    }
 }
 
 /// `sk_forward_alloc`'s side: memory that the socket was granted, which is no
@@ -728,35 +617,6 @@ pub struct SelfCheck {
     /// None: never looked at, or it does not apply (`MSG_ZEROCOPY`, kTLS,
     /// MPTCP charge otherwise).
     pub pages_close: Option<bool>,
-}
-
-/// A cause of any kind: what an explanation or an advice is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AnyCause {
-    /// Why `sk_wmem_queued` changed.
-    Queue(Cause),
-    /// Why `sk_sndbuf` changed.
-    Limit(LimitCause),
-    /// `TCP_NOTSENT_LOWAT`.
-    NotsentLowat,
-}
-
-impl AnyCause {
-    /// The name in output and docs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Queue(cause) => cause.name(),
-            Self::Limit(cause) => cause.name(),
-            Self::NotsentLowat => WaitReason::NotsentLowat.name(),
-        }
-    }
-}
-
-impl Display for AnyCause {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
 }
 
 /// What a cause is.
