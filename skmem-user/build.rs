@@ -1,6 +1,6 @@
-//! Builds the eBPF programs, with the toolchain that builds this crate and the bpf-linker that `cargo xtask setup`
-//! installed; or takes those that `SKMEM_EBPF_OBJECT` names, so that plain `cargo build` needs neither. And says which
-//! commit it is, where it is given that.
+//! Builds the eBPF programs, with the toolchain that builds this crate and the bpf-linker that
+//! `cargo xtask setup` installed; or takes those that `SKMEM_EBPF_OBJECT` names, so that plain
+//! `cargo build` needs neither. And says which commit it is, where it is given that.
 
 use std::{
     env, fs,
@@ -29,8 +29,9 @@ fn main() -> Result<()> {
     }
 }
 
-/// Says what is built: the version, and the commit, which who packages a checkout names in a variable, and an archive of
-/// the source in a file. Git is not asked: each commit would compile everything anew.
+/// Says what is built: the version, and the commit, which who packages a checkout names in a
+/// variable, and an archive of the source in a file. Git is not asked: each commit would compile
+/// everything anew.
 fn version() {
     println!("cargo::rerun-if-env-changed={COMMIT}");
     let file = Path::new("../COMMIT");
@@ -70,7 +71,8 @@ fn build() -> Result<()> {
         .context("this crate has no parent directory")?
         .to_path_buf();
     let linker = root.join(".tools/bin/bpf-linker");
-    // Relative to this crate, so that a checkout that was copied together with its target/ watches its own files.
+    // Relative to this crate, so that a checkout that was copied together with its target/ watches
+    // its own files.
     println!("cargo::rerun-if-changed=../.tools/bin/bpf-linker");
     println!("cargo::rerun-if-env-changed=RUSTUP_TOOLCHAIN");
     println!("cargo::rerun-if-changed=build");
@@ -95,7 +97,8 @@ fn build() -> Result<()> {
         // aya-build turns each line of the inner cargo into a warning.
         env::set_var("CARGO_TERM_QUIET", "true");
         if given_away {
-            // BTF holds the names of source files: those within the checkout, so that it does not matter where that is.
+            // BTF holds the names of source files: those within the checkout, so that it does not
+            // matter where that is.
             env::set_var("CARGO_UNSTABLE_TRIM_PATHS", "true");
             env::set_var("CARGO_PROFILE_RELEASE_TRIM_PATHS", "all");
         }
@@ -118,7 +121,8 @@ fn build() -> Result<()> {
     Ok(())
 }
 
-/// Takes DWARF out of the programs, which is four fifths of them: the kernel reads BTF, and so does everybody else.
+/// Takes DWARF out of the programs, which is four fifths of them: the kernel reads BTF, and so does
+/// everybody else.
 fn strip(programs: &Path) -> Result<()> {
     let rustc = env::var_os("RUSTC").context("no RUSTC")?;
     let host = env::var("HOST").context("no HOST")?;

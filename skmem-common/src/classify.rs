@@ -244,8 +244,9 @@ impl Account {
     }
 
     /// `tcp_sendmsg_locked` and its like, and `mptcp_sendmsg_frag`, which puts
-    /// payload on a subflow: `truesize of new skbs + payload`, and for `MSG_ZEROCOPY` whole pages (`skb_zerocopy_iter_stream`), which
-    /// are charged before `write_seq` says how much of them is payload.
+    /// payload on a subflow: `truesize of new skbs + payload`, and for `MSG_ZEROCOPY` whole pages
+    /// (`skb_zerocopy_iter_stream`), which are charged before `write_seq` says how much of them
+    /// is payload.
     #[inline(always)]
     fn sent(
         &mut self,

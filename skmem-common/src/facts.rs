@@ -1,5 +1,5 @@
-//! What a walk over all sockets tells of each: read under its lock where the kernel's walk holds it (5.15 on), so
-//! that the numbers are of one moment.
+//! What a walk over all sockets tells of each: read under its lock where the kernel's walk holds it
+//! (5.15 on), so that the numbers are of one moment.
 
 use crate::layout::Offsets;
 
@@ -64,7 +64,8 @@ impl Facts {
         }
     }
 
-    /// Whether it is charged to its memory cgroup alone, and not to TCP (`skc_bypass_prot_mem`, 6.18).
+    /// Whether it is charged to its memory cgroup alone, and not to TCP (`skc_bypass_prot_mem`,
+    /// 6.18).
     #[must_use]
     pub fn bypasses(&self, offsets: &Offsets) -> bool {
         self.bypass >> (offsets.bypass_shift & 7) & 1 != 0

@@ -1,7 +1,8 @@
-//! The protocol of [`skmem_common::version`], in all orders that the processors' rules allow (loom).
+//! The protocol of [`skmem_common::version`], in all orders that the processors' rules allow
+//! (loom).
 //!
-//! loom knows the memory model of C11, so each side is written in its terms. What is weaker in C11 than on the
-//! processor only adds orders that must come out well, too.
+//! loom knows the memory model of C11, so each side is written in its terms. What is weaker in C11
+//! than on the processor only adds orders that must come out well, too.
 
 use loom::{
     sync::{
@@ -22,8 +23,8 @@ struct Shared {
 /// How a hook adds 1 to the version.
 type Count = fn(&AtomicU64);
 
-/// An atomic that returns the old value, as BPF has it: fully ordered, which is a full barrier at each side
-/// (`Documentation/atomic_t.txt`). arm64 makes `ldaddal` of it.
+/// An atomic that returns the old value, as BPF has it: fully ordered, which is a full barrier at
+/// each side (`Documentation/atomic_t.txt`). arm64 makes `ldaddal` of it.
 fn fully_ordered(version: &AtomicU64) {
     fence(Ordering::SeqCst);
     version.fetch_add(1, Ordering::Relaxed);

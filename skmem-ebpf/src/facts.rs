@@ -1,4 +1,5 @@
-//! A walk over all TCP sockets that tells what no other interface tells of each, and w, r and f of one moment.
+//! A walk over all TCP sockets that tells what no other interface tells of each, and w, r and f of
+//! one moment.
 
 use aya_ebpf::{
     bindings::seq_file, helpers::generated::bpf_seq_write, programs::BtfTracePointContext,

@@ -8,8 +8,8 @@
 //! * [`outlet`]: what decides when queued bytes leave
 //! * [`tell`]: diagnostics of rare paths
 //! * [`calls`]: what every program does at the entry and the exit of a call
-//! * [`send`], [`memory`], [`queue`], [`wait`], [`limit`], [`receive`], [`mptcp`], [`life`]: the programs,
-//!   one file per hook family
+//! * [`send`], [`memory`], [`queue`], [`wait`], [`limit`], [`receive`], [`mptcp`], [`life`]: the
+//!   programs, one file per hook family
 //! * [`facts`]: what a walk tells of all sockets, for the account of `skmem snapshot --check`
 //! * [`window`]: what fills receive buffers and what windows depend on, by a walk
 //!

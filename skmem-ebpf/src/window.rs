@@ -1,4 +1,5 @@
-//! A walk over all TCP sockets that tells what fills the receive buffer of each, and what its window depends on.
+//! A walk over all TCP sockets that tells what fills the receive buffer of each, and what its
+//! window depends on.
 
 use aya_ebpf::{
     bindings::seq_file,
@@ -18,7 +19,8 @@ use crate::{
 /// Skbs of a queue that are looked at; one that is full of data has fewer, they are coalesced.
 const MOST: u32 = 200;
 
-/// `bpf_iter__tcp`: called for each TCP socket of a network namespace; writes a [`Receiver`] for it.
+/// `bpf_iter__tcp`: called for each TCP socket of a network namespace; writes a [`Receiver`] for
+/// it.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/tcp")]
 pub extern "C" fn window(ctx: *mut core::ffi::c_void) -> i32 {
@@ -133,8 +135,8 @@ const COUNT: u32 = 0xffff;
 /// The bit of it that says that the queue ended.
 const WHOLE: u64 = 1 << 63;
 
-/// Truesize of a queue's skbs (low 32 bits), how many they are (16 bits), and whether that is all of them. `head` is
-/// the list itself, where the last one points to.
+/// Truesize of a queue's skbs (low 32 bits), how many they are (16 bits), and whether that is all
+/// of them. `head` is the list itself, where the last one points to.
 #[inline(never)]
 fn sum(first: u64, head: u64) -> u64 {
     let (mut skb, mut bytes, mut count) = (first, 0_u32, 0_u64);
@@ -164,12 +166,13 @@ fn word(address: u64) -> u32 {
     read(address)
 }
 
-/// A number at an address of the kernel; 0 where nothing is. Without a branch: a verifier that follows each of them
-/// through a loop does not come to an end.
+/// A number at an address of the kernel; 0 where nothing is. Without a branch: a verifier that
+/// follows each of them through a loop does not come to an end.
 #[inline(always)]
 fn read<T: Default>(address: u64) -> T {
     let mut value = T::default();
-    // SAFETY: the helper checks the address, and fills in zeros where it cannot read; T is an integer.
+    // SAFETY: the helper checks the address, and fills in zeros where it cannot read; T is an
+    // integer.
     unsafe {
         bpf_probe_read_kernel(
             (&raw mut value).cast(),

@@ -1,10 +1,12 @@
-//! What `skmem export` costs: CPU time, bytes and peak memory of each form, for a recording of many events.
+//! What `skmem export` costs: CPU time, bytes and peak memory of each form, for a recording of many
+//! events.
 //!
 //!     cargo bench --bench export -- [FILE.skm] [EVENTS] [SKMEM…]
 //!
-//! The recording is FILE's (else the sample's in `tests/`), repeated until it has EVENTS (else 1,000,000), with times and
-//! numbers that go on. Other builds of skmem, given by their paths, export it in the same run, in turns with this one.
-//! Each figure is that of the fastest of three runs.
+//! The recording is FILE's (else the sample's in `tests/`), repeated until it has EVENTS (else
+//! 1,000,000), with times and numbers that go on. Other builds of skmem, given by their paths,
+//! export it in the same run, in turns with this one. Each figure is that of the fastest of three
+//! runs.
 
 use std::{
     collections::HashMap,

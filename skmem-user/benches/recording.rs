@@ -1,6 +1,6 @@
-//! What an event costs outside of the kernel: decoding, ledger, records into blocks and back, lines of text and JSON;
-//! without disk or kernel. The records are those of a recording: of the sample in `tests/`, or of the file that is named.
-//! Each figure is the fastest of a few rounds.
+//! What an event costs outside of the kernel: decoding, ledger, records into blocks and back, lines
+//! of text and JSON; without disk or kernel. The records are those of a recording: of the sample in
+//! `tests/`, or of the file that is named. Each figure is the fastest of a few rounds.
 //!
 //!     cargo bench --bench recording -- [FILE]
 

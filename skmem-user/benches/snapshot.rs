@@ -1,8 +1,9 @@
 //! What `skmem snapshot` costs beside `ss`, at 1,000, 10,000 and 100,000 sockets, in the same run.
 //!
-//! `cargo bench --bench snapshot [-- N…]`, as root: the sockets are loopback pairs in a network namespace of
-//! their own. The commands take turns, several times, with their output thrown away; the table has each one's
-//! fastest run. Below it: those that look at the same things, side by side.
+//! `cargo bench --bench snapshot [-- N…]`, as root: the sockets are loopback pairs in a network
+//! namespace of their own. The commands take turns, several times, with their output thrown away;
+//! the table has each one's fastest run. Below it: those that look at the same things, side by
+//! side.
 
 use std::{
     io::{Read as _, Write as _},
@@ -189,8 +190,8 @@ impl Drop for Sockets {
     }
 }
 
-/// Opens `count` pairs, on a listener of its own, says so, and holds them until its input ends. Every tenth
-/// holds data that is not read.
+/// Opens `count` pairs, on a listener of its own, says so, and holds them until its input ends.
+/// Every tenth holds data that is not read.
 fn holder(first: usize, count: usize) -> Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

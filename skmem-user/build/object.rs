@@ -1,11 +1,13 @@
-//! Whether a file is what the build needs: the eBPF programs, as the linker of the BPF target leaves them.
+//! Whether a file is what the build needs: the eBPF programs, as the linker of the BPF target
+//! leaves them.
 
 /// `EM_BPF`
 const BPF: u16 = 247;
 /// `ET_REL`
 const RELOCATABLE: u16 = 1;
 
-/// Looks at the head of an ELF file (`Elf64_Ehdr`): 64 bits, relocatable, for BPF, in the byte order of the target.
+/// Looks at the head of an ELF file (`Elf64_Ehdr`): 64 bits, relocatable, for BPF, in the byte
+/// order of the target.
 ///
 /// # Errors
 /// What it is instead.

@@ -1,4 +1,5 @@
-//! Says why the sockets of a process queue more than their limits: `explain_pid PID [SECONDS]`, as root.
+//! Says why the sockets of a process queue more than their limits: `explain_pid PID [SECONDS]`, as
+//! root.
 //!
 //! The library traces and explains; what is printed, and when, is the caller's affair.
 
@@ -22,7 +23,8 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// The verdicts on the sockets of a process, the worst first: those that it has, and those that it opens within `time`.
+/// The verdicts on the sockets of a process, the worst first: those that it has, and those that it
+/// opens within `time`.
 ///
 /// # Errors
 /// Where the process cannot be traced.

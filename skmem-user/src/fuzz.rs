@@ -1,5 +1,5 @@
-//! Every decoder of bytes from outside, as a function of bytes. `tests/hostile.rs` drives them at each run
-//! of the tests, `cargo xtask fuzz` for as long as one likes; nothing else uses this.
+//! Every decoder of bytes from outside, as a function of bytes. `tests/hostile.rs` drives them at
+//! each run of the tests, `cargo xtask fuzz` for as long as one likes; nothing else uses this.
 
 use std::str;
 

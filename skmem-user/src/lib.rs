@@ -10,15 +10,16 @@
 //! [`glossary`] has the words for both. [`selection`] says which sockets are
 //! meant, in all of them. [`top`] shows sockets live, out of looks and keys.
 //!
-//! What callers need is exported here, and in the modules that are listed below; the others are for skmem's own
-//! program and trials, are left out of this documentation, and may change in any version.
-//! `examples/explain_pid.rs` is this as a program:
+//! What callers need is exported here, and in the modules that are listed below; the others are for
+//! skmem's own program and trials, are left out of this documentation, and may change in any
+//! version. `examples/explain_pid.rs` is this as a program:
 //!
 //! ```no_run
 //! use skmem::{Selection, Session, Style, render};
 //!
 //! # async fn explain(pid: u32) -> anyhow::Result<()> {
-//! // The sockets of a process, those included that it has already; needs root, or CAP_BPF and CAP_PERFMON.
+//! // The sockets of a process, those included that it has already; needs root, or CAP_BPF and
+//! // CAP_PERFMON.
 //! let mut session = Session::of(&Selection::of_processes([pid])).await?;
 //! session.run_for(std::time::Duration::from_secs(10)).await?;
 //! for verdict in session.verdicts(true, false) {
@@ -28,8 +29,8 @@
 //! # }
 //! ```
 //!
-//! Recordings are read on any machine, without rights: [`Recording::open`], [`outcome`], and [`Choice`] for a part of
-//! one.
+//! Recordings are read on any machine, without rights: [`Recording::open`], [`outcome`], and
+//! [`Choice`] for a part of one.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

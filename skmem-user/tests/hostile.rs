@@ -1,5 +1,6 @@
-//! Every decoder of bytes from outside against damaged input: it must not panic, must end, and must not take more
-//! memory than its input justifies. The damage is the same at each run; `cargo xtask fuzz` finds more.
+//! Every decoder of bytes from outside against damaged input: it must not panic, must end, and must
+//! not take more memory than its input justifies. The damage is the same at each run; `cargo xtask
+//! fuzz` finds more.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,5 +1,6 @@
-//! Parts of a recording kept from a real run (kernel 6.12: `skmem record --cgroup /sys/fs/cgroup`, three connections of
-//! `nc`, one of which is read by nobody): what is said of a kept socket is what the whole says of it.
+//! Parts of a recording kept from a real run (kernel 6.12: `skmem record --cgroup /sys/fs/cgroup`,
+//! three connections of `nc`, one of which is read by nobody): what is said of a kept socket is
+//! what the whole says of it.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

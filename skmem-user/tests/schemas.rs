@@ -1,5 +1,5 @@
-//! What `--json` prints against the schema that `skmem schema` prints, where no eBPF is needed for it. What needs that
-//! is among the trials of the VM.
+//! What `--json` prints against the schema that `skmem schema` prints, where no eBPF is needed for
+//! it. What needs that is among the trials of the VM.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

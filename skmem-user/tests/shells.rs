@@ -1,5 +1,5 @@
-//! Completions in real shells, and man pages under the lint of a real formatter, which `cargo xtask test --host` fetches
-//! and names.
+//! Completions in real shells, and man pages under the lint of a real formatter, which `cargo xtask
+//! test --host` fetches and names.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![cfg(feature = "outside-tests")]
@@ -88,7 +88,8 @@ fn bash_offers_commands_names_and_what_runs_here() {
     );
 }
 
-/// Without its line editor, which wants a terminal: `compdef` and `_describe` say what they were given.
+/// Without its line editor, which wants a terminal: `compdef` and `_describe` say what they were
+/// given.
 #[test]
 fn zsh_offers_commands_and_names() {
     let script = r#"

@@ -1,5 +1,6 @@
-//! `skmem snapshot`, `decode` and `schema` as programs: against `ss` and `SO_MEMINFO` on the same sockets, and
-//! against their own schema. Needs no eBPF and no root; what needs more is skipped by name.
+//! `skmem snapshot`, `decode` and `schema` as programs: against `ss` and `SO_MEMINFO` on the same
+//! sockets, and against their own schema. Needs no eBPF and no root; what needs more is skipped by
+//! name.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -269,8 +270,8 @@ fn watch_tells_changes_and_ends_after_its_count() {
     );
 }
 
-/// A socket that the peer has reset is in no list, and what was not read of it stays charged: with enough of
-/// them the account is open, and closes when they are closed.
+/// A socket that the peer has reset is in no list, and what was not read of it stays charged: with
+/// enough of them the account is open, and closes when they are closed.
 #[test]
 fn an_account_that_does_not_close_is_status_3() {
     let look = || {

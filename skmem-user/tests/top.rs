@@ -1,5 +1,5 @@
-//! `skmem top` as a program on a terminal: what it shows beside `SO_MEMINFO`, keys, and what it leaves behind, however it
-//! ends. Without eBPF; with it, in tests/vm.
+//! `skmem top` as a program on a terminal: what it shows beside `SO_MEMINFO`, keys, and what it
+//! leaves behind, however it ends. Without eBPF; with it, in tests/vm.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

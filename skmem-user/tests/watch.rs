@@ -34,7 +34,8 @@ fn all(mut ours: File) -> String {
     until(&mut ours, String::new(), |_| false)
 }
 
-/// What came before and what comes until that is enough, or the program's end of the terminal is closed.
+/// What came before and what comes until that is enough, or the program's end of the terminal is
+/// closed.
 fn until(ours: &mut File, before: String, enough: impl Fn(&str) -> bool) -> String {
     let (mut text, mut part) = (before.into_bytes(), [0; 4096]);
     // What ends within a character is not enough; the terminal's end is an error here (EIO).

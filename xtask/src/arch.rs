@@ -1,11 +1,15 @@
-//! The architectures that skmem is built for and its VMs have. All that differs between them is in one row each.
+//! The architectures that skmem is built for and its VMs have. All that differs between them is in
+//! one row each.
 //!
-//! Another one is another row: the target must come with the toolchain, and Debian must have kernels and a busybox of it.
+//! Another one is another row: the target must come with the toolchain, and Debian must have
+//! kernels and a busybox of it.
 
 use std::fmt;
 
-use clap::ValueEnum;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{
+    ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
 
 /// One of them.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,7 +20,8 @@ pub(crate) struct Arch {
     pub(crate) debian: &'static str,
     /// Debian's directory of its libraries.
     pub(crate) multiarch: &'static str,
-    /// The dynamic loader in a tree of Debian's packages, to run programs of this machine from one.
+    /// The dynamic loader in a tree of Debian's packages, to run programs of this machine from
+    /// one.
     pub(crate) loader: &'static str,
     /// What Rust builds for it: static binaries, as a guest has no C library.
     pub(crate) target: &'static str,
@@ -34,7 +39,8 @@ pub(crate) struct Arch {
     pub(crate) console: &'static str,
     /// The kernels that skmem traces on it, in words.
     pub(crate) needs: &'static str,
-    /// Debian's kernels of it, each by what its release ends with; the first is used where none is named.
+    /// Debian's kernels of it, each by what its release ends with; the first is used where none is
+    /// named.
     pub(crate) flavours: &'static [(Flavour, &'static str)],
 }
 
@@ -96,8 +102,9 @@ pub(crate) const ALL: &[Arch] = &[
         emulator: "qemu-system-aarch64",
         emulator_package: "qemu-system-arm",
         machine: "virt",
-        // Pointer authentication by a cheap function: with the architecture's own, attaching takes 117 s and not 4. With
-        // cortex-a72, which has none, kernels with pages of 16 KiB hang without a word.
+        // Pointer authentication by a cheap function: with the architecture's own, attaching takes
+        // 117 s and not 4. With cortex-a72, which has none, kernels with pages of 16 KiB
+        // hang without a word.
         cpu: "max,pauth-impdef=on",
         slow: "",
         console: "ttyAMA0",

@@ -1,19 +1,22 @@
 //! The command line: one enum of tasks, each with its own options.
 
-use std::fs;
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
-use crate::arch::Arch;
-use crate::setup::Setup;
-use crate::{bench, check, demo, dist, fuzz, guest, kernels, setup, soak, test, vm};
+use crate::{
+    arch::Arch, bench, check, demo, dist, fuzz, guest, kernels, setup, setup::Setup, soak, test, vm,
+};
 
 /// Tasks around skmem: preparing a machine, booting test VMs, the demo, the tests.
 ///
-/// Everything that is fetched or built for these tasks goes to `.tools/` and `target/` in this checkout.
+/// Everything that is fetched or built for these tasks goes to `.tools/` and `target/` in this
+/// checkout.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
 pub(crate) struct Cli {
@@ -25,7 +28,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SetupOptions {
-    /// Install missing system packages without asking (also: CI=true, and for root without a terminal)
+    /// Install missing system packages without asking (also: CI=true, and for root without a
+    /// terminal)
     #[arg(long, global = true)]
     pub(crate) yes: bool,
     /// Install, fetch and build no tools: fail when one is missing
@@ -44,7 +48,8 @@ struct ArchOption {
 struct BuildOptions {
     #[command(flatten)]
     arch: ArchOption,
-    /// Also put the eBPF programs into this file: `SKMEM_EBPF_OBJECT=FILE cargo build -p skmem-user` then needs no xtask
+    /// Also put the eBPF programs into this file: `SKMEM_EBPF_OBJECT=FILE cargo build -p
+    /// skmem-user` then needs no xtask
     #[arg(long, value_name = "FILE")]
     object: Option<PathBuf>,
 }

@@ -6,9 +6,11 @@ use anyhow::Result;
 use clap::Args;
 use skmem_vm_init::Job;
 
-use crate::paths;
-use crate::setup::Setup;
-use crate::vm::{self, MachineOptions, Vm};
+use crate::{
+    paths,
+    setup::Setup,
+    vm::{self, MachineOptions, Vm},
+};
 
 /// Options of `cargo xtask demo`.
 #[derive(Debug, Args)]

@@ -1,14 +1,13 @@
 //! How a failure is told: one line (what, why, what to do about it), and an exit code.
 
-use std::fmt;
-use std::io;
-use std::process::ExitCode;
+use std::{fmt, io, process::ExitCode};
 
 use crate::process::DISK_FULL;
 
 /// The command line asks for something that does not exist or makes no sense.
 pub(crate) const USAGE: u8 = 2;
-/// The VM failed, not the command in it: it did not boot, panicked, or was stopped at its time limit.
+/// The VM failed, not the command in it: it did not boot, panicked, or was stopped at its time
+/// limit.
 pub(crate) const VM: u8 = 125;
 /// Ctrl-C, as shells have it: 128 + SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;

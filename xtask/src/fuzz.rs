@@ -1,22 +1,29 @@
-//! `cargo xtask fuzz`: the decoders of bytes from outside, as programs of libFuzzer with `AddressSanitizer`.
+//! `cargo xtask fuzz`: the decoders of bytes from outside, as programs of libFuzzer with
+//! `AddressSanitizer`.
 //!
-//! The pinned stable toolchain has all that it takes: the sanitizer's runtime, and with `RUSTC_BOOTSTRAP=1` the flags.
-//! What libFuzzer learns stays in `target/fuzz/corpus`, so that the next run goes on where this one ended.
+//! The pinned stable toolchain has all that it takes: the sanitizer's runtime, and with
+//! `RUSTC_BOOTSTRAP=1` the flags. What libFuzzer learns stays in `target/fuzz/corpus`, so that the
+//! next run goes on where this one ended.
 
-use std::fmt::Write as _;
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 
-use crate::arch::Arch;
-use crate::progress::Step;
-use crate::setup::{CARGO_FUZZ, Setup};
-use crate::{error, paths, process, rust};
+use crate::{
+    arch::Arch,
+    error, paths, process,
+    progress::Step,
+    rust,
+    setup::{CARGO_FUZZ, Setup},
+};
 
 /// Options of `cargo xtask fuzz`.
 #[derive(Debug, Args)]

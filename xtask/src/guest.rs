@@ -1,12 +1,11 @@
-//! What is built to run in a guest: skmem, the first process, the VM tests. All of it optimised: emulation is slow
-//! enough, and so they share the libraries they are built from.
+//! What is built to run in a guest: skmem, the first process, the VM tests. All of it optimised:
+//! emulation is slow enough, and so they share the libraries they are built from.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::arch::Arch;
-use crate::rust;
+use crate::{arch::Arch, rust};
 
 /// skmem itself, with its eBPF side inside.
 pub(crate) fn skmem(arch: &Arch) -> Result<PathBuf> {
@@ -40,8 +39,9 @@ pub(crate) struct Tests {
     pub(crate) skmem: PathBuf,
 }
 
-/// Builds both at once: cargo builds a package's programs for its tests, and [`skmem`] would build it again, because
-/// libraries that only tests need ask for more features of what both are built from.
+/// Builds both at once: cargo builds a package's programs for its tests, and [`skmem`] would build
+/// it again, because libraries that only tests need ask for more features of what both are built
+/// from.
 pub(crate) fn vm_tests(arch: &Arch) -> Result<Tests> {
     let args = ["test", "--no-run", "--release", "--target", arch.target];
     let which = ["-p", "skmem-user", "--test", "vm"];

@@ -1,7 +1,8 @@
-//! skmem's own tasks: `cargo xtask setup`, `build`, `vm`, `demo`, `test`, `fuzz`, `soak`, `check`, `kernels`, `dist`.
+//! skmem's own tasks: `cargo xtask setup`, `build`, `vm`, `demo`, `test`, `fuzz`, `soak`, `check`,
+//! `kernels`, `dist`.
 //!
-//! This crate builds on any stable Rust from 1.95 on, and installs the pinned toolchain that the rest of the workspace
-//! needs. Nothing here is part of what skmem ships.
+//! This crate builds on any stable Rust from 1.95 on, and installs the pinned toolchain that the
+//! rest of the workspace needs. Nothing here is part of what skmem ships.
 
 mod arch;
 mod bench;

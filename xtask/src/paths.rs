@@ -1,13 +1,16 @@
 //! Where things are: the checkout, and the cache `.tools/` in it.
 
-use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::{
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
 
 /// The root of the checkout.
 pub(crate) fn root() -> &'static Path {
     static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
-        // Cargo says where the package is that it runs. What was compiled in is where it was built: cargo does not build
-        // it again in a checkout that was copied or moved together with its target/.
+        // Cargo says where the package is that it runs. What was compiled in is where it was built:
+        // cargo does not build it again in a checkout that was copied or moved together
+        // with its target/.
         let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
         let package = package.filter(|directory| directory.ends_with("xtask"));
         let mut root = package.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());

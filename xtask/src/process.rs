@@ -1,25 +1,31 @@
 //! Running other programs so that Ctrl-C at any moment leaves none behind.
 //!
-//! A signal only sets a flag and ends the programs that run; whoever waits for them then returns an error, and all
-//! temporary files go the way of every error.
+//! A signal only sets a flag and ends the programs that run; whoever waits for them then returns an
+//! error, and all temporary files go the way of every error.
 
-use std::fmt::Write as _;
-use std::io::{self, BufRead, BufReader, Read};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
+use std::{
+    fmt::Write as _,
+    io::{self, BufRead, BufReader, Read},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
-use crate::error;
-use crate::progress::Step;
+use crate::{error, progress::Step};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-/// We wait for the user's answer: there is nothing to clean up, and the wait itself does not notice a signal.
+/// We wait for the user's answer: there is nothing to clean up, and the wait itself does not notice
+/// a signal.
 static ASKING: AtomicBool = AtomicBool::new(false);
 static RUNNING: Mutex<Vec<Arc<Mutex<Child>>>> = Mutex::new(Vec::new());
 
@@ -38,7 +44,8 @@ pub(crate) fn stop_on_signals() -> Result<()> {
         }
         for child in lock(&RUNNING).iter() {
             let mut child = lock(child);
-            // Still ours only while it has not been waited for; afterwards the number may be somebody else's.
+            // Still ours only while it has not been waited for; afterwards the number may be
+            // somebody else's.
             if let Ok(None) = child.try_wait() {
                 _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
             }
@@ -89,7 +96,8 @@ impl Captured {
     }
 }
 
-/// Runs a program to its end without input, and keeps what it prints. The last line of its stderr shows in `step`.
+/// Runs a program to its end without input, and keeps what it prints. The last line of its stderr
+/// shows in `step`.
 pub(crate) fn capture(command: &mut Command, step: Option<&Step>) -> Result<Captured> {
     capture_lines(command, |line| {
         if let Some(step) = step {
@@ -98,7 +106,8 @@ pub(crate) fn capture(command: &mut Command, step: Option<&Step>) -> Result<Capt
     })
 }
 
-/// Runs a program to its end without input, keeps what it prints, and shows `watch` each line of its stderr at once.
+/// Runs a program to its end without input, keeps what it prints, and shows `watch` each line of
+/// its stderr at once.
 pub(crate) fn capture_lines(
     command: &mut Command,
     mut watch: impl FnMut(&str),
@@ -206,7 +215,8 @@ struct Registered(Arc<Mutex<Child>>);
 
 impl Registered {
     fn spawn(command: &mut Command) -> Result<Self> {
-        // Under the lock, so that no signal falls between the check, the start and the entry in the list.
+        // Under the lock, so that no signal falls between the check, the start and the entry in the
+        // list.
         let mut running = lock(&RUNNING);
         check_interrupted()?;
         let child = command

@@ -1,4 +1,5 @@
-//! Saying what is being done, on stderr: a spinner on a terminal, plain lines elsewhere, nothing for what is there already.
+//! Saying what is being done, on stderr: a spinner on a terminal, plain lines elsewhere, nothing
+//! for what is there already.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,8 @@ impl Step {
         }
     }
 
-    /// Shows a line that the working program printed. Not in plain output: there it would be a flood.
+    /// Shows a line that the working program printed. Not in plain output: there it would be a
+    /// flood.
     pub(crate) fn output(&self, line: &str) {
         if !line.is_empty() {
             self.bar.set_message(line.trim().to_owned());

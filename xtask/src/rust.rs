@@ -1,17 +1,14 @@
 //! The pinned toolchain, and how every inner cargo is called.
 //!
-//! There is no `rust-toolchain.toml`: it would make even `cargo xtask` fail on a machine that has another stable and
-//! does not install toolchains by itself.
+//! There is no `rust-toolchain.toml`: it would make even `cargo xtask` fail on a machine that has
+//! another stable and does not install toolchains by itself.
 
-use std::env;
-use std::path::PathBuf;
-use std::process::Command;
+use std::{env, path::PathBuf, process::Command};
 
 use anyhow::{Result, anyhow, bail};
 use serde::Deserialize;
 
-use crate::progress::Step;
-use crate::{arch, paths, process};
+use crate::{arch, paths, process, progress::Step};
 
 /// The one place that names the toolchain which builds skmem.
 pub(crate) const TOOLCHAIN: &str = "1.99.1";
@@ -27,16 +24,17 @@ pub(crate) fn run(program: &str) -> Command {
     command
         .args(["run", TOOLCHAIN, program])
         .current_dir(paths::root());
-    // `cargo xtask` passes on what concerns the run of xtask itself, by an older toolchain; to the inner cargo it would
-    // mean that everything has changed, and its libraries are the wrong ones.
+    // `cargo xtask` passes on what concerns the run of xtask itself, by an older toolchain; to the
+    // inner cargo it would mean that everything has changed, and its libraries are the wrong
+    // ones.
     for (name, _) in env::vars_os() {
         if name.to_str().is_some_and(is_of_the_outer_cargo) {
             command.env_remove(name);
         }
     }
     for arch in arch::ALL.iter().filter(|arch| !arch.is_host()) {
-        // This machine's C compiler links programs of its own architecture only. The toolchain's linker links all, and the
-        // target brings its C library along.
+        // This machine's C compiler links programs of its own architecture only. The toolchain's
+        // linker links all, and the target brings its C library along.
         let variable = linker_variable(arch.target);
         if env::var_os(&variable).is_none() {
             command.env(variable, "rust-lld");
@@ -173,7 +171,8 @@ pub(crate) fn build_by(what: &str, hint: &str, mut command: Command) -> Result<B
     Ok(built)
 }
 
-/// Does cargo tell what it is doing? The build of the eBPF side does so from inside a build script, as warnings.
+/// Does cargo tell what it is doing? The build of the eBPF side does so from inside a build script,
+/// as warnings.
 fn is_work(line: &str) -> bool {
     const WORK: &[&str] = &[
         "Compiling ",

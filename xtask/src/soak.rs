@@ -1,4 +1,5 @@
-//! `cargo xtask soak`: the trials `soak::…` of the VM tests, for as long as one likes. They print their tables.
+//! `cargo xtask soak`: the trials `soak::…` of the VM tests, for as long as one likes. They print
+//! their tables.
 
 use std::time::Duration;
 
@@ -6,10 +7,13 @@ use anyhow::Result;
 use clap::Args;
 use skmem_vm_init::Job;
 
-use crate::arch::Arch;
-use crate::kernels::{self, Wanted};
-use crate::setup::Setup;
-use crate::{guest, test, vm};
+use crate::{
+    arch::Arch,
+    guest,
+    kernels::{self, Wanted},
+    setup::Setup,
+    test, vm,
+};
 
 /// Options of `cargo xtask soak`.
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+pub(super) use report::schema;
 
 use self::{
     beside::Beside,
@@ -26,8 +27,6 @@ use self::{
     report::Report,
 };
 use super::print;
-
-pub(super) use report::schema;
 
 /// Measure what tracing costs on this machine
 #[derive(Debug, Args)]

@@ -22,8 +22,8 @@ use crate::{
 /// Which part of the time.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct WindowArgs {
-    /// Begin here: so long into the recording (1.2s), before its end (-2s), on the wall clock in UTC (03:12:22.5,
-    /// 2026-11-28T03:12:22), or an at_ns (@N)
+    /// Begin here: so long into the recording (1.2s), before its end (-2s), on the wall clock in
+    /// UTC (03:12:22.5, 2026-11-28T03:12:22), or an at_ns (@N)
     #[arg(
         long,
         value_name = "TIME",

@@ -44,7 +44,8 @@ pub fn look_up(command: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Starts it, under sudo as the user who called that; None where there is none. It ends with the handle.
+/// Starts it, under sudo as the user who called that; None where there is none. It ends with the
+/// handle.
 ///
 /// # Errors
 /// Where it cannot be run.

@@ -150,7 +150,8 @@ fn dumped(sockets: &[DiagSocket], damaged: usize) -> Decoded {
     }
 }
 
-/// Says on stderr what was not read: what belongs to a socket, a line each; the rest in one line for each program.
+/// Says on stderr what was not read: what belongs to a socket, a line each; the rest in one line
+/// for each program.
 fn complain(read: &Decoded, file: &Path) {
     for unread in read.unread.iter().take(MOST_COMPLAINTS) {
         eprintln!(

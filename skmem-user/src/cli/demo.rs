@@ -54,7 +54,8 @@ pub struct Options {
     /// List the cases
     #[arg(long)]
     list: bool,
-    /// Run the case without and with a fix, and compare (see --list-fixes); with several fixes, each by itself
+    /// Run the case without and with a fix, and compare (see --list-fixes); with several fixes,
+    /// each by itself
     #[arg(long, value_name = "FIX[=N]", value_delimiter = ',', add = offers::fixes(),
           conflicts_with_all = ["list", "at_end", "all"])]
     fix: Vec<Choice>,
@@ -193,7 +194,8 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
     } else {
         print_text(&verdicts, options.length, MORE)
     };
-    // Of a case that was only killed, sockets could go on to retransmit to nobody for a quarter of an hour.
+    // Of a case that was only killed, sockets could go on to retransmit to nobody for a quarter of
+    // an hour.
     if let Some(driver) = driver {
         driver.finish().await.map_err(failed)?;
     }

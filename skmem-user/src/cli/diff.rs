@@ -45,7 +45,8 @@ pub struct Options {
     /// The recording after
     #[arg(value_name = "B")]
     after: PathBuf,
-    /// Compare this socket of A and of B: its number (cookie), :PORT, ADDR:PORT or SRC:PORT>DST:PORT
+    /// Compare this socket of A and of B: its number (cookie), :PORT, ADDR:PORT or
+    /// SRC:PORT>DST:PORT
     #[arg(short, long, value_name = "SOCKET")]
     socket: Option<Wanted>,
     /// Compare these two: one of A and one of B, named likewise

@@ -30,8 +30,8 @@ pub struct Options {
     /// Load nothing: only look
     #[arg(long)]
     no_load: bool,
-    /// Look at the types in this file instead of this machine: fields and functions of another kernel, whose
-    /// /sys/kernel/btf/vmlinux it is
+    /// Look at the types in this file instead of this machine: fields and functions of another
+    /// kernel, whose /sys/kernel/btf/vmlinux it is
     #[arg(long, value_name = "FILE", conflicts_with = "no_load")]
     btf: Option<PathBuf>,
     /// Print one JSON object

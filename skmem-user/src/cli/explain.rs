@@ -46,15 +46,15 @@ pub struct Options {
     /// Trace for this long, e.g. 500ms, 90s, 5m, 1h, 2d
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
-    /// Watch until a sender has been held up for half a second: asleep in send(), or turned away and waiting in
-    /// poll() for POLLOUT
+    /// Watch until a sender has been held up for half a second: asleep in send(), or turned away
+    /// and waiting in poll() for POLLOUT
     #[arg(short, long)]
     until_blocked: bool,
     /// Also explain sockets that never went over their limit
     #[arg(short, long)]
     all: bool,
-    /// Keep totals only, no record per call: same verdict, less overhead; the default without a filter, or for
-    /// longer than a minute
+    /// Keep totals only, no record per call: same verdict, less overhead; the default without a
+    /// filter, or for longer than a minute
     #[arg(long)]
     aggregate: bool,
     /// Make a record of each call, and check that replaying them gives the same account

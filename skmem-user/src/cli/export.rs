@@ -212,7 +212,8 @@ fn origin(recorded: &Recorded) -> Origin {
     origin
 }
 
-/// Of what was asked for: the same choice has the same one, also by way of a recording that holds the part.
+/// Of what was asked for: the same choice has the same one, also by way of a recording that holds
+/// the part.
 fn checksum(selected: &[Selected]) -> u32 {
     let mut sum = crc32fast::Hasher::new();
     for one in selected {

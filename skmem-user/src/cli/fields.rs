@@ -19,7 +19,8 @@ Examples:
 
 Exit status: 0, 1 for a failure, 2 for a name that is not known.")]
 pub struct Options {
-    /// A letter or word of ss, a name of skmem's, a state, a socket option or sysctl, a kernel field
+    /// A letter or word of ss, a name of skmem's, a state, a socket option or sysctl, a kernel
+    /// field
     #[arg(value_name = "NAME", add = offers::fields())]
     names: Vec<String>,
     /// Print all in full, as Markdown (docs/fields.md)

@@ -9,10 +9,10 @@ use std::{
 use anyhow::Result;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::CompleteEnv;
+use screen::{style, tell};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{quantity::parse_time, workload};
-use screen::{style, tell};
 
 mod at;
 pub(crate) mod bench;
@@ -259,8 +259,8 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(time)
 }
 
-/// Ends on Ctrl-C, or when asked to terminate; from the call on, not from when it is waited for: neither ends skmem by
-/// itself any more.
+/// Ends on Ctrl-C, or when asked to terminate; from the call on, not from when it is waited for:
+/// neither ends skmem by itself any more.
 ///
 /// # Errors
 /// Where the kernel refuses.

@@ -63,7 +63,8 @@ pub struct Options {
     /// The socket: its number, a port as :5001, an end as 10.0.0.1:5001, or SRC>DST
     #[arg(short, long, value_name = "SOCKET")]
     socket: Option<String>,
-    /// Write to this file; its name ends in .svg, .png, .html or .txt, or --format says what it is; - is stdout
+    /// Write to this file; its name ends in .svg, .png, .html or .txt, or --format says what it
+    /// is; - is stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Replace the file if it is there

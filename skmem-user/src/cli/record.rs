@@ -12,6 +12,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use disk::{Disk, Limits};
+use files::Files;
+use flight::Flight;
+use progress::Progress;
 use tokio::{
     process::Child,
     signal::unix::{Signal, SignalKind, signal},
@@ -27,10 +31,6 @@ use crate::{
     recording::Meta,
     trace::{Session, about, older, sink::Sink, tape::Tape, trigger::Trigger},
 };
-use disk::{Disk, Limits};
-use files::Files;
-use flight::Flight;
-use progress::Progress;
 
 mod disk;
 mod files;
@@ -80,7 +80,8 @@ pub struct Options {
     #[arg(long, value_name = "SIZE", value_parser = tracing::file_size, help_heading = "Where to",
           conflicts_with = "flight")]
     rotate: Option<u64>,
-    /// Stop at this size. With --rotate: delete the oldest files. With --flight: memory to use [default: 256M]
+    /// Stop at this size. With --rotate: delete the oldest files. With --flight: memory to use
+    /// [default: 256M]
     #[arg(long, value_name = "SIZE", value_parser = tracing::file_size, help_heading = "Where to")]
     max_size: Option<u64>,
     /// Keep the last TIME in memory; write it on a trigger
@@ -243,7 +244,8 @@ impl Options {
         Ok(())
     }
 
-    /// What writing needs later: files that are made while it goes on may lie where root may not write without.
+    /// What writing needs later: files that are made while it goes on may lie where root may not
+    /// write without.
     fn rights(&self) -> Rights {
         match self.rotate.is_some() || self.flight.is_some() {
             true => Rights::DAC_OVERRIDE,

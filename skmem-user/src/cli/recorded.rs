@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     explain::{Source, Verdict},
-    model::end::{End, Kept, Totals},
     model::{
+        end::{End, Kept, Totals},
         replay::Replay,
         survey::{self, Survey},
     },

@@ -65,12 +65,12 @@ pub struct Options {
         default_value = "excess"
     )]
     sort: Sort,
-    /// Explain this socket only: its number (the cookie, as --sockets and ss -e (0x…) show it), :PORT, ADDR:PORT
-    /// or SRC:PORT>DST:PORT
+    /// Explain this socket only: its number (the cookie, as --sockets and ss -e (0x…) show it),
+    /// :PORT, ADDR:PORT or SRC:PORT>DST:PORT
     #[arg(short, long, value_name = "SOCKET")]
     socket: Option<Wanted>,
-    /// As of this time: so long into the recording (12.5s), before its end (-2s), on the wall clock in UTC
-    /// (03:12:22.5, 2026-11-28T03:12:22), or an at_ns (@N)
+    /// As of this time: so long into the recording (12.5s), before its end (-2s), on the wall
+    /// clock in UTC (03:12:22.5, 2026-11-28T03:12:22), or an at_ns (@N)
     #[arg(long, value_name = "TIME", allow_hyphen_values = true,
           conflicts_with_all = ["at_end", "sockets", "from", "to"])]
     at: Option<At>,

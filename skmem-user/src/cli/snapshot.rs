@@ -1,5 +1,5 @@
-//! `skmem snapshot`: all sockets' memory at once, and the machine's account. No eBPF (but for `--probe`), no
-//! privileges.
+//! `skmem snapshot`: all sockets' memory at once, and the machine's account. No eBPF (but for
+//! `--probe`), no privileges.
 
 use std::{
     io::{BufWriter, IsTerminal as _, Write as _},
@@ -108,13 +108,15 @@ pub struct Options {
     /// Say in words what stands out for each socket
     #[arg(short, long)]
     explain: bool,
-    /// Ask each socket whether its limits (tb, rb) are locked, and whether it is in repair mode: borrows its
-    /// descriptor for the moment (needs the right to trace its owner, and Linux 5.14)
+    /// Ask each socket whether its limits (tb, rb) are locked, and whether it is in repair mode:
+    /// borrows its descriptor for the moment (needs the right to trace its owner, and Linux
+    /// 5.14)
     #[arg(long, conflicts_with = "no_owners")]
     locks: bool,
-    /// Say what fills each receive buffer, and why the window is what it is, to the byte: data that is not read,
-    /// skbs read in part, the error queue, what the kernel keeps back. Sorts by r where --sort is not given (a
-    /// small eBPF program: root, or CAP_BPF and CAP_PERFMON; other users get what sock_diag tells)
+    /// Say what fills each receive buffer, and why the window is what it is, to the byte: data
+    /// that is not read, skbs read in part, the error queue, what the kernel keeps back. Sorts
+    /// by r where --sort is not given (a small eBPF program: root, or CAP_BPF and CAP_PERFMON;
+    /// other users get what sock_diag tells)
     #[arg(long, conflicts_with_all = ["check", "csv", "by"])]
     window: bool,
     /// Do not look for the owners of sockets
@@ -126,8 +128,8 @@ pub struct Options {
     /// Look so many times, with --watch
     #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Trace the send queues of the worst N sockets for a moment, and say which kernel code put their bytes
-    /// there (eBPF: root, or CAP_BPF and CAP_PERFMON) [N: 5]
+    /// Trace the send queues of the worst N sockets for a moment, and say which kernel code put
+    /// their bytes there (eBPF: root, or CAP_BPF and CAP_PERFMON) [N: 5]
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "5",
           value_parser = clap::value_parser!(u8).range(1..=100),
           conflicts_with_all = ["watch", "check", "csv", "by", "udp"], help_heading = "Why it is queued")]
@@ -147,8 +149,8 @@ pub struct Options {
     /// Print the whole account, even where it closes
     #[arg(long, conflicts_with_all = ["json", "csv", "watch", "check"])]
     account: bool,
-    /// Print only the account, of every namespace; exit status 3 if it does not close (as root, it reads sockets
-    /// under their locks where that narrows the bound: a small eBPF program)
+    /// Print only the account, of every namespace; exit status 3 if it does not close (as root, it
+    /// reads sockets under their locks where that narrows the bound: a small eBPF program)
     #[arg(long, conflicts_with_all = ["csv", "watch"])]
     check: bool,
 }
@@ -429,8 +431,9 @@ fn snapshot(captured: Captured, groups: Option<Vec<Group>>, probe: Option<Probe>
     }
 }
 
-/// Looks until the account closes, a few times: memory moves while sockets are read. Where it does not, or only within
-/// wide bounds, sockets are read under their locks from then on, which nothing moves under.
+/// Looks until the account closes, a few times: memory moves while sockets are read. Where it does
+/// not, or only within wide bounds, sockets are read under their locks from then on, which nothing
+/// moves under.
 fn check(options: &Options) -> Result<ExitCode> {
     let mut asked = asked(options);
     let mut looks = 1;
@@ -442,7 +445,8 @@ fn check(options: &Options) -> Result<ExitCode> {
             Outcome::Uncharged => asked.exact,
             outcome => outcome == Outcome::Closes,
         };
-        // Before 5.16, the walk holds no locks, and all that is in w is charged: it would tell nothing.
+        // Before 5.16, the walk holds no locks, and all that is in w is charged: it would tell
+        // nothing.
         let may = rights::may_trace() && !account.charges_zerocopy;
         let narrow = account.is_tight() || asked.exact || !may;
         if account.outcome == Outcome::PartlySeen || closes && narrow {

@@ -8,6 +8,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use source::Source;
+use terminal::{End, Keys, Screen, Signals};
 use tokio::time::{Instant, sleep_until};
 
 use super::{duration, live, print, screen, tracing::Tracing};
@@ -18,8 +20,6 @@ use crate::top::{
     line::By,
     view::{self, Theme},
 };
-use source::Source;
-use terminal::{End, Keys, Screen, Signals};
 
 mod source;
 mod terminal;
@@ -58,7 +58,8 @@ pub struct Options {
     /// Look so often, e.g. 500ms, 2s
     #[arg(short, long, value_name = "TIME", value_parser = duration, default_value = "1s")]
     interval: Duration,
-    /// Print one frame as text, after two looks with the interval between them (the default where stdout is no terminal)
+    /// Print one frame as text, after two looks with the interval between them (the default where
+    /// stdout is no terminal)
     #[arg(long)]
     once: bool,
     /// Rows of that frame [default: 20]

@@ -45,7 +45,8 @@ pub struct Options {
     /// Exit after N events
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Count times from the first event, show the wall clock (UTC), or the time since the line before
+    /// Count times from the first event, show the wall clock (UTC), or the time since the line
+    /// before
     #[arg(
         long,
         value_name = "TIMES",

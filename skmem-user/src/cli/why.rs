@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
+use target::{Asked, Target};
 
 use super::{
     Usage, duration, offers, print,
@@ -29,7 +30,6 @@ use crate::{
         probe::{is_candidate, verdict_on},
     },
 };
-use target::{Asked, Target};
 
 mod target;
 
@@ -65,8 +65,8 @@ Examples:
 
 Exit status: 0, 1 for a failure, 2 for wrong usage, 3 where no socket matches.")]
 pub struct Options {
-    /// A process (its id, its name or a unit), :PORT, ADDR:PORT, ADDR or SRC:PORT>DST:PORT; a number is the process
-    /// with that id where it has sockets, else a port
+    /// A process (its id, its name or a unit), :PORT, ADDR:PORT, ADDR or SRC:PORT>DST:PORT; a
+    /// number is the process with that id where it has sockets, else a port
     #[arg(value_name = "PID|NAME|PORT|ADDR:PORT", add = offers::processes())]
     what: Option<String>,
     #[command(flatten)]

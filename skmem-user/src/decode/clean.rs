@@ -1,4 +1,5 @@
-//! Lines as a program printed them: what mail, chat, terminals and log files put on top is taken off.
+//! Lines as a program printed them: what mail, chat, terminals and log files put on top is taken
+//! off.
 
 use serde_json::Value;
 
@@ -69,7 +70,8 @@ pub(super) fn lines(text: &str) -> Vec<Line> {
     lines
 }
 
-/// Without the right border of a pane (tmux, screen), where lines have one: the same sign in the same column.
+/// Without the right border of a pane (tmux, screen), where lines have one: the same sign in the
+/// same column.
 fn without_border(lines: &mut [Line]) {
     let border = |text: &str| {
         let text = text.trim_end();
@@ -383,7 +385,8 @@ fn table(text: &str) -> String {
     text.to_owned()
 }
 
-/// The cells of a line of CSV or of a list in YAML, all of them quoted: `"a","b""c"`, `- "a \"b\""`.
+/// The cells of a line of CSV or of a list in YAML, all of them quoted: `"a","b""c"`, `- "a
+/// \"b\""`.
 fn cells(text: &str) -> Option<String> {
     let inner = text.trim().trim_end_matches(',');
     let inner = inner.strip_prefix("- ").unwrap_or(inner).trim_start();
@@ -418,8 +421,9 @@ fn logged(text: &str) -> Option<String> {
     values.next()?.ok()
 }
 
-/// A row whose columns something other than spaces parts: `ESTAB;0;0;…`, `ESTAB|0|0|…`, `ESTAB,0,0,…`. Inside brackets
-/// the commas are those of ss; so they are in a line that begins or ends inside one.
+/// A row whose columns something other than spaces parts: `ESTAB;0;0;…`, `ESTAB|0|0|…`,
+/// `ESTAB,0,0,…`. Inside brackets the commas are those of ss; so they are in a line that begins or
+/// ends inside one.
 fn separated(text: &str) -> Option<String> {
     /// A row has more separators.
     const FEW: usize = 3;

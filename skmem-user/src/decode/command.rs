@@ -1,4 +1,5 @@
-//! Prompts and banners: which command printed what follows, and what its options say of columns that are missing.
+//! Prompts and banners: which command printed what follows, and what its options say of columns
+//! that are missing.
 
 use super::{reading::Kind, vocabulary::goes_on};
 use crate::diag::TcpState;
@@ -53,8 +54,8 @@ fn is_program(word: &str) -> bool {
     matches!(name, "ss" | "netstat")
 }
 
-/// Whether the program's name is called, not spoken of: options or a filter follow, or nothing; what stands before
-/// may be a prompt, other programs, or a banner.
+/// Whether the program's name is called, not spoken of: options or a filter follow, or nothing;
+/// what stands before may be a prompt, other programs, or a banner.
 fn is_call(words: &[&str], at: usize) -> bool {
     const FILTERS: [&str; 13] = [
         "state", "exclude", "dst", "src", "sport", "dport", "|", "-", "(", "not", "or", "and", ">",

@@ -1,4 +1,5 @@
-//! What stands after the addresses: memory, `-i`, `-o`, `-e`, `-p`, on the same line (`-O`) or on others.
+//! What stands after the addresses: memory, `-i`, `-o`, `-e`, `-p`, on the same line (`-O`) or on
+//! others.
 
 use super::{
     Reading,
@@ -162,8 +163,8 @@ impl Details {
         Ok(())
     }
 
-    /// `(("name",pid=1,fd=3),…)`; with `-T` a tid between, before 3.19 `(("name",1,3),…)`, with `-Z` contexts between.
-    /// xargs takes the quotes away.
+    /// `(("name",pid=1,fd=3),…)`; with `-T` a tid between, before 3.19 `(("name",1,3),…)`, with
+    /// `-Z` contexts between. xargs takes the quotes away.
     fn users(&mut self, value: &str) -> Result<(), &'static str> {
         const WHY: &str = "users:((\"name\",pid=N,fd=N))";
         let mut rest = value
@@ -316,8 +317,8 @@ impl Details {
     }
 }
 
-/// A value without its unit: `424ms(100.0%)` is 424. What follows otherwise makes it no number, but for a remark in
-/// another script.
+/// A value without its unit: `424ms(100.0%)` is 424. What follows otherwise makes it no number, but
+/// for a remark in another script.
 fn plain(value: &str) -> &str {
     let end = value
         .find(|c: char| !c.is_ascii_digit() && c != '.')

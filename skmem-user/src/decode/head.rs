@@ -1,4 +1,5 @@
-//! The beginning of a socket in `ss`: Netid, state, queues, addresses, each of which may be missing.
+//! The beginning of a socket in `ss`: Netid, state, queues, addresses, each of which may be
+//! missing.
 
 use super::{
     Reading,
@@ -8,7 +9,8 @@ use super::{
 };
 use crate::diag::TcpState;
 
-/// Kinds of sockets that are no business of ours (`proto_name`, `unix_netid_name`, `sock_state_print`).
+/// Kinds of sockets that are no business of ours (`proto_name`, `unix_netid_name`,
+/// `sock_state_print`).
 const OTHERS: [&str; 18] = [
     "u_str", "u_dgr", "u_seq", "nl", "p_raw", "p_dgr", "raw", "dccp", "sctp", "icmp6", "icmp",
     "???", "v_str", "v_dgr", "ti_st", "ti_dg", "xdp", "unknown",
@@ -85,7 +87,8 @@ pub(super) fn head(words: &[&str], asked: &Asked) -> Head {
     if is_unnamed(words.get(at..).unwrap_or_default(), &reading, addresses) || is_raw(&reading) {
         return Head::Other;
     }
-    // Without Netid, state and addresses two numbers are two numbers, unless the command said that rows are so.
+    // Without Netid, state and addresses two numbers are two numbers, unless the command said that
+    // rows are so.
     if addresses == 0 && !stated && (reading.netid.is_some() || asked.state.is_none()) {
         return Head::None;
     }
@@ -142,7 +145,8 @@ fn is_raw(reading: &Reading) -> bool {
             .is_none_or(|remote| remote.ends_with(":*"))
 }
 
-/// The rows of `ss -f netlink`, `-x`, `-0`: a peer that is `*` alone, or an inode where a port would be.
+/// The rows of `ss -f netlink`, `-x`, `-0`: a peer that is `*` alone, or an inode where a port
+/// would be.
 fn is_unnamed(rest: &[&str], reading: &Reading, addresses: usize) -> bool {
     if reading.netid.is_some() {
         return false;

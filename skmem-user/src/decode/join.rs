@@ -1,5 +1,5 @@
-//! Lines that mail programs, terminals and people broke: whether the end of one and the beginning of the next are
-//! one word. A number that was cut must not be read as a shorter one.
+//! Lines that mail programs, terminals and people broke: whether the end of one and the beginning
+//! of the next are one word. A number that was cut must not be read as a shorter one.
 
 use super::{
     clean::Line,
@@ -36,8 +36,9 @@ pub(super) fn width(text: &str) -> usize {
     })
 }
 
-/// How `next` goes on with `text`. `hard`: the line before is as wide as any, as where a terminal broke it.
-/// `addresses` says how many addresses a text holds as a head, while that is not whole (`in_head`).
+/// How `next` goes on with `text`. `hard`: the line before is as wide as any, as where a terminal
+/// broke it. `addresses` says how many addresses a text holds as a head, while that is not whole
+/// (`in_head`).
 pub(super) fn joint(
     text: &str,
     next: &str,
@@ -160,9 +161,10 @@ fn never_last(word: &str) -> bool {
     )
 }
 
-/// The column at which all lines of the text were cut off, as `cut -c` and `less -S` do: several lines end there,
-/// one of them where ss prints more, and none goes on in the next. `addresses` says how many addresses a line has that
-/// begins a socket, `regular` whether it begins as ss begins one.
+/// The column at which all lines of the text were cut off, as `cut -c` and `less -S` do: several
+/// lines end there, one of them where ss prints more, and none goes on in the next. `addresses`
+/// says how many addresses a line has that begins a socket, `regular` whether it begins as ss
+/// begins one.
 pub(super) fn broken_at(
     lines: &[Line],
     addresses: impl Fn(&str) -> Option<usize>,

@@ -1,4 +1,5 @@
-//! TCP or UDP, where no column says so. `ss` leaves the Netid column out where one kind was asked for.
+//! TCP or UDP, where no column says so. `ss` leaves the Netid column out where one kind was asked
+//! for.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -55,7 +56,8 @@ pub(super) fn of(reading: &Reading) -> Option<Kind> {
     {
         return Some(Kind::Mptcp);
     }
-    // Of UDP and MPTCP, Recv-Q is r (`udp_diag_get_info`, `mptcp_diag_get_info`): memory, of which TCP has more than data.
+    // Of UDP and MPTCP, Recv-Q is r (`udp_diag_get_info`, `mptcp_diag_get_info`): memory, of which
+    // TCP has more than data.
     if reading.kind != Some(Kind::Mptcp)
         && memory
             .rmem_alloc
@@ -64,7 +66,8 @@ pub(super) fn of(reading: &Reading) -> Option<Kind> {
     {
         return None;
     }
-    // What a new connection's tb is made (`tcp_sndbuf_expand`): of UDP only an odd SO_SNDBUF gives that.
+    // What a new connection's tb is made (`tcp_sndbuf_expand`): of UDP only an odd SO_SNDBUF gives
+    // that.
     let expanded = matches!(memory.sndbuf, Some(46_080 | 87_040 | 2_626_560));
     if expanded
         || only_tcp

@@ -1,4 +1,5 @@
-//! Lines: which ones begin a socket, which go on with one, which are headings, and which are no part of it.
+//! Lines: which ones begin a socket, which go on with one, which are headings, and which are no
+//! part of it.
 
 use std::collections::HashSet;
 
@@ -327,7 +328,8 @@ impl Reader {
                 },
                 pending.in_head(&self.asked),
             );
-            // What begins another socket is none of this one's details, even where it cannot be read.
+            // What begins another socket is none of this one's details, even where it cannot be
+            // read.
             if !pending.in_head(&self.asked) && is_stray_head(words) {
                 return self.lost(line);
             }
@@ -550,7 +552,8 @@ fn has_memory(words: &[&str]) -> bool {
     })
 }
 
-/// Whether an indented line is details of a socket rather than a sentence: a key, a bracket, an address, flags only.
+/// Whether an indented line is details of a socket rather than a sentence: a key, a bracket, an
+/// address, flags only.
 fn looks_printed(words: &[&str]) -> bool {
     words.iter().any(|word| word.contains([':', '(', ')', '=']))
         || words.iter().all(|word| is_flag(word))

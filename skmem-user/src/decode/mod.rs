@@ -1,8 +1,8 @@
 //! Reading `ss -m` output back, whichever version printed it, and saying what it means.
 //!
-//! [`parse`] turns text into [`Reading`]s and keeps what it could not read, with line numbers; [`findings()`]
-//! says what stands out. `skmem snapshot` makes [`Reading`]s of what it asks the kernel itself, so both say
-//! the same of the same socket.
+//! [`parse`] turns text into [`Reading`]s and keeps what it could not read, with line numbers;
+//! [`findings()`] says what stands out. `skmem snapshot` makes [`Reading`]s of what it asks the
+//! kernel itself, so both say the same of the same socket.
 
 mod choose;
 mod clean;
@@ -22,12 +22,11 @@ pub mod several;
 mod vocabulary;
 mod words;
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
 pub use findings::{Finding, LimitState, Limits, Origin, Weight, findings, origin};
 pub use input::text;
 pub use reading::Reading;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// What was read of a text.
 #[derive(Debug, Default, PartialEq)]
@@ -79,7 +78,8 @@ fn number(digits: &str) -> Option<i64> {
         .filter(|n: &i64| n.unsigned_abs() <= 1 << 50)
 }
 
-/// Reads the output of `ss`, of any version and with any options; of `netstat` and `/proc/net/tcp` what they hold.
+/// Reads the output of `ss`, of any version and with any options; of `netstat` and `/proc/net/tcp`
+/// what they hold.
 #[must_use]
 pub fn parse(text: &str) -> Decoded {
     lines::parse(text)

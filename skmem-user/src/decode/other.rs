@@ -1,5 +1,5 @@
-//! What people paste beside `ss` output: `netstat` and `/proc/net/tcp`, which are read for what they hold, and what
-//! is refused by name.
+//! What people paste beside `ss` output: `netstat` and `/proc/net/tcp`, which are read for what
+//! they hold, and what is refused by name.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -28,7 +28,8 @@ pub(super) fn netstat(words: &[&str], sure: bool) -> Option<Reading> {
         return None;
     }
     let state = rest.first().and_then(|word| state(word));
-    // `ss` prints such a row too (`ss state established`), but neither tcp6 nor a state behind the addresses.
+    // `ss` prints such a row too (`ss state established`), but neither tcp6 nor a state behind the
+    // addresses.
     if state.is_none() && !protocol.ends_with('6') && !sure {
         return None;
     }
@@ -86,7 +87,8 @@ fn timer(name: &str, values: &str) -> Option<TimerText> {
     })
 }
 
-/// A row of `/proc/net/tcp`, `tcp6` (`get_tcp4_sock`, `get_tcp6_sock`), `udp`, `udp6`, of a little-endian machine.
+/// A row of `/proc/net/tcp`, `tcp6` (`get_tcp4_sock`, `get_tcp6_sock`), `udp`, `udp6`, of a
+/// little-endian machine.
 pub(super) fn proc_net(words: &[&str], udp: bool) -> Option<Reading> {
     let [
         slot,

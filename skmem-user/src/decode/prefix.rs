@@ -1,7 +1,8 @@
-//! What stands before each line of a paste: quotes, comment signs, times, names of hosts and containers.
+//! What stands before each line of a paste: quotes, comment signs, times, names of hosts and
+//! containers.
 //!
-//! A line that can only begin a socket, or the header of `ss`, shows where `ss` itself begins; what stands before
-//! it is taken off every line that begins alike.
+//! A line that can only begin a socket, or the header of `ss`, shows where `ss` itself begins; what
+//! stands before it is taken off every line that begins alike.
 
 use super::{
     clean::Line,
@@ -66,7 +67,8 @@ impl Shape {
             .any(|piece| matches!(piece, Piece::Sign(_)))
     }
 
-    /// The rest of a line that begins so. White space after the last sign is the line's own, but for one space.
+    /// The rest of a line that begins so. White space after the last sign is the line's own, but
+    /// for one space.
     fn strip<'a>(&self, line: &'a str) -> Option<&'a str> {
         let mut rest = line;
         let body = match self.pieces.last() {
@@ -96,8 +98,9 @@ impl Shape {
     }
 }
 
-/// Takes off what stands before the lines. `own` says whether a line is one of ss as it stands; `begins`, whether a
-/// text can only begin a socket, a header or its memory; `continues`, whether it may be a line of ss at all.
+/// Takes off what stands before the lines. `own` says whether a line is one of ss as it stands;
+/// `begins`, whether a text can only begin a socket, a header or its memory; `continues`, whether
+/// it may be a line of ss at all.
 pub(super) fn strip(
     lines: &mut [Line],
     own: impl Fn(&str) -> bool,
@@ -121,7 +124,8 @@ pub(super) fn strip(
             }
         }
     }
-    // A number or a word may as well be the end of a line that was wrapped, unless most lines begin so.
+    // A number or a word may as well be the end of a line that was wrapped, unless most lines begin
+    // so.
     shapes.retain(|(shape, count)| shape.tab || shape.is_marked() || *count > plain);
     shapes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     if shapes.is_empty() {

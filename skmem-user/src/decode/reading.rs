@@ -94,7 +94,8 @@ pub struct Info {
     pub lost: Option<i64>,
     /// `rtt`, ms
     pub rtt_ms: Option<f64>,
-    /// `backoff`: how often the timer's period was doubled: timeouts in a row, or window probes, answered or not
+    /// `backoff`: how often the timer's period was doubled: timeouts in a row, or window probes,
+    /// answered or not
     pub backoff: Option<i64>,
     /// `rto`, ms
     pub rto_ms: Option<i64>,
@@ -170,7 +171,8 @@ pub struct User {
 pub struct Reading {
     /// Line of the input on which it begins; 0 if it was not read from text.
     pub line: usize,
-    /// Which of several commands' output in the input it is in, from 1; 0 if it was not read from text.
+    /// Which of several commands' output in the input it is in, from 1; 0 if it was not read from
+    /// text.
     pub run: usize,
     /// What printed it.
     pub source: Source,
@@ -230,7 +232,8 @@ impl Reading {
         self.kind == Some(Kind::Mptcp)
     }
 
-    /// Whether Send-Q counts data: of an MPTCP socket `ss` prints t there; `skmem snapshot` takes it from `MPTCP_INFO`.
+    /// Whether Send-Q counts data: of an MPTCP socket `ss` prints t there; `skmem snapshot` takes
+    /// it from `MPTCP_INFO`.
     #[must_use]
     pub fn queues_are_data(&self) -> bool {
         !self.is_mptcp() || self.source == Source::Kernel
@@ -277,7 +280,8 @@ impl Reading {
         Some((send_q - control).max(0))
     }
 
-    /// Bytes of data in Recv-Q: the FIN of a peer that has closed counts one until it is read, and is none.
+    /// Bytes of data in Recv-Q: the FIN of a peer that has closed counts one until it is read, and
+    /// is none.
     #[must_use]
     pub fn recv_payload(&self) -> Option<i64> {
         let fin = match self.state {

@@ -1,5 +1,5 @@
-//! Sockets of one paste beside one another: the other end of a connection, the same socket in an earlier look,
-//! sums.
+//! Sockets of one paste beside one another: the other end of a connection, the same socket in an
+//! earlier look, sums.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -16,8 +16,9 @@ pub struct Several<'a> {
     by_ends: HashMap<Ends<'a>, Vec<usize>>,
 }
 
-/// What tells a connection from others: Netid, local and remote end. ss names the link of a link-local address on one
-/// side only, and writes an IPv4 address as an IPv6 one where a socket of IPv6 has it.
+/// What tells a connection from others: Netid, local and remote end. ss names the link of a
+/// link-local address on one side only, and writes an IPv4 address as an IPv6 one where a socket of
+/// IPv6 has it.
 type Ends<'a> = (Option<&'a str>, End<'a>, End<'a>);
 /// An address, and a port as printed.
 type End<'a> = (IpAddr, &'a str);

@@ -1,5 +1,5 @@
-//! The corpus of real output in `tests/ss`, printed by `ss` of these versions on this kernel, the questions
-//! that people ask, and bytes that mean nothing.
+//! The corpus of real output in `tests/ss`, printed by `ss` of these versions on this kernel, the
+//! questions that people ask, and bytes that mean nothing.
 
 use std::{fs, path::PathBuf};
 
@@ -59,14 +59,16 @@ fn every_version_in_the_corpus_is_read_whole() {
                 socket.local.is_some() && socket.remote.is_some(),
                 "{name} {socket}"
             );
-            // Of one state that the command asked for the rows do not show it; not every file has the command.
+            // Of one state that the command asked for the rows do not show it; not every file has
+            // the command.
             let shown = socket.state.is_some() || name.ends_with("-state.txt");
             assert!(shown, "{name} {socket}");
             assert_eq!(
                 socket.old_form && !socket.is_bare(),
                 name.starts_with("2.6.39") && !socket.is_bare()
             );
-            // Each of the sockets that were made for it is there, with the same memory under each version.
+            // Each of the sockets that were made for it is there, with the same memory under each
+            // version.
             if socket.memory.sndbuf == Some(131_072) {
                 assert_eq!(socket.memory.wmem_queued, Some(35_736), "{name}");
                 assert_eq!(socket.send_q, Some(34_904), "{name}");
@@ -341,7 +343,8 @@ fn a_live_peer_is_not_called_dead() {
         "{head} timer:(persist,26sec,4)\n mss:1448 snd_wnd:75776 notsent:3000000 minrtt:1"
     ));
     assert_eq!(no_route, ["cannot-send", "probes-unanswered"]);
-    // Without -o: backoff with nothing in flight is of window probes, with data in flight of timeouts.
+    // Without -o: backoff with nothing in flight is of window probes, with data in flight of
+    // timeouts.
     let probing = tags(&format!(
         "{head}\n rto:204 backoff:4 mss:1448 cwnd:10 lastack:1000 notsent:3000000 minrtt:1"
     ));

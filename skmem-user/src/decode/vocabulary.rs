@@ -1,5 +1,5 @@
-//! The words that `ss` prints after the addresses (`tcp_stats_print`, `tcp_timer_print`, `proc_ctx_print`, …,
-//! iproute2 2.6.39 to 7.3): what tells a line of it from another.
+//! The words that `ss` prints after the addresses (`tcp_stats_print`, `tcp_timer_print`,
+//! `proc_ctx_print`, …, iproute2 2.6.39 to 7.3): what tells a line of it from another.
 
 use super::number;
 
@@ -169,8 +169,8 @@ pub(super) fn is_rate(word: &str) -> bool {
     rate(word).is_some()
 }
 
-/// `1372.3Mbps`, in bits a second (`sprint_bw`, which prints three digits: `1e+03Mbps`); of `pacing_rate 1Gbps/2Gbps`
-/// (rate and highest rate) the first.
+/// `1372.3Mbps`, in bits a second (`sprint_bw`, which prints three digits: `1e+03Mbps`); of
+/// `pacing_rate 1Gbps/2Gbps` (rate and highest rate) the first.
 pub(super) fn rate(word: &str) -> Option<i64> {
     let (word, highest) = match word.split_once('/') {
         Some((rate, highest)) => (rate, highest.strip_suffix("bps")),
@@ -193,7 +193,8 @@ pub(super) fn rate(word: &str) -> Option<i64> {
     (value * unit <= 1e15).then_some((value * unit) as i64)
 }
 
-/// Whether a word is one that ss prints, whole: a flag, a rate, or a key with a value that may belong to it.
+/// Whether a word is one that ss prints, whole: a flag, a rate, or a key with a value that may
+/// belong to it.
 pub(super) fn is_whole(word: &str) -> bool {
     if is_flag(word) || is_rate(word) {
         return true;
@@ -211,7 +212,8 @@ pub(super) fn is_whole(word: &str) -> bool {
     }
 }
 
-/// Whether a key's value is made of what ss prints for it: numbers for most, words or hexadecimals for some.
+/// Whether a key's value is made of what ss prints for it: numbers for most, words or hexadecimals
+/// for some.
 fn fits(key: &str, value: &str) -> bool {
     const WORDS: [&str; 19] = [
         "sk",
@@ -252,7 +254,8 @@ fn fits(key: &str, value: &str) -> bool {
         || matches!(rest, ";" | "*" | "_" | "|" | "'" | "\"")
 }
 
-/// Whether a line's words are some that go on with a socket: a flag or a key first, or a key anywhere.
+/// Whether a line's words are some that go on with a socket: a flag or a key first, or a key
+/// anywhere.
 pub(super) fn goes_on(words: &[&str]) -> bool {
     let keyed = |word: &&str| {
         word.split_once(':')

@@ -1,8 +1,8 @@
-//! Splitting a line of `ss` into words: at spaces, but not inside `(…)` or `"…"`, since a command name may
-//! hold spaces and brackets.
+//! Splitting a line of `ss` into words: at spaces, but not inside `(…)` or `"…"`, since a command
+//! name may hold spaces and brackets.
 
-/// Brackets that are never closed, after which a line's brackets mean nothing: each costs a look at the whole
-/// rest of the line.
+/// Brackets that are never closed, after which a line's brackets mean nothing: each costs a look at
+/// the whole rest of the line.
 const UNCLOSED: u32 = 8;
 
 /// The words of a line, borrowed from it.

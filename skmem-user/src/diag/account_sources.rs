@@ -1,5 +1,5 @@
-//! Where the kernel counts socket memory beside `/proc/net/sockstat`: memory cgroups, slab caches, and
-//! what each CPU may hold back.
+//! Where the kernel counts socket memory beside `/proc/net/sockstat`: memory cgroups, slab caches,
+//! and what each CPU may hold back.
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
@@ -19,12 +19,14 @@ pub struct CpuReserve {
     pub cpus: u64,
     /// `net.core.mem_pcpu_rsv` in bytes; 0 before 6.0, where the count is exact.
     pub bytes_per_cpu: u64,
-    /// The sysctl could not be read (it is shown in the initial network namespace only, from 6.4 on)
+    /// The sysctl could not be read (it is shown in the initial network namespace only, from 6.4
+    /// on)
     pub assumed: bool,
 }
 
 impl CpuReserve {
-    /// For this kernel, `release` being `uname -r`; `set` is the sysctl in pages, where it was seen.
+    /// For this kernel, `release` being `uname -r`; `set` is the sysctl in pages, where it was
+    /// seen.
     #[must_use]
     pub fn new(release: &str, page: u64, set: Option<u64>) -> Self {
         let possible = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
@@ -57,8 +59,8 @@ pub fn mem_pcpu_rsv() -> Option<u64> {
     pages.trim().parse().ok()
 }
 
-/// `net.core.bypass_prot_mem` of the calling thread's namespace (6.19): whether new sockets in memory cgroups are left out
-/// of the kernel's count. `false` where there is no such sysctl.
+/// `net.core.bypass_prot_mem` of the calling thread's namespace (6.19): whether new sockets in
+/// memory cgroups are left out of the kernel's count. `false` where there is no such sysctl.
 #[must_use]
 pub fn bypasses_prot_mem() -> bool {
     fs::read_to_string("/proc/sys/net/core/bypass_prot_mem").is_ok_and(|set| set.trim() == "1")
@@ -71,8 +73,8 @@ pub fn max_orphans() -> Option<u64> {
     most.trim().parse().ok()
 }
 
-/// The id of the root cgroup (v2), whose sockets no memory cgroup is charged with; `None` in a container, which sees
-/// another one in its place.
+/// The id of the root cgroup (v2), whose sockets no memory cgroup is charged with; `None` in a
+/// container, which sees another one in its place.
 #[must_use]
 pub fn root_cgroup() -> Option<u64> {
     let root = &cgroup2()?.at;
@@ -151,7 +153,8 @@ pub struct SlabCache {
     pub total_bytes: u64,
 }
 
-/// Caches that TCP lives in: sockets, their small forms, and the heads of packets. Payload is in none.
+/// Caches that TCP lives in: sockets, their small forms, and the heads of packets. Payload is in
+/// none.
 const CACHES: [&str; 14] = [
     "TCP",
     "TCPv6",
@@ -169,8 +172,8 @@ const CACHES: [&str; 14] = [
     "skbuff_ext_cache",
 ];
 
-/// Reads TCP's caches from `/proc/slabinfo`, which only root may; `None` otherwise. A cache that the
-/// allocator merged with another has no line of its own.
+/// Reads TCP's caches from `/proc/slabinfo`, which only root may; `None` otherwise. A cache that
+/// the allocator merged with another has no line of its own.
 #[must_use]
 pub fn slab_caches(page: u64) -> Option<Vec<SlabCache>> {
     let text = fs::read_to_string("/proc/slabinfo").ok()?;

@@ -1,9 +1,10 @@
 //! Cgroups (v2): where they are mounted, and their paths by the ids that `sock_diag` reports
 //! (`INET_DIAG_CGROUP_ID`).
 //!
-//! A path here is what `/proc/PID/cgroup` shows after `0::`, below the root that this process sees: that of its
-//! cgroup namespace. A directory of the mount has the same path where the mount shows the whole of it; a container
-//! that has only its own part mounted (the root field of `/proc/self/mountinfo`) is counted in.
+//! A path here is what `/proc/PID/cgroup` shows after `0::`, below the root that this process sees:
+//! that of its cgroup namespace. A directory of the mount has the same path where the mount shows
+//! the whole of it; a container that has only its own part mounted (the root field of
+//! `/proc/self/mountinfo`) is counted in.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -29,7 +30,8 @@ pub struct Cgroup2 {
 
 static PLACE: OnceLock<Option<Cgroup2>> = OnceLock::new();
 
-/// Where cgroup v2 is: where [`use_root`] said, else what `/proc/self/mountinfo` says. Looked up once.
+/// Where cgroup v2 is: where [`use_root`] said, else what `/proc/self/mountinfo` says. Looked up
+/// once.
 #[must_use]
 pub fn cgroup2() -> Option<&'static Cgroup2> {
     PLACE.get_or_init(|| best(mounts())).as_ref()
@@ -56,7 +58,8 @@ fn mounts() -> Vec<Cgroup2> {
     mounts_in(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
 }
 
-/// The mounts of cgroup v2 in a text such as `/proc/self/mountinfo`: `ID PARENT DEV ROOT AT OPTIONS … - TYPE …`.
+/// The mounts of cgroup v2 in a text such as `/proc/self/mountinfo`: `ID PARENT DEV ROOT AT OPTIONS
+/// … - TYPE …`.
 fn mounts_in(mountinfo: &str) -> Vec<Cgroup2> {
     let mount = |line: &str| {
         let (mount, kind) = line.split_once(" - ")?;
@@ -70,8 +73,8 @@ fn mounts_in(mountinfo: &str) -> Vec<Cgroup2> {
     mountinfo.lines().filter_map(mount).collect()
 }
 
-/// Of several: the one that shows all of the hierarchy; of those the one at the usual place, alone or beside version 1
-/// (hybrid). The last of equals lies on top of the others.
+/// Of several: the one that shows all of the hierarchy; of those the one at the usual place, alone
+/// or beside version 1 (hybrid). The last of equals lies on top of the others.
 fn best(mounts: Vec<Cgroup2>) -> Option<Cgroup2> {
     let worth = |mount: &Cgroup2| {
         let usual = match mount.at.to_str() {
@@ -137,8 +140,8 @@ impl Cgroup2 {
         inside.then(|| self.at.join(below.trim_start_matches('/')))
     }
 
-    /// The depth of the cgroup with this path below the root of the hierarchy, as the kernel counts it
-    /// (`cgroup->level`); [`ANY_LEVEL`] in a cgroup namespace, which hides what is above it.
+    /// The depth of the cgroup with this path below the root of the hierarchy, as the kernel counts
+    /// it (`cgroup->level`); [`ANY_LEVEL`] in a cgroup namespace, which hides what is above it.
     #[must_use]
     pub fn level_of(&self, path: &str) -> u32 {
         let own = fs::metadata("/proc/self/ns/cgroup").map(|meta| meta.ino());
@@ -152,8 +155,8 @@ impl Cgroup2 {
     }
 }
 
-/// The paths of these cgroups. One walk over the tree, which ends when all are found; an id without a path belongs to
-/// a cgroup that is gone.
+/// The paths of these cgroups. One walk over the tree, which ends when all are found; an id without
+/// a path belongs to a cgroup that is gone.
 #[must_use]
 pub fn paths(ids: &HashSet<u64>) -> HashMap<u64, String> {
     let mut found = HashMap::new();

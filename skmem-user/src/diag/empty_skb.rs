@@ -1,4 +1,5 @@
-//! What an empty packet of TCP's costs on this kernel: measured, since it differs by version and build.
+//! What an empty packet of TCP's costs on this kernel: measured, since it differs by version and
+//! build.
 
 use std::{
     io::Write as _,
@@ -12,9 +13,9 @@ use socket2::{Domain, Socket, Type};
 
 use super::MemInfo;
 
-/// Bytes of `truesize` of an empty packet in a send queue (`tcp_stream_alloc_skb`, `sk_stream_alloc_skb`): a
-/// connection to ourselves is corked, takes one byte, and is thrown away. `None` where there is no loopback,
-/// or the byte did not stay.
+/// Bytes of `truesize` of an empty packet in a send queue (`tcp_stream_alloc_skb`,
+/// `sk_stream_alloc_skb`): a connection to ourselves is corked, takes one byte, and is thrown away.
+/// `None` where there is no loopback, or the byte did not stay.
 #[must_use]
 pub fn empty_skb() -> Option<i64> {
     let own = SocketAddrV4::new(Ipv4Addr::from(OWN_ADDRESS), 0);

@@ -1,5 +1,5 @@
-//! What can go wrong when asking the kernel. Each error names its cause as `source`, not in its own text:
-//! print the chain (`{:#}` of `anyhow`).
+//! What can go wrong when asking the kernel. Each error names its cause as `source`, not in its own
+//! text: print the chain (`{:#}` of `anyhow`).
 
 use std::{io, path::PathBuf};
 

@@ -1,10 +1,11 @@
 //! `NETLINK_SOCK_DIAG` dumps of every socket of a network namespace, handed over one by one
 //! (`inet_diag_dump_icsk`, `udp_diag_dump`, `mptcp_diag_dump`).
 //!
-//! Why not the crate `netlink-packet-sock-diag`: its request has no place for `INET_DIAG_REQ_PROTOCOL`,
-//! without which MPTCP cannot be asked for; it knows neither the cgroup nor the upper layer; it gives a
-//! whole dump up for one attribute of another length; and it allocates for each attribute. What it would
-//! add to `netlink-packet-core`, which does the framing here, is `inet_diag_msg`.
+//! Why not the crate `netlink-packet-sock-diag`: its request has no place for
+//! `INET_DIAG_REQ_PROTOCOL`, without which MPTCP cannot be asked for; it knows neither the cgroup
+//! nor the upper layer; it gives a whole dump up for one attribute of another length; and it
+//! allocates for each attribute. What it would add to `netlink-packet-core`, which does the framing
+//! here, is `inet_diag_msg`.
 
 use std::{io, path::Path};
 
@@ -50,14 +51,15 @@ pub struct Dumped {
     pub interrupted: bool,
 }
 
-/// Hands every socket of a protocol, IPv4 and IPv6, in the calling thread's network namespace, to `each`.
+/// Hands every socket of a protocol, IPv4 and IPv6, in the calling thread's network namespace, to
+/// `each`.
 ///
-/// A socket may be listed twice, or missed, when the kernel's table changes between two parts of the
-/// dump; its cookie tells it apart.
+/// A socket may be listed twice, or missed, when the kernel's table changes between two parts of
+/// the dump; its cookie tells it apart.
 ///
 /// # Errors
-/// Where the kernel refuses ([`DiagError::is_unsupported`]: the protocol's module is not there), or ends
-/// the dump early.
+/// Where the kernel refuses ([`DiagError::is_unsupported`]: the protocol's module is not there), or
+/// ends the dump early.
 pub fn dump(protocol: Protocol, mut each: impl FnMut(DiagSocket)) -> Result<Dumped> {
     if protocol == Protocol::Mptcp && !mptcp_is_known() {
         // A kernel that does not know the attribute would list raw sockets instead.
@@ -194,8 +196,8 @@ fn read_part(
     Ok(false)
 }
 
-/// The TCP sockets in a file that `ss -D` wrote: the kernel's answers, one after the other. `None` where it is no such
-/// file. The second number counts messages that could not be read.
+/// The TCP sockets in a file that `ss -D` wrote: the kernel's answers, one after the other. `None`
+/// where it is no such file. The second number counts messages that could not be read.
 #[must_use]
 pub fn dump_file(bytes: &[u8]) -> Option<(Vec<DiagSocket>, usize)> {
     let first = NetlinkBuffer::new_checked(bytes).ok()?;

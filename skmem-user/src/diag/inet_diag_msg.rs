@@ -99,8 +99,8 @@ pub struct DiagSocket {
     /// `idiag_rqueue`: bytes not read; of a listener, connections not accepted; of an MPTCP socket
     /// `sk_rmem_alloc` (`mptcp_diag_get_info`).
     pub recv_q: u32,
-    /// `idiag_wqueue`: `write_seq - snd_una`; of a listener, the most that may wait; of an MPTCP socket
-    /// `sk_wmem_alloc` (`mptcp_diag_get_info`).
+    /// `idiag_wqueue`: `write_seq - snd_una`; of a listener, the most that may wait; of an MPTCP
+    /// socket `sk_wmem_alloc` (`mptcp_diag_get_info`).
     pub send_q: u32,
     /// `idiag_uid`
     pub uid: u32,
@@ -118,13 +118,14 @@ pub struct DiagSocket {
     pub cgroup: Option<u64>,
     /// `INET_DIAG_ULP_INFO` (5.4; up to 6.x only told to `CAP_NET_ADMIN`).
     pub upper_layer: Option<UpperLayer>,
-    /// The kernel told what it tells `CAP_NET_ADMIN` only: the upper layer is absent where there is none.
+    /// The kernel told what it tells `CAP_NET_ADMIN` only: the upper layer is absent where there
+    /// is none.
     pub told_all: bool,
 }
 
 impl DiagSocket {
-    /// The part of it that the socket's own options would tell: of a socket that another process holds, or none (a
-    /// subflow of MPTCP). `None` where the kernel left its memory out.
+    /// The part of it that the socket's own options would tell: of a socket that another process
+    /// holds, or none (a subflow of MPTCP). `None` where the kernel left its memory out.
     #[must_use]
     pub fn truth(&self) -> Option<Truth> {
         let mem = self.mem?;
@@ -150,8 +151,8 @@ impl DiagSocket {
         })
     }
 
-    /// Decodes a message's body; `None` if it is too short or of an unknown family. An attribute that is
-    /// damaged, and all after it, count as absent.
+    /// Decodes a message's body; `None` if it is too short or of an unknown family. An attribute
+    /// that is damaged, and all after it, count as absent.
     pub(super) fn parse(body: &[u8], protocol: Protocol) -> Option<Self> {
         let message = body.get(..MESSAGE)?;
         let family = match i32::from(message[0]) {

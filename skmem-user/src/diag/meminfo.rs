@@ -9,11 +9,12 @@ use super::{DiagError, Result, get_bytes};
 /// `SK_MEMINFO_VARS` on every kernel since 4.12, which introduced the option.
 const VARS: usize = 9;
 
-/// What `sk_get_meminfo` reports. Bytes, except `drops`; read without the socket lock, so values taken
-/// while the socket is busy need not fit each other.
+/// What `sk_get_meminfo` reports. Bytes, except `drops`; read without the socket lock, so values
+/// taken while the socket is busy need not fit each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemInfo {
-    /// `sk_backlog.rmem_alloc`: truesize of unread data, skbs read in part, out-of-order data, the error queue (`ss`: r).
+    /// `sk_backlog.rmem_alloc`: truesize of unread data, skbs read in part, out-of-order data, the
+    /// error queue (`ss`: r).
     pub rmem_alloc: i32,
     /// `sk_rcvbuf` (`rb`).
     pub rcvbuf: i32,
@@ -50,8 +51,8 @@ impl MemInfo {
         Self::parse(&bytes[..got])
     }
 
-    /// Decodes the array that `SO_MEMINFO` and `INET_DIAG_SKMEMINFO` carry; more variables than nine
-    /// (a newer kernel) are no error.
+    /// Decodes the array that `SO_MEMINFO` and `INET_DIAG_SKMEMINFO` carry; more variables than
+    /// nine (a newer kernel) are no error.
     ///
     /// # Errors
     /// Where the kernel refuses, or answers otherwise than it should.

@@ -1,8 +1,8 @@
 //! What the kernel itself reports about a socket and about TCP's memory, without any eBPF.
 //!
 //! Two uses: the tracer's own readings at the edges (`sockstat`, `tcp_mem`), and the *truth* that
-//! demonstrations and tests hold against the traced account. Nothing here is inferred: each value is
-//! one that a kernel function wrote, and its doc comment names that function.
+//! demonstrations and tests hold against the traced account. Nothing here is inferred: each value
+//! is one that a kernel function wrote, and its doc comment names that function.
 
 pub mod account_sources;
 pub mod cgroups;

@@ -1,5 +1,6 @@
-//! What `sock_diag` tells of MPTCP: `struct mptcp_info` of an MPTCP socket (`mptcp_diag_fill_info`), and the token of
-//! the MPTCP socket that a subflow belongs to (`subflow_get_info`).
+//! What `sock_diag` tells of MPTCP: `struct mptcp_info` of an MPTCP socket
+//! (`mptcp_diag_fill_info`), and the token of the MPTCP socket that a subflow belongs to
+//! (`subflow_get_info`).
 
 use netlink_packet_core::{NLA_TYPE_MASK, NlasIterator};
 
@@ -17,10 +18,12 @@ const FALLBACK: u32 = 1;
 pub struct MptcpInfo {
     /// `mptcpi_token`: the connection's number on this machine; 0 before there is a connection.
     pub token: u32,
-    /// `mptcpi_write_seq - mptcpi_snd_una`: written and not acknowledged by the peer's MPTCP, bytes.
+    /// `mptcpi_write_seq - mptcpi_snd_una`: written and not acknowledged by the peer's MPTCP,
+    /// bytes.
     pub send_q: u32,
-    /// The peer or the path knows no MPTCP: the connection goes on as plain TCP on its one subflow, and what that
-    /// subflow has taken counts as acknowledged (`__mptcp_check_fallback`).
+    /// The peer or the path knows no MPTCP: the connection goes on as plain TCP on its one
+    /// subflow, and what that subflow has taken counts as acknowledged
+    /// (`__mptcp_check_fallback`).
     pub fallback: bool,
 }
 

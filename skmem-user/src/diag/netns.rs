@@ -62,8 +62,8 @@ pub fn names() -> BTreeMap<u32, String> {
     named.collect()
 }
 
-/// Namespaces in which processes live, those that are mounted (`ip netns`, containers), and those that
-/// processes hold open (`held`, by inode).
+/// Namespaces in which processes live, those that are mounted (`ip netns`, containers), and those
+/// that processes hold open (`held`, by inode).
 ///
 /// A namespace that only a socket keeps alive is in none of these lists.
 ///
@@ -113,8 +113,8 @@ pub fn find(held: &HashMap<u64, PathBuf>) -> io::Result<Namespaces> {
     Ok(Namespaces { all, denied })
 }
 
-/// Ways into namespaces, each once: those in which these processes live, those that are mounted, and those
-/// that `owners` (which may know of these processes only) found open.
+/// Ways into namespaces, each once: those in which these processes live, those that are mounted,
+/// and those that `owners` (which may know of these processes only) found open.
 #[must_use]
 pub fn of(pids: &[u32], owners: &Owners) -> Vec<PathBuf> {
     let lived = pids
@@ -153,7 +153,8 @@ fn mounted_at(line: &str) -> Option<PathBuf> {
     (root.starts_with("net:[") && !at.contains('\\')).then(|| PathBuf::from(at))
 }
 
-/// Runs `ask` in a thread of its own inside the namespace at `path` (`setns`; needs `CAP_SYS_ADMIN`).
+/// Runs `ask` in a thread of its own inside the namespace at `path` (`setns`; needs
+/// `CAP_SYS_ADMIN`).
 ///
 /// # Errors
 /// Where the namespace is gone or may not be entered.

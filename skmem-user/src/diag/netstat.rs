@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fs};
 
 use super::{DiagError, Result};
 
-/// TCP counters of one network namespace by kernel name (`TCPSackMerged`, `RetransSegs`, …); those at 0
-/// are left out. In a namespace of our own they count our traffic alone.
+/// TCP counters of one network namespace by kernel name (`TCPSackMerged`, `RetransSegs`, …); those
+/// at 0 are left out. In a namespace of our own they count our traffic alone.
 pub type Counters = BTreeMap<String, i64>;
 
 /// Reads the `Tcp`, `TcpExt` and `MPTcpExt` counters of the calling thread's network namespace

@@ -1,7 +1,8 @@
 //! Who holds which socket: one pass over `/proc/*/fd`, for any number of sockets.
 //!
 //! What `ss -p` does, with one system call a descriptor: directories are read in large parts, links
-//! relative to their directory. Names are read later, and only of processes that turn out to matter.
+//! relative to their directory. Names are read later, and only of processes that turn out to
+//! matter.
 
 use std::{
     collections::HashMap,
@@ -51,8 +52,8 @@ pub struct Owners {
 }
 
 impl Owners {
-    /// Looks at every process, on a few CPUs at once. A process or descriptor that goes away meanwhile is
-    /// left out.
+    /// Looks at every process, on a few CPUs at once. A process or descriptor that goes away
+    /// meanwhile is left out.
     ///
     /// # Errors
     /// Where `/proc` itself cannot be read.
@@ -128,8 +129,8 @@ impl Owners {
         &self.namespaces
     }
 
-    /// Lists a process's descriptors; the links of the first few are read at once, those of others by whoever
-    /// has time.
+    /// Lists a process's descriptors; the links of the first few are read at once, those of others
+    /// by whoever has time.
     fn process(&mut self, pid: u32, room: &mut [MaybeUninit<u8>], work: &Work) -> io::Result<()> {
         let directory = Arc::new(rustix::fs::open(
             format!("/proc/{pid}/fd"),
@@ -199,8 +200,8 @@ enum Task<'a> {
     Part(Part),
 }
 
-/// What is left to do. One process may hold nearly all descriptors of a machine, so its descriptors are shared
-/// out, too.
+/// What is left to do. One process may hold nearly all descriptors of a machine, so its descriptors
+/// are shared out, too.
 struct Work {
     left: Mutex<Left>,
     more: Condvar,

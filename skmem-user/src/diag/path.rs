@@ -1,5 +1,6 @@
-//! Which device packets to an address leave by, and what its queueing disciplines hold: rtnetlink's answers, in the
-//! calling thread's network namespace (`RTM_GETROUTE`, `RTM_GETQDISC`; any user may ask).
+//! Which device packets to an address leave by, and what its queueing disciplines hold: rtnetlink's
+//! answers, in the calling thread's network namespace (`RTM_GETROUTE`, `RTM_GETQDISC`; any user may
+//! ask).
 
 use std::{io, net::IpAddr};
 

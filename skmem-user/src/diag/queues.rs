@@ -12,7 +12,8 @@ const SIOCOUTQNSD: libc::Ioctl = 0x894B;
 /// Bytes in the send queue, in sequence space (`tcp_ioctl`; the kernel takes no lock for them).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Queues {
-    /// `SIOCOUTQ`: `write_seq - snd_una`, the Send-Q of `ss`. A SYN or FIN counts one; 0 while connecting.
+    /// `SIOCOUTQ`: `write_seq - snd_una`, the Send-Q of `ss`. A SYN or FIN counts one; 0 while
+    /// connecting.
     pub outq: i32,
     /// `SIOCOUTQNSD`: `write_seq - snd_nxt`, the part never sent.
     pub outq_nsd: i32,

@@ -1,12 +1,14 @@
-//! Threads that sleep in a send call, and on which socket: for sleeps that began before anything was traced.
+//! Threads that sleep in a send call, and on which socket: for sleeps that began before anything
+//! was traced.
 //!
-//! `/proc/PID/task/TID/syscall` has the number and the arguments of the system call that a thread sleeps in, the
-//! descriptor among them. A send call sleeps interruptibly in `sk_stream_wait_memory` (or, before the connection
-//! is there, in `sk_stream_wait_connect`); its other waits, for the socket's lock or a page, are not interruptible.
-//! Where `/proc/PID/task/TID/stack` can be read, it says which.
+//! `/proc/PID/task/TID/syscall` has the number and the arguments of the system call that a thread
+//! sleeps in, the descriptor among them. A send call sleeps interruptibly in
+//! `sk_stream_wait_memory` (or, before the connection is there, in `sk_stream_wait_connect`); its
+//! other waits, for the socket's lock or a page, are not interruptible. Where `/proc/PID/task/TID/
+//! stack` can be read, it says which.
 //!
-//! A worker of `io_uring` (`iou-wrk-…`, a thread of the process that has the ring) is in no system call. That it sleeps
-//! in a send its stack says, and where it may be on one socket only, on which.
+//! A worker of `io_uring` (`iou-wrk-…`, a thread of the process that has the ring) is in no system
+//! call. That it sleeps in a send its stack says, and where it may be on one socket only, on which.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -31,8 +33,8 @@ pub struct Sleeper {
 }
 
 impl Sleeper {
-    /// Whether it still sleeps in that call, as far as can be told: where `/proc` may not be asked any more, it
-    /// does.
+    /// Whether it still sleeps in that call, as far as can be told: where `/proc` may not be asked
+    /// any more, it does.
     #[must_use]
     pub fn still_sleeps(&self) -> bool {
         let still = match &self.call {
@@ -122,8 +124,8 @@ fn worker_asleep(task: &DirEntry, inode: u32) -> Option<Sleeper> {
     })
 }
 
-/// The descriptor that a send call sends on: `syscall` is `NUMBER 0xARG0 0xARG1 …`, or a word where the thread
-/// is in none.
+/// The descriptor that a send call sends on: `syscall` is `NUMBER 0xARG0 0xARG1 …`, or a word where
+/// the thread is in none.
 fn sends_on(syscall: &str) -> Option<i32> {
     let mut words = syscall.split_whitespace();
     let number: libc::c_long = words.next()?.parse().ok()?;

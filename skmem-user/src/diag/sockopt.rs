@@ -5,7 +5,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use super::{DiagError, Result};
 
 /// Reads a socket option into `out` and returns how many bytes the kernel wrote: old kernels write
-/// shorter structures than new ones (`do_tcp_getsockopt`, `sk_getsockopt` clamp to the caller's length).
+/// shorter structures than new ones (`do_tcp_getsockopt`, `sk_getsockopt` clamp to the caller's
+/// length).
 ///
 /// # Errors
 /// Where the kernel refuses, or answers otherwise than it should.
@@ -60,7 +61,8 @@ pub fn so_sndbuf(fd: BorrowedFd<'_>) -> Result<i32> {
     get_int(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, "SO_SNDBUF")
 }
 
-/// `SO_COOKIE`: the socket's number for life (`sock_gen_cookie`), never reused while the kernel runs.
+/// `SO_COOKIE`: the socket's number for life (`sock_gen_cookie`), never reused while the kernel
+/// runs.
 ///
 /// # Errors
 /// Where the kernel refuses, or answers otherwise than it should.

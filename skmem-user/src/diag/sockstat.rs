@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{DiagError, Result};
 
-/// The `TCP:` line (`sockstat_seq_show`). `inuse` counts this network namespace's sockets; the rest is
-/// the whole machine's, IPv4 and IPv6 together.
+/// The `TCP:` line (`sockstat_seq_show`). `inuse` counts this network namespace's sockets; the rest
+/// is the whole machine's, IPv4 and IPv6 together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SockstatTcp {
     /// Sockets in use in the reader's network namespace.
@@ -18,7 +18,8 @@ pub struct SockstatTcp {
     pub tw: u64,
     /// Sockets allocated (`sockets_allocated`).
     pub alloc: u64,
-    /// `memory_allocated`, pages. From 6.1 each CPU keeps up to `net.core.mem_pcpu_rsv` (1 MiB) beside it.
+    /// `memory_allocated`, pages. From 6.1 each CPU keeps up to `net.core.mem_pcpu_rsv` (1 MiB)
+    /// beside it.
     pub mem_pages: u64,
 }
 

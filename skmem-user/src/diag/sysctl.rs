@@ -50,7 +50,8 @@ pub fn tcp_wmem() -> Result<TcpWmem> {
     Ok(TcpWmem { min, default, max })
 }
 
-/// Reads `net.core.wmem_max`, bytes: what `SO_SNDBUF` is clamped to before doubling (`sk_setsockopt`).
+/// Reads `net.core.wmem_max`, bytes: what `SO_SNDBUF` is clamped to before doubling
+/// (`sk_setsockopt`).
 ///
 /// # Errors
 /// Where the kernel refuses, or answers otherwise than it should.
@@ -59,8 +60,9 @@ pub fn wmem_max() -> Result<u64> {
     Ok(bytes)
 }
 
-/// Reads `net.ipv4.tcp_notsent_lowat` of the calling thread's network namespace, bytes: unsent data beyond which no
-/// new skb is let in, unless a socket has its own (`tcp_notsent_lowat`, 4294967295: no bound).
+/// Reads `net.ipv4.tcp_notsent_lowat` of the calling thread's network namespace, bytes: unsent data
+/// beyond which no new skb is let in, unless a socket has its own (`tcp_notsent_lowat`, 4294967295:
+/// no bound).
 ///
 /// # Errors
 /// Where the kernel refuses, or answers otherwise than it should.

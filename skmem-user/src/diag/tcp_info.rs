@@ -60,8 +60,9 @@ impl From<u8> for TcpState {
     }
 }
 
-/// The part of `struct tcp_info` that says something about send memory (`tcp_get_info`, which takes the
-/// socket lock: these values fit each other). `None` is a field that this kernel does not report.
+/// The part of `struct tcp_info` that says something about send memory (`tcp_get_info`, which takes
+/// the socket lock: these values fit each other). `None` is a field that this kernel does not
+/// report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TcpInfo {
     /// `tcpi_state`
@@ -72,7 +73,8 @@ pub struct TcpInfo {
     pub retransmits: u8,
     /// `tcpi_probes`: zero-window probes in a row.
     pub probes: u8,
-    /// `tcpi_backoff`: doublings of the next timeout or zero-window probe; 0 until the first has come to nothing.
+    /// `tcpi_backoff`: doublings of the next timeout or zero-window probe; 0 until the first has
+    /// come to nothing.
     pub backoff: u8,
     /// `tcpi_rto`, µs.
     pub rto_us: u32,
@@ -188,8 +190,9 @@ impl TcpInfo {
         })
     }
 
-    /// Whether the peer's window holds back all that is left, and no zero-window probe has found it shut since: the
-    /// first one takes what is left of that window with it (`tcp_write_wakeup`).
+    /// Whether the peer's window holds back all that is left, and no zero-window probe has found it
+    /// shut since: the first one takes what is left of that window with it
+    /// (`tcp_write_wakeup`).
     #[must_use]
     pub fn awaits_probe(&self) -> bool {
         let unsent = self.notsent_bytes.is_some_and(|bytes| bytes > 0);

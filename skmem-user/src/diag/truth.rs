@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Endpoint, MemInfo, Queues, Result, TcpInfo, so_sndbuf};
 
-/// One reading of one socket. Exact for a socket at rest; while it is busy the parts are moments apart.
+/// One reading of one socket. Exact for a socket at rest; while it is busy the parts are moments
+/// apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Truth {
     /// `CLOCK_MONOTONIC` just before the first question, ns: the clock of `bpf_ktime_get_ns`.
@@ -60,7 +61,8 @@ pub fn monotonic_ns() -> u64 {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: `now` is a live timespec; CLOCK_MONOTONIC exists on every Linux, so the call cannot fail.
+    // SAFETY: `now` is a live timespec; CLOCK_MONOTONIC exists on every Linux, so the call cannot
+    // fail.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }

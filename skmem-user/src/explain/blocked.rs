@@ -154,7 +154,8 @@ fn reasons(seen: &account::Blocked, account: &Account, setting: &Setting<'_>) ->
         reasons.memory = 0;
     }
     // Between its test of the limit and the wait, mptcp_sendmsg pushes what is queued, and what is
-    // acknowledged meanwhile is freed: the queue is below the limit then, and no memory was refused.
+    // acknowledged meanwhile is freed: the queue is below the limit then, and no memory was
+    // refused.
     if account.ident.flags & IDENT_MPTCP_SOCKET != 0 && account.scheduled.refused == 0 {
         reasons.limit += reasons.memory;
         reasons.memory = 0;

@@ -3,7 +3,6 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-
 use skmem_common::{
     cause::{Cause, LimitCause},
     output::Holder,

@@ -1,5 +1,5 @@
-//! The words for what `ss -m` and skmem print: one source for `skmem fields`, `skmem decode`, the legend of
-//! `skmem snapshot` and `docs/fields.md`.
+//! The words for what `ss -m` and skmem print: one source for `skmem fields`, `skmem decode`, the
+//! legend of `skmem snapshot` and `docs/fields.md`.
 //!
 //! Statements about the kernel hold for 5.10 to 7.3 (`sk_get_meminfo`, `tcp_diag_get_info`,
 //! `sockstat_seq_show`); where versions differ the entry says so.
@@ -82,8 +82,8 @@ pub fn all() -> impl Iterator<Item = &'static Field> {
     GROUPS.into_iter().flat_map(|(_, fields)| fields)
 }
 
-/// The entry for a letter, a name or an alias. Letters are looked for as they are written, names in any
-/// case, with `-` for `_`.
+/// The entry for a letter, a name or an alias. Letters are looked for as they are written, names in
+/// any case, with `-` for `_`.
 #[must_use]
 pub fn find(word: &str) -> Option<&'static Field> {
     let wanted = plain(word);
@@ -114,7 +114,8 @@ pub fn brief(name: &str) -> &'static str {
         .map_or("", |field| field.brief)
 }
 
-/// Names that are one slip of the fingers from `word`: a letter more, less, other, or two changed about.
+/// Names that are one slip of the fingers from `word`: a letter more, less, other, or two changed
+/// about.
 #[must_use]
 pub fn near(word: &str) -> Vec<&'static str> {
     let word = plain(word);
@@ -263,9 +264,10 @@ mod tests {
         }
     }
 
-    /// Every word that `misc/ss.c` of iproute2 7.1 prints for TCP, MPTCP and UDP: `tcp_stats_print`,
-    /// `mptcp_stats_print`, `print_skmeminfo`, `tcp_timer_print`, `proc_ctx_print`, `inet_show_sock`,
-    /// `tcp_tls_conf`, `mptcp_subflow_info`, `tcp_show_info`, the columns, the states.
+    /// Every word that `misc/ss.c` of iproute2 7.1 prints for TCP, MPTCP and UDP:
+    /// `tcp_stats_print`, `mptcp_stats_print`, `print_skmeminfo`, `tcp_timer_print`,
+    /// `proc_ctx_print`, `inet_show_sock`, `tcp_tls_conf`, `mptcp_subflow_info`,
+    /// `tcp_show_info`, the columns, the states.
     #[test]
     fn every_word_of_ss_has_a_page() {
         let words = "Netid State Recv-Q Send-Q Local_Address:Port Peer_Address:Port Process tcp udp mptcp raw nl u_str \
@@ -295,8 +297,8 @@ mod tests {
         assert_eq!(unknown, [""; 0], "read by decode");
     }
 
-    /// Each name with a letter left out, doubled, changed, and two changed about: the name is suggested, and nothing that
-    /// is further away.
+    /// Each name with a letter left out, doubled, changed, and two changed about: the name is
+    /// suggested, and nothing that is further away.
     #[test]
     fn a_suggestion_is_one_slip_away() {
         fn distance(a: &str, b: &str) -> usize {

@@ -88,8 +88,8 @@ pub(super) fn refused(what: &str, error: &(dyn std::error::Error + 'static)) -> 
     }
 }
 
-/// In lockdown mode "confidentiality" no program gets the helpers that read the kernel's memory (`bpf_tracing_func_proto`,
-/// 5.10 to 7.3): the verifier's words say less than that.
+/// In lockdown mode "confidentiality" no program gets the helpers that read the kernel's memory
+/// (`bpf_tracing_func_proto`, 5.10 to 7.3): the verifier's words say less than that.
 pub(super) fn locked_down() -> Option<String> {
     let mode = system::lockdown().filter(|mode| mode == CONFIDENTIALITY)?;
     Some(format!(

@@ -39,8 +39,8 @@ pub(super) fn walk(
             .map_err(|e| refused("cannot tell which sockets to look for", &e))?;
     }
     for namespace in namespaces {
-        // The kernel calls `mptcp_diag_fill_info` for each, where our program is. Whoever may not enter the
-        // namespace is told so below.
+        // The kernel calls `mptcp_diag_fill_info` for each, where our program is. Whoever may not
+        // enter the namespace is told so below.
         let _ = inside(namespace, || {
             inet_diag::dump(Protocol::Mptcp, |_| {}).map_err(io::Error::other)
         });
@@ -49,8 +49,8 @@ pub(super) fn walk(
     walk_all(ebpf, "existing", types, namespaces, |_| {})
 }
 
-/// Runs an iterator program over the sockets of these namespaces, and hands on what it writes. Says what could not be
-/// looked at.
+/// Runs an iterator program over the sockets of these namespaces, and hands on what it writes. Says
+/// what could not be looked at.
 pub(super) fn walk_all(
     ebpf: &mut Ebpf,
     name: &str,
@@ -93,8 +93,8 @@ fn walk_one(link: IterLink, namespace: &Path) -> io::Result<Vec<u8>> {
     })
 }
 
-/// Runs `ask` inside a network namespace: in a thread that enters it where it is not ours, for that needs
-/// `CAP_SYS_ADMIN` even for ours.
+/// Runs `ask` inside a network namespace: in a thread that enters it where it is not ours, for that
+/// needs `CAP_SYS_ADMIN` even for ours.
 fn inside<T: Send>(namespace: &Path, ask: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     if std::fs::metadata(namespace)?.ino() == netns::own()?.inode {
         return ask();

@@ -1,5 +1,5 @@
-//! What no other interface tells of sockets: an iterator program writes it down for each, and w, r and f of one moment.
-//! Another one writes down what receive windows depend on.
+//! What no other interface tells of sockets: an iterator program writes it down for each, and w, r
+//! and f of one moment. Another one writes down what receive windows depend on.
 
 use std::{collections::HashMap, path::PathBuf};
 
@@ -47,7 +47,8 @@ pub struct Fact {
     pub locked: bool,
 }
 
-/// Walks the TCP sockets of these network namespaces (paths for `setns`). Loads one program, and takes it out again.
+/// Walks the TCP sockets of these network namespaces (paths for `setns`). Loads one program, and
+/// takes it out again.
 ///
 /// # Errors
 /// Where rights are missing, or the kernel has no iterator over TCP sockets.
@@ -72,8 +73,8 @@ pub fn walk(namespaces: &[PathBuf]) -> Result<Walked> {
     Ok(Walked { sockets, notes })
 }
 
-/// What receive windows depend on, by cookie, and what could not be looked at. Loads one program, and takes it out
-/// again.
+/// What receive windows depend on, by cookie, and what could not be looked at. Loads one program,
+/// and takes it out again.
 ///
 /// # Errors
 /// As for [`walk`].

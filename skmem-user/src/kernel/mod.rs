@@ -4,8 +4,8 @@
 //! * [`btf`]: field offsets, function signatures, what to attach to
 //! * [`symbols`]: which kernel functions exist out of line
 //! * [`plan`]: which programs go onto which functions of this kernel
-//! * [`tracer`]: load, attach, enable; detach on drop. `attach` does one
-//!   program, `existing` finds older sockets, `errors` has the words
+//! * [`tracer`]: load, attach, enable; detach on drop. `attach` does one program, `existing` finds
+//!   older sockets, `errors` has the words
 //! * [`facts`]: what a walk over all sockets tells, without any tracing
 //! * [`table`]: the sockets' accounts, as the programs keep them
 //! * [`ring`]: the records, as bytes

@@ -1,14 +1,14 @@
-//! The rights of this process, and giving them up. What is kept, and for what, is in `docs/threat-model.md`.
+//! The rights of this process, and giving them up. What is kept, and for what, is in
+//! `docs/threat-model.md`.
 //!
 //! Capabilities belong to threads: whoever gives them up does so before it starts others.
 
 use std::io;
 
+pub use rustix::thread::CapabilitySet as Rights;
 use rustix::thread::{
     CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities, set_no_new_privs,
 };
-
-pub use rustix::thread::CapabilitySet as Rights;
 
 /// What this thread may do.
 ///

@@ -71,7 +71,8 @@ pub fn in_user_namespace() -> bool {
     !words.is_empty() && words != ["0", "0", "4294967295"]
 }
 
-/// The security modules that may refuse programs, as `/sys/kernel/security/lsm` names them; None where there are none.
+/// The security modules that may refuse programs, as `/sys/kernel/security/lsm` names them; None
+/// where there are none.
 #[must_use]
 pub fn security_modules() -> Option<String> {
     let list = fs::read_to_string("/sys/kernel/security/lsm").ok()?;

@@ -17,8 +17,6 @@ use skmem_common::{
     window::Receiver,
 };
 
-use crate::diag::empty_skb;
-
 use super::{
     Result,
     attach::{attach, essential},
@@ -32,6 +30,7 @@ use super::{
     system,
     table::Table,
 };
+use crate::diag::empty_skb;
 
 /// The programs, compiled by this crate's build script.
 pub(super) static PROGRAMS: &[u8] =

@@ -1,5 +1,5 @@
-//! Where sockets live, by name: the cgroups and the network namespaces of a trace's sockets, which only the machine
-//! knows that they were traced on.
+//! Where sockets live, by name: the cgroups and the network namespaces of a trace's sockets, which
+//! only the machine knows that they were traced on.
 
 use std::collections::BTreeMap;
 
@@ -40,8 +40,8 @@ pub fn cgroup_id(ident: &Ident) -> u64 {
     u64::from(ident.cgroup_lo) | u64::from(ident.cgroup_hi) << 32
 }
 
-/// The innermost container of a cgroup's path: an id as Docker, containerd, CRI-O and Podman write it, with or
-/// without `KIND-` and `.scope`, or a name as LXC and systemd-nspawn do.
+/// The innermost container of a cgroup's path: an id as Docker, containerd, CRI-O and Podman write
+/// it, with or without `KIND-` and `.scope`, or a name as LXC and systemd-nspawn do.
 #[must_use]
 pub fn container(path: &str) -> Option<String> {
     path.rsplit('/').find_map(|part| {

@@ -51,7 +51,8 @@ pub struct Meta {
     pub flight_ns: u64,
     /// What made the black box be written.
     pub trigger: Option<String>,
-    /// Where this is a part of a recording, what was chosen of it; of a part of a part, in that order.
+    /// Where this is a part of a recording, what was chosen of it; of a part of a part, in that
+    /// order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub selected: Vec<Selected>,
 }
@@ -66,7 +67,8 @@ pub struct Selected {
     pub sockets: u64,
     /// Sockets that the recording had.
     pub of: u64,
-    /// Where it was made to begin, in ns of `CLOCK_MONOTONIC`; its accounts of then are replayed from what came before.
+    /// Where it was made to begin, in ns of `CLOCK_MONOTONIC`; its accounts of then are replayed
+    /// from what came before.
     pub from_ns: Option<u64>,
     /// Where it was made to end, likewise.
     pub to_ns: Option<u64>,

@@ -5,8 +5,7 @@
 //! * [`writer`], [`reader`]: a recording as a stream of records and accounts
 //! * `block`: its blocks, each with length and checksum
 //! * `events`: records as an events block holds them
-//! * [`account`], [`meta`]: what the other blocks hold; the last one, the
-//!   [`crate::model::end`]
+//! * [`account`], [`meta`]: what the other blocks hold; the last one, the [`crate::model::end`]
 //! * [`explain`]: what one comes to, with an end or without
 //! * [`parts`]: the files of one
 //! * [`choice`]: a part of one: some of its sockets, some of its time

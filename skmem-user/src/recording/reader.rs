@@ -207,7 +207,8 @@ impl<R: Read> Recording<R> {
         }
     }
 
-    /// Whether it is a part that ends before the recording did: the accounts at its end are replayed then.
+    /// Whether it is a part that ends before the recording did: the accounts at its end are
+    /// replayed then.
     #[must_use]
     pub fn ends_early(&self) -> bool {
         let mut selected = self.meta.selected.iter();

@@ -72,7 +72,8 @@ impl Storage for Medium {
     }
 }
 
-/// What nothing can be taken back of, and need not be: of a file that could not be written whole, nothing is kept.
+/// What nothing can be taken back of, and need not be: of a file that could not be written whole,
+/// nothing is kept.
 #[derive(Debug)]
 pub struct Plain<W>(pub W);
 

@@ -27,7 +27,8 @@ object! {
         "cpu" cpu: u16,
         /// The kernel function, under its newest name
         "hook" hook: &'static str,
-        /// `task`: a process called; `entry`: `before` was read at the entry of the call; `step`: no call ended; `lockless`: read without the lock of the socket
+        /// `task`: a process called; `entry`: `before` was read at the entry of the call; `step`:
+        /// no call ended; `lockless`: read without the lock of the socket
         #[schemars(with = "Vec<String>")]
         "flags" flags: Flags,
         /// Which socket

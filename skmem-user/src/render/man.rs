@@ -3,8 +3,9 @@
 //! Characters beyond ASCII are written as the escapes that both groff and
 //! mandoc know, so that a page is readable in every locale.
 
-use super::layout::wrapped;
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+
+use super::layout::wrapped;
 
 /// Columns of a line of a page's source.
 const WIDTH: usize = 76;

@@ -164,8 +164,8 @@ pub(super) fn answer(r: &Receive) -> String {
     format!("{waits}{read}{so}.")
 }
 
-/// Whether unread data made up what the receive buffer held when it was fullest. r is truesize: a packet stays in it
-/// until its last byte is read, and the error queue counts.
+/// Whether unread data made up what the receive buffer held when it was fullest. r is truesize: a
+/// packet stays in it until its last byte is read, and the error queue counts.
 pub(super) fn is_mostly_data(r: &Receive) -> bool {
     r.fullest_recv_q.saturating_mul(4) >= r.fullest_rmem_alloc
 }

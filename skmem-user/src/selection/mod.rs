@@ -1,8 +1,9 @@
 //! Which sockets are meant: one description, wherever sockets come from.
 //!
 //! The kernel's filter is made of it ([`Selection::filter`]); a [`Subject`] is held against it
-//! ([`Selection::holds`]): a row of `sock_diag`, a socket that `ss` printed, a socket of a recording; and
-//! [`crate::trace::older`] finds by it whose descriptors may be sockets older than a trace.
+//! ([`Selection::holds`]): a row of `sock_diag`, a socket that `ss` printed, a socket of a
+//! recording; and [`crate::trace::older`] finds by it whose descriptors may be sockets older than a
+//! trace.
 
 use std::net::IpAddr;
 
@@ -28,7 +29,8 @@ pub(crate) const CONTAINER: usize = 12;
 pub struct Selection {
     /// Used by one of these processes …
     pub pids: Vec<u32>,
-    /// … or by one of these command names: where processes are known by what was written down of them.
+    /// … or by one of these command names: where processes are known by what was written down of
+    /// them.
     pub names: Vec<String>,
     /// Used by a task of one of these command names, 15 bytes at most.
     pub comms: Vec<String>,
@@ -51,8 +53,8 @@ pub struct Selection {
 /// A cgroup (v2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cgroup {
-    /// Its path below the root of the hierarchy, beginning with `/`. Without that, what any part of a path
-    /// may be called: a unit, a container, or 12 or more digits of a container's id.
+    /// Its path below the root of the hierarchy, beginning with `/`. Without that, what any part
+    /// of a path may be called: a unit, a container, or 12 or more digits of a container's id.
     pub path: String,
     /// The kernel's number for it, which is the inode of its directory; 0: not looked up.
     pub id: u64,
@@ -78,7 +80,8 @@ pub enum End {
     Remote,
 }
 
-/// A socket as far as it is known where it is looked at. What is not known is not what was asked for.
+/// A socket as far as it is known where it is looked at. What is not known is not what was asked
+/// for.
 pub trait Subject {
     /// The port of an end.
     fn port(&self, end: End) -> Option<Port>;
@@ -148,8 +151,8 @@ impl Selection {
             && (self.comms.is_empty() || socket.is_used_by(&|_, comm| any(&self.comms, comm)))
     }
 
-    /// As the programs in the kernel take it, beside the process ids and the command names, which lie in maps.
-    /// States are no part of it: a socket is chosen when it is first seen.
+    /// As the programs in the kernel take it, beside the process ids and the command names, which
+    /// lie in maps. States are no part of it: a socket is chosen when it is first seen.
     #[must_use]
     pub fn filter(&self) -> Filter {
         let mut filter = Filter::default();

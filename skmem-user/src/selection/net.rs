@@ -69,7 +69,8 @@ impl Net {
         }
     }
 
-    /// Whether an address lies in it. An IPv4 address that an IPv6 socket uses (`::ffff:a.b.c.d`) counts as IPv4.
+    /// Whether an address lies in it. An IPv4 address that an IPv6 socket uses (`::ffff:a.b.c.d`)
+    /// counts as IPv4.
     #[must_use]
     pub fn holds(self, ip: IpAddr) -> bool {
         let (family, bytes) = bytes(ip);

@@ -1,13 +1,15 @@
 //! The sum over all sockets against the kernel's own count, and how far apart the two may be.
 //!
 //! `/proc/net/sockstat` says in pages what all TCP sockets of the machine are charged with
-//! (`tcp_memory_allocated`). Each socket's w + r + f is its share, in whole pages. What comes between the two works in one
-//! direction or in both:
+//! (`tcp_memory_allocated`). Each socket's w + r + f is its share, in whole pages. What comes
+//! between the two works in one direction or in both:
 //!
-//! * Both: CPUs that hold back a reserve (6.0), and memory that moves while sockets are read one after the other.
-//! * The kernel counts more: open TLS records, which are charged and in none of w, r and f. And a leak.
-//! * The kernel counts less: memory in w or r that is not charged to TCP: zero-copy data, messages on the error queue,
-//!   sockets that bypass the count. None of it is ever a leak.
+//! * Both: CPUs that hold back a reserve (6.0), and memory that moves while sockets are read one
+//!   after the other.
+//! * The kernel counts more: open TLS records, which are charged and in none of w, r and f. And a
+//!   leak.
+//! * The kernel counts less: memory in w or r that is not charged to TCP: zero-copy data, messages
+//!   on the error queue, sockets that bypass the count. None of it is ever a leak.
 
 use std::collections::{HashMap, HashSet};
 
@@ -42,20 +44,21 @@ pub struct Tally {
     pub forward_alloc: i64,
     /// Sum of `wmem_alloc` (t), bytes: clones of packets in w, not to be added
     pub wmem_alloc: i64,
-    /// Sockets whose w + r + f is not whole pages: they moved while they were read, or hold error-queue messages or
-    /// kTLS records. An MPTCP socket shares pages with its subflows: their sum is looked at
+    /// Sockets whose w + r + f is not whole pages: they moved while they were read, or hold
+    /// error-queue messages or kTLS records. An MPTCP socket shares pages with its subflows:
+    /// their sum is looked at
     pub uneven: u64,
     /// The most that these may be off, bytes; open TLS records are not in it
     pub uneven_bytes: i64,
-    /// Sockets with option memory enough for a zero-copy notification, and data in w: perhaps zero-copy, whose data is
-    /// not charged from 5.16 on
+    /// Sockets with option memory enough for a zero-copy notification, and data in w: perhaps
+    /// zero-copy, whose data is not charged from 5.16 on
     pub maybe_zerocopy: u64,
     /// Their w, bytes: the kernel's count may be less by so much
     pub maybe_zerocopy_bytes: i64,
     /// Sockets with kernel TLS
     pub ktls: u64,
-    /// Of them, those with a record that is open: charged twice to f, as plaintext and as ciphertext, and in none of w,
-    /// r and f
+    /// Of them, those with a record that is open: charged twice to f, as plaintext and as
+    /// ciphertext, and in none of w, r and f
     #[serde(default)]
     pub open_records: u64,
     /// What these records are charged with, from their sockets' f, bytes
@@ -64,27 +67,30 @@ pub struct Tally {
     /// How far that may be off, bytes
     #[serde(default)]
     pub open_record_slack_bytes: i64,
-    /// Sockets that are charged to their memory cgroup and not to TCP (`net.core.bypass_prot_mem`, or a cgroup's BPF
-    /// program), read from each (`--check` as root)
+    /// Sockets that are charged to their memory cgroup and not to TCP (`net.core.bypass_prot_mem`,
+    /// or a cgroup's BPF program), read from each (`--check` as root)
     #[serde(default)]
     pub bypassed: u64,
     /// Their w + r + f, bytes: not in the kernel's count
     #[serde(default)]
     pub bypassed_bytes: i64,
-    /// Sockets in namespaces whose `net.core.bypass_prot_mem` is 1 now, where each socket's own bit was not read
+    /// Sockets in namespaces whose `net.core.bypass_prot_mem` is 1 now, where each socket's own
+    /// bit was not read
     #[serde(default)]
     pub maybe_bypassed: u64,
     /// Their w + r + f, bytes: the kernel's count may be less by so much
     #[serde(default)]
     pub maybe_bypassed_bytes: i64,
-    /// w + r + f of sockets made in a cgroup that is not the root: what memory cgroups are charged with, bytes
+    /// w + r + f of sockets made in a cgroup that is not the root: what memory cgroups are charged
+    /// with, bytes
     #[serde(default)]
     pub in_cgroups_bytes: i64,
-    /// r of sockets that were read under their lock and are not whole pages: messages on the error queue are in r and
-    /// not charged, bytes
+    /// r of sockets that were read under their lock and are not whole pages: messages on the error
+    /// queue are in r and not charged, bytes
     #[serde(default)]
     pub error_queue_bytes: i64,
-    /// Sockets whose w, r and f were read under their lock, of one moment (`--check` as root, from 5.15 on)
+    /// Sockets whose w, r and f were read under their lock, of one moment (`--check` as root, from
+    /// 5.15 on)
     #[serde(default)]
     pub exact: u64,
 }
@@ -100,9 +106,9 @@ pub struct Ground<'a> {
     pub facts: &'a HashMap<u64, Fact>,
     /// Namespaces whose `net.core.bypass_prot_mem` is set.
     pub bypassing: &'a HashSet<u64>,
-    /// MPTCP sockets and subflows whose connection as a whole holds whole pages, by cookie: one end of a page is in one
-    /// of them and the other in another, as memory is handed from subflows to the MPTCP socket in bytes
-    /// (`mptcp_borrow_fwdmem`), and nothing moved.
+    /// MPTCP sockets and subflows whose connection as a whole holds whole pages, by cookie: one
+    /// end of a page is in one of them and the other in another, as memory is handed from
+    /// subflows to the MPTCP socket in bytes (`mptcp_borrow_fwdmem`), and nothing moved.
     pub shared: &'a HashSet<u64>,
     /// The root cgroup's id, whose sockets no memory cgroup is charged with.
     pub root_cgroup: Option<u64>,
@@ -140,8 +146,9 @@ fn held(row: &Row, facts: &HashMap<u64, Fact>) -> Option<(i64, i64, i64)> {
     Some((w.into(), r.into(), f.into()))
 }
 
-/// Least option memory of a socket that holds a zero-copy notification: an skb of the size that `msg_zerocopy_alloc`
-/// takes, 768 bytes on 5.10 and 6.1, 896 on 6.12 and 7.2. An MD5 key takes 136, socket storage of a tracer some 250.
+/// Least option memory of a socket that holds a zero-copy notification: an skb of the size that
+/// `msg_zerocopy_alloc` takes, 768 bytes on 5.10 and 6.1, 896 on 6.12 and 7.2. An MD5 key takes
+/// 136, socket storage of a tracer some 250.
 #[must_use]
 pub fn notification(version: (u32, u32)) -> i32 {
     if version < (6, 12) { 768 } else { 896 }
@@ -192,7 +199,8 @@ impl Tally {
         }
         if !even {
             self.uneven += 1;
-            // A kernel that does not tell who has TLS may hide a record in any socket without queues.
+            // A kernel that does not tell who has TLS may hide a record in any socket without
+            // queues.
             let may_be_tls = tls || !row.told_all && w == 0 && r == 0;
             if may_be_tls {
                 let (bytes, slack) = open_record(charged, f, page);
@@ -200,7 +208,8 @@ impl Tally {
                 self.open_record_bytes += bytes;
                 self.open_record_slack_bytes += slack;
             }
-            // A record has a bound of its own. Under the lock nothing moves: what is left is in r and not charged.
+            // A record has a bound of its own. Under the lock nothing moves: what is left is in r
+            // and not charged.
             let most = if may_be_tls { 0 } else { page };
             self.uneven_bytes += if locked { most } else { w + r + most };
         } else if memory.optmem >= ground.notification
@@ -221,7 +230,8 @@ impl Tally {
         self.wmem_queued + self.rmem_alloc + self.forward_alloc
     }
 
-    /// What of it the kernel's count should hold, with what is charged and in none of the three, bytes.
+    /// What of it the kernel's count should hold, with what is charged and in none of the three,
+    /// bytes.
     #[must_use]
     pub fn counted(&self) -> i64 {
         self.charged() - self.bypassed_bytes + self.open_record_bytes
@@ -256,10 +266,11 @@ pub struct Stray {
 pub enum Outcome {
     /// The difference is within its bounds
     Closes,
-    /// The kernel counts more than the sockets hold, by more than the bound: memory is charged to no socket that a list
-    /// shows
+    /// The kernel counts more than the sockets hold, by more than the bound: memory is charged to
+    /// no socket that a list shows
     Open,
-    /// The sockets hold more than the kernel counts, by more than what is known not to be charged. Never a leak
+    /// The sockets hold more than the kernel counts, by more than what is known not to be charged.
+    /// Never a leak
     Uncharged,
     /// The kernel counts more than was seen, and not every namespace was visited
     PartlySeen,
@@ -295,15 +306,16 @@ pub struct Account {
     pub kernel_pages: u64,
     /// The same in bytes
     pub kernel_bytes: i64,
-    /// What of the sockets' memory the kernel's count should hold: `charged_bytes`, less what bypasses it, and open TLS
-    /// records, bytes
+    /// What of the sockets' memory the kernel's count should hold: `charged_bytes`, less what
+    /// bypasses it, and open TLS records, bytes
     #[serde(default)]
     pub counted_bytes: i64,
     /// `kernel_bytes - counted_bytes`
     pub difference_bytes: i64,
     /// How large the difference may be
     pub bound_bytes: i64,
-    /// How much less than that the kernel may count besides: zero-copy data and the like, which is not charged
+    /// How much less than that the kernel may count besides: zero-copy data and the like, which is
+    /// not charged
     #[serde(default)]
     pub uncharged_bytes: i64,
     /// Of it: what CPUs may hold back from the kernel's count
@@ -316,16 +328,17 @@ pub struct Account {
     pub outcome: Outcome,
     /// Times that sockets were listed, with `--check`, until it closed
     pub attempts: u32,
-    /// Sockets that are allocated (`TCP: alloc`) and in no list: not bound, in a namespace not visited, or
-    /// reset by the peer and still open, whose unread data is charged; negative where sockets were
-    /// closed meanwhile
+    /// Sockets that are allocated (`TCP: alloc`) and in no list: not bound, in a namespace not
+    /// visited, or reset by the peer and still open, whose unread data is charged; negative
+    /// where sockets were closed meanwhile
     pub unlisted: i64,
-    /// Processes that hold TCP sockets which are in no list, the most first; looked for where `unlisted` is not 0
+    /// Processes that hold TCP sockets which are in no list, the most first; looked for where
+    /// `unlisted` is not 0
     pub unlisted_holders: Vec<Stray>,
     /// `TCP: orphan`: sockets that their application has closed and the kernel still finishes
     pub orphans: u64,
-    /// `tcp_max_orphans`: beyond it, the kernel resets what would become an orphan; absent in a container, where it is not
-    /// shown
+    /// `tcp_max_orphans`: beyond it, the kernel resets what would become an orphan; absent in a
+    /// container, where it is not shown
     #[serde(default)]
     pub max_orphans: Option<u64>,
     /// Namespaces
@@ -390,7 +403,8 @@ impl Account {
             .saturating_add(seen.error_queue_bytes);
         let listed = signed(seen.sockets.saturating_sub(seen.mptcp));
         let unlisted = signed(kernel.after.alloc).saturating_sub(listed);
-        // Processes that may not be looked at matter only where sockets are missing that no other holds.
+        // Processes that may not be looked at matter only where sockets are missing that no other
+        // holds.
         let held: u64 = kernel.strays.iter().map(|stray| stray.sockets).sum();
         let hidden = namespaces.denied > 0 && unlisted > signed(held);
         let partly = namespaces.visited < namespaces.found || hidden;
@@ -442,8 +456,8 @@ impl Account {
 }
 
 impl Account {
-    /// Whether the bounds are as narrow as they can be: a leak of more than the CPUs' reserve and a hundredth of what
-    /// the sockets hold would show.
+    /// Whether the bounds are as narrow as they can be: a leak of more than the CPUs' reserve and a
+    /// hundredth of what the sockets hold would show.
     #[must_use]
     pub fn is_tight(&self) -> bool {
         let least = signed(self.cpu_reserve.bound())
@@ -452,8 +466,9 @@ impl Account {
         self.bound_bytes.saturating_add(self.uncharged_bytes) <= least
     }
 
-    /// Socket memory that memory cgroups are charged with, less what TCP sockets made in cgroups hold: UDP's share, and
-    /// what CPUs hold back; bytes. Where sockets bypass the kernel's count, this is what closes their account.
+    /// Socket memory that memory cgroups are charged with, less what TCP sockets made in cgroups
+    /// hold: UDP's share, and what CPUs hold back; bytes. Where sockets bypass the kernel's
+    /// count, this is what closes their account.
     #[must_use]
     pub fn memcg_difference(&self) -> Option<i64> {
         let memcg = self.memcg_sock.as_ref()?;

@@ -1,5 +1,5 @@
-//! Asking the kernel: who holds what (`/proc`), and meanwhile the kernel's count, every socket of every namespace,
-//! the kernel's count again.
+//! Asking the kernel: who holds what (`/proc`), and meanwhile the kernel's count, every socket of
+//! every namespace, the kernel's count again.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -51,12 +51,14 @@ pub struct Options {
     pub locks: bool,
     /// Ask for the path below TCP, of sockets that queue.
     pub paths: bool,
-    /// Leave out what only explains the account: slab and memory cgroups. The kernel holds a lock of all caches meanwhile
-    /// (`slab_mutex`), which is not to be taken each second.
+    /// Leave out what only explains the account: slab and memory cgroups. The kernel holds a lock
+    /// of all caches meanwhile (`slab_mutex`), which is not to be taken each second.
     pub brief: bool,
-    /// What fills the receive buffer of each TCP socket, and what its window depends on: loads an eBPF program.
+    /// What fills the receive buffer of each TCP socket, and what its window depends on: loads an
+    /// eBPF program.
     pub windows: bool,
-    /// Read w, r and f of each TCP socket under its lock, and what only the socket itself tells: loads an eBPF program.
+    /// Read w, r and f of each TCP socket under its lock, and what only the socket itself tells:
+    /// loads an eBPF program.
     pub exact: bool,
 }
 
@@ -93,8 +95,8 @@ pub fn capture(options: Options) -> Result<Captured> {
     Looker::default().look(options)
 }
 
-/// Looks again and again. Who holds what is remembered from one look to the next: reading that from `/proc` takes
-/// longer than all the rest.
+/// Looks again and again. Who holds what is remembered from one look to the next: reading that from
+/// `/proc` takes longer than all the rest.
 #[derive(Debug, Default)]
 pub struct Looker {
     held: Option<Held>,
@@ -115,7 +117,8 @@ struct Held {
 }
 
 impl Held {
-    /// Whether it is read again. Reading it takes a hundredth of the time at most, whatever comes and goes.
+    /// Whether it is read again. Reading it takes a hundredth of the time at most, whatever comes
+    /// and goes.
     fn is_due(&self) -> bool {
         let age = self.read.elapsed();
         age >= STALE.max(self.took * 100) || self.strangers && age >= self.took * 100
@@ -156,8 +159,8 @@ impl Looker {
             .map_or(0, |time| ns(time.as_nanos()));
         let begun = Instant::now();
         let since = Since::now();
-        // Which namespaces there are is known only when all descriptors have been looked at; where only ours is
-        // wanted, both go on at once.
+        // Which namespaces there are is known only when all descriptors have been looked at; where
+        // only ours is wanted, both go on at once.
         let (fresh, found, listed) = if options.all_netns {
             let fresh = self.owners()?;
             let nobody = HashMap::new();
@@ -268,8 +271,9 @@ fn ns(nanos: u128) -> u64 {
 struct Listed {
     rows: Vec<Row>,
     time_wait: u64,
-    /// Some socket is a subflow, or the kernel does not tell. Each MPTCP socket that holds memory has one, so
-    /// without any its own table, whose walk takes as long as thousands of sockets, need not be asked for.
+    /// Some socket is a subflow, or the kernel does not tell. Each MPTCP socket that holds memory
+    /// has one, so without any its own table, whose walk takes as long as thousands of
+    /// sockets, need not be asked for.
     maybe_mptcp: bool,
     limits: Limits,
     /// Shown in the initial namespace only, as is the next.
@@ -475,7 +479,8 @@ fn list_protocol(listed: &mut Listed, protocol: Protocol, namespace: &Namespace)
             dumped.unreadable
         )),
         Ok(_) => {}
-        // A protocol's module that is not loaded: there are no such sockets, or the kernel does not tell.
+        // A protocol's module that is not loaded: there are no such sockets, or the kernel does not
+        // tell.
         Err(error) if error.is_unsupported() && protocol != Protocol::Tcp => {
             let what = match protocol {
                 Protocol::Udp => "UDP (module udp_diag)",

@@ -1,5 +1,6 @@
-//! What stands out in a row: what `decode` would say of its values, and what only this machine knows of it: the path
-//! below TCP, the memory of all sockets, what the kernel tells that `ss` does not print.
+//! What stands out in a row: what `decode` would say of its values, and what only this machine
+//! knows of it: the path below TCP, the memory of all sockets, what the kernel tells that `ss` does
+//! not print.
 
 use std::collections::HashMap;
 
@@ -98,7 +99,8 @@ fn dropped_by_peer(row: &Row, found: &mut [Finding]) {
     }
 }
 
-/// r is at rb, and the window that we offer is open all the same: small packets, for which an unlocked rb grows.
+/// r is at rb, and the window that we offer is open all the same: small packets, for which an
+/// unlocked rb grows.
 fn window_open(row: &Row, found: &mut [Finding]) {
     let Some(flow) = row.flow else { return };
     let Some(window) = flow.rcv_wnd.filter(|window| *window >= 2 * flow.mss.max(1)) else {
@@ -112,7 +114,8 @@ fn window_open(row: &Row, found: &mut [Finding]) {
     }
 }
 
-/// What the socket itself tells of its receive buffer takes the place of what r and Recv-Q let guess.
+/// What the socket itself tells of its receive buffer takes the place of what r and Recv-Q let
+/// guess.
 fn receiving(row: &Row, found: &mut Vec<Finding>) {
     let Some(window) = &row.window else { return };
     let Some(text) = window.says() else { return };

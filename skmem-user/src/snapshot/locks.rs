@@ -1,4 +1,5 @@
-//! Whether the application locked limits: from its value, or by asking the socket, which tells of repair mode, too.
+//! Whether the application locked limits: from its value, or by asking the socket, which tells of
+//! repair mode, too.
 
 use std::{collections::HashMap, os::fd::AsFd};
 

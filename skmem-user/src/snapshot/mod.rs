@@ -1,8 +1,9 @@
-//! One look at all TCP sockets of the machine, without eBPF: who holds how much memory, in what state, and
-//! whether the sum agrees with the kernel's own count.
+//! One look at all TCP sockets of the machine, without eBPF: who holds how much memory, in what
+//! state, and whether the sum agrees with the kernel's own count.
 //!
-//! [`capture`] asks the kernel; all else is pure: [`row`] is one socket, [`account`] the sum, [`order`],
-//! [`multipath`], [`group`] and [`delta`] arrange rows. [`Snapshot`] is what `--json` prints, and `docs/snapshot.md` explains.
+//! [`capture`] asks the kernel; all else is pure: [`row`] is one socket, [`account`] the sum,
+//! [`order`], [`multipath`], [`group`] and [`delta`] arrange rows. [`Snapshot`] is what `--json`
+//! prints, and `docs/snapshot.md` explains.
 
 pub mod account;
 pub mod capture;
@@ -22,11 +23,10 @@ pub mod schema;
 mod strays;
 mod subject;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 pub use account::Account;
 pub use row::Row;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Version of the JSON contract.
 pub const SCHEMA: u32 = 1;

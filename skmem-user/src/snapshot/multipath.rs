@@ -1,16 +1,16 @@
 //! MPTCP sockets and their subflows: which belongs to which, and that they stand together.
 //!
-//! The application holds the MPTCP socket; the kernel opens TCP sockets beneath it, the subflows. What is in flight
-//! is charged twice: to the MPTCP socket, which keeps it until the peer's MPTCP acknowledges it, and to the subflow
-//! that carries it.
+//! The application holds the MPTCP socket; the kernel opens TCP sockets beneath it, the subflows.
+//! What is in flight is charged twice: to the MPTCP socket, which keeps it until the peer's MPTCP
+//! acknowledges it, and to the subflow that carries it.
 
 use std::collections::HashMap;
 
 use super::row::Row;
 use crate::diag::{Protocol, UpperLayer};
 
-/// Gives each subflow its MPTCP socket: by token, and where tokens are not told by the connection's ends, which are
-/// those of the first subflow.
+/// Gives each subflow its MPTCP socket: by token, and where tokens are not told by the connection's
+/// ends, which are those of the first subflow.
 pub fn link(rows: &mut [Row]) {
     let mut by_token = HashMap::new();
     let mut by_ends = HashMap::new();

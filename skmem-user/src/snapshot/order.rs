@@ -91,7 +91,8 @@ impl Sort {
     }
 }
 
-/// Sorts, largest first; equal ones by what they are charged, then by cookie, so that two looks agree.
+/// Sorts, largest first; equal ones by what they are charged, then by cookie, so that two looks
+/// agree.
 pub fn sort(rows: &mut [Row], by: Sort) {
     // Rows are large: each is moved once, to its place.
     rows.sort_by_cached_key(|row| (std::cmp::Reverse((by.key(row), row.charged)), row.cookie));

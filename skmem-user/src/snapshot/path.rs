@@ -1,5 +1,5 @@
-//! What waits below TCP on the way to a socket's peer: the device that its packets leave by, and what the queueing
-//! disciplines there hold.
+//! What waits below TCP on the way to a socket's peer: the device that its packets leave by, and
+//! what the queueing disciplines there hold.
 
 use std::{collections::HashMap, net::IpAddr, path::Path};
 

@@ -85,8 +85,8 @@ fn assign(rows: &mut [Row], owners: &Owners, names: &mut HashMap<u32, Box<str>>)
     }
 }
 
-/// Tells each row the path of its cgroup. `known` are those that were looked for before: a cgroup's id is given to no
-/// other.
+/// Tells each row the path of its cgroup. `known` are those that were looked for before: a cgroup's
+/// id is given to no other.
 pub(super) fn give_cgroups(rows: &mut [Row], known: &mut HashMap<u64, Option<String>>) {
     let ids = rows.iter().filter_map(|row| row.cgroup_id);
     let new: HashSet<u64> = ids.filter(|id| !known.contains_key(id)).collect();

@@ -55,7 +55,8 @@ pub struct Traced {
     pub sndbuf: i64,
     /// `SOCK_SNDBUF_LOCK`: the application set the limit
     pub limit_locked: bool,
-    /// It is an MPTCP socket: `skb_overhead` is that of its data fragments' headers, and it holds no packets
+    /// It is an MPTCP socket: `skb_overhead` is that of its data fragments' headers, and it holds
+    /// no packets
     #[serde(default)]
     pub mptcp: bool,
     /// Application data in `wmem_queued`

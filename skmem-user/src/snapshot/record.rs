@@ -1,16 +1,18 @@
 //! How much an open TLS record is charged with, from what is left of its socket's f.
 //!
-//! A record that is not full yet (`MSG_MORE`, or a send of less than 16 KiB before the next) is charged to f twice, as
-//! plaintext and as ciphertext (`tls_sw_sendmsg`: `msg_plaintext`, `msg_encrypted`), and is in none of w, r and f.
-//! Pages are scheduled for the ciphertext only. With p bytes of plaintext and c = p + overhead of ciphertext, m = p + c
-//! is missing from w + r + f, and f stands between c - m and c - m + a page.
+//! A record that is not full yet (`MSG_MORE`, or a send of less than 16 KiB before the next) is
+//! charged to f twice, as plaintext and as ciphertext (`tls_sw_sendmsg`: `msg_plaintext`,
+//! `msg_encrypted`), and is in none of w, r and f. Pages are scheduled for the ciphertext only.
+//! With p bytes of plaintext and c = p + overhead of ciphertext, m = p + c is missing from w + r +
+//! f, and f stands between c - m and c - m + a page.
 
 /// Largest payload of a record (`TLS_MAX_PAYLOAD_SIZE`), bytes.
 const PAYLOAD: i64 = 16 << 10;
 /// What encryption adds to it, at most: header, nonce, tag and content type, bytes.
 const OVERHEAD: i64 = 5 + 8 + 16 + 1;
 
-/// Bytes that the record is charged with, and how far that may be off. `charged` is w + r + f, which is not whole pages.
+/// Bytes that the record is charged with, and how far that may be off. `charged` is w + r + f,
+/// which is not whole pages.
 pub(super) fn open_record(charged: i64, forward_alloc: i64, page: i64) -> (i64, i64) {
     let most = 2 * PAYLOAD + OVERHEAD;
     // m is what is missing to whole pages, and some whole pages.

@@ -14,7 +14,8 @@ use crate::{
 /// The nine values of `sk_get_meminfo`. Bytes of truesize; `drops` is a count of packets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Memory {
-    /// `sk_backlog.rmem_alloc` (ss: r): unread data, skbs read in part, out-of-order data, the error queue
+    /// `sk_backlog.rmem_alloc` (ss: r): unread data, skbs read in part, out-of-order data, the
+    /// error queue
     pub rmem_alloc: i32,
     /// `sk_rcvbuf` (rb): limit of the former
     pub rcvbuf: i32,
@@ -125,10 +126,11 @@ pub enum Owner {
     NotAccepted,
     /// Closed by its application; the kernel still has data or an end to send
     Orphan,
-    /// It has a file, but no process that could be looked at holds it, and some could not be looked at
+    /// It has a file, but no process that could be looked at holds it, and some could not be looked
+    /// at
     NotPermitted,
-    /// It has a file, and no process holds it: closed meanwhile, on its way in a message, or held by the
-    /// kernel (`io_uring`, NFS)
+    /// It has a file, and no process holds it: closed meanwhile, on its way in a message, or held
+    /// by the kernel (`io_uring`, NFS)
     NotFound,
     /// `/proc` was not looked at (`--no-owners`)
     NotAsked,
@@ -138,7 +140,8 @@ pub enum Owner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Limit {
-    /// The application set it (`SO_SNDBUF`, `SO_RCVBUF)`: proved by the value, or by `SO_BUF_LOCK` with `--locks`
+    /// The application set it (`SO_SNDBUF`, `SO_RCVBUF)`: proved by the value, or by `SO_BUF_LOCK`
+    /// with `--locks`
     Locked,
     /// The kernel moves it: proved by the value, or by `SO_BUF_LOCK` with `--locks`
     Autotuned,
@@ -208,9 +211,9 @@ pub struct Row {
     pub memory: Option<Memory>,
     /// w + r + f, bytes: what counts against `tcp_mem` and the memory cgroup
     pub charged: i64,
-    /// Send-Q: written and not acknowledged, bytes; of a listener, connections that may wait. Of an MPTCP socket,
-    /// by the connection's own sequence numbers (`mptcpi_write_seq - mptcpi_snd_una`), where `ss` shows
-    /// `sk_wmem_alloc`
+    /// Send-Q: written and not acknowledged, bytes; of a listener, connections that may wait. Of
+    /// an MPTCP socket, by the connection's own sequence numbers (`mptcpi_write_seq -
+    /// mptcpi_snd_una`), where `ss` shows `sk_wmem_alloc`
     pub send_q: u32,
     /// Of it, never sent
     pub unsent: Option<u32>,
@@ -218,11 +221,11 @@ pub struct Row {
     pub in_flight: Option<u32>,
     /// Application data in `wmem_queued`, bytes
     pub payload: Option<u32>,
-    /// `wmem_queued` less `payload`; absent too where the two are of different moments. Of an MPTCP socket, the
-    /// headers of its data fragments (`struct mptcp_data_frag`)
+    /// `wmem_queued` less `payload`; absent too where the two are of different moments. Of an
+    /// MPTCP socket, the headers of its data fragments (`struct mptcp_data_frag`)
     pub skb_overhead: Option<u32>,
-    /// Recv-Q: not read, bytes; of a listener, connections not accepted. Of an MPTCP socket the kernel tells
-    /// `rmem_alloc` instead, from 7.x on with what still waits for its lock
+    /// Recv-Q: not read, bytes; of a listener, connections not accepted. Of an MPTCP socket the
+    /// kernel tells `rmem_alloc` instead, from 7.x on with what still waits for its lock
     pub recv_q: u32,
     /// `wmem_queued` in percent of `sndbuf`
     pub fill_percent: Option<u32>,
@@ -239,21 +242,23 @@ pub struct Row {
     pub flow: Option<Flow>,
     /// What handles the stream above TCP; some kernels tell only `CAP_NET_ADMIN`
     pub upper_layer: Option<UpperLayer>,
-    /// Of an MPTCP socket and its subflows: the connection's token, by which `ip mptcp` and `ss -M` know it; 0:
-    /// there is no connection yet. Of a subflow only told to `CAP_NET_ADMIN`
+    /// Of an MPTCP socket and its subflows: the connection's token, by which `ip mptcp` and `ss
+    /// -M` know it; 0: there is no connection yet. Of a subflow only told to `CAP_NET_ADMIN`
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mptcp_token: Option<u32>,
     /// Of a subflow: `SO_COOKIE` of its MPTCP socket, where that is listed
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mptcp_socket: Option<u64>,
-    /// In repair mode (`TCP_REPAIR`): what is written goes to its queues and is not sent; with `--locks`
+    /// In repair mode (`TCP_REPAIR`): what is written goes to its queues and is not sent; with
+    /// `--locks`
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub repair: Option<bool>,
-    /// The kernel told what it tells `CAP_NET_ADMIN` only: `upper_layer` is absent where there is none
+    /// The kernel told what it tells `CAP_NET_ADMIN` only: `upper_layer` is absent where there is
+    /// none
     #[serde(skip, default)]
     pub told_all: bool,
-    /// Where the limit of the receive buffer goes, with `--window`: what it holds, what is kept back, what the peer
-    /// may send
+    /// Where the limit of the receive buffer goes, with `--window`: what it holds, what is kept
+    /// back, what the peer may send
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub window: Option<Window>,
     /// What is below TCP on the way to the peer, for sockets with 16 KiB or more in w
@@ -292,7 +297,8 @@ impl Row {
                 | TcpState::Closing
                 | TcpState::LastAck
         ));
-        // After a fallback to TCP the queue of the MPTCP socket is what its subflow has not taken yet.
+        // After a fallback to TCP the queue of the MPTCP socket is what its subflow has not taken
+        // yet.
         let multipath = socket.mptcp.filter(|info| !listens && !info.fallback);
         let send_q = multipath.map_or(socket.send_q, |info| info.send_q);
         let payload = (memory.is_some() && (streams || multipath.is_some()))

@@ -1,7 +1,7 @@
 //! TCP sockets that exist and are in no list: who holds them?
 //!
-//! A socket that the peer has reset leaves the kernel's tables at once (`tcp_done`), but its unread data stays
-//! charged until the application closes it. Only its descriptor is left to be found by.
+//! A socket that the peer has reset leaves the kernel's tables at once (`tcp_done`), but its unread
+//! data stays charged until the application closes it. Only its descriptor is left to be found by.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +11,8 @@ use crate::diag::owners::{Owners, command_name, is_tcp};
 /// Descriptors that are asked at most what they are: one system call each.
 const MOST: usize = 100_000;
 
-/// The processes that hold them, the most first. `listed` are the inodes of sockets that are in a list.
+/// The processes that hold them, the most first. `listed` are the inodes of sockets that are in a
+/// list.
 pub(super) fn find(owners: &Owners, listed: &HashSet<u32>) -> Vec<Stray> {
     let mut held: HashMap<u32, u64> = HashMap::new();
     let others = owners

@@ -1,4 +1,5 @@
-//! A row as a selection looks at it. A selection chooses rows; the account is of all sockets in any case.
+//! A row as a selection looks at it. A selection chooses rows; the account is of all sockets in any
+//! case.
 
 use std::net::IpAddr;
 

@@ -14,8 +14,8 @@ pub struct Held {
     pub alarm: bool,
 }
 
-/// The first alarm that says more than that the limit was passed, which the bar shows; else who holds up a sender that
-/// waits.
+/// The first alarm that says more than that the limit was passed, which the bar shows; else who
+/// holds up a sender that waits.
 #[must_use]
 pub fn held(findings: &[Finding], booked: Option<&Booked>) -> Held {
     let alarms = || findings.iter().filter(|f| f.weight == Weight::Alarm);

@@ -83,8 +83,9 @@ impl History {
         }
     }
 
-    /// Books what has changed since the look before. The order within that time is not known: what came is booked first,
-    /// so that the height is right, and what came and went meanwhile is gone.
+    /// Books what has changed since the look before. The order within that time is not known: what
+    /// came is booked first, so that the height is right, and what came and went meanwhile is
+    /// gone.
     fn book(&mut self, booked: &Booked) {
         self.changes = booked.changes;
         let mut moved = Vec::new();

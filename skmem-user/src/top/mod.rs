@@ -1,4 +1,5 @@
-//! `skmem top` without terminal and kernel: pure, so that a frame is the same for the same looks and keys.
+//! `skmem top` without terminal and kernel: pure, so that a frame is the same for the same looks
+//! and keys.
 //!
 //! * [`look`]: what one look at the machine found
 //! * [`history`]: the last minutes of each socket

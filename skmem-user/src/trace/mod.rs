@@ -3,8 +3,8 @@
 //! * [`Session`]: programs attached, records read, accounts at hand
 //! * [`ring`]: reads the ring as it fills
 //! * `attach`: loads and attaches, and says how far that is
-//! * `holders`, `sleepers`: whose the sockets are that are older than the trace,
-//!   and who sleeps on them; `waiters`: who may wait in `poll()`
+//! * `holders`, `sleepers`: whose the sockets are that are older than the trace, and who sleeps on
+//!   them; `waiters`: who may wait in `poll()`
 //! * `rights`: what a trace still needs; the rest is given up
 //! * `select`: what a trace needs of a selection of sockets
 //! * [`tape`]: a session whose records go into a recording

@@ -22,8 +22,9 @@ impl Session {
         let accounts: Vec<_> = self.tracer.table().accounts().collect();
         self.holders = Holders::learn(&accounts);
         let mut keep = also;
-        // Accounts are brought up to date at the end, which for another namespace means to enter it. To hold it open
-        // instead would keep it alive, with its devices, for as long as skmem runs.
+        // Accounts are brought up to date at the end, which for another namespace means to enter
+        // it. To hold it open instead would keep it alive, with its devices, for as long as
+        // skmem runs.
         let ours = netns::own()?;
         let elsewhere =
             |path: &PathBuf| fs::metadata(path).is_ok_and(|meta| meta.ino() != ours.inode);

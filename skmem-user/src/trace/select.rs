@@ -1,4 +1,5 @@
-//! What a trace needs of a selection: the kernel's filter, and which sockets may be older than the trace.
+//! What a trace needs of a selection: the kernel's filter, and which sockets may be older than the
+//! trace.
 
 use std::path::PathBuf;
 
@@ -19,7 +20,8 @@ use crate::{
 pub struct Older {
     /// Ways into the network namespaces.
     pub namespaces: Vec<PathBuf>,
-    /// Inodes of the sockets that the selected processes hold; empty where no processes are asked for.
+    /// Inodes of the sockets that the selected processes hold; empty where no processes are asked
+    /// for.
     pub inodes: Vec<u32>,
 }
 
@@ -27,8 +29,8 @@ pub struct Older {
 /// (`bpf_get_current_ancestor_cgroup_id` in `bpf_tracing_func_proto`).
 const KNOWS_CGROUPS: (u32, u32) = (5, 15);
 
-/// How to trace the selected sockets; everything else is left as it is by default. Where this kernel's programs cannot
-/// ask for cgroups, processes stand for them: [`cgroup_note`].
+/// How to trace the selected sockets; everything else is left as it is by default. Where this
+/// kernel's programs cannot ask for cgroups, processes stand for them: [`cgroup_note`].
 #[must_use]
 pub fn options(selection: &Selection) -> Options {
     let mut options = asked(selection);
@@ -41,7 +43,8 @@ pub fn options(selection: &Selection) -> Options {
     options
 }
 
-/// What a cgroup means where this kernel's programs cannot ask for it, in a sentence; None where they can.
+/// What a cgroup means where this kernel's programs cannot ask for it, in a sentence; None where
+/// they can.
 #[must_use]
 pub fn cgroup_note(selection: &Selection) -> Option<String> {
     let cgroup = selection.cgroup.as_ref().filter(|_| !knows_cgroups())?;
@@ -66,8 +69,8 @@ fn asked(selection: &Selection) -> Options {
     }
 }
 
-/// Looks through `/proc` for what the selected processes hold now. A process that has ended since took its sockets
-/// along.
+/// Looks through `/proc` for what the selected processes hold now. A process that has ended since
+/// took its sockets along.
 #[must_use]
 pub fn older(selection: &Selection) -> Older {
     let by_task = selection.asks_for_users() || selection.cgroup.is_some();

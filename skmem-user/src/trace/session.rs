@@ -187,7 +187,8 @@ impl Session {
 
     /// Brings all accounts up to date.
     fn walk(&mut self, inodes: &[u32]) {
-        // Nobody gets in by a process that has ended; its sockets ended with it, unless a child has them.
+        // Nobody gets in by a process that has ended; its sockets ended with it, unless a child has
+        // them.
         self.namespaces
             .retain(|path| !matches!(path.try_exists(), Ok(false)));
         if self.namespaces.is_empty() {

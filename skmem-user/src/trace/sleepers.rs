@@ -44,8 +44,8 @@ impl Sleepers {
         Ok(())
     }
 
-    /// Takes a sleeper out of an account that woke up while it was being counted in: nothing was there to see it
-    /// wake.
+    /// Takes a sleeper out of an account that woke up while it was being counted in: nothing was
+    /// there to see it wake.
     pub fn correct(&self, account: &mut Account) {
         let blocked = &mut account.blocked;
         if blocked.older == 0 {

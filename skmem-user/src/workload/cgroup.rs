@@ -1,7 +1,8 @@
 //! A memory cgroup for sockets, on a mount that nobody else sees.
 //!
-//! `fsopen`, `fsmount` (5.2) give the cgroup2 hierarchy as a detached mount: it is reached through its
-//! descriptor only and vanishes with it, so nothing is mounted even where `/sys/fs/cgroup` is not.
+//! `fsopen`, `fsmount` (5.2) give the cgroup2 hierarchy as a detached mount: it is reached through
+//! its descriptor only and vanishes with it, so nothing is mounted even where `/sys/fs/cgroup` is
+//! not.
 
 use std::{
     fs::{self, File},
@@ -95,8 +96,8 @@ impl Root {
     }
 }
 
-/// A memory cgroup of our own. Sockets made by [`Self::run`] are charged to it for life; no process stays
-/// in it, so a tight limit refuses memory to sockets and kills nobody.
+/// A memory cgroup of our own. Sockets made by [`Self::run`] are charged to it for life; no process
+/// stays in it, so a tight limit refuses memory to sockets and kills nobody.
 pub(super) struct MemoryCgroup {
     root: Root,
     name: String,
@@ -137,7 +138,8 @@ impl MemoryCgroup {
         })
     }
 
-    /// Runs `work` with this process in the cgroup (`mem_cgroup_sk_alloc` notes it in each new socket).
+    /// Runs `work` with this process in the cgroup (`mem_cgroup_sk_alloc` notes it in each new
+    /// socket).
     pub fn run<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let me = process::id().to_string();
         self.root

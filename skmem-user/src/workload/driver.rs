@@ -17,8 +17,8 @@ use super::{
 };
 use crate::diag::Truth;
 
-/// A scenario under way in a child process. Dropping it kills the child, and with it everything that the
-/// scenario made.
+/// A scenario under way in a child process. Dropping it kills the child, and with it everything
+/// that the scenario made.
 #[derive(Debug)]
 pub struct Driver {
     child: Child,
@@ -67,9 +67,10 @@ fn io(what: &'static str) -> impl Fn(io::Error) -> DriverError {
 impl Driver {
     /// Starts `program workload NAME …`; `program` is usually `std::env::current_exe()`.
     ///
-    /// The child is in a process group of its own: Ctrl-C reaches the caller only, who then still has the
-    /// sockets to look at, or drops the driver. The child asks to be killed when the *thread* that called
-    /// this ends (`PR_SET_PDEATHSIG`), so call it from one that lives as long as the scenario.
+    /// The child is in a process group of its own: Ctrl-C reaches the caller only, who then still
+    /// has the sockets to look at, or drops the driver. The child asks to be killed when the
+    /// *thread* that called this ends (`PR_SET_PDEATHSIG`), so call it from one that lives as
+    /// long as the scenario.
     ///
     /// # Errors
     /// Where the program cannot be started.

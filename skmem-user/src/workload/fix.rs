@@ -1,5 +1,5 @@
-//! What is said to help, to be tried on a scenario: each fix is a change of the scenario's options, so that
-//! the command line which repeats it can be told.
+//! What is said to help, to be tried on a scenario: each fix is a change of the scenario's options,
+//! so that the command line which repeats it can be told.
 
 use std::str::FromStr;
 

@@ -1,13 +1,15 @@
 //! Built-in reproductions: real sockets on real kernels, made to grow their send memory on purpose.
 //!
-//! A scenario runs in a child process (`skmem workload NAME`), so that its pid, its namespaces and its
-//! exit are its own; the tracer drives it over two pipes ([`proto`] has the messages, [`Driver`] the
-//! parent's side). Order of events: the child prepares its network, says `ready`, and waits; the tracer
-//! attaches, says `go`; the child makes the sockets, sends until its scenario is at rest and says
-//! `settled`; the tracer compares; `finish` lets the child close what it opened, and end.
+//! A scenario runs in a child process (`skmem workload NAME`), so that its pid, its namespaces and
+//! its exit are its own; the tracer drives it over two pipes ([`proto`] has the messages,
+//! [`Driver`] the parent's side). Order of events: the child prepares its network, says `ready`,
+//! and waits; the tracer attaches, says `go`; the child makes the sockets, sends until its scenario
+//! is at rest and says `settled`; the tracer compares; `finish` lets the child close what it
+//! opened, and end.
 //!
 //! Everything is bounded in count and time and lives in namespaces without a name: it ends with the
-//! process. What must change outside (`tcp_mem`, a cgroup) is put back by a guard process, see `undo`.
+//! process. What must change outside (`tcp_mem`, a cgroup) is put back by a guard process, see
+//! `undo`.
 
 mod catalog;
 mod cgroup;
@@ -31,10 +33,9 @@ use std::process::ExitCode;
 
 pub use catalog::{Scenario, find, list};
 pub use driver::{Driver, DriverError};
+pub(crate) use net::Net;
 pub use options::{Options, Params};
 pub use skip::SKIP_STATUS;
-
-pub(crate) use net::Net;
 use stage::Stage;
 
 /// The hidden subcommand under which the binary runs [`run`]; children of a scenario use it too.
@@ -47,8 +48,8 @@ pub(crate) fn bench_link() -> anyhow::Result<Net> {
 
 /// The child's side: runs the scenario `name` over this process's stdin and stdout, to the end.
 ///
-/// Every outcome is one JSON line and an exit status: 0 after `done`, 77 after `skip`, 1 after `error`,
-/// 2 for a name or an option that does not exist.
+/// Every outcome is one JSON line and an exit status: 0 after `done`, 77 after `skip`, 1 after
+/// `error`, 2 for a name or an option that does not exist.
 #[must_use]
 pub fn run(name: &str, options: &Options) -> ExitCode {
     match name {

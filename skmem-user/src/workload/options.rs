@@ -32,16 +32,17 @@ fn tcp_wmem(text: &str) -> Result<u32, String> {
     quantity::size(text, 4608..=u64::from(u32::MAX))
 }
 
-/// Command-line options, the same for `skmem demo` and the child it starts. Each replaces a default of
-/// the scenario; a scenario refuses those that mean nothing to it.
+/// Command-line options, the same for `skmem demo` and the child it starts. Each replaces a default
+/// of the scenario; a scenario refuses those that mean nothing to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 #[group(id = "workload")]
 pub struct Options {
-    /// Pause between two writes, e.g. 10ms, 500us, 1s. While 8 KiB or more are unsent, the writer also waits for the
-    /// first window probe
+    /// Pause between two writes, e.g. 10ms, 500us, 1s. While 8 KiB or more are unsent, the writer
+    /// also waits for the first window probe
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub interval: Option<Duration>,
-    /// The sender's SO_SNDBUF, as the application passes it (the kernel doubles it), e.g. 4096, 64K
+    /// The sender's SO_SNDBUF, as the application passes it (the kernel doubles it), e.g. 4096,
+    /// 64K
     #[arg(long, value_name = "BYTES", value_parser = size)]
     pub sndbuf: Option<u32>,
     /// The receiver's SO_RCVBUF, as the application passes it (the kernel doubles it)
@@ -109,7 +110,8 @@ pub struct Options {
 /// The options that every scenario takes.
 const COMMON: [&str; 2] = ["deadline", "ipv6"];
 
-/// What a scenario runs with: its defaults, changed by [`Options`]. `None` leaves a thing to the kernel.
+/// What a scenario runs with: its defaults, changed by [`Options`]. `None` leaves a thing to the
+/// kernel.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Params {
     /// Pause between two writes; zero for none.

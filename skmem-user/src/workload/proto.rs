@@ -1,7 +1,7 @@
 //! The messages between the tracer and the scenario: one line each.
 //!
-//! Down (tracer to child) go bare words, `go`, `truth`, `finish`; up come JSON objects with one key that
-//! names the message. Stdin closed means that the tracer is gone: the child ends at once.
+//! Down (tracer to child) go bare words, `go`, `truth`, `finish`; up come JSON objects with one key
+//! that names the message. Stdin closed means that the tracer is gone: the child ends at once.
 
 use std::io::Write;
 
@@ -67,7 +67,8 @@ pub struct Ready {
     pub pids: Vec<u32>,
     /// Inode of the network namespace that the senders live in.
     pub netns: u64,
-    /// Sockets that exist already; empty in all scenarios but those about sockets older than the tracer.
+    /// Sockets that exist already; empty in all scenarios but those about sockets older than the
+    /// tracer.
     pub connections: Vec<Endpoint>,
 }
 

@@ -1,12 +1,14 @@
 //! When is a scenario at rest?
 //!
-//! At rest means: every writer is done or asleep inside its system call (`sk_stream_wait_memory`), and
-//! the send memory of every socket reads the same for long enough that the timers which may still move it
-//! have had their turn. Time alone proves nothing where a hypervisor lets a CPU wait: its softirqs and timers are
-//! late by as much, so every CPU has to run before a reading that is to count; and a CPU that stood still makes TCP
-//! wait longer (the retransmission timeout goes by what round trips took), so the first zero-window probe, which moves
-//! what the window has left, is waited for by itself. Later probes and retransmissions come at doubled distances and may
-//! still move a few bytes; a reading is dated so that it can be compared with what was traced up to then.
+//! At rest means: every writer is done or asleep inside its system call (`sk_stream_wait_memory`),
+//! and the send memory of every socket reads the same for long enough that the timers which may
+//! still move it have had their turn. Time alone proves nothing where a hypervisor lets a CPU wait:
+//! its softirqs and timers are late by as much, so every CPU has to run before a reading that is to
+//! count; and a CPU that stood still makes TCP wait longer (the retransmission timeout goes by what
+//! round trips took), so the first zero-window probe, which moves what the window has left, is
+//! waited for by itself. Later probes and retransmissions come at doubled distances and may
+//! still move a few bytes; a reading is dated so that it can be compared with what was traced up to
+//! then.
 
 use std::{
     os::fd::AsFd,
@@ -67,7 +69,8 @@ fn settle_when(
                 Reason::Done
             });
         }
-        // With thousands of sockets the reading itself takes long: leave them at least half of the time.
+        // With thousands of sockets the reading itself takes long: leave them at least half of the
+        // time.
         thread::sleep(EVERY.max(began.elapsed()));
     }
 }
@@ -83,7 +86,8 @@ fn awaits_probe(sender: &Sender) -> bool {
     TcpInfo::read(sender.socket.as_fd()).is_ok_and(|info| info.awaits_probe())
 }
 
-/// Moves this thread to each CPU that it may use, one after the other: interrupts that wait there come first.
+/// Moves this thread to each CPU that it may use, one after the other: interrupts that wait there
+/// come first.
 fn run_on_every_cpu() {
     let Ok(allowed) = sched_getaffinity(None) else {
         return;

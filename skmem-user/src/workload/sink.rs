@@ -28,9 +28,10 @@ pub(crate) fn spawn(listener: Listener) -> Result<()> {
     thread::Builder::new()
         .name("demo-receiver".into())
         .spawn(move || {
-            // Ahead of all senders, so that what they send does not pile up unread: hundreds of full
-            // receive queues would bring tcp_mem into a scenario that is not about it.
-            // SAFETY: setpriority takes no pointer; 0 is the calling thread. Refusal changes nothing.
+            // Ahead of all senders, so that what they send does not pile up unread: hundreds of
+            // full receive queues would bring tcp_mem into a scenario that is not about
+            // it. SAFETY: setpriority takes no pointer; 0 is the calling thread.
+            // Refusal changes nothing.
             unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
             // The senders see no more than a reset, or data that nobody takes.
             if let Err(error) = serve(&listener, &epoll) {
@@ -55,7 +56,8 @@ fn serve(listener: &Listener, epoll: &Epoll) -> Result<()> {
             let Some(connection) = connections.get(&fd) else {
                 continue;
             };
-            // Readable, so this does not block; at the end, or after a reset, the socket is done with.
+            // Readable, so this does not block; at the end, or after a reset, the socket is done
+            // with.
             let done = match (&**connection).read(&mut chunk) {
                 Ok(read) => read == 0,
                 Err(error) => error.kind() != io::ErrorKind::Interrupted,

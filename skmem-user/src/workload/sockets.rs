@@ -23,8 +23,8 @@ pub(crate) struct Listener {
     pub address: SocketAddr,
 }
 
-/// What is set on a socket before it connects or listens: buffer sizes after that come too late for the
-/// window scale (`tcp_select_initial_window`).
+/// What is set on a socket before it connects or listens: buffer sizes after that come too late for
+/// the window scale (`tcp_select_initial_window`).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setup {
     /// `SO_SNDBUF`

@@ -70,7 +70,8 @@ impl Stage {
         }
     }
 
-    /// Says where the senders live (`netns`), which `connections` exist already, and waits for `go`.
+    /// Says where the senders live (`netns`), which `connections` exist already, and waits for
+    /// `go`.
     pub fn ready(&self, netns: &Netns, connections: &[Sender]) -> Result<()> {
         self.ready_with(netns, connections, vec![process::id()])
     }
@@ -207,15 +208,15 @@ fn listen() -> Receiver<Command> {
     commands
 }
 
-/// From now on `comm` of the calling thread tells what it does: it connects, and the socket is said to be
-/// its.
+/// From now on `comm` of the calling thread tells what it does: it connects, and the socket is said
+/// to be its.
 pub(crate) fn call_ourselves_sender() {
     // SAFETY: PR_SET_NAME reads a NUL-terminated string of at most 16 bytes.
     unsafe { libc::prctl(libc::PR_SET_NAME, c"demo-sender".as_ptr()) };
 }
 
-/// Asks for SIGKILL when the thread that started this process ends, for the case that something else
-/// keeps our stdin open.
+/// Asks for SIGKILL when the thread that started this process ends, for the case that something
+/// else keeps our stdin open.
 pub(crate) fn die_with_parent() {
     // SAFETY: PR_SET_PDEATHSIG takes a signal number, no pointer.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };

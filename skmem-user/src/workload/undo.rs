@@ -1,9 +1,9 @@
 //! What a scenario changes outside its own namespaces, and how that is put back whatever happens.
 //!
-//! A process that is killed cannot clean up after itself. So before such a change a second process is
-//! started, the guard: it learns what to put back, and does so when its stdin closes, which the kernel
-//! sees to when the scenario's process ends in any way. It is in a process group of its own and ignores
-//! the signals of a terminal.
+//! A process that is killed cannot clean up after itself. So before such a change a second process
+//! is started, the guard: it learns what to put back, and does so when its stdin closes, which the
+//! kernel sees to when the scenario's process ends in any way. It is in a process group of its own
+//! and ignores the signals of a terminal.
 
 use std::{
     fs,
@@ -38,7 +38,8 @@ pub(super) enum Undo {
     Cgroup {
         /// A directory name.
         name: String,
-        /// Also take the memory controller off the root's `subtree_control`: it was not there before.
+        /// Also take the memory controller off the root's `subtree_control`: it was not there
+        /// before.
         disable_memory: bool,
     },
 }

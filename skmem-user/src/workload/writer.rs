@@ -35,21 +35,23 @@ struct Shared {
 /// How much to write, and how fast.
 #[derive(Clone, Copy)]
 pub(crate) struct Pace {
-    /// Pause between writes. A writer that pauses also lets the first zero-window probe come before it has filled what
-    /// waits for it: see [`PROBED`].
+    /// Pause between writes. A writer that pauses also lets the first zero-window probe come
+    /// before it has filled what waits for it: see [`PROBED`].
     pub interval: Duration,
     /// Bytes after which to stop; `None` for until blocked or told.
     pub bytes: Option<u64>,
 }
 
-/// Unsent bytes with which a slow writer waits for a zero-window probe: with so many the last skb still has room. When
-/// it comes is the machine's affair; a CPU that stood still for half a second makes it a retransmission timeout of two.
+/// Unsent bytes with which a slow writer waits for a zero-window probe: with so many the last skb
+/// still has room. When it comes is the machine's affair; a CPU that stood still for half a second
+/// makes it a retransmission timeout of two.
 const PROBED: u32 = 8 << 10;
 /// Pause between two looks whether it has come.
 const LOOK: Duration = Duration::from_millis(5);
 
 impl Writer {
-    /// Starts a thread that calls `write` again and again; `write` does one write and returns its length.
+    /// Starts a thread that calls `write` again and again; `write` does one write and returns its
+    /// length.
     pub fn spawn(
         name: &str,
         sender: &Sender,

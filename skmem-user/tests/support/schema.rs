@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-/// Panics unless `value` keeps to `schema`, has no member that is not declared, and each declared member is described.
-/// `what` names it.
+/// Panics unless `value` keeps to `schema`, has no member that is not declared, and each declared
+/// member is described. `what` names it.
 pub fn keeps(value: &Value, schema: &Value, what: &str) {
     let mut closed = schema.clone();
     let open = opened(schema);

@@ -1,9 +1,9 @@
-//! Hooks and fields left out, as on a kernel that lacks them: skmem runs, says what is lost, and names the bytes from
-//! what is left, and says so.
+//! Hooks and fields left out, as on a kernel that lacks them: skmem runs, says what is lost, and
+//! names the bytes from what is left, and says so.
 //!
-//! `cargo xtask test --vm --rounds N ablation::` leaves them out by kinds, and each of them in turn; loading the programs
-//! takes many seconds where the kernel is emulated, so without that only one hook is, and of what is essential only one
-//! field.
+//! `cargo xtask test --vm --rounds N ablation::` leaves them out by kinds, and each of them in
+//! turn; loading the programs takes many seconds where the kernel is emulated, so without that only
+//! one hook is, and of what is essential only one field.
 
 use std::{env, path::Path};
 

@@ -85,8 +85,8 @@ fn same() -> Result<(), Failed> {
     check.done()
 }
 
-/// The accounts of both tracers between two readings of the truth between which nothing moved: a timer may move what
-/// rests.
+/// The accounts of both tracers between two readings of the truth between which nothing moved: a
+/// timer may move what rests.
 fn at_rest(full: &mut Bench, few: &mut Bench, driver: &mut Driver) -> Result<Both, Failed> {
     for _ in 0..TRIES {
         let before = few.during(driver.truth())?;

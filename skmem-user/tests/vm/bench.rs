@@ -63,7 +63,8 @@ pub fn shared<T>(work: impl FnOnce(&mut Bench) -> Result<T, Failed>) -> Result<T
     })
 }
 
-/// The last of the trials that share the tracer: every record is accounted for, and the tracer goes.
+/// The last of the trials that share the tracer: every record is accounted for, and the tracer
+/// goes.
 pub fn end() -> Result<(), Failed> {
     let Some(mut bench) = SHARED.take() else {
         return Ok(());
@@ -183,7 +184,8 @@ impl Bench {
         self.drain();
     }
 
-    /// Brings the accounts up to date in the network namespaces that these processes live in or hold.
+    /// Brings the accounts up to date in the network namespaces that these processes live in or
+    /// hold.
     pub fn walk(&mut self, pids: &[u32]) -> Result<()> {
         let namespaces = netns::of(pids, &Owners::among(pids.to_vec()));
         let notes = self.tracer.walk(&namespaces, &[])?;

@@ -64,7 +64,8 @@ impl Case {
             .collect()
     }
 
-    /// Causes whose pages give this case, as it is, as their example: `skmem demo` shows them at rest, or `at_end`.
+    /// Causes whose pages give this case, as it is, as their example: `skmem demo` shows them at
+    /// rest, or `at_end`.
     fn exemplifies(&self, at_end: bool) -> Vec<&'static str> {
         if self.name != format!("scenario::{}", self.scenario.name) {
             return Vec::new();
@@ -146,8 +147,8 @@ impl Case {
         }
         bench.during(driver.go())?;
         let settled = bench.during(driver.settled())?;
-        // Where the last calls on a socket were runs that the kernel skipped, its account stands at the call before
-        // them: a walk brings it up, as `skmem explain` does at its end.
+        // Where the last calls on a socket were runs that the kernel skipped, its account stands at
+        // the call before them: a walk brings it up, as `skmem explain` does at its end.
         bench
             .walk(&ready.pids)
             .map_err(|error| DriverError::Failed(format!("{error:#}")))?;
@@ -280,7 +281,8 @@ fn variations() -> Vec<Case> {
             name: format!("article::{name}"),
             scenario: article,
             options,
-            // Whether a probe finds the tail unsent depends on the writer's pace; large writes fill an skb at once.
+            // Whether a probe finds the tail unsent depends on the writer's pace; large writes fill
+            // an skb at once.
             provokes: match name {
                 "write-size-65536" => &["new-skb", "first-fill"],
                 _ => &["new-skb", "first-fill", "tail-append"],
@@ -302,8 +304,8 @@ fn clamped() -> Case {
     }
 }
 
-/// An MPTCP socket over IPv6 that is written to in large pieces, with a limit that is set and with one that follows the
-/// subflow's.
+/// An MPTCP socket over IPv6 that is written to in large pieces, with a limit that is set and with
+/// one that follows the subflow's.
 fn multipath() -> Vec<Case> {
     let large = Options {
         write_size: Some(65_536),
@@ -346,8 +348,8 @@ fn lowat() -> Case {
     }
 }
 
-/// Two readings of the truth between which nothing moved, and the accounts between them, of which all records are read
-/// and none that is younger: a timer's call may make one that moves nothing.
+/// Two readings of the truth between which nothing moved, and the accounts between them, of which
+/// all records are read and none that is younger: a timer's call may make one that moves nothing.
 pub fn reading(
     bench: &mut Bench,
     driver: &mut Driver,
@@ -372,8 +374,8 @@ pub fn reading(
     Ok((truths, bench.accounts()))
 }
 
-/// All accounts once their sockets are closed, which the queues' end is part of. Without a hook on that nobody sees it:
-/// who reads the accounts then infers it of those whose sockets are destroyed.
+/// All accounts once their sockets are closed, which the queues' end is part of. Without a hook on
+/// that nobody sees it: who reads the accounts then infers it of those whose sockets are destroyed.
 pub fn closed(bench: &mut Bench, check: &mut Check) -> Vec<Box<Account>> {
     let started = Instant::now();
     let mut attached = bench.tracer.attached().iter();

@@ -39,7 +39,8 @@ pub struct Found {
 }
 
 impl Found {
-    /// Of accounts at their end, and of the records that moved limits (an account keeps the last moves only).
+    /// Of accounts at their end, and of the records that moved limits (an account keeps the last
+    /// moves only).
     pub fn of(accounts: &[Box<Account>], limits: &[Event]) -> Self {
         let mut found = Self::default();
         for account in accounts {
@@ -65,7 +66,8 @@ impl Found {
         found
     }
 
-    /// What the verdict has names for beside the ledger: the steps from `SO_SNDBUF` to the limit, and the memory side.
+    /// What the verdict has names for beside the ledger: the steps from `SO_SNDBUF` to the limit,
+    /// and the memory side.
     fn words(&mut self, account: &Account) {
         let verdict = verdict::of(account, false);
         for step in &verdict.limit_chain {

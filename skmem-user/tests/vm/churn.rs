@@ -1,5 +1,6 @@
-//! This program in the role of one whose connections come and go as fast as they can, over loopback: each sends a
-//! little, some go over their limit, and they end in every way, by FIN and by RST, of either side.
+//! This program in the role of one whose connections come and go as fast as they can, over
+//! loopback: each sends a little, some go over their limit, and they end in every way, by FIN and
+//! by RST, of either side.
 
 use std::{
     fs,
@@ -19,7 +20,8 @@ use crate::process;
 
 /// Clients, and as many servers.
 const THREADS: usize = 4;
-/// Connections that may wait for a server: a client that found no room would ask again later and later.
+/// Connections that may wait for a server: a client that found no room would ask again later and
+/// later.
 const BACKLOG: i32 = 4096;
 /// How long sockets may take to go, with a peer that is alive.
 const CLOSING: Duration = Duration::from_secs(120);
@@ -54,12 +56,12 @@ const WAYS: [Way; 6] = [
     Way::HalfClosed,
 ];
 
-/// Bursts of connections, and between them time for who collects those that are closed: so many, of so many
-/// connections.
+/// Bursts of connections, and between them time for who collects those that are closed: so many, of
+/// so many connections.
 pub const BURSTS: usize = 15;
 pub const BURST: usize = 16;
-/// Connections between two looks at whether the tracer still gets its share of the machine: it may be behind by no
-/// more than twice as many.
+/// Connections between two looks at whether the tracer still gets its share of the machine: it may
+/// be behind by no more than twice as many.
 const LEAD: u64 = 128;
 
 /// Makes them, one connection after the other.
@@ -75,7 +77,8 @@ pub fn bursts() -> io::Result<()> {
             server.write_all(b"s")?;
             client.read_exact(&mut [0])?;
         }
-        // The first may be one that began before the last connection was closed, and the second collects them.
+        // The first may be one that began before the last connection was closed, and the second
+        // collects them.
         tracer.waits(3)?;
     }
     Ok(())
@@ -89,8 +92,9 @@ impl Tracer {
         Self(std::os::unix::process::parent_id())
     }
 
-    /// Waits until it has gone to sleep so many times more, which it does when it has done all that there was: a tracer
-    /// that gets no time from the machine would only show what that comes to.
+    /// Waits until it has gone to sleep so many times more, which it does when it has done all that
+    /// there was: a tracer that gets no time from the machine would only show what that comes
+    /// to.
     fn waits(&self, times: u64) -> io::Result<()> {
         let started = Instant::now();
         let until = self.sleeps()? + times;

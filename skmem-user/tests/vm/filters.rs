@@ -1,4 +1,5 @@
-//! Which sockets are traced: each part of a filter lets the right one through and keeps the others out.
+//! Which sockets are traced: each part of a filter lets the right one through and keeps the others
+//! out.
 
 use std::{
     fs,
@@ -205,7 +206,8 @@ fn remote() -> Result<(), Failed> {
     )
 }
 
-/// A cgroup, of which in a cgroup namespace only the number is known, and not its depth: sockets used in it and below it.
+/// A cgroup, of which in a cgroup namespace only the number is known, and not its depth: sockets
+/// used in it and below it.
 fn cgroups() -> Outcome {
     if version(&system::release()) < (5, 15) {
         return Ok(Completion::ignored_with(

@@ -1,5 +1,5 @@
-//! Bytes per cause, computed from sizes that were observed: the overhead of an skb (O), the size goal (G), the MSS.
-//! `kernel-semantics.md` has the formulas.
+//! Bytes per cause, computed from sizes that were observed: the overhead of an skb (O), the size
+//! goal (G), the MSS. `kernel-semantics.md` has the formulas.
 
 use skmem::diag::{self, TcpState, Truth};
 use skmem_common::{
@@ -197,9 +197,10 @@ pub fn of_scenario(
             admitted(check, &name, account, &n);
             // tcp_grow_skb moves whole skbs into the one before them, whatever the goal.
             let merged = i64::try_from(total(Cause::TailMerge).count).unwrap_or(i64::MAX);
-            // The goal at rest is not the one that each skb was filled by: it moves by a segment between calls
-            // (the hysteresis of tcp_xmit_size_goal). And what tcp_grow_skb (6.10 on) has moved a part of the next
-            // one into may be as long as one that is sent.
+            // The goal at rest is not the one that each skb was filled by: it moves by a segment
+            // between calls (the hysteresis of tcp_xmit_size_goal). And what
+            // tcp_grow_skb (6.10 on) has moved a part of the next one into may be as
+            // long as one that is sent.
             let goal = n.goal + i64::from(account.last.mss);
             let longest = if kernel() >= (6, 10) {
                 goal.max(GSO_MAX_SIZE)
@@ -350,8 +351,8 @@ pub fn of_scenario(
             check.that(account.scheduled.refused > 0, || {
                 format!("{name}: nothing was refused")
             });
-            // Such a sleep ends by itself after 2 to 200 ms (`vm_wait` in sk_stream_wait_memory), and the next begins: a
-            // reading may fall between two.
+            // Such a sleep ends by itself after 2 to 200 ms (`vm_wait` in sk_stream_wait_memory),
+            // and the next begins: a reading may fall between two.
             check.that(blocked.asleep <= 1 && blocked.reasons[1] > 0, || {
                 format!("{name}: the writer does not sleep for want of memory: {blocked:?}")
             });
@@ -365,7 +366,8 @@ pub fn of_scenario(
             );
         }
         "mtu-probing" => {
-            // One that takes the place of exactly one skb moves nothing, so the kernel may count more.
+            // One that takes the place of exactly one skb moves nothing, so the kernel may count
+            // more.
             let probes = total(Cause::MtuProbe).count;
             let counted = |key: &str| rest.counters.get(key).copied().unwrap_or(0) as u64;
             let (good, bad) = (counted("TCPMTUPSuccess"), counted("TCPMTUPFail"));
@@ -398,8 +400,9 @@ pub fn of_scenario(
                 payload(account) + headers.bytes + freed,
                 n.w,
             );
-            // One write is what the last test lets in, and its header (struct mptcp_data_frag), in a page fragment. 6.1
-            // tests before a header only, and appends what the fragment has room for.
+            // One write is what the last test lets in, and its header (struct mptcp_data_frag), in
+            // a page fragment. 6.1 tests before a header only, and appends what the
+            // fragment has room for.
             let one = if kernel() >= (6, 10) {
                 write + 64
             } else {
@@ -436,7 +439,8 @@ pub fn of_scenario(
             check.equal(format_args!("{name}: subflows"), beneath.count(), 1);
         }
         "many-sockets" => {
-            // Without blocking: a large O leaves less room. A write that was cut short is followed by a whole one.
+            // Without blocking: a large O leaves less room. A write that was cut short is followed
+            // by a whole one.
             let most = rest.params.bytes.unwrap_or(0) as i64 + write - 1;
             check.that((1..=most).contains(&payload(account)), || {
                 format!("{name}: payload {}, of {most}", payload(account))
@@ -475,8 +479,8 @@ pub fn of_the_end(check: &mut Check, scenario: &str, rest: &Rest, found: &Found)
     }
 }
 
-/// `w <= (S - 1) + O + G + U + O * k`: one skb more than the limit has room for, what of its fronts was cut off and
-/// sent (U, at most what is in flight), and the skbs that made (k).
+/// `w <= (S - 1) + O + G + U + O * k`: one skb more than the limit has room for, what of its fronts
+/// was cut off and sent (U, at most what is in flight), and the skbs that made (k).
 fn bound(check: &mut Check, name: &str, account: &Account, n: &Numbers) {
     let fragments = |at: &Standing| -> i64 {
         [

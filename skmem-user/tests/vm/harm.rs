@@ -1,8 +1,8 @@
-//! skmem never harms its host: whatever ends it or happens beside it, the traffic goes on as it was, and nothing stays
-//! behind.
+//! skmem never harms its host: whatever ends it or happens beside it, the traffic goes on as it
+//! was, and nothing stays behind.
 //!
-//! `cargo xtask test --vm --rounds N harm::` attaches and detaches N times; loading the programs takes many seconds
-//! where the kernel is emulated, so without that it is once.
+//! `cargo xtask test --vm --rounds N harm::` attaches and detaches N times; loading the programs
+//! takes many seconds where the kernel is emulated, so without that it is once.
 
 use std::{
     ffi::CStr,
@@ -133,7 +133,8 @@ fn shaken() -> Result<(), Failed> {
     leftovers::check(&before)
 }
 
-/// Accounts are exact whatever came; a socket whose records were lost is said to be incomplete, and why.
+/// Accounts are exact whatever came; a socket whose records were lost is said to be incomplete, and
+/// why.
 fn told(check: &mut Check, verdicts: &[Value]) {
     let (mut lossy, mut complete) = (0, 0);
     for verdict in verdicts {
@@ -186,8 +187,8 @@ fn namespace_goes(check: &mut Check) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A case whose last packets are lost: `skmem demo` does not leave its sockets behind, which would go on to send to a
-/// namespace that has ended.
+/// A case whose last packets are lost: `skmem demo` does not leave its sockets behind, which would
+/// go on to send to a namespace that has ended.
 fn lossy() -> Result<(), Failed> {
     let mut check = Check::default();
     let options = Options {
@@ -260,7 +261,8 @@ fn cgroup_goes(check: &mut Check) -> Result<(), Failed> {
     done
 }
 
-/// A congestion control's module goes as soon as the last socket that used it is closed: no program holds it.
+/// A congestion control's module goes as soon as the last socket that used it is closed: no program
+/// holds it.
 fn module_goes(check: &mut Check) -> Result<(), Failed> {
     let Ok(file) = File::open(MODULE_FILE) else {
         eprintln!("tests: no {MODULE_FILE}: no module is unloaded");

@@ -15,8 +15,9 @@ use skmem::diag::SockstatTcp;
 
 use crate::check::Check;
 
-/// How long programs may take to go, which the kernel frees behind a grace period, and sockets: the last of their
-/// packets may be lost, but not for a quarter of an hour, as where nobody waits for them.
+/// How long programs may take to go, which the kernel frees behind a grace period, and sockets: the
+/// last of their packets may be lost, but not for a quarter of an hour, as where nobody waits for
+/// them.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The machine before the first trial.
@@ -70,8 +71,8 @@ pub fn check(before: &State) -> Result<(), Failed> {
     check.done()
 }
 
-/// How many sockets are left that nobody holds, once those on their way out had some time: in a namespace
-/// that has ended nobody else sees them.
+/// How many sockets are left that nobody holds, once those on their way out had some time: in a
+/// namespace that has ended nobody else sees them.
 pub fn orphans() -> Result<u64, Failed> {
     let started = Instant::now();
     loop {
@@ -132,8 +133,8 @@ fn foreign() -> Vec<String> {
         .collect()
 }
 
-/// The lines of the kernel's log that nobody wants to see. (A cgroup at its limit has the kernel print a call trace,
-/// which is none of them.)
+/// The lines of the kernel's log that nobody wants to see. (A cgroup at its limit has the kernel
+/// print a call trace, which is none of them.)
 fn complaints() -> Vec<String> {
     const WORDS: &[&str] = &[
         "WARNING:",

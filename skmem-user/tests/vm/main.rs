@@ -1,8 +1,8 @@
-//! The tests that need a kernel of their own: `cargo xtask test --vm` boots one and runs this program in it, as root,
-//! with `skmem` on the PATH.
+//! The tests that need a kernel of their own: `cargo xtask test --vm` boots one and runs this
+//! program in it, as root, with `skmem` on the PATH.
 //!
-//! Loading the programs takes many seconds where the kernel is emulated, so nearly all trials share one tracer
-//! ([`bench::Bench`]); those of the shipped binary and of a full ring load their own.
+//! Loading the programs takes many seconds where the kernel is emulated, so nearly all trials share
+//! one tracer ([`bench::Bench`]); those of the shipped binary and of a full ring load their own.
 //!
 //! * [`bench`]: the tracer that trials share, and the tape of its records
 //! * [`case`]: one scenario, from its start to the last of its sockets closed
@@ -83,9 +83,8 @@ mod verdict;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
-
 use case::Case;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// What a trial comes to.
 type Outcome = Result<Completion, Failed>;
@@ -93,9 +92,10 @@ type Outcome = Result<Completion, Failed>;
 /// How `xtask` asks for those trials only that may come out differently on another architecture.
 const CORE: &str = "SKMEM_TEST_CORE";
 
-/// What their names begin with: accounts and their books, the ring, what is mapped and copied, what is read from
-/// BTF, and what must not stay behind. Of those that start a tracer of their own, which takes longest in emulation, only
-/// these: files, signals and terminals are the same everywhere.
+/// What their names begin with: accounts and their books, the ring, what is mapped and copied, what
+/// is read from BTF, and what must not stay behind. Of those that start a tracer of their own,
+/// which takes longest in emulation, only these: files, signals and terminals are the same
+/// everywhere.
 const CORE_TRIALS: &[&str] = &[
     "scenario",
     "ring::",

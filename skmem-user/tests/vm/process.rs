@@ -13,7 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::case::SKMEM;
 
-/// How long anything may take; loading the programs takes 10 s where the kernel is emulated, and others may load theirs.
+/// How long anything may take; loading the programs takes 10 s where the kernel is emulated, and
+/// others may load theirs.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A process that does not outlive the test.

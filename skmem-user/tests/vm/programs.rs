@@ -1,11 +1,12 @@
-//! Programs from Debian that people run, held up as they are in the field: what skmem says of each, beside `ss` and
-//! beside what an expert would say.
+//! Programs from Debian that people run, held up as they are in the field: what skmem says of each,
+//! beside `ss` and beside what an expert would say.
 //!
-//! All of them are at work at once, and watched twice: by a skmem that comes when they have been held up for a while, and
-//! by one that was there before their first byte.
+//! All of them are at work at once, and watched twice: by a skmem that comes when they have been
+//! held up for a while, and by one that was there before their first byte.
 
 use std::{collections::HashMap, process::Command, sync::OnceLock};
 
+use cast::{Part, Program, Waits};
 use libtest_mimic::{Completion, Failed, Trial};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -20,7 +21,6 @@ use crate::{
     check::Check,
     process::{Process, wait_for},
 };
-use cast::{Part, Program, Waits};
 
 mod cast;
 pub mod ring;
@@ -279,7 +279,8 @@ fn expert(check: &mut Check, program: &Program, when: When, v: &Value) {
     if program.part == Part::Refills {
         // It moves, though it looks the same each time.
         check.equal("stuck", &v["stuck"], &false.into());
-        // The limit is smaller than what a reader takes at once: now and then both windows have room.
+        // The limit is smaller than what a reader takes at once: now and then both windows have
+        // room.
         check.that(holder == "receiver" || holder == "limit", || {
             format!("it is held up by {holder}")
         });
@@ -302,8 +303,9 @@ fn expert(check: &mut Check, program: &Program, when: When, v: &Value) {
     let turned_away = count("refusals") + count("short_writes") > 0;
     let (since, named): (&[&str], _) = match when {
         When::Late => (&["at-least"], "pre-existing"),
-        // Whether it was turned away before it came to wait for good is a matter of luck, and so is whether a walk met
-        // it in select() before the last one did: then it is known that it began after its last write.
+        // Whether it was turned away before it came to wait for good is a matter of luck, and so is
+        // whether a walk met it in select() before the last one did: then it is known that
+        // it began after its last write.
         When::Early if program.waits == Waits::Selects => {
             (&["exact", "at-least", "at-most"], program.cause)
         }
@@ -320,7 +322,8 @@ fn expert(check: &mut Check, program: &Program, when: When, v: &Value) {
     });
     if when == When::Early {
         check.equal("older than skmem", &v["socket"]["older"], &false.into());
-        // Bytes are inferred where the kernel skipped the run that would have seen them, which PREEMPT_LAZY does.
+        // Bytes are inferred where the kernel skipped the run that would have seen them, which
+        // PREEMPT_LAZY does.
         let skipped = v["skipped_runs"].as_u64() > Some(0);
         check.that(skipped || v["inferred"] == 0, || {
             format!("inferred {}, and no run was skipped", v["inferred"])

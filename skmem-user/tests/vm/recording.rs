@@ -1,4 +1,5 @@
-//! Recordings: the same answer as live, and what cuts them short: SIGKILL, a full disk, a new file, a black box.
+//! Recordings: the same answer as live, and what cuts them short: SIGKILL, a full disk, a new file,
+//! a black box.
 
 use std::{
     fs,

@@ -1,4 +1,5 @@
-//! What skmem says helps, and what it says does not: each tried as a user would, `skmem demo NAME --fix FIX`.
+//! What skmem says helps, and what it says does not: each tried as a user would, `skmem demo NAME
+//! --fix FIX`.
 
 use std::{
     collections::BTreeSet,
@@ -20,7 +21,8 @@ use crate::{
 /// What trying it comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Claim {
-    /// The socket goes less far over its limit, or its queue is smaller where the limit is another one.
+    /// The socket goes less far over its limit, or its queue is smaller where the limit is another
+    /// one.
     Helps,
     /// The same, to one part in ten.
     Useless,
@@ -66,19 +68,20 @@ const CLAIMS: &[(&str, &[(&str, Claim)])] = &[
     ("acks-blackholed", &[("eor", Helps)]),
 ];
 
-/// What they say where pages are larger than 4 KiB: one small write with `MSG_ZEROCOPY` is over the limit by itself there, so
-/// that nothing else is queued, and a cure lets more in. A verdict does not advise it there.
+/// What they say where pages are larger than 4 KiB: one small write with `MSG_ZEROCOPY` is over the
+/// limit by itself there, so that nothing else is queued, and a cure lets more in. A verdict does
+/// not advise it there.
 const LARGE_PAGES: (&str, Claim) = ("zerocopy-small", FullerSkbs);
 
 /// The first kernel with BIG TCP.
 const BIG_TCP: (u32, u32) = (5, 19);
 
-/// Where autotuning decides: how far it takes a limit depends on who runs when, and on one CPU writer and reader take
-/// turns.
+/// Where autotuning decides: how far it takes a limit depends on who runs when, and on one CPU
+/// writer and reader take turns.
 const AUTOTUNED: &[&str] = &["autotuned", "tcp-mem"];
 
-/// What such a limit must let in, in bytes: three skbs of 64 KiB. Of a smaller one memory pressure takes no more than
-/// an appended skb goes beyond any.
+/// What such a limit must let in, in bytes: three skbs of 64 KiB. Of a smaller one memory pressure
+/// takes no more than an appended skb goes beyond any.
 const FAR: i64 = 3 << 16;
 
 pub fn trials() -> Vec<Trial> {

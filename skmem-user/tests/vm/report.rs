@@ -1,4 +1,5 @@
-//! One line for each scenario, for the table kernel × scenario that `cargo xtask test` prints when all kernels have run.
+//! One line for each scenario, for the table kernel × scenario that `cargo xtask test` prints when
+//! all kernels have run.
 
 use std::{cell::RefCell, collections::BTreeSet};
 

@@ -2,8 +2,10 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
-    os::unix::process::CommandExt as _,
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
     process::{Command, Stdio},
 };
 
@@ -50,7 +52,8 @@ fn needed() -> CapabilitySet {
     }
 }
 
-/// What stays: before 5.19 bpf(2) wants it even to read a counter (Debian sets kernel.unprivileged_bpf_disabled).
+/// What stays: before 5.19 bpf(2) wants it even to read a counter (Debian sets
+/// kernel.unprivileged_bpf_disabled).
 fn kept() -> CapabilitySet {
     match case::kernel() < (5, 19) {
         true => CapabilitySet::BPF,
@@ -174,7 +177,8 @@ fn threads(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
-/// Kernel memory lies in the upper half of the address space, and its offsets from the top are large.
+/// Kernel memory lies in the upper half of the address space, and its offsets from the top are
+/// large.
 fn no_address(check: &mut Check, what: &str, value: &Value) {
     match value {
         Value::Object(object) => object.values().for_each(|v| no_address(check, what, v)),
@@ -239,7 +243,8 @@ fn sudo() -> Result<(), Failed> {
     check.done()
 }
 
-/// `skmem doctor --json` of root, to whom something is done first; the state, and what is said of `what`.
+/// `skmem doctor --json` of root, to whom something is done first; the state, and what is said of
+/// `what`.
 fn doctor(
     check: &mut Check,
     what: &str,

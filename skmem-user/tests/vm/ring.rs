@@ -129,8 +129,8 @@ fn tiny() -> Result<(), Failed> {
     check.done()
 }
 
-/// Nobody reads while a connection writes; then the reader is back: it knows how many records are missing, and goes on
-/// from the kernel's account.
+/// Nobody reads while a connection writes; then the reader is back: it knows how many records are
+/// missing, and goes on from the kernel's account.
 fn recovery(bench: &mut Bench, check: &mut Check) -> Result<(), Failed> {
     bench.tracer.add_pid(std::process::id()).map_err(failed)?;
     let listener = TcpListener::bind("127.0.0.1:0")?;

@@ -1,4 +1,5 @@
-//! What the shipped program does on a terminal: it fits, one screen is left, and a wait is told and can be ended.
+//! What the shipped program does on a terminal: it fits, one screen is left, and a wait is told and
+//! can be ended.
 
 use std::{
     fs::File,
@@ -173,7 +174,8 @@ fn explain() -> Result<(), Failed> {
     check.done()
 }
 
-/// A reader that does not read, asked about by the sender's port: one screen, the answer on it; and as JSON.
+/// A reader that does not read, asked about by the sender's port: one screen, the answer on it; and
+/// as JSON.
 fn why() -> Result<(), Failed> {
     let mut check = Check::default();
     let listener = TcpListener::bind("[::1]:0")?;

@@ -1,6 +1,6 @@
-//! This program in another role: a command for `skmem explain -- CMD`, which goes over its limit and ends with a code
-//! of its own when its stdin does; or one for `skmem record -- CMD`, which sends as fast as it can; or those of [`churn`]
-//! and [`ring`].
+//! This program in another role: a command for `skmem explain -- CMD`, which goes over its limit
+//! and ends with a code of its own when its stdin does; or one for `skmem record -- CMD`, which
+//! sends as fast as it can; or those of [`churn`] and [`ring`].
 
 use std::{
     env, fs,
@@ -15,7 +15,8 @@ use socket2::SockRef;
 
 use crate::{churn, programs::ring};
 
-/// The environment variable that asks for it: [`OVERFILL`], [`BULK`], [`CHURN`] or [`BURSTS`], or those of [`ring`].
+/// The environment variable that asks for it: [`OVERFILL`], [`BULK`], [`CHURN`] or [`BURSTS`], or
+/// those of [`ring`].
 pub const ROLE: &str = "SKMEM_TEST_SENDER";
 /// Go over the limit.
 pub const OVERFILL: &str = "1";

@@ -1,8 +1,9 @@
-//! `skmem snapshot` on this kernel: each value beside `ss` and `SO_MEMINFO` of the same sockets, the sum beside the
-//! kernel's count, and `--probe` beside both.
+//! `skmem snapshot` on this kernel: each value beside `ss` and `SO_MEMINFO` of the same sockets,
+//! the sum beside the kernel's count, and `--probe` beside both.
 //!
-//! The sockets are those of scenarios at rest, of all kinds whose memory is counted in its own way: copied, pinned by
-//! `MSG_ZEROCOPY`, encrypted by the kernel, doubled by MPTCP, charged to a memory cgroup.
+//! The sockets are those of scenarios at rest, of all kinds whose memory is counted in its own way:
+//! copied, pinned by `MSG_ZEROCOPY`, encrypted by the kernel, doubled by MPTCP, charged to a memory
+//! cgroup.
 
 use std::{
     fs,
@@ -147,7 +148,8 @@ fn rows(snapshot: &Value) -> &[Value] {
     snapshot["sockets"].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Nobody's sockets of an earlier trial, in a namespace that has ended: memory that no look at namespaces finds.
+/// Nobody's sockets of an earlier trial, in a namespace that has ended: memory that no look at
+/// namespaces finds.
 fn nothing_is_left() -> Result<(), Failed> {
     match leftovers::orphans()? {
         0 => Ok(()),
@@ -347,8 +349,8 @@ fn as_ss_says(check: &mut Check, row: &Value, theirs: &[Reading]) -> usize {
     compared
 }
 
-/// MPTCP sockets are listed as `ss -M` lists them, each with its subflow beneath it; a user without rights sees the
-/// same; and what stands in the default text is the socket that holds the memory.
+/// MPTCP sockets are listed as `ss -M` lists them, each with its subflow beneath it; a user without
+/// rights sees the same; and what stands in the default text is the socket that holds the memory.
 fn multipath(
     check: &mut Check,
     multi: &[&Value],

@@ -1,5 +1,6 @@
-//! Connections that come and go as fast as they can, under the shipped program: its memory stays what it is, slots of
-//! closed sockets come back, every byte of a complete account has a name, and what is lost is counted.
+//! Connections that come and go as fast as they can, under the shipped program: its memory stays
+//! what it is, slots of closed sockets come back, every byte of a complete account has a name, and
+//! what is lost is counted.
 //!
 //! A short run here; `cargo xtask soak` gives it as long as one likes, through [`TIME`].
 
@@ -24,9 +25,11 @@ const SECONDS: u64 = 30;
 /// Slots, as many as skmem has by default: fewer than the sockets of the warm-up alone.
 const SLOTS: u32 = 4096;
 const _: () = assert!(2 * WARM_UP > SLOTS as u64);
-/// Connections before its memory is looked at: by then `explain` has as many closed sockets as it keeps.
+/// Connections before its memory is looked at: by then `explain` has as many closed sockets as it
+/// keeps.
 const WARM_UP: u64 = 2500;
-/// Kilobytes that it may grow all the same: what it keeps is trimmed by an eighth, and gaps between it remain.
+/// Kilobytes that it may grow all the same: what it keeps is trimmed by an eighth, and gaps between
+/// it remain.
 const SLACK: u64 = 2048;
 
 pub fn trials() -> Vec<Trial> {
@@ -38,7 +41,8 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// As many processes as the filter has room for come and go, and then one whose socket is to be explained.
+/// As many processes as the filter has room for come and go, and then one whose socket is to be
+/// explained.
 fn children() -> Result<(), Failed> {
     const SHELL: &str = r#"n=0; while [ $n -lt 4100 ]; do (:); n=$((n+1)); done; "$0"; exit $?"#;
     let mut check = Check::default();
@@ -101,9 +105,9 @@ fn soak(mode: &str) -> Result<(), Failed> {
     let count = |is: fn(&Value) -> bool| run.verdicts.iter().filter(|v| is(v)).count();
     let complete = count(|v| v["complete"] == true);
     let open = count(|v| v["socket"]["closed"] != true);
-    // Three programs see the end of a socket that was reset before it was closed. Where the kernel skipped the runs of
-    // all three, which PREEMPT_LAZY does once in some ten thousand, its account stays open; it says that runs were
-    // skipped, and holds nothing.
+    // Three programs see the end of a socket that was reset before it was closed. Where the kernel
+    // skipped the runs of all three, which PREEMPT_LAZY does once in some ten thousand, its
+    // account stays open; it says that runs were skipped, and holds nothing.
     let excused =
         count(|v| v["socket"]["closed"] != true && v["skipped_runs"] != 0 && v["wmem_queued"] == 0);
     let unnamed = count(|v| v["complete"] == true && v["unattributed"] != 0);

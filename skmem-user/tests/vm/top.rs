@@ -1,4 +1,5 @@
-//! `skmem top` with causes, on a terminal: its frame beside `SO_MEMINFO` and `skmem explain` of the same moment.
+//! `skmem top` with causes, on a terminal: its frame beside `SO_MEMINFO` and `skmem explain` of the
+//! same moment.
 
 use std::{
     io::Write as _,
@@ -19,7 +20,8 @@ pub fn trials() -> Vec<Trial> {
     vec![Trial::test("top::says-what-explain-says", says)]
 }
 
-/// A sender sleeps, since its peer does not read: the row says so, and the page of the socket what `explain` says.
+/// A sender sleeps, since its peer does not read: the row says so, and the page of the socket what
+/// `explain` says.
 fn says() -> Result<(), Failed> {
     let mut check = Check::default();
     let listener = TcpListener::bind("[::1]:0")?;

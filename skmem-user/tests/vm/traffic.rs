@@ -1,5 +1,5 @@
-//! Traffic that goes on while something else happens, and whose bytes are compared at their end: each connection
-//! carries numbered bytes, and both sides sum them up.
+//! Traffic that goes on while something else happens, and whose bytes are compared at their end:
+//! each connection carries numbered bytes, and both sides sum them up.
 
 use std::{
     io::{self, Read as _, Write as _},

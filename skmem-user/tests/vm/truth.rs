@@ -1,4 +1,5 @@
-//! The account against what the kernel reports of the same socket by ways that skmem has no part in.
+//! The account against what the kernel reports of the same socket by ways that skmem has no part
+//! in.
 
 use std::net::IpAddr;
 
@@ -33,8 +34,8 @@ pub fn at_rest(before: &[Truth], after: &[Truth]) -> bool {
         })
 }
 
-/// The account of the socket that `truth` is a reading of: by cookie, or where the kernel tells tracers none (before
-/// 5.12), by what the connection is known by.
+/// The account of the socket that `truth` is a reading of: by cookie, or where the kernel tells
+/// tracers none (before 5.12), by what the connection is known by.
 pub fn account_of<'a>(
     accounts: &'a [Box<Account>],
     truth: &Truth,
@@ -125,7 +126,8 @@ pub fn check(check: &mut Check, account: &Account, truth: &Truth) {
         }
         segments(check, account, tcp);
     }
-    // Old kernels give whole pages back from timers that change nothing else (tcp_write_timer_handler).
+    // Old kernels give whole pages back from timers that change nothing else
+    // (tcp_write_timer_handler).
     let back = last.forward_alloc - truth.mem.fwd_alloc;
     check.that(back >= 0 && i64::from(back) % page() == 0, || {
         format!(
@@ -144,7 +146,8 @@ pub fn check(check: &mut Check, account: &Account, truth: &Truth) {
         ),
         (Some(end.src), end.sport, Some(end.dst), end.dport),
     );
-    // What is in qdisc and NIC leaves by itself, under no lock: since the last call it can only have become less.
+    // What is in qdisc and NIC leaves by itself, under no lock: since the last call it can only
+    // have become less.
     check.that(last.wmem_alloc >= truth.mem.wmem_alloc, || {
         format!(
             "{name}: wmem_alloc at the last call {}, now {}",

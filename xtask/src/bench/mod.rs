@@ -1,27 +1,33 @@
 //! `cargo xtask bench`: what tracing costs, on several kernels, in one table.
 //!
-//! The lockstep part runs on one processor under `qemu -icount shift=0`: the guest's clock then counts instructions, so
-//! that a time in ns *is* a count of instructions (user's and kernel's, trampolines, programs and interrupts included),
-//! and comes out nearly the same each time. It does not know caches, locked operations and pipelines: cycles on a real
-//! machine differ. The part that looks for lost events runs on two processors with an ordinary clock.
+//! The lockstep part runs on one processor under `qemu -icount shift=0`: the guest's clock then
+//! counts instructions, so that a time in ns *is* a count of instructions (user's and kernel's,
+//! trampolines, programs and interrupts included), and comes out nearly the same each time. It does
+//! not know caches, locked operations and pipelines: cycles on a real machine differ. The part that
+//! looks for lost events runs on two processors with an ordinary clock.
 
 mod table;
 
-use std::fs;
-use std::io::{self, Write};
-use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    fs,
+    io::{self, Write},
+    process::Command,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use skmem_vm_init::Job;
-
-use crate::arch::Arch;
-use crate::kernels::Wanted;
-use crate::setup::Setup;
-use crate::vm::{Extra, MachineOptions, Streams, Vm};
-use crate::{error, paths, process, rust};
 use table::Results;
+
+use crate::{
+    arch::Arch,
+    error,
+    kernels::Wanted,
+    paths, process, rust,
+    setup::Setup,
+    vm::{Extra, MachineOptions, Streams, Vm},
+};
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, Args)]
@@ -182,7 +188,8 @@ fn measure(setup: &Setup, options: &Options, wanted: &Wanted) -> Result<(Results
     Ok((Results::read(json)?, whole))
 }
 
-/// Runs a command in the VM; what it prints. Where it fails with a part of its results, they are no longer `whole`.
+/// Runs a command in the VM; what it prints. Where it fails with a part of its results, they are no
+/// longer `whole`.
 fn job(vm: &Vm, argv: Vec<String>, whole: &mut bool) -> Result<String> {
     let job = Job {
         argv,

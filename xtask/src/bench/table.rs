@@ -1,7 +1,6 @@
 //! What `skmem bench --json` printed, as Markdown.
 
-use std::collections::HashMap;
-use std::fmt::Write as _;
+use std::{collections::HashMap, fmt::Write as _};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -209,7 +208,8 @@ fn verifier(lines: &[Line]) -> String {
     )
 }
 
-/// `page` with a kernel's tables in their place: between `<!-- measured KERNEL -->` and `<!-- end -->`.
+/// `page` with a kernel's tables in their place: between `<!-- measured KERNEL -->` and `<!-- end
+/// -->`.
 pub(super) fn inserted(page: &str, kernel: &str, tables: &str) -> Result<String> {
     let mark = format!("<!-- measured {kernel} -->\n");
     let parts = page.split_once(&mark).and_then(|(before, rest)| {

@@ -1,17 +1,20 @@
 //! apt's own client with a private set of directories, one for each suite.
 
-use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::sources;
-use crate::arch::Arch;
-use crate::paths;
-use crate::process::{self, Captured};
-use crate::progress::Step;
+use crate::{
+    arch::Arch,
+    paths,
+    process::{self, Captured},
+    progress::Step,
+};
 
 /// apt-get and apt-cache over one suite of Debian.
 pub(crate) struct Apt {
@@ -59,7 +62,8 @@ impl Apt {
             &directory.join("sources.list"),
             &format!("deb [arch={arch}{signed_by}] {uri} {suite} main\n"),
         )?;
-        // An empty status file: nothing counts as installed, so that a closure of dependencies is complete.
+        // An empty status file: nothing counts as installed, so that a closure of dependencies is
+        // complete.
         write(&directory.join("status"), "")?;
         write(
             &directory.join("apt.conf"),
@@ -84,7 +88,8 @@ impl Apt {
         }
     }
 
-    /// The names of all packages that begin with `prefix`; some may exist in name only, see [`Self::candidate`].
+    /// The names of all packages that begin with `prefix`; some may exist in name only, see
+    /// [`Self::candidate`].
     pub(crate) fn names(&self, prefix: &str) -> Result<Vec<String>> {
         let mut command = self.command("apt-cache");
         let listed = process::succeed(command.arg("pkgnames").arg(prefix), None)?;
@@ -160,8 +165,8 @@ impl Apt {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        // `-c` and not APT_CONFIG: that one is read first, and the machine's own settings (its proxy, but also its
-        // hooks) would come after it.
+        // `-c` and not APT_CONFIG: that one is read first, and the machine's own settings (its
+        // proxy, but also its hooks) would come after it.
         command
             .arg("-c")
             .arg(self.directory.join("apt.conf"))
@@ -263,7 +268,8 @@ APT::Architectures {{ "{arch}"; }};
 // What another user would download could not write to a checkout in somebody's home.
 APT::Sandbox::User "";
 APT::Update::Error-Mode "any";
-// A release that gets no more updates keeps its signature but not its date. What runs from it is a guest thrown away.
+// A release that gets no more updates keeps its signature but not its date. What runs from it is
+// a guest thrown away.
 Acquire::Check-Valid-Until "false";
 Acquire::Languages "none";
 Acquire::PDiffs "false";

@@ -1,5 +1,5 @@
-//! Debian packages without touching this machine's package system: apt's own client with lists, state and cache of its
-//! own, signatures checked as ever, `.deb` files unpacked into `.tools/`.
+//! Debian packages without touching this machine's package system: apt's own client with lists,
+//! state and cache of its own, signatures checked as ever, `.deb` files unpacked into `.tools/`.
 
 mod apt;
 mod package;

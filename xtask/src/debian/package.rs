@@ -1,17 +1,19 @@
-//! `.deb` files: fetched to a temporary directory, moved into place, checked against the recorded SHA-256 before use.
+//! `.deb` files: fetched to a temporary directory, moved into place, checked against the recorded
+//! SHA-256 before use.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::apt::{Apt, Candidate};
-use crate::progress::Step;
-use crate::{paths, process};
+use crate::{paths, process, progress::Step};
 
 /// A package file in the cache, and what it must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,7 +139,8 @@ pub(crate) fn download(apt: &Apt, candidate: &Candidate) -> Result<Deb> {
     Ok(deb)
 }
 
-/// Fetches packages with all they depend on and unpacks them into `directory`, which must not exist yet.
+/// Fetches packages with all they depend on and unpacks them into `directory`, which must not exist
+/// yet.
 pub(crate) fn download_closure(apt: &Apt, packages: &[String], directory: &Path) -> Result<()> {
     let step = Step::start(packages.join(", "), "fetching with all they depend on");
     let tools = paths::tools();
@@ -156,7 +159,8 @@ pub(crate) fn download_closure(apt: &Apt, packages: &[String], directory: &Path)
     Ok(())
 }
 
-/// Unpacks packages into `directory`, which must not exist yet: all of it appears at once, or nothing does.
+/// Unpacks packages into `directory`, which must not exist yet: all of it appears at once, or
+/// nothing does.
 pub(crate) fn unpack(debs: &[Deb], directory: &Path) -> Result<()> {
     let names: Vec<&str> = debs.iter().map(|deb| deb.package.as_str()).collect();
     let step = Step::start(names.join(", "), "unpacking");

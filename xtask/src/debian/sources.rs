@@ -1,7 +1,10 @@
-//! Which Debian mirror this machine uses: read from apt's own sources, so that no host is named here.
+//! Which Debian mirror this machine uses: read from apt's own sources, so that no host is named
+//! here.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Result, bail};
 
@@ -147,7 +150,8 @@ fn parse_list(text: &str) -> Vec<Entry> {
     text.lines().filter_map(parse).collect()
 }
 
-/// The deb822 format: stanzas of `Field: value`, where lines that begin with a blank continue a field.
+/// The deb822 format: stanzas of `Field: value`, where lines that begin with a blank continue a
+/// field.
 fn parse_deb822(text: &str) -> Vec<Entry> {
     text.split("\n\n").filter_map(parse_stanza).collect()
 }

@@ -1,16 +1,16 @@
 //! The binary that is given away: small, and the same wherever it is built.
 
-use std::ffi::OsString;
-use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 
-use super::files::read;
-use super::release::Release;
-use crate::arch::Arch;
-use crate::{guest, paths, process, rust};
+use super::{files::read, release::Release};
+use crate::{arch::Arch, guest, paths, process, rust};
 
 /// Where debuggers find the source, if anybody puts it there.
 const SOURCE: &str = "/usr/src/skmem";
@@ -57,7 +57,8 @@ pub(super) fn build(
         .env("CARGO_TARGET_DIR", target)
         .env("CARGO_ENCODED_RUSTFLAGS", flags(root)?)
         .env("CARGO_INCREMENTAL", "0")
-        // The linker that comes with the toolchain: this machine's C compiler would be part of the result.
+        // The linker that comes with the toolchain: this machine's C compiler would be part of the
+        // result.
         .env(rust::linker_variable(arch.target), "rust-lld")
         .env("SKMEM_COMMIT", release.built_from());
     let built = rust::build_by("skmem as it is given away", "building (minutes)", cargo)?;
@@ -81,7 +82,8 @@ pub(super) fn build(
     })
 }
 
-/// No path of this machine stays in the binary, and debuggers tell binaries apart by their build id.
+/// No path of this machine stays in the binary, and debuggers tell binaries apart by their build
+/// id.
 fn flags(root: &Path) -> Result<OsString> {
     let mut flags = Vec::new();
     let mut renamed = |from: &Path, to: &str| {

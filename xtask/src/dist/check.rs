@@ -1,21 +1,30 @@
-//! `cargo xtask dist --check`: what can be said of packages only by those who install, run and judge them.
+//! `cargo xtask dist --check`: what can be said of packages only by those who install, run and
+//! judge them.
 
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, ensure};
 use skmem_vm_init::Job;
 
-use super::release::{Release, git};
-use super::{binary, deb, rpm, source};
-use crate::arch::Arch;
-use crate::kernels::Wanted;
-use crate::progress::Step;
-use crate::setup::{JUDGES, Setup};
-use crate::vm::{Extra, MachineOptions, Vm, run_here};
-use crate::{paths, process, rust};
+use super::{
+    binary, deb,
+    release::{Release, git},
+    rpm, source,
+};
+use crate::{
+    arch::Arch,
+    kernels::Wanted,
+    paths, process,
+    progress::Step,
+    rust,
+    setup::{JUDGES, Setup},
+    vm::{Extra, MachineOptions, Vm, run_here},
+};
 
 /// Debian's releases that the package is installed on, each with its kernel.
 const RELEASES: &[(&str, &str)] = &[("bookworm", "6.1"), ("trixie", "6.12")];
@@ -88,8 +97,8 @@ fn untar(archive: &Path, into: &Path) -> Result<()> {
     process::succeed(&mut command, None).map(drop)
 }
 
-/// Makes a directory of unpacked packages one that can be a root, and runs a command in it, as root or in a user
-/// namespace.
+/// Makes a directory of unpacked packages one that can be a root, and runs a command in it, as root
+/// or in a user namespace.
 fn judge(root: &Path, script: &str) -> Result<process::Captured> {
     for name in ["bin", "sbin", "lib", "lib64"] {
         let link = root.join(name);
@@ -280,10 +289,12 @@ fn contained(setup: &Setup, arch: &'static Arch, release: &Release, image: &Path
     )
 }
 
-/// What a runtime is told to run an image with all rights, as `podman run --privileged --net host --pid host` does.
+/// What a runtime is told to run an image with all rights, as `podman run --privileged --net host
+/// --pid host` does.
 const CONTAINER: &str = include_str!("../../../packaging/container.json");
 
-/// The archive of the source builds by cargo alone: no rustup, no bpf-linker, no network, an empty home.
+/// The archive of the source builds by cargo alone: no rustup, no bpf-linker, no network, an empty
+/// home.
 fn built_offline(source: &Path) -> Result<()> {
     let step = Step::start("the source", "building it without a network (minutes)");
     let directory =

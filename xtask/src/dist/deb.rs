@@ -5,11 +5,8 @@ use std::fmt::Write as _;
 use anyhow::{Result, ensure};
 use md5::{Digest, Md5};
 
-use super::archive;
-use super::files::Files;
-use super::release::Release;
-use crate::arch::Arch;
-use crate::debian::hex;
+use super::{archive, files::Files, release::Release};
+use crate::{arch::Arch, debian::hex};
 
 /// The file's name.
 pub(super) fn name(arch: &Arch, release: &Release) -> String {
@@ -60,7 +57,8 @@ fn content(release: &Release, tree: &Files) -> Result<Files> {
     let mut data = Files::default();
     for (path, file) in tree.iter() {
         let path = match path.as_str() {
-            // The texts of common licences are in every Debian; what the package is under is in `copyright`.
+            // The texts of common licences are in every Debian; what the package is under is in
+            // `copyright`.
             "share/doc/skmem/LICENSE-APACHE"
             | "share/doc/skmem/LICENSE-GPL2"
             | "share/doc/skmem/LICENSE-MIT" => continue,

@@ -1,17 +1,10 @@
 //! What is installed beside the binary, by its place under a prefix such as `/usr`.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 
-use super::archive;
-use super::binary::Binary;
-use super::metadata::Metadata;
-use super::notices;
-use super::release::Release;
+use super::{archive, binary::Binary, metadata::Metadata, notices, release::Release};
 use crate::{paths, process};
 
 /// One of them.

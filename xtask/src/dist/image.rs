@@ -1,14 +1,12 @@
-//! A container image as OCI's image layout 1.0 has it, in one tar: nothing in it but skmem and the licences.
+//! A container image as OCI's image layout 1.0 has it, in one tar: nothing in it but skmem and the
+//! licences.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::archive;
-use super::files::Files;
-use super::release::Release;
-use crate::arch::Arch;
-use crate::debian::hex;
+use super::{archive, files::Files, release::Release};
+use crate::{arch::Arch, debian::hex};
 
 /// What goes into the image.
 const KEPT: &[&str] = &[

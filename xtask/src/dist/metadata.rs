@@ -1,14 +1,15 @@
 //! What is linked into the binary: packages by cargo's own account.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use super::files::read;
-use crate::arch::Arch;
-use crate::{paths, process, rust};
+use crate::{arch::Arch, paths, process, rust};
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,7 +79,8 @@ struct Kind {
 
 /// The package of the binary.
 const ROOT: &str = "skmem-user";
-/// That of the eBPF programs, which are in the binary and which cargo knows as something that its build needs.
+/// That of the eBPF programs, which are in the binary and which cargo knows as something that its
+/// build needs.
 const PROGRAMS: &str = "skmem-ebpf";
 
 impl Metadata {

@@ -1,8 +1,10 @@
-//! `cargo xtask dist`: what is given away, in `target/dist/`: a static binary with its documents as a tar.xz, as packages
-//! of Debian and of RPM's family and as a container image; its debug information; the source with all it is built from.
+//! `cargo xtask dist`: what is given away, in `target/dist/`: a static binary with its documents as
+//! a tar.xz, as packages of Debian and of RPM's family and as a container image; its debug
+//! information; the source with all it is built from.
 //!
-//! One commit is to give the same bytes on every machine: files carry the commit's time and root's name and are sorted, no
-//! path of this machine is in them, and nothing is linked by a program that the pinned toolchain does not bring along.
+//! One commit is to give the same bytes on every machine: files carry the commit's time and root's
+//! name and are sorted, no path of this machine is in them, and nothing is linked by a program that
+//! the pinned toolchain does not bring along.
 
 mod archive;
 mod binary;
@@ -19,23 +21,21 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
-use clap::Args;
-use sha2::{Digest, Sha256};
-
-use crate::arch::Arch;
-use crate::debian::hex;
-use crate::paths;
-use crate::progress::Step;
-use crate::setup::Setup;
 use binary::Binary;
+use clap::Args;
 use files::Files;
 use metadata::Metadata;
 use release::Release;
+use sha2::{Digest, Sha256};
+
+use crate::{arch::Arch, debian::hex, paths, progress::Step, setup::Setup};
 
 /// Options of `cargo xtask dist`.
 #[derive(Debug, Args)]
@@ -56,8 +56,9 @@ pub(crate) struct Options {
     /// Go on where files differ from the commit; the version then says so
     #[arg(long)]
     allow_dirty: bool,
-    /// Also let lintian and rpm judge the packages, install, run and remove them in VMs, run the image, build the source
-    /// without a network, and build once more in another directory and compare
+    /// Also let lintian and rpm judge the packages, install, run and remove them in VMs, run the
+    /// image, build the source without a network, and build once more in another directory and
+    /// compare
     #[arg(long)]
     check: bool,
     /// With --check: only those checks whose names contain this

@@ -26,7 +26,8 @@ pub(super) struct Release {
 impl Release {
     /// The commit that is checked out.
     pub(super) fn of_checkout(allow_dirty: bool) -> Result<Self> {
-        // A shortened name of fixed length: how many digits git finds enough depends on how much it has.
+        // A shortened name of fixed length: how many digits git finds enough depends on how much it
+        // has.
         let format = "--format=%H%n%ct%n%cd%n%an <%ae>";
         let date = "--date=format-local:%a, %d %b %Y %H:%M:%S +0000";
         let shown = git(&["log", "-1", date, format])

@@ -1,14 +1,12 @@
-//! The package of RPM's family, by cargo-generate-rpm: the format has a header of its own that others know better.
+//! The package of RPM's family, by cargo-generate-rpm: the format has a header of its own that
+//! others know better.
 
-use std::fs;
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 
-use super::files::Files;
-use super::release::Release;
-use crate::arch::Arch;
-use crate::{process, rust};
+use super::{files::Files, release::Release};
+use crate::{arch::Arch, process, rust};
 
 /// The file's name.
 pub(super) fn name(arch: &Arch, release: &Release) -> String {

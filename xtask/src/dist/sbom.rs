@@ -3,8 +3,10 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::metadata::{Metadata, Package};
-use super::release::Release;
+use super::{
+    metadata::{Metadata, Package},
+    release::Release,
+};
 
 /// The document.
 pub(super) fn text(metadata: &Metadata, release: &Release) -> Result<Vec<u8>> {

@@ -1,21 +1,19 @@
-//! The source as packagers want it: all crates and the eBPF programs in it, so that any Rust from 1.98 on builds it
-//! without a network, rustup or bpf-linker.
+//! The source as packagers want it: all crates and the eBPF programs in it, so that any Rust from
+//! 1.98 on builds it without a network, rustup or bpf-linker.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::io::Read as _;
-use std::path::Path;
+use std::{collections::BTreeSet, fs, io::Read as _, path::Path};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use tar::Archive;
 
-use super::archive;
-use super::files::{Files, read};
-use super::metadata::checksums;
-use super::release::{Release, git};
-use crate::progress::Step;
-use crate::{arch, paths, process, rust};
+use super::{
+    archive,
+    files::{Files, read},
+    metadata::checksums,
+    release::{Release, git},
+};
+use crate::{arch, paths, process, progress::Step, rust};
 
 /// The file's name.
 pub(super) fn name(release: &Release) -> String {
@@ -105,8 +103,8 @@ fn committed(directory: &Path) -> Result<Files> {
     Ok(files)
 }
 
-/// Adds crates. Of those that no Linux needs (two thirds of all bytes are import libraries of Windows) only what cargo
-/// asks for to read the lock file: the manifest and an empty library.
+/// Adds crates. Of those that no Linux needs (two thirds of all bytes are import libraries of
+/// Windows) only what cargo asks for to read the lock file: the manifest and an empty library.
 fn add_vendored(files: &mut Files, vendor: &Path) -> Result<()> {
     let needed = needed()?;
     let lock = read(&paths::root().join("Cargo.lock"))?;

@@ -1,8 +1,6 @@
 //! Packagings of a binary that is made up, and what is in them.
 
-use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::path::PathBuf;
+use std::{collections::BTreeMap, io::Read as _, path::PathBuf};
 
 use lzma_rust2::XzReader;
 use tar::Archive;

@@ -1,17 +1,20 @@
-//! Kernels on this machine: `.tools/kernels/ARCHITECTURE/RELEASE/`, each with a note of the packages it came from.
+//! Kernels on this machine: `.tools/kernels/ARCHITECTURE/RELEASE/`, each with a note of the
+//! packages it came from.
 
-use std::fs;
-use std::io;
-use std::path::PathBuf;
+use std::{fs, io, path::PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
-use super::Kernel;
-use super::release::{self, Request};
-use crate::arch::Arch;
-use crate::debian::{self, Deb};
-use crate::paths;
+use super::{
+    Kernel,
+    release::{self, Request},
+};
+use crate::{
+    arch::Arch,
+    debian::{self, Deb},
+    paths,
+};
 
 /// Written last: a directory without it is not complete.
 const NOTE: &str = "kernel.json";

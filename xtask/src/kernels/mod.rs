@@ -1,24 +1,24 @@
-//! The kernels that skmem is tested on: which there are, which of them are on this machine, how to get one.
+//! The kernels that skmem is tested on: which there are, which of them are on this machine, how to
+//! get one.
 
 mod cache;
 mod modules;
 mod release;
 mod resolve;
 
-use std::fmt;
-use std::io::Write;
-use std::path::PathBuf;
+use std::{fmt, io::Write, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+pub(crate) use modules::collect as collect_modules;
+use release::Request;
 use serde_json::json;
 
-pub(crate) use modules::collect as collect_modules;
-
-use crate::arch::{self, Arch, Flavour};
-use crate::setup::Setup;
-use crate::{error, process};
-use release::Request;
+use crate::{
+    arch::{self, Arch, Flavour},
+    error, process,
+    setup::Setup,
+};
 
 /// The kernels that skmem is tested on, by what their releases begin with.
 const LISTED: &[(&str, &str, Flavour)] = &[
@@ -192,7 +192,8 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// A line of the list: a known kernel and the cached copy of it, if any, or a cached one outside of the list.
+/// A line of the list: a known kernel and the cached copy of it, if any, or a cached one outside of
+/// the list.
 struct Row {
     key: String,
     arch: &'static Arch,

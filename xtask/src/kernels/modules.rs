@@ -1,12 +1,15 @@
-//! Kernel modules for a guest: found by name, decompressed, in an order in which they can be loaded.
+//! Kernel modules for a guest: found by name, decompressed, in an order in which they can be
+//! loaded.
 //!
-//! What a module depends on is read from the module itself: `modules.dep` is made when a kernel package is installed,
-//! and these are only unpacked.
+//! What a module depends on is read from the module itself: `modules.dep` is made when a kernel
+//! package is installed, and these are only unpacked.
 
-use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
-use std::io::{BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    fs::{self, File},
+    io::{BufReader, Read},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, anyhow, bail};
 use object::{Object, ObjectSection};
@@ -20,8 +23,8 @@ pub(crate) struct Module {
     pub(crate) image: Vec<u8>,
 }
 
-/// The modules called `wanted` and those they depend on, each after its dependencies. What this kernel does not have
-/// as a module is left out: it is built in, or does not exist there.
+/// The modules called `wanted` and those they depend on, each after its dependencies. What this
+/// kernel does not have as a module is left out: it is built in, or does not exist there.
 pub(crate) fn collect(directory: &Path, wanted: &[&str]) -> Result<Vec<Module>> {
     let mut files = HashMap::new();
     find_files(directory, &mut files)
@@ -83,7 +86,8 @@ fn decompress(file: &Path) -> Result<Vec<u8>> {
     Ok(image)
 }
 
-/// The names in `depends=` of the module's `.modinfo`, a list of `key=value` strings with a NUL after each.
+/// The names in `depends=` of the module's `.modinfo`, a list of `key=value` strings with a NUL
+/// after each.
 fn depends(image: &[u8]) -> Result<Vec<String>> {
     let elf = object::File::parse(image)?;
     let section = elf
@@ -113,7 +117,8 @@ fn in_order(
         order: &mut Vec<String>,
         dependencies: &mut dyn FnMut(&str) -> Result<Option<Vec<String>>>,
     ) -> Result<()> {
-        // Marked before its dependencies are: a circle, which the kernel's build forbids, would still end.
+        // Marked before its dependencies are: a circle, which the kernel's build forbids, would
+        // still end.
         if !seen.insert(name.to_owned()) {
             return Ok(());
         }

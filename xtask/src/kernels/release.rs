@@ -55,7 +55,8 @@ impl Request {
         SUITES.into_iter().find(|suite| *suite == self.text)
     }
 
-    /// Is `release` this one, or does it begin with these numbers? `6.1` is not the beginning of `6.12.0`.
+    /// Is `release` this one, or does it begin with these numbers? `6.1` is not the beginning of
+    /// `6.12.0`.
     pub(crate) fn matches(&self, release: &str) -> bool {
         let Some(parts) = parts(release) else {
             return false;
@@ -107,7 +108,8 @@ pub(crate) fn series(release: &str) -> String {
     numbers.join(".")
 }
 
-/// What releases are sorted by: the numbers of their versions. A release candidate comes before what it becomes.
+/// What releases are sorted by: the numbers of their versions. A release candidate comes before
+/// what it becomes.
 pub(crate) fn order(release: &str) -> Vec<i64> {
     let version = parts(release).map_or(release, |parts| parts.version);
     let (version, candidate) = match version.split_once("-rc").or(version.split_once("~rc")) {

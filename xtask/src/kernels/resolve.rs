@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, anyhow};
 
-use super::cache::Cached;
-use super::release::{self, Request};
+use super::{
+    cache::Cached,
+    release::{self, Request},
+};
 use crate::debian::{self, Apt, Candidate, Unreachable};
 
 /// Fetches and unpacks the newest kernel that answers the request.
@@ -42,7 +44,8 @@ pub(crate) fn fetch(request: &Request) -> Result<Cached> {
     ))
 }
 
-/// Fetches the newest kernel that answers the request if it is newer than this one, which came from the same suite.
+/// Fetches the newest kernel that answers the request if it is newer than this one, which came from
+/// the same suite.
 pub(crate) fn fetch_newer(request: &Request, than: &Cached) -> Result<Option<Cached>> {
     debian::check_present()?;
     for suite in request.suites() {
@@ -88,7 +91,8 @@ fn newest(apt: &Apt, request: &Request) -> Result<Option<Found>> {
     let mut names = apt.names("linux-image-")?;
     names.extend(apt.names("linux-binary-")?);
     for (release, packages) in sorted(&names, request) {
-        // The lists also hold names of packages that are gone, where another one still refers to them.
+        // The lists also hold names of packages that are gone, where another one still refers to
+        // them.
         let candidates: Option<Vec<Candidate>> = packages
             .iter()
             .map(|package| apt.candidate(package))

@@ -1,16 +1,21 @@
-//! A static busybox for the guest: Debian's package, unpacked into the cache, or else one that this machine has.
+//! A static busybox for the guest: Debian's package, unpacked into the cache, or else one that this
+//! machine has.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
 use serde::{Deserialize, Serialize};
 
 use super::{Setup, find_on_path};
-use crate::arch::Arch;
-use crate::debian::{self, Apt, Deb, Unreachable};
-use crate::paths;
+use crate::{
+    arch::Arch,
+    debian::{self, Apt, Deb, Unreachable},
+    paths,
+};
 
 const PACKAGE: &str = "busybox-static";
 /// Any suite would do: the binary is static.

@@ -1,15 +1,17 @@
-//! qemu: the one that this machine has, or else Debian's, unpacked into the cache with all that it depends on, down to
-//! the C library. That takes no root, and removes nothing: installing it may, where its tools are of another version.
+//! qemu: the one that this machine has, or else Debian's, unpacked into the cache with all that it
+//! depends on, down to the C library. That takes no root, and removes nothing: installing it may,
+//! where its tools are of another version.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context, Result};
 
 use super::{Setup, is_on_path};
-use crate::arch::Arch;
-use crate::debian::{self, Apt};
-use crate::{paths, process};
+use crate::{
+    arch::Arch,
+    debian::{self, Apt},
+    paths, process,
+};
 
 const SUITE: &str = "bookworm";
 

@@ -1,21 +1,26 @@
 //! bpf-linker, built against the LLVM that the pinned toolchain brings along.
 //!
-//! A plain `cargo install bpf-linker` looks for an LLVM of the system, and one older than the compiler's cannot read
-//! what it writes. The toolchain ships its LLVM as a shared library, under a name that the linker's build does not
-//! look for: two links make it findable, at build time (`-lLLVM`) and at run time (its SONAME, through the rpath).
+//! A plain `cargo install bpf-linker` looks for an LLVM of the system, and one older than the
+//! compiler's cannot read what it writes. The toolchain ships its LLVM as a shared library, under a
+//! name that the linker's build does not look for: two links make it findable, at build time
+//! (`-lLLVM`) and at run time (its SONAME, through the rpath).
 
-use std::ffi::OsStr;
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail};
 
 use super::Setup;
-use crate::progress::Step;
-use crate::rust::{self, TOOLCHAIN};
-use crate::{paths, process};
+use crate::{
+    paths, process,
+    progress::Step,
+    rust::{self, TOOLCHAIN},
+};
 
 const VERSION: &str = "0.13.0";
 /// The LLVM of the pinned toolchain, as bpf-linker's features name it.
@@ -47,7 +52,8 @@ pub(super) fn ensure(setup: &Setup) -> Result<()> {
         .arg(paths::tools())
         .env("LLVM_PREFIX", &prefix)
         .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
-        // Its own directory, even where the user has set a common one: what is built here is wanted once.
+        // Its own directory, even where the user has set a common one: what is built here is wanted
+        // once.
         .env("CARGO_TARGET_DIR", paths::root().join("target/bpf-linker"));
     process::succeed(&mut install, Some(&step)).context("bpf-linker cannot be built")?;
     _ = fs::remove_dir_all(paths::root().join("target/bpf-linker"));

@@ -1,4 +1,5 @@
-//! Preparing a machine: each part is checked cheaply, and fetched, built or installed only when it is missing.
+//! Preparing a machine: each part is checked cheaply, and fetched, built or installed only when it
+//! is missing.
 
 mod browser;
 mod busybox;
@@ -10,20 +11,23 @@ mod python;
 mod system;
 mod toolchain;
 
-use std::cell::Cell;
-use std::fs::{self, File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::{
+    cell::Cell,
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
-
 pub(crate) use emulator::command as emulator_command;
 pub(crate) use packages::{JUDGES, Packages};
 pub(crate) use programs::{CARGO_DENY, CARGO_FUZZ, CARGO_GENERATE_RPM, Program};
 
-use crate::arch::Arch;
-use crate::cli::SetupOptions;
-use crate::kernels::{self, Kernel, Wanted};
-use crate::paths;
+use crate::{
+    arch::Arch,
+    cli::SetupOptions,
+    kernels::{self, Kernel, Wanted},
+    paths,
+};
 
 /// Programs that read exports.
 pub(crate) struct Readers {

@@ -1,13 +1,16 @@
-//! Programs of Debian's, unpacked into the cache with all that they depend on: nothing of them is installed.
+//! Programs of Debian's, unpacked into the cache with all that they depend on: nothing of them is
+//! installed.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 
 use super::Setup;
-use crate::arch::Arch;
-use crate::debian::{self, Apt};
-use crate::paths;
+use crate::{
+    arch::Arch,
+    debian::{self, Apt},
+    paths,
+};
 
 /// Packages that are wanted together.
 pub(crate) struct Packages {
@@ -24,8 +27,8 @@ pub(super) const SHELLS: Packages = Packages {
     packages: &["bash", "fish", "mandoc", "zsh"],
 };
 
-/// What judges packages of Debian's and of RPM's family. They are run with their directory as root, and want a shell and
-/// what it calls.
+/// What judges packages of Debian's and of RPM's family. They are run with their directory as root,
+/// and want a shell and what it calls.
 pub(crate) const JUDGES: Packages = Packages {
     name: "judges",
     suite: "trixie",

@@ -1,14 +1,15 @@
 //! Programs from crates.io, built by the pinned toolchain into the cache: cargo-fuzz, cargo-deny,
 //! cargo-generate-rpm.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail};
 
 use super::Setup;
-use crate::progress::Step;
-use crate::{paths, process, rust};
+use crate::{paths, process, progress::Step, rust};
 
 /// One of them, as crates.io has it.
 pub(crate) struct Program {

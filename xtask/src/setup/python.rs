@@ -1,15 +1,16 @@
-//! Python packages that read what `skmem export` writes in tests, each set in an environment of its own.
+//! Python packages that read what `skmem export` writes in tests, each set in an environment of its
+//! own.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail};
 
 use super::{Setup, find_on_path, is_on_path, system};
-use crate::paths;
-use crate::process;
-use crate::progress::Step;
+use crate::{paths, process, progress::Step};
 
 /// A set of packages.
 pub(crate) struct Environment {

@@ -1,14 +1,15 @@
-//! Packages of the system, for a test each: a browser and Python's environments. Installed through apt, by root or
-//! through sudo, after asking.
+//! Packages of the system, for a test each: a browser and Python's environments. Installed through
+//! apt, by root or through sudo, after asking.
 
-use std::io::{self, IsTerminal};
-use std::process::Command;
+use std::{
+    io::{self, IsTerminal},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail};
 
 use super::{Setup, is_on_path};
-use crate::process;
-use crate::progress::Step;
+use crate::{process, progress::Step};
 
 /// Installs the package that has `what`, which is missing.
 pub(super) fn install(setup: &Setup, what: &str, package: &str) -> Result<()> {
@@ -59,8 +60,8 @@ pub(super) fn install(setup: &Setup, what: &str, package: &str) -> Result<()> {
             .env("DEBIAN_FRONTEND", "noninteractive");
         command
     };
-    // A fresh machine knows no package yet, an old one knows versions that are gone. A source that cannot be reached is
-    // no reason to stop: the package may come from another one.
+    // A fresh machine knows no package yet, an old one knows versions that are gone. A source that
+    // cannot be reached is no reason to stop: the package may come from another one.
     process::capture(&mut words(&["apt-get", "update"]), Some(&step))?;
     process::succeed(&mut words(&install), Some(&step))
         .with_context(|| format!("{package} cannot be installed"))?;
@@ -94,8 +95,8 @@ fn removed_shown(removed: &[String]) -> String {
     }
 }
 
-/// Asks whether to run the command. Where nobody can answer, root's packages are installed if none has to go for them: a
-/// script that runs this as root wants it to work.
+/// Asks whether to run the command. Where nobody can answer, root's packages are installed if none
+/// has to go for them: a script that runs this as root wants it to work.
 fn ask(what: &str, command: &str, removed: &[String]) -> Result<()> {
     let consequence = removed_shown(removed);
     let refused = format!("{what} is missing: run {command}{consequence}, or pass --yes");

@@ -1,18 +1,19 @@
 //! The pinned Rust toolchain, from rustup.
 
-use std::path::Path;
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use anyhow::{Result, bail};
 
 use super::{Setup, is_on_path};
-use crate::arch::Arch;
-use crate::process;
-use crate::progress::Step;
-use crate::rust::{self, TOOLCHAIN};
+use crate::{
+    arch::Arch,
+    process,
+    progress::Step,
+    rust::{self, TOOLCHAIN},
+};
 
-/// Installs the toolchain and the parts of it that are missing: the standard library's source (the eBPF crate builds its
-/// own core), rustfmt and clippy, and the target of binaries for `arch`.
+/// Installs the toolchain and the parts of it that are missing: the standard library's source (the
+/// eBPF crate builds its own core), rustfmt and clippy, and the target of binaries for `arch`.
 pub(super) fn ensure(setup: &Setup, arch: &'static Arch) -> Result<()> {
     if !is_on_path("rustup") {
         bail!(

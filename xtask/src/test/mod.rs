@@ -4,29 +4,35 @@ mod table;
 mod tally;
 mod times;
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::Instant;
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    process::{Command, Stdio},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Instant,
+};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use skmem_vm_init::Job;
-
-use crate::arch::{self, Arch, Flavour};
-use crate::guest::{self, Tests};
-use crate::kernels::Wanted;
-use crate::setup::Setup;
-use crate::vm::{Extra, MachineOptions, Streams, Vm};
-use crate::{process, rust};
 use table::{Row, scenarios, summary, unplayed};
 use tally::{ROW, Tally};
 use times::{Watch, times};
 
-/// The kernels that the VM tests run on where none is named: those of this machine's architecture. Those of a foreign
-/// one, which is emulated everywhere, run with `--arch` or `--all`.
+use crate::{
+    arch::{self, Arch, Flavour},
+    guest::{self, Tests},
+    kernels::Wanted,
+    process, rust,
+    setup::Setup,
+    vm::{Extra, MachineOptions, Streams, Vm},
+};
+
+/// The kernels that the VM tests run on where none is named: those of this machine's architecture.
+/// Those of a foreign one, which is emulated everywhere, run with `--arch` or `--all`.
 const KERNELS: &[(&str, &str, Option<Flavour>)] = &[
     ("x86_64", "5.10", None),
     ("x86_64", "6.1", None),
@@ -39,14 +45,15 @@ const KERNELS: &[(&str, &str, Option<Flavour>)] = &[
 /// How the trials are told to run only those that may depend on the architecture.
 const CORE: &str = "SKMEM_TEST_CORE";
 
-/// Machines at a time. An emulated one keeps one of our CPUs busy while it loads programs, and waits for most of the
-/// rest.
+/// Machines at a time. An emulated one keeps one of our CPUs busy while it loads programs, and
+/// waits for most of the rest.
 const MACHINES: usize = 4;
 
 /// Where the tests are in the guest.
 pub(crate) const IN_GUEST: &str = "/usr/local/bin/skmem-vm-tests";
 
-/// Tests of what skmem writes with the programs that read it: DuckDB, Perfetto's trace processor, and a browser.
+/// Tests of what skmem writes with the programs that read it: DuckDB, Perfetto's trace processor,
+/// and a browser.
 const OUTSIDE: &str = "skmem-user/outside-tests";
 
 /// How the trials are told of `--rounds`.
@@ -61,8 +68,8 @@ pub(crate) struct Options {
     /// Run the tests that need a VM
     #[arg(long)]
     vm: bool,
-    /// Let ClickHouse, DataFusion, DuckDB, polars and Spark answer the queries of docs/queries (and nothing else, where
-    /// neither of the kinds is named)
+    /// Let ClickHouse, DataFusion, DuckDB, polars and Spark answer the queries of docs/queries
+    /// (and nothing else, where neither of the kinds is named)
     #[arg(long)]
     engines: bool,
     /// A kernel for the VM tests; give it again for more
@@ -83,7 +90,8 @@ pub(crate) struct Options {
     /// Stop a kernel's tests after this long
     #[arg(long, value_name = "SECONDS", default_value_t = 3000)]
     timeout: u64,
-    /// Attach and detach so often in the trials of doing no harm, and leave out each hook and each field in turn
+    /// Attach and detach so often in the trials of doing no harm, and leave out each hook and each
+    /// field in turn
     #[arg(long, value_name = "N")]
     rounds: Option<u32>,
     /// Run only tests whose names contain this
@@ -232,7 +240,8 @@ fn built(setup: &Setup, arch: &'static Arch) -> Result<Tests> {
     guest::vm_tests(arch)
 }
 
-/// On these kernels, [`MACHINES`] of them at a time; what they need is made ready one after the other.
+/// On these kernels, [`MACHINES`] of them at a time; what they need is made ready one after the
+/// other.
 fn in_vms(setup: &Setup, options: &Options, places: &[Place]) -> Vec<Row> {
     let built: Vec<(&Arch, Result<Tests>)> = arch::ALL
         .iter()
@@ -319,8 +328,8 @@ fn in_vm(vm: &Vm, options: &Options, core: bool, prefix: &str) -> Result<Tally> 
     Ok(tally)
 }
 
-/// What a machine prints, whole lines at a time, each with a prefix that tells the machines apart. The results on its
-/// stdout are counted on their way.
+/// What a machine prints, whole lines at a time, each with a prefix that tells the machines apart.
+/// The results on its stdout are counted on their way.
 struct Lines {
     /// None for its stderr.
     tally: Option<Arc<Mutex<Tally>>>,

@@ -1,7 +1,9 @@
 //! The tables at the end: kernel × scenario, and what passed and failed.
 
-use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 
@@ -117,7 +119,8 @@ pub(super) fn summary(table: &[Row]) -> String {
         took,
     } in table
     {
-        // What broke without a failed test counts as one, so that the closing line never looks good by accident.
+        // What broke without a failed test counts as one, so that the closing line never looks good
+        // by accident.
         let failed = failed + u64::from(broken.is_some());
         _ = writeln!(
             text,

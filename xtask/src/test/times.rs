@@ -1,16 +1,19 @@
-//! Where the time of a machine's trials went: they run one after the other, so each took the time since the one before.
+//! Where the time of a machine's trials went: they run one after the other, so each took the time
+//! since the one before.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use super::table::Row;
 
 /// Lines of each of the two lists.
 const SHOWN: usize = 16;
 
-/// Takes the time of trials by the lines that their harness prints: `test NAME ... ok`, or the same in two lines where
-/// the trial prints something in between.
+/// Takes the time of trials by the lines that their harness prints: `test NAME ... ok`, or the same
+/// in two lines where the trial prints something in between.
 #[derive(Debug)]
 pub(super) struct Watch {
     since: Instant,

@@ -1,21 +1,20 @@
-//! KVM or emulation: decided by trying, as a `/dev/kvm` that opens may still be one that does not run a guest.
+//! KVM or emulation: decided by trying, as a `/dev/kvm` that opens may still be one that does not
+//! run a guest.
 
-use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use skmem_vm_init::Job;
 
-use super::machine::Machine;
-use super::session::{self, Ending, Streams};
-use crate::arch::Arch;
-use crate::progress::Step;
-use crate::setup::emulator_command;
-use crate::{paths, process};
+use super::{
+    machine::Machine,
+    session::{self, Ending, Streams},
+};
+use crate::{arch::Arch, paths, process, progress::Step, setup::emulator_command};
 
-/// A guest with working KVM has run its command by then; with KVM nested badly it would crawl for minutes.
+/// A guest with working KVM has run its command by then; with KVM nested badly it would crawl for
+/// minutes.
 const TRIAL: Duration = Duration::from_secs(8);
 
 /// How a guest's processors are made.

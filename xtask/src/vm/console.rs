@@ -63,7 +63,8 @@ fn plain(line: &str) -> String {
     let mut characters = line.chars();
     while let Some(character) = characters.next() {
         if character == '\u{1b}' {
-            // A control sequence: `ESC [`, parameters, and a letter at its end; other sequences are two characters.
+            // A control sequence: `ESC [`, parameters, and a letter at its end; other sequences are
+            // two characters.
             if characters.next() == Some('[') {
                 for end in characters.by_ref() {
                     if end.is_ascii_alphabetic() {

@@ -1,14 +1,15 @@
 //! `--with`: Debian packages for the guest, unpacked with all they depend on.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::Result;
 
-use crate::arch::Arch;
-use crate::debian::{self, Apt};
-use crate::setup::Setup;
-use crate::{error, paths};
+use crate::{
+    arch::Arch,
+    debian::{self, Apt},
+    error, paths,
+    setup::Setup,
+};
 
 /// The package of a tool that is called otherwise.
 fn package_of(tool: &str) -> &str {

@@ -1,22 +1,27 @@
 //! The guest's initramfs: busybox, our init, skmem, kernel modules, and what a run adds.
 //!
-//! An image is named by the hash of what it is made of (each file's path, size and time), and made only when none of
-//! that name is there. Modules are decompressed once for each kernel: the kernel takes several archives in one file.
+//! An image is named by the hash of what it is made of (each file's path, size and time), and made
+//! only when none of that name is there. Modules are decompressed once for each kernel: the kernel
+//! takes several archives in one file.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use skmem_vm_init::MODULES_FILE;
 
 use super::tree::{Node, Tree, merged, write_archive};
-use crate::debian::hex;
-use crate::kernels::{self, Kernel};
-use crate::paths;
+use crate::{
+    debian::hex,
+    kernels::{self, Kernel},
+    paths,
+};
 
 /// Modules to load, with what they depend on: the ports to the host, and what tests of TCP need.
 const MODULES: &[&str] = &[
@@ -254,8 +259,8 @@ fn user_land(parts: &Parts<'_>) -> Result<Tree> {
             },
         );
     }
-    // busybox's shell prefers its own applets to the PATH, so with real ones a real shell is needed too. The first
-    // process adds links for the applets that no program here is called like.
+    // busybox's shell prefers its own applets to the PATH, so with real ones a real shell is needed
+    // too. The first process adds links for the applets that no program here is called like.
     if tree.has_program("dash") {
         tree.add("usr/bin/sh", Node::Symlink("dash".into()));
     }

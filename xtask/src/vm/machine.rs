@@ -1,15 +1,16 @@
 //! The virtual machine as qemu's command line has it.
 
-use std::os::fd::{AsRawFd, RawFd};
-use std::path::PathBuf;
-use std::process::Command;
+use std::{
+    os::fd::{AsRawFd, RawFd},
+    path::PathBuf,
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use super::Accel;
-use crate::arch::Arch;
-use crate::setup::emulator_command;
+use crate::{arch::Arch, setup::emulator_command};
 
 /// What to boot, and on what.
 #[derive(Debug, Clone)]
@@ -26,7 +27,8 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// qemu with this machine, no devices beyond it, and the kernel's log on the first serial port, which is `console`.
+    /// qemu with this machine, no devices beyond it, and the kernel's log on the first serial port,
+    /// which is `console`.
     pub(super) fn command(&self, console: RawFd) -> Command {
         let mut qemu = emulator_command(self.arch);
         qemu.args([
@@ -40,8 +42,9 @@ impl Machine {
         ]);
         match self.accel {
             Accel::Kvm => qemu.args(["-accel", "kvm", "-cpu", "host"]),
-            // One thread for all processors: with several, guests crash now and then while the kernel patches its own
-            // code, which attaching a tracer does. It is about as fast.
+            // One thread for all processors: with several, guests crash now and then while the
+            // kernel patches its own code, which attaching a tracer does. It is about
+            // as fast.
             Accel::Tcg => {
                 let less = if self.icount { "" } else { self.arch.slow };
                 let cpu = format!("{}{less}", self.arch.cpu);
@@ -87,8 +90,8 @@ pub(super) fn add_port(qemu: &mut Command, name: &str, end: RawFd) {
     ]);
 }
 
-/// Makes the terminal that qemu runs on a console of the guest, [`skmem_vm_init::SHELL_TTY`] there: every machine has it,
-/// and not every one a second serial port.
+/// Makes the terminal that qemu runs on a console of the guest, [`skmem_vm_init::SHELL_TTY`] there:
+/// every machine has it, and not every one a second serial port.
 pub(super) fn add_terminal(qemu: &mut Command) {
     // Ctrl-C belongs to the guest here: the terminal hands every key on.
     qemu.args([

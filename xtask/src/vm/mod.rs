@@ -10,25 +10,24 @@ mod session;
 mod shell;
 mod tree;
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+pub(crate) use accel::Accel;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use skmem_vm_init::{Done, Job};
-
-use crate::arch::Arch;
-use crate::kernels::Kernel;
-use crate::setup::Setup;
-use crate::{error, guest};
-pub(crate) use accel::Accel;
 pub(crate) use image::Extra;
 use machine::Machine;
 pub(crate) use options::MachineOptions;
 use options::{AccelChoice, TIMEOUT};
 use session::Ending;
 pub(crate) use session::Streams;
+use skmem_vm_init::{Done, Job};
+
+use crate::{arch::Arch, error, guest, kernels::Kernel, setup::Setup};
 
 /// Options of `cargo xtask vm`.
 #[derive(Debug, Args)]
@@ -73,7 +72,8 @@ pub(crate) struct Vm {
 }
 
 impl Vm {
-    /// Builds and fetches what is missing, and decides about the acceleration. `extra` files are put into the image.
+    /// Builds and fetches what is missing, and decides about the acceleration. `extra` files are
+    /// put into the image.
     pub(crate) fn prepare(
         setup: &Setup,
         options: &MachineOptions,
@@ -160,8 +160,8 @@ impl Vm {
         }
     }
 
-    /// Runs one job. `streams` is asked for where its output goes, once for each try: a guest that panics before the
-    /// job has begun is booted once more.
+    /// Runs one job. `streams` is asked for where its output goes, once for each try: a guest that
+    /// panics before the job has begun is booted once more.
     pub(crate) fn run(
         &self,
         job: &Job,
@@ -185,8 +185,9 @@ impl Vm {
                 Ending::Died { ready: false }
                     if !retried && console::has_panic(&report.console) =>
                 {
-                    // Seen with TCG about once in a hundred boots (a race in the emulation of code that is patched
-                    // while it runs). A bug of ours would look the same, so it is not passed over in silence.
+                    // Seen with TCG about once in a hundred boots (a race in the emulation of code
+                    // that is patched while it runs). A bug of ours would look
+                    // the same, so it is not passed over in silence.
                     retried = true;
                     console::show_tail(&report.console);
                     eprintln!(

@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use crate::arch::{Arch, Flavour};
-use crate::kernels::{self, Wanted};
+use crate::{
+    arch::{Arch, Flavour},
+    kernels::{self, Wanted},
+};
 
 /// The machine to boot.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct MachineOptions {
-    /// A release or its beginning (see `cargo xtask kernels`), sid for the newest there, or the path of a kernel image
+    /// A release or its beginning (see `cargo xtask kernels`), sid for the newest there, or the
+    /// path of a kernel image
     #[arg(long, global = true, value_name = "KERNEL", default_value = kernels::DEFAULT)]
     kernel: String,
     /// The guest's architecture; another one than this machine's is emulated
@@ -32,7 +35,8 @@ pub(crate) struct MachineOptions {
     /// How the guest's processors are made; auto takes KVM when a trial boot with it works
     #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
     pub(super) accel: AccelChoice,
-    /// Let the guest's clock count instructions: times in it are repeatable, and not those of a real machine
+    /// Let the guest's clock count instructions: times in it are repeatable, and not those of a
+    /// real machine
     #[arg(long, global = true)]
     pub(super) icount: bool,
     /// Stop the VM after this long, boot included [default: 300; none for `vm shell`]
@@ -75,7 +79,8 @@ impl MachineOptions {
             flavour,
             modules: None,
             cpus: 2,
-            // tcp_mem goes by it, and the cases with thousands of connections are not about tcp_mem.
+            // tcp_mem goes by it, and the cases with thousands of connections are not about
+            // tcp_mem.
             memory: 2048,
             accel: AccelChoice::Auto,
             icount: false,
@@ -136,12 +141,12 @@ pub(super) enum AccelChoice {
     Tcg,
 }
 
-/// What tests have in their guest: `ss`, which skmem's numbers are held against, and programs that people run, which it
-/// watches.
+/// What tests have in their guest: `ss`, which skmem's numbers are held against, and programs that
+/// people run, which it watches.
 const WITH: &[&str] = &["ss", "iperf3", "mptcpize", "nginx", "redis-server", "socat"];
 
-/// Where packages come from where no release is named, whatever the guest's kernel is: old enough for programs that the
-/// oldest kernel can run.
+/// Where packages come from where no release is named, whatever the guest's kernel is: old enough
+/// for programs that the oldest kernel can run.
 const SUITE: &str = "bookworm";
 
 /// Seconds that a command may take where nothing else is said.

@@ -1,18 +1,21 @@
-//! One boot of a machine: job in, output out, and an end that is always found: the command's, the guest's, the time
-//! limit's or the user's.
+//! One boot of a machine: job in, output out, and an end that is always found: the command's, the
+//! guest's, the time limit's or the user's.
 
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, Write};
-use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::{
+    fs::{self, File},
+    io::{self, BufRead, BufReader, ErrorKind, Read, Seek, Write},
+    net::Shutdown,
+    os::unix::{net::UnixStream, process::CommandExt},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail};
 use skmem_vm_init::{
@@ -66,7 +69,8 @@ enum Event {
     Failed(io::Error),
 }
 
-/// Boots the machine and runs the job on it, `limit` at the most. `booted` is given the release of the kernel that runs.
+/// Boots the machine and runs the job on it, `limit` at the most. `booted` is given the release of
+/// the kernel that runs.
 pub(super) fn run(
     machine: &Machine,
     job: &Job,
@@ -120,7 +124,8 @@ pub(super) fn run(
             events,
         ),
     ];
-    // The socket keeps it until the guest has booted. An error means that qemu has ended, which is seen below.
+    // The socket keeps it until the guest has booted. An error means that qemu has ended, which is
+    // seen below.
     _ = control_writer.write_all(encode(job).as_bytes());
 
     let ending = follow(&inbox, deadline, &pumps, booted);
@@ -172,8 +177,8 @@ fn follow(
             Err(RecvTimeoutError::Timeout) => {}
         }
     };
-    // What the guest has sent may still be on its way through qemu and us, and whoever reads our output may take as
-    // long as they like.
+    // What the guest has sent may still be on its way through qemu and us, and whoever reads our
+    // output may take as long as they like.
     let sent = [done.stdout_bytes, done.stderr_bytes, done.out_bytes];
     while !pumps
         .iter()
@@ -183,7 +188,8 @@ fn follow(
         process::check_interrupted()?;
         match inbox.recv_timeout(Duration::from_millis(1)) {
             Ok(Event::Failed(error)) => return output_failed(error),
-            // Without qemu nothing more can come; what it sent before is in the sockets and is pumped to its end.
+            // Without qemu nothing more can come; what it sent before is in the sockets and is
+            // pumped to its end.
             Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected)
                 if pumps.iter().all(Pump::is_finished) =>
             {
@@ -248,7 +254,8 @@ impl Pump {
                 match from.read(&mut buffer) {
                     Ok(0) => return,
                     Ok(length) => {
-                        // Flushed each time: what the command prints is to be seen when it prints it.
+                        // Flushed each time: what the command prints is to be seen when it prints
+                        // it.
                         if let Err(error) =
                             to.write_all(&buffer[..length]).and_then(|()| to.flush())
                         {
@@ -311,7 +318,8 @@ impl Drop for Emulator {
     }
 }
 
-/// A nameless file on the file system of `directory`: a run that is broken off leaves nothing behind.
+/// A nameless file on the file system of `directory`: a run that is broken off leaves nothing
+/// behind.
 pub(super) fn spool(directory: &Path) -> Result<File> {
     tempfile::tempfile_in(directory)
         .with_context(|| format!("cannot write to {}", directory.display()))

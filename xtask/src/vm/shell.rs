@@ -7,10 +7,8 @@ use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use skmem_vm_init::{Job, Terminal};
 use terminal_size::{Height, Width, terminal_size};
 
-use super::session::Streams;
-use super::{MachineOptions, Vm};
-use crate::error;
-use crate::setup::Setup;
+use super::{MachineOptions, Vm, session::Streams};
+use crate::{error, setup::Setup};
 
 /// Boots, and hands the terminal over until the shell ends.
 pub(super) fn run(setup: &Setup, options: &MachineOptions) -> Result<u8> {

@@ -1,9 +1,12 @@
-//! The files of an image, and the archive they make: cpio of the kind that the kernel unpacks ("newc").
+//! The files of an image, and the archive they make: cpio of the kind that the kernel unpacks
+//! ("newc").
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Cursor, Write};
-use std::path::PathBuf;
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Cursor, Write},
+    path::PathBuf,
+};
 
 use anyhow::{Context, Result};
 use cpio::newc::{self, ModeFileType};
@@ -47,7 +50,8 @@ impl Tree {
     }
 }
 
-/// Packages old and new agree on where a file is once `/bin`, `/sbin` and `/lib` are what they are in `/usr`.
+/// Packages old and new agree on where a file is once `/bin`, `/sbin` and `/lib` are what they are
+/// in `/usr`.
 pub(super) fn merged(path: &str) -> String {
     match path.split('/').next() {
         Some("bin" | "sbin" | "lib" | "lib64") if path.contains('/') => format!("usr/{path}"),

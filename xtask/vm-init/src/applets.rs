@@ -1,11 +1,7 @@
-//! The commands of busybox: links to it, where no program of that name is there. The guest makes them, for the machine
-//! that made its image may not be able to run its busybox.
+//! The commands of busybox: links to it, where no program of that name is there. The guest makes
+//! them, for the machine that made its image may not be able to run its busybox.
 
-use std::collections::HashSet;
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::Path;
-use std::process::Command;
+use std::{collections::HashSet, fs, os::unix::fs::symlink, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
 

@@ -1,16 +1,23 @@
-//! Runs the command: its output through pipes to the ports, its files as a tar archive, its orphans reaped.
+//! Runs the command: its output through pipes to the ports, its files as a tar archive, its orphans
+//! reaped.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
-use std::thread::{self, JoinHandle};
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, ErrorKind, Read, Write},
+    os::unix::process::CommandExt,
+    process::{Command, Stdio},
+    thread::{self, JoinHandle},
+};
 
 use anyhow::{Context, Result, bail};
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::{
+    errno::Errno,
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitStatus, waitpid},
+    },
+    unistd::Pid,
+};
 use skmem_vm_init::{Done, Job, OUT_DIR, OUT_PORT, SHELL_TTY, STDERR_PORT, STDOUT_PORT, Terminal};
 
 use crate::ports;
@@ -21,8 +28,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(crate) fn run(job: &Job) -> Result<Done> {
     let mut stderr_port = ports::open(STDERR_PORT)?;
     let stdout_port = ports::open(STDOUT_PORT)?;
-    // Pipes between the command and the ports, not the ports themselves: a port can be open once only, so the
-    // `>/dev/stderr` of a script would fail with "busy".
+    // Pipes between the command and the ports, not the ports themselves: a port can be open once
+    // only, so the `>/dev/stderr` of a script would fail with "busy".
     let spawned = command(job)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -35,7 +42,8 @@ pub(crate) fn run(job: &Job) -> Result<Done> {
             stderr_port
                 .write_all(told.as_bytes())
                 .context("cannot write to the port of stderr")?;
-            // What shells answer: 127 for a command that does not exist, 126 for one that cannot be run.
+            // What shells answer: 127 for a command that does not exist, 126 for one that cannot be
+            // run.
             let status = if error.kind() == ErrorKind::NotFound {
                 127
             } else {
@@ -50,7 +58,8 @@ pub(crate) fn run(job: &Job) -> Result<Done> {
     let stdout = relay(child.stdout.take().context("no stdout")?, stdout_port);
     let stderr = relay(child.stderr.take().context("no stderr")?, stderr_port);
     let status = wait_for(Pid::from_raw(child.id().cast_signed()))?;
-    // What the command left behind would keep the pipes open, and the machine is about to go anyway.
+    // What the command left behind would keep the pipes open, and the machine is about to go
+    // anyway.
     kill_everything_else();
 
     let mut done = ended(status);
@@ -78,7 +87,8 @@ pub(crate) fn run_on_terminal(job: &Job, terminal: &Terminal) -> Result<Done> {
     if !resized.is_ok_and(|status| status.success()) {
         eprintln!("skmem-vm-init: cannot set the terminal's size");
     }
-    // busybox's setsid -c makes the console the session's controlling terminal, which job control needs.
+    // busybox's setsid -c makes the console the session's controlling terminal, which job control
+    // needs.
     let mut session = job.clone();
     session
         .argv

@@ -1,12 +1,13 @@
 //! What the kernel complains about while the command runs.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
+use std::{
+    fs::{File, OpenOptions},
+    io::{ErrorKind, Read, Seek, SeekFrom},
+    os::unix::fs::OpenOptionsExt,
+};
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::{errno::Errno, fcntl::OFlag};
 
 /// Messages that a healthy kernel never prints, whoever provoked them.
 const COMPLAINTS: &[&str] = &[
@@ -50,7 +51,8 @@ impl Watch {
             match self.0.read(&mut record) {
                 Ok(0) => break,
                 Ok(length) => found.extend(complaint(&String::from_utf8_lossy(&record[..length]))),
-                // Old records were overwritten before they were read: go on with the oldest that is left.
+                // Old records were overwritten before they were read: go on with the oldest that is
+                // left.
                 Err(error) if error.raw_os_error() == Some(Errno::EPIPE as i32) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // EAGAIN: that was the last one.
@@ -61,11 +63,13 @@ impl Watch {
     }
 }
 
-/// The text of a `/dev/kmsg` record (`priority,sequence,time,flags;text`, then lines of properties), if it complains.
+/// The text of a `/dev/kmsg` record (`priority,sequence,time,flags;text`, then lines of
+/// properties), if it complains.
 fn complaint(record: &str) -> Option<String> {
     let (prefix, rest) = record.split_once(';')?;
     let text = rest.lines().next()?;
-    // The facility is what is left of the low three bits: 0 is the kernel's own, others come from user space.
+    // The facility is what is left of the low three bits: 0 is the kernel's own, others come from
+    // user space.
     let priority: u32 = prefix.split(',').next()?.parse().ok()?;
     (priority >> 3 == 0 && COMPLAINTS.iter().any(|pattern| text.contains(pattern)))
         .then(|| text.to_owned())

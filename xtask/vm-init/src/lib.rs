@@ -1,8 +1,10 @@
-//! What the host (`cargo xtask vm`) and the guest's init say to each other, and the names both must agree on.
+//! What the host (`cargo xtask vm`) and the guest's init say to each other, and the names both must
+//! agree on.
 //!
-//! The two talk over one virtio-serial port, one JSON object a line: the host sends a [`Job`], the guest answers
-//! [`Message::Ready`] when it is about to start the command and [`Message::Done`] when it is over. The command's
-//! stdout and stderr and the tar archive of its files travel over ports of their own, byte for byte.
+//! The two talk over one virtio-serial port, one JSON object a line: the host sends a [`Job`], the
+//! guest answers [`Message::Ready`] when it is about to start the command and [`Message::Done`]
+//! when it is over. The command's stdout and stderr and the tar archive of its files travel over
+//! ports of their own, byte for byte.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +16,8 @@ pub const STDOUT_PORT: &str = "skmem.stdout";
 pub const STDERR_PORT: &str = "skmem.stderr";
 /// The port that carries a tar archive of what the command left in [`OUT_DIR`].
 pub const OUT_PORT: &str = "skmem.out";
-/// The terminal of an interactive shell: the virtio console, as the serial port is the kernel's log.
+/// The terminal of an interactive shell: the virtio console, as the serial port is the kernel's
+/// log.
 pub const SHELL_TTY: &str = "/dev/hvc0";
 /// The directory that the command knows as `$OUT`.
 pub const OUT_DIR: &str = "/out";
@@ -60,10 +63,12 @@ pub enum Message {
     Done(Done),
 }
 
-/// How the command ended, and how much it sent: the host waits for this many bytes before it stops the machine.
+/// How the command ended, and how much it sent: the host waits for this many bytes before it stops
+/// the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
-    /// The exit status; 128 + the signal's number where a signal ended the command, as shells have it.
+    /// The exit status; 128 + the signal's number where a signal ended the command, as shells have
+    /// it.
     pub status: u8,
     /// The signal that ended the command.
     pub signal: Option<i32>,
@@ -79,7 +84,8 @@ pub struct Done {
     pub kernel_warnings: Vec<String>,
 }
 
-/// One line on the control port: JSON and a line feed. JSON escapes line feeds, so a line is always one object.
+/// One line on the control port: JSON and a line feed. JSON escapes line feeds, so a line is always
+/// one object.
 ///
 /// # Panics
 /// Never: plain structs of strings and numbers serialise.
@@ -93,7 +99,8 @@ pub fn encode<T: Serialize>(value: &T) -> String {
 /// Reads back what [`encode`] wrote.
 ///
 /// # Errors
-/// When the line is not such an object: host and guest are of different builds, or something else wrote to the port.
+/// When the line is not such an object: host and guest are of different builds, or something else
+/// wrote to the port.
 pub fn decode<'a, T: Deserialize<'a>>(line: &'a str) -> Result<T, serde_json::Error> {
     serde_json::from_str(line.trim_end())
 }

@@ -1,6 +1,8 @@
-//! PID 1 of the VM that `cargo xtask vm` boots: prepares a small Linux, runs one command, reports how it ended.
+//! PID 1 of the VM that `cargo xtask vm` boots: prepares a small Linux, runs one command, reports
+//! how it ended.
 //!
-//! What goes wrong here goes to the console, and the machine is powered off: the host tells it from a panic by that.
+//! What goes wrong here goes to the console, and the machine is powered off: the host tells it from
+//! a panic by that.
 
 mod applets;
 mod command;
@@ -9,11 +11,13 @@ mod modules;
 mod mounts;
 mod ports;
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::Command;
-use std::thread;
-use std::time::Duration;
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Read, Write},
+    process::Command,
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::reboot::{RebootMode, reboot};
@@ -79,11 +83,13 @@ fn send(control: &mut File, message: &Message) -> Result<()> {
         .context("cannot write to the control port")
 }
 
-/// Powers the machine off when the host's end of the control port goes away, so that no VM outlives its xtask.
+/// Powers the machine off when the host's end of the control port goes away, so that no VM outlives
+/// its xtask.
 fn power_off_when_abandoned(mut from_host: BufReader<File>) {
     thread::spawn(move || {
         let mut rest = Vec::new();
-        // Nothing more is expected: this returns at end of file only, or with an error, which means the same.
+        // Nothing more is expected: this returns at end of file only, or with an error, which means
+        // the same.
         _ = from_host.read_to_end(&mut rest);
         _ = reboot(RebootMode::RB_POWER_OFF);
     });

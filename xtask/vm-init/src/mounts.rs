@@ -1,11 +1,12 @@
 //! The file systems of the guest.
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::{fs, os::unix::fs::symlink};
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::mount::{MsFlags, mount};
+use nix::{
+    errno::Errno,
+    mount::{MsFlags, mount},
+};
 
 struct Mount {
     kind: &'static str,
@@ -99,7 +100,8 @@ pub(crate) fn mount_all() -> Result<()> {
         needed,
     } in MOUNTS
     {
-        // sysfs and devtmpfs bring most mount points along; a kernel without the file system lacks its mount point too.
+        // sysfs and devtmpfs bring most mount points along; a kernel without the file system lacks
+        // its mount point too.
         let prepared = fs::create_dir_all(at)
             .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)));
         let mounted = prepared

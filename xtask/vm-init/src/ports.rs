@@ -1,14 +1,17 @@
 //! virtio-serial ports, found by name.
 
-use std::fs::{self, File, OpenOptions};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::{
+    fs::{self, File, OpenOptions},
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail};
 
 const PORTS: &str = "/sys/class/virtio-ports";
 
-/// The driver learns the ports' names from the host after it is loaded, so they show up a little later.
+/// The driver learns the ports' names from the host after it is loaded, so they show up a little
+/// later.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Opens the port called `name`, for reading and writing.

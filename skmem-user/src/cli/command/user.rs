@@ -29,7 +29,8 @@ impl User {
         })
     }
 
-    /// Makes that command one of this user's: uid, gid, groups, and the variables that name the user.
+    /// Makes that command one of this user's: uid, gid, groups, and the variables that name the
+    /// user.
     pub fn becomes(&self, command: &mut Command) {
         if let Some(name) = &self.name {
             command.env("USER", name).env("LOGNAME", name);
@@ -48,7 +49,8 @@ impl User {
             set_thread_gid(gid)?;
             Ok(set_thread_uid(uid)?)
         };
-        // SAFETY: between fork and exec it makes system calls, and no allocation. The child has one thread.
+        // SAFETY: between fork and exec it makes system calls, and no allocation. The child has one
+        // thread.
         unsafe { command.pre_exec(become_it) };
     }
 }

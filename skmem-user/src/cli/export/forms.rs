@@ -45,7 +45,8 @@ impl Export {
     }
 
     fn chrome(&self, out: impl Write) -> Result<()> {
-        // A sleep may have begun before the file, and not before the run. Times before 0 are dropped by Perfetto.
+        // A sleep may have begun before the file, and not before the run. Times before 0 are
+        // dropped by Perfetto.
         let began = self.recorded.meta.clock.monotonic_ns;
         let from = self.recorded.span().0;
         let zero = if began == 0 { from } else { from.min(began) };

@@ -14,8 +14,10 @@ use skmem_common::{cause::Cause, hook::Hook};
 use super::{Options, run};
 use crate::{
     cli::recorded::tests::{write, write_parts},
-    model::record::Record,
-    model::timeline::tests::story::{START, Story, article},
+    model::{
+        record::Record,
+        timeline::tests::story::{START, Story, article},
+    },
     render::export::{
         events::EVENTS,
         proto::{

@@ -6,8 +6,8 @@ use skmem_common::record::{Event, Receive};
 
 use super::{Export, REPLAYED, verdicts::Verdicts};
 use crate::{
-    model::record::Record,
     model::{
+        record::Record,
         replay::Replay,
         survey,
         timeline::waits::{Wait, Waits},

@@ -1,5 +1,5 @@
-//! Where a command writes what it was asked for: stdout, a device or pipe, or a regular file. One rule for all
-//! commands:
+//! Where a command writes what it was asked for: stdout, a device or pipe, or a regular file. One
+//! rule for all commands:
 //!
 //! * `-`, and any name of what stdout is, is stdout.
 //! * What is no regular file (a device, a FIFO) is written to, never replaced.
@@ -100,8 +100,8 @@ impl Target {
         }
     }
 
-    /// What went wrong while it was written, in one line that names it. Only of stdout, the error is one of
-    /// a pipe whose reader has gone away: `| head` ends a command quietly.
+    /// What went wrong while it was written, in one line that names it. Only of stdout, the error
+    /// is one of a pipe whose reader has gone away: `| head` ends a command quietly.
     pub(crate) fn failed(&self, error: io::Error) -> anyhow::Error {
         let text = format!("cannot write {self}");
         if error.kind() == io::ErrorKind::BrokenPipe && !self.is_stdout() {

@@ -1,6 +1,6 @@
-//! An output that is written once and is then whole: a file has its name only when all of it is there. Until then
-//! it has none (`O_TMPFILE`), so that nothing stays of it, however skmem ends; or, where the filesystem knows no such
-//! files, a hidden one.
+//! An output that is written once and is then whole: a file has its name only when all of it is
+//! there. Until then it has none (`O_TMPFILE`), so that nothing stays of it, however skmem ends;
+//! or, where the filesystem knows no such files, a hidden one.
 
 use std::{
     fs::{self, File, Permissions},
@@ -206,8 +206,9 @@ fn as_before(file: &File, path: &Path, access: Access) {
     }
 }
 
-/// Begins a file that has its name from the start, since it is written for long: a recording. What `start` writes to it
-/// is in it when it gets the name, in place of the file that has it if `replace`.
+/// Begins a file that has its name from the start, since it is written for long: a recording. What
+/// `start` writes to it is in it when it gets the name, in place of the file that has it if
+/// `replace`.
 ///
 /// # Errors
 /// Where it cannot be made, or `start` fails; then there is none, and the old one stays.

@@ -193,7 +193,8 @@ fn the_address_keeps_the_view() {
     assert_eq!(state["errors"], serde_json::json!([]));
 }
 
-/// The lower panel's axis reaches what was in force when the view begins, and the page takes what a narrow window has.
+/// The lower panel's axis reaches what was in force when the view begins, and the page takes what a
+/// narrow window has.
 #[test]
 fn a_part_keeps_what_is_in_force_and_a_narrow_window_its_width() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::{Chosen, Recorded};
 use crate::{
     model::{
         end::{Kept, Totals},
@@ -16,8 +17,6 @@ use crate::{
     },
     recording::{Clock, Meta, Role, Writer},
 };
-
-use super::{Chosen, Recorded};
 
 /// 2026-11-23 23:59:59 UTC: a second before midnight, when all stories begin.
 pub(crate) const WALL: u64 = 1_795_478_399_000_000_000;

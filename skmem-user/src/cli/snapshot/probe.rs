@@ -1,7 +1,8 @@
-//! `--probe`: a look, a short trace of the send queues that held most in it, and the look that is shown.
+//! `--probe`: a look, a short trace of the send queues that held most in it, and the look that is
+//! shown.
 //!
-//! The trace comes first, so that what is shown is what the causes add up to. Only the sockets chosen are
-//! traced: a filter that no process passes, and a walk that adopts sockets by inode.
+//! The trace comes first, so that what is shown is what the causes add up to. Only the sockets
+//! chosen are traced: a filter that no process passes, and a walk that adopts sockets by inode.
 
 use std::{path::PathBuf, time::Duration};
 

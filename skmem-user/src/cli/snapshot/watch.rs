@@ -1,4 +1,5 @@
-//! `--watch`: again and again. On a terminal in place, without flicker; elsewhere one after the other.
+//! `--watch`: again and again. On a terminal in place, without flicker; elsewhere one after the
+//! other.
 
 use std::{
     io::{IsTerminal as _, Write as _, stdout},
@@ -14,7 +15,8 @@ use crate::{
     render::snapshot::{headline, notes, size},
 };
 
-/// Lines of a frame besides the sockets: two above the table, its head, what it leaves out, and the hint.
+/// Lines of a frame besides the sockets: two above the table, its head, what it leaves out, and the
+/// hint.
 const AROUND: usize = 5;
 
 /// Looks every `time` until Ctrl-C, or as often as was asked for.
@@ -86,8 +88,8 @@ impl Screen {
         Ok(Self)
     }
 
-    /// Draws over what is there, line by line, so that nothing blinks; terminals that can show the frame at
-    /// once (mode 2026).
+    /// Draws over what is there, line by line, so that nothing blinks; terminals that can show the
+    /// frame at once (mode 2026).
     fn draw(&self, look: &Look, options: &Options) -> Result<()> {
         let height =
             rustix::termios::tcgetwinsize(stdout()).map_or(24, |size| usize::from(size.ws_row));

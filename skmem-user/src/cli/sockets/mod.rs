@@ -1,5 +1,5 @@
-//! Which sockets: the options that all commands have which choose some, and what they mean on this machine, in a
-//! recording and in a paste.
+//! Which sockets: the options that all commands have which choose some, and what they mean on this
+//! machine, in a recording and in a paste.
 
 use std::{
     fs,
@@ -9,13 +9,13 @@ use std::{
 
 use anyhow::{Result, anyhow, bail, ensure};
 use clap::Args;
+pub use who::{Process, Who};
 
 use super::{Usage, offers};
 use crate::{
     diag::{TcpState, cgroups},
     selection::{Cgroup, Net, Netns, Port, Selection},
 };
-pub use who::{Process, Who};
 
 mod state;
 mod who;
@@ -25,25 +25,28 @@ pub use state::StateArgs;
 /// Bytes of a command name that the kernel keeps.
 const COMM: usize = 15;
 
-/// Inode numbers of namespaces lie far above any process id: from `PROC_DYNAMIC_FIRST` (0xf0000000) on, and those of the
-/// first namespaces just below it (from 6.18 on, that of the first network namespace is `NET_NS_INIT_INO`, 0xeffffff9).
+/// Inode numbers of namespaces lie far above any process id: from `PROC_DYNAMIC_FIRST` (0xf0000000)
+/// on, and those of the first namespaces just below it (from 6.18 on, that of the first network
+/// namespace is `NET_NS_INIT_INO`, 0xeffffff9).
 const FIRST_INODE: u32 = 0xefff_ff00;
 
 /// Which sockets: several must all hold.
 #[derive(Debug, Clone, Default, Args)]
 pub struct SocketArgs {
-    /// Only sockets used by this process (may be given several times): its id, the name of its command or program,
-    /// or a systemd unit such as nginx.service
+    /// Only sockets used by this process (may be given several times): its id, the name of its
+    /// command or program, or a systemd unit such as nginx.service
     #[arg(short, long, value_name = "PID|NAME", add = offers::processes(), help_heading = "Which sockets")]
     pub pid: Vec<Process>,
-    /// Only sockets used by tasks with this command name, 15 characters at most (may be given several times)
+    /// Only sockets used by tasks with this command name, 15 characters at most (may be given
+    /// several times)
     #[arg(long, value_name = "NAME", value_parser = comm, add = offers::commands(), help_heading = "Which sockets")]
     pub comm: Vec<String>,
-    /// Only sockets used in this cgroup (v2) or below it: a path, absolute or below the root of cgroup v2, its last
-    /// component, or a container's id
+    /// Only sockets used in this cgroup (v2) or below it: a path, absolute or below the root of
+    /// cgroup v2, its last component, or a container's id
     #[arg(long, value_name = "PATH", help_heading = "Which sockets")]
     pub cgroup: Option<PathBuf>,
-    /// Only sockets of this network namespace: a name (ip netns), an inode number, or on this machine a pid or a path
+    /// Only sockets of this network namespace: a name (ip netns), an inode number, or on this
+    /// machine a pid or a path
     #[arg(long, value_name = "NETNS", add = offers::namespaces(), help_heading = "Which sockets")]
     pub netns: Option<String>,
     /// Only this local port: a number, or a service such as https

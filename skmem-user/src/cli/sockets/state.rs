@@ -7,7 +7,8 @@ use crate::diag::TcpState;
 /// In which state.
 #[derive(Debug, Clone, Default, Args)]
 pub struct StateArgs {
-    /// Only sockets in this state, as ss calls it: established, listen, close-wait, … (several: a,b)
+    /// Only sockets in this state, as ss calls it: established, listen, close-wait, … (several:
+    /// a,b)
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state, help_heading = "Which sockets")]
     pub state: Vec<TcpState>,
 }

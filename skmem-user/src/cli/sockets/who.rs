@@ -145,7 +145,8 @@ fn is_called(pid: u32, name: &str) -> bool {
     fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| is(&exe)) || started()
 }
 
-/// A cgroup of this machine: by its path, absolute or below the root, by its last component, or by a container's id.
+/// A cgroup of this machine: by its path, absolute or below the root, by its last component, or by
+/// a container's id.
 ///
 /// # Errors
 /// Where there is no such cgroup, or more than one.

@@ -79,8 +79,8 @@ impl Screen {
         restore();
         kill_process(getpid(), Number::STOP)?;
         take_over()?;
-        // All is drawn anew. `Terminal::clear` would ask the terminal where its cursor is (ratatui 0.30), and the thread that
-        // reads keys would get the answer.
+        // All is drawn anew. `Terminal::clear` would ask the terminal where its cursor is (ratatui
+        // 0.30), and the thread that reads keys would get the answer.
         let size = self.0.size()?;
         self.0.resize(size.into())?;
         Ok(())
@@ -106,7 +106,8 @@ fn take_over() -> Result<()> {
 /// Whether the terminal is taken over.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Puts all back that [`take_over`] changed; once, for what is written later is on the screen that was there before.
+/// Puts all back that [`take_over`] changed; once, for what is written later is on the screen that
+/// was there before.
 fn restore() {
     if !TAKEN.swap(false, SeqCst) {
         return;
@@ -144,7 +145,8 @@ impl Keys {
         Ok(Self(from))
     }
 
-    /// The next one; `Some(None)`: none, but the terminal has another size. None: there will be none.
+    /// The next one; `Some(None)`: none, but the terminal has another size. None: there will be
+    /// none.
     ///
     /// # Errors
     /// Where keys cannot be read.

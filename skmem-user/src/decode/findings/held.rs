@@ -1,7 +1,7 @@
 //! What r holds: data that is not read, and what is no unread data at all.
 //!
-//! r is truesize. A packet stays in it until its last byte is read, and packets are merged as they arrive, so r can be many
-//! times Recv-Q.
+//! r is truesize. A packet stays in it until its last byte is read, and packets are merged as they
+//! arrive, so r can be many times Recv-Q.
 
 use super::{Finding, Reading, alarm, bytes, note, percent};
 
@@ -9,7 +9,8 @@ use super::{Finding, Reading, alarm, bytes, note, percent};
 pub const WINDOW_SHUT: &str =
     ", and the window that we offer is shut or nearly so: the other side queues.";
 
-/// Merged packets grow to about so much (`tcp_try_coalesce`), and one of them may be read in part, bytes.
+/// Merged packets grow to about so much (`tcp_try_coalesce`), and one of them may be read in part,
+/// bytes.
 const MERGED: i64 = 256 << 10;
 /// Unread data over rb by so much is no rounding of windows, whose steps are 16 KiB at most, bytes.
 const PROMISED: i64 = 32 << 10;

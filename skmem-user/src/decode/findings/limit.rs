@@ -14,7 +14,8 @@ pub enum LimitState {
     Locked,
     /// The kernel moves it.
     Autotuned,
-    /// Below what every socket begins with: set by the application, or shrunk under memory pressure.
+    /// Below what every socket begins with: set by the application, or shrunk under memory
+    /// pressure.
     LockedOrShrunk,
     /// The values do not tell.
     Unknown,
@@ -121,8 +122,8 @@ pub(super) fn receive(reading: &Reading, limits: &Limits) -> Option<Finding> {
 
 pub(super) fn small_or_locked(reading: &Reading, limits: &Limits) -> Option<Finding> {
     let sndbuf = reading.memory.sndbuf?;
-    // A listener's limit is only what its children begin with; that of an MPTCP socket is the sum of its subflows'
-    // (`__mptcp_sync_sndbuf`), which autotuning takes past tcp_wmem[2].
+    // A listener's limit is only what its children begin with; that of an MPTCP socket is the sum
+    // of its subflows' (`__mptcp_sync_sndbuf`), which autotuning takes past tcp_wmem[2].
     if !reading.is_connection() || reading.is_mptcp() || reading.state == Some(TcpState::Close) {
         return None;
     }

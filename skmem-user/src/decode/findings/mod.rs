@@ -1,7 +1,7 @@
 //! What stands out in a socket's values, in words. Pure: a [`Reading`] in, sentences out.
 //!
-//! Each rule is a function that looks at the values it needs and says nothing when one of them is missing.
-//! What cannot be known from the values is not said, or said as an either-or.
+//! Each rule is a function that looks at the values it needs and says nothing when one of them is
+//! missing. What cannot be known from the values is not said, or said as an either-or.
 
 mod charged;
 mod held;
@@ -10,11 +10,10 @@ mod receive;
 mod send;
 mod stuck;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 pub use held::WINDOW_SHUT;
 pub use limit::{LimitState, Origin, origin};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::Reading;
 use crate::explain::numbers::grouped;

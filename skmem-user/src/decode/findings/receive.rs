@@ -44,8 +44,8 @@ pub(super) fn accept_queue(reading: &Reading) -> Option<Finding> {
     if !reading.listens() {
         return None;
     }
-    // Full is one more than listen() asked for (sk_acceptq_is_full); netstat and /proc/net/tcp do not tell how many
-    // may wait.
+    // Full is one more than listen() asked for (sk_acceptq_is_full); netstat and /proc/net/tcp do
+    // not tell how many may wait.
     if let Some(most) = reading.send_q.filter(|most| waiting > *most) {
         return alarm(
             "accept-queue-full",

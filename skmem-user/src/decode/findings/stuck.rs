@@ -1,5 +1,5 @@
-//! What a sender waits for: the peer's window, the congestion window, ACKs, its own machine. Timers and their
-//! counts tell a peer that lives from one that does not.
+//! What a sender waits for: the peer's window, the congestion window, ACKs, its own machine. Timers
+//! and their counts tell a peer that lives from one that does not.
 
 use super::{Finding, Reading, alarm, bytes, note};
 use crate::{diag::TcpState, explain::numbers::grouped};
@@ -19,8 +19,8 @@ enum Window {
     Unknown,
 }
 
-/// Whether the window-probe timer (`ICSK_TIME_PROBE0`) runs: it is named, or `backoff` grows with nothing in
-/// flight, which no other timer does (`tcp_send_probe0`).
+/// Whether the window-probe timer (`ICSK_TIME_PROBE0`) runs: it is named, or `backoff` grows with
+/// nothing in flight, which no other timer does (`tcp_send_probe0`).
 pub(super) fn persists(reading: &Reading) -> bool {
     match &reading.timer {
         Some(timer) => timer.name == "persist",
@@ -34,8 +34,9 @@ pub(super) fn persists(reading: &Reading) -> bool {
     }
 }
 
-/// The window, from `snd_wnd`; else from the clock `rwnd_limited`, which runs while the window stops the sender
-/// (`TCP_CHRONO_RWND_LIMITED`) and so cannot be shorter than the wait that goes on.
+/// The window, from `snd_wnd`; else from the clock `rwnd_limited`, which runs while the window
+/// stops the sender (`TCP_CHRONO_RWND_LIMITED`) and so cannot be shorter than the wait that goes
+/// on.
 fn window(reading: &Reading) -> Window {
     let info = &reading.info;
     if let Some(window) = info.snd_wnd {
@@ -240,7 +241,8 @@ fn unsent_for(reading: &Reading, in_flight: i64) -> (&'static str, String) {
     }
 }
 
-/// The retransmission timer has fired and cut the congestion window to a segment (`tcp_enter_loss`).
+/// The retransmission timer has fired and cut the congestion window to a segment
+/// (`tcp_enter_loss`).
 fn timed_out(reading: &Reading) -> bool {
     let info = &reading.info;
     let fired = reading
@@ -251,8 +253,8 @@ fn timed_out(reading: &Reading) -> bool {
     fired && info.cwnd.is_some_and(|cwnd| cwnd <= 1)
 }
 
-/// The peer's window is 0 while data is in flight. A window only shuts by what fills it, so the peer has taken back what
-/// it had offered.
+/// The peer's window is 0 while data is in flight. A window only shuts by what fills it, so the
+/// peer has taken back what it had offered.
 pub(super) fn withdrawn(reading: &Reading) -> Option<Finding> {
     let in_flight = reading.in_flight().filter(|n| *n > 1)?;
     let retransmits = reading

@@ -22,7 +22,8 @@ fn cost(text: &str) -> u64 {
     (0..3).map(|_| run()).min().unwrap()
 }
 
-/// Four times the lines cost about four times as much; where each line looks at all lines before it, sixteen times.
+/// Four times the lines cost about four times as much; where each line looks at all lines before
+/// it, sixteen times.
 #[test]
 fn broken_lines_cost_no_more_the_more_there_are() {
     type Make = fn(usize) -> String;
@@ -55,7 +56,8 @@ fn broken_lines_cost_no_more_the_more_there_are() {
     }
 }
 
-/// A socket that comes again and again is compared with its last look, without a walk over all of them.
+/// A socket that comes again and again is compared with its last look, without a walk over all of
+/// them.
 #[test]
 fn looks_cost_no_more_the_more_there_are() {
     let row = "ESTAB 0 1 192.0.2.1:1 192.0.2.2:2\nESTAB 0 1 192.0.2.2:2 192.0.2.1:1\n";

@@ -1,6 +1,6 @@
-//! One good capture, and what mail, chat, logs, terminals and people make of it. No copy may give another number
-//! than the capture has, unless what could not be read is named; and none may lose a number without a word, unless
-//! the copy does not hold it.
+//! One good capture, and what mail, chat, logs, terminals and people make of it. No copy may give
+//! another number than the capture has, unless what could not be read is named; and none may lose a
+//! number without a word, unless the copy does not hold it.
 
 use std::collections::BTreeMap;
 
@@ -726,7 +726,8 @@ pub(super) fn lost<'a, K>(
     })
 }
 
-/// Numbers by socket: its line in the capture is what its inode says, and where that is not there, its memory.
+/// Numbers by socket: its line in the capture is what its inode says, and where that is not there,
+/// its memory.
 pub(super) fn facts(read: &Decoded) -> Vec<(Option<i64>, Facts)> {
     read.sockets
         .iter()

@@ -1,5 +1,5 @@
-//! Copies of one good capture in which something other than spaces and line ends parts rows and columns. All of it
-//! is read.
+//! Copies of one good capture in which something other than spaces and line ends parts rows and
+//! columns. All of it is read.
 
 use super::{
     super::*,
@@ -95,7 +95,8 @@ fn a_row_whose_beginning_is_not_understood_is_named() {
     assert_eq!(read.unread[0].line, 3, "{read:?}");
 }
 
-/// A table of a version that prints `snd_wnd` of one socket has it for all: where it is missing it is 0.
+/// A table of a version that prints `snd_wnd` of one socket has it for all: where it is missing it
+/// is 0.
 #[test]
 fn a_window_that_is_not_printed_is_shut_where_others_are() {
     let row = |port: u16, more: &str| {
@@ -131,7 +132,8 @@ fn a_window_that_is_not_printed_is_shut_where_others_are() {
     assert_eq!(tags, ["window-withdrawn"]);
 }
 
-/// ss names the link on one side of a link-local connection, and writes IPv4 as IPv6 on a socket of IPv6.
+/// ss names the link on one side of a link-local connection, and writes IPv4 as IPv6 on a socket of
+/// IPv6.
 #[test]
 fn both_ends_are_known_by_address_and_port() {
     let text = "ESTAB 0 0 [fe80::1]%eth0:1 [fe80::2]:2\nESTAB 7 0 [fe80::2]%eth0:2 [fe80::1]:1\n\

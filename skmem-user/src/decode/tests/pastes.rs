@@ -1,6 +1,7 @@
-//! What people paste, in `tests/pastes`: public questions and reports (addresses and names replaced) and captures
-//! made for it. Beside each stands what is read of it: every value, the findings by name, what is not read. Each
-//! was judged by eye; a change of reading changes the file.
+//! What people paste, in `tests/pastes`: public questions and reports (addresses and names
+//! replaced) and captures made for it. Beside each stands what is read of it: every value, the
+//! findings by name, what is not read. Each was judged by eye; a change of reading changes the
+//! file.
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 

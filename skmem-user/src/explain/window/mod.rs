@@ -1,7 +1,9 @@
-//! What a receive buffer holds, and why the window is what it is: an exact sum over one reading of a socket's fields.
+//! What a receive buffer holds, and why the window is what it is: an exact sum over one reading of
+//! a socket's fields.
 //!
-//! `rb = unread + held + overhead + out of order + error queue + backlog + reserve + cap + rule + rounding + kept +
-//! window`, in integers. It follows `tcp_space`, `__tcp_select_window` and `tcp_receive_window` of 5.10 to 7.2.
+//! `rb = unread + held + overhead + out of order + error queue + backlog + reserve + cap + rule +
+//! rounding + kept + window`, in integers. It follows `tcp_space`, `__tcp_select_window` and
+//! `tcp_receive_window` of 5.10 to 7.2.
 //!
 //! `words` says why a window is shut or small.
 
@@ -18,26 +20,29 @@ use super::numbers::grouped;
 /// `TCP_RMEM_TO_WIN_SCALE` (include/net/tcp.h, 6.6 on).
 const RMEM_TO_WIN_SCALE: u32 = 8;
 
-/// Where the limit of a receive buffer goes, in bytes: `rcvbuf` is the sum of all parts from `unread` to `window`.
+/// Where the limit of a receive buffer goes, in bytes: `rcvbuf` is the sum of all parts from
+/// `unread` to `window`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Window {
     /// `sk_rcvbuf` (ss: rb)
     pub rcvbuf: i64,
     /// Received in order and not read: `rcv_nxt - copied_seq`, without a FIN (Recv-Q)
     pub unread: i64,
-    /// Read already, and still in r: an skb is freed when its last byte is read (`copied_seq` less the first skb's
-    /// `seq`)
+    /// Read already, and still in r: an skb is freed when its last byte is read (`copied_seq` less
+    /// the first skb's `seq`)
     pub held: i64,
-    /// What the skbs of the receive queue take beyond their data: heads, and room in pages that data does not fill
+    /// What the skbs of the receive queue take beyond their data: heads, and room in pages that
+    /// data does not fill
     pub overhead: i64,
     /// Skbs that wait for a hole to be filled (`out_of_order_queue`)
     pub out_of_order: i64,
-    /// Skbs on the error queue: timestamps and ICMP errors that nobody has collected (`MSG_ERRQUEUE`)
+    /// Skbs on the error queue: timestamps and ICMP errors that nobody has collected
+    /// (`MSG_ERRQUEUE`)
     pub error_queue: i64,
     /// Waits for the socket's lock (`sk_backlog.len`, ss: bl): not in r
     pub backlog: i64,
-    /// Kept back of what is free, for the overhead of what may come (`tcp_win_from_space`: `scaling_ratio`, or
-    /// `tcp_adv_win_scale` before 6.6)
+    /// Kept back of what is free, for the overhead of what may come (`tcp_win_from_space`:
+    /// `scaling_ratio`, or `tcp_adv_win_scale` before 6.6)
     pub reserve: i64,
     /// Free, and beyond what autotuning allows so far (`rcv_ssthresh`, `window_clamp`)
     pub cap: i64,
@@ -45,8 +50,8 @@ pub struct Window {
     pub rule: i64,
     /// What rounding to the window's scale takes; negative: adds
     pub rounding: i64,
-    /// Free and not announced yet; negative: promised to the peer before, and beyond what is free now (a window is
-    /// not taken back)
+    /// Free and not announced yet; negative: promised to the peer before, and beyond what is free
+    /// now (a window is not taken back)
     pub unannounced: i64,
     /// What the peer may still send (`tcp_receive_window`)
     pub window: i64,
@@ -62,16 +67,19 @@ pub struct Window {
     pub to_open: i64,
     /// `rcv_ssthresh`, bytes
     pub rcv_ssthresh: i64,
-    /// The part of free memory that is offered, in 256ths: `scaling_ratio`, or what `tcp_adv_win_scale` stands for
+    /// The part of free memory that is offered, in 256ths: `scaling_ratio`, or what
+    /// `tcp_adv_win_scale` stands for
     pub ratio: u32,
-    /// The queues were walked to their ends; otherwise `overhead` and `out_of_order` are one number, in `overhead`
+    /// The queues were walked to their ends; otherwise `overhead` and `out_of_order` are one
+    /// number, in `overhead`
     pub whole: bool,
     /// Read under the socket's lock: all of one moment
     pub locked: bool,
 }
 
 impl Window {
-    /// None where the window is not the socket's own: a listener, a closed socket, a subflow of MPTCP.
+    /// None where the window is not the socket's own: a listener, a closed socket, a subflow of
+    /// MPTCP.
     #[must_use]
     pub fn of(r: &Receiver) -> Option<Self> {
         if matches!(
@@ -215,7 +223,8 @@ struct Offer {
 }
 
 impl Offer {
-    /// `__tcp_select_window` (`net/ipv4/tcp_output.c`, 5.10 to 7.2), with `free` bytes of rb in use by nothing.
+    /// `__tcp_select_window` (`net/ipv4/tcp_output.c`, 5.10 to 7.2), with `free` bytes of rb in use
+    /// by nothing.
     fn new(r: &Receiver, free: i64) -> Self {
         let space = win_from_space(r, free);
         let allowed = win_from_space(r, r.rcvbuf.into());

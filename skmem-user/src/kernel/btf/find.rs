@@ -1,11 +1,12 @@
-//! Where a field lies within a structure. BTF comes from a file that anyone may have written: types may be part of
-//! themselves, so a search gives up where it goes too deep or looks at too much.
+//! Where a field lies within a structure. BTF comes from a file that anyone may have written: types
+//! may be part of themselves, so a search gives up where it goes too deep or looks at too much.
 
 use super::raw::{Raw, Type, kind};
 
 /// Longest chain of names for one type, and of anonymous members within each other.
 const DEEPEST: u32 = 32;
-/// Most members and names that one search looks at; the largest structure of a kernel has some hundreds.
+/// Most members and names that one search looks at; the largest structure of a kernel has some
+/// hundreds.
 const WIDEST: u32 = 1 << 16;
 
 /// Where a field lies.
@@ -37,8 +38,8 @@ impl<'a> Types<'a> {
         self.list.get((id as usize).checked_sub(1)?)
     }
 
-    /// The field at `path`, names with a dot between them, from structure `id` on. What an anonymous member holds counts
-    /// as the structure's own, as in C.
+    /// The field at `path`, names with a dot between them, from structure `id` on. What an
+    /// anonymous member holds counts as the structure's own, as in C.
     pub(super) fn field(&self, id: u32, path: &str) -> Option<Place> {
         let mut looks = 0;
         let mut place = Place { bit: 0, width: 0 };

@@ -12,7 +12,8 @@ const TYPE: usize = 12;
 /// Longest name, in bytes: the kernel's own end at 512 (`KSYM_NAME_LEN`).
 const LONGEST_NAME: usize = 4096;
 
-/// `BTF_KIND_*`, those that matter here. Between TYPEDEF and RESTRICT are the others that stand for one type.
+/// `BTF_KIND_*`, those that matter here. Between TYPEDEF and RESTRICT are the others that stand for
+/// one type.
 pub(super) mod kind {
     pub(in super::super) const PTR: u32 = 2;
     pub(in super::super) const ARRAY: u32 = 3;

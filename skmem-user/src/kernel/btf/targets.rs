@@ -1,5 +1,6 @@
-//! The functions and definitions that programs attach to, alone. A kernel has 130,000 types; to have aya read all of
-//! them, and look each program's function up among them, was most of what starting costs in user space.
+//! The functions and definitions that programs attach to, alone. A kernel has 130,000 types; to
+//! have aya read all of them, and look each program's function up among them, was most of what
+//! starting costs in user space.
 
 use std::collections::HashSet;
 
@@ -8,8 +9,8 @@ use super::{
     raw::{HEADER, MAGIC, kind},
 };
 
-/// Those that `names` names, under the numbers that they have in the kernel; the types between them are pointers to
-/// void.
+/// Those that `names` names, under the numbers that they have in the kernel; the types between them
+/// are pointers to void.
 pub(super) fn of(types: &Types<'_>, names: &HashSet<&[u8]>) -> Vec<u8> {
     let mut targets = Vec::new();
     let mut last = 0;

@@ -1,19 +1,22 @@
-//! A part of a recording: some of its sockets, some of its time. A reader that has a [`Choice`] gives what a
-//! recording of that part alone would hold, so every command looks at a part as it looks at the whole, and a part
-//! that is written is a recording like any other.
+//! A part of a recording: some of its sockets, some of its time. A reader that has a [`Choice`]
+//! gives what a recording of that part alone would hold, so every command looks at a part as it
+//! looks at the whole, and a part that is written is a recording like any other.
 //!
-//! * A kept socket keeps all of its records and accounts between the two instants; of one that is not kept, nothing
-//!   stays. Numbers of records count within a socket, so none is missing.
-//! * A part that begins later begins with the accounts as they stood then: replayed from what came before.
-//! * A part that ends earlier ends with the accounts as they stood then, likewise; the last accounts of the kernel
-//!   are of a later time.
-//! * What is counted for the whole trace (records by hook, records lost, skipped runs) stays that of the whole: the
-//!   kernel does not count it by socket.
+//! * A kept socket keeps all of its records and accounts between the two instants; of one that is
+//!   not kept, nothing stays. Numbers of records count within a socket, so none is missing.
+//! * A part that begins later begins with the accounts as they stood then: replayed from what came
+//!   before.
+//! * A part that ends earlier ends with the accounts as they stood then, likewise; the last
+//!   accounts of the kernel are of a later time.
+//! * What is counted for the whole trace (records by hook, records lost, skipped runs) stays that
+//!   of the whole: the kernel does not count it by socket.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     io::Read,
 };
+
+use facts::{Facts, Sockets};
 
 use super::{Accounts, Clock, Item, Player, Recording, Role, meta::Selected};
 use crate::{
@@ -24,7 +27,6 @@ use crate::{
     },
     selection::Subject,
 };
-use facts::{Facts, Sockets};
 
 mod facts;
 
@@ -55,8 +57,9 @@ pub struct Window {
     pub to: Option<u64>,
 }
 
-/// Where records lie. Of several CPUs they do not lie quite in order of time, but those of a socket are numbered: from
-/// the first one on that is in the window, all are, and after the first one behind it, none is.
+/// Where records lie. Of several CPUs they do not lie quite in order of time, but those of a socket
+/// are numbered: from the first one on that is in the window, all are, and after the first one
+/// behind it, none is.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cursor {
     begun: HashSet<u64>,
@@ -102,8 +105,9 @@ impl Window {
 }
 
 impl Choice {
-    /// Reads a recording to its end, and chooses the sockets that `wanted` names, as far as something is known of them
-    /// within `window`. `words` say what was asked for: options and their values.
+    /// Reads a recording to its end, and chooses the sockets that `wanted` names, as far as
+    /// something is known of them within `window`. `words` say what was asked for: options and
+    /// their values.
     pub fn of<R: Read>(
         mut recording: Recording<R>,
         wanted: impl Fn(u64, &dyn Subject) -> bool,
@@ -285,7 +289,8 @@ impl States {
     }
 }
 
-/// First and last instant of a recording, in ns of `CLOCK_MONOTONIC`; None where it holds nothing. Reads all of it.
+/// First and last instant of a recording, in ns of `CLOCK_MONOTONIC`; None where it holds nothing.
+/// Reads all of it.
 pub fn span<R: Read>(recording: &mut Recording<R>) -> Option<(u64, u64)> {
     let mut span: Option<(u64, u64)> = None;
     while let Some(item) = recording.next_item() {
@@ -302,8 +307,8 @@ pub fn span<R: Read>(recording: &mut Recording<R>) -> Option<(u64, u64)> {
     Some((from, to.max(now.unwrap_or(0))))
 }
 
-/// When a recording began whose first record is of `first`. A black box begins before it was written, and so before
-/// its clock.
+/// When a recording began whose first record is of `first`. A black box begins before it was
+/// written, and so before its clock.
 #[must_use]
 pub fn began(clock: Clock, flight_ns: u64, first: u64) -> u64 {
     match flight_ns == 0 && clock.monotonic_ns != 0 {

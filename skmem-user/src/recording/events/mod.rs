@@ -1,8 +1,8 @@
 //! Records as an events block holds them: a column for each field, so that
 //! like lies beside like, and in it only what the field's prediction misses.
 //!
-//! * [`fields`]: the columns, and one walk over a record's fields that both
-//!   writes and reads them: the two cannot come to differ
+//! * [`fields`]: the columns, and one walk over a record's fields that both writes and reads them:
+//!   the two cannot come to differ
 //! * [`context`]: what is known of a socket, which predictions are made from
 //! * [`encode`], [`decode`]: a block, there and back
 //!

@@ -1,14 +1,15 @@
 //! Accounts keep all that a verdict is made of.
 
-use super::*;
-use crate::{
-    explain::{Setting, Verdict, tests::socket::SETTING},
-    render::{self, Style},
-};
 use skmem_common::{
     cause::{Cause, LimitCause, Tier},
     ledger::Since,
     record::OP_BOOK,
+};
+
+use super::*;
+use crate::{
+    explain::{Setting, Verdict, tests::socket::SETTING},
+    render::{self, Style},
 };
 
 fn back(kept: &Kept) -> Kept {

@@ -1,4 +1,5 @@
-//! A part of a recording, where the account that it begins with has bookings that the next record carries, too.
+//! A part of a recording, where the account that it begins with has bookings that the next record
+//! carries, too.
 
 use std::sync::Arc;
 

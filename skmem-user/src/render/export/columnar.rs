@@ -9,6 +9,7 @@ use arrow_ipc::{
     writer::{FileWriter, IpcWriteOptions, StreamWriter},
 };
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use builder::Builder;
 use parquet::{
     arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
     basic::{Compression, Encoding, GzipLevel},
@@ -18,7 +19,6 @@ use parquet::{
 };
 
 use super::table::{Cells, Kind, OpCell, SumCell, Table};
-use builder::Builder;
 
 mod builder;
 
@@ -173,7 +173,8 @@ fn properties(table: &Table) -> WriterProperties {
         .set_compression(Compression::GZIP(
             GzipLevel::try_new(DEFLATE).unwrap_or_default(),
         ))
-        // Of a chunk, for readers that skip row groups: of each page, they cost more than they save.
+        // Of a chunk, for readers that skip row groups: of each page, they cost more than they
+        // save.
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_max_row_group_row_count(Some(GROUP));
     for column in table.columns {
@@ -203,8 +204,8 @@ fn item(list: &str, field: &str) -> ColumnPath {
     ColumnPath::new([list, "list", "item", field].map(str::to_owned).to_vec())
 }
 
-/// Words of a few kinds, all of which every row group has: their first and last tell a reader nothing that it could
-/// skip, and cost two comparisons a cell.
+/// Words of a few kinds, all of which every row group has: their first and last tell a reader
+/// nothing that it could skip, and cost two comparisons a cell.
 const NO_RANGE: &[&str] = &["hook", "state", "wait_reason"];
 
 /// Numbers of which a file has few: a dictionary of them is smaller.

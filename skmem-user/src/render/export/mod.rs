@@ -1,8 +1,7 @@
 //! A recording for other people's programs. `docs/export.md` says what each
 //! column and track means; the two change together.
 //!
-//! * [`table`]: columns, their types and meanings: the source for CSV, Arrow,
-//!   Parquet and the docs
+//! * [`table`]: columns, their types and meanings: the source for CSV, Arrow, Parquet and the docs
 //! * [`events`], [`receives`], [`sockets`]: the tables
 //! * [`csv`], [`json`]: as text
 //! * `columnar`: as Arrow and Parquet

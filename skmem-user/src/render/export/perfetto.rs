@@ -219,9 +219,9 @@ impl<W: Write> Perfetto<W> {
             *known = moved[*counter as usize].or(*known);
             values[n] = (first + n as u64, known.unwrap_or(0));
         }
-        // Perfetto (v52) stops at the first 0 among the values behind the first one, and takes all that follow as 0. So
-        // they cannot stand in the order of the defaults where another value follows a 0: then those that moved are
-        // named, and zeros come last.
+        // Perfetto (v52) stops at the first 0 among the values behind the first one, and takes all
+        // that follow as 0. So they cannot stand in the order of the defaults where another
+        // value follows a 0: then those that moved are named, and zeros come last.
         let mut count = last + 1;
         let zero = values[1..count].iter().position(|(_, value)| *value == 0);
         let in_order = zero.is_none_or(|n| values[1 + n..count].iter().all(|(_, v)| *v == 0));

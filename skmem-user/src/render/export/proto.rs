@@ -207,7 +207,8 @@ pub fn counter_packet(
     named: bool,
     values: &[(u64, i64)],
 ) {
-    // Lengths come before what they are of, and both take one byte: at most 9 counters with values of 32 bits.
+    // Lengths come before what they are of, and both take one byte: at most 9 counters with values
+    // of 32 bits.
     out.extend([tag(1, LENGTH), 0]);
     let packet = out.len();
     let (Ok(ns) | Err(ns)) = at;

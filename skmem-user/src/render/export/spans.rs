@@ -4,12 +4,10 @@
 use hashbrown::HashMap;
 use skmem_common::{account::Account, record::Receive};
 
-use crate::{
-    model::record::Record,
-    model::{
-        survey,
-        timeline::{Life, LimitMove, Mark, Sample, Track},
-    },
+use crate::model::{
+    record::Record,
+    survey,
+    timeline::{Life, LimitMove, Mark, Sample, Track},
 };
 
 /// A counter of a socket, in bytes.

@@ -1,16 +1,14 @@
 //! Pictures of the article's scenario.
 
+use super::{Figure, html, svg, text};
 use crate::{
-    explain::Verdict,
-    explain::tests::socket,
+    explain::{Verdict, tests::socket},
     model::timeline::{
         Timeline,
         tests::story::{START, article},
     },
     render::Style,
 };
-
-use super::{Figure, html, svg, text};
 
 fn timeline() -> Timeline {
     let story = article();

@@ -278,7 +278,8 @@ fn uncharged(account: &Account) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-/// What memory cgroups are charged with; where sockets bypass the kernel's count, this is what closes their account.
+/// What memory cgroups are charged with; where sockets bypass the kernel's count, this is what
+/// closes their account.
 fn cgroups(account: &Account, memcg: &MemcgSock) -> String {
     let seen = &account.seen;
     let text = format!(

@@ -7,7 +7,11 @@ use serde::Serialize;
 use crate::{
     decode::reading::state_name,
     diag::{Family, Protocol},
-    snapshot::{Row, group::Group, group::ownerless, row::Limit},
+    snapshot::{
+        Row,
+        group::{Group, ownerless},
+        row::Limit,
+    },
 };
 
 /// A socket's fields in one level, in the order of the columns. Empty: not known.

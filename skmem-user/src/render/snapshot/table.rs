@@ -67,8 +67,8 @@ impl Table {
         widths
     }
 
-    /// The head line, and each row's line; all cells right-aligned, two spaces apart, or one where `width`
-    /// columns are too few for that.
+    /// The head line, and each row's line; all cells right-aligned, two spaces apart, or one where
+    /// `width` columns are too few for that.
     pub(super) fn lines(&self, width: usize) -> (String, Vec<String>) {
         let widths = self.widths();
         let wide = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);

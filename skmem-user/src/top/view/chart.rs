@@ -1,4 +1,5 @@
-//! What is queued over time, as stacked bars: by the cause that put it there, or by where it is on its way.
+//! What is queued over time, as stacked bars: by the cause that put it there, or by where it is on
+//! its way.
 
 use ratatui::{
     buffer::Buffer,

@@ -1,4 +1,5 @@
-//! One socket: what it queued over the last minutes, how its limit moved, what its account says and what to do.
+//! One socket: what it queued over the last minutes, how its limit moved, what its account says and
+//! what to do.
 
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 

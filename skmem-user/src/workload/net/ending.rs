@@ -13,9 +13,9 @@ const LAST_ACKS: Duration = Duration::from_secs(20);
 /// Pause between two looks.
 const EVERY: Duration = Duration::from_millis(20);
 
-/// Waits until the sockets of both ends are gone, but for listeners. While both ends are there, a FIN
-/// that was lost is sent again, and answered. A namespace ends with its last socket that is not in
-/// TIME-WAIT; then nobody answers, and the kernel would send to nobody for a quarter of an hour
+/// Waits until the sockets of both ends are gone, but for listeners. While both ends are there, a
+/// FIN that was lost is sent again, and answered. A namespace ends with its last socket that is not
+/// in TIME-WAIT; then nobody answers, and the kernel would send to nobody for a quarter of an hour
 /// (`tcp_orphan_retries`). What is left when the time is up is given up soon.
 pub(super) fn wait(ends: [&Netns; 2]) {
     let began = Instant::now();

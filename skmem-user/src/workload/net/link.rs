@@ -23,8 +23,8 @@ use crate::workload::{Params, skip::Skip};
 
 /// The name of either end, each in its own namespace.
 pub(super) const VETH: &str = "veth0";
-/// Locally administered station addresses: fixed, so that neighbours can be set instead of learnt and no
-/// ARP or neighbour discovery mixes with what is observed.
+/// Locally administered station addresses: fixed, so that neighbours can be set instead of learnt
+/// and no ARP or neighbour discovery mixes with what is observed.
 pub(super) const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 pub(super) const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 pub(super) const NOBODY_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0xff];
@@ -146,7 +146,8 @@ pub(super) fn set_neighbour(netns: &Netns, address: IpAddr, mac: [u8; 6]) -> Res
     })
 }
 
-/// From now on connections to `address` wait at least so long for an acknowledgement (`tcp_rto_min`).
+/// From now on connections to `address` wait at least so long for an acknowledgement
+/// (`tcp_rto_min`).
 pub(super) fn set_rto_min(netns: &Netns, address: IpAddr, time: Duration) -> Result<()> {
     netns.run(|| {
         let mut message = RouteMessage::default();

@@ -1,8 +1,9 @@
-//! The network that a scenario runs on: anonymous namespaces joined by a veth pair, or one loopback.
+//! The network that a scenario runs on: anonymous namespaces joined by a veth pair, or one
+//! loopback.
 //!
-//! Nothing has a name in the file system and nothing is mounted: a namespace lives as long as the file
-//! descriptor and the sockets that this process holds, so it is gone when the process is, however it dies;
-//! with its last sockets, where the process waits for them.
+//! Nothing has a name in the file system and nothing is mounted: a namespace lives as long as the
+//! file descriptor and the sockets that this process holds, so it is gone when the process is,
+//! however it dies; with its last sockets, where the process waits for them.
 
 mod ending;
 mod ethtool;
@@ -19,7 +20,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-
 pub(crate) use netns::Netns;
 pub(crate) use qdisc::{Netem, Tbf};
 
@@ -109,16 +109,17 @@ impl Net {
         })
     }
 
-    /// From now on nothing that the server sends reaches the client: its neighbour entry for the client
-    /// names a station that is not there, and the client's `eth_type_trans` calls such frames somebody
-    /// else's. This needs no queueing discipline and no packet filter, so it works on every kernel.
+    /// From now on nothing that the server sends reaches the client: its neighbour entry for the
+    /// client names a station that is not there, and the client's `eth_type_trans` calls such
+    /// frames somebody else's. This needs no queueing discipline and no packet filter, so it
+    /// works on every kernel.
     pub fn blackhole_acks(&self) -> Result<()> {
         link::set_neighbour(&self.server, self.client_address, link::NOBODY_MAC)
             .context("cannot cut the way back from the server")
     }
 
-    /// The client's connections retransmit nothing for so long: what is lost is not sent again before the scenario has
-    /// done what it is about, however long the machine makes it wait.
+    /// The client's connections retransmit nothing for so long: what is lost is not sent again
+    /// before the scenario has done what it is about, however long the machine makes it wait.
     pub fn retransmit_late(&self) -> Result<()> {
         link::set_rto_min(&self.client, self.server_address, LATE)
     }
@@ -129,7 +130,8 @@ impl Net {
             .context("cannot mend the way back from the server")
     }
 
-    /// As [`Self::blackhole_acks`], the other way: nothing that the client sends reaches the server.
+    /// As [`Self::blackhole_acks`], the other way: nothing that the client sends reaches the
+    /// server.
     pub fn blackhole_data(&self) -> Result<()> {
         link::set_neighbour(&self.client, self.server_address, link::NOBODY_MAC)
             .context("cannot cut the way from the client")

@@ -16,8 +16,8 @@ pub(crate) struct Netns {
 }
 
 impl Netns {
-    /// Makes an empty namespace (`unshare(CLONE_NEWNET)` in a thread that lives for just that: the rest of
-    /// the process stays where it is).
+    /// Makes an empty namespace (`unshare(CLONE_NEWNET)` in a thread that lives for just that: the
+    /// rest of the process stays where it is).
     pub fn new() -> Result<Self> {
         let handle = in_thread(|| {
             // SAFETY: unshare takes no pointer; only the calling thread changes namespace.
@@ -58,8 +58,8 @@ impl Netns {
         self.handle.as_raw_fd()
     }
 
-    /// Runs `work` inside the namespace and returns its result. A socket made inside belongs to it for
-    /// life, whichever thread uses it later; so does a process started inside.
+    /// Runs `work` inside the namespace and returns its result. A socket made inside belongs to it
+    /// for life, whichever thread uses it later; so does a process started inside.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         in_thread(|| {
             // SAFETY: setns takes a live descriptor; only the calling thread changes namespace.

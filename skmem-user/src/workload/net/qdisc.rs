@@ -1,7 +1,7 @@
 //! Queueing disciplines: `tbf` with `netem` below it.
 //!
-//! Their options are plain structures of `linux/pkt_sched.h`; netlink-packet-route knows neither, so they
-//! are laid out here.
+//! Their options are plain structures of `linux/pkt_sched.h`; netlink-packet-route knows neither,
+//! so they are laid out here.
 
 use std::time::Duration;
 
@@ -116,15 +116,16 @@ impl Tbf {
     /// Nested `TCA_TBF_*`: `struct tc_tbf_qopt` and the burst.
     fn options(&self) -> Vec<u8> {
         let mut parms = Vec::with_capacity(36);
-        // struct tc_ratespec rate: cell_log, linklayer (ethernet, so no rate table is needed), overhead,
-        // cell_align, mpu, rate.
+        // struct tc_ratespec rate: cell_log, linklayer (ethernet, so no rate table is needed),
+        // overhead, cell_align, mpu, rate.
         parms.extend([0, 1]);
         parms.extend([0; 6]);
         parms.extend(self.rate.to_ne_bytes());
         // struct tc_ratespec peakrate: none.
         parms.extend([0; 12]);
         parms.extend(self.limit.to_ne_bytes());
-        // buffer and mtu, in ticks: the burst attribute replaces the first, the second is peakrate's.
+        // buffer and mtu, in ticks: the burst attribute replaces the first, the second is
+        // peakrate's.
         parms.extend([0; 8]);
         let mut options = attribute(TCA_TBF_PARMS, &parms);
         options.extend(attribute(TCA_TBF_BURST, &self.burst.to_ne_bytes()));

@@ -30,12 +30,13 @@ pub(super) const ARTICLE: Scenario = Scenario {
     needs: &[],
     accepts: NEVER_READING,
     defaults: Params {
-        // Largest window 29200, so that half of it, which bounds an skb (tcp_bound_to_half_wnd), is ten
-        // segments of an Ethernet's MSS.
+        // Largest window 29200, so that half of it, which bounds an skb (tcp_bound_to_half_wnd), is
+        // ten segments of an Ethernet's MSS.
         rcvbuf: Some(29_200),
-        // Slow enough that the first zero-window probe (after 200 ms) goes out while the last skb still
-        // has room: the probe takes what is left of the window, and the writer fills the skb up again.
-        // A faster writer sleeps by then, and the queue rests at whatever the probe left of it.
+        // Slow enough that the first zero-window probe (after 200 ms) goes out while the last skb
+        // still has room: the probe takes what is left of the window, and the writer fills
+        // the skb up again. A faster writer sleeps by then, and the queue rests at whatever
+        // the probe left of it.
         interval: Duration::from_millis(30),
         ..Params::BASE
     },
@@ -233,8 +234,9 @@ fn flagged(stage: &Stage, flags: libc::c_int) -> Result<Done> {
     never_reading_server(stage, &net, |_| Ok(()), write(stage, flags))
 }
 
-/// The receive buffer is large from the start, so that the window grows to more than twice the largest skb: half of it
-/// bounds an skb (`tcp_bound_to_half_wnd`). Set by the sysctl, because `SO_RCVBUF` is clamped to `rmem_max`.
+/// The receive buffer is large from the start, so that the window grows to more than twice the
+/// largest skb: half of it bounds an skb (`tcp_bound_to_half_wnd`). Set by the sysctl, because
+/// `SO_RCVBUF` is clamped to `rmem_max`.
 fn big_tcp(stage: &Stage) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
     set_sysctl(&net.server, "ipv4/tcp_rmem", "4096 4194304 6291456")?;
@@ -247,8 +249,9 @@ fn acks_blackholed(stage: &Stage) -> Result<Done> {
     net.retransmit_late()?;
     // Where this is killed before it mends the way back, the socket is soon given up.
     set_sysctl(&net.client, "ipv4/tcp_orphan_retries", "1")?;
-    // A tail loss probe sends the tail as it is, some 8 ms after the last segment; where the writer stood still for that
-    // long with the limit reached, it finds no tail to fill up, and stays within.
+    // A tail loss probe sends the tail as it is, some 8 ms after the last segment; where the writer
+    // stood still for that long with the limit reached, it finds no tail to fill up, and stays
+    // within.
     set_sysctl(&net.client, "ipv4/tcp_early_retrans", "0")?;
     super::never_reading_server_until(
         stage,
@@ -259,8 +262,8 @@ fn acks_blackholed(stage: &Stage) -> Result<Done> {
     )
 }
 
-/// An skb is merged into another one only while nobody else holds it (`tcp_can_collapse`: `skb_cloned`), so it must not
-/// lie unread in the receiver's queue.
+/// An skb is merged into another one only while nobody else holds it (`tcp_can_collapse`:
+/// `skb_cloned`), so it must not lie unread in the receiver's queue.
 fn data_blackholed(stage: &Stage) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
     // Several writes are to be sent before the first of them is sent again.

@@ -1,4 +1,5 @@
-//! A receiver that reads: what the queue does while data flows, and where it stands when the flow stops.
+//! A receiver that reads: what the queue does while data flows, and where it stands when the flow
+//! stops.
 
 use std::{net::Shutdown, time::Duration};
 
@@ -34,9 +35,10 @@ const BULK: &[&str] = &[
     "tcp-wmem",
 ];
 
-/// A write by which a limit is autotuned up: much more than a congestion window. Only a sender that this window holds
-/// back gets a larger one, and a larger limit with it (`tcp_is_cwnd_limited`, `tcp_sndbuf_expand`); of small writes
-/// each is read before the next where writer and reader share a CPU.
+/// A write by which a limit is autotuned up: much more than a congestion window. Only a sender that
+/// this window holds back gets a larger one, and a larger limit with it (`tcp_is_cwnd_limited`,
+/// `tcp_sndbuf_expand`); of small writes each is read before the next where writer and reader share
+/// a CPU.
 pub(super) const PASSED_AT_ONCE: u32 = 256 << 10;
 
 pub(super) const AUTOTUNED: Scenario = Scenario {
@@ -142,8 +144,9 @@ fn read_then_stop(stage: &Stage, net: &Net) -> Result<Done> {
     drain(stage, &net.client, &senders, &mut writers, &[server])
 }
 
-/// The ceiling falls when the limit has risen once, with the handshake (`tcp_init_buffer_space`); the congestion window
-/// grows on, and `tcp_sndbuf_expand` sets the smaller of what it wants and the ceiling.
+/// The ceiling falls when the limit has risen once, with the handshake (`tcp_init_buffer_space`);
+/// the congestion window grows on, and `tcp_sndbuf_expand` sets the smaller of what it wants and
+/// the ceiling.
 fn ceiling_lowered(stage: &Stage) -> Result<Done> {
     let high = Params {
         tcp_wmem: None,

@@ -1,5 +1,5 @@
-//! A receiver that reads, and a sender that something else than its window holds up: the congestion window, the
-//! queueing discipline, pacing, or the limit itself. Rest is an empty queue.
+//! A receiver that reads, and a sender that something else than its window holds up: the congestion
+//! window, the queueing discipline, pacing, or the limit itself. Rest is an empty queue.
 
 use std::time::Duration;
 

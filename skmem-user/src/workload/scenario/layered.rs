@@ -116,8 +116,8 @@ fn start_tls(sender: &Sender) -> Result<()> {
     })
 }
 
-/// The senders reported on are the MPTCP socket and its subflows, which are TCP sockets without a descriptor; so
-/// `sock_diag` is asked for all that the client's namespace holds.
+/// The senders reported on are the MPTCP socket and its subflows, which are TCP sockets without a
+/// descriptor; so `sock_diag` is asked for all that the client's namespace holds.
 fn mptcp(stage: &Stage) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
     let subflows = || {

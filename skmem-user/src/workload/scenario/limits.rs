@@ -103,7 +103,8 @@ fn lowered(stage: &Stage) -> Result<Done> {
 
 fn forced(stage: &Stage) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
-    // Read here: kernels up to 6.1 do not show it inside a namespace of ours, though it binds there too.
+    // Read here: kernels up to 6.1 do not show it inside a namespace of ours, though it binds there
+    // too.
     let clamp = diag::wmem_max()?;
     // Beyond the clamp, and far from the point where doubling would overflow an int.
     let beyond =

@@ -16,7 +16,6 @@ use std::{io, os::fd::AsFd, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context, Result};
 use socket2::Socket;
-
 pub(super) use storm::{WORKER as STORM_WORKER, worker as storm_worker};
 
 use super::{
@@ -109,7 +108,8 @@ const NEVER_READING: &[&str] = &[
     "reader",
 ];
 
-/// The same where the data does not come by a plain `send`, so that there is no place for `MSG_EOR`.
+/// The same where the data does not come by a plain `send`, so that there is no place for
+/// `MSG_EOR`.
 const NEVER_READING_NO_SEND: &[&str] = &[
     "interval",
     "sndbuf",
@@ -176,8 +176,8 @@ fn send(
     move |socket| socket.send_with_flags(&payload, flags | libc::MSG_NOSIGNAL)
 }
 
-/// The commonest plot: one client writes to a server that never reads (unless `--reader` says so), until
-/// it is blocked; then the server reads everything, and the account runs down to zero by
+/// The commonest plot: one client writes to a server that never reads (unless `--reader` says so),
+/// until it is blocked; then the server reads everything, and the account runs down to zero by
 /// acknowledgements.
 fn never_reading_server(
     stage: &Stage,

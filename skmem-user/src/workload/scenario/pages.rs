@@ -1,7 +1,9 @@
-//! Data that reaches the socket as pages instead of being copied: `sendfile`, `splice`, `MSG_ZEROCOPY`.
+//! Data that reaches the socket as pages instead of being copied: `sendfile`, `splice`,
+//! `MSG_ZEROCOPY`.
 //!
-//! Spliced pages count with the bytes used of them (`do_tcp_sendpages` up to 6.1, `MSG_SPLICE_PAGES` in
-//! `tcp_sendmsg_locked` after); zerocopy pages count whole (`__zerocopy_sg_from_iter`).
+//! Spliced pages count with the bytes used of them (`do_tcp_sendpages` up to 6.1,
+//! `MSG_SPLICE_PAGES` in `tcp_sendmsg_locked` after); zerocopy pages count whole
+//! (`__zerocopy_sg_from_iter`).
 
 use std::{
     fs::File,
@@ -151,8 +153,8 @@ fn splice_once(from: &PipeReader, to: &Socket, len: usize) -> io::Result<usize> 
 
 fn zerocopy(stage: &Stage) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
-    // Never written again, as zerocopy asks of its caller until the data is acknowledged. It begins where a page does:
-    // each page that a write touches counts.
+    // Never written again, as zerocopy asks of its caller until the data is acknowledged. It begins
+    // where a page does: each page that a write touches counts.
     let len = stage.params.write_len();
     let page = rustix::param::page_size();
     let payload = vec![b'z'; len + page];

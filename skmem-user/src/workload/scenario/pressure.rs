@@ -1,8 +1,8 @@
 //! Memory that the kernel refuses: over `tcp_mem`, or over a cgroup's limit.
 //!
-//! `__sk_mem_raise_allocated` then shrinks the limit of a socket that has not fixed it by `SO_SNDBUF`
-//! (`sk_stream_moderate_sndbuf`: half of what is queued), and goes on; a socket that has is refused
-//! while it is below its limit, and its writer waits for memory.
+//! `__sk_mem_raise_allocated` then shrinks the limit of a socket that has not fixed it by
+//! `SO_SNDBUF` (`sk_stream_moderate_sndbuf`: half of what is queued), and goes on; a socket that
+//! has is refused while it is below its limit, and its writer waits for memory.
 
 use std::{fs, os::fd::AsFd, sync::Arc, thread, time::Duration};
 
@@ -41,8 +41,8 @@ const OPTIONS: &[&str] = &[
 ];
 const TCP_MEM_FILE: &str = "/proc/sys/net/ipv4/tcp_mem";
 
-/// Pages that must show in `memory_allocated` before its limit is put below it: well above what each CPU
-/// may keep beside the shared counter between two readings.
+/// Pages that must show in `memory_allocated` before its limit is put below it: well above what
+/// each CPU may keep beside the shared counter between two readings.
 const VISIBLE_PAGES: u64 = 512;
 /// Connections that may be needed for that: each CPU hides up to 1 MiB.
 const MOST_BALLAST: usize = 400;
@@ -126,8 +126,8 @@ fn tcp_mem(stage: &Stage) -> Result<Done> {
     })
 }
 
-/// More for a starving socket than the page that an empty skb leaves free: with the default of 4096 there
-/// is nothing to force.
+/// More for a starving socket than the page that an empty skb leaves free: with the default of 4096
+/// there is nothing to force.
 const FLOOR: &str = "16384 16384 4194304";
 
 fn tcp_mem_fresh(stage: &Stage) -> Result<Done> {
@@ -175,16 +175,16 @@ fn memcg(stage: &Stage) -> Result<Done> {
     stage.ready(&net.client, &[])?;
     let listener = net.listen(server_setup(stage))?;
     let (sender, server) = cgroup.run(|| half_full(stage, &net, &listener))?;
-    // Not a page more is to be had. (A part of what is charged would be a guess: `memory.stat` lags behind by up to
-    // 64 pages a CPU since 6.8, `mem_cgroup_flush_stats`.)
+    // Not a page more is to be had. (A part of what is charged would be a guess: `memory.stat` lags
+    // behind by up to 64 pages a CPU since 6.8, `mem_cgroup_flush_stats`.)
     if !stage.params.roomy {
         cgroup.limit(0)?;
     }
     write_on(stage, &net, sender, server, || cgroup.limit(1 << 30))
 }
 
-/// A connection whose limit was autotuned (unless it is fixed) while its peer read, and whose queue is
-/// then filled to more than half of that limit.
+/// A connection whose limit was autotuned (unless it is fixed) while its peer read, and whose queue
+/// is then filled to more than half of that limit.
 fn half_full(stage: &Stage, net: &Net, listener: &Listener) -> Result<(Sender, Arc<Socket>)> {
     let (sender, server) = net.connect(listener, client_setup(stage))?;
     let reader = Reader::spawn(&server, stage.params.bytes)?;

@@ -117,7 +117,8 @@ fn under_traffic(stage: &Stage) -> Result<Done> {
 fn tfo(stage: &Stage) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
     // Without cookies, so that the very first connection does it: TFO_CLIENT_ENABLE and
-    // TFO_CLIENT_NO_COOKIE; TFO_SERVER_ENABLE, TFO_SERVER_COOKIE_NOT_REQD and TFO_SERVER_WO_SOCKOPT1.
+    // TFO_CLIENT_NO_COOKIE; TFO_SERVER_ENABLE, TFO_SERVER_COOKIE_NOT_REQD and
+    // TFO_SERVER_WO_SOCKOPT1.
     set_sysctl(&net.client, "ipv4/tcp_fastopen", "5")?;
     set_sysctl(&net.server, "ipv4/tcp_fastopen", "1538")?;
     stage.ready(&net.client, &[])?;

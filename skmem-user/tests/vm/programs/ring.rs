@@ -1,4 +1,5 @@
-//! A sender that uses io_uring, as no program of Debian's does by itself: this program in another role.
+//! A sender that uses io_uring, as no program of Debian's does by itself: this program in another
+//! role.
 
 use std::{
     io::{self, Write as _},

@@ -93,7 +93,8 @@ impl Drop for Mounted {
 pub(super) fn full_disk() -> Result<(), Failed> {
     let mut check = Check::default();
     let room = Room::new("full")?;
-    // So small, and so long, that a slow machine fills it, too; large enough for two full blocks of a fast one.
+    // So small, and so long, that a slow machine fills it, too; large enough for two full blocks of
+    // a fast one.
     let disk = Mounted::new(&room.0, "size=192k")?;
     let file = room.file("run.skm");
     let output = record(&["-o", text(&file)], &format!("{}40", sender::BULK))?.output()?;

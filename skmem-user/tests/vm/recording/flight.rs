@@ -114,8 +114,8 @@ pub(super) fn signal() -> Result<(), Failed> {
     check.that(kept > 100 && kept < made, || {
         format!("{kept} of {made} records kept")
     });
-    // How much traffic there is in a second is the machine's affair, and how long a segment gets; which are kept is not:
-    // no second one that began a second before the last.
+    // How much traffic there is in a second is the machine's affair, and how long a segment gets;
+    // which are kept is not: no second one that began a second before the last.
     let begins = segments(&file)?;
     check.that(begins.len() > 2 && begins.is_sorted(), || {
         format!("segments that begin at {begins:?} ns")

@@ -47,7 +47,8 @@ pub(super) fn rotate() -> Result<(), Failed> {
         let last = report(&mut check, &part, &["--all", "--at-end"])?;
         let count = int(&last, "admission", "count");
         let is_last = part_is_last(&room, n);
-        // The last may have been begun when the sender had ended: its socket may have told all before, and be forgotten.
+        // The last may have been begun when the sender had ended: its socket may have told all
+        // before, and be forgotten.
         if is_last && of_part == 0 && (sockets.is_empty() || count == last_no) {
             continue;
         }

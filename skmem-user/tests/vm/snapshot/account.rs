@@ -1,5 +1,6 @@
-//! The account beside sockets whose memory is counted in another way than most: it closes all the same, within bounds
-//! that say something; and it does not close where memory is charged to sockets that no list shows.
+//! The account beside sockets whose memory is counted in another way than most: it closes all the
+//! same, within bounds that say something; and it does not close where memory is charged to sockets
+//! that no list shows.
 
 use std::{
     fs,
@@ -475,7 +476,8 @@ fn recorded() -> Result<(), Failed> {
     check.done()
 }
 
-/// Sockets that the peer has reset are in no list, and their unread data stays charged until they are closed.
+/// Sockets that the peer has reset are in no list, and their unread data stays charged until they
+/// are closed.
 fn leak() -> Result<(), Failed> {
     nothing_is_left()?;
     let mut check = Check::default();

@@ -1,5 +1,5 @@
-//! Sockets in states that few programs bring about: in repair mode, in a sockmap, with messages on the error queue,
-//! refused memory, with an ACK that is delayed.
+//! Sockets in states that few programs bring about: in repair mode, in a sockmap, with messages on
+//! the error queue, refused memory, with an ACK that is delayed.
 
 use std::{
     fs,
@@ -110,7 +110,8 @@ fn redirecting() -> io::Result<OwnedFd> {
     // SAFETY: the kernel has just given it to us.
     let map = unsafe { OwnedFd::from_raw_fd(map) };
     let fd = map.as_raw_fd().cast_unsigned();
-    // r2 = map; r3 = key 0; r4 = BPF_F_INGRESS; call; exit: code, registers and offset in one word, then the number.
+    // r2 = map; r3 = key 0; r4 = BPF_F_INGRESS; call; exit: code, registers and offset in one word,
+    // then the number.
     let program: [[u32; 2]; 6] = [
         [0x1218, fd],
         [0, 0],
@@ -200,10 +201,12 @@ fn sockmap() -> Outcome {
     check.done().map(|()| Completion::Completed)
 }
 
-/// Messages on the error queue are in r, in no Recv-Q, and not charged: the account closes beside them.
+/// Messages on the error queue are in r, in no Recv-Q, and not charged: the account closes beside
+/// them.
 fn error_queue() -> Result<(), Failed> {
     const SENDS: usize = 40;
-    /// Software stamps when a packet is sent and acknowledged, with a number and without the packet.
+    /// Software stamps when a packet is sent and acknowledged, with a number and without the
+    /// packet.
     const FLAGS: i32 = 1 << 1 | 1 << 4 | 1 << 7 | 1 << 9 | 1 << 11;
     let mut check = Check::default();
     nothing_is_left()?;

@@ -1,4 +1,5 @@
-//! Sockets of this process, in every state that has an owner to be told; and what a user without rights sees.
+//! Sockets of this process, in every state that has an owner to be told; and what a user without
+//! rights sees.
 
 use std::{
     fs::File,
@@ -110,8 +111,8 @@ fn owners() -> Result<(), Failed> {
     check.done()
 }
 
-/// Senders and receivers that hold several times what CPUs may hold back (6.0), so that the account could be
-/// open; before, it is exact anyway.
+/// Senders and receivers that hold several times what CPUs may hold back (6.0), so that the account
+/// could be open; before, it is exact anyway.
 fn unread() -> Result<(), Failed> {
     let mut check = Check::default();
     nothing_is_left()?;
@@ -176,7 +177,8 @@ fn nobody() -> Result<(), Failed> {
     check.that(notes.contains("the owners of"), || {
         format!("nothing is said: {notes}")
     });
-    // Whether it closes cannot be told by somebody who may not enter other namespaces, if there are any.
+    // Whether it closes cannot be told by somebody who may not enter other namespaces, if there are
+    // any.
     let checked = as_nobody(&["snapshot", "--check"])?;
     check.that(matches!(checked.status.code(), Some(0 | 1)), || {
         format!("--check as nobody: {}", checked.status)

@@ -162,7 +162,8 @@ fn moving() -> Result<(), Failed> {
             part.map_or(0, |part| int(part, "bytes"))
         };
         let put = by("tail-append") + by("first-fill") + by("tail-refill");
-        // Tracing may begin in the middle of a write, whose first part is then among what was there before.
+        // Tracing may begin in the middle of a write, whose first part is then among what was there
+        // before.
         check.that(put > 100 && put <= written, || {
             format!("{put} bytes of 100-byte writes, of {written} in all: {traced}")
         });

@@ -55,7 +55,8 @@ fn small_packets() -> Result<(), Failed> {
     let (client, server) = pair()?;
     set_tcp_nodelay(&client, true)?;
     let before = MemInfo::read(server.as_fd())?.rcvbuf;
-    // A sender that waits for its CPU would append to what it has not sent; MSG_EOR keeps each byte a segment.
+    // A sender that waits for its CPU would append to what it has not sent; MSG_EOR keeps each byte
+    // a segment.
     let each = SendFlags::from_bits_retain(libc::MSG_EOR.cast_unsigned());
     for _ in 0..3000 {
         send(&client, b"x", each)?;
@@ -90,8 +91,9 @@ fn lowered() -> Result<(), Failed> {
             break;
         }
     }
-    // Two timeouts are what used to be called a dead peer. Where the peer's window went to 0 (6.12 on), the timer goes
-    // off without counting them (tcp_retransmit_timer: a window that shrank).
+    // Two timeouts are what used to be called a dead peer. Where the peer's window went to 0 (6.12
+    // on), the timer goes off without counting them (tcp_retransmit_timer: a window that
+    // shrank).
     let stuck = wait_for(|| {
         TcpInfo::read(client.as_fd())
             .is_ok_and(|info| info.retransmits >= 2 || info.snd_wnd == Some(0) && info.unacked > 0)
@@ -141,8 +143,8 @@ fn netem() -> Outcome {
         server.set_nonblocking(true)?;
         let mut seen = Value::Null;
         let mut read = vec![0; 1 << 20];
-        // The first flight may be out when the look comes; the next one is on its way for 400 ms, as long as the peer
-        // reads.
+        // The first flight may be out when the look comes; the next one is on its way for 400 ms,
+        // as long as the peer reads.
         for _ in 0..20 {
             let _ = client.write(&[1; 200_000]);
             while server.read(&mut read).is_ok_and(|n| n > 0) {}

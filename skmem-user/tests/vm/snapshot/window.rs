@@ -1,5 +1,5 @@
-//! `skmem snapshot --window`: what fills a receive buffer and why the window is what it is, beside what the kernel
-//! says of the socket and of its peer.
+//! `skmem snapshot --window`: what fills a receive buffer and why the window is what it is, beside
+//! what the kernel says of the socket and of its peer.
 
 use std::{
     io::{Read as _, Write as _},
@@ -59,7 +59,8 @@ fn window(check: &mut Check, socket: &TcpStream) -> Result<(Value, Window), Fail
     Ok((row, window))
 }
 
-/// Fills the receive buffer of the peer, and waits until nothing moves but the peer's window probes.
+/// Fills the receive buffer of the peer, and waits until nothing moves but the peer's window
+/// probes.
 fn fill(client: &mut TcpStream) -> Result<(), Failed> {
     client.set_nonblocking(true)?;
     let full = wait_for(|| {
@@ -141,7 +142,8 @@ fn error_queue() -> Result<(), Failed> {
     // Before 6.6 a window is not taken back for want of room: what was promised is dropped.
     let takes_back = case::kernel() >= (6, 6);
     if takes_back {
-        // Nagle's algorithm may have ended that before a segment found no room, whose ACK takes it back.
+        // Nagle's algorithm may have ended that before a segment found no room, whose ACK takes it
+        // back.
         let shut = wait_for(|| {
             let _ = server.write(&[2; 1000]);
             TcpInfo::read(server.as_fd()).is_ok_and(|i| i.snd_wnd == Some(0))

@@ -1,5 +1,5 @@
-//! Columns of a batch under way. Most of an export's time is spent here, so cells go straight into what becomes the
-//! array.
+//! Columns of a batch under way. Most of an export's time is spent here, so cells go straight into
+//! what becomes the array.
 
 use std::{mem, sync::Arc};
 
@@ -101,8 +101,8 @@ impl<P: ArrowPrimitiveType> Numbers<P> {
     }
 }
 
-/// Words, or nothing. Where all cells of a batch are the same, as the names of host and run are, the array is that of
-/// the batch before.
+/// Words, or nothing. Where all cells of a batch are the same, as the names of host and run are,
+/// the array is that of the batch before.
 #[derive(Default)]
 pub(super) struct Texts {
     bytes: Vec<u8>,
