@@ -63,6 +63,9 @@ pub const BURST: usize = 16;
 /// Connections between two looks at whether the tracer still gets its share of the machine: it may
 /// be behind by no more than twice as many.
 const LEAD: u64 = 128;
+/// How long to go on after the warm-up where connections are counted: the tracer's memory is read
+/// once a second, on a quick machine, too.
+const LEAST: Duration = Duration::from_secs(8);
 
 /// Makes them, one connection after the other.
 pub fn bursts() -> io::Result<()> {
@@ -115,12 +118,17 @@ impl Tracer {
     }
 }
 
-/// `warm-up,seconds`: connections before the word [`WARM`], and how long to go on after it.
+/// `warm-up,connections` or `warm-up,seconds`, with an `s` behind it: connections before the word
+/// [`WARM`], and how long to go on after it, [`LEAST`] where connections are counted.
 pub fn run(how: &str) -> io::Result<()> {
     let wrong = || io::Error::new(ErrorKind::InvalidInput, format!("{how:?}"));
-    let (warm_up, seconds) = how.split_once(',').ok_or_else(wrong)?;
-    let warm_up: u64 = warm_up.parse().map_err(|_| wrong())?;
-    let time = Duration::from_secs(seconds.parse().map_err(|_| wrong())?);
+    let number = |text: &str| text.parse::<u64>().map_err(|_| wrong());
+    let (warm_up, long) = how.split_once(',').ok_or_else(wrong)?;
+    let warm_up = number(warm_up)?;
+    let (time, least) = match long.strip_suffix('s') {
+        Some(seconds) => (Duration::from_secs(number(seconds)?), 0),
+        None => (LEAST, warm_up + number(long)?),
+    };
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     listener.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())?;
     listener.listen(BACKLOG)?;
@@ -143,7 +151,9 @@ pub fn run(how: &str) -> io::Result<()> {
             let (made, end) = (Arc::clone(&made), Arc::clone(&end));
             let tracer = Arc::clone(&tracer);
             thread::spawn(move || -> io::Result<()> {
-                while (started.elapsed().as_millis() as u64) < end.load(Relaxed) {
+                while (started.elapsed().as_millis() as u64) < end.load(Relaxed)
+                    || made.load(Relaxed) < least
+                {
                     let n = made.fetch_add(1, Relaxed);
                     connection(n, port)?;
                     if n.is_multiple_of(LEAD) {

@@ -275,7 +275,7 @@ fn by_name() -> Result<(), Failed> {
         let mut command = Command::new(std::env::current_exe()?);
         Process::start(command.env(sender::ROLE, role).stdin(Stdio::piped()))
     };
-    let mut inside = start(&format!("{}120", sender::BULK))?;
+    let mut inside = start(&format!("{}120", sender::TRICKLE))?;
     let mut beside = start(sender::OVERFILL)?;
     fs::write(place.join("cgroup.procs"), inside.pid().to_string())?;
     let explained = Command::new(SKMEM)

@@ -251,7 +251,8 @@ fn cgroup_goes(check: &mut Check) -> Result<(), Failed> {
     fs::create_dir(CGROUP)?;
     let done = (|| {
         let mut command = Command::new(std::env::current_exe()?);
-        let mut sender = Process::start(command.env(sender::ROLE, format!("{}60", sender::BULK)))?;
+        let mut sender =
+            Process::start(command.env(sender::ROLE, format!("{}60", sender::TRICKLE)))?;
         fs::write(format!("{CGROUP}/cgroup.procs"), sender.pid().to_string())?;
         thread::sleep(Duration::from_secs(1));
         sender.kill().map(drop)

@@ -1,11 +1,12 @@
 //! This program in another role: a command for `skmem explain -- CMD`, which goes over its limit
 //! and ends with a code of its own when its stdin does; or one for `skmem record -- CMD`, which
-//! sends as fast as it can; or those of [`churn`] and [`ring`].
+//! sends as fast as it can; or one that sends now and then; or those of [`churn`] and [`ring`].
 
 use std::{
     env, fs,
     io::{self, Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    path::PathBuf,
     process::ExitCode,
     thread,
     time::{Duration, Instant},
@@ -15,8 +16,8 @@ use socket2::SockRef;
 
 use crate::{churn, programs::ring};
 
-/// The environment variable that asks for it: [`OVERFILL`], [`BULK`], [`CHURN`] or [`BURSTS`], or
-/// those of [`ring`].
+/// The environment variable that asks for it: [`OVERFILL`], [`BULK`], [`TRICKLE`], [`CHURN`] or
+/// [`BURSTS`], or those of [`ring`].
 pub const ROLE: &str = "SKMEM_TEST_SENDER";
 /// Go over the limit.
 pub const OVERFILL: &str = "1";
@@ -24,10 +25,16 @@ pub const OVERFILL: &str = "1";
 pub const FULL: &str = "SKMEM_TEST_FULL";
 /// Send for so many seconds: `bulk:5`.
 pub const BULK: &str = "bulk:";
-/// Open and close connections: `churn:3000,20`, see [`churn::run`].
+/// Send a little every 10 ms, for so many seconds at most: it leaves the processor to others.
+pub const TRICKLE: &str = "trickle:";
+/// The environment variable that names a file: once there is one, [`BULK`] ends early.
+pub const UNTIL: &str = "SKMEM_TEST_UNTIL";
+/// Open and close connections: `churn:3000,20s`, see [`churn::run`].
 pub const CHURN: &str = "churn:";
 /// Open and close connections now and then, see [`churn::bursts`].
 pub const BURSTS: &str = "bursts";
+/// Writes between two looks for that file.
+const WRITES: u64 = 64;
 /// How it ends.
 pub const CODE: u8 = 7;
 
@@ -37,7 +44,9 @@ pub fn run() -> ExitCode {
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     let role = env::var(ROLE).unwrap_or_default();
     let played = if let Some(seconds) = role.strip_prefix(BULK) {
-        bulk(Duration::from_secs(seconds.parse().unwrap_or(1)))
+        bulk(seconds, Duration::ZERO)
+    } else if let Some(seconds) = role.strip_prefix(TRICKLE) {
+        bulk(seconds, Duration::from_millis(10))
     } else if let Some(how) = role.strip_prefix(CHURN) {
         churn::run(how)
     } else if let Some(port) = role.strip_prefix(ring::ZEROCOPY) {
@@ -58,8 +67,10 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Writes to a peer that reads all of it.
-fn bulk(time: Duration) -> io::Result<()> {
+/// Writes to a peer that reads all of it, with pauses.
+fn bulk(seconds: &str, pause: Duration) -> io::Result<()> {
+    let time = Duration::from_secs(seconds.parse().map_err(io::Error::other)?);
+    let until = env::var_os(UNTIL).map(PathBuf::from);
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let mut client = TcpStream::connect(listener.local_addr()?)?;
     let (mut server, _) = listener.accept()?;
@@ -69,8 +80,15 @@ fn bulk(time: Duration) -> io::Result<()> {
     });
     let payload = vec![b'b'; 4096];
     let started = Instant::now();
-    while started.elapsed() < time {
+    for n in 1_u64.. {
         client.write_all(&payload)?;
+        let asked = || until.as_ref().is_some_and(|file| file.exists());
+        if started.elapsed() >= time || n.is_multiple_of(WRITES) && asked() {
+            break;
+        }
+        if !pause.is_zero() {
+            thread::sleep(pause);
+        }
     }
     Ok(())
 }

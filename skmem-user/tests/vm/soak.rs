@@ -2,7 +2,8 @@
 //! what it is, slots of closed sockets come back, every byte of a complete account has a name, and
 //! what is lost is counted.
 //!
-//! A short run here; `cargo xtask soak` gives it as long as one likes, through [`TIME`].
+//! A short run here, of so many connections however long they take; `cargo xtask soak` gives it as
+//! long as one likes, through [`TIME`].
 
 use std::{
     env, fs,
@@ -20,8 +21,10 @@ use crate::{binary, case::SKMEM, check::Check, churn, sender};
 
 /// The environment variable that says how many seconds each of them lasts.
 const TIME: &str = "SKMEM_TEST_SOAK";
-/// Two of them: a minute.
-const SECONDS: u64 = 30;
+/// Connections where nothing says how long, after the warm-up: their sockets would fill the slots
+/// five times.
+const CONNECTIONS: u64 = 10_240;
+const _: () = assert!(2 * CONNECTIONS == 5 * SLOTS as u64);
 /// Slots, as many as skmem has by default: fewer than the sockets of the warm-up alone.
 const SLOTS: u32 = 4096;
 const _: () = assert!(2 * WARM_UP > SLOTS as u64);
@@ -175,18 +178,17 @@ soak:   lost records    {:>9}",
 
 /// Runs `skmem explain -- churn`, and looks at its memory meanwhile.
 fn run(mode: &str) -> Result<Run, Failed> {
-    let seconds = env::var(TIME).ok().and_then(|text| text.parse().ok());
-    let seconds: u64 = seconds.unwrap_or(SECONDS);
+    let long = match env::var(TIME) {
+        Ok(seconds) => format!("{seconds}s"),
+        Err(_) => CONNECTIONS.to_string(),
+    };
     let program = env::current_exe()?;
     let mut child = Command::new(SKMEM)
         .args(["explain", mode, "--all", "--json"])
         .arg(format!("--max-sockets={SLOTS}"))
         .arg("--")
         .arg(program)
-        .env(
-            sender::ROLE,
-            format!("{}{WARM_UP},{seconds}", sender::CHURN),
-        )
+        .env(sender::ROLE, format!("{}{WARM_UP},{long}", sender::CHURN))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,6 +1,14 @@
 //! Recordings that are cut short: by SIGKILL, by a full disk.
 
-use std::{ffi::CString, fs, os::unix::ffi::OsStrExt as _, path::Path, thread, time::Duration};
+use std::{
+    ffi::CString,
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::ffi::OsStrExt as _,
+    path::Path,
+    thread,
+    time::Duration,
+};
 
 use libtest_mimic::Failed;
 use serde_json::Value;
@@ -93,15 +101,30 @@ impl Drop for Mounted {
 pub(super) fn full_disk() -> Result<(), Failed> {
     let mut check = Check::default();
     let room = Room::new("full")?;
-    // So small, and so long, that a slow machine fills it, too; large enough for two full blocks of
-    // a fast one.
+    // Large enough for two full blocks of a fast machine.
     let disk = Mounted::new(&room.0, "size=192k")?;
-    let file = room.file("run.skm");
-    let output = record(&["-o", text(&file)], &format!("{}40", sender::BULK))?.output()?;
-    ended(&mut check, "skmem record on a full disk", &output, 1);
-    check.that(stderr(&output).contains("No space left on device"), || {
-        stderr(&output)
-    });
+    let (file, elsewhere) = (room.file("run.skm"), Room::new("full-until")?);
+    let until = elsewhere.file("full");
+    let mut command = record(&["-o", text(&file)], &format!("{}120", sender::BULK))?;
+    let mut child = Ended(command.env(sender::UNTIL, &until).spawn()?);
+    // The command ends once it was said that the disk is full, and not before.
+    let said = child.0.stderr.take().ok_or("no stderr")?;
+    let mut told = String::new();
+    for line in BufReader::new(said).lines() {
+        let line = line?;
+        if line.contains("No space left on device") {
+            let running = child.0.try_wait()?;
+            check.that(running.is_none(), || {
+                format!("its command ended: {running:?}")
+            });
+            fs::write(&until, "")?;
+        }
+        told += &line;
+        told.push('\n');
+    }
+    let status = child.0.wait()?;
+    check.equal("exit status on a full disk", status.code(), Some(1));
+    check.that(until.exists(), || told.clone());
     let about = about(&mut check, &file)?;
     check.equal("damage", &about["damage"], &Value::Null);
     let records = about["records"].as_u64().unwrap_or(0);

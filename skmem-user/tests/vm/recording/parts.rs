@@ -1,17 +1,24 @@
 //! Recordings in several files.
 
+use std::fs;
+
 use libtest_mimic::Failed;
 use serde_json::Value;
 
-use super::{Room, about, record, report, stderr, text};
-use crate::{binary::ended, check::Check, sender};
+use super::{Room, about, record, report, stderr, text, wait_for};
+use crate::{binary::ended, check::Check, process::Process, sender};
 
 pub(super) fn rotate() -> Result<(), Failed> {
     let mut check = Check::default();
     let room = Room::new("rotate")?;
-    let first = room.file("run.skm");
-    let role = format!("{}12", sender::BULK);
-    let output = record(&["-o", text(&first), "--rotate", "64K"], &role)?.output()?;
+    let (first, until) = (room.file("run.skm"), room.file("until"));
+    let role = format!("{}120", sender::BULK);
+    let mut command = record(&["-o", text(&first), "--rotate", "64K"], &role)?;
+    let recorder = Process::start(command.env(sender::UNTIL, &until))?;
+    // A whole part between the first and the last.
+    wait_for("a third part", || room.file("run.3.skm").exists())?;
+    fs::write(&until, "")?;
+    let output = recorder.output()?;
     ended(
         &mut check,
         "skmem record --rotate",
