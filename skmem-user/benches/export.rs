@@ -19,12 +19,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use skmem::{
-    model::{
-        end::{Kept, Totals},
-        record::Record,
-        replay::Replay,
-    },
-    recording::{Recording, Writer},
+    model::{end::Totals, record::Record},
+    recording::{Item, Player, Recording, Writer},
 };
 
 const FORMATS: [&str; 7] = [
@@ -120,7 +116,7 @@ fn repeat(from: &Path, to: &Path, events: u64) -> Result<u64> {
     let times = || records.iter().map(Record::time_ns);
     let (first, last) = (times().min().unwrap_or(0), times().max().unwrap_or(0));
     let mut writer = Writer::new(File::create(to)?, &meta)?;
-    let mut replay = Replay::default();
+    let mut player = Player::new(u32::MAX);
     let mut written = 0;
     let mut round = 0_u32;
     while written < events {
@@ -143,24 +139,16 @@ fn repeat(from: &Path, to: &Path, events: u64) -> Result<u64> {
                 }
             }
             writer.record(&record)?;
-            replay.apply(&record);
+            player.take(&Item::Record(record));
             written += 1;
         }
         round += 1;
     }
-    let open: Vec<Kept> = replay
-        .sockets()
-        .map(|(id, socket)| Kept {
-            account: socket.account(id),
-            stream_agrees: None,
-            sleepers: socket.sleepers(),
-        })
-        .collect();
     let totals = Totals {
-        now_ns: last + u64::from(round) * (last - first + 1_000),
+        now_ns: player.now_ns,
         ..Totals::default()
     };
-    writer.end(&open, &totals)?;
+    writer.end(&player.accounts(), &totals)?;
     Ok(written)
 }
 

@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
-use skmem_common::filter::{BY_NETNS, BY_PID, Filter};
 
 use super::{
     Skip, Usage, duration,
@@ -20,7 +19,8 @@ use crate::{
     explain::{Verdict, compare::Comparison},
     kernel::tracer,
     render::{self, schemas::NoVerdicts},
-    trace::Older,
+    selection::{Netns, Selection},
+    trace::{self, Older},
     workload::{
         self, Driver, DriverError,
         fix::{Choice, Fix},
@@ -62,6 +62,11 @@ pub struct Options {
     /// List the fixes that can be tried on the case
     #[arg(long, conflicts_with_all = ["list", "fix"])]
     list_fixes: bool,
+    /// Measure the figures of the advice again, of these cases or of all, and print the rows of
+    /// this kernel for explain/measured.tsv
+    #[arg(long, value_name = "CASE", num_args = 0.., hide = true,
+          conflicts_with_all = ["list", "list_fixes", "fix", "json"])]
+    measure: Option<Vec<String>>,
     /// Explain the end of the case, when its sockets are closed, instead of the worst instant
     #[arg(long)]
     at_end: bool,
@@ -112,7 +117,9 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     options.workload.resolve(scenario).map_err(Usage)?;
     let stop = interrupted()?;
     let play = async {
-        if options.fix.is_empty() {
+        if let Some(cases) = &options.measure {
+            fixed::measure(&options, cases, verbose).await
+        } else if options.fix.is_empty() {
             play(&options, verbose).await
         } else {
             fixed::play(&options, scenario, verbose).await
@@ -140,18 +147,18 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
     let mut driver = Driver::spawn(&this, &options.name, &options.workload).map_err(failed)?;
     let ready = driver.ready().await.map_err(failed)?;
     // The receivers live in the same processes, but in another namespace.
-    let flags = if options.rx { BY_PID } else { BY_NETNS };
-    let tracing = tracer::Options {
-        filter: Filter {
-            flags,
-            netns: u32::try_from(ready.netns)?,
-            ..Filter::default()
+    let selection = match options.rx {
+        true => Selection::of_processes(ready.pids.iter().copied().chain([ready.pid])),
+        false => Selection {
+            netns: Some(Netns::Inode(u32::try_from(ready.netns)?)),
+            ..Selection::default()
         },
-        pids: ready.pids.iter().copied().chain([ready.pid]).collect(),
+    };
+    let tracing = tracer::Options {
         ring_bytes: options.ring,
         rx: options.rx,
         verbose,
-        ..tracer::Options::default()
+        ..trace::options(&selection)
     };
     let mut session = live::start(&tracing).await?;
     let held = Owners::among(ready.pids.clone());

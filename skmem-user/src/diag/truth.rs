@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::{Endpoint, MemInfo, Queues, Result, TcpInfo, so_sndbuf};
@@ -54,15 +55,9 @@ impl Truth {
     }
 }
 
-/// `CLOCK_MONOTONIC` in ns.
+/// `CLOCK_MONOTONIC`, the clock of all records, in ns.
 #[must_use]
 pub fn monotonic_ns() -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `now` is a live timespec; CLOCK_MONOTONIC exists on every Linux, so the call cannot
-    // fail.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }

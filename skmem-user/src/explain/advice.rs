@@ -213,7 +213,7 @@ impl List {
                 cause,
                 advice,
                 price: words.price.to_owned(),
-                evidence: words.evidence,
+                evidence: words.evidence.to_string(),
                 reproduce: (!words.reproduce.is_empty()).then_some(words.reproduce),
             },
         ));

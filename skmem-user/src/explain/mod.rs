@@ -9,6 +9,7 @@
 //! * [`diff`]: two recordings
 //! * [`window`]: what a receive buffer holds, and why the window is what it is
 //! * [`remedies`]: the words for each piece of advice, their one source
+//! * [`measured`]: the figures behind the advice
 //!
 //! Where does a new cause go? `skmem-common`'s `cause.rs`; the compiler then
 //! points at [`texts`].
@@ -25,6 +26,7 @@ pub mod compare;
 pub mod diff;
 mod ends;
 mod fields;
+pub mod measured;
 mod memory;
 mod named;
 pub mod numbers;

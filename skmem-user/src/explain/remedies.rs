@@ -1,9 +1,14 @@
-//! The words for each piece of advice: their one source. Only what was tried
-//! or read in the kernel's source is said, and which of the two it was. What
-//! was tried was tried in the VM, on Debian's 5.10.0, 6.1.0, 6.12 and 7.2, two
-//! CPUs under TCG: the numbers are as measured, and `skmem demo … --fix …`
-//! measures them again.
+//! The words for each piece of advice: their one source. Each says whether it was tried or read in
+//! the kernel's source. What was tried was tried in the VM, on Debian's 5.10.0, 6.1.0, 6.12 and 7.2,
+//! two CPUs under TCG; [`crate::explain::measured`] holds the figures.
 //! [`crate::explain::texts`] says which causes each one answers.
+
+use std::fmt;
+
+use super::measured::{
+    Figure::{Excess, PayloadPerSkb, SendQ, SizeGoal, Taken, Throughput, WmemQueued},
+    Tried,
+};
 
 /// Something that can be done, or is said to help and does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +49,7 @@ pub enum Remedy {
     Loss,
     /// A larger limit, for a sender held up by it.
     RaiseLimit,
-    /// A larger `TCP_NOTSENT_LOWAT`, likewise.
+    /// A larger `TCP_NOTSENT_LOWAT`, for a sender held up by it.
     RaiseLowat,
     /// Trace from the start.
     StartEarlier,
@@ -68,12 +73,57 @@ pub struct Words {
     /// What it costs.
     pub price: &'static str,
     /// How that is known: tried (where, with what result), or read.
-    pub evidence: &'static str,
+    pub evidence: Evidence,
     /// The command that tries it; empty where it was not tried.
     pub reproduce: &'static str,
 }
 
-const READ: &str = "read in 5.10 to 7.3; not tried";
+/// How a piece of advice is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// Fixes that were tried on cases of `skmem demo`, and measured; and what else was seen then,
+    /// which may be empty.
+    Tried(&'static [Tried], &'static str),
+    /// Anything else, in words.
+    Said(&'static str),
+}
+
+impl Evidence {
+    /// It was tried, not only read.
+    #[must_use]
+    pub fn is_tried(self) -> bool {
+        match self {
+            Self::Tried(..) => true,
+            Self::Said(words) => !words.contains("not tried"),
+        }
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Said(words) => f.write_str(words),
+            Self::Tried(all, also) => {
+                f.write_str("tried, ")?;
+                for (n, tried) in all.iter().enumerate() {
+                    let before = if n > 0 { ". " } else { "" };
+                    write!(f, "{before}{tried}")?;
+                }
+                if !also.is_empty() {
+                    write!(f, ". {also}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Tried, with nothing else to say.
+const fn tried(runs: &'static [Tried]) -> Evidence {
+    Evidence::Tried(runs, "")
+}
+
+const READ: Evidence = Evidence::Said("read in 5.10 to 7.3; not tried");
 
 impl Remedy {
     /// The words for it.
@@ -85,8 +135,12 @@ impl Remedy {
                     the queue drains only as fast as it reads; no setting of the sender gets \
                     these bytes out, it only bounds how many wait.",
                 price: "none for the sender",
-                evidence: "tried, `skmem demo article --fix reader`, bytes over the limit, without → \
-                    with: 5.10, 6.1: 7,568 → within; 6.12, 7.2: 7,184 → within",
+                evidence: tried(&[Tried {
+                    case: "article",
+                    fix: "reader",
+                    note: "",
+                    figures: &[Excess],
+                }]),
                 reproduce: "skmem demo article --fix reader",
             },
             Self::SmallerGoal => Words {
@@ -94,11 +148,20 @@ impl Remedy {
                     size_goal to N segments.",
                 price: "smaller skbs, so more CPU for each packet sent, for all connections over \
                     that link",
-                evidence: "tried, bytes over the limit, without → with: `skmem demo article --fix \
-                    gso-max-segs`, size_goal 14,480 → 5,792: 5.10, 6.1: 7,568 → 5,952; 6.12, \
-                    7.2: 7,184 → 5,184. `skmem demo one-large-write --fix gso-max-segs`: 5.10: \
-                    67,312 → 17,032; 6.1: 67,952 → 11,296; 6.12: 99,648 → 6,080; 7.2: 79,376 → \
-                    6,080",
+                evidence: tried(&[
+                    Tried {
+                        case: "article",
+                        fix: "gso-max-segs",
+                        note: "",
+                        figures: &[SizeGoal, Excess],
+                    },
+                    Tried {
+                        case: "one-large-write",
+                        fix: "gso-max-segs",
+                        note: "",
+                        figures: &[Excess],
+                    },
+                ]),
                 reproduce: "skmem demo one-large-write --fix gso-max-segs",
             },
             Self::NoBigTcp => Words {
@@ -106,8 +169,12 @@ impl Remedy {
                     link set DEV gso_max_size 65536 gso_ipv4_max_size 65536` (the first is for \
                     IPv6; before 6.3 it is the only one).",
                 price: "more and smaller packets, so more CPU, for all connections over that link",
-                evidence: "tried, `skmem demo big-tcp --fix gso-max-size`, bytes over the limit, without \
-                    → with: 6.12, 7.2: 432,892 → 115,876",
+                evidence: tried(&[Tried {
+                    case: "big-tcp",
+                    fix: "gso-max-size",
+                    note: "",
+                    figures: &[Excess],
+                }]),
                 reproduce: "skmem demo big-tcp --fix gso-max-size",
             },
             Self::SmallerWindow => Words {
@@ -115,10 +182,20 @@ impl Remedy {
                     size_goal is at most half the largest window that the peer has offered. That \
                     bounds the worst case; with smaller skbs one more may pass the test.",
                 price: "at most one window for each round trip",
-                evidence: "tried, bytes over the limit, without → with: `skmem demo one-large-write \
-                    --fix rcvbuf`: 5.10: 67,952 → 24,608; 6.1: 67,312 → 25,888; 6.12, 7.2: \
-                    102,544 → 38,832. `skmem demo article --fix rcvbuf`, from 29200 to 14600: \
-                    5.10, 6.1: 7,568 → 1,608; 6.12, 7.2: 7,184 → 8,080",
+                evidence: tried(&[
+                    Tried {
+                        case: "one-large-write",
+                        fix: "rcvbuf",
+                        note: "",
+                        figures: &[Excess],
+                    },
+                    Tried {
+                        case: "article",
+                        fix: "rcvbuf",
+                        note: "from 29200 to 14600",
+                        figures: &[Excess],
+                    },
+                ]),
                 reproduce: "skmem demo one-large-write --fix rcvbuf",
             },
             Self::Eor => Words {
@@ -126,33 +203,48 @@ impl Remedy {
                     for a new one and is tested against the limit.",
                 price: "one skb for each write, however small: more memory and CPU for each byte, \
                     and fewer bytes in the queue",
-                evidence: "tried, bytes over the limit, without → with: `skmem demo article --fix eor`: \
-                    5.10, 6.1: 7,568 → 1,024; 6.12, 7.2: 7,184 → 1,408. `skmem demo \
-                    acks-blackholed --fix eor`: 5.10, 6.1: 48,316 → 88; 6.12, 7.2: 44,860 → \
-                    772",
+                evidence: tried(&[
+                    Tried {
+                        case: "article",
+                        fix: "eor",
+                        note: "",
+                        figures: &[Excess],
+                    },
+                    Tried {
+                        case: "acks-blackholed",
+                        fix: "eor",
+                        note: "",
+                        figures: &[Excess],
+                    },
+                ]),
                 reproduce: "skmem demo article --fix eor",
             },
             Self::BoundUnsent => Words {
                 advice: "Where more than one skb is unsent, set TCP_NOTSENT_LOWAT: while that many bytes \
                     are unsent, no new skb is let in. The last skb is still filled up to size_goal.",
                 price: "the sender is held up earlier, below the limit",
-                evidence: "tried, `skmem demo blocking-writer --fix notsent-lowat` (of 1 byte), bytes \
-                    over the limit, without → with: 5.10, 6.1: 17,264 → within; 6.12, 7.2: \
-                    15,216 → within",
+                evidence: tried(&[Tried {
+                    case: "blocking-writer",
+                    fix: "notsent-lowat",
+                    note: "of 1 byte",
+                    figures: &[Excess],
+                }]),
                 reproduce: "skmem demo blocking-writer --fix notsent-lowat",
             },
             Self::Doubled => Words {
                 advice: "Compare Send-Q with twice SO_SNDBUF: the kernel doubles the value, to leave \
                     room for overhead, so Send-Q may come near to twice of it by design.",
                 price: "none for reading it so; a smaller limit holds fewer bytes in flight, too",
-                evidence: "tried on 5.10, 6.1, 6.12, 7.2: SO_SNDBUF 4096 reads back 8192",
+                evidence: Evidence::Said(
+                    "tried on 5.10, 6.1, 6.12, 7.2: SO_SNDBUF 4096 reads back 8192",
+                ),
                 reproduce: "skmem demo article",
             },
             Self::SmallerWrites => Words {
                 advice: "Write less at once: what goes past the limit of an MPTCP socket is at most \
                     one write (and what is left of a page fragment of 32 KiB).",
                 price: "more system calls for each byte",
-                evidence: "read in 6.1, 6.12 and 7.2; not tried",
+                evidence: Evidence::Said("read in 6.1, 6.12 and 7.2; not tried"),
                 reproduce: "",
             },
             Self::FixLimit => Words {
@@ -160,10 +252,12 @@ impl Remedy {
                     value. The last skb still goes past it.",
                 price: "the kernel no longer tunes the limit of this socket, neither up for a fast \
                     path nor down for want of memory: less throughput where the value is small",
-                evidence: "tried, `skmem demo autotuned --fix sndbuf` (of 16384), wmem_queued at most, \
-                    without → with: 5.10: 3,391,000 → 269,824; 6.1: 3,064,424 → 193,360; 6.12: \
-                    3,277,552 → 117,960; 7.2: 2,896,968 → 109,960; MB/s: 5.10: 46 → 18; 6.1: 35 \
-                    → 7; 6.12: 69 → 6; 7.2: 90 → 7",
+                evidence: tried(&[Tried {
+                    case: "autotuned",
+                    fix: "sndbuf",
+                    note: "of 16384",
+                    figures: &[WmemQueued, Throughput],
+                }]),
                 reproduce: "skmem demo autotuned --fix sndbuf",
             },
             Self::LowerCeiling => Words {
@@ -171,10 +265,12 @@ impl Remedy {
                     The last skb still goes past it.",
                 price: "a lower limit for every socket of the network namespace that does not set \
                     SO_SNDBUF: less throughput where it is small",
-                evidence: "tried, `skmem demo autotuned --fix tcp-wmem` (65536), wmem_queued at most, \
-                    without → with: 5.10: 3,391,000 → 271,104; 6.1: 3,064,424 → 119,304; 6.12: \
-                    3,277,552 → 118,856; 7.2: 2,896,968 → 127,624; MB/s: 5.10: 46 → 17; 6.1: 35 \
-                    → 6; 6.12: 69 → 6; 7.2: 90 → 7",
+                evidence: tried(&[Tried {
+                    case: "autotuned",
+                    fix: "tcp-wmem",
+                    note: "65536",
+                    figures: &[WmemQueued, Throughput],
+                }]),
                 reproduce: "skmem demo autotuned --fix tcp-wmem",
             },
             Self::RaiseCeiling => Words {
@@ -189,31 +285,47 @@ impl Remedy {
                     little it holds, so the same memory holds more payload.",
                 price: "the application has to collect its data first; and the last skb may go \
                     further past the limit, being larger",
-                evidence: "tried, `skmem demo small-writes-nodelay --fix larger-writes` (1600 bytes, \
-                    not 100), payload for each skb, without → with: 5.10, 6.1: 100 → 1,602; \
-                    6.12, 7.2: 100 → 1,724; bytes over the limit: 5.10, 6.1: 88 → 14,608; 6.12, \
-                    7.2: 772 → 14,520",
+                evidence: tried(&[Tried {
+                    case: "small-writes-nodelay",
+                    fix: "larger-writes",
+                    note: "1600 bytes, not 100",
+                    figures: &[PayloadPerSkb, Excess],
+                }]),
                 reproduce: "skmem demo small-writes-nodelay --fix larger-writes",
             },
             Self::CopySmall => Words {
                 advice: "Send small buffers without MSG_ZEROCOPY, or make them large and aligned to \
                     pages: each call charges all pages that it touches.",
                 price: "a copy of those bytes",
-                evidence: "tried, bytes over the limit, without → with: `skmem demo zerocopy-small \
-                    --fix copy`: 5.10: 113,920 → 35,280; 6.1: 113,920 → 33,144; 6.12, 7.2: \
-                    55,992 → 28,880. `skmem demo zerocopy-small --fix larger-writes=65536`: \
-                    5.10: 109,824 → 36,608; 6.1: 113,920 → 36,608; 6.12: 55,816 → 35,456; 7.2: \
-                    55,992 → 35,456. With pages of 16 KiB (arm64, 6.12) a write of 1,024 bytes is over \
-                    the limit by itself, and more payload gets in with either: 9,152 → 31,864 and 60,224",
+                evidence: Evidence::Tried(
+                    &[
+                        Tried {
+                            case: "zerocopy-small",
+                            fix: "copy",
+                            note: "",
+                            figures: &[Excess],
+                        },
+                        Tried {
+                            case: "zerocopy-small",
+                            fix: "larger-writes=65536",
+                            note: "",
+                            figures: &[Excess],
+                        },
+                    ],
+                    "With pages of 16 KiB (arm64, 6.12) a write of 1,024 bytes is over the limit by itself, and more payload gets in with either fix",
+                ),
                 reproduce: "skmem demo zerocopy-small --fix copy",
             },
             Self::SetEarly => Words {
                 advice: "Set SO_SNDBUF before the first write: lowering it frees nothing that is \
                     queued.",
                 price: "none",
-                evidence: "tried, `skmem demo sndbuf-lowered --fix smaller-sndbuf=4096` (set before the \
-                    first write), wmem_queued at most, without → with: 5.10, 6.1: 134,264 → \
-                    31,184; 6.12, 7.2: 140,288 → 25,856",
+                evidence: tried(&[Tried {
+                    case: "sndbuf-lowered",
+                    fix: "smaller-sndbuf=4096",
+                    note: "set before the first write",
+                    figures: &[WmemQueued],
+                }]),
                 reproduce: "skmem demo sndbuf-lowered --fix smaller-sndbuf=4096",
             },
             Self::FindMemory => Words {
@@ -230,10 +342,15 @@ impl Remedy {
                 price: "short of memory, a socket well below such a limit is the one whose requests \
                     are refused, and its sender waits for memory; and the kernel no longer tunes \
                     the limit",
-                evidence: "tried, `skmem demo tcp-mem --fix sndbuf=200000`, bytes over the limit, \
-                    without → with: 5.10: 137,760 → 30,768; 6.1: 194,288 → 32,160; 6.12: 245,137 \
-                    → 44,808; 7.2: 243,729 → 48,140; with it, the sender waited for memory in \
-                    half of the runs",
+                evidence: Evidence::Tried(
+                    &[Tried {
+                        case: "tcp-mem",
+                        fix: "sndbuf=200000",
+                        note: "",
+                        figures: &[Excess],
+                    }],
+                    "With it, the sender waited for memory in some runs",
+                ),
                 reproduce: "skmem demo tcp-mem --fix sndbuf=200000",
             },
             Self::Loss => Words {
@@ -247,18 +364,24 @@ impl Remedy {
                 advice: "The sender was held up at the limit: a larger SO_SNDBUF lets more in.",
                 price: "more memory, and more bytes that wait in the queue; it may go as far past \
                     the larger limit, or further",
-                evidence: "tried, `skmem demo article --fix sndbuf` (8192), Send-Q, without → with: \
-                    5.10, 6.1, 6.12, 7.2: 14,480 → 28,960; bytes over the limit: 5.10, 6.1: \
-                    7,568 → 15,136; 6.12, 7.2: 7,184 → 14,368",
+                evidence: tried(&[Tried {
+                    case: "article",
+                    fix: "sndbuf",
+                    note: "8192",
+                    figures: &[SendQ, Excess],
+                }]),
                 reproduce: "skmem demo article --fix sndbuf",
             },
             Self::RaiseLowat => Words {
                 advice: "The sender was held up by TCP_NOTSENT_LOWAT, not by SO_SNDBUF: a larger one \
                     (or net.ipv4.tcp_notsent_lowat) lets more in.",
                 price: "more bytes that wait unsent",
-                evidence: "tried the other way round, `skmem demo blocking-writer --fix notsent-lowat` \
-                    (of 1 byte), bytes taken, without → with: 5.10: 247,984 → 153,352; 6.1: \
-                    247,984 → 153,992; 6.12: 267,352 → 142,280; 7.2: 267,288 → 142,280",
+                evidence: tried(&[Tried {
+                    case: "blocking-writer",
+                    fix: "notsent-lowat",
+                    note: "the other way round: lowered to 1 byte",
+                    figures: &[Taken],
+                }]),
                 reproduce: "skmem demo blocking-writer --fix notsent-lowat",
             },
             Self::StartEarlier => Words {
@@ -266,48 +389,66 @@ impl Remedy {
                     (`skmem explain -- CMD`), or start `skmem explain --until-blocked` before it \
                     connects. What moves from now on is named, too.",
                 price: "none",
-                evidence: "tried on 5.10, 6.1, 6.12, 7.2, in the 44 runs behind the numbers of these \
-                    pages: 0 bytes unattributed",
+                evidence: Evidence::Said(
+                    "tried on 5.10, 6.1, 6.12, 7.2: 0 bytes unattributed in every run behind the figures of these pages",
+                ),
                 reproduce: "skmem demo article",
             },
             Self::Report => Words {
                 advice: "Report this to skmem, with the kernel's version and --json: no byte should \
                     lack a name.",
                 price: "none",
-                evidence: "none lacked one on 5.10, 6.1, 6.12, 7.2, in the 44 runs behind the numbers \
-                    of these pages",
+                evidence: Evidence::Said(
+                    "none lacked one on 5.10, 6.1, 6.12, 7.2, in any run behind the figures of these pages",
+                ),
                 reproduce: "",
             },
             Self::GsoOff => Words {
                 advice: "Turning GSO and TSO off: the send path builds skbs of size_goal all the \
                     same.",
                 price: "more CPU for each packet",
-                evidence: "tried, `skmem demo article --fix gso-off`, bytes over the limit, without → \
-                    with: 5.10, 6.1: 7,568 → 7,568; 6.12, 7.2: 7,184 → 7,184",
+                evidence: tried(&[Tried {
+                    case: "article",
+                    fix: "gso-off",
+                    note: "",
+                    figures: &[Excess],
+                }]),
                 reproduce: "skmem demo article --fix gso-off",
             },
             Self::LowatOneSkb => Words {
                 advice: "TCP_NOTSENT_LOWAT where no more than one skb is unsent: like the limit, it is \
                     tested only before a new skb.",
                 price: "the sender is held up earlier",
-                evidence: "tried, `skmem demo article --fix notsent-lowat` (of 1 byte), bytes over the \
-                    limit, without → with: 5.10, 6.1: 7,568 → 7,568; 6.12, 7.2: 7,184 → 7,184",
+                evidence: tried(&[Tried {
+                    case: "article",
+                    fix: "notsent-lowat",
+                    note: "of 1 byte",
+                    figures: &[Excess],
+                }]),
                 reproduce: "skmem demo article --fix notsent-lowat",
             },
             Self::SmallerLimit => Words {
                 advice: "A smaller SO_SNDBUF where size_goal is above the limit: however small the limit, \
                     one skb is let in while the queue is below it, and filled up to size_goal.",
                 price: "the sender is held up earlier",
-                evidence: "tried, `skmem demo article --fix smaller-sndbuf` (2048), wmem_queued at \
-                    most, without → with: 5.10, 6.1: 15,760 → 15,760; 6.12, 7.2: 15,376 → 15,376",
+                evidence: tried(&[Tried {
+                    case: "article",
+                    fix: "smaller-sndbuf",
+                    note: "2048",
+                    figures: &[WmemQueued],
+                }]),
                 reproduce: "skmem demo article --fix smaller-sndbuf",
             },
             Self::Unset => Words {
                 advice: "Leaving SO_SNDBUF out: the kernel then tunes the limit, which begins and \
                     ends higher, and the queue is longer.",
                 price: "more memory for this socket",
-                evidence: "tried, `skmem demo article --fix no-sndbuf`, wmem_queued at most, without → \
-                    with: 5.10, 6.1: 15,760 → 47,280; 6.12, 7.2: 15,376 → 46,128",
+                evidence: tried(&[Tried {
+                    case: "article",
+                    fix: "no-sndbuf",
+                    note: "",
+                    figures: &[WmemQueued],
+                }]),
                 reproduce: "skmem demo article --fix no-sndbuf",
             },
         }

@@ -2,27 +2,21 @@
 
 use std::{
     fs,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
+
+use rustix::{
+    process::{Resource, Rlimit, setrlimit},
+    time::{ClockId, clock_getres},
+};
+
+pub use crate::diag::monotonic_ns;
 
 /// `uname -r`.
 #[must_use]
 pub fn release() -> String {
     fs::read_to_string("/proc/sys/kernel/osrelease")
         .map_or_else(|_| "unknown".into(), |s| s.trim().to_string())
-}
-
-/// `CLOCK_MONOTONIC`, the clock of all records, in ns.
-#[must_use]
-pub fn monotonic_ns() -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `now` is valid for writes; this clock always exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    let since = Duration::new(now.tv_sec as u64, now.tv_nsec as u32);
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// `CLOCK_REALTIME`, in ns since 1970-01-01 UTC.
@@ -36,13 +30,7 @@ pub fn wall_ns() -> u64 {
 /// (`KTIME_LOW_RES`, which is `TICK_NSEC`).
 #[must_use]
 pub fn tick_ns() -> u32 {
-    let mut tick = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `tick` is valid for writes; this clock always exists.
-    unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut tick) };
-    u32::try_from(tick.tv_nsec).unwrap_or(0)
+    u32::try_from(clock_getres(ClockId::MonotonicCoarse).tv_nsec).unwrap_or(0)
 }
 
 /// What kernel lockdown forbids, in a few words; None where it is off.
@@ -94,14 +82,13 @@ pub fn security_modules() -> Option<String> {
 }
 
 /// Lifts the limit on locked memory: kernels before 5.11 charge maps to it.
-/// Later ones do not care, so a failure is none.
 pub fn lift_memlock() {
-    let all = libc::rlimit {
-        rlim_cur: libc::RLIM_INFINITY,
-        rlim_max: libc::RLIM_INFINITY,
+    let all = Rlimit {
+        current: None,
+        maximum: None,
     };
-    // SAFETY: `all` is valid for reads.
-    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const all) };
+    // Later kernels ignore the limit, so that a refusal does no harm.
+    let _ = setrlimit(Resource::Memlock, all);
 }
 
 /// Makes the kernel count and time the runs of all eBPF programs, until the

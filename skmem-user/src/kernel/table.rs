@@ -49,10 +49,7 @@ impl Table {
     /// # Errors
     /// Where the kernel refuses.
     pub fn new(map: &MapData, slots: u32) -> Result<Self> {
-        // SAFETY: sysconf has no preconditions.
-        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-        let page = usize::try_from(page).unwrap_or(4096);
-        let bytes = (STRIDE * slots as usize).next_multiple_of(page);
+        let bytes = (STRIDE * slots as usize).next_multiple_of(rustix::param::page_size());
         // SAFETY: a fresh shared mapping of a map made with BPF_F_MMAPABLE.
         let base = unsafe {
             libc::mmap(

@@ -155,7 +155,7 @@ fn markdown_list(out: &mut String, heading: &str, remedies: &[Remedy], price: bo
             out.push_str(&format!(" Price: {}.", said.price));
         }
         match said.reproduce {
-            "" if said.evidence.contains("not tried") => out.push_str(" Not tried.\n"),
+            "" if !said.evidence.is_tried() => out.push_str(" Not tried.\n"),
             "" => out.push('\n'),
             command => out.push_str(&format!(" Tried: `{command}`.\n")),
         }

@@ -43,6 +43,15 @@ pub fn options(selection: &Selection) -> Options {
     options
 }
 
+/// How to trace no socket but those that [`super::Session::adopt`] takes in: of the processes that
+/// are traced there is none.
+#[must_use]
+pub fn options_of_none() -> Options {
+    let mut options = Options::default();
+    options.filter.flags |= BY_PID;
+    options
+}
+
 /// What a cgroup means where this kernel's programs cannot ask for it, in a sentence; None where
 /// they can.
 #[must_use]

@@ -5,22 +5,19 @@
 //! not.
 
 use std::{
-    fs::{self, File},
-    io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    fs, io,
+    os::fd::{AsRawFd, OwnedFd},
     path::PathBuf,
     process,
 };
 
 use anyhow::{Context, Result};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 use super::{
     skip::Skip,
     undo::{Guard, Undo},
 };
-
-/// linux/mount.h
-const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
 
 /// The root of the cgroup2 hierarchy, as this process may see it.
 pub(super) struct Root(OwnedFd);
@@ -28,38 +25,13 @@ pub(super) struct Root(OwnedFd);
 impl Root {
     /// Mounts it for this process alone.
     pub fn open() -> Result<Self> {
-        let context = syscall(|| {
-            // SAFETY: the name is NUL-terminated.
-            unsafe { libc::syscall(libc::SYS_fsopen, c"cgroup2".as_ptr(), libc::FSOPEN_CLOEXEC) }
-        })
-        .map_err(|error| Skip::error(format!("this kernel has no cgroup2: {error}")))?;
-        let none = std::ptr::null::<libc::c_char>();
-        // SAFETY: this command takes neither key nor value.
-        let created = unsafe {
-            libc::syscall(
-                libc::SYS_fsconfig,
-                context.as_raw_fd(),
-                FSCONFIG_CMD_CREATE,
-                none,
-                none,
-                0,
-            )
-        };
-        if created != 0 {
-            return Err(io::Error::last_os_error()).context("cannot reach the cgroup2 hierarchy");
-        }
-        let root = syscall(|| {
-            // SAFETY: fsmount takes no pointer.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_fsmount,
-                    context.as_raw_fd(),
-                    libc::FSMOUNT_CLOEXEC,
-                    0,
-                )
-            }
-        })
-        .context("cannot reach the cgroup2 hierarchy")?;
+        let context = fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC)
+            .map_err(|error| Skip::error(format!("this kernel has no cgroup2: {error}")))?;
+        let root = fsconfig_create(&context).and_then(|()| {
+            let no_attributes = MountAttrFlags::empty();
+            fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, no_attributes)
+        });
+        let root = root.context("cannot reach the cgroup2 hierarchy")?;
         Ok(Self(root))
     }
 
@@ -169,15 +141,6 @@ fn home(cgroups: &str) -> Option<String> {
     } else {
         path.into()
     })
-}
-
-/// A descriptor from a system call that yields one.
-fn syscall(call: impl FnOnce() -> libc::c_long) -> io::Result<OwnedFd> {
-    match i32::try_from(call()) {
-        // SAFETY: the kernel gave this descriptor just now and nobody else owns it.
-        Ok(raw) if raw >= 0 => Ok(unsafe { File::from_raw_fd(raw) }.into()),
-        _ => Err(io::Error::last_os_error()),
-    }
 }
 
 #[cfg(test)]

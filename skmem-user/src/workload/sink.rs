@@ -1,14 +1,20 @@
-//! A server that accepts whoever comes and reads whatever they send, in one thread.
+//! A server that accepts every connection and reads all that arrives, in one thread.
 
 use std::{
     collections::HashMap,
     io::{self, Read},
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     sync::Arc,
     thread,
 };
 
 use anyhow::{Context, Result};
+use rustix::{
+    buffer::spare_capacity,
+    event::epoll::{self, Event, EventData, EventFlags},
+    io::retry_on_intr,
+    process::setpriority_process,
+};
 use socket2::Socket;
 
 use super::sockets::Listener;
@@ -23,16 +29,15 @@ const EVENTS: usize = 64;
 pub(crate) fn spawn(listener: Listener) -> Result<()> {
     let epoll = Epoll::new().context("cannot make an epoll")?;
     epoll
-        .add(listener.as_raw_fd())
+        .add(listener.as_fd())
         .context("cannot watch the listener")?;
     thread::Builder::new()
         .name("demo-receiver".into())
         .spawn(move || {
             // Ahead of all senders, so that what they send does not pile up unread: hundreds of
             // full receive queues would bring tcp_mem into a scenario that is not about
-            // it. SAFETY: setpriority takes no pointer; 0 is the calling thread.
-            // Refusal changes nothing.
-            unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
+            // it. None is the calling thread; where it is refused, the scenario goes on.
+            let _ = setpriority_process(None, -20);
             // The senders see no more than a reset, or data that nobody takes.
             if let Err(error) = serve(&listener, &epoll) {
                 eprintln!("the receiver gave up: {error:#}");
@@ -49,7 +54,7 @@ fn serve(listener: &Listener, epoll: &Epoll) -> Result<()> {
         for fd in epoll.wait()? {
             if fd == listener.as_raw_fd() {
                 let connection = listener.accept()?;
-                epoll.add(connection.as_raw_fd())?;
+                epoll.add(connection.as_fd())?;
                 connections.insert(connection.as_raw_fd(), connection);
                 continue;
             }
@@ -73,50 +78,21 @@ struct Epoll(OwnedFd);
 
 impl Epoll {
     fn new() -> io::Result<Self> {
-        // SAFETY: epoll_create1 takes no pointer.
-        let raw = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-        if raw < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: `raw` was opened just now and nobody else owns it.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(raw) }))
+        Ok(Self(epoll::create(epoll::CreateFlags::CLOEXEC)?))
     }
 
-    /// Watches `fd` for input until it is closed.
-    fn add(&self, fd: RawFd) -> io::Result<()> {
-        let mut event = libc::epoll_event {
-            events: libc::EPOLLIN as u32,
-            u64: u64::from(fd.cast_unsigned()),
-        };
-        // SAFETY: `event` is live; both descriptors are open.
-        let rc =
-            unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) };
-        if rc == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
-        }
+    /// Watches `source` for input until it is closed.
+    fn add(&self, source: BorrowedFd<'_>) -> io::Result<()> {
+        let data = EventData::new_u64(u64::from(source.as_raw_fd().cast_unsigned()));
+        Ok(epoll::add(&self.0, source, data, EventFlags::IN)?)
     }
 
     /// Descriptors with something to read.
     fn wait(&self) -> io::Result<Vec<RawFd>> {
-        let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS];
-        loop {
-            // SAFETY: `events` is live and of the length given.
-            let got = unsafe {
-                libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), EVENTS as i32, -1)
-            };
-            if let Ok(got) = usize::try_from(got) {
-                // The descriptor that `add` put there.
-                return Ok(events[..got]
-                    .iter()
-                    .map(|event| event.u64 as RawFd)
-                    .collect());
-            }
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
-        }
+        let mut events = Vec::with_capacity(EVENTS);
+        retry_on_intr(|| epoll::wait(&self.0, spare_capacity(&mut events), None))?;
+        // The descriptor that `add` put there.
+        let descriptor = |event: &Event| event.data.u64() as RawFd;
+        Ok(events.iter().map(descriptor).collect())
     }
 }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::{
     Params, Scenario,
@@ -208,16 +209,15 @@ fn listen() -> Receiver<Command> {
     commands
 }
 
-/// From now on `comm` of the calling thread tells what it does: it connects, and the socket is said
-/// to be its.
+/// Names the calling thread `demo-sender`: it connects, and its `comm` is shown with the socket.
 pub(crate) fn call_ourselves_sender() {
-    // SAFETY: PR_SET_NAME reads a NUL-terminated string of at most 16 bytes.
-    unsafe { libc::prctl(libc::PR_SET_NAME, c"demo-sender".as_ptr()) };
+    // Without it, only the name shown is another.
+    let _ = rustix::thread::set_name(c"demo-sender");
 }
 
 /// Asks for SIGKILL when the thread that started this process ends, for the case that something
 /// else keeps our stdin open.
 pub(crate) fn die_with_parent() {
-    // SAFETY: PR_SET_PDEATHSIG takes a signal number, no pointer.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    // Without it, stdin still says when the parent has ended.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
 }

@@ -64,9 +64,8 @@ impl Writer {
         let thread = thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
-                // SAFETY: gettid has no arguments and cannot fail.
-                seen.tid
-                    .store(unsafe { libc::gettid() }.cast_unsigned(), SeqCst);
+                let tid = rustix::thread::gettid().as_raw_pid();
+                seen.tid.store(tid.cast_unsigned(), SeqCst);
                 let mut written = 0;
                 while !seen.stop.load(SeqCst) && pace.bytes.is_none_or(|all| written < all) {
                     seen.writing.store(true, SeqCst);

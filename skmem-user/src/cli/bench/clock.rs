@@ -2,14 +2,11 @@
 
 use std::fs;
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// Of the calling thread, its time in the kernel included, in ns.
 pub fn this_thread() -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `now` is valid for writes; this clock always exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut now) };
+    let now = clock_gettime(ClockId::ThreadCPUTime);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 

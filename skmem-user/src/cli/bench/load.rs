@@ -5,14 +5,16 @@ use std::{
     fmt,
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    os::fd::AsRawFd,
     str::FromStr,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::{
+    net::sockopt::set_tcp_quickack,
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
 
 use crate::workload::{Net, bench_link};
 
@@ -140,7 +142,7 @@ fn lockstep(pairs: &mut [Pair], out: &[u8], back: &mut [u8], sends: u32, acks: b
         for Pair { sender, reader, .. } in pairs.iter_mut() {
             if acks {
                 // It does not last: the kernel goes back to delaying them.
-                quick_ack(reader)?;
+                set_tcp_quickack(&*reader, true).context("cannot set TCP_QUICKACK")?;
             }
             sender.write_all(out)?;
             reader.read_exact(back)?;
@@ -210,26 +212,6 @@ fn pair(sender: TcpStream, listener: &TcpListener) -> Result<Pair> {
         reader,
         _link: None,
     })
-}
-
-fn quick_ack(socket: &TcpStream) -> Result<()> {
-    let on: libc::c_int = 1;
-    // SAFETY: `on` is live and as long as stated.
-    let rc = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_QUICKACK,
-            (&raw const on).cast(),
-            size_of_val(&on) as libc::socklen_t,
-        )
-    };
-    anyhow::ensure!(
-        rc == 0,
-        "cannot set TCP_QUICKACK: {}",
-        std::io::Error::last_os_error()
-    );
-    Ok(())
 }
 
 #[cfg(test)]

@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
-use skmem_common::{
-    filter::{BY_PID, BY_SPORT, Filter},
-    hook::Hook,
-    layout::Records,
-};
+use skmem_common::{hook::Hook, layout::Records};
 
-use crate::kernel::{
-    plan::{Need, Plan},
-    tracer,
+use crate::{
+    kernel::{
+        plan::{Need, Plan},
+        tracer,
+    },
+    selection::{Port, Selection},
+    trace,
 };
 
 /// A way to be traced.
@@ -55,14 +55,7 @@ impl Mode {
 
     /// How to trace so; None: not at all.
     pub fn options(self) -> Option<tracer::Options> {
-        let options = tracer::Options {
-            filter: Filter {
-                flags: BY_PID,
-                ..Filter::default()
-            },
-            pids: vec![std::process::id()],
-            ..tracer::Options::default()
-        };
+        let options = trace::options(&Selection::of_processes([std::process::id()]));
         Some(match self {
             Self::Nothing => return None,
             Self::Empty => tracer::Options {
@@ -70,12 +63,11 @@ impl Mode {
                 ..options
             },
             Self::Miss => tracer::Options {
-                filter: Filter {
-                    flags: BY_SPORT,
-                    sport: 1,
-                    ..Filter::default()
-                },
-                ..options
+                pids: options.pids,
+                ..trace::options(&Selection {
+                    sport: Some(Port::Number(1)),
+                    ..Selection::default()
+                })
             },
             Self::Aggregate => tracer::Options {
                 records: Records::Transitions,

@@ -4,20 +4,21 @@
 use std::{collections::HashMap, process::ExitCode};
 
 use anyhow::{Context as _, Result};
-use skmem_common::filter::{BY_PID, Filter};
 
 use super::{Options, failed, traced};
 use crate::{
-    cli::{Usage, live, print, style},
-    diag::Truth,
+    cli::{Skip, Usage, live, print, style},
+    diag::{Truth, account_sources::version},
     explain::{
         Verdict,
         compare::{Comparison, Peak, Run},
+        measured,
     },
-    kernel::tracer,
+    kernel::{system, tracer},
     model::record::Record,
     render,
-    trace::Session,
+    selection::Selection,
+    trace::{self, Session},
     workload::{self, Driver, Scenario, fix::Choice, proto::Ready},
 };
 
@@ -33,7 +34,66 @@ pub(super) async fn play(
     scenario: &'static Scenario,
     verbose: bool,
 ) -> Result<ExitCode> {
-    let fixed = options.fix.iter().map(|fix| {
+    let lines = options.length.lines();
+    let several = options.fix.len() > 1;
+    let mut shown = 0;
+    compare(options, scenario, &options.fix, verbose, |_, compared| {
+        if options.json {
+            return print(&format!("{}\n", render::comparison_json(compared)?));
+        }
+        if shown > 0 && lines.is_none() {
+            print("\n")?;
+        }
+        shown += 1;
+        print(&match lines {
+            Some(_) if several => render::comparison_answer(compared, &style()),
+            Some(lines) => render::comparison_brief(compared, &style(), lines),
+            None => render::comparison(compared, &style()),
+        })
+    })
+    .await?;
+    if several && lines.is_some() && !options.json {
+        let more = "--full prints the runs side by side; one --fix alone, too.";
+        print(&format!("{}\n", render::wrapped(more, style().width)))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the rows of this kernel for the table of measured figures. A case that this kernel cannot
+/// run has none.
+pub(super) async fn measure(options: &Options, only: &[String], verbose: bool) -> Result<ExitCode> {
+    let (major, minor) = version(&system::release());
+    let kernel = format!("{major}.{minor}");
+    for (case, fixes) in measured::cases() {
+        if !only.is_empty() && !only.iter().any(|name| name == case) {
+            continue;
+        }
+        let scenario = workload::find(case).map_err(Usage)?;
+        let choices = fixes.iter().map(|fix| fix.parse());
+        let choices: Vec<Choice> = choices
+            .collect::<Result<_, _>>()
+            .map_err(anyhow::Error::msg)?;
+        let done = compare(options, scenario, &choices, verbose, |n, compared| {
+            print(&measured::measured(&kernel, fixes[n], compared))
+        });
+        match done.await {
+            Err(e) if e.is::<Skip>() => eprintln!("skmem: {case}: {e}"),
+            done => done?,
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the case without a fix, then with each one, and hands on each comparison with the fix's
+/// place among `fixes`.
+async fn compare(
+    options: &Options,
+    scenario: &'static Scenario,
+    fixes: &[Choice],
+    verbose: bool,
+    mut each: impl FnMut(usize, &Comparison) -> Result<()>,
+) -> Result<()> {
+    let fixed = fixes.iter().map(|fix| {
         let fixed = fix.apply(scenario, &options.workload).map_err(Usage)?;
         Ok((*fix, fixed))
     });
@@ -50,42 +110,20 @@ pub(super) async fn play(
         pids.extend(&runner.ready.pids);
     }
     let mut session = live::start(&tracer::Options {
-        filter: Filter {
-            flags: BY_PID,
-            ..Filter::default()
-        },
-        pids,
         follow: true,
         ring_bytes: options.ring,
         verbose,
-        ..tracer::Options::default()
+        ..trace::options(&Selection::of_processes(pids))
     })
     .await?;
     let without = without.play(&mut session).await?;
-    let lines = options.length.lines();
-    let several = fixed.len() > 1;
     for (n, (with, (fix, fixed))) in with.into_iter().zip(&fixed).enumerate() {
         let with = with.play(&mut session).await?;
         let (name, does) = (fix.fix().name(), fix.does(fixed));
         let compared = Comparison::of(scenario.name, name, does, without.clone(), with);
-        if options.json {
-            print(&format!("{}\n", render::comparison_json(&compared)?))?;
-            continue;
-        }
-        if n > 0 && lines.is_none() {
-            print("\n")?;
-        }
-        print(&match lines {
-            Some(_) if several => render::comparison_answer(&compared, &style()),
-            Some(lines) => render::comparison_brief(&compared, &style(), lines),
-            None => render::comparison(&compared, &style()),
-        })?;
+        each(n, &compared)?;
     }
-    if several && lines.is_some() && !options.json {
-        let more = "--full prints the runs side by side; one --fix alone, too.";
-        print(&format!("{}\n", render::wrapped(more, style().width)))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 impl Runner {

@@ -7,10 +7,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
-use skmem_common::{
-    filter::{BY_PID, Filter},
-    layout::Records,
-};
+use skmem_common::layout::Records;
 
 use super::Look;
 use crate::{
@@ -23,7 +20,7 @@ use crate::{
         capture::Captured,
         probe::{Probe, is_candidate},
     },
-    trace::Older,
+    trace::{self, Older},
 };
 
 /// More sockets are traced than are shown, since by the end others may be the worst.
@@ -108,18 +105,13 @@ pub(in crate::cli) async fn trace(seen: &Captured, chosen: &[&Row], how: &How) -
         false => 0,
     };
     let mut session = live::start(&tracer::Options {
-        filter: Filter {
-            flags: BY_PID,
-            ..Filter::default()
-        },
-        pids: Vec::new(),
         max_sockets: u32::try_from(chosen.len() + nameless + LEAST).unwrap_or(u32::MAX),
         // The accounts are all that is wanted.
         records: Records::Transitions,
         ring_bytes: 4096,
         rx: how.rx,
         verbose: how.verbose,
-        ..tracer::Options::default()
+        ..trace::options_of_none()
     })
     .await?;
     let older = Older {

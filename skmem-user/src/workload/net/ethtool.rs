@@ -1,11 +1,9 @@
 //! The two offloads that a scenario turns off, by the old ethtool ioctl, which every kernel has.
 
-use std::{
-    io, mem,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
-};
+use std::{io, mem, os::fd::AsRawFd};
 
 use anyhow::{Context, Result};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 /// linux/sockios.h
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
@@ -23,13 +21,13 @@ struct Value {
 
 /// Turns TSO and GSO off on `interface` of the calling thread's network namespace.
 pub(super) fn disable_segmentation(interface: &str) -> Result<()> {
-    // SAFETY: socket takes no pointer.
-    let raw = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
-    if raw < 0 {
-        return Err(io::Error::last_os_error()).context("cannot open a socket for ethtool");
-    }
-    // SAFETY: `raw` was opened just now and nobody else owns it.
-    let socket = unsafe { OwnedFd::from_raw_fd(raw) };
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .context("cannot open a socket for ethtool")?;
     for (command, what) in [(ETHTOOL_STSO, "TSO"), (ETHTOOL_SGSO, "GSO")] {
         let mut value = Value { command, data: 0 };
         // SAFETY: an ifreq of zeroes is valid: a name and a union of plain data.

@@ -8,6 +8,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice::name_to_index, socket_with};
 
 /// Sends `message` in the calling thread's network namespace and waits for the kernel's verdict.
 /// `Ok(Err(error))` is the kernel's refusal, which callers can tell apart by its errno.
@@ -43,10 +44,12 @@ pub(super) fn request(message: RouteNetlinkMessage, flags: u16) -> Result<io::Re
 
 /// Index of an interface of the calling thread's network namespace.
 pub(super) fn index_of(name: &str) -> Result<u32> {
-    let c_name = std::ffi::CString::new(name).context("an interface name with a NUL")?;
-    // SAFETY: `c_name` is a NUL-terminated string that outlives the call.
-    match unsafe { libc::if_nametoindex(c_name.as_ptr()) } {
-        0 => Err(io::Error::last_os_error()).with_context(|| format!("no interface {name}")),
-        index => Ok(index),
-    }
+    let socket = socket_with(
+        AddressFamily::UNIX,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .context("cannot open a socket for netdevice(7)")?;
+    name_to_index(socket, name).with_context(|| format!("no interface {name}"))
 }

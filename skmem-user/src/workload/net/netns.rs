@@ -3,11 +3,15 @@
 use std::{
     fs::File,
     io,
-    os::{fd::AsRawFd, unix::fs::MetadataExt},
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::fs::MetadataExt,
+    },
     thread,
 };
 
 use anyhow::{Context, Result, anyhow};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// A network namespace, kept alive by a file descriptor.
 pub(crate) struct Netns {
@@ -62,11 +66,9 @@ impl Netns {
     /// for life, whichever thread uses it later; so does a process started inside.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         in_thread(|| {
-            // SAFETY: setns takes a live descriptor; only the calling thread changes namespace.
-            if unsafe { libc::setns(self.handle.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
-                return Err(io::Error::last_os_error())
-                    .context("cannot enter a network namespace of our own");
-            }
+            // Only the calling thread changes namespace.
+            move_into_link_name_space(self.handle.as_fd(), Some(LinkNameSpaceType::Network))
+                .context("cannot enter a network namespace of our own")?;
             work()
         })
     }

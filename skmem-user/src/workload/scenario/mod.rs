@@ -15,6 +15,7 @@ mod timing;
 use std::{io, os::fd::AsFd, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::Socket;
 pub(super) use storm::{WORKER as STORM_WORKER, worker as storm_worker};
 
@@ -280,20 +281,11 @@ fn fill(
 
 /// Allows this process (and those it starts) `count` open files.
 fn raise_open_files(count: u64) -> Result<()> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.current.map(|n| n.max(count)),
+        maximum: limit.maximum.map(|n| n.max(count)),
     };
-    // SAFETY: `limit` is a live rlimit.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
-        return Err(io::Error::last_os_error()).context("cannot read the limit on open files");
-    }
-    limit.rlim_cur = limit.rlim_cur.max(count);
-    limit.rlim_max = limit.rlim_max.max(count);
-    // SAFETY: as above.
-    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
-        return Err(io::Error::last_os_error())
-            .with_context(|| format!("cannot allow {count} open files (ulimit -n)"));
-    }
-    Ok(())
+    setrlimit(Resource::Nofile, raised)
+        .with_context(|| format!("cannot allow {count} open files (ulimit -n)"))
 }

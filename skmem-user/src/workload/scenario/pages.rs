@@ -7,13 +7,18 @@
 
 use std::{
     fs::File,
-    io::{self, PipeReader, Write},
-    os::fd::{AsRawFd, FromRawFd},
+    io::{self, Write},
+    mem::MaybeUninit,
     thread,
     time::Duration,
 };
 
 use anyhow::{Context, Result};
+use rustix::{
+    fs::{MemfdFlags, memfd_create},
+    net::{RecvAncillaryBuffer, RecvFlags, recvmsg},
+    pipe::{self, SpliceFlags},
+};
 use socket2::Socket;
 
 use super::{NEVER_READING_NO_SEND, Scenario, Stage, never_reading_server};
@@ -104,14 +109,7 @@ fn sendfile(stage: &Stage) -> Result<Done> {
         stage,
         &net,
         |_| Ok(()),
-        move |socket| {
-            let mut offset: libc::off_t = 0;
-            // SAFETY: both descriptors are live, `offset` is a live off_t.
-            let sent = unsafe {
-                libc::sendfile(socket.as_raw_fd(), file.as_raw_fd(), &raw mut offset, len)
-            };
-            usize::try_from(sent).map_err(|_| io::Error::last_os_error())
-        },
+        move |socket| Ok(rustix::fs::sendfile(socket, &file, Some(&mut 0), len)?),
     )
 }
 
@@ -129,26 +127,11 @@ fn splice(stage: &Stage) -> Result<Done> {
                 to.write_all(&payload)?;
                 held = payload.len();
             }
-            let moved = splice_once(&from, socket, held)?;
+            let moved = pipe::splice(&from, None, socket, None, held, SpliceFlags::MOVE)?;
             held -= moved;
             Ok(moved)
         },
     )
-}
-
-fn splice_once(from: &PipeReader, to: &Socket, len: usize) -> io::Result<usize> {
-    // SAFETY: both descriptors are live; null offsets mean the current position.
-    let moved = unsafe {
-        libc::splice(
-            from.as_raw_fd(),
-            std::ptr::null_mut(),
-            to.as_raw_fd(),
-            std::ptr::null_mut(),
-            len,
-            libc::SPLICE_F_MOVE,
-        )
-    };
-    usize::try_from(moved).map_err(|_| io::Error::last_os_error())
 }
 
 fn zerocopy(stage: &Stage) -> Result<Done> {
@@ -190,35 +173,23 @@ fn zerocopy(stage: &Stage) -> Result<Done> {
 
 /// Takes the completion notices off the error queue; what they say is of no use here.
 fn fetch_completions(socket: &Socket) {
-    let mut control = [0_u64; 32];
-    loop {
-        // SAFETY: a msghdr of zeroes is valid: no name, no data, no control.
-        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-        message.msg_control = control.as_mut_ptr().cast();
-        message.msg_controllen = size_of_val(&control) as _;
-        // SAFETY: `message` points to the live control buffer, of the length given.
-        let got = unsafe {
-            libc::recvmsg(
-                socket.as_raw_fd(),
-                &raw mut message,
-                libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT,
-            )
-        };
-        if got < 0 {
-            return;
-        }
-    }
+    let flags = RecvFlags::ERRQUEUE | RecvFlags::DONTWAIT;
+    let mut control = [MaybeUninit::uninit(); 256];
+    while recvmsg(
+        socket,
+        &mut [],
+        &mut RecvAncillaryBuffer::new(&mut control),
+        flags,
+    )
+    .is_ok()
+    {}
 }
 
 /// A file of `len` bytes without a name.
 fn file_in_memory(len: usize) -> Result<File> {
-    // SAFETY: the name is NUL-terminated.
-    let raw = unsafe { libc::memfd_create(c"skmem".as_ptr(), libc::MFD_CLOEXEC) };
-    if raw < 0 {
-        return Err(io::Error::last_os_error()).context("cannot make a file in memory");
-    }
-    // SAFETY: `raw` was opened just now and nobody else owns it.
-    let mut file = unsafe { File::from_raw_fd(raw) };
+    let file =
+        memfd_create("skmem", MemfdFlags::CLOEXEC).context("cannot make a file in memory")?;
+    let mut file = File::from(file);
     file.write_all(&vec![b'f'; len])
         .context("cannot fill a file in memory")?;
     Ok(file)

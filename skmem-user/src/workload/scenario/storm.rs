@@ -9,11 +9,14 @@
 use std::{
     io::{self, BufRead, BufReader, Write, stdin},
     net::SocketAddr,
-    os::fd::AsRawFd,
     process::{Child, ChildStdout, Command as Process, ExitCode, Stdio},
 };
 
 use anyhow::{Context, Result, bail};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::retry_on_intr,
+};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Socket, Type};
 
@@ -262,23 +265,15 @@ fn work() -> Result<()> {
 /// One write on each connection that has room, again and again.
 fn write_in_turn(senders: &[Sender], job: &Job) -> Result<()> {
     let mut write = send(job.write_size as usize, libc::MSG_DONTWAIT);
-    let mut written = vec![0; senders.len()];
-    let mut polled: Vec<libc::pollfd> = senders
+    let mut left: Vec<(&Sender, u64)> = senders.iter().map(|sender| (sender, 0)).collect();
+    let mut polled: Vec<PollFd<'_>> = senders
         .iter()
-        .map(|sender| libc::pollfd {
-            fd: sender.socket.as_raw_fd(),
-            events: libc::POLLOUT,
-            revents: 0,
-        })
+        .map(|sender| PollFd::new(&*sender.socket, PollFlags::OUT))
         .collect();
-    while polled.iter().any(|poll| poll.fd >= 0) {
-        // SAFETY: `polled` is live and of the length given.
-        let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, -1) };
-        if ready < 0 && io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-            return Err(io::Error::last_os_error()).context("cannot poll the connections");
-        }
-        for ((sender, poll), written) in senders.iter().zip(&mut polled).zip(&mut written) {
-            if poll.fd < 0 || poll.revents == 0 {
+    while !polled.is_empty() {
+        retry_on_intr(|| poll(&mut polled, None)).context("cannot poll the connections")?;
+        for ((sender, written), poll) in left.iter_mut().zip(&polled) {
+            if poll.revents().is_empty() {
                 continue;
             }
             match write(&sender.socket) {
@@ -286,11 +281,10 @@ fn write_in_turn(senders: &[Sender], job: &Job) -> Result<()> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error).context("cannot write to the socket"),
             }
-            if *written >= job.bytes {
-                // poll skips what is below zero.
-                poll.fd = -1;
-            }
         }
+        let mut has_more = left.iter().map(|(_, written)| *written < job.bytes);
+        polled.retain(|_| has_more.next().unwrap_or(false));
+        left.retain(|(_, written)| *written < job.bytes);
     }
     Ok(())
 }

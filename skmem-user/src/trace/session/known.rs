@@ -1,0 +1,230 @@
+//! What a session knows of its sockets: accounts, verdicts, the end of a recording.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use anyhow::Result;
+use skmem_common::{
+    account::Account,
+    hook::Hook,
+    record::{IDENT_MPTCP, IDENT_MPTCP_SOCKET},
+};
+
+use super::{Session, closed::mark_destroyed};
+use crate::{
+    diag::{self, cgroups, netns},
+    explain::{Source, Verdict, held_up_since},
+    kernel::system,
+    model::{
+        end::{End, HookTotal, Kept, Totals},
+        places::{Places, cgroup_id},
+        replay,
+    },
+};
+
+impl Session {
+    /// Whether a traced sender has been held up for at least `long`: asleep, or
+    /// turned away while `poll()` would not report room.
+    #[must_use]
+    pub fn blocked_for(&self, long: Duration) -> bool {
+        self.any_held_up(long, |_| 0)
+    }
+
+    /// Whether a wait that is on, or one that `also` tells of, is as long.
+    fn any_held_up(&self, long: Duration, also: impl Fn(&Account) -> u64) -> bool {
+        let now = system::monotonic_ns();
+        let long = u64::try_from(long.as_nanos()).unwrap_or(u64::MAX);
+        let mut accounts = self.tracer.table().accounts();
+        accounts.any(|mut a| {
+            let waited = held_up_since(&a).map_or(0, |since| now.saturating_sub(since));
+            if waited.max(also(&a)) < long {
+                return false;
+            }
+            if a.blocked.older == 0 {
+                return true;
+            }
+            // Rare, and /proc is asked: whether it sleeps still.
+            self.sleepers.correct(&mut a);
+            let waited = held_up_since(&a).map_or(0, |since| now.saturating_sub(since));
+            waited.max(also(&a)) >= long
+        })
+    }
+
+    /// Whether a traced sender has ever been asleep, or is held up now, for at
+    /// least `long`.
+    #[must_use]
+    pub fn was_blocked_for(&self, long: Duration) -> bool {
+        self.any_held_up(long, |a| a.blocked.longest_ns)
+    }
+
+    /// The verdicts on all sockets, worst first; `all` also those that never
+    /// went over their limit.
+    #[must_use]
+    pub fn verdicts(&self, all: bool, at_end: bool) -> Vec<Verdict> {
+        self.judge(&self.gather(), all, at_end)
+    }
+
+    /// The verdicts on what was known at `end`.
+    #[must_use]
+    pub fn judge(&self, end: &End, all: bool, at_end: bool) -> Vec<Verdict> {
+        let mut verdicts = end.verdicts(&self.release, all, at_end, Source::Kernel);
+        let known = self.windows.as_ref();
+        for verdict in &mut verdicts {
+            let cookie = verdict.socket.cookie;
+            let window = known.and_then(|known| known.get(&cookie?).copied());
+            if let Some(receive) = &mut verdict.receive {
+                receive.buffer = window;
+            }
+        }
+        verdicts
+    }
+
+    /// The verdict on one open socket; None: it is not traced.
+    #[must_use]
+    pub fn verdict_on(&self, id: u64) -> Option<Verdict> {
+        // What is said of an MPTCP socket is told by its subflows, too.
+        let mut family: Vec<_> = self.open().collect();
+        link_subflows(&mut family);
+        family.retain(|account| account.ident.id == id || account.mptcp == id);
+        let end = self.gather_of(family, Vec::new());
+        let verdicts = self.judge(&end, true, false);
+        verdicts.into_iter().find(|verdict| verdict.socket.id == id)
+    }
+
+    /// What `of` makes of each open socket's account as it is now.
+    pub fn each_account<T>(&self, mut of: impl FnMut(&Account) -> T) -> Vec<T> {
+        self.open()
+            .map(|mut account| {
+                self.sleepers.correct(&mut account);
+                of(&account)
+            })
+            .collect()
+    }
+
+    /// All that is known now, but for the hooks' counters.
+    fn gather(&self) -> End {
+        self.gather_of(self.open().collect(), self.closed.list())
+    }
+
+    /// The same of these sockets alone.
+    fn gather_of(&self, mut open: Vec<Box<Account>>, closed: Vec<Kept>) -> End {
+        self.holders.name(&mut open);
+        link_subflows(&mut open);
+        for account in &mut open {
+            self.sleepers.correct(account);
+        }
+        let open = open.into_iter().map(|mut account| {
+            let stream_agrees = self.agrees(&account);
+            if account.closing != 0 {
+                mark_destroyed(&mut account);
+            }
+            Kept {
+                sleepers: self.sleepers(&account),
+                account,
+                stream_agrees,
+            }
+        });
+        let open: Vec<Kept> = open.collect();
+        let places = places(open.iter().chain(&closed));
+        End {
+            totals: Totals {
+                now_ns: system::monotonic_ns(),
+                wall_ns: system::wall_ns(),
+                skipped_runs: self.tracer.skipped_runs(),
+                sockets: open.len() as u64 + self.closed.count,
+                wmem_max: limit(diag::wmem_max()),
+                notsent_lowat: limit(diag::notsent_lowat()),
+                places,
+                ..Totals::default()
+            },
+            open,
+            closed,
+        }
+    }
+
+    /// All that is known now, for the end of a recording.
+    ///
+    /// # Errors
+    /// Where the kernel refuses its counters.
+    pub fn end(&self, reason: &str) -> Result<End> {
+        let counted = self.totals()?;
+        let mut end = self.gather();
+        reason.clone_into(&mut end.totals.reason);
+        end.totals.no_slot = counted.no_slot;
+        end.totals.hooks = Hook::ALL
+            .iter()
+            .map(|hook| HookTotal {
+                hook: hook.name().to_owned(),
+                produced: counted.produced[*hook as usize],
+                lost: counted.lost[*hook as usize],
+            })
+            .filter(|h| h.produced != 0)
+            .collect();
+        Ok(end)
+    }
+
+    /// The accounts of open sockets as they are now.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<Kept> {
+        self.open()
+            .map(|account| Kept {
+                sleepers: self.sleepers(&account),
+                account,
+                stream_agrees: None,
+            })
+            .collect()
+    }
+
+    /// The accounts of open sockets, but those that a skmem measures by.
+    pub(super) fn open(&self) -> impl Iterator<Item = Box<Account>> + '_ {
+        let accounts = self.tracer.table().accounts();
+        accounts.filter(|account| !account.ident.measures())
+    }
+
+    /// Who slept on the socket by the records that were handed on.
+    fn sleepers(&self, account: &Account) -> Vec<(u32, u64)> {
+        let socket = self.replay.socket(account.ident.id);
+        socket.map(replay::Socket::sleepers).unwrap_or_default()
+    }
+
+    /// See [`replay::Replay::agrees`].
+    pub(super) fn agrees(&self, account: &Account) -> Option<bool> {
+        self.faithful.then(|| self.replay.agrees(account)).flatten()
+    }
+}
+
+/// Says of subflows that are older than the trace which MPTCP socket they belong
+/// to: the one whose `struct socket` they have (`mptcp_sock_graft`).
+fn link_subflows(accounts: &mut [Box<Account>]) {
+    let is_above = |account: &Account| account.ident.flags & IDENT_MPTCP_SOCKET != 0;
+    let above: HashMap<u32, u64> = accounts
+        .iter()
+        .filter(|account| is_above(account) && account.ident.inode != 0)
+        .map(|account| (account.ident.inode, account.ident.id))
+        .collect();
+    let beneath = |account: &Account| {
+        account.mptcp == 0 && account.ident.flags & IDENT_MPTCP != 0 && !is_above(account)
+    };
+    for account in accounts.iter_mut().filter(|account| beneath(account)) {
+        account.mptcp = above.get(&account.ident.inode).copied().unwrap_or(0);
+    }
+}
+
+/// The names of the cgroups and namespaces of these sockets.
+fn places<'a>(accounts: impl Iterator<Item = &'a Kept>) -> Places {
+    let ids: HashSet<u64> = accounts
+        .map(|kept| cgroup_id(&kept.account.ident))
+        .filter(|id| *id != 0)
+        .collect();
+    Places {
+        cgroups: cgroups::paths(&ids).into_iter().collect(),
+        namespaces: netns::names(),
+    }
+}
+
+/// A sysctl's number, where it can be read.
+pub(in crate::trace) fn limit(read: diag::Result<u64>) -> Option<u32> {
+    u32::try_from(read.ok()?).ok()
+}

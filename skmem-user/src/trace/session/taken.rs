@@ -1,0 +1,43 @@
+//! What a record changes in a session.
+
+use std::collections::HashSet;
+
+use skmem_common::hook::Hook;
+
+use crate::model::{record::Record, replay::Replay};
+
+/// What a record changes.
+pub(super) struct Taken<'a> {
+    pub replay: &'a mut Replay,
+    pub ended: &'a mut u32,
+    pub measuring: &'a mut HashSet<u64>,
+}
+
+impl Taken<'_> {
+    /// Takes in a record, counts the ends of sockets, and hands it on.
+    pub fn take(&mut self, record: &Record, each: &mut impl FnMut(&Record, &Replay)) {
+        *self.ended += u32::from(is_end(record));
+        if self.is_of_measuring(record) {
+            return;
+        }
+        self.replay.apply(record);
+        each(record, self.replay);
+    }
+
+    /// Whether it is about a connection that a skmem measures by.
+    fn is_of_measuring(&mut self, record: &Record) -> bool {
+        if let Record::Open(open) = record
+            && open.ident.measures()
+        {
+            self.measuring.insert(open.ident.id);
+            return true;
+        }
+        !self.measuring.is_empty() && self.measuring.contains(&record.socket())
+    }
+}
+
+/// Whether a record tells that a socket's queues have ended, which is the last
+/// of a socket.
+fn is_end(record: &Record) -> bool {
+    matches!(record, Record::Event(e) if e.header.hook == Hook::Purge as u8)
+}
