@@ -107,8 +107,8 @@ pub struct Blocked {
     /// short write, since bytes were last taken, in ns of `CLOCK_MONOTONIC`; 0:
     /// it was not. With [`NOSPACE_WALKED`] when a walk first found that it waits.
     pub refused_ns: u64,
-    /// When bytes were last taken from the application, likewise; 0: never under
-    /// skmem's eyes.
+    /// When bytes were last taken from the application, in ns of `CLOCK_MONOTONIC`; 0: never since
+    /// skmem first saw the socket.
     pub wrote_ns: u64,
     /// Sleeps, refusals and short writes by reason: limit, memory,
     /// `TCP_NOTSENT_LOWAT`.
@@ -206,11 +206,11 @@ pub struct Account {
     /// 1: the send call now at work was refused memory; what it writes next is
     /// let in by force.
     pub starved: u32,
-    /// The worst excess when it was last told, in bytes, where only
-    /// transitions are told.
-    pub told_excess: i32,
+    /// The worst excess when it was last reported, in bytes, where only
+    /// transitions are reported.
+    pub reported_excess: i32,
     /// [`Ledger::move_count`] then.
-    pub told_moves: u32,
+    pub reported_moves: u32,
     /// Operations since the last record.
     pub op_count: u32,
     /// The skb that the send call now at work has queued; 0: none.
@@ -248,7 +248,7 @@ impl Account {
         unsafe { core::mem::zeroed() }
     };
 
-    /// Opens the account at first sight; `self` must be [`Account::EMPTY`]
+    /// Opens the account of a socket that is first seen now; `self` must be [`Account::EMPTY`]
     /// but for its identity.
     #[inline(always)]
     pub fn open(&mut self, look: &impl Look, now: u64) {
@@ -634,7 +634,7 @@ impl Account {
     fn orphan(&mut self, hook: Hook, look: &impl Look) {
         self.orphans += 1;
         if self.depth as usize >= FRAMES {
-            // So many are never open: the end of the innermost was not seen.
+            // No call path nests this deep: the end of the innermost was not seen.
             self.pop();
             self.stale += 1;
         }
@@ -655,17 +655,17 @@ impl Account {
         self.depth = self.depth.wrapping_add(1);
     }
 
-    /// Whether a call is one to tell of where only transitions are told; asked
+    /// Whether a call makes a record where only transitions are reported; asked
     /// once for each.
     #[inline(always)]
     pub fn transition(&mut self, hook: Hook, kind: u32) -> bool {
         let worst = self.ledger.worst_excess;
-        let further = worst > 0 && worst >> 1 >= self.told_excess;
+        let further = worst > 0 && worst >> 1 >= self.reported_excess;
         if further {
-            self.told_excess = worst;
+            self.reported_excess = worst;
         }
-        let moved = self.ledger.move_count != self.told_moves;
-        self.told_moves = self.ledger.move_count;
+        let moved = self.ledger.move_count != self.reported_moves;
+        self.reported_moves = self.ledger.move_count;
         let asleep = hook as u8 == Hook::WaitMemory as u8 && kind & WAIT_BEGINS != 0;
         let closed = hook as u8 == Hook::Purge as u8 && self.closing != 0;
         further || moved || asleep || closed
@@ -678,7 +678,7 @@ impl Account {
         self.push(op.kind, op.cause, op.tier, op.value);
     }
 
-    /// Books a move of the limit likewise.
+    /// Books a move of the limit, and keeps it for the next record.
     #[inline(always)]
     pub(crate) fn limit(&mut self, cause: LimitCause, tier: Tier, to: i32, now: u64) {
         core::hint::black_box(self.ledger.limit(cause, tier, to, now));

@@ -149,7 +149,7 @@ causes! {
 pub enum Tier {
     /// A hook saw it happen.
     Observed = 0,
-    /// A hook was skipped or missing; the fields say what it must have been.
+    /// A hook was skipped or missing; the cause follows from the socket's fields.
     Inferred = 1,
 }
 

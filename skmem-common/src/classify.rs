@@ -1,4 +1,4 @@
-//! What a change of `sk_wmem_queued` was, told from the innermost open call
+//! What a change of `sk_wmem_queued` was, decided from the innermost open call
 //! and from the fields. One function per call; what does not fit is handed to
 //! [`Account::infer`], and what nothing explains is booked as unattributed.
 //!

@@ -1,4 +1,4 @@
-//! What a walk over all sockets tells of each: read under its lock where the kernel's walk holds it
+//! What a walk over all sockets reads of each: under its lock where the kernel's walk holds it
 //! (5.15 on), so that the numbers are of one moment.
 
 use crate::layout::Offsets;

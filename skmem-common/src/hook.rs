@@ -64,7 +64,7 @@ hooks! {
     Purge = 14 => "tcp_write_queue_purge",
     /// User pages are attached to an skb.
     Zerocopy = 15 => "__zerocopy_sg_from_iter",
-    /// The sender sleeps (or is told `EAGAIN`) for want of memory.
+    /// The sender sleeps (or gets `EAGAIN`) for want of memory.
     WaitMemory = 16 => "sk_stream_wait_memory",
     /// The sender sleeps until the connection is made.
     WaitConnect = 17 => "sk_stream_wait_connect",

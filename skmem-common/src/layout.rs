@@ -8,7 +8,7 @@ pub const ABSENT: u32 = u32::MAX;
 /// socket gets an account, so no program does anything.
 pub const SHARED_ENABLED: u32 = 0;
 /// Slot of the map `SHARED`: truesize of an empty skb, in bytes, the same for
-/// all sockets of a kernel; 0: not known, each socket's own first one tells.
+/// all sockets of a kernel; 0: not known, each socket's own first skb shows it.
 pub const SHARED_OVERHEAD: u32 = 1;
 
 /// Where the programs find a socket's slot: nowhere, so that they return at
@@ -24,9 +24,8 @@ pub const SLOTS_IN_STORAGE: u32 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Records {
-    /// Only of what an account would want to tell by itself: over the limit
-    /// for the first time or twice as far as told, held up, limit moved,
-    /// closed. Replay does not follow.
+    /// Only where an account's state changes: over the limit for the first time or twice as far as
+    /// last reported, held up, limit moved, closed. Replay cannot follow these.
     Transitions = 0,
     /// One for each call that changed the account: all that replay needs.
     Calls = 1,

@@ -61,7 +61,7 @@ pub struct Admission {
     pub w: i32,
     /// `sk_sndbuf` that it was tested against, in bytes.
     pub sndbuf: i32,
-    /// How many there have been; 0 means that this is the first sight.
+    /// How many there have been; 0: none, these are the fields when skmem first saw the socket.
     pub count: u64,
 }
 
@@ -98,7 +98,7 @@ pub struct Standing {
     pub reserved: u32,
     /// The last admission.
     pub admission: Admission,
-    /// Sums since first sight.
+    /// Sums since skmem first saw the socket.
     pub total: [Total; CAUSES],
     /// Sums since the last admission.
     pub since: [Since; CAUSES],
@@ -126,7 +126,7 @@ pub struct Ledger {
     pub moves: [LimitMove; MOVES],
     /// How many limit moves there were.
     pub move_count: u32,
-    /// 1: `worst_view` wants to be filled in by whoever knows the fields.
+    /// 1: `worst_view` is to be filled in by the caller, who knows the fields.
     pub view_wanted: u32,
     /// An instant that is further over the limit than this, in bytes, becomes
     /// the worst.
@@ -157,7 +157,7 @@ impl Standing {
 }
 
 impl Ledger {
-    /// Starts an account at first sight; `self` must be all zeroes.
+    /// Starts the account of a socket that is first seen now; `self` must be all zeroes.
     #[inline(always)]
     pub fn start(&mut self, w: i32, sndbuf: i32, now: u64) {
         self.now.sndbuf = sndbuf;
@@ -285,7 +285,7 @@ impl Ledger {
         };
     }
 
-    /// Whether bytes were queued at first sight.
+    /// Whether bytes were queued when skmem first saw the socket.
     #[inline(always)]
     fn held_before(&self) -> bool {
         self.now.total[Cause::PreExisting as usize].count != 0

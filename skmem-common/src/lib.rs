@@ -11,7 +11,7 @@
 //! * [`account`]: from "this hook saw these fields" to bookings in the ledger
 //! * [`look`]: what a hook sees of a socket
 //! * [`memory`]: what was charged ahead of use, `sk_forward_alloc`'s side
-//! * [`facts`]: what a walk over all sockets tells of each
+//! * [`facts`]: what a walk over all sockets reads of each
 //! * [`output`]: what decides when queued bytes leave, and who holds a sender up
 //! * [`receive`]: the receive side, for `--rx`
 //! * [`record`]: what goes through the ring buffer

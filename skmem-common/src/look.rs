@@ -40,7 +40,7 @@ pub trait Look: Copy {
     /// It is an MPTCP socket, and no TCP socket.
     const MPTCP: bool = false;
 
-    /// What tells whether there is anything to book, in order: `w`, `sndbuf`,
+    /// The fields that decide whether there is anything to book, in order: `w`, `sndbuf`,
     /// `write_seq`, `snd_una` of [`Seen`].
     fn glance(&self) -> (i32, i32, u32, u32);
     /// [`Seen::forward_alloc`].

@@ -179,7 +179,7 @@ mod tests {
         assert_eq!((p.checks, p.broken), (1, 0));
         p.look(15_376, 0, 1_009, 12);
         assert_eq!((p.checks, p.broken, p.remainder), (2, 1, 1));
-        // Pages of 4 KiB are none of 16 KiB.
+        // A whole number of pages of 4 KiB, but not of 16 KiB.
         p.look(15_376, 0, 1_008, 14);
         assert_eq!((p.checks, p.broken), (2 + 1, 1));
         p.look(15_376, 4_096, 1_008, 14);

@@ -1,8 +1,8 @@
 //! What decides when queued bytes leave: the fields that `tcp_write_xmit` looks
 //! at, and which of them holds a sender up.
 //!
-//! Read on rare paths only: where a new worst excess is noted, where a sender is
-//! held up, at first sight and at the end.
+//! Read on rare paths only: when a socket is first seen, where a new worst excess is noted, where a
+//! sender is held up, and at the end.
 
 use crate::account::{WAIT_LIMIT, WAIT_LOWAT, WAIT_MEMORY};
 
@@ -32,7 +32,7 @@ pub struct Output {
     pub at_ns: u64,
     /// `sk_pacing_rate`, in bytes a second; all ones: none.
     pub pacing_rate: u64,
-    /// `sk_max_pacing_rate` (`SO_MAX_PACING_RATE`) likewise.
+    /// `sk_max_pacing_rate` (`SO_MAX_PACING_RATE`), in bytes a second; all ones: no limit.
     pub max_pacing_rate: u64,
     /// Until `tcp_wstamp_ns`, when pacing lets the next segment go, in ns; 0:
     /// it may go.
@@ -102,7 +102,7 @@ pub struct Output {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Outputs {
-    /// At first sight: where the kernel's clocks stood.
+    /// When skmem first saw the socket: where the kernel's clocks stood.
     pub first: Output,
     /// At the worst excess.
     pub worst: Output,

@@ -32,7 +32,7 @@ pub const FLAG_LOCKLESS: u8 = 8;
 
 /// [`Ident::flags`]: `id` is the kernel's socket cookie.
 pub const IDENT_COOKIE: u32 = 1;
-/// [`Ident::flags`]: the socket was older than skmem's first sight of it: its
+/// [`Ident::flags`]: the socket was in use before skmem first saw it: its
 /// queue, limit or history may hold what skmem has not seen.
 pub const IDENT_OLDER: u32 = 2;
 /// [`Ident::flags`]: `so_sndbuf` was seen in `setsockopt`.
@@ -219,7 +219,7 @@ pub struct Event {
 #[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 #[repr(C)]
 pub struct Ident {
-    /// The socket's cookie, or on a kernel that tells tracing programs none
+    /// The socket's cookie, or on a kernel that gives tracing programs no cookies
     /// (before 5.12) a number of skmem's own. 0: the slot is free.
     pub id: u64,
     /// When skmem first saw it, in ns of `CLOCK_MONOTONIC`.
@@ -228,7 +228,7 @@ pub struct Ident {
     pub netns: u32,
     /// `IDENT_…`.
     pub flags: u32,
-    /// Process that used it first under skmem's eyes; 0 where none has since.
+    /// Process whose call on the socket skmem saw first; 0: no call was seen.
     pub pid: u32,
     /// Its thread.
     pub tid: u32,
@@ -273,7 +273,7 @@ pub struct Open {
     pub slot: u32,
     /// Who.
     pub ident: Ident,
-    /// Its fields at first sight.
+    /// Its fields when skmem first saw it.
     pub view: View,
 }
 

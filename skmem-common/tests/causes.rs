@@ -141,7 +141,7 @@ fn fragments_are_named_after_who_asked() {
 fn zerocopy_charges_whole_pages() {
     let mut s = Stream::new(1 << 20);
     s.enter_with(Hook::SendmsgLocked, FRAME_ZEROCOPY).new_skb();
-    // Two pages are charged before write_seq tells that they hold 5000 bytes.
+    // Two pages are charged before write_seq shows that they hold 5000 bytes.
     s.change(8192)
         .settle()
         .written(5000)
@@ -277,7 +277,7 @@ fn a_subflow_gets_the_limit_of_its_mptcp_socket() {
 }
 
 #[test]
-fn a_split_and_a_merge_that_cancel_are_both_told() {
+fn a_split_and_a_merge_that_cancel_are_both_reports() {
     let mut s = Stream::older(1 << 20, 60_000);
     s.account.overhead = O as u32;
     s.enter(Hook::WriteXmit).split().change(-O);
@@ -290,7 +290,7 @@ fn a_split_and_a_merge_that_cancel_are_both_told() {
 }
 
 #[test]
-fn what_was_written_and_acknowledged_unseen_is_told() {
+fn what_was_written_and_acknowledged_unseen_is_reports() {
     let mut s = Stream::new(1 << 20);
     s.enter(Hook::SendmsgLocked).new_skb().copy(10);
     s.leave(Hook::SendmsgLocked);
@@ -319,30 +319,30 @@ fn the_syn_and_its_data_are_two_skbs() {
 #[test]
 fn transitions_are_few() {
     let mut s = Stream::new(8192);
-    let told = |s: &mut Stream, hook| s.account.transition(hook, 0);
+    let reports = |s: &mut Stream, hook| s.account.transition(hook, 0);
     s.enter(Hook::SendmsgLocked).new_skb().copy(7_000);
     s.leave(Hook::SendmsgLocked);
-    assert!(!told(&mut s, Hook::SendmsgLocked), "within the limit");
+    assert!(!reports(&mut s, Hook::SendmsgLocked), "within the limit");
     s.enter(Hook::SendmsgLocked).copy(1_000);
     s.leave(Hook::SendmsgLocked);
     assert!(
-        told(&mut s, Hook::SendmsgLocked),
+        reports(&mut s, Hook::SendmsgLocked),
         "over it for the first time"
     );
-    assert!(!told(&mut s, Hook::SendmsgLocked), "that was told");
+    assert!(!reports(&mut s, Hook::SendmsgLocked), "that was reported");
     s.enter(Hook::SendmsgLocked).copy(500);
     s.leave(Hook::SendmsgLocked);
-    assert!(!told(&mut s, Hook::SendmsgLocked), "a little further");
+    assert!(!reports(&mut s, Hook::SendmsgLocked), "a little further");
     s.enter(Hook::SendmsgLocked).copy(1_000);
     s.leave(Hook::SendmsgLocked);
-    assert!(told(&mut s, Hook::SendmsgLocked), "twice as far");
+    assert!(reports(&mut s, Hook::SendmsgLocked), "twice as far");
     s.limit(4_608, true).settle();
-    assert!(told(&mut s, Hook::Ack), "the limit moved");
-    assert!(!told(&mut s, Hook::WaitMemory), "the end of a wait");
+    assert!(reports(&mut s, Hook::Ack), "the limit moved");
+    assert!(!reports(&mut s, Hook::WaitMemory), "the end of a wait");
     assert!(s.account.transition(Hook::WaitMemory, 1), "asleep");
-    assert!(!told(&mut s, Hook::Purge));
+    assert!(!reports(&mut s, Hook::Purge));
     s.account.closing = 1;
-    assert!(told(&mut s, Hook::Purge), "closed");
+    assert!(reports(&mut s, Hook::Purge), "closed");
 }
 
 #[test]

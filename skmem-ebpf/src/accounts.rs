@@ -1,9 +1,9 @@
 //! A socket's account: how a hook finds it, and which sockets get one.
 //!
 //! Accounts are made on rare paths only: `tcp_connect`, the first
-//! `tcp_sendmsg_locked` under skmem's eyes, or the first allocation by a call
+//! `tcp_sendmsg_locked` that skmem sees, or the first allocation by a call
 //! that was already under way. The filter is asked there, once. Everywhere
-//! else "has it an account?" is the whole test.
+//! else the only test is whether the socket has an account.
 
 use core::ptr;
 
@@ -37,9 +37,8 @@ pub fn find(sk: Sock) -> Option<&'static mut Account> {
     at(slot_of(sk)?)
 }
 
-/// The slot of a socket that has one. That most sockets have none, and that the
-/// programs are to do nothing, is found out with one look at a global and one
-/// at the socket.
+/// The slot of a socket that has one. Most sockets have none: one read of a global and one of the
+/// socket show that, and whether the programs are to do nothing.
 #[inline(always)]
 fn slot_of(sk: Sock) -> Option<u32> {
     let kept = maps::slots_in();
@@ -184,7 +183,7 @@ fn adopt(msk: Msk) -> Option<&'static mut Account> {
     Some(account)
 }
 
-/// Gives a subflow of an MPTCP socket that is traced an account, whoever runs
+/// Gives a subflow of a traced MPTCP socket an account, whatever task runs
 /// this, and says which socket it belongs to.
 #[inline(always)]
 pub fn open_subflow(socket: Locked, msk: &Account) -> Option<&'static mut Account> {
@@ -302,14 +301,14 @@ fn open(sk: Sock, tp: Kernel, first: u32) -> u32 {
     open_as(Locked { sk, tp }, first)
 }
 
-/// Likewise an MPTCP socket, without its lock.
+/// The same for an MPTCP socket, without its lock.
 #[inline(never)]
 fn open_unlocked(sk: Sock, first: u32) -> u32 {
     open_as(Msk(sk), first)
 }
 
-/// What is known of it goes to the account as early as can be: the verifier
-/// follows each value that a flag on the stack may have, and none in a map.
+/// Fields are stored in the account as early as possible: the verifier
+/// follows each value that a flag on the stack may have, but none in a map.
 #[inline(always)]
 fn open_as<S: Watched>(socket: S, first: u32) -> u32 {
     let sk = socket.sock();

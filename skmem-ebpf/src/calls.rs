@@ -31,8 +31,8 @@ pub fn now() -> u64 {
     unsafe { bpf_ktime_get_ns() }
 }
 
-/// An account with its version odd, so that a reader in user space can tell
-/// that it is being changed; even again when this goes.
+/// An account with its version odd, so that a reader in user space sees
+/// that it is being changed; even again when this is dropped.
 pub struct Changing<'a>(&'a mut Account);
 
 impl<'a> Changing<'a> {
@@ -168,7 +168,7 @@ pub fn leave(account: &mut Account, socket: impl Watched, mut call: Call, always
         let left = a.leave(call.hook, &socket, now);
         let wanted = note_worst(a, socket);
         if a.depth != 0 {
-            // What an outer call did is told by its own record.
+            // What an outer call did is in its own record.
             if !always && !wanted && a.op_count <= u32::from(left.frame.ops_before) {
                 return;
             }

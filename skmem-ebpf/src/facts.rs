@@ -1,4 +1,4 @@
-//! A walk over all TCP sockets that tells what no other interface tells of each, and w, r and f of
+//! A walk over all TCP sockets that reads fields which no other interface shows, and w, r and f of
 //! one moment.
 
 use aya_ebpf::{
@@ -27,40 +27,40 @@ pub extern "C" fn facts(ctx: *mut core::ffi::c_void) -> i32 {
     let Some(tp) = Sock::new(sk).tcp() else {
         return 0;
     };
-    let told = tell(Sock(tp), tp);
+    let facts = read(Sock(tp), tp);
     // SAFETY: the kernel gives both pointers, and the helper copies those bytes.
     unsafe {
         let seq = *meta;
-        bpf_seq_write(seq, (&raw const told).cast(), BYTES as u32);
+        bpf_seq_write(seq, (&raw const facts).cast(), BYTES as u32);
     }
     0
 }
 
 #[inline(always)]
-fn tell(sk: Sock, tp: Kernel) -> Facts {
-    let mut told = Facts::default();
+fn read(sk: Sock, tp: Kernel) -> Facts {
+    let mut facts = Facts::default();
     // SAFETY: offsets and types are those of the kernel's BTF.
     unsafe {
         if offset!(cookie) != ABSENT {
-            told.cookie = sk.load(offset!(cookie));
+            facts.cookie = sk.load(offset!(cookie));
         }
         if offset!(flags) != ABSENT {
-            told.flags = sk.load(offset!(flags));
+            facts.flags = sk.load(offset!(flags));
         }
-        told.wmem_queued = sk.load(offset!(wmem_queued));
+        facts.wmem_queued = sk.load(offset!(wmem_queued));
         if offset!(rmem_alloc) != ABSENT {
-            told.rmem_alloc = sk.load(offset!(rmem_alloc));
+            facts.rmem_alloc = sk.load(offset!(rmem_alloc));
         }
-        told.forward_alloc = sk.load(offset!(forward_alloc));
+        facts.forward_alloc = sk.load(offset!(forward_alloc));
         if offset!(reserved_mem) != ABSENT {
-            told.reserved_mem = sk.load(offset!(reserved_mem));
+            facts.reserved_mem = sk.load(offset!(reserved_mem));
         }
         if offset!(bypass) != ABSENT {
-            told.bypass = sk.load(offset!(bypass));
+            facts.bypass = sk.load(offset!(bypass));
         }
     }
-    told.userlocks = sk.userlocks();
-    told.has_ulp = u8::from(sk.has_ulp(tp));
-    told.locked = u8::from(maps::locked_walk());
-    told
+    facts.userlocks = sk.userlocks();
+    facts.has_ulp = u8::from(sk.has_ulp(tp));
+    facts.locked = u8::from(maps::locked_walk());
+    facts
 }

@@ -65,7 +65,7 @@ fn is_below(level: u32, cgroup: u64) -> bool {
 }
 
 /// Whether the filter wants this socket, used by the current task; in a walk,
-/// user space has told which sockets the filter's tasks hold.
+/// user space has put the inodes of the sockets that the filter's tasks hold into a map.
 ///
 /// The filter is read part by part: as a whole it takes a quarter of the stack.
 #[inline(always)]

@@ -60,7 +60,7 @@ pub fn identify(sk: Sock, who: &mut Ident, walk: bool) {
     }
 }
 
-/// Fills in family, addresses and ports; false where it is no internet socket.
+/// Fills in family, addresses and ports; false where it is not an internet socket.
 #[inline(always)]
 pub fn addresses(sk: Sock, who: &mut Ident) -> bool {
     // SAFETY: offsets and types are those of the kernel's BTF.

@@ -121,7 +121,7 @@ pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
     if sk.is_null() {
         return 0;
     }
-    // Sockets in TIME-WAIT and requests are no full sockets.
+    // Sockets in TIME-WAIT and requests are not full sockets.
     let Some(tp) = Sock::new(sk).tcp() else {
         return 0;
     };

@@ -27,7 +27,7 @@ const SOL_SOCKET: i32 = 1;
 const SO_SNDBUF: i32 = 7;
 const SO_SNDBUFFORCE: i32 = 32;
 
-/// `sk_setsockopt(sk, level, optname, optval, optlen)`, 5.20 on; `optval` is
+/// `sk_setsockopt(sk, level, optname, optval, optlen)`, 6.0 on; `optval` is
 /// two words: the address, and whether it is the kernel's.
 #[fexit]
 pub fn setsockopt_exit(ctx: FExitContext) -> i32 {
@@ -89,8 +89,8 @@ pub fn setsockopt_probe(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// `sk_stream_write_space(sk)`: from `setsockopt`. Within another call it is
-/// `tcp_new_space`, half-way through something whose end will tell more.
+/// `sk_stream_write_space(sk)`: from `setsockopt`. Within another call it is called by
+/// `tcp_new_space`, half-way through that call: its end books what has changed.
 #[fentry]
 pub fn write_space_entry(ctx: FEntryContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));

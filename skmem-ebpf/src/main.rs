@@ -10,7 +10,7 @@
 //! * [`calls`]: what every program does at the entry and the exit of a call
 //! * [`send`], [`memory`], [`queue`], [`wait`], [`limit`], [`receive`], [`mptcp`], [`life`]: the
 //!   programs, one file per hook family
-//! * [`facts`]: what a walk tells of all sockets, for the account of `skmem snapshot --check`
+//! * [`facts`]: what a walk reads of all sockets, for the account of `skmem snapshot --check`
 //! * [`window`]: what fills receive buffers and what windows depend on, by a walk
 //!
 //! Everything that books runs under socket ownership. Which kernel function a

@@ -3,9 +3,9 @@
 //! the peer's MPTCP has acknowledged them.
 //!
 //! `mptcp_sendmsg` takes and gives up the lock itself, so neither its entry nor
-//! its exit may book. `mptcp_release_cb` runs last under the lock, whoever held
-//! it: what the call has queued is booked at its entry. In softirq, with the
-//! lock held by nobody, only `__mptcp_clean_una` changes anything.
+//! its exit may book. `mptcp_release_cb` runs last under the lock on every
+//! path: what the call has queued is booked at its entry. In softirq, with the
+//! lock not owned by a user, only `__mptcp_clean_una` changes anything.
 
 use core::ops::Deref;
 
@@ -147,7 +147,7 @@ impl Watched for Msk {
         self.low(offset!(msk_token))
     }
 
-    /// The rest of what a record tells; the windows are those of the
+    /// The other fields of a record; the windows are those of the
     /// connection, and nothing is cut into segments here.
     #[inline(always)]
     fn rest_into(self, to: &mut View) {
@@ -217,7 +217,7 @@ fn traced(sk: Sock) -> Option<(&'static mut Account, Msk)> {
     Some((accounts::find(sk)?, msk))
 }
 
-/// `mptcp_sendmsg(sk, msg, size)`: the first sight of an MPTCP socket. The lock
+/// `mptcp_sendmsg(sk, msg, size)`: opens the account of an MPTCP socket. The lock
 /// is not held: the first hook under it says what was queued.
 #[fentry]
 pub fn mptcp_sendmsg_entry(ctx: FEntryContext) -> i32 {

@@ -21,7 +21,7 @@ const CA_STATE: u8 = 0x1f;
 /// `chrono_type` is two.
 const CHRONO_TYPE: u8 = 3;
 
-/// At first sight.
+/// When skmem first sees the socket.
 #[inline(always)]
 pub fn first(account: &mut Account, socket: impl Watched) {
     if let Some(tcp) = socket.tcp() {

@@ -91,7 +91,7 @@ pub fn event(account: &mut Account, call: &Call, before: &Before, socket: impl W
     socket.send(account, call, before);
 }
 
-/// Likewise, of a hook that books nothing.
+/// The same for a hook that books nothing.
 #[inline(always)]
 pub fn unbooked_event(account: &mut Account, call: &Call, before: &Before, socket: impl Watched) {
     socket.glance_into(&mut account.last);

@@ -104,7 +104,7 @@ pub fn mptcp_frag_exit(ctx: FExitContext) -> i32 {
     0
 }
 
-/// `tcp_connect(sk)`: the first sight of a socket that connects.
+/// `tcp_connect(sk)`: opens the account of a socket that connects.
 #[fentry]
 pub fn connect_entry(ctx: FEntryContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));

@@ -43,7 +43,7 @@ pub fn space_adjust(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// `inet_csk_accept(sk, arg)`, 6.10 on: the first sight of a connection that
+/// `inet_csk_accept(sk, arg)`, 6.10 on: opens the account of a connection that
 /// was accepted.
 #[fexit]
 pub fn accept_exit(ctx: FExitContext) -> i32 {

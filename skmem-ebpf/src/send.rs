@@ -101,7 +101,7 @@ pub fn sendpages_exit(ctx: FExitContext) -> i32 {
 }
 
 /// `sk_stream_alloc_skb(sk, size, gfp, force)`, up to 5.16, and
-/// `tcp_stream_alloc_skb` likewise up to 6.1
+/// `tcp_stream_alloc_skb` with the same arguments, up to 6.1
 #[fexit]
 pub fn alloc_skb_sized_exit(ctx: FExitContext) -> i32 {
     allocated(Sock::new(ctx.arg(0)), ctx.arg(1), ctx.arg(3), ctx.arg(4));

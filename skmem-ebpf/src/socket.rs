@@ -93,7 +93,7 @@ impl Sock {
         unsafe { self.0.load(offset) }
     }
 
-    /// As hooks look at it; None where it is no TCP socket.
+    /// As hooks look at it; None where it is not a TCP socket.
     #[inline(always)]
     pub fn locked(self) -> Option<Locked> {
         Some(Locked {
@@ -102,7 +102,7 @@ impl Sock {
         })
     }
 
-    /// The same socket as a `struct tcp_sock`; None where it is none.
+    /// The same socket as a `struct tcp_sock`; None where it is not one.
     #[inline(always)]
     pub fn tcp(self) -> Option<Kernel> {
         // SAFETY: the helper takes any socket pointer and checks it.
@@ -122,9 +122,9 @@ impl Sock {
         (byte >> (offset!(userlocks_shift) & 7)) & offset!(userlocks_mask) as u8
     }
 
-    /// `SOCK_DEAD`: whoever held it has let go of it, and once it is closed it
-    /// is destroyed. One that waits to be accepted has no holder either, and
-    /// lives on.
+    /// `SOCK_DEAD`: no process holds it any more, and once it is closed it
+    /// is destroyed. One that waits to be accepted has no holder either, but is
+    /// not destroyed.
     #[inline(always)]
     pub fn is_dead(self) -> bool {
         if offset!(flags) == ABSENT {
@@ -195,7 +195,7 @@ impl Sock {
         }
     }
 
-    /// What a record tells of the socket; written in place, to spare the
+    /// The socket's fields in a record; written in place, to spare the
     /// stack.
     #[inline(always)]
     pub fn view_into(self, tp: Kernel, to: &mut View) {
@@ -339,7 +339,7 @@ pub trait Watched: Look {
     fn known_flags(self) -> u32;
     /// [`Account::token`]
     fn token(self) -> u32;
-    /// What hooks do not glance at, of what a record tells.
+    /// The fields of a record that hooks do not read at each call.
     fn rest_into(self, to: &mut View);
     /// See [`Sock::untrimmed`].
     fn untrimmed(self, snd_una: u32) -> u32;
@@ -363,7 +363,7 @@ pub trait Watched: Look {
         }
     }
 
-    /// The part of what a record tells that hooks glance at.
+    /// The fields of a record that hooks read at each call.
     #[inline(always)]
     fn glance_into(self, to: &mut View) {
         let (w, sndbuf, write_seq, snd_una) = self.glance();

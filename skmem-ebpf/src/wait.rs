@@ -147,7 +147,7 @@ fn begin_on(ctx: &FEntryContext, account: &mut Account, socket: impl Waits, hook
             reserved: 0,
         };
         let _ = WAITING.insert(&tid, &waiting, 0);
-        // A sleep may be long: its start is told at once.
+        // A sleep may be long: its start makes a record at once.
         if how == SLEEPS {
             let mut call = Call::of(hook);
             call.arg = reason as i32;

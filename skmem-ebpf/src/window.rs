@@ -1,4 +1,4 @@
-//! A walk over all TCP sockets that tells what fills the receive buffer of each, and what its
+//! A walk over all TCP sockets that reads what fills the receive buffer of each, and what its
 //! window depends on.
 
 use aya_ebpf::{
@@ -33,20 +33,20 @@ pub extern "C" fn window(ctx: *mut core::ffi::c_void) -> i32 {
     let Some(tp) = Sock::new(sk).tcp() else {
         return 0;
     };
-    let Some(told) = tell(Sock(tp), tp) else {
+    let Some(receiver) = receiver_of(Sock(tp), tp) else {
         return 0;
     };
     // SAFETY: the kernel gives both pointers, and the helper copies those bytes.
     unsafe {
         let seq = *meta;
-        bpf_seq_write(seq, (&raw const told).cast(), BYTES as u32);
+        bpf_seq_write(seq, (&raw const receiver).cast(), BYTES as u32);
     }
     0
 }
 
 /// None: this kernel lacks a field.
 #[inline(always)]
-fn tell(sk: Sock, tp: Kernel) -> Option<Receiver> {
+fn receiver_of(sk: Sock, tp: Kernel) -> Option<Receiver> {
     let needed = [
         offset!(cookie),
         offset!(rmem_alloc),
@@ -69,29 +69,29 @@ fn tell(sk: Sock, tp: Kernel) -> Option<Receiver> {
             return None;
         }
     }
-    let mut told = Receiver::default();
+    let mut receiver = Receiver::default();
     // SAFETY: offsets and types are those of the kernel's BTF.
     let (head, errors, net): (u64, u64, u64) = unsafe {
-        told.cookie = sk.load(offset!(cookie));
-        told.rmem_alloc = sk.load(offset!(rmem_alloc));
-        told.rcvbuf = sk.load(offset!(rcvbuf));
-        told.backlog = sk.load(offset!(backlog_len));
-        told.state = sk.load(offset!(state));
-        told.rcv_nxt = tp.load(offset!(rcv_nxt));
-        told.copied_seq = tp.load(offset!(copied_seq));
-        told.rcv_wup = tp.load(offset!(rcv_wup));
-        told.rcv_wnd = tp.load(offset!(rcv_wnd));
-        told.rcv_ssthresh = tp.load(offset!(rcv_ssthresh));
-        told.window_clamp = tp.load(offset!(window_clamp));
-        told.rcv_mss = tp.load(offset!(rcv_mss));
-        told.rcv_wscale =
+        receiver.cookie = sk.load(offset!(cookie));
+        receiver.rmem_alloc = sk.load(offset!(rmem_alloc));
+        receiver.rcvbuf = sk.load(offset!(rcvbuf));
+        receiver.backlog = sk.load(offset!(backlog_len));
+        receiver.state = sk.load(offset!(state));
+        receiver.rcv_nxt = tp.load(offset!(rcv_nxt));
+        receiver.copied_seq = tp.load(offset!(copied_seq));
+        receiver.rcv_wup = tp.load(offset!(rcv_wup));
+        receiver.rcv_wnd = tp.load(offset!(rcv_wnd));
+        receiver.rcv_ssthresh = tp.load(offset!(rcv_ssthresh));
+        receiver.window_clamp = tp.load(offset!(window_clamp));
+        receiver.rcv_mss = tp.load(offset!(rcv_mss));
+        receiver.rcv_wscale =
             tp.load::<u8>(offset!(rcv_wscale)) >> (offset!(wscale_shift) & 7) & WSCALE;
         if offset!(scaling_ratio) != ABSENT {
-            told.scaling_ratio = tp.load(offset!(scaling_ratio));
+            receiver.scaling_ratio = tp.load(offset!(scaling_ratio));
         }
         // rb_root's first field is a pointer to its root node.
         if tp.load::<u64>(offset!(ofo_queue)) != 0 {
-            told.flags |= HAS_OUT_OF_ORDER;
+            receiver.flags |= HAS_OUT_OF_ORDER;
         }
         // sk_buff_head's first field is a pointer to its first skb.
         (
@@ -100,32 +100,32 @@ fn tell(sk: Sock, tp: Kernel) -> Option<Receiver> {
             sk.load(offset!(net)),
         )
     };
-    told.adv_win_scale = sysctl(net, offset!(adv_win_scale)) as i8;
-    told.shrink_window = sysctl(net, offset!(shrink_window));
+    receiver.adv_win_scale = sysctl(net, offset!(adv_win_scale)) as i8;
+    receiver.shrink_window = sysctl(net, offset!(shrink_window));
     let address = sk.address();
     let end = address + u64::from(offset!(receive_queue));
     if head != 0 && head != end {
         let cb = head + u64::from(offset!(skb_cb));
-        told.head_seq = word(cb);
-        told.head_end = word(cb + 4);
-        told.flags |= HAS_HEAD;
+        receiver.head_seq = word(cb);
+        receiver.head_end = word(cb + 4);
+        receiver.flags |= HAS_HEAD;
     }
     let queue = sum(head, end);
     let errors = sum(errors, address + u64::from(offset!(error_queue)));
-    told.queued = queue as u32;
-    told.queued_skbs = (queue >> 32) as u32 & COUNT;
-    told.errors = errors as u32;
-    told.errors_skbs = (errors >> 32) as u32 & COUNT;
+    receiver.queued = queue as u32;
+    receiver.queued_skbs = (queue >> 32) as u32 & COUNT;
+    receiver.errors = errors as u32;
+    receiver.errors_skbs = (errors >> 32) as u32 & COUNT;
     if queue & errors & WHOLE != 0 {
-        told.flags |= WALKED_ALL;
+        receiver.flags |= WALKED_ALL;
     }
     if maps::locked_walk() {
-        told.flags |= LOCKED;
+        receiver.flags |= LOCKED;
     }
     if sk.is_mptcp(tp) {
-        told.flags |= SUBFLOW;
+        receiver.flags |= SUBFLOW;
     }
-    Some(told)
+    Some(receiver)
 }
 
 /// Bits of `rcv_wscale`.

@@ -16,12 +16,12 @@ pub fn check(bytes: &[u8], little_endian: bool) -> Result<(), String> {
         .split_at_checked(20)
         .filter(|(head, _)| head.starts_with(b"\x7fELF"))
     else {
-        return Err("it is no ELF file".to_owned());
+        return Err("it is not an ELF file".to_owned());
     };
     let little = match (head[4], head[5]) {
         (2, 1) => true,
         (2, 2) => false,
-        _ => return Err("it is no ELF file of 64 bits".to_owned()),
+        _ => return Err("it is not an ELF file of 64 bits".to_owned()),
     };
     let number = |at: usize| {
         let bytes = [head[at], head[at + 1]];

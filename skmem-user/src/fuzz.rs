@@ -23,9 +23,9 @@ pub struct Target {
     pub name: &'static str,
     /// Must not panic, and must end.
     pub run: fn(&[u8]),
-    /// Most memory that it may take, in bytes: so many a byte of input,
+    /// Most memory that it may take for each byte of input, in bytes.
     pub memory_a_byte: usize,
-    /// and so many besides.
+    /// Most memory that it may take whatever the input, in bytes.
     pub memory: usize,
 }
 

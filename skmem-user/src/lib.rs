@@ -6,7 +6,7 @@
 //! are loaded; [`trace`] is a trace under way: programs attached, records
 //! read, accounts at hand. [`diag`] asks the kernel without eBPF;
 //! [`workload`] makes traffic whose memory is worth explaining. [`snapshot`] is
-//! what [`diag`] tells of all sockets at once; [`decode`] reads `ss`,
+//! what [`diag`] reads of all sockets at once; [`decode`] reads `ss`,
 //! [`glossary`] has the words for both. [`selection`] says which sockets are
 //! meant, in all of them. [`top`] shows sockets live, out of looks and keys.
 //!

@@ -80,7 +80,7 @@ pub(crate) fn bytes(text: &str) -> Option<u64> {
 /// A number of bytes within `range`.
 ///
 /// # Errors
-/// Where the text is none, or out of range.
+/// Where the text is not a size, or out of range.
 pub(crate) fn size<T>(text: &str, range: RangeInclusive<u64>) -> Result<T, String>
 where
     T: TryFrom<u64>,

@@ -16,7 +16,7 @@ use skmem::fuzz::{self, Target};
 
 /// Most damaged inputs of a target,
 const MOST: usize = 4000;
-/// but no more than take so long, unoptimised: a recording is explained each time.
+/// but no more than this time allows, unoptimised: a recording is explained each time.
 const TIME: Duration = Duration::from_millis(1500);
 /// What a busy machine must manage all the same.
 const LEAST: usize = 40;

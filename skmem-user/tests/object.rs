@@ -23,21 +23,21 @@ fn only_ebpf_objects_of_the_targets_byte_order_pass() {
     assert_eq!(object::check(&head(2, 1, 1, 247), true), Ok(()));
     assert_eq!(object::check(&head(2, 2, 1, 247), false), Ok(()));
     for (bytes, says) in [
-        (Vec::new(), "no ELF file"),
+        (Vec::new(), "not an ELF file"),
         (
             b"#!/bin/sh\nexit 0 # a script, and not short\n".to_vec(),
-            "no ELF file",
+            "not an ELF file",
         ),
         (head(1, 1, 1, 247), "of 64 bits"),
         (head(2, 2, 1, 247), "the other byte order"),
         (head(2, 1, 2, 247), "not a relocatable object"),
         (head(2, 1, 1, 62), "for machine 62"),
-        (head(2, 1, 1, 247)[..19].to_vec(), "no ELF file"),
+        (head(2, 1, 1, 247)[..19].to_vec(), "not an ELF file"),
     ] {
         let error = object::check(&bytes, true).unwrap_err();
         assert!(error.contains(says), "{error}");
     }
-    // The program that runs this is none.
+    // The program that runs this is not an eBPF object.
     let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
     assert!(
         object::check(&own, true)

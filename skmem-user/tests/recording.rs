@@ -1,6 +1,6 @@
 //! A recording kept from a real run (`skmem demo article --all --json --record`, kernel 6.12), in
 //! every version of the format: today's skmem reads it, and says what was said live. And the
-//! program on files that are none.
+//! program on files that are not recordings.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -440,7 +440,7 @@ fn a_probe_that_is_not_possible_costs_the_status_and_not_the_snapshot() {
     let described = json(&["schema", "snapshot"], "");
     schema::keeps(&value, &described, "snapshot");
     assert_eq!(value["sockets"].as_array().unwrap().len(), 1);
-    let told = String::from_utf8(output.stderr).unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
     if output.status.success() {
         // As root on a kernel that allows it.
         assert_eq!(value["probe"]["sockets"][0]["traced"]["untouched"], true);
@@ -448,8 +448,8 @@ fn a_probe_that_is_not_possible_costs_the_status_and_not_the_snapshot() {
     }
     assert_eq!(output.status.code(), Some(1));
     assert!(value["probe"]["failed"].is_string(), "{value}");
-    assert_eq!(told.lines().count(), 1, "{told}");
-    assert!(told.starts_with("skmem: nothing was traced: "), "{told}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.starts_with("skmem: nothing was traced: "), "{said}");
     // Nothing queued: nothing to trace, and no rights needed.
     let listener = port_of(&pair.listener);
     let output = skmem(
@@ -488,7 +488,7 @@ fn statuses_are_as_the_help_says() {
         &["decode"],
         "what?\nESTAB 0 0 a:1 b:2\n mem:(r0,w0,f0,t0)\n",
     );
-    // A line that is no part of a socket does not make the reading of the others a failure.
+    // A line that is not part of a socket does not make the reading of the others a failure.
     assert_eq!(partly.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&partly.stderr).contains("line 1"));
     assert!(String::from_utf8_lossy(&partly.stdout).contains("ESTABLISHED a:1"));

@@ -1,4 +1,4 @@
-//! How a failure is told: one line (what, why, what to do about it), and an exit code.
+//! How a failure is reported: one line (what, why, what to do about it), and an exit code.
 
 use std::{fmt, io, process::ExitCode};
 
@@ -11,7 +11,7 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const VM: u8 = 125;
 /// Ctrl-C, as shells have it: 128 + SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
-/// Whoever read the output closed it, as shells have it: 128 + SIGPIPE.
+/// The reader of the output closed it, as shells have it: 128 + SIGPIPE.
 pub(crate) const OUTPUT_CLOSED: u8 = 141;
 
 /// An error with an exit code of its own; all others are plain failures, code 1.
@@ -56,7 +56,7 @@ pub(crate) fn interrupted() -> anyhow::Error {
     .into()
 }
 
-/// Whoever read our output has gone. As other programs of a pipeline do, we leave without a word.
+/// The reader of our output has gone. As other programs of a pipeline do, we end silently.
 pub(crate) fn output_closed() -> anyhow::Error {
     Coded {
         code: OUTPUT_CLOSED,

@@ -51,7 +51,7 @@ fn triple() -> String {
     format!("{}-unknown-linux-gnu", Arch::host().name)
 }
 
-/// An input may take so many seconds; recordings are explained, with checks and sanitizer.
+/// Seconds that an input may take; recordings are explained, with checks and sanitizer.
 const SLOWEST: u32 = 20;
 
 /// What a target came to.
@@ -200,7 +200,7 @@ fn fuzz(name: &str, time: Duration) -> Result<Report> {
         .arg(format!("-timeout={SLOWEST}"))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .arg("-print_final_stats=1")
-        // A leak is no fault of a decoder, and looking for it needs ptrace.
+        // A leak is not a fault of a decoder, and looking for it needs ptrace.
         .arg("-detect_leaks=0")
         .arg(corpus)
         .args(seeds(name))

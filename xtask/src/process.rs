@@ -1,7 +1,7 @@
 //! Running other programs so that Ctrl-C at any moment leaves none behind.
 //!
-//! A signal only sets a flag and ends the programs that run; whoever waits for them then returns an
-//! error, and all temporary files go the way of every error.
+//! A signal only sets a flag and ends the programs that run; the function that waits for them then
+//! returns an error, and temporary files are removed as after any other error.
 
 use std::{
     fmt::Write as _,

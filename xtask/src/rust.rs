@@ -187,7 +187,7 @@ fn is_work(line: &str) -> bool {
         .strip_prefix("warning: ")
         .and_then(|warning| warning.split_once(": "))
     {
-        Some((package, told)) if package.contains('@') => told,
+        Some((package, text)) if package.contains('@') => text,
         _ => line,
     };
     WORK.iter().any(|work| line.trim_start().starts_with(work))

@@ -11,9 +11,9 @@ use crate::{quantity::parse_time, recording::Clock, render};
 /// An instant of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum At {
-    /// So long into it: `12.5s`.
+    /// Time since its start: `12.5s`.
     SinceStart(Duration),
-    /// So long before its end: `-2s`.
+    /// Time before its end: `-2s`.
     BeforeEnd(Duration),
     /// An `at_ns` of a verdict: `@123`.
     Monotonic(u64),
@@ -34,7 +34,7 @@ impl FromStr for At {
         if text.contains(':') {
             return wall(text).ok_or_else(|| {
                 format!(
-                    "{text:?} is no time of day such as 03:12:22.5 or 2026-11-28T03:12:22 (UTC)"
+                    "{text:?} is not a time of day such as 03:12:22.5 or 2026-11-28T03:12:22 (UTC)"
                 )
             });
         }

@@ -63,7 +63,7 @@ pub struct Options {
     /// How it is traced; the first one is what the others are compared with
     #[arg(long, value_name = "MODE", value_delimiter = ',', value_enum, default_values_t = Mode::ALL, hide_default_value = true)]
     mode: Vec<Mode>,
-    /// Also another tracer, which prints `ready` and then a line an event
+    /// Also measure another tracer: COMMAND must print `ready`, then a line an event
     #[arg(long, value_name = "NAME=COMMAND")]
     beside: Vec<Beside>,
     /// Sends in each round
@@ -77,7 +77,7 @@ pub struct Options {
     /// Also time each program (bpf_stats_enabled), with the first load
     #[arg(long)]
     programs: bool,
-    /// Also what the verifier walks of each program
+    /// Also print the instructions that the verifier walked in each program
     #[arg(long)]
     verifier: bool,
     /// Also what reading, replaying, recording and printing an event takes
@@ -108,7 +108,7 @@ impl Options {
 ///
 /// # Errors
 /// Where nothing can be measured: the first mode fails, or the sockets do. A
-/// later mode that fails is told, and left out.
+/// later mode that fails is reported and left out.
 pub async fn run(options: Options) -> Result<ExitCode> {
     let cells = options.cells();
     let modes = options.mode.iter().map(|mode| Watcher::Mode(*mode));

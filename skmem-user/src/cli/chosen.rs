@@ -22,7 +22,7 @@ use crate::{
 /// Which part of the time.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct WindowArgs {
-    /// Begin here: so long into the recording (1.2s), before its end (-2s), on the wall clock in
+    /// Begin here: since the recording's start (1.2s), before its end (-2s), on the wall clock in
     /// UTC (03:12:22.5, 2026-11-28T03:12:22), or an at_ns (@N)
     #[arg(
         long,
@@ -31,7 +31,7 @@ pub struct WindowArgs {
         help_heading = "Which time"
     )]
     pub from: Option<At>,
-    /// End here, likewise
+    /// End here: a time as for --from
     #[arg(
         long,
         value_name = "TIME",
@@ -61,7 +61,7 @@ impl Chosen {
     /// What the options say; and says on stderr how many sockets that is.
     ///
     /// # Errors
-    /// Where the file is no recording, or holds nothing of what was asked for.
+    /// Where the file is not a recording, or holds nothing of what was asked for.
     pub fn of(path: &Path, which: &SocketArgs, window: WindowArgs) -> Result<Self> {
         if which.is_empty() && window.from.is_none() && window.to.is_none() {
             return Ok(Self::all(path));
@@ -119,7 +119,7 @@ impl Chosen {
     /// Opens it.
     ///
     /// # Errors
-    /// Where it is no recording.
+    /// Where it is not a recording.
     pub fn open(&self) -> Result<Recording<BufReader<File>>, RecordingError> {
         let recording = Recording::open(&self.path)?;
         Ok(match &self.choice {

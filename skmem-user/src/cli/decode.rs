@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-/// Input beyond this is no output of ss, bytes.
+/// Input beyond this is not output of ss, bytes.
 const MOST: u64 = 1 << 30;
 /// Pieces that are named one by one.
 const MOST_COMPLAINTS: usize = 10;
@@ -65,7 +65,7 @@ pub struct Options {
     /// What to sort by, largest first [default: as in the input]
     #[arg(short, long, value_name = "WHAT")]
     sort: Option<Sort>,
-    /// Show so many; 0 shows all
+    /// Show at most N sockets; 0 shows all
     #[arg(
         short = 'n',
         long,

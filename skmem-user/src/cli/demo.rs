@@ -88,7 +88,7 @@ pub struct Options {
     /// Ring buffer between kernel and skmem, e.g. 512K, 8M
     #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = tracing::size)]
     ring: u32,
-    /// Give up after so long
+    /// Give up after this time
     #[arg(long, value_name = "TIME", default_value = "600s", value_parser = duration)]
     timeout: std::time::Duration,
     #[command(flatten)]
@@ -224,7 +224,7 @@ async fn traced<T>(
     }
 }
 
-/// A scenario that this kernel cannot run is no failure.
+/// A scenario that this kernel cannot run is not a failure.
 fn failed(error: DriverError) -> anyhow::Error {
     match error {
         DriverError::Skip(why) => Skip(format!("this kernel cannot run the case: {why}")).into(),

@@ -49,7 +49,7 @@ pub struct Options {
     /// SRC:PORT>DST:PORT
     #[arg(short, long, value_name = "SOCKET")]
     socket: Option<Wanted>,
-    /// Compare these two: one of A and one of B, named likewise
+    /// Compare these two: one of A and one of B, named as for --socket
     #[arg(long, value_name = "SOCKET,SOCKET", value_parser = pair, conflicts_with = "socket")]
     sockets: Option<(Wanted, Wanted)>,
     #[command(flatten)]
@@ -69,7 +69,7 @@ fn pair(text: &str) -> Result<(Wanted, Wanted), String> {
 /// Runs it.
 ///
 /// # Errors
-/// Where a file is no recording, or holds no such socket.
+/// Where a file is not a recording, or holds no such socket.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let (a, b) = options.sockets.unzip();
     let (a, b) = (a.or(options.socket), b.or(options.socket));

@@ -22,7 +22,7 @@ moment, and taken out again.
 Examples:
   skmem doctor
   skmem doctor --json | jq -r '.findings[] | select(.state != \"good\") | .consequence'
-  skmem doctor --btf vmlinux.btf    would it work on the kernel that this is from?
+  skmem doctor --btf vmlinux.btf    would skmem work on the kernel of this BTF?
 
 Exit status: 0 where everything can be traced, 3 where something is lost, 4 where nothing can be
 traced; 1 for a failure, 2 for wrong usage.")]
@@ -59,7 +59,7 @@ pub(super) fn schema() -> Schema {
 /// Runs it.
 ///
 /// # Errors
-/// Where stdout cannot be written to, or a file is no BTF.
+/// Where stdout cannot be written to, or a file is not BTF.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let (findings, place) = match &options.btf {
         Some(file) => (checkup::checkup_of(file)?, Place::Types),

@@ -14,7 +14,7 @@ use crate::{
     trace::{Session, older},
 };
 
-/// A sender asleep for so long counts as blocked.
+/// A sender counts as blocked after it has slept this long.
 const BLOCKED: Duration = Duration::from_millis(500);
 
 /// For longer than this, records of each call are not worth their price.

@@ -36,6 +36,7 @@ const REPLAYED: usize = 16 << 10;
 /// Write a recording in a form that other programs read
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Formats:
   perfetto  a trace for Perfetto's UI: a group of tracks for each socket, with its counters, the
             sleeps of its senders, and the life of each skb's bytes from admission to ACK
   chrome    the same as JSON trace events
@@ -46,7 +47,7 @@ const REPLAYED: usize = 16 << 10;
   skm       a recording again: of the chosen sockets and time, for every command that reads one
 
 docs/export.md has every column with type and unit, and queries over a fleet's recordings.
-Files are readable by their owner only, as the recording is: they tell who talked to whom.
+Files are readable by their owner only, as the recording is: they show who talked to whom.
 
 Examples:
   skmem export run.skm --format perfetto -o run.pftrace

@@ -45,8 +45,8 @@ const LINES: usize = 23;
 #[command(after_help = "\
 Shows wmem_queued stacked by the cause that put the bytes there, the limit (sndbuf) with its moves,
 Send-Q, forward_alloc, wmem_alloc (qdisc and NIC), the times in which a sender slept for want of
-send memory, and each admission (new skb let in). Without --socket: of all sockets the one with the
-worst excess. Each form keeps all extremes, however long the recording is; see docs/plot.md.
+send memory, and each admission (new skb let in). Without --socket: the socket with the worst
+excess. Each form keeps all extremes, however long the recording is; see docs/plot.md.
 
 Examples:
   skmem record -p 4711 -o run.skm --duration 60s
@@ -54,7 +54,7 @@ Examples:
   skmem plot run.skm -o run.svg              a page to print (.png: a picture)
   skmem plot run.skm -o run.html             one file to zoom into; works offline
   skmem plot run.skm --socket :5001          the socket with this port
-  skmem plot run.skm -p nginx --dport 5432   of those of a process, the worst
+  skmem plot run.skm -p nginx --dport 5432   the worst socket of a process
   skmem plot run.skm --from 1.2s --to 1.5s   a part of it, closer")]
 pub struct Options {
     /// A recording made by `skmem record`

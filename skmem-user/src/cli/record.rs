@@ -44,7 +44,7 @@ const CHECKPOINT: Duration = Duration::from_secs(5);
 /// How often conditions, sizes and the progress line are looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Memory of a black box, unless told otherwise, in bytes.
+/// Memory of a black box by default, in bytes.
 const FLIGHT_MEMORY: u64 = 256 << 20;
 
 /// Record everything about matching sockets into a file, for report, diff and more
@@ -202,7 +202,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
             eprintln!("skmem: cannot write {name}: {e}; what came before that can be read");
         }
         (Ok(_), End::Asked | End::Command(_)) if options.flight.is_some() && trigger.is_none() => {
-            eprintln!("skmem: nothing (more) was asked to be written");
+            eprintln!("skmem: the recording ended without a trigger: nothing (more) was written");
         }
         (Ok(bytes), _) => progress.tell(&name, &totals, session.seen(), *bytes),
     }
@@ -233,7 +233,7 @@ impl Options {
     fn fits(&self, files: &Files) -> Result<()> {
         let target = files.target();
         if (self.rotate.is_some() || self.flight.is_some()) && target.file().is_none() {
-            bail!("--rotate and --flight write several files, but {target} is no regular file");
+            bail!("--rotate and --flight write several files, but {target} is not a regular file");
         }
         if target.is_stdout() && !self.command.is_empty() {
             bail!("-o - writes the recording to stdout, and CMD writes there, too: give -o a file");

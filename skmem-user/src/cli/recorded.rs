@@ -43,7 +43,7 @@ impl Recorded {
     /// Reads it.
     ///
     /// # Errors
-    /// Where it is none, or holds no event.
+    /// Where the file is not a recording, or holds no event.
     pub fn read(source: Chosen) -> Result<Self> {
         let recorded = Self::looked_at(source)?;
         if let Some(text) = &recorded.shortcoming {

@@ -69,7 +69,7 @@ pub struct Options {
     /// :PORT, ADDR:PORT or SRC:PORT>DST:PORT
     #[arg(short, long, value_name = "SOCKET")]
     socket: Option<Wanted>,
-    /// As of this time: so long into the recording (12.5s), before its end (-2s), on the wall
+    /// As of this time: since the recording's start (12.5s), before its end (-2s), on the wall
     /// clock in UTC (03:12:22.5, 2026-11-28T03:12:22), or an at_ns (@N)
     #[arg(long, value_name = "TIME", allow_hyphen_values = true,
           conflicts_with_all = ["at_end", "sockets", "from", "to"])]
@@ -100,7 +100,7 @@ enum Sort {
 /// Runs it.
 ///
 /// # Errors
-/// Where the file is no recording, or does not have what was asked for.
+/// Where the file is not a recording, or does not have what was asked for.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let name = options.file.display();
     let chosen = Chosen::of(&options.file, &options.which, options.window)?;

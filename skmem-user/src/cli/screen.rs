@@ -20,7 +20,7 @@ const UNKNOWN: (usize, usize) = (80, 24);
 
 /// How to write to stdout: as wide as the terminal, in colours unless
 /// `NO_COLOR` or `TERM=dumb` forbids them; plain, in 100 columns or `COLUMNS`,
-/// where it is no terminal.
+/// where it is not a terminal.
 #[must_use]
 pub fn style() -> Style {
     let terminal = std::io::stdout().is_terminal();
@@ -68,7 +68,7 @@ pub fn columns_of_frame() -> usize {
 }
 
 /// Lines of the terminal that stdout is, without the one for the prompt; None
-/// where it is none.
+/// where stdout is not a terminal.
 #[must_use]
 pub fn lines() -> Option<usize> {
     let out = std::io::stdout();
@@ -111,7 +111,7 @@ fn broken(text: &str, width: usize) -> String {
     lines.join("\n")
 }
 
-/// Columns of what text goes to; `pipe` where that is no terminal, and
+/// Columns of what text goes to; `pipe` where that is not a terminal, and
 /// `COLUMNS` is not set.
 fn columns(to: &(impl AsFd + std::io::IsTerminal), pipe: usize) -> usize {
     let terminal = to.is_terminal();

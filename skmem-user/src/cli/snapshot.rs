@@ -70,8 +70,8 @@ Examples:
   skmem snapshot --check                  for monitoring: exit status 3 if memory is unaccounted for
   skmem snapshot --json | jq '.sockets[0]'
 
-Exit status: 0, 1 for a failure (with --check, where it cannot be told; with --probe, where tracing
-is not possible: the snapshot is printed all the same), 2 for wrong usage,
+Exit status: 0, 1 for a failure (with --check, where nothing can be checked; with --probe, where
+tracing is not possible: the snapshot is printed all the same), 2 for wrong usage,
 3 with --check where the account does not close within its bound.")]
 pub struct Options {
     #[command(flatten)]
@@ -99,7 +99,7 @@ pub struct Options {
         default_value_if("window", "true", "r")
     )]
     sort: Sort,
-    /// Show so many; 0 shows all [default: 20, and all with --json and --csv]
+    /// Show at most N sockets; 0 shows all [default: 20, and all with --json and --csv]
     #[arg(short = 'n', long, value_name = "N")]
     limit: Option<usize>,
     /// Whole numbers of bytes instead of 2.6M
@@ -116,7 +116,7 @@ pub struct Options {
     /// Say what fills each receive buffer, and why the window is what it is, to the byte: data
     /// that is not read, skbs read in part, the error queue, what the kernel keeps back. Sorts
     /// by r where --sort is not given (a small eBPF program: root, or CAP_BPF and CAP_PERFMON;
-    /// other users get what sock_diag tells)
+    /// other users get what sock_diag shows)
     #[arg(long, conflicts_with_all = ["check", "csv", "by"])]
     window: bool,
     /// Do not look for the owners of sockets
@@ -125,7 +125,7 @@ pub struct Options {
     /// Look again and again, e.g. every 2s, and show what changed, until Ctrl-C
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     watch: Option<Duration>,
-    /// Look so many times, with --watch
+    /// With --watch: stop after N snapshots
     #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// Trace the send queues of the worst N sockets for a moment, and say which kernel code put
@@ -134,7 +134,7 @@ pub struct Options {
           value_parser = clap::value_parser!(u8).range(1..=100),
           conflicts_with_all = ["watch", "check", "csv", "by", "udp"], help_heading = "Why it is queued")]
     probe: Option<u8>,
-    /// Trace for so long, with --probe
+    /// With --probe: trace for this time
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s",
           requires = "probe", help_heading = "Why it is queued")]
     probe_time: Duration,
@@ -392,7 +392,7 @@ fn structured(look: Look, options: &Options, head: bool) -> Result<()> {
     let most = options.limit.filter(|most| *most > 0).unwrap_or(usize::MAX);
     captured.rows.truncate(most);
     if options.json && groups.is_none() {
-        findings::tell(
+        findings::set(
             &mut captured.rows,
             &captured.limits,
             captured.account.tcp_mem,
@@ -440,7 +440,7 @@ fn check(options: &Options) -> Result<ExitCode> {
     let mut captured = capture(asked)?;
     while looks < LOOKS {
         let account = &captured.account;
-        // Less than the sockets hold is no leak; under locks, more looks show nothing else.
+        // Less than the sockets hold is not a leak; under locks, more looks show nothing else.
         let closes = match account.outcome {
             Outcome::Uncharged => asked.exact,
             outcome => outcome == Outcome::Closes,

@@ -59,7 +59,7 @@ pub struct Options {
     #[arg(short, long, value_name = "TIME", value_parser = duration, default_value = "1s")]
     interval: Duration,
     /// Print one frame as text, after two looks with the interval between them (the default where
-    /// stdout is no terminal)
+    /// stdout is not a terminal)
     #[arg(long)]
     once: bool,
     /// Rows of that frame [default: 20]

@@ -15,7 +15,7 @@ use crate::{
 
 mod printer;
 
-use printer::{Printer, Told};
+use printer::{Printed, Printer};
 
 /// Print each event of matching sockets, a line each
 #[derive(Debug, Args)]
@@ -156,7 +156,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
 }
 
 /// What was seen and what was lost, on stderr.
-fn tell(session: &Session, printed: &Told, totals: &Totals) {
+fn tell(session: &Session, printed: &Printed, totals: &Totals) {
     if let Some(began) = &printed.began {
         eprintln!("skmem: the first event was at {began}");
     }

@@ -50,7 +50,7 @@ impl Tracing {
 /// A ring's size such as 512K or 8M, in bytes.
 ///
 /// # Errors
-/// Where the text is none, or out of range.
+/// Where the text is not a size, or out of range.
 pub fn size(text: &str) -> Result<u32, String> {
     quantity::size(text, 4096..=1 << 30)
 }
@@ -58,7 +58,7 @@ pub fn size(text: &str) -> Result<u32, String> {
 /// A file's size such as 512K, 100M or 20G, in bytes.
 ///
 /// # Errors
-/// Where the text is none, or out of range.
+/// Where the text is not a size, or out of range.
 pub fn file_size(text: &str) -> Result<u64, String> {
     quantity::size(text, 64 << 10..=1 << 50)
 }

@@ -74,7 +74,7 @@ pub struct Options {
     /// Trace for this long
     #[arg(short, long, value_name = "TIME", value_parser = duration, default_value = "10s")]
     duration: Duration,
-    /// Trace so many of the worst sockets
+    /// Trace the N worst sockets
     #[arg(short = 'n', long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=100))]
     worst: u8,
     /// Do not trace: only look
@@ -204,10 +204,10 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
 }
 
 /// Orders sockets by what is wrong with them, then by what they hold, and
-/// tells each row its findings.
+/// sets the findings of each row.
 fn worst_first(captured: &mut Captured) {
     let tcp_mem = captured.account.tcp_mem;
-    findings::tell(&mut captured.rows, &captured.limits, tcp_mem);
+    findings::set(&mut captured.rows, &captured.limits, tcp_mem);
     captured.rows.sort_by_key(|row| {
         let alarms = row.findings.iter();
         let alarms = alarms.filter(|f| f.weight == crate::decode::Weight::Alarm);
@@ -216,8 +216,8 @@ fn worst_first(captured: &mut Captured) {
     multipath::nest(&mut captured.rows);
 }
 
-/// Those that are traced: the worst ones that queue something, since a trace
-/// tells of send queues first; then the others.
+/// Those that are traced: first the worst ones with a send queue, which a trace explains best;
+/// then the others.
 fn chosen(rows: &[Row], most: usize) -> Vec<&Row> {
     let (queue, others): (Vec<&Row>, Vec<&Row>) = rows
         .iter()

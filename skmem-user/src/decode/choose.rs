@@ -20,7 +20,7 @@ impl Reading {
 impl Subject for Reading {
     fn port(&self, end: End) -> Option<Port> {
         let (_, port) = self.end(end)?.rsplit_once(':')?;
-        // A number or a service, as printed; 0 and * are none.
+        // A number or a service, as printed; 0 and * are not ports.
         port.parse().ok()
     }
 

@@ -124,7 +124,7 @@ fn head_of(text: &str) -> &str {
     &text[..text.floor_char_boundary(256)]
 }
 
-/// Without tags of HTML; `<->` and `<ip>` are none.
+/// Without tags of HTML; `<->` and `<ip>` are not tags.
 fn without_tags(text: &str) -> String {
     const TAGS: [&str; 16] = [
         "p", "pre", "br", "td", "th", "tr", "span", "div", "code", "b", "strong", "li", "font",

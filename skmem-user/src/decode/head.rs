@@ -9,7 +9,7 @@ use super::{
 };
 use crate::diag::TcpState;
 
-/// Kinds of sockets that are no business of ours (`proto_name`, `unix_netid_name`,
+/// Kinds of sockets that are not decoded (`proto_name`, `unix_netid_name`,
 /// `sock_state_print`).
 const OTHERS: [&str; 18] = [
     "u_str", "u_dgr", "u_seq", "nl", "p_raw", "p_dgr", "raw", "dccp", "sctp", "icmp6", "icmp",

@@ -1,4 +1,4 @@
-//! Bytes as they are given: which encoding they are in, and what is no text at all.
+//! Bytes as they are given: which encoding they are in, and what is not text at all.
 
 /// The text in `bytes`.
 ///

@@ -111,7 +111,7 @@ pub(super) fn pair(reading: &Reading) -> Option<(&str, &str)> {
 /// A connection: kind, and both ends.
 pub(super) type Key = (Option<String>, String, String);
 
-/// What tells a connection from others.
+/// What distinguishes a connection from others.
 pub(super) fn key(reading: &Reading) -> Option<Key> {
     let (local, remote) = pair(reading)?;
     Some((reading.netid.clone(), local.to_owned(), remote.to_owned()))

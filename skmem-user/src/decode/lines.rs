@@ -291,7 +291,7 @@ impl Reader {
         reading.netid.is_some() || (reading.state.is_some() && state) || self.asked.state.is_some()
     }
 
-    /// A line that is no head.
+    /// A line that is not a head.
     fn go_on(&mut self, line: &Line, words: &[&str], adjacent: bool) {
         let indented = line.text.starts_with([' ', '\t']);
         let memory = has_memory(words);
@@ -328,7 +328,7 @@ impl Reader {
                 },
                 pending.in_head(&self.asked),
             );
-            // What begins another socket is none of this one's details, even where it cannot be
+            // What begins another socket is not a detail of this one, even where it cannot be
             // read.
             if !pending.in_head(&self.asked) && is_stray_head(words) {
                 return self.lost(line);
@@ -450,7 +450,8 @@ impl Reader {
         reading.damaged = pending.damaged;
         let place =
             |word: &str| (word.as_ptr() as usize).saturating_sub(pending.text.as_ptr() as usize);
-        // After one address another follows; what looks like one and is none is lost otherwise.
+        // After one address another follows; without this, a word that only looks like one is
+        // lost.
         if let Some(word) = words.get(used).filter(|word| {
             addresses == 1
                 && word.contains([':', '.'])

@@ -37,7 +37,7 @@ pub struct Decoded {
     pub others: usize,
     /// What could not be read.
     pub unread: Vec<Unread>,
-    /// What is no part of a socket, or another program's.
+    /// What is not part of a socket, or another program's.
     pub passed: Vec<Passed>,
 }
 
@@ -70,7 +70,8 @@ impl Unread {
     }
 }
 
-/// A whole number; one that no kernel prints is none, which keeps sums of a few of them in range.
+/// A whole number. Larger ones than any kernel prints are refused, which keeps sums of a few of them
+/// in range.
 fn number(digits: &str) -> Option<i64> {
     digits
         .parse()

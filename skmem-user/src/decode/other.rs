@@ -41,7 +41,7 @@ pub(super) fn netstat(words: &[&str], sure: bool) -> Option<Reading> {
         netid: Some(protocol.trim_end_matches('6').to_owned()),
         state,
         recv_q: Some(recv_q),
-        // Always 0 there: how many may wait is not told.
+        // Always 0 there: the kernel does not report how many may wait.
         send_q: (!listens).then_some(send_q),
         local: Some((*local).to_owned()),
         remote: Some((*remote).to_owned()),

@@ -134,7 +134,7 @@ pub(super) fn strip(
     for line in lines {
         let own = own(&line.text);
         let found = shapes.iter().find_map(|(shape, _)| {
-            // So much is no chance: time, host and program.
+            // Five pieces (time, host and program) do not repeat by chance.
             let sure = shape.pieces.len() >= 5;
             if own && !sure {
                 return None;
@@ -183,7 +183,7 @@ fn before<'a>(line: &'a str, begins: &impl Fn(&str) -> bool) -> Option<&'a str> 
             return None;
         }
         if at > 0 && begins(&line[at..]) {
-            // A state that is written oddly is no prefix, nor is the end of another line of ss.
+            // A state that is written oddly is not a prefix, nor is the end of another line of ss.
             return Some(&line[..at]).filter(|prefix| {
                 !is_ss_text(prefix)
                     && !prefix

@@ -251,7 +251,7 @@ impl Reading {
         !self.listens() && !self.is_udp()
     }
 
-    /// Whether nothing of its memory was printed; drops are none.
+    /// Whether nothing of its memory was printed; drops do not count.
     #[must_use]
     pub fn is_bare(&self) -> bool {
         let drops = self.memory.drops;
@@ -262,7 +262,8 @@ impl Reading {
             }
     }
 
-    /// Bytes of data in Send-Q: a SYN or a FIN that waits for its ACK counts one and is none.
+    /// Bytes of data in Send-Q: a SYN or a FIN that waits for its ACK counts one there, but is not
+    /// data.
     #[must_use]
     pub fn send_payload(&self) -> Option<i64> {
         let control = match self.state {
@@ -280,8 +281,8 @@ impl Reading {
         Some((send_q - control).max(0))
     }
 
-    /// Bytes of data in Recv-Q: the FIN of a peer that has closed counts one until it is read, and
-    /// is none.
+    /// Bytes of data in Recv-Q: the FIN of a peer that has closed counts one there until it is read,
+    /// but is not data.
     #[must_use]
     pub fn recv_payload(&self) -> Option<i64> {
         let fin = match self.state {

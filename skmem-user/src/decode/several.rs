@@ -16,7 +16,7 @@ pub struct Several<'a> {
     by_ends: HashMap<Ends<'a>, Vec<usize>>,
 }
 
-/// What tells a connection from others: Netid, local and remote end. ss names the link of a
+/// What distinguishes a connection from others: Netid, local and remote end. ss names the link of a
 /// link-local address on one side only, and writes an IPv4 address as an IPv6 one where a socket of
 /// IPv6 has it.
 type Ends<'a> = (Option<&'a str>, End<'a>, End<'a>);

@@ -1,5 +1,5 @@
 //! The words that `ss` prints after the addresses (`tcp_stats_print`, `tcp_timer_print`,
-//! `proc_ctx_print`, …, iproute2 2.6.39 to 7.3): what tells a line of it from another.
+//! `proc_ctx_print`, …, iproute2 2.6.39 to 7.3): they distinguish a line of `ss` from any other.
 
 use super::number;
 

@@ -45,7 +45,7 @@ pub fn use_root(dir: &Path) -> Result<(), String> {
     let at = fs::canonicalize(dir).map_err(|e| e.to_string())?;
     // Version 1 has no such file.
     if !at.join("cgroup.controllers").exists() {
-        return Err("it is no cgroup (v2): it has no cgroup.controllers".to_owned());
+        return Err("it is not a cgroup (v2): it has no cgroup.controllers".to_owned());
     }
     let known = mounts().into_iter().rev().find(|mount| mount.at == at);
     let root = known.map_or_else(|| "/".to_owned(), |mount| mount.root);

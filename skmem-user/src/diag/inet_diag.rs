@@ -55,7 +55,7 @@ pub struct Dumped {
 /// `each`.
 ///
 /// A socket may be listed twice, or missed, when the kernel's table changes between two parts of
-/// the dump; its cookie tells it apart.
+/// the dump; its cookie identifies it.
 ///
 /// # Errors
 /// Where the kernel refuses ([`DiagError::is_unsupported`]: the protocol's module is not there), or

@@ -65,7 +65,7 @@ pub enum Timer {
     Timewait,
     /// Window probe: nothing is in flight, and nothing may be sent
     Persist,
-    /// Delayed ACK (7.x; before, it is not told)
+    /// Delayed ACK (7.x; not reported before)
     Delack,
     /// A later kernel's
     Other,
@@ -112,15 +112,15 @@ pub struct DiagSocket {
     pub tcp: Option<TcpInfo>,
     /// `INET_DIAG_INFO` of an MPTCP socket.
     pub mptcp: Option<MptcpInfo>,
-    /// Of a subflow: the token of its MPTCP socket (only told to `CAP_NET_ADMIN`).
+    /// Of a subflow: the token of its MPTCP socket (shown to `CAP_NET_ADMIN` only).
     pub subflow_token: Option<u32>,
     /// `INET_DIAG_CGROUP_ID`: cgroup v2 in which the socket was made (5.8).
     pub cgroup: Option<u64>,
-    /// `INET_DIAG_ULP_INFO` (5.4; up to 6.x only told to `CAP_NET_ADMIN`).
+    /// `INET_DIAG_ULP_INFO` (5.4; up to 6.x shown to `CAP_NET_ADMIN` only).
     pub upper_layer: Option<UpperLayer>,
-    /// The kernel told what it tells `CAP_NET_ADMIN` only: the upper layer is absent where there
-    /// is none.
-    pub told_all: bool,
+    /// The kernel showed what it shows to `CAP_NET_ADMIN` only: without `upper_layer` there is
+    /// none.
+    pub privileged: bool,
 }
 
 impl DiagSocket {
@@ -183,7 +183,7 @@ impl DiagSocket {
             subflow_token: None,
             cgroup: None,
             upper_layer: None,
-            told_all: false,
+            privileged: false,
         };
         socket.attributes(&body[MESSAGE..]);
         Some(socket)
@@ -206,8 +206,9 @@ impl DiagSocket {
                     let id = value.get(..8).and_then(|id| id.try_into().ok());
                     self.cgroup = id.map(u64::from_ne_bytes);
                 }
-                // Every socket has one, and nobody else is told (inet_diag_msg_attrs_fill).
-                MARK => self.told_all = true,
+                // Every socket has a mark, and only CAP_NET_ADMIN sees it
+                // (inet_diag_msg_attrs_fill).
+                MARK => self.privileged = true,
                 ULP_INFO => {
                     self.upper_layer = upper_layer(value);
                     if self.upper_layer == Some(UpperLayer::Mptcp) {
@@ -324,7 +325,7 @@ pub(super) mod tests {
             (socket.cgroup, socket.upper_layer),
             (Some(5), Some(UpperLayer::Tls))
         );
-        assert!(socket.told_all);
+        assert!(socket.privileged);
     }
 
     #[test]

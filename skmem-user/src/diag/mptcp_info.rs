@@ -1,4 +1,4 @@
-//! What `sock_diag` tells of MPTCP: `struct mptcp_info` of an MPTCP socket
+//! What `sock_diag` shows of MPTCP: `struct mptcp_info` of an MPTCP socket
 //! (`mptcp_diag_fill_info`), and the token of the MPTCP socket that a subflow belongs to
 //! (`subflow_get_info`).
 

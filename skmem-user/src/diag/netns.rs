@@ -85,7 +85,7 @@ pub fn find(held: &HashMap<u64, PathBuf>) -> io::Result<Namespaces> {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => denied += 1,
         Err(_) => {}
     };
-    // A file that is no namespace may lie among the names; its device tells.
+    // A file that is not a namespace may lie among the names; its device differs.
     let nsfs = fs::metadata(&own.path)?.dev();
     for path in mounted() {
         let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -130,7 +130,7 @@ impl Owners {
     }
 
     /// Lists a process's descriptors; the links of the first few are read at once, those of others
-    /// by whoever has time.
+    /// by any thread that has time.
     fn process(&mut self, pid: u32, room: &mut [MaybeUninit<u8>], work: &Work) -> io::Result<()> {
         let directory = Arc::new(rustix::fs::open(
             format!("/proc/{pid}/fd"),

@@ -33,8 +33,7 @@ pub struct Sleeper {
 }
 
 impl Sleeper {
-    /// Whether it still sleeps in that call, as far as can be told: where `/proc` may not be asked
-    /// any more, it does.
+    /// Whether it still sleeps in that call; true where `/proc` may not be read any more.
     #[must_use]
     pub fn still_sleeps(&self) -> bool {
         let still = match &self.call {

@@ -117,7 +117,7 @@ pub(crate) fn growth(verdict: &Verdict) -> Vec<(AnyCause, i64)> {
     if fallen > 0 {
         growth.push((limit_cause(verdict), fallen));
     }
-    // What was over the limit at first sight has no other name.
+    // What was over the limit when skmem first saw the socket has no other name.
     let before = verdict.cause_total(Cause::PreExisting);
     if verdict.admission.count == 0 && before > 0 {
         growth.push((AnyCause::Queue(Cause::PreExisting), before));

@@ -22,7 +22,7 @@ const INFINITE_SSTHRESH: u32 = 0x7fff_ffff;
 /// Less than this is too short for clocks that count jiffies, in ns.
 const SHORT: u64 = 100_000_000;
 
-/// For so long a sender that never pauses sends something, in ns.
+/// A sender that never pauses sends something within this time, in ns.
 const LONG: u64 = 1_000_000_000;
 
 /// Who it is, and by which fields.

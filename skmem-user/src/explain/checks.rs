@@ -63,7 +63,7 @@ pub(super) fn missing(
     }
     if check.pages_close == Some(false) {
         say(format!(
-            "the memory charged to the socket is no whole number of pages ({} bytes over): \
+            "the memory charged to the socket is not a whole number of pages ({} bytes over): \
              something charges it that skmem does not know",
             account.pages.remainder
         ));

@@ -50,7 +50,7 @@ pub struct Run {
     #[serde(serialize_with = "maybe_by_name")]
     #[schemars(with = "Option<String>")]
     pub blocked_on: Option<WaitReason>,
-    /// From first sight of the socket to its last record.
+    /// From when skmem first saw the socket to its last record, in ns.
     pub took_ns: u64,
     /// The socket that was furthest over its limit.
     pub verdict: Verdict,
@@ -73,7 +73,7 @@ pub struct Comparison {
     pub without: Run,
     /// With it.
     pub with: Run,
-    /// With less without.
+    /// The difference: the run with the fix minus the run without.
     pub change: Change,
     /// Whether both runs were over the same limit: the excess is compared
     /// then, else `wmem_queued`.
@@ -82,7 +82,7 @@ pub struct Comparison {
     pub outcome: Outcome,
 }
 
-/// With less without, in bytes.
+/// The run with the fix minus the run without, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Change {
     /// Of the peak Send-Q.

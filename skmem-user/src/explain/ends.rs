@@ -14,7 +14,7 @@ use crate::model::{
     places::{Places, container, unit},
 };
 
-/// A sender that has been held up for so long is a verdict by itself, in ns.
+/// A sender that has been held up this long is a verdict by itself, in ns.
 const HELD_UP: u64 = 500_000_000;
 
 impl End {

@@ -7,7 +7,7 @@ use super::{
     verdict::{Memory, Receive},
 };
 
-/// Data that waits so long unread, in ns, is a reader's doing.
+/// Data that waits unread this long, in ns, waits for the reader.
 const LONG: u64 = 200_000_000;
 
 impl Memory {

@@ -87,7 +87,7 @@ impl Kind {
             Self::Shrink => "What makes it shrink",
             Self::LimitMove => "What moves the limit, sk_sndbuf",
             Self::LimitChain => "From SO_SNDBUF to the limit",
-            Self::Memory => "Memory that is no byte of sk_wmem_queued",
+            Self::Memory => "Memory that is not part of sk_wmem_queued",
         }
     }
 }
@@ -214,7 +214,7 @@ const ALIASES: [(&str, &str); 3] = [
     ("ktls", "ktls-record"),
 ];
 
-/// A name is near that takes one change in this many letters, or less.
+/// A name is suggested that is at most one edit for each `NEAR` letters away.
 const NEAR: usize = 3;
 
 /// The page called `name`.

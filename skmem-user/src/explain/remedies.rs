@@ -233,8 +233,8 @@ impl Remedy {
             },
             Self::Doubled => Words {
                 advice: "Compare Send-Q with twice SO_SNDBUF: the kernel doubles the value, to leave \
-                    room for overhead, so Send-Q may come near to twice of it by design.",
-                price: "none for reading it so; a smaller limit holds fewer bytes in flight, too",
+                    room for overhead, so Send-Q may by design come near to twice SO_SNDBUF.",
+                price: "none for the comparison; a smaller SO_SNDBUF also keeps fewer bytes in flight",
                 evidence: Evidence::Said(
                     "tried on 5.10, 6.1, 6.12, 7.2: SO_SNDBUF 4096 reads back 8192",
                 ),

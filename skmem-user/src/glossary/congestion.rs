@@ -75,7 +75,7 @@ pub(super) const FIELDS: &[Field] = &[
     control(
         "veno",
         "net/ipv4/tcp_veno.c",
-        "a congestion control that tells losses of radio links from congestion by the delay",
+        "a congestion control that uses the delay to distinguish losses of radio links from congestion",
     ),
     control(
         "westwood",

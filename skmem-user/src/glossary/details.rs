@@ -79,7 +79,7 @@ pub(super) const FIELDS: &[Field] = &[
         traps: &[
             "recverr (IP_RECVERR): ICMP errors wait on the error queue, and count in r until the application reads them (MSG_ERRQUEUE).",
             "defer_connect (TCP_FASTOPEN_CONNECT): connect() has returned, and the SYN waits for the first data.",
-            "is_icsk: a socket that makes connections (TCP); it is no option.",
+            "is_icsk: a socket that makes connections (TCP); it is not an option.",
         ],
         ..said(
             "inet_sockopt",

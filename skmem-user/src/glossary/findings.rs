@@ -302,7 +302,7 @@ pub(super) const FIELDS: &[Field] = &[
         unit: "finding",
         moved_by: "",
         traps: &[
-            "No message of sock_diag tells it, so `ss` cannot either: `skmem snapshot --locks` asks the socket.",
+            "No message of sock_diag has it, so `ss` cannot print it: `skmem snapshot --locks` asks the socket.",
             "1 KiB writes do not share packets there: each goes to the retransmit queue by itself, and costs an skb.",
         ],
         ..said(

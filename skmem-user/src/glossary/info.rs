@@ -234,7 +234,7 @@ pub(super) const FIELDS: &[Field] = &[
             "advmss",
             Some("advmss"),
             "tp->advmss (tcp_get_info)",
-            "the largest segment that we have told the peer to send",
+            "the largest segment that we have asked the peer to send",
         )
     },
     Field {

@@ -27,7 +27,7 @@ pub struct Field {
     pub aliases: &'static [&'static str],
     /// The kernel's field or formula, and the function that reports it.
     pub kernel: &'static str,
-    /// Bytes, packets, pages, …; empty where it is no quantity.
+    /// Bytes, packets, pages, …; empty where it is not a quantity.
     pub unit: &'static str,
     /// The same in a word or three; empty where `ss` prints no letter for it.
     pub brief: &'static str,

@@ -50,7 +50,7 @@ pub(super) const FIELDS: &[Field] = &[
         unit: "TCP state",
         moved_by: "close() or shutdown()",
         traps: &[
-            "Send-Q counts the FIN as one: 1 is no data.",
+            "Send-Q counts the FIN as one: 1 is not data.",
             "With data it may be an orphan that holds memory: see orphan and tcp_orphan_retries.",
         ],
         ..said(

@@ -42,7 +42,7 @@ pub(super) const FIELDS: &[Field] = &[
             "admission",
             None,
             "sk_stream_memory_free in tcp_sendmsg_locked",
-            "the one test of the limit on the way of send(): a new skb is begun only while w is below tb (and, with TCP_NOTSENT_LOWAT, while less than that is unsent)",
+            "the one test of the limit in send(): a new skb is begun only while w is below tb (and, with TCP_NOTSENT_LOWAT, while less than that is unsent)",
         )
     },
     Field {
@@ -50,7 +50,7 @@ pub(super) const FIELDS: &[Field] = &[
         unit: "bytes of payload",
         moved_by: "MTU, gso_max_size, gso_max_segs, the peer's window",
         traps: &[
-            "Usually about 64 KiB; with BIG TCP it was measured at 198,376 bytes (7.2): one admission lets in so much.",
+            "Usually about 64 KiB; with BIG TCP it was measured at 198,376 bytes (7.2): one admission lets in as much.",
             "gso_max_segs, gso_max_size and gso_ipv4_max_size of the link bound it (`ip link set`).",
         ],
         ..said(

@@ -118,7 +118,7 @@ pub fn checkup(load: bool) -> Vec<Finding> {
 /// kernel's symbols would say.
 ///
 /// # Errors
-/// Where the file cannot be read, or is no BTF.
+/// Where the file cannot be read, or is not BTF.
 pub fn checkup_of(types: &Path) -> Result<Vec<Finding>> {
     match KernelBtf::from_file(types) {
         Ok(btf) => {
@@ -143,7 +143,7 @@ pub fn overall(findings: &[Finding]) -> State {
     states.max().unwrap_or(State::Good)
 }
 
-/// Major and minor number; zeroes where the text is none.
+/// Major and minor number; zeroes where the text is not a version.
 fn version(release: &str) -> (u32, u32) {
     let mut numbers = release.split(['.', '-']).map(|n| n.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))

@@ -1,6 +1,6 @@
 //! Sockets that are older than the trace: an iterator program walks all TCP
 //! sockets of a network namespace, and a dump of all MPTCP sockets makes the
-//! kernel touch each of them. Another iterator tells [`super::facts`].
+//! kernel touch each of them. Another iterator serves [`super::facts`].
 
 use std::{
     io::{self, Read as _},
@@ -39,8 +39,8 @@ pub(super) fn walk(
             .map_err(|e| refused("cannot tell which sockets to look for", &e))?;
     }
     for namespace in namespaces {
-        // The kernel calls `mptcp_diag_fill_info` for each, where our program is. Whoever may not
-        // enter the namespace is told so below.
+        // The kernel calls `mptcp_diag_fill_info` for each, where our program is. Where the
+        // namespace cannot be entered, a note says so below.
         let _ = inside(namespace, || {
             inet_diag::dump(Protocol::Mptcp, |_| {}).map_err(io::Error::other)
         });

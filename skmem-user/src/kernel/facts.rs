@@ -1,5 +1,5 @@
-//! What no other interface tells of sockets: an iterator program writes it down for each, and w, r
-//! and f of one moment. Another one writes down what receive windows depend on.
+//! Fields of sockets that no other interface shows: an iterator program writes them for each socket,
+//! with w, r and f of one moment. Another one writes the fields that receive windows depend on.
 
 use std::{collections::HashMap, path::PathBuf};
 
@@ -86,7 +86,7 @@ pub fn receivers(namespaces: &[PathBuf]) -> Result<(HashMap<u64, Receiver>, Vec<
     Ok((sockets, notes))
 }
 
-/// The program that tells [`receivers`].
+/// The program that [`receivers`] runs.
 pub(super) const WINDOW: &str = "window";
 
 /// What it wrote, by cookie.

@@ -6,7 +6,7 @@
 //! * [`plan`]: which programs go onto which functions of this kernel
 //! * [`tracer`]: load, attach, enable; detach on drop. `attach` does one program, `existing` finds
 //!   older sockets, `errors` has the words
-//! * [`facts`]: what a walk over all sockets tells, without any tracing
+//! * [`facts`]: what a walk over all sockets reads, without any tracing
 //! * [`table`]: the sockets' accounts, as the programs keep them
 //! * [`ring`]: the records, as bytes
 //! * [`counters`]: records made, lost, runs skipped

@@ -172,7 +172,7 @@ pub fn cost(hook: Hook) -> &'static str {
         Hook::WriteSpace => "limits that setsockopt moved will be seen at the socket's next call",
         Hook::TrimHead => "partial ACKs will show as ack",
         Hook::RemoveEmpty => "skbs taken back unused will be inferred",
-        Hook::LossProbe | Hook::WriteWakeup => "splits for probes will not be told apart",
+        Hook::LossProbe | Hook::WriteWakeup => "splits for probes will show as other splits",
         Hook::Reset => "queues emptied by a reset will show as purge",
         Hook::ForcedSchedule => "traces will lack memory that is forced",
         Hook::MsgAlloc => "memory that kTLS has charged and not queued yet will not be known",
@@ -180,7 +180,7 @@ pub fn cost(hook: Hook) -> &'static str {
         Hook::Accept => "accepted connections are first seen when they read or send",
         Hook::Read => "reads will not be traced",
         Hook::SetState => "traces will lack changes of state",
-        Hook::Destroy => "ends of sockets will be told by tcp_write_queue_purge or their state",
+        Hook::Destroy => "ends of sockets will be seen in tcp_write_queue_purge or by their state",
     }
 }
 

@@ -1,7 +1,7 @@
 //! The rights of this process, and giving them up. What is kept, and for what, is in
 //! `docs/threat-model.md`.
 //!
-//! Capabilities belong to threads: whoever gives them up does so before it starts others.
+//! Capabilities belong to threads: a thread gives them up before it starts others.
 
 use std::io;
 

@@ -8,13 +8,13 @@ use super::plan;
 /// What else than functions to hook skmem asks for: signs of what programs may
 /// do on this kernel.
 pub const STORAGE: &str = "bpf_sk_storage_get_tracing_proto";
-/// Likewise, of cookies.
+/// The same for cookies.
 pub const COOKIE: &str = "bpf_get_socket_ptr_cookie_proto";
-/// Likewise, of walks that hold each socket's lock.
+/// The same for walks that hold each socket's lock.
 pub const LOCKED_WALK: &str = "bpf_iter_tcp_batch";
-/// Likewise, of ftrace: a kernel with `CONFIG_FUNCTION_TRACER` has it.
+/// The same for ftrace: a kernel with `CONFIG_FUNCTION_TRACER` has it.
 pub const FTRACE: &str = "register_ftrace_function";
-/// Likewise, of ftrace direct calls, by which a program is attached to the entry
+/// The same for ftrace direct calls, by which a program is attached to the entry
 /// of a function that ftrace manages (`CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS`;
 /// `register_fentry` in kernel/bpf/trampoline.c).
 pub const DIRECT_CALLS: &str = "register_ftrace_direct";

@@ -155,7 +155,7 @@ impl Tracer {
         Self::load_telling(options, &|_, _| {})
     }
 
-    /// The same; tells how many programs are attached, of how many.
+    /// The same; `attaching` hears how many programs are attached, and of how many.
     ///
     /// # Errors
     /// As for [`Tracer::load`].
@@ -322,7 +322,7 @@ impl Tracer {
             .ebpf
             .map_mut("SHARED")
             .ok_or_else(|| internal("SHARED"))?;
-        // Not on a machine without loopback; each socket's own first skb tells it then.
+        // Not on a machine without loopback; there it is read from each socket's own first skb.
         let overhead = empty_skb().and_then(|bytes| bytes.try_into().ok());
         let overhead: u32 = overhead.unwrap_or(0);
         Array::<_, u32>::try_from(map)

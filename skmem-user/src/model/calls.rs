@@ -33,7 +33,7 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    /// The first sight.
+    /// Opens it with the fields that were read first.
     pub fn open(&mut self, view: &View, now: u64) {
         (self.last, self.last_ns) = (*view, now);
     }
@@ -104,8 +104,8 @@ impl Calls {
         account.overhead = self.overhead;
     }
 
-    /// `sk_stream_wait_memory`: a sleep tells its start and its end, a call
-    /// that must not sleep only its end.
+    /// `sk_stream_wait_memory`: a sleep makes a record at its start and at its end, a call
+    /// that must not sleep only at its end.
     fn waits(&mut self, event: &Event) {
         let blocked = &mut self.blocked;
         let reason = usize::try_from(event.arg).unwrap_or(usize::MAX);

@@ -63,7 +63,7 @@ pub fn unit(path: &str) -> Option<String> {
     // systemd's own names, which know no upper case.
     #[expect(
         clippy::case_sensitive_file_extension_comparisons,
-        reason = "they are no files"
+        reason = "they are not files"
     )]
     let is_unit = |part: &&str| part.ends_with(".service") || part.ends_with(".scope");
     path.rsplit('/').find(is_unit).map(str::to_owned)

@@ -20,7 +20,7 @@ pub enum Record {
     Receive(Receive),
 }
 
-/// Why bytes are no record.
+/// Why bytes are not record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// Fewer bytes than a header.

@@ -11,7 +11,7 @@ use skmem_common::{
 use super::calls::Calls;
 use crate::model::record::Record;
 
-/// A socket as the records tell it.
+/// A socket as its records show it.
 #[derive(Debug, Clone)]
 pub struct Socket {
     /// Who; None where the record that says so was lost.
@@ -57,7 +57,7 @@ impl Default for Replay {
 }
 
 impl Replay {
-    /// A replay that follows at most so many sockets at the same time: a file
+    /// A replay that follows at most `most` sockets at the same time: a file
     /// may claim any number.
     #[must_use]
     pub fn bounded(most: usize) -> Self {
@@ -103,7 +103,7 @@ impl Replay {
                         .start(open.view.wmem_queued, open.view.sndbuf, open.time_ns);
                 }
             }
-            // A thread's name is no part of an account.
+            // A thread's name is not part of an account.
             Record::Task(_) => {}
             Record::Event(event) => socket.event(event),
             Record::Receive(record) => socket.calls.receive(record),
@@ -166,8 +166,8 @@ impl Replay {
     /// to the byte; None where they cannot, some being lost or not read yet.
     ///
     /// Operations that still await a record are part of the account: where a
-    /// run of a program was skipped, the call that would have told of them
-    /// ended untold.
+    /// run of a program was skipped, the call that would have reported them
+    /// ended without a record.
     #[must_use]
     pub fn agrees(&self, account: &Account) -> Option<bool> {
         let socket = self.sockets.get(&account.ident.id)?;
@@ -175,12 +175,12 @@ impl Replay {
         if !all || socket.missed != 0 || account.ops_lost != 0 || socket.ident.is_none() {
             return None;
         }
-        let mut told = socket.ledger.clone();
+        let mut replayed = socket.ledger.clone();
         for op in account.ops.iter().take(account.op_count as usize) {
-            operation(&mut told, op, account.last_ns);
+            operation(&mut replayed, op, account.last_ns);
         }
         let kernel = &account.ledger;
-        Some(same(&told.now, &kernel.now) && same(told.at_worst(), kernel.at_worst()))
+        Some(same(&replayed.now, &kernel.now) && same(replayed.at_worst(), kernel.at_worst()))
     }
 }
 
@@ -197,10 +197,9 @@ impl Socket {
         }
     }
 
-    /// An account such as the kernel's, from what the records told: good
-    /// enough for a verdict, and the same where nothing was lost but for times
-    /// (a record tells the time of its call's end) and for the fields at the
-    /// worst instant, which records do not carry.
+    /// An account such as the kernel's, from the records: good enough for a verdict. Where nothing
+    /// was lost, it differs from the kernel's in times (a record holds the time of its call's end)
+    /// and in the fields at the worst instant, which records do not carry.
     #[must_use]
     pub fn account(&self, id: u64) -> Box<Account> {
         let mut account = Box::new(Account::EMPTY);

@@ -20,7 +20,7 @@ pub struct Surveyed {
     pub ident: Option<Ident>,
     /// Its first record, in ns of `CLOCK_MONOTONIC`.
     pub first_ns: u64,
-    /// Its last one, likewise.
+    /// Its last record, in ns of `CLOCK_MONOTONIC`.
     pub last_ns: u64,
     /// Its records.
     pub records: u64,
@@ -118,7 +118,7 @@ impl Survey {
         all
     }
 
-    /// Takes in the name of a thread, where no record tells it.
+    /// Takes in the name of a thread that no record names.
     pub fn name(&mut self, tid: u32, comm: &str) {
         let mut padded = [0; 16];
         for (to, from) in padded.iter_mut().zip(comm.bytes()).take(15) {

@@ -20,7 +20,7 @@ use skmem_common::{
 use super::error::Flaw;
 use crate::model::end::Kept;
 
-/// Sums beyond this are none of a socket's: adding to them would overflow.
+/// No socket has larger sums: adding to them would overflow.
 const LARGEST_SUM: u64 = 1 << 56;
 
 /// What `Accounts` blocks are for.

@@ -22,7 +22,7 @@ pub(super) const HEADER: usize = 16;
 /// Most bytes of a block's payload, compressed or not. Writers stay far below.
 pub(super) const LARGEST: usize = 8 << 20;
 
-/// Likewise of a block of JSON, which takes several times its length when read.
+/// The same for a block of JSON, which takes several times its length when read.
 pub(super) const LARGEST_JSON: usize = 4 << 20;
 
 /// Payloads shorter than this are not worth compressing.
@@ -95,7 +95,7 @@ pub(super) struct Block {
 /// Reads the next block; None at the end of the file.
 ///
 /// # Errors
-/// Where what follows is no block.
+/// Where what follows is not a block.
 pub(super) fn read(input: &mut impl Read) -> Result<Option<Block>, Flaw> {
     let header = up_to(input, HEADER)?;
     if header.is_empty() {
@@ -135,7 +135,7 @@ pub(super) fn read(input: &mut impl Read) -> Result<Option<Block>, Flaw> {
     }))
 }
 
-/// LZ4 makes of one byte at most so many.
+/// Largest ratio of LZ4: bytes out for each byte in.
 const LZ4_MOST: usize = 255;
 
 fn decompress(bytes: &[u8], length: usize) -> Result<Vec<u8>, Flaw> {

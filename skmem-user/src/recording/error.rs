@@ -67,7 +67,7 @@ pub enum Flaw {
     /// What is in it contradicts itself.
     #[error("{0}")]
     Content(&'static str),
-    /// JSON that is none, or not of the form of its kind.
+    /// Not JSON, or JSON of another form than its kind's.
     #[error("{0}: {1}")]
     Json(&'static str, String),
 }

@@ -1,5 +1,5 @@
-//! What a recording comes to: the accounts that its last block holds, or where
-//! it has none what replay of its records gives.
+//! The result of a recording: the accounts in its last block, or without one,
+//! what replay of its records gives.
 
 use std::io::Read;
 
@@ -17,14 +17,14 @@ const MOST_SOCKETS: u32 = 64 << 10;
 
 /// What is missing from the account of a recording without an end.
 pub const NO_END: &str = "the recording has no end (skmem was killed, the disk was full, or the file \
-    was cut): this is told from its records alone, and what came after the last of them is missing";
+    was cut): this follows from its records alone, and what came after the last of them is missing";
 
 /// What is missing from an account of a recording that is damaged before its
 /// end.
 pub const DAMAGED: &str =
-    "the recording is damaged: this is told from the records before that alone";
+    "the recording is damaged: this follows from the records before that alone";
 
-/// What a recording comes to.
+/// The result of a recording.
 #[derive(Debug)]
 pub struct Outcome {
     /// The accounts, and what was counted.

@@ -70,9 +70,9 @@ pub struct Selected {
     /// Where it was made to begin, in ns of `CLOCK_MONOTONIC`; its accounts of then are replayed
     /// from what came before.
     pub from_ns: Option<u64>,
-    /// Where it was made to end, likewise.
+    /// Where a part ends that was cut from a recording, in ns of `CLOCK_MONOTONIC`.
     pub to_ns: Option<u64>,
-    /// Names of the threads that use the sockets: those that records of other sockets told, too.
+    /// Names of the threads that use the sockets, also where only records of other sockets name them.
     pub threads: BTreeMap<u32, String>,
 }
 

@@ -6,10 +6,10 @@
 //! * `block`: its blocks, each with length and checksum
 //! * `events`: records as an events block holds them
 //! * [`account`], [`meta`]: what the other blocks hold; the last one, the [`crate::model::end`]
-//! * [`explain`]: what one comes to, with an end or without
+//! * [`explain`]: the result of one, with an end or without
 //! * [`parts`]: the files of one
 //! * [`choice`]: a part of one: some of its sockets, some of its time
-//! * [`storage`]: what it is written to, and what gives way where that is full
+//! * [`storage`]: what it is written to, and what is removed when that is full
 //! * [`error`]: what can be wrong with one
 //!
 //! The reader is a pure function of bytes: it never panics, and its memory is

@@ -68,7 +68,7 @@ impl Recording<BufReader<File>> {
     /// Opens a file.
     ///
     /// # Errors
-    /// Where it cannot be read, or is no recording that this skmem knows.
+    /// Where it cannot be read, or is not a recording that this skmem knows.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, RecordingError> {
         Self::new(BufReader::with_capacity(1 << 16, File::open(path)?))
     }
@@ -222,7 +222,7 @@ impl<R: Read> Recording<R> {
         &self.closed
     }
 
-    /// Open sockets at the end, likewise.
+    /// The worst of the sockets that were open at the end.
     #[must_use]
     pub fn open_at_end(&self) -> &Worst {
         &self.open

@@ -1,5 +1,5 @@
-//! What a recording is written to, and what gives way there to its end when it
-//! is full.
+//! What a recording is written to. When that is full, the last blocks of records are removed to make
+//! room for the end.
 
 use std::{
     collections::VecDeque,
@@ -9,7 +9,7 @@ use std::{
 
 use super::writer::Sealed;
 
-/// Most bytes of blocks that can give way.
+/// Most bytes of blocks that can be removed for the end.
 const MOST: u64 = 1 << 20;
 
 /// What can be written to, and shortened.

@@ -15,7 +15,7 @@ use crate::model::{
     record::Record,
 };
 
-/// Accounts in a block: so many are small, and one that is damaged loses few.
+/// Accounts in a block: few enough that a damaged block loses little.
 const ACCOUNTS: usize = 256;
 
 /// A block as it goes into a file, complete.
@@ -172,7 +172,7 @@ impl<W: Storage> Writer<W> {
             result = result.and(Err(error));
             let last = if full { self.tail.pop() } else { None };
             let Some(last) = last else {
-                // Still to be had, even if there is no end.
+                // Even without an end, the accounts that are stored nowhere else are written.
                 let mut keep = accounts.iter().filter(|block| block.only);
                 let _ = keep.try_for_each(|block| self.write(block));
                 return result;

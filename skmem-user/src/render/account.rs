@@ -1,5 +1,5 @@
-//! The account of `wmem_queued - sndbuf` as a table that adds up, and the
-//! ledger since first sight in a line.
+//! The account of `wmem_queued - sndbuf` as a table that adds up, and in a line the
+//! ledger since skmem first saw the socket.
 
 use skmem_common::cause::Cause;
 
@@ -75,7 +75,7 @@ pub(super) fn write(out: &mut String, verdict: &Verdict, style: &Style) {
     ledger(out, verdict, style);
 }
 
-/// Where something was freed, a row is no step of a sequence: say so.
+/// Where something was freed, a row is not a step of a sequence: say so.
 fn order(out: &mut String, verdict: &Verdict, style: &Style) {
     let (mut put, mut freed) = (0, 0);
     for cause in &verdict.causes {
@@ -191,7 +191,7 @@ pub(super) fn proof(verdict: &Verdict) -> (Option<Role>, String) {
     )
 }
 
-/// Everything since first sight, which sums to `wmem_queued`.
+/// All bytes by cause since skmem first saw the socket: the sum is `wmem_queued`.
 fn ledger(out: &mut String, verdict: &Verdict, style: &Style) {
     let mut text: Vec<_> = verdict
         .ledger

@@ -22,7 +22,7 @@ const LEAST: usize = 3;
 const ADVICE: usize = 2;
 
 /// The verdict in at most `lines` lines, where the answer leaves room for that;
-/// `more` is the command that tells the rest. Ends with a newline.
+/// `more` is the command that prints the rest. Ends with a newline.
 #[must_use]
 pub fn brief(v: &Verdict, style: &Style, lines: usize, more: &str) -> String {
     let mut head = String::new();
@@ -68,7 +68,7 @@ fn dense(text: &str) -> String {
         .fold(String::new(), |all, line| all + line + "\n")
 }
 
-/// What stands below the account; of the advice at most so many lines.
+/// What is printed below the account, with at most `most` lines of advice.
 fn below(v: &Verdict, style: &Style, most: usize, more: &str) -> String {
     let mut out = String::new();
     if v.over_limit || v.blocked.is_some() {

@@ -31,13 +31,13 @@ pub fn doctor(findings: &[Finding], place: Place, style: &Style) -> String {
     };
     let answer = match (overall(findings), place) {
         (State::Good, Place::Types) => {
-            "A kernel with these types has all that skmem asks for. Whether it lets programs be attached, only \
-             `skmem doctor` on that kernel tells."
+            "A kernel with these types has all that skmem asks for. Run `skmem doctor` on that kernel to see whether \
+             it lets programs be attached."
                 .to_owned()
         }
         (State::Reduced, Place::Types) => {
-            "A kernel with these types lacks something; what is missing is listed below. Whether it lets programs be \
-             attached, only `skmem doctor` on that kernel tells."
+            "A kernel with these types lacks something; what is missing is listed below. Run `skmem doctor` on that \
+             kernel to see whether it lets programs be attached."
                 .to_owned()
         }
         (State::Good, _) => format!("skmem can trace everything {at}."),

@@ -287,7 +287,7 @@ fn prose(text: &str) -> String {
     line_of(&out)
 }
 
-/// A line of text is no request, whatever it begins with; one sentence a line.
+/// A line of text is not a request, whatever it begins with; one sentence a line.
 fn line_of(text: &str) -> String {
     let text = text.trim_end();
     match text.starts_with(['.', '\'']) {

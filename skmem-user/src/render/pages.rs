@@ -124,7 +124,7 @@ fn measured(out: &mut String, pages: &[Page]) {
         }
         seen.push(remedy);
         let said = remedy.words();
-        // As much of it as tells it from the others.
+        // As much of it as distinguishes it from the others.
         let mut first = said.advice;
         for end in [": ", ". ", " ("] {
             first = first.split(end).next().unwrap_or_default();

@@ -57,7 +57,7 @@ pub(super) fn ends(socket: &Socket) -> String {
     )
 }
 
-/// `cookie 17`, or `socket 0x8000…` where the kernel tells no cookie.
+/// `cookie 17`, or `socket 0x8000…` where the kernel gives tracing programs no cookie.
 pub(super) fn name(socket: &Socket) -> String {
     match socket.cookie {
         Some(cookie) => format!("cookie {cookie}"),

@@ -152,7 +152,7 @@ impl Selection {
     }
 
     /// As the programs in the kernel take it, beside the process ids and the command names, which
-    /// lie in maps. States are no part of it: a socket is chosen when it is first seen.
+    /// lie in maps. States are not part of it: a socket is chosen when it is first seen.
     #[must_use]
     pub fn filter(&self) -> Filter {
         let mut filter = Filter::default();

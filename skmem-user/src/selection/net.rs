@@ -21,7 +21,7 @@ impl FromStr for Net {
         };
         let addr: IpAddr = addr
             .parse()
-            .map_err(|_| format!("{addr:?} is no IPv4 or IPv6 address"))?;
+            .map_err(|_| format!("{addr:?} is not an IPv4 or IPv6 address"))?;
         let most = if addr.is_ipv4() { 32 } else { 128 };
         let len =
             match len {

@@ -28,7 +28,7 @@ impl FromStr for Port {
                 .all(|b| b.is_ascii_alphanumeric() || b"-_.+/*".contains(&b));
         if !is_name {
             return Err(format!(
-                "{text:?} is no port: give a number, or a service such as https"
+                "{text:?} is not a port: give a number, or a service such as https"
             ));
         }
         Ok(Self::Service(text.to_owned()))

@@ -180,7 +180,7 @@ impl Tally {
         self.rmem_alloc += r;
         self.forward_alloc += f;
         self.wmem_alloc += i64::from(memory.wmem_alloc);
-        // Not told: the id's attribute came with 5.8.
+        // None before 5.8, which added the attribute of the id.
         if row.cgroup_id.is_some() && row.cgroup_id != ground.root_cgroup {
             self.in_cgroups_bytes += charged;
         }
@@ -201,7 +201,7 @@ impl Tally {
             self.uneven += 1;
             // A kernel that does not tell who has TLS may hide a record in any socket without
             // queues.
-            let may_be_tls = tls || !row.told_all && w == 0 && r == 0;
+            let may_be_tls = tls || !row.privileged && w == 0 && r == 0;
             if may_be_tls {
                 let (bytes, slack) = open_record(charged, f, page);
                 self.open_records += u64::from(tls);
@@ -581,7 +581,7 @@ pub(crate) mod tests {
         assert_eq!((exact.difference_bytes, exact.bound_bytes), (0, 0));
         assert_eq!((exact.outcome, exact.unlisted), (Outcome::Closes, 2));
         assert_eq!(account(10 * 4096, 11, 0, ALL).outcome, Outcome::Open);
-        // Less than the sockets hold is no leak.
+        // Less than the sockets hold is not a leak.
         assert_eq!(account(10 * 4096, 9, 0, ALL).outcome, Outcome::Uncharged);
         let marks = exact.tcp_mem.unwrap();
         assert_eq!((marks.to_pressure, marks.to_high), (10, 20));
@@ -600,7 +600,7 @@ pub(crate) mod tests {
         // Nor what may be in a process that cannot be looked at, unless no socket is missing.
         let denied = Visited { denied: 1, ..ALL };
         assert_eq!(account(4096, 9, 0, denied).outcome, Outcome::PartlySeen);
-        // What is not counted is no leak, wherever sockets are.
+        // What is not counted is not a leak, wherever sockets are.
         assert_eq!(account(9 * 4096, 1, 0, partly).outcome, Outcome::Uncharged);
     }
 

@@ -35,7 +35,7 @@ use crate::{
     kernel::facts::{self, Fact},
 };
 
-/// Who holds what is read again after so long in any case: descriptors are handed on.
+/// Holders are read again after this time in any case: descriptors are passed on.
 const STALE: Duration = Duration::from_secs(30);
 
 /// What to look at.
@@ -57,7 +57,7 @@ pub struct Options {
     /// What fills the receive buffer of each TCP socket, and what its window depends on: loads an
     /// eBPF program.
     pub windows: bool,
-    /// Read w, r and f of each TCP socket under its lock, and what only the socket itself tells:
+    /// Read w, r and f of each TCP socket under its lock, and what only the socket itself holds:
     /// loads an eBPF program.
     pub exact: bool,
 }
@@ -424,7 +424,7 @@ fn wanted(found: &Namespaces, options: Options) -> Vec<PathBuf> {
     all.map(|n| n.path.clone()).collect()
 }
 
-/// Tells each row what its receive buffer holds. Sockets have cookies by now: they were listed.
+/// Sets what the receive buffer of each row holds. Sockets have cookies by now: they were listed.
 fn windows(rows: &mut [Row], namespaces: &[PathBuf], notes: &mut Vec<String>) {
     let receivers = match facts::receivers(namespaces) {
         Ok((receivers, more)) => {
@@ -470,7 +470,7 @@ fn list_protocol(listed: &mut Listed, protocol: Protocol, namespace: &Namespace)
             listed.time_wait += 1;
             return;
         }
-        listed.maybe_mptcp |= !socket.told_all || socket.upper_layer == Some(UpperLayer::Mptcp);
+        listed.maybe_mptcp |= !socket.privileged || socket.upper_layer == Some(UpperLayer::Mptcp);
         listed.rows.push(Row::new(&socket, namespace.inode));
     });
     match dumped {

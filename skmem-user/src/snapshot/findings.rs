@@ -1,6 +1,5 @@
-//! What stands out in a row: what `decode` would say of its values, and what only this machine
-//! knows of it: the path below TCP, the memory of all sockets, what the kernel tells that `ss` does
-//! not print.
+//! Findings on a row: those of `decode` from its values, and those from what only this machine
+//! knows: the path below TCP, the memory of all sockets, and fields that `ss` does not print.
 
 use std::collections::HashMap;
 
@@ -19,7 +18,7 @@ use crate::{
 
 /// One finding, in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Told {
+pub struct RowFinding {
     /// How much it matters
     pub weight: Weight,
     /// Its name, which does not change
@@ -30,7 +29,7 @@ pub struct Told {
     pub text: String,
 }
 
-impl From<Finding> for Told {
+impl From<Finding> for RowFinding {
     fn from(finding: Finding) -> Self {
         Self {
             weight: finding.weight,
@@ -50,14 +49,17 @@ pub struct Around<'a> {
     pub tcp_mem: Option<Marks>,
 }
 
-/// Tells each row, for JSON, what stands out in it. `limits` are the sysctls of namespaces.
-pub fn tell(rows: &mut [Row], limits: &HashMap<u64, Limits>, tcp_mem: Option<Marks>) {
+/// Sets the findings of each row, for JSON. `limits` are the sysctls of namespaces.
+pub fn set(rows: &mut [Row], limits: &HashMap<u64, Limits>, tcp_mem: Option<Marks>) {
     for row in rows {
         let around = Around {
             limits: limits.get(&row.netns).unwrap_or(&Limits::DEFAULT),
             tcp_mem,
         };
-        row.findings = findings(row, &around).into_iter().map(Told::from).collect();
+        row.findings = findings(row, &around)
+            .into_iter()
+            .map(RowFinding::from)
+            .collect();
     }
 }
 
@@ -114,8 +116,8 @@ fn window_open(row: &Row, found: &mut [Finding]) {
     }
 }
 
-/// What the socket itself tells of its receive buffer takes the place of what r and Recv-Q let
-/// guess.
+/// Findings from the socket's own receive buffer take the place of what r and Recv-Q only
+/// suggest.
 fn receiving(row: &Row, found: &mut Vec<Finding>) {
     let Some(window) = &row.window else { return };
     let Some(text) = window.says() else { return };

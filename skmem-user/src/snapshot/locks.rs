@@ -1,5 +1,5 @@
-//! Whether the application locked limits: from its value, or by asking the socket, which tells of
-//! repair mode, too.
+//! Whether the application locked limits: from the limit's value, or by asking the socket, which
+//! also shows repair mode.
 
 use std::{collections::HashMap, os::fd::AsFd};
 

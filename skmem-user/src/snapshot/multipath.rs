@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use super::row::Row;
 use crate::diag::{Protocol, UpperLayer};
 
-/// Gives each subflow its MPTCP socket: by token, and where tokens are not told by the connection's
-/// ends, which are those of the first subflow.
+/// Gives each subflow its MPTCP socket: by token, and where the kernel does not show tokens, by the
+/// connection's ends, which are those of the first subflow.
 pub fn link(rows: &mut [Row]) {
     let mut by_token = HashMap::new();
     let mut by_ends = HashMap::new();

@@ -22,9 +22,9 @@ pub enum Sort {
     Fill,
     /// Send-Q: written and not acknowledged
     SendQ,
-    /// Of it, never sent
+    /// The part of Send-Q that was never sent
     Unsent,
-    /// Of it, sent and not acknowledged
+    /// The part of Send-Q that was sent and not acknowledged
     InFlight,
     /// Recv-Q: not read
     RecvQ,

@@ -11,7 +11,7 @@ const SMALL: i32 = 16 << 10;
 /// Addresses that are asked for at most in one namespace: one question each.
 const MOST: usize = 1024;
 
-/// Tells rows with a queue what is below them. `ways` lead into namespaces; ours needs none.
+/// Sets, in rows with a queue, what is below TCP. `ways` lead into namespaces; ours needs none.
 pub(super) fn give(rows: &mut [Row], ways: &HashMap<u64, std::path::PathBuf>, ours: u64) {
     let mut wanted: HashMap<u64, Vec<IpAddr>> = HashMap::new();
     for row in rows.iter().filter(|row| has_queue(row)) {

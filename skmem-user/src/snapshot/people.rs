@@ -19,11 +19,11 @@ use crate::{
 pub(super) enum When<'a> {
     /// For this look; when that began.
     Now(Since),
-    /// For an earlier one. These had no holder then; whoever else has none is newer, perhaps.
+    /// For an earlier one. These had no holder then; any other without a holder may be newer.
     Before(&'a HashSet<u32>),
 }
 
-/// Tells each row its holders. A socket that may have been opened while `/proc` was read is
+/// Sets the holders of each row. A socket that may have been opened while `/proc` was read is
 /// looked for once more.
 pub(super) fn give(rows: &mut [Row], owners: &Owners, when: When<'_>, notes: &mut Vec<String>) {
     let mut names = HashMap::new();
@@ -85,8 +85,8 @@ fn assign(rows: &mut [Row], owners: &Owners, names: &mut HashMap<u32, Box<str>>)
     }
 }
 
-/// Tells each row the path of its cgroup. `known` are those that were looked for before: a cgroup's
-/// id is given to no other.
+/// Sets the path of each row's cgroup. `known` are those looked up before: a cgroup's id is never
+/// used again.
 pub(super) fn give_cgroups(rows: &mut [Row], known: &mut HashMap<u64, Option<String>>) {
     let ids = rows.iter().filter_map(|row| row.cgroup_id);
     let new: HashSet<u64> = ids.filter(|id| !known.contains_key(id)).collect();

@@ -1,4 +1,4 @@
-//! What a short trace told of the send queues that hold most, joined with the snapshot. Pure.
+//! What a short trace found in the send queues that hold most, joined with the snapshot. Pure.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -63,13 +63,14 @@ pub struct Traced {
     pub payload: i64,
     /// `wmem_queued` less `payload`
     pub skb_overhead: i64,
-    /// How many packets `skb_overhead` is; null where it is no whole number of them. A count
+    /// How many packets `skb_overhead` is; null where it is not a whole number of them. A count
     pub skbs: Option<i64>,
     /// What put `wmem_queued` there and what took from it, by cause, since the trace began
     pub ledger: Vec<Part>,
-    /// What was queued before the trace began: by which calls cannot be told
+    /// What was queued before the trace began: which calls queued it is not known
     pub pre_existing: i64,
-    /// Of it, still queued: inferred, since acknowledgements free what is oldest
+    /// The part of `pre_existing` that is still queued: inferred, since acknowledgements free the
+    /// oldest bytes
     pub pre_existing_left: i64,
     /// No call has changed the queue during the trace
     pub untouched: bool,
@@ -133,7 +134,7 @@ pub fn verdict_on<'a>(row: &Row, verdicts: &'a [Verdict]) -> Option<&'a Verdict>
         .iter()
         .find(|v| v.socket.cookie == Some(row.cookie));
     by_cookie.or_else(|| {
-        // Where the kernel tells tracers no cookies.
+        // Where the kernel gives tracing programs no cookies.
         let mut others = verdicts.iter().filter(|v| v.socket.cookie.is_none());
         others.find(|verdict| is_of(&verdict.socket, row))
     })
@@ -155,7 +156,7 @@ impl Probe {
             .collect();
         let found = |row: &Row| {
             by_cookie.get(&row.cookie).copied().or_else(|| {
-                // Where the kernel tells tracers no cookies.
+                // Where the kernel gives tracing programs no cookies.
                 let mut others = verdicts.iter().filter(|v| v.socket.cookie.is_none());
                 others.find(|verdict| is_of(&verdict.socket, row))
             })

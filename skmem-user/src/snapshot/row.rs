@@ -147,7 +147,7 @@ pub enum Limit {
     Autotuned,
     /// Below what every socket begins with: set by the application, or shrunk under memory pressure
     LockedOrShrunk,
-    /// Neither `sock_diag` nor the value tells; `--locks` does
+    /// Neither `sock_diag` nor the value shows it; `--locks` does
     Unknown,
 }
 
@@ -215,9 +215,9 @@ pub struct Row {
     /// an MPTCP socket, by the connection's own sequence numbers (`mptcpi_write_seq -
     /// mptcpi_snd_una`), where `ss` shows `sk_wmem_alloc`
     pub send_q: u32,
-    /// Of it, never sent
+    /// The part of `send_q` that was never sent, bytes
     pub unsent: Option<u32>,
-    /// Of it, sent and not acknowledged
+    /// The part of `send_q` that was sent and not acknowledged, bytes
     pub in_flight: Option<u32>,
     /// Application data in `wmem_queued`, bytes
     pub payload: Option<u32>,
@@ -225,7 +225,7 @@ pub struct Row {
     /// MPTCP socket, the headers of its data fragments (`struct mptcp_data_frag`)
     pub skb_overhead: Option<u32>,
     /// Recv-Q: not read, bytes; of a listener, connections not accepted. Of an MPTCP socket the
-    /// kernel tells `rmem_alloc` instead, from 7.x on with what still waits for its lock
+    /// kernel reports `rmem_alloc` instead, from 7.x on with what still waits for its lock
     pub recv_q: u32,
     /// `wmem_queued` in percent of `sndbuf`
     pub fill_percent: Option<u32>,
@@ -243,7 +243,7 @@ pub struct Row {
     /// What handles the stream above TCP; some kernels tell only `CAP_NET_ADMIN`
     pub upper_layer: Option<UpperLayer>,
     /// Of an MPTCP socket and its subflows: the connection's token, by which `ip mptcp` and `ss
-    /// -M` know it; 0: there is no connection yet. Of a subflow only told to `CAP_NET_ADMIN`
+    /// -M` know it; 0: there is no connection yet. Of a subflow, shown to `CAP_NET_ADMIN` only
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mptcp_token: Option<u32>,
     /// Of a subflow: `SO_COOKIE` of its MPTCP socket, where that is listed
@@ -253,10 +253,10 @@ pub struct Row {
     /// `--locks`
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub repair: Option<bool>,
-    /// The kernel told what it tells `CAP_NET_ADMIN` only: `upper_layer` is absent where there is
+    /// The kernel showed what it shows to `CAP_NET_ADMIN` only: without `upper_layer` there is
     /// none
     #[serde(skip, default)]
-    pub told_all: bool,
+    pub privileged: bool,
     /// Where the limit of the receive buffer goes, with `--window`: what it holds, what is kept
     /// back, what the peer may send
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -266,7 +266,7 @@ pub struct Row {
     pub path: Option<PathBelow>,
     /// What stands out, alarms first, in JSON
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub findings: Vec<super::findings::Told>,
+    pub findings: Vec<super::findings::RowFinding>,
     /// Whose it is
     pub owner: Owner,
     /// Processes that hold it
@@ -338,7 +338,7 @@ impl Row {
             mptcp_socket: None,
             repair: None,
             window: None,
-            told_all: socket.told_all,
+            privileged: socket.privileged,
             path: None,
             findings: Vec::new(),
             owner: Owner::NotAsked,
@@ -407,7 +407,7 @@ pub(crate) mod tests {
             subflow_token: None,
             cgroup: None,
             upper_layer: None,
-            told_all: true,
+            privileged: true,
         }
     }
 

@@ -43,7 +43,7 @@ pub struct DecodedJson {
     pub others: usize,
     /// What could not be read
     pub unread: Vec<Unread>,
-    /// Lines that are no part of a socket, or another program's
+    /// Lines that are not part of a socket, or another program's
     pub passed: Vec<Passed>,
 }
 

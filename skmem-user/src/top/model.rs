@@ -227,8 +227,8 @@ impl Model {
         at.unwrap_or(0)
     }
 
-    /// Chooses the row at a place, or the one nearest to it. The first is no choice: whatever comes
-    /// first is shown.
+    /// Chooses the row at a place, or the one nearest to it. Row 0 chooses none: the screen then
+    /// stays at the first row.
     pub(super) fn choose(&mut self, at: usize) {
         let at = at.min(self.lines.len().saturating_sub(1));
         self.selected = match at {

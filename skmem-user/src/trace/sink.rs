@@ -35,7 +35,7 @@ const WAITING: usize = 16;
 /// a SIGKILL costs.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// What a recorder tells its thread.
+/// What a recorder sends to its thread.
 pub(super) enum Message {
     Records(Vec<Record>),
     /// Accounts: role, when, which.
@@ -78,7 +78,7 @@ pub trait Sink: Send {
     fn is_full(&self) -> bool;
 }
 
-/// What the thread tells meanwhile.
+/// What the thread reports while it runs.
 #[derive(Debug, Default)]
 pub struct Stats {
     /// Bytes on disk, or in memory.
@@ -132,8 +132,8 @@ impl Recorder {
         }
     }
 
-    /// Waits where the thread is behind. A thread that has gone has failed,
-    /// which [`Recorder::finish`] tells.
+    /// Waits where the thread is behind. A thread that has ended has failed:
+    /// [`Recorder::finish`] returns its error.
     pub fn send(&mut self, message: Message) {
         let _ = self.to.send(message);
     }

@@ -155,7 +155,7 @@ impl Tape {
         stats.nexts.load(Acquire) == self.nexts && stats.bytes_of_file.load(Relaxed) >= bytes
     }
 
-    /// What the writing thread tells.
+    /// What the writing thread reports.
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.recorder.stats

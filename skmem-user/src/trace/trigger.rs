@@ -11,9 +11,9 @@ use crate::{
 /// A condition on any traced socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trigger {
-    /// `wmem_queued - sndbuf` has gone beyond so many bytes.
+    /// `wmem_queued - sndbuf` has gone beyond this, in bytes.
     Excess(i32),
-    /// A sender has slept for so long.
+    /// A sender has slept for this time.
     Blocked(Duration),
 }
 
@@ -21,14 +21,14 @@ impl FromStr for Trigger {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no condition: give excess>SIZE or blocked>TIME");
+        let wrong = || format!("{text:?} is not a condition: give excess>SIZE or blocked>TIME");
         let (what, limit) = text.split_once('>').ok_or_else(wrong)?;
         let limit = limit.trim();
         match what.trim() {
             "excess" => quantity::bytes(limit)
                 .and_then(|n| i32::try_from(n).ok())
                 .map(Self::Excess)
-                .ok_or_else(|| format!("{limit:?} is no size below 2G, such as 0, 64K or 1M")),
+                .ok_or_else(|| format!("{limit:?} is not a size below 2G, such as 0, 64K or 1M")),
             "blocked" => match parse_time(limit) {
                 Ok(time) if !time.is_zero() => Ok(Self::Blocked(time)),
                 Ok(_) => Err("a sender that sleeps is blocked for longer than 0".into()),

@@ -14,15 +14,15 @@ use crate::{
     kernel::{system, table::Table},
 };
 
-/// A socket that was left alone for so long may be waited for, in ns.
+/// After this time without a call, in ns, a sender may be waiting in `poll()`.
 const QUIET: u64 = 250_000_000;
 
 /// Walks for one socket that is left alone: one that finds the wait, one that
 /// finds it still there.
 const LOOKS: u8 = 2;
 
-/// A walk is not made again before so many times its own duration have passed:
-/// it takes longer the more sockets there are.
+/// The pause between two walks, in durations of the last walk: a walk takes longer the more sockets
+/// there are.
 const PAUSE: u32 = 50;
 
 /// What was looked for so far.
@@ -61,7 +61,7 @@ impl Waiters {
         due
     }
 
-    /// A walk took so long.
+    /// Notes how long a walk took.
     pub fn walked(&mut self, took: Duration) {
         self.not_before = Some(Instant::now() + took * PAUSE);
     }

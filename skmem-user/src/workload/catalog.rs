@@ -19,7 +19,7 @@ pub struct Scenario {
     pub needs: &'static [&'static str],
     /// The options that mean something to it, besides `--deadline` and `--ipv6`.
     pub accepts: &'static [&'static str],
-    /// What it runs with unless told otherwise.
+    /// The options by default.
     pub defaults: Params,
     #[serde(skip)]
     pub(super) play: fn(&Stage) -> Result<Done>,

@@ -1,5 +1,5 @@
-//! What is said to help, to be tried on a scenario: each fix is a change of the scenario's options,
-//! so that the command line which repeats it can be told.
+//! Fixes to try on a scenario: each is a change of the scenario's options, so that a command line
+//! repeats it.
 
 use std::str::FromStr;
 
@@ -163,7 +163,7 @@ impl FromStr for Choice {
             Some(_) if !fix.takes_number() => return Err(format!("{name} takes no number")),
             Some(number) => match number.parse() {
                 Ok(n) if n > 0 => Some(n),
-                _ => return Err(format!("{number:?} is no number above 0")),
+                _ => return Err(format!("{number:?} is not a number above 0")),
             },
         };
         Ok(Self { fix, value })

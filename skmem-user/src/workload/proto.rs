@@ -127,7 +127,7 @@ impl Reply {
     /// Reads a line.
     ///
     /// # Errors
-    /// Where it is no message.
+    /// Where it is not a message.
     pub fn parse(line: &str) -> serde_json::Result<Self> {
         serde_json::from_str(line)
     }

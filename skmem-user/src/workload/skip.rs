@@ -1,4 +1,4 @@
-//! What this kernel cannot do is no failure of the scenario.
+//! What this kernel cannot do is not a failure of the scenario.
 
 /// The exit status of a scenario that this kernel cannot run, as test harnesses know it.
 pub const SKIP_STATUS: u8 = 77;

@@ -90,8 +90,8 @@ pub(super) fn guard() -> ExitCode {
     }
     let mut input = stdin().lock();
     let mut line = String::new();
-    let told = input.read_line(&mut line).is_ok();
-    let Some(undo) = told
+    let was_read = input.read_line(&mut line).is_ok();
+    let Some(undo) = was_read
         .then(|| serde_json::from_str::<Undo>(&line).ok())
         .flatten()
     else {

@@ -1,4 +1,4 @@
-//! Threads that write until told to stop.
+//! Threads that write until they are stopped.
 
 use std::{
     fs, io,
@@ -38,13 +38,13 @@ pub(crate) struct Pace {
     /// Pause between writes. A writer that pauses also lets the first zero-window probe come
     /// before it has filled what waits for it: see [`PROBED`].
     pub interval: Duration,
-    /// Bytes after which to stop; `None` for until blocked or told.
+    /// Bytes after which to stop; `None`: until blocked or stopped.
     pub bytes: Option<u64>,
 }
 
-/// Unsent bytes with which a slow writer waits for a zero-window probe: with so many the last skb
-/// still has room. When it comes is the machine's affair; a CPU that stood still for half a second
-/// makes it a retransmission timeout of two.
+/// Unsent bytes with which a slow writer waits for a zero-window probe: the last skb still has room
+/// then. When the probe comes depends on the machine; a CPU that stood still for half a second
+/// makes the retransmission timeout two seconds.
 const PROBED: u32 = 8 << 10;
 /// Pause between two looks whether it has come.
 const LOOK: Duration = Duration::from_millis(5);

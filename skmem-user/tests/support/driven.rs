@@ -110,7 +110,7 @@ impl Driven {
         self.emulated
             .screen_mut()
             .set_size(some(rows), some(columns));
-        // It is not the program's controlling terminal, whose window tells it by itself.
+        // It is not the program's controlling terminal, so that the kernel sends no SIGWINCH.
         self.signal(Signal::WINCH);
     }
 

@@ -145,8 +145,8 @@ fn lost_is_told(check: &mut Check, options: &tracer::Options, notes: &[String]) 
         .filter(|(.., cost)| *cost != "nothing")
         .map(|(_, ty, path, cost)| (format!("{ty}.{path}"), *cost));
     for (what, cost) in hooks.chain(fields) {
-        let told = notes.iter().any(|n| n.contains(&what) && n.contains(cost));
-        check.that(told, || format!("no word of {what}: {cost}"));
+        let said = notes.iter().any(|n| n.contains(&what) && n.contains(cost));
+        check.that(said, || format!("no word of {what}: {cost}"));
     }
 }
 
@@ -256,9 +256,9 @@ fn essential() -> Result<(), Failed> {
         let command = format!("skmem explain {option} {name}");
         let output = skmem(&["explain", option, &name])?;
         ended(&mut check, &command, &output, 1);
-        let told = String::from_utf8_lossy(&output.stderr);
-        check.that(told.lines().count() == 1 && told.contains(&what), || {
-            format!("{command}: not one line that names {what}: {told}")
+        let said = String::from_utf8_lossy(&output.stderr);
+        check.that(said.lines().count() == 1 && said.contains(&what), || {
+            format!("{command}: not one line that names {what}: {said}")
         });
     }
     check.done()

@@ -39,7 +39,7 @@ const SHOWN: usize = 20;
 thread_local! {
     /// Trials run in one thread.
     static SHARED: RefCell<Option<Bench>> = const { RefCell::new(None) };
-    /// Why it cannot be loaded: tried once, told of each trial.
+    /// Why it cannot be loaded: tried once, reported for each trial.
     static REFUSED: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -72,7 +72,7 @@ pub fn end() -> Result<(), Failed> {
     let mut check = Check::default();
     bench.every_record_is_accounted_for(&mut check);
     check.equal(
-        "records that are none",
+        "records that cannot be read",
         bench.reader.bad().map(|e| e.to_string()),
         None,
     );

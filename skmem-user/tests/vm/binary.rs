@@ -177,8 +177,8 @@ fn demo_at_end() -> Result<(), Failed> {
     ] {
         let output = skmem(&["demo", case, "--json", "--at-end"])?;
         ended(&mut check, "skmem demo --at-end", &output, 0);
-        let told = String::from_utf8_lossy(&output.stderr);
-        check.that(!told.contains("cannot"), || told.clone().into_owned());
+        let said = String::from_utf8_lossy(&output.stderr);
+        check.that(!said.contains("cannot"), || said.clone().into_owned());
         let objects = objects(&mut check, &output);
         check.equal(format_args!("{case}: sockets"), objects.len(), sockets);
         let mut named = BTreeSet::new();
@@ -253,7 +253,7 @@ pub fn contract(check: &mut Check, verdict: &Value) {
         "lost_events",
     ] {
         check.that(verdict[key].is_i64(), || {
-            format!("{key} is no integer: {}", verdict[key])
+            format!("{key} is not an integer: {}", verdict[key])
         });
     }
     let (w, limit) = (int(verdict, "wmem_queued"), int(verdict, "sndbuf"));
@@ -431,14 +431,14 @@ fn trace() -> Result<(), Failed> {
             check.that(line.get(key).is_some(), || format!("no {key} in {line}"));
         }
     }
-    let told = String::from_utf8_lossy(&output.stderr);
-    check.that(told.contains("lost"), || {
-        format!("stderr says nothing of lost records: {told}")
+    let said = String::from_utf8_lossy(&output.stderr);
+    check.that(said.contains("lost"), || {
+        format!("stderr says nothing of lost records: {said}")
     });
     check.done()
 }
 
-/// Writes to ourselves until told to stop.
+/// Writes to ourselves until it is stopped.
 pub fn chatter(stop: &AtomicBool) -> std::io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let mut client = TcpStream::connect(listener.local_addr()?)?;
@@ -475,15 +475,15 @@ fn usage() -> Result<(), Failed> {
         check.that(output.stdout.is_empty(), || {
             format!("{what}: something on stdout")
         });
-        let told = String::from_utf8_lossy(&output.stderr);
-        check.that(!told.trim().is_empty(), || {
+        let said = String::from_utf8_lossy(&output.stderr);
+        check.that(!said.trim().is_empty(), || {
             format!("{what}: not a word on stderr")
         });
     }
     let output = skmem(&["explain", "-p", "999999"])?;
-    let told = String::from_utf8_lossy(&output.stderr);
-    check.that(told.lines().count() == 1 && told.contains("999999"), || {
-        format!("skmem explain -p 999999: not one line that names the pid: {told}")
+    let said = String::from_utf8_lossy(&output.stderr);
+    check.that(said.lines().count() == 1 && said.contains("999999"), || {
+        format!("skmem explain -p 999999: not one line that names the pid: {said}")
     });
     check.done()
 }
@@ -492,13 +492,13 @@ fn failures() -> Result<(), Failed> {
     let mut check = Check::default();
     let one_line = |check: &mut Check, what: &str, output: &Output| {
         ended(check, what, output, 1);
-        let told = String::from_utf8_lossy(&output.stderr);
-        let told: Vec<&str> = told
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said: Vec<&str> = said
             .lines()
             .filter(|line| !line.contains("programs attached"))
             .collect();
-        check.that(told.len() == 1, || {
-            format!("{what}: not one line: {told:?}")
+        check.that(said.len() == 1, || {
+            format!("{what}: not one line: {said:?}")
         });
         check.that(output.stdout.is_empty(), || {
             format!("{what}: something on stdout")

@@ -106,7 +106,7 @@ impl Found {
                 continue;
             }
             if pages::find(name).is_err() {
-                check.fails(format!("{name} is no cause that skmem knows"));
+                check.fails(format!("{name} is not a cause that skmem knows"));
                 continue;
             }
             let newer = SINCE

@@ -1,4 +1,4 @@
-//! Checks that go on after a failure, so that one run tells all that is wrong.
+//! Checks that go on after a failure, so that one run shows all that is wrong.
 
 use std::{
     collections::HashMap,

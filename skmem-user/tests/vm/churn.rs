@@ -25,7 +25,7 @@ const THREADS: usize = 4;
 const BACKLOG: i32 = 4096;
 /// How long sockets may take to go, with a peer that is alive.
 const CLOSING: Duration = Duration::from_secs(120);
-/// Said on stderr once so many connections were made, and at the end.
+/// Printed on stderr once the first connections were made, and at the end.
 pub const WARM: &str = "churn: warm ";
 pub const DONE: &str = "churn: done ";
 
@@ -56,9 +56,9 @@ const WAYS: [Way; 6] = [
     Way::HalfClosed,
 ];
 
-/// Bursts of connections, and between them time for who collects those that are closed: so many, of
-/// so many connections.
+/// Bursts of connections; between two of them there is time to collect the closed ones.
 pub const BURSTS: usize = 15;
+/// Connections in a burst.
 pub const BURST: usize = 16;
 /// Connections between two looks at whether the tracer still gets its share of the machine: it may
 /// be behind by no more than twice as many.
@@ -95,7 +95,7 @@ impl Tracer {
         Self(std::os::unix::process::parent_id())
     }
 
-    /// Waits until it has gone to sleep so many times more, which it does when it has done all that
+    /// Waits until it has gone to sleep that many times more, which it does when it has done all that
     /// there was: a tracer that gets no time from the machine would only show what that comes
     /// to.
     fn waits(&self, times: u64) -> io::Result<()> {

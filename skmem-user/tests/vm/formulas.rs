@@ -122,7 +122,7 @@ pub fn queued(truth: &Truth) -> i64 {
 struct Numbers {
     /// `sk_wmem_queued`, as the kernel reports it.
     w: i64,
-    /// `sk_sndbuf` likewise.
+    /// `sk_sndbuf`, as the kernel reports it.
     limit: i64,
     /// Payload in the queues, by SIOCOUTQ.
     queued: i64,

@@ -128,14 +128,14 @@ fn shaken() -> Result<(), Failed> {
     traffic.end(&mut check);
     ended(&mut check, "skmem explain", &output, 0);
     let verdicts = objects(&mut check, &output);
-    told(&mut check, &verdicts);
+    lossy_ones_say_so(&mut check, &verdicts);
     check.done()?;
     leftovers::check(&before)
 }
 
 /// Accounts are exact whatever came; a socket whose records were lost is said to be incomplete, and
 /// why.
-fn told(check: &mut Check, verdicts: &[Value]) {
+fn lossy_ones_say_so(check: &mut Check, verdicts: &[Value]) {
     let (mut lossy, mut complete) = (0, 0);
     for verdict in verdicts {
         contract(check, verdict);

@@ -74,14 +74,14 @@ impl Sleeper {
     fn fall_asleep() -> Result<Self, Failed> {
         let pair = Pair::connect(4096)?;
         let mut sender = pair.sender.try_clone()?;
-        let (tell, told) = std::sync::mpsc::channel();
+        let (tell, said) = std::sync::mpsc::channel();
         let writer = thread::spawn(move || {
             // SAFETY: gettid takes nothing.
             let _ = tell.send(unsafe { libc::gettid() });
             // Until the other end is closed.
             while sender.write_all(&[b'q'; 1024]).is_ok() {}
         });
-        let tid = told.recv()?;
+        let tid = said.recv()?;
         let own = format!("{}/task/{tid}", std::process::id());
         let mut last = String::new();
         let asleep = wait_for(|| {

@@ -133,8 +133,8 @@ fn foreign() -> Vec<String> {
         .collect()
 }
 
-/// The lines of the kernel's log that nobody wants to see. (A cgroup at its limit has the kernel
-/// print a call trace, which is none of them.)
+/// The lines of the kernel's log that nobody wants to see. (A cgroup at its limit makes the kernel
+/// print a call trace: that one is expected.)
 fn complaints() -> Vec<String> {
     const WORDS: &[&str] = &[
         "WARNING:",

@@ -49,8 +49,8 @@ impl Process {
             return Ok(());
         }
         let output = self.kill()?;
-        let told = String::from_utf8_lossy(&output.stderr);
-        Err(format!("skmem did not come to trace: {told}").into())
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(format!("skmem did not come to trace: {said}").into())
     }
 
     pub fn signal(&self, signal: Signal) -> Result<(), Failed> {
@@ -114,7 +114,7 @@ pub fn status(of: impl std::fmt::Display) -> HashMap<String, String> {
         .collect()
 }
 
-/// Whether a process has ended, whoever waits for it or not.
+/// Whether a process has ended, also while nothing waits for it (a zombie).
 pub fn is_over(status: &HashMap<String, String>) -> bool {
     status.get("State").is_none_or(|s| s.starts_with('Z'))
 }

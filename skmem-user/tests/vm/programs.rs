@@ -56,7 +56,7 @@ struct Seen {
     /// By program; else why it does not run here.
     played: HashMap<&'static str, Result<u32, String>>,
     verdicts: Vec<Value>,
-    /// Before and after it was told.
+    /// Before and after skmem printed them.
     kernel: [Kernel; 2],
     /// What skmem said on stderr.
     text: String,
@@ -92,8 +92,8 @@ fn late() -> Result<Seen, Failed> {
         let verdicts = objects(&mut check, &output);
         let after = Kernel::ask()?;
         if after.is_at(&before, &stage) || attempt == TRIES {
-            let told = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Ok(stage.seen(verdicts, [before, after], told, check));
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Ok(stage.seen(verdicts, [before, after], said, check));
         }
         before = at_rest(&stage)?;
     }
@@ -111,13 +111,13 @@ fn early() -> Result<Seen, Failed> {
     recorder.signal(Signal::INT)?;
     let output = recorder.output()?;
     ended(&mut check, "skmem record", &output, 0);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let after = Kernel::ask()?;
     let file = file.to_string_lossy();
     let output = skmem(&["report", "--all", "--at-end", "--json", &file])?;
     ended(&mut check, "skmem report", &output, 0);
     let verdicts = objects(&mut check, &output);
-    Ok(stage.seen(verdicts, [kernel, after], told, check))
+    Ok(stage.seen(verdicts, [kernel, after], said, check))
 }
 
 /// What the kernel says of all sockets.
@@ -311,9 +311,9 @@ fn expert(check: &mut Check, program: &Program, when: When, v: &Value) {
         }
         When::Early => (&["exact"], program.cause),
     };
-    let told = now["since_is"].as_str().unwrap_or_default();
-    check.that(since.contains(&told), || {
-        format!("since {told}, not {since:?}")
+    let said = now["since_is"].as_str().unwrap_or_default();
+    check.that(since.contains(&said), || {
+        format!("since {said}, not {since:?}")
     });
     let ledger = v["ledger"].as_array().into_iter().flatten();
     let causes: Vec<&str> = ledger.filter_map(|part| part["cause"].as_str()).collect();

@@ -61,7 +61,7 @@ fn unread() -> Result<(), Failed> {
             process::wait_for(|| inq(&server).is_ok_and(|n| n as usize == written)),
             || format!("{address}: not all arrives"),
         );
-        // So long it waits there to be read.
+        // The data waits this long to be read.
         thread::sleep(Duration::from_millis(100));
         bench.drain();
         let account = account_of(&bench, peer.port())?;

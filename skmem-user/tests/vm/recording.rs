@@ -38,7 +38,7 @@ pub fn trials() -> Vec<Trial> {
             true,
         ),
         Trial::test(
-            "recording::command-is-recorded-and-its-status-told",
+            "recording::command-is-recorded-and-its-status-returned",
             command,
         ),
         Trial::test(
@@ -63,7 +63,7 @@ pub fn trials() -> Vec<Trial> {
         ),
         Trial::test("recording::flight-is-written-by-a-signal", flight::signal),
         Trial::test(
-            "recording::progress-is-told-on-a-terminal",
+            "recording::progress-is-shown-on-a-terminal",
             terminal::progress,
         ),
     ]

@@ -196,11 +196,11 @@ fn recovery(bench: &mut Bench, check: &mut Check) -> Result<(), Failed> {
         "no record after the gap".into()
     });
     sums::check(check, &after);
-    let told = bench.tape.replay.socket(id).map(|s| &s.ledger.now);
+    let said = bench.tape.replay.socket(id).map(|s| &s.ledger.now);
     let bytes = |standing: &Standing| (standing.w, standing.total.map(|t| (t.bytes, t.count)));
     check.equal(
         "w and all causes, by replay from the kernel's account on, and as the kernel has them",
-        told.map(bytes),
+        said.map(bytes),
         Some(bytes(&after.ledger.now)),
     );
     bench.every_record_is_accounted_for(check);

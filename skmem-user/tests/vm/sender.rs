@@ -23,7 +23,7 @@ pub const ROLE: &str = "SKMEM_TEST_SENDER";
 pub const OVERFILL: &str = "1";
 /// The environment variable that names a file, which is made when it has gone over the limit.
 pub const FULL: &str = "SKMEM_TEST_FULL";
-/// Send for so many seconds: `bulk:5`.
+/// Send for a number of seconds: `bulk:5`.
 pub const BULK: &str = "bulk:";
 /// Send a little every 10 ms, for so many seconds at most: it leaves the processor to others.
 pub const TRICKLE: &str = "trickle:";

@@ -138,8 +138,8 @@ fn skmem(arguments: &[&str]) -> Result<Output, Failed> {
 fn json(arguments: &[&str]) -> Result<Value, Failed> {
     let output = skmem(arguments)?;
     if !output.status.success() {
-        let told = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("skmem {arguments:?}: {}; {told}", output.status).into());
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("skmem {arguments:?}: {}; {said}", output.status).into());
     }
     Ok(serde_json::from_slice(&output.stdout)?)
 }
@@ -444,13 +444,13 @@ fn closes(check: &mut Check, what: &str) -> Result<Value, Failed> {
 /// `--check` has nothing to say against the account.
 fn checked(check: &mut Check, what: &str) -> Result<Value, Failed> {
     let output = skmem(&["snapshot", "--check", "--json"])?;
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
     check.equal(
-        format_args!("{what}: status of --check, {told}"),
+        format_args!("{what}: status of --check, {said}"),
         output.status.code(),
         Some(0),
     );
-    let checked: Value = serde_json::from_str(&told)?;
+    let checked: Value = serde_json::from_str(&said)?;
     let account = &checked["account"];
     check.equal(
         format_args!("{what}: namespaces"),

@@ -61,7 +61,7 @@ fn children() -> Result<(), Failed> {
     check.done()
 }
 
-/// More sockets within half a second than there are slots, and never so many at once.
+/// More sockets within half a second than there are slots, but never as many at once.
 fn bursts() -> Result<(), Failed> {
     let mut check = Check::default();
     let slots = 4 * churn::BURST;
@@ -78,8 +78,8 @@ fn bursts() -> Result<(), Failed> {
     // Both ends of each connection.
     let made = 2 * churn::BURSTS * churn::BURST;
     check.equal("sockets explained", sockets.len(), made);
-    let told = String::from_utf8_lossy(&output.stderr);
-    check.that(!told.contains("found no room"), || told.to_string());
+    let said = String::from_utf8_lossy(&output.stderr);
+    check.that(!said.contains("found no room"), || said.to_string());
     check.done()
 }
 
@@ -201,7 +201,7 @@ fn run(mode: &str) -> Result<Run, Failed> {
         let mut text = String::new();
         stdout.read_to_string(&mut text).map(|_| text)
     });
-    let (tell, told) = mpsc::channel();
+    let (tell, said) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
             if tell.send(line).is_err() {
@@ -213,7 +213,7 @@ fn run(mode: &str) -> Result<Run, Failed> {
     let mut warm: Option<Instant> = None;
     let mut done = false;
     loop {
-        match told.recv_timeout(Duration::from_secs(1)) {
+        match said.recv_timeout(Duration::from_secs(1)) {
             Ok(line) => {
                 let number = |rest: &str| rest.trim().parse().unwrap_or(0);
                 if let Some(n) = line.strip_prefix(churn::WARM) {

@@ -53,7 +53,7 @@ impl Traffic {
         })
     }
 
-    /// Waits until so many writes more are done.
+    /// Waits until `writes` more are done.
     pub fn moves_on(&self, writes: u64) -> Result<(), Failed> {
         let mut moved = Instant::now();
         let mut done = self.writes.load(Relaxed);

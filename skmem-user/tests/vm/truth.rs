@@ -34,8 +34,8 @@ pub fn at_rest(before: &[Truth], after: &[Truth]) -> bool {
         })
 }
 
-/// The account of the socket that `truth` is a reading of: by cookie, or where the kernel tells
-/// tracers none (before 5.12), by what the connection is known by.
+/// The account of the socket that `truth` is a reading of: by cookie, or where the kernel gives
+/// tracing programs no cookies (before 5.12), by the ends of the connection.
 pub fn account_of<'a>(
     accounts: &'a [Box<Account>],
     truth: &Truth,

@@ -208,7 +208,7 @@ fn job(vm: &Vm, argv: Vec<String>, whole: &mut bool) -> Result<String> {
     })?;
     let printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
     let text =
-        String::from_utf8(printed.clone()).context("skmem printed something that is no text")?;
+        String::from_utf8(printed.clone()).context("skmem printed something that is not text")?;
     if done.status != 0 {
         if text.is_empty() {
             bail!(

@@ -8,7 +8,7 @@ use serde::Deserialize;
 /// Runs a send from which on a program has a line of its own.
 const OFTEN: f64 = 0.1;
 
-/// So many programs are named with what the verifier walked.
+/// Programs that are named with the instructions that the verifier walked.
 const LARGEST: usize = 6;
 
 /// What one kernel came to.

@@ -175,17 +175,17 @@ impl Apt {
         command
     }
 
-    /// One line for what apt tells in several.
+    /// One line for what apt prints in several.
     fn explain(&self, captured: &Captured) -> anyhow::Error {
         let suite = &self.suite;
-        let told = &captured.stderr;
-        let has = |words: &[&str]| words.iter().any(|word| told.contains(word));
+        let output = &captured.stderr;
+        let has = |words: &[&str]| words.iter().any(|word| output.contains(word));
         if has(&["have a Release file"]) {
             anyhow!("{suite} is not on this machine's Debian mirror (any more)")
         } else if has(&["404  Not Found"]) {
             anyhow!(
                 "{suite} lists a package that its mirror does not have: {}",
-                first_error(told)
+                first_error(output)
             )
         } else if has(SIGNATURE) {
             let keyring = &self.keyring;
@@ -200,15 +200,15 @@ impl Apt {
                 "what the mirror sends of {suite} fails its checksum: try again later, or with another mirror"
             )
         } else if has(&["Unable to locate package", "no installation candidate"]) {
-            anyhow!("{suite} does not have it: {}", first_error(told))
+            anyhow!("{suite} does not have it: {}", first_error(output))
         } else if has(NETWORK) {
             Unreachable(format!(
                 "the Debian mirror cannot be reached: {}",
-                first_error(told)
+                first_error(output)
             ))
             .into()
         } else {
-            anyhow!("apt cannot read {suite}: {}", first_error(told))
+            anyhow!("apt cannot read {suite}: {}", first_error(output))
         }
     }
 }
@@ -241,11 +241,11 @@ impl fmt::Display for Unreachable {
 
 impl std::error::Error for Unreachable {}
 
-fn first_error(told: &str) -> &str {
-    let errors = || told.lines().filter(|line| line.starts_with("E:"));
+fn first_error(output: &str) -> &str {
+    let errors = || output.lines().filter(|line| line.starts_with("E:"));
     let line = errors()
         .next()
-        .or_else(|| told.lines().last())
+        .or_else(|| output.lines().last())
         .unwrap_or("it said nothing");
     line.trim_start_matches("E:").trim()
 }

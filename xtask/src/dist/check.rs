@@ -289,8 +289,8 @@ fn contained(setup: &Setup, arch: &'static Arch, release: &Release, image: &Path
     )
 }
 
-/// What a runtime is told to run an image with all rights, as `podman run --privileged --net host
-/// --pid host` does.
+/// The configuration with which a runtime runs an image with all rights, as `podman run
+/// --privileged --net host --pid host` does.
 const CONTAINER: &str = include_str!("../../../packaging/container.json");
 
 /// The archive of the source builds by cargo alone: no rustup, no bpf-linker, no network, an empty

@@ -34,13 +34,13 @@ pub(super) struct Metadata {
 }
 
 #[derive(Deserialize)]
-struct Told {
-    packages: Vec<ToldPackage>,
+struct CargoMetadata {
+    packages: Vec<MetadataPackage>,
     resolve: Resolve,
 }
 
 #[derive(Deserialize)]
-struct ToldPackage {
+struct MetadataPackage {
     id: String,
     name: String,
     version: String,
@@ -96,11 +96,15 @@ impl Metadata {
     }
 
     fn read(text: &str, sums: &BTreeMap<(String, String), String>) -> Result<Self> {
-        let told: Told = serde_json::from_str(text).context("cargo metadata cannot be read")?;
-        let package = |id: &str| told.packages.iter().find(|package| package.id == id);
-        let node = |id: &str| told.resolve.nodes.iter().find(|node| node.id == id);
+        let metadata: CargoMetadata =
+            serde_json::from_str(text).context("cargo metadata cannot be read")?;
+        let package = |id: &str| metadata.packages.iter().find(|package| package.id == id);
+        let node = |id: &str| metadata.resolve.nodes.iter().find(|node| node.id == id);
         let id = |name: &str| {
-            let found = told.packages.iter().find(|package| package.name == name);
+            let found = metadata
+                .packages
+                .iter()
+                .find(|package| package.name == name);
             let found = found.with_context(|| format!("cargo metadata does not name {name}"));
             found.map(|package| package.id.as_str())
         };
@@ -115,26 +119,27 @@ impl Metadata {
             }
             left.extend(node(id).into_iter().flat_map(normal));
         }
-        let mut sorted: Vec<&ToldPackage> = linked.iter().filter_map(|id| package(id)).collect();
+        let mut sorted: Vec<&MetadataPackage> =
+            linked.iter().filter_map(|id| package(id)).collect();
         sorted.sort_by_key(|package| (&package.name, &package.version));
         let place = |id: &str| sorted.iter().position(|package| package.id == id);
-        let made = |told: &&ToldPackage| Package {
-            name: told.name.clone(),
-            version: told.version.clone(),
-            licence: told.license.clone(),
-            authors: told.authors.clone(),
+        let made = |package: &&MetadataPackage| Package {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            licence: package.license.clone(),
+            authors: package.authors.clone(),
             checksum: sums
-                .get(&(told.name.clone(), told.version.clone()))
+                .get(&(package.name.clone(), package.version.clone()))
                 .cloned(),
-            directory: told
+            directory: package
                 .manifest_path
                 .parent()
-                .unwrap_or(&told.manifest_path)
+                .unwrap_or(&package.manifest_path)
                 .to_owned(),
-            needs: node(&told.id)
+            needs: node(&package.id)
                 .into_iter()
                 .flat_map(normal)
-                .chain((told.id == root).then_some(programs))
+                .chain((package.id == root).then_some(programs))
                 .filter_map(place)
                 .collect(),
         };

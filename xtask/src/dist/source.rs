@@ -133,7 +133,7 @@ fn add_vendored(files: &mut Files, vendor: &Path) -> Result<()> {
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct Metadata {
     packages: Vec<Package>,
 }
 
@@ -160,10 +160,10 @@ fn needed() -> Result<BTreeSet<String>> {
                 ])
                 .arg(&target);
             let text = process::succeed(&mut command, None)?;
-            let told: Told =
+            let metadata: Metadata =
                 serde_json::from_str(&text).context("cargo metadata cannot be read")?;
             let directory = |package: Package| format!("{}-{}", package.name, package.version);
-            needed.extend(told.packages.into_iter().map(directory));
+            needed.extend(metadata.packages.into_iter().map(directory));
         }
     }
     Ok(needed)

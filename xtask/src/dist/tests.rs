@@ -234,7 +234,7 @@ fn the_bill_of_materials_names_each_package_once_with_its_licence_and_sum() {
             "{linked}"
         );
     }
-    // Builds, derives and tests are no part of the binary.
+    // Builds, derives and tests are not part of the binary.
     for other in ["aya-build", "proptest", "serde_derive", "skmem-vm-init"] {
         assert!(!names.contains(&other), "{other}");
     }

@@ -228,9 +228,9 @@ fn rows() -> Result<Vec<Row>> {
         others.extend(cache::all(arch)?);
     }
     for &(arch, name, flavour) in LISTED {
-        let arch = Arch::named(arch).with_context(|| format!("{arch} is no architecture"))?;
-        let request =
-            Request::parse(name, arch, flavour).with_context(|| format!("{name} is no release"))?;
+        let arch = Arch::named(arch).with_context(|| format!("{arch} is not an architecture"))?;
+        let request = Request::parse(name, arch, flavour)
+            .with_context(|| format!("{name} is not a release"))?;
         let cached = cache::newest(&request)?;
         others.retain(|other| !request.matches(&other.release));
         let key = match &cached {

@@ -37,7 +37,7 @@ pub(crate) fn collect(directory: &Path, wanted: &[&str]) -> Result<Vec<Module>> 
         let image = decompress(file)
             .with_context(|| format!("cannot read the module {}", file.display()))?;
         let dependencies =
-            depends(&image).with_context(|| format!("{} is no module", file.display()))?;
+            depends(&image).with_context(|| format!("{} is not a module", file.display()))?;
         images.insert(name.to_owned(), image);
         Ok(Some(dependencies))
     })?;

@@ -10,7 +10,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) flavour: Flavour,
 }
 
-/// None where it is no whole release, or one of a kind that is not known here.
+/// None where it is not a whole release, or one of a kind that is not known here.
 pub(crate) fn parts(release: &str) -> Option<Parts<'_>> {
     let all = arch::ALL
         .iter()
@@ -38,7 +38,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// None when it is no release at all: at least a number must stand at the beginning.
+    /// None when it is not a release at all: at least a number must stand at the beginning.
     pub(crate) fn parse(text: &str, arch: &'static Arch, flavour: Flavour) -> Option<Self> {
         let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b".+-~".contains(&byte);
         let release =

@@ -15,7 +15,7 @@ use crate::{paths, process, progress::Step, rust};
 pub(crate) struct Program {
     name: &'static str,
     version: &'static str,
-    /// For whoever waits.
+    /// How long it takes, for the user who waits.
     takes: &'static str,
 }
 

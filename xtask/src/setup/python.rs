@@ -22,7 +22,7 @@ pub(crate) struct Environment {
     requirements: &'static str,
     /// How: with the checksums of files, or by version alone.
     options: &'static [&'static str],
-    /// Whether this runs tells whether it is whole.
+    /// The installation is complete where this runs.
     probe: &'static str,
 }
 

@@ -61,7 +61,7 @@ pub(super) fn install(setup: &Setup, what: &str, package: &str) -> Result<()> {
         command
     };
     // A fresh machine knows no package yet, an old one knows versions that are gone. A source that
-    // cannot be reached is no reason to stop: the package may come from another one.
+    // cannot be reached is not a reason to stop: the package may come from another one.
     process::capture(&mut words(&["apt-get", "update"]), Some(&step))?;
     process::succeed(&mut words(&install), Some(&step))
         .with_context(|| format!("{package} cannot be installed"))?;
@@ -76,7 +76,7 @@ fn removed(install: &[&str]) -> Result<Vec<String>> {
         .args(&install[1..])
         .arg("--simulate")
         .env("LC_ALL", "C");
-    // An error here is one of the real run, too, which tells it better.
+    // The real run meets the same error, and reports it better.
     Ok(parse_removed(
         &process::capture(&mut simulation, None)?.stdout,
     ))

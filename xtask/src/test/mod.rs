@@ -42,7 +42,7 @@ const KERNELS: &[(&str, &str, Option<Flavour>)] = &[
     ("aarch64", "7.2", Some(Flavour::Pages16k)),
 ];
 
-/// How the trials are told to run only those that may depend on the architecture.
+/// Set: the trials run only those that may depend on the architecture.
 const CORE: &str = "SKMEM_TEST_CORE";
 
 /// Machines at a time. An emulated one keeps one of our CPUs busy while it loads programs, and
@@ -56,7 +56,7 @@ pub(crate) const IN_GUEST: &str = "/usr/local/bin/skmem-vm-tests";
 /// and a browser.
 const OUTSIDE: &str = "skmem-user/outside-tests";
 
-/// How the trials are told of `--rounds`.
+/// Passes `--rounds` to the trials.
 const ROUNDS: &str = "SKMEM_TEST_ROUNDS";
 
 /// Options of `cargo xtask test`.
@@ -328,7 +328,7 @@ fn in_vm(vm: &Vm, options: &Options, core: bool, prefix: &str) -> Result<Tally> 
     Ok(tally)
 }
 
-/// What a machine prints, whole lines at a time, each with a prefix that tells the machines apart.
+/// What a machine prints, whole lines at a time, each with a prefix that names the machine.
 /// The results on its stdout are counted on their way.
 struct Lines {
     /// None for its stderr.

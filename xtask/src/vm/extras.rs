@@ -37,7 +37,7 @@ pub(super) fn unpacked(
         });
         if !sound || !tool.starts_with(|first: char| first.is_ascii_alphanumeric()) {
             return Err(error::usage(format!(
-                "--with {tool:?}: this is no name of a tool or a Debian package"
+                "--with {tool:?}: this is not the name of a tool or a Debian package"
             )));
         }
     }

@@ -252,7 +252,7 @@ impl Vm {
                 when(ready)
             ),
             Ending::Done(_) | Ending::OutputClosed => {
-                unreachable!("these are no failures of the guest")
+                unreachable!("these are not failures of the guest")
             }
         })
     }

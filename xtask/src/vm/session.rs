@@ -177,8 +177,8 @@ fn follow(
             Err(RecvTimeoutError::Timeout) => {}
         }
     };
-    // What the guest has sent may still be on its way through qemu and us, and whoever reads our
-    // output may take as long as they like.
+    // What the guest has sent may still be on its way through qemu and us, and the reader of our
+    // output may take any time.
     let sent = [done.stdout_bytes, done.stderr_bytes, done.out_bytes];
     while !pumps
         .iter()

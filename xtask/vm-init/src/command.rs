@@ -38,9 +38,9 @@ pub(crate) fn run(job: &Job) -> Result<Done> {
     let mut child = match spawned {
         Ok(child) => child,
         Err(error) => {
-            let told = format!("cannot run {} in the guest: {error}\n", job.argv[0]);
+            let message = format!("cannot run {} in the guest: {error}\n", job.argv[0]);
             stderr_port
-                .write_all(told.as_bytes())
+                .write_all(message.as_bytes())
                 .context("cannot write to the port of stderr")?;
             // What shells answer: 127 for a command that does not exist, 126 for one that cannot be
             // run.
@@ -50,7 +50,7 @@ pub(crate) fn run(job: &Job) -> Result<Done> {
                 126
             };
             return Ok(Done {
-                stderr_bytes: told.len() as u64,
+                stderr_bytes: message.len() as u64,
                 ..ended(WaitStatus::Exited(Pid::this(), status))
             });
         }

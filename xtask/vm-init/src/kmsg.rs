@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use nix::{errno::Errno, fcntl::OFlag};
 
-/// Messages that a healthy kernel never prints, whoever provoked them.
+/// Messages that a healthy kernel never prints, whatever provoked them.
 const COMPLAINTS: &[&str] = &[
     "WARNING:",
     "BUG:",

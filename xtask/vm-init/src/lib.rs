@@ -50,7 +50,7 @@ pub struct Terminal {
     pub kind: String,
 }
 
-/// What the guest tells.
+/// What the guest sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "message")]
 pub enum Message {

@@ -1,8 +1,8 @@
 //! PID 1 of the VM that `cargo xtask vm` boots: prepares a small Linux, runs one command, reports
 //! how it ended.
 //!
-//! What goes wrong here goes to the console, and the machine is powered off: the host tells it from
-//! a panic by that.
+//! Errors here go to the console, and the machine is powered off: that distinguishes them from a
+//! panic for the host.
 
 mod applets;
 mod command;

@@ -35,7 +35,7 @@ pub(crate) fn open(name: &str) -> Result<File> {
 fn find(name: &str) -> Option<String> {
     let entries = fs::read_dir(PORTS).ok()?;
     entries.flatten().find_map(|entry| {
-        let told = fs::read_to_string(entry.path().join("name")).ok()?;
-        (told.trim_end() == name).then(|| format!("/dev/{}", entry.file_name().to_string_lossy()))
+        let found = fs::read_to_string(entry.path().join("name")).ok()?;
+        (found.trim_end() == name).then(|| format!("/dev/{}", entry.file_name().to_string_lossy()))
     })
 }

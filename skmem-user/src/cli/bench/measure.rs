@@ -51,7 +51,7 @@ impl Watcher<'_> {
 pub struct Sample {
     /// Sends, reads, and what tracing them takes, in ns for each send.
     pub ns_per_send: f64,
-    /// CPU time of whoever reads and processes what is traced, the kernel's
+    /// CPU time of the thread that reads and processes what is traced, the kernel's
     /// part included, in ns for each send. It is part of the above on one CPU.
     pub watcher_ns_per_send: f64,
     /// Records (or lines) read.
@@ -248,7 +248,7 @@ fn start(cell: Cell, sends: u32) -> Started {
     let (go, may_go) = mpsc::channel();
     let work = tokio::task::spawn_blocking(move || {
         load::run(cell.load, cell.size, sends, move || {
-            // Whoever waits at the other end has failed where there is none.
+            // Without a receiver, the other end has failed and says so itself.
             let _ = tell.send(());
             let _ = may_go.recv();
         })

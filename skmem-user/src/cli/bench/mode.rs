@@ -22,7 +22,7 @@ pub enum Mode {
     Empty,
     /// Attached, and the filter wants none of the sockets
     Miss,
-    /// Accounts, and records of what they would want to tell by themselves
+    /// Accounts, and a record where an account's state changes
     Aggregate,
     /// All records of the three hooks without which nothing works
     Essential,

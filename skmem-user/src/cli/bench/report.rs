@@ -39,7 +39,7 @@ struct Cost {
     events_per_send: f64,
     /// Records lost in all rounds.
     lost: u64,
-    /// CPU time of whoever reads the records, in ns for each send.
+    /// CPU time of the thread that reads the records, in ns for each send.
     reader_ns_per_send: u64,
 }
 

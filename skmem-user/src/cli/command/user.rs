@@ -1,4 +1,4 @@
-//! Who called sudo: a command that is traced is no business of root's.
+//! Runs the traced command as the user who called sudo, not as root.
 
 use std::{env, fs};
 

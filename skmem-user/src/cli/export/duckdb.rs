@@ -83,12 +83,12 @@ fn the_queries_of_the_docs_answer() {
     let lake = lake(dir.path());
 
     let worst = ask(&lake, WORST);
-    let told: Vec<_> = worst
+    let found: Vec<_> = worst
         .iter()
         .map(|r| (&r["host"], &r["worst_excess"], &r["cause"]))
         .collect();
     assert_eq!(
-        told,
+        found,
         [
             (&json!("db-1"), &json!(5_296), &json!("tail-append")),
             (&json!("web/2"), &json!(1_000 + O), &json!("tail-refill")),

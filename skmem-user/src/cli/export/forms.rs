@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 
-use super::{Export, Format, Options, Which, walk::Told};
+use super::{Export, Format, Options, Which, walk::Exported};
 use crate::{
     recording::{Item, Role},
     render::{
@@ -75,13 +75,13 @@ impl Export {
         };
         json::head(&mut out, &head)?;
         let mut line = Vec::new();
-        let verdicts = self.records(|told| {
+        let verdicts = self.records(|exported| {
             line.clear();
-            match told {
-                Told::Event(row, _) => {
+            match exported {
+                Exported::Event(row, _) => {
                     render::put_event_json(&mut line, row.record, row.who, row.comm, None);
                 }
-                Told::Receive(row) => {
+                Exported::Receive(row) => {
                     render::put_receive_json(&mut line, row.record, row.who, row.comm, None);
                 }
             }
@@ -102,14 +102,14 @@ impl Export {
         };
         let mut csv = Csv::new(table, out)?;
         let mut receives = 0_u64;
-        let verdicts = self.records(|told| match (told, which) {
-            (Told::Event(row, wait), Which::Events) => {
+        let verdicts = self.records(|exported| match (exported, which) {
+            (Exported::Event(row, wait), Which::Events) => {
                 Ok(csv.row(|line| row.put(&self.origin, *wait, line))?)
             }
-            (Told::Receive(row), Which::Receives) => {
+            (Exported::Receive(row), Which::Receives) => {
                 Ok(csv.row(|line| row.put(&self.origin, line))?)
             }
-            (Told::Receive(_), Which::Events) => {
+            (Exported::Receive(_), Which::Events) => {
                 receives += 1;
                 Ok(())
             }

@@ -128,10 +128,10 @@ fn the_trace_processor_has_all_slices_and_counters() {
             ] {
                 let traced = counters.iter().filter(|c| c["name"] == name);
                 let traced = moves(traced.filter_map(|c| c["value"].as_i64()));
-                let told = moves(own().filter_map(|e| e[name].parse().ok()));
+                let listed = moves(own().filter_map(|e| e[name].parse().ok()));
                 // The trace has every step of a call, the table its end.
                 let mut steps = traced.iter();
-                for value in &told {
+                for value in &listed {
                     assert!(
                         steps.any(|step| step == value),
                         "{name} {value}: {traced:?}"

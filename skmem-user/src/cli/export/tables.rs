@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{By, Export, Format, Options, walk::Told};
+use super::{By, Export, Format, Options, walk::Exported};
 use crate::{
     cli::output::{Access, Output, Target},
     render::export::{
@@ -27,12 +27,12 @@ pub fn write(export: &Export, options: &Options) -> Result<()> {
     let tree = Tree::new(export, options, root);
     let mut events = Files::new(&tree, &EVENTS);
     let mut receives = Files::new(&tree, &RECEIVES);
-    let verdicts = export.records(|told| match told {
-        Told::Event(row, wait) => {
+    let verdicts = export.records(|exported| match exported {
+        Exported::Event(row, wait) => {
             let day = export.origin.day(row.record.time_ns);
             events.row(day, |cells| row.put(&export.origin, *wait, cells))
         }
-        Told::Receive(row) => {
+        Exported::Receive(row) => {
             let day = export.origin.day(row.record.time_ns);
             receives.row(day, |cells| row.put(&export.origin, cells))
         }

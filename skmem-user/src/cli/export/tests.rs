@@ -309,11 +309,11 @@ fn decoded(file: &Path) -> (Counters, Slices) {
                 tracks.insert(d.uuid.expect("a number"), name);
             }
             Some(Data::TrackEvent(event)) => {
-                let told = packet.timestamp.expect("a time");
+                let time = packet.timestamp.expect("a time");
                 let at = if packet.timestamp_clock_id == Some(CLOCK_MONOTONIC) {
-                    told
+                    time
                 } else {
-                    sequence.clock_ns += told;
+                    sequence.clock_ns += time;
                     sequence.clock_ns
                 };
                 // A track is described before it is used.
@@ -348,7 +348,7 @@ fn decoded(file: &Path) -> (Counters, Slices) {
             None => {}
         }
     }
-    // What has not moved may be told again.
+    // A counter that has not moved may be written again.
     counters.values_mut().for_each(Vec::dedup);
     (counters, slices)
 }

@@ -21,7 +21,7 @@ use crate::{
 const MOST: usize = 1 << 17;
 
 /// A record, with what else is known of it.
-pub(super) enum Told<'a> {
+pub(super) enum Exported<'a> {
     /// A call, and what it says of sleeping.
     Event(Row<'a, Event>, Option<Wait>),
     /// A change of the receive side.
@@ -49,7 +49,7 @@ impl Export {
     /// the end.
     pub(super) fn records(
         &self,
-        mut each: impl FnMut(&Told<'_>) -> Result<()>,
+        mut each: impl FnMut(&Exported<'_>) -> Result<()>,
     ) -> Result<Verdicts<'_>> {
         let mut walk = Walk {
             export: self,
@@ -76,7 +76,7 @@ impl Walk<'_> {
         &mut self,
         record: &Record,
         replay: &mut Replay,
-        each: &mut impl FnMut(&Told<'_>) -> Result<()>,
+        each: &mut impl FnMut(&Exported<'_>) -> Result<()>,
     ) -> Result<()> {
         let socket = self.socket(survey::id(record));
         socket.count(record);
@@ -100,13 +100,13 @@ impl Walk<'_> {
         let named = self.comms.get(&tid).and_then(Option::as_deref);
         let comm = named.or_else(|| who.filter(|w| w.ident.pid == pid).map(|w| w.comm.as_str()));
         each(&match record {
-            Record::Receive(record) => Told::Receive(Row {
+            Record::Receive(record) => Exported::Receive(Row {
                 record,
                 who,
                 comm,
                 lost_before,
             }),
-            Record::Event(record) => Told::Event(
+            Record::Event(record) => Exported::Event(
                 Row {
                     record,
                     who,
@@ -170,7 +170,7 @@ impl Socket {
             return;
         };
         let missed = self.next.map_or(0, |next| number.wrapping_sub(next));
-        // A number that comes a second time is no loss.
+        // A number that comes a second time is not a loss.
         self.lost += u64::from(missed.cast_signed().max(0).cast_unsigned());
         self.next = Some(number.wrapping_add(1));
     }

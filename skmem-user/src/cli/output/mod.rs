@@ -2,7 +2,7 @@
 //! rule for all commands:
 //!
 //! * `-`, and any name of what stdout is, is stdout.
-//! * What is no regular file (a device, a FIFO) is written to, never replaced.
+//! * What is not a regular file (a device, a FIFO) is written to, never replaced.
 //! * Symlinks are followed: the file that one points to is written, and the link stays.
 //! * A regular file that is there is refused, unless `--force` was given.
 
@@ -75,7 +75,7 @@ impl Target {
         }
     }
 
-    /// The file's path, links followed; `None` for what is no regular file.
+    /// The file's path, links followed; `None` for what is not a regular file.
     pub(crate) fn file(&self) -> Option<&Path> {
         match &self.place {
             Place::File { path, .. } => Some(path),
@@ -87,7 +87,7 @@ impl Target {
         self.place == Place::Stdout
     }
 
-    /// Opens what is no regular file. A FIFO waits for its reader.
+    /// Opens what is not a regular file. A FIFO waits for its reader.
     ///
     /// # Errors
     /// Where the kernel refuses; for a regular file.
@@ -128,7 +128,7 @@ fn place(path: &Path) -> Result<Place> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let path = followed(path)?;
             if path.file_name().is_none() {
-                bail!("it is no name of a file");
+                bail!("it is not the name of a file");
             }
             if !directory(&path).is_dir() {
                 bail!("there is no directory {}", directory(&path).display());

@@ -161,7 +161,7 @@ fn what_cannot_be_written_is_said() {
         why(&none)
     );
     assert!(
-        why(Path::new("")).contains("no name of a file"),
+        why(Path::new("")).contains("not the name of a file"),
         "{}",
         why(Path::new(""))
     );

@@ -16,7 +16,7 @@ use super::tests::{article_in, plot};
 /// worst instant, turns the wheel, and goes back to everything.
 const HAND: &str = r##"<script>
 window.addEventListener("load", function () {
-  var root = document.documentElement, told = {}, over = document.querySelector("#main .u-over");
+  var root = document.documentElement, seen = {}, over = document.querySelector("#main .u-over");
   function state() { return JSON.parse(root.getAttribute("data-skmem")); }
   var box = over.getBoundingClientRect();
   function mouse(kind, part, target) {
@@ -24,41 +24,41 @@ window.addEventListener("load", function () {
       clientX: box.left + part * box.width, clientY: box.top + 60 }));
   }
   try {
-    told.start = state();
-    var x = told.start.x;
+    seen.start = state();
+    var x = seen.start.x;
     mouse("mouseenter", 0.1); mouse("mousemove", (400e6 - x[0]) / (x[1] - x[0]));
-    told.hover = state().hover;
-    told.legend = document.getElementById("legend").innerText;
+    seen.hover = state().hover;
+    seen.legend = document.getElementById("legend").innerText;
     mouse("mousedown", 0.25); mouse("mousemove", 0.5); mouse("mouseup", 0.5, document);
     setTimeout(function () {
-      told.zoomed = state().x;
-      told.address = location.hash;
+      seen.zoomed = state().x;
+      seen.address = location.hash;
       document.getElementById("worst").click();
       setTimeout(function () {
-        told.worst = state().x;
+        seen.worst = state().x;
         over.dispatchEvent(new WheelEvent("wheel", { deltaY: 100, clientX: box.left + box.width / 2, clientY: box.top + 9, bubbles: true, cancelable: true }));
         setTimeout(function () {
-          told.wheel = state().x;
+          seen.wheel = state().x;
           document.getElementById("all").click();
           setTimeout(function () {
-            told.all = state().x;
-            told.y = state().y;
+            seen.all = state().x;
+            seen.y = state().y;
             var rows = Array.from(document.querySelectorAll("#legend tr")).filter(function (r) { return /tail-append|Send-Q|sndbuf/.test(r.innerText); });
             rows.forEach(function (r) { r.click(); });
-            told.hidden = state().hidden;
-            told.lower = state().y;
+            seen.hidden = state().hidden;
+            seen.lower = state().y;
             rows.forEach(function (r) { r.click(); });
-            told.shown = state().hidden;
+            seen.shown = state().hidden;
             document.getElementById("theme").click();
-            told.theme = root.dataset.theme;
-            told.errors = state().errors;
-            told.fetched = performance.getEntriesByType("resource").length;
-            root.setAttribute("data-told", JSON.stringify(told));
+            seen.theme = root.dataset.theme;
+            seen.errors = state().errors;
+            seen.fetched = performance.getEntriesByType("resource").length;
+            root.setAttribute("data-seen", JSON.stringify(seen));
           }, 50);
         }, 50);
       }, 50);
     }, 50);
-  } catch (e) { root.setAttribute("data-told", JSON.stringify({ failed: String(e) })); }
+  } catch (e) { root.setAttribute("data-seen", JSON.stringify({ failed: String(e) })); }
 });
 </script></body>"##;
 
@@ -120,14 +120,14 @@ fn the_page_draws_hovers_and_zooms_offline() {
         &format!("file://{}", by_hand.display()),
         &["--dump-dom"],
     );
-    let told = attribute(&dom, "data-told");
-    println!("{told:#}");
-    assert!(told["start"]["drawn"].as_u64() > Some(20));
-    assert_eq!(told["errors"], serde_json::json!([]));
-    assert_eq!(told["fetched"], 0, "the page asked for something");
+    let seen = attribute(&dom, "data-seen");
+    println!("{seen:#}");
+    assert!(seen["start"]["drawn"].as_u64() > Some(20));
+    assert_eq!(seen["errors"], serde_json::json!([]));
+    assert_eq!(seen["fetched"], 0, "the page asked for something");
 
     // The values of the last record before 400 ms, exactly.
-    let hover = &told["hover"];
+    let hover = &seen["hover"];
     let at = hover["time"].as_i64().expect("a time");
     assert!((399_000_000..401_000_000).contains(&at), "{at}");
     for (name, value) in [
@@ -146,7 +146,7 @@ fn the_page_draws_hovers_and_zooms_offline() {
     assert_eq!(hover["blocked"], "on limit");
     let clock = hover["clock"].as_str().expect("a date and time");
     assert!(clock.ends_with(" UTC") && clock.len() == 30, "{clock}");
-    let legend = told["legend"].as_str().expect("text");
+    let legend = seen["legend"].as_str().expect("text");
     assert!(
         legend.contains("13,488") && legend.contains("5,296"),
         "{legend}"
@@ -154,15 +154,15 @@ fn the_page_draws_hovers_and_zooms_offline() {
 
     // What is hidden is off the picture, and off its axis.
     assert_eq!(
-        told["hidden"],
+        seen["hidden"],
         serde_json::json!(["tail-append", "sndbuf", "send_q"])
     );
-    assert!(told["lower"][0][1].as_f64() < told["y"][0][1].as_f64());
-    assert_eq!(told["shown"], serde_json::json!([]));
-    assert_eq!(told["theme"], "dark");
+    assert!(seen["lower"][0][1].as_f64() < seen["y"][0][1].as_f64());
+    assert_eq!(seen["shown"], serde_json::json!([]));
+    assert_eq!(seen["theme"], "dark");
 
     let range = |name: &str| {
-        let x = |n: usize| told[name][n].as_f64().expect("a number");
+        let x = |n: usize| seen[name][n].as_f64().expect("a number");
         (x(0), x(1))
     };
     let (from, to) = range("all");
@@ -170,7 +170,7 @@ fn the_page_draws_hovers_and_zooms_offline() {
     let (low, high) = range("zoomed");
     assert!((part(low) - 0.25).abs() < 0.01, "{low}");
     assert!((part(high) - 0.5).abs() < 0.01, "{high}");
-    let address = told["address"].as_str().expect("text");
+    let address = seen["address"].as_str().expect("text");
     assert_eq!(address, format!("#x={},{}", low.round(), high.round()));
     let (low, high) = range("worst");
     assert!(low < 305_390_000.0 && 305_390_000.0 < high);

@@ -26,9 +26,9 @@ pub(super) struct Disk {
 /// What `--rotate` and `--max-size` ask for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Begin another file when one has so many bytes.
+    /// Begin another file when one has reached this size, in bytes.
     pub rotate: Option<u64>,
-    /// Keep to so many bytes in all.
+    /// Most bytes in all files.
     pub most: Option<u64>,
 }
 
@@ -48,7 +48,7 @@ impl Disk {
         self.writer.as_mut().map_or(Ok(()), work)
     }
 
-    /// Ends the file: it may have an end where that is told to have failed.
+    /// Ends the file. After an error the file may still have its end.
     fn finish(&mut self, end: &End) -> io::Result<()> {
         let Some(mut writer) = self.writer.take() else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What is told while recording, and after it.
+//! What `record` prints while it records, and after that.
 
 use std::time::{Duration, Instant};
 

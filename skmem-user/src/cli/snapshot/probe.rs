@@ -25,7 +25,7 @@ use crate::{
 
 /// More sockets are traced than are shown, since by the end others may be the worst.
 const SPARE: usize = 4;
-/// At least so many.
+/// The least number of sockets traced.
 const LEAST: usize = 64;
 
 /// Looks, traces, and looks again.
@@ -75,7 +75,7 @@ pub(super) async fn run(
 
 /// How sockets of a snapshot are traced.
 pub(in crate::cli) struct How {
-    /// For so long, or until Ctrl-C.
+    /// For how long; Ctrl-C ends it earlier.
     pub time: Duration,
     /// The receive side, too.
     pub rx: bool,

@@ -30,7 +30,7 @@ fn state(text: &str) -> Result<TcpState, String> {
         "closing" => TcpState::Closing,
         _ => {
             return Err(format!(
-                "{text:?} is no state: established, syn-sent, syn-recv, fin-wait-1, fin-wait-2, time-wait, \
+                "{text:?} is not a state: established, syn-sent, syn-recv, fin-wait-1, fin-wait-2, time-wait, \
                  close-wait, last-ack, closing, closed, listen"
             ));
         }

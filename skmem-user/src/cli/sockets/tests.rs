@@ -26,7 +26,7 @@ fn what_does_not_exist_is_refused() {
     assert!(says(live("--netns no-such-namespace")).contains("no such namespace"));
     assert!(says(live("--netns 4026500000")).contains("neither a process nor"));
     assert!(says(live("--dport no-such-service")).contains("no such TCP service in /etc/services"));
-    assert!(says(live("--cgroup-root /proc")).contains("no cgroup (v2)"));
+    assert!(says(live("--cgroup-root /proc")).contains("not a cgroup (v2)"));
     assert!(live("--cgroup /no/such/cgroup").is_err());
     assert!(comm("a-name-that-is-too-long").is_err() && comm("").is_err());
 }

@@ -185,7 +185,7 @@ fn find_below(place: &Cgroup2, path: &Path) -> Result<PathBuf> {
         );
         ensure!(
             full.join("cgroup.procs").exists(),
-            "{} is no cgroup (v2): it has no cgroup.procs",
+            "{} is not a cgroup (v2): it has no cgroup.procs",
             full.display()
         );
         return Ok(full);

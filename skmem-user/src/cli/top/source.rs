@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// What looking needs that tracing does not: others' descriptors, other network namespaces, and
-/// what sock_diag tells CAP_NET_ADMIN only.
+/// what sock_diag shows to CAP_NET_ADMIN only.
 fn looking() -> Rights {
     Rights::SYS_PTRACE | Rights::DAC_READ_SEARCH | Rights::SYS_ADMIN | Rights::NET_ADMIN
 }

@@ -43,7 +43,7 @@ impl Screen {
     /// Takes the terminal over.
     ///
     /// # Errors
-    /// Where it is none.
+    /// Where stdin or stdout is not a terminal.
     pub fn enter() -> Result<Self> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {

@@ -1,5 +1,5 @@
-//! Lines of records, made and written by a thread of their own: whoever reads
-//! the ring is not to wait for a terminal.
+//! Lines of records, made and written by a thread of their own: the thread that reads the ring
+//! must not wait for a terminal.
 
 use std::{
     collections::HashMap,
@@ -27,13 +27,13 @@ const MOST_TASKS: usize = 1024;
 /// The side of the thread that reads the ring.
 pub struct Printer {
     to: Sender<Batch>,
-    thread: JoinHandle<(Told, io::Result<()>)>,
+    thread: JoinHandle<(Printed, io::Result<()>)>,
     batch: Batch,
     left: u64,
 }
 
 /// What was printed.
-pub struct Told {
+pub struct Printed {
     /// Lines.
     pub lines: u64,
     /// The wall clock at the first; None: there was none.
@@ -48,7 +48,7 @@ struct Batch {
 }
 
 impl Printer {
-    /// Starts the thread; it prints at most so many lines, as JSON or below a
+    /// Starts the thread; it prints at most `limit` lines, as JSON or below a
     /// header.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Printer {
             .name("printer".to_owned())
             .spawn(move || {
                 let result = lines.print(from);
-                (lines.told(), result)
+                (lines.summary(), result)
             })?;
         Ok(Self {
             to,
@@ -110,7 +110,7 @@ impl Printer {
     ///
     /// # Errors
     /// Where the thread panicked.
-    pub fn finish(self) -> Result<(Told, io::Result<()>)> {
+    pub fn finish(self) -> Result<(Printed, io::Result<()>)> {
         drop(self.to);
         let ended = self.thread.join();
         ended.map_err(|_| anyhow!("the printing thread panicked"))
@@ -182,8 +182,8 @@ impl<W: Write> Lines<W> {
         })
     }
 
-    fn told(&self) -> Told {
-        Told {
+    fn summary(&self) -> Printed {
+        Printed {
             lines: self.printed,
             began: self.form.began(),
         }
@@ -353,7 +353,7 @@ mod tests {
         let ends = "0.0.0.0:40000>0.0.0.0:443";
         assert_eq!(words(0), ["0.000000", "0", "first/5", ends]);
         assert_eq!(words(1), ["0.000002", "0", "\\u{1b}other/5:6", ends]);
-        // Of the same process, by a thread that was not told of.
+        // Of the same process, by a thread that no record names.
         assert_eq!(words(2)[2..], ["first/5:7", ends]);
         assert_eq!(words(3)[2..], ["?/5", "0x11"]);
     }

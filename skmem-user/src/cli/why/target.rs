@@ -57,7 +57,7 @@ impl Target {
         if let Ok(number) = word.parse::<u32>() {
             let port = number != 0 && u16::try_from(number).is_ok();
             if !port && !exists(number) {
-                bail!("{number} is no process, and no port (1 to 65535)");
+                bail!("{number} is neither a process nor a port (1 to 65535)");
             }
             return Ok(Self::Number(number));
         }
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn what_names_nobody_is_refused() {
         for (word, says) in [
-            ("4294967295", "no process"),
+            ("4294967295", "neither a process"),
             ("a:b", "names no socket"),
             ("no-such-process-here", "no process is called"),
         ] {

@@ -1,4 +1,4 @@
-//! What r holds: data that is not read, and what is no unread data at all.
+//! What r holds: data that is not read, and what is not unread data at all.
 //!
 //! r is truesize. A packet stays in it until its last byte is read, and packets are merged as they
 //! arrive, so r can be many times Recv-Q.
@@ -12,7 +12,8 @@ pub const WINDOW_SHUT: &str =
 /// Merged packets grow to about so much (`tcp_try_coalesce`), and one of them may be read in part,
 /// bytes.
 const MERGED: i64 = 256 << 10;
-/// Unread data over rb by so much is no rounding of windows, whose steps are 16 KiB at most, bytes.
+/// Unread data over rb by this much is not the rounding of windows, in steps of 16 KiB at most;
+/// bytes.
 const PROMISED: i64 = 32 << 10;
 /// r over rb by so much is more than the last packets that were let in, bytes.
 const FAR_OVER: i64 = 128 << 10;

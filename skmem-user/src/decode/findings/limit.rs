@@ -91,7 +91,8 @@ const RMEM_DEFAULT_OLD: i64 = 87_380;
 /// `net.core.rmem_max` of 5.10 to 6.12, bytes; later 4 MiB.
 const CORE_RMEM_MAX: i64 = 212_992;
 
-/// Who set rb, where its value tells: the kernel raises it (`tcp_rcvbuf_grow`) and never lowers it.
+/// Who set rb, where its value shows it: the kernel raises it (`tcp_rcvbuf_grow`) and never lowers
+/// it.
 pub(super) fn receive(reading: &Reading, limits: &Limits) -> Option<Finding> {
     let rcvbuf = reading.memory.rcvbuf?;
     let counts = reading.is_tcp() && reading.is_connection() && !reading.is_mptcp();
@@ -103,7 +104,7 @@ pub(super) fn receive(reading: &Reading, limits: &Limits) -> Option<Finding> {
         format!(
             "rb ({}) is below the default tcp_rmem[1] ({}), with which a socket begins, and the kernel never lowers it: \
              the application set SO_RCVBUF, here or on the listener, or that sysctl was lowered. Where the application \
-             set it, it does not grow by itself.",
+             set it, the kernel does not raise it.",
             bytes(rcvbuf),
             grouped(RMEM_DEFAULT)
         )
@@ -135,7 +136,7 @@ pub(super) fn small_or_locked(reading: &Reading, limits: &Limits) -> Option<Find
             origin.evidence
         ),
         LimitState::LockedOrShrunk => format!(
-            "tb ({}) is {}. Where the application set it, it does not grow by itself.",
+            "tb ({}) is {}. Where the application set it, the kernel does not raise it.",
             bytes(sndbuf),
             origin.evidence
         ),

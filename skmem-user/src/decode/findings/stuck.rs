@@ -154,7 +154,7 @@ fn window_timer(reading: &Reading) -> (&'static str, String) {
             PEER,
             format!(
                 "{sign}: the peer's window has no room (as a rule its application does not read), or what is sent \
-                 does not arrive. `ss -ti` tells: snd_wnd, rwnd_limited."
+                 does not arrive. `ss -ti` shows which: snd_wnd, rwnd_limited."
             ),
         ),
     }

@@ -41,7 +41,7 @@ fn broken_lines_cost_no_more_the_more_there_are() {
         ("brackets never closed", |n| {
             format!("ESTAB 0 1 192.0.2.1:{n} users:((\"a")
         }),
-        ("values that are none", |n| {
+        ("values that are not numbers", |n| {
             format!("ESTAB 0 1 192.0.2.1:{n} 192.0.2.2:1 notsent:abc rto:z")
         }),
         ("no line of ss", |n| format!("line {n} of a log")),

@@ -56,7 +56,7 @@ pub(super) fn prefixed(text: &str, prefix: &str) -> String {
     each(text, |_, line| format!("{prefix}{line}"))
 }
 
-/// Cut into pieces of so many columns, tabs as they are.
+/// Cut into pieces of `width` columns, tabs as they are.
 pub(super) fn hard(text: &str, width: usize) -> String {
     each(text, |_, line| {
         let spaces = line.replace('\t', "        ");

@@ -38,7 +38,7 @@ pub(crate) struct Socket {
     tail: u64,
     tail_len: u32,
     skbs: u64,
-    /// What the programs would have told, a record a call.
+    /// The records that the programs would have made, one a call.
     pub events: Vec<Event>,
 }
 

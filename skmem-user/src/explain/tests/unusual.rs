@@ -48,7 +48,7 @@ fn a_socket_older_than_skmem() {
     // What comes after is named all the same.
     socket.ack(14_480, 1);
     while socket.write(1024) {}
-    // As far over as at first sight, and that can be explained.
+    // As far over as when it was first seen, and that can be explained.
     let v = socket.verdict();
     assert_eq!(
         (v.excess, v.worst_excess, v.instant),

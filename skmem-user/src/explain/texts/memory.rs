@@ -13,7 +13,7 @@ pub(super) const GRANTED: Words = Words {
     sentence: "A queue that grows takes memory from what the socket was granted ahead \
         (sk_forward_alloc). Where that does not suffice, __sk_mem_schedule grants whole pages: \
         it compares the memory of all TCP sockets with net.ipv4.tcp_mem and asks the memory \
-        cgroup; the socket's own limit is no part of that, so it lets a queue grow past \
+        cgroup; the socket's own limit is not part of that, so it lets a queue grow past \
         sk_sndbuf and does not make it.",
     function: "__sk_mem_raise_allocated in __sk_mem_schedule",
     versions: ALL,
@@ -38,7 +38,7 @@ pub(super) const GRANTED_OVER_TCP_MEM: Words = Words {
     effect: NONE,
     over: "By no more than one skb's payload: the next one is tested against sk_sndbuf.",
     seen: "__sk_mem_schedule returned 1 while sk_prot->memory_allocated was over \
-        sk_prot->sysctl_mem[2]; no tracepoint tells of it",
+        sk_prot->sysctl_mem[2]; no tracepoint shows it",
     demo: "skmem demo tcp-mem",
     remedies: &[Remedy::FindMemory],
     useless: NOTHING,
@@ -106,7 +106,7 @@ pub(super) const KTLS_RECORD: Words = Words {
     because: "",
     part: "",
     sentence: "TLS in the kernel collects a record before TCP sees it. Meanwhile its bytes are \
-        charged to sk_forward_alloc, but are no part of sk_wmem_queued; the limit is tested \
+        charged to sk_forward_alloc, but are not part of sk_wmem_queued; the limit is tested \
         once for each record.",
     function: "tls_sw_sendmsg, sk_msg_alloc",
     versions: ALL,

@@ -20,7 +20,7 @@ pub struct Words {
     /// For the line of a table.
     pub brief: &'static str,
     /// Ends the sentence "Send-Q is …, because"; `{bytes}` stands for its
-    /// bytes. Empty for what never makes an excess by itself.
+    /// bytes. Empty for a cause that alone never makes an excess.
     pub because: &'static str,
     /// Follows its bytes in a list of what went into the queue.
     pub part: &'static str,

@@ -45,7 +45,7 @@ pub(super) const PRE_EXISTING: Words = Words {
         reaches sk_sndbuf - 1, one empty skb and size_goal, and more after splits (see \
         tail-refill).",
     seen: "read from the socket when skmem first sees it: at its first call of tcp_connect or \
-        tcp_sendmsg_locked under skmem's eyes, or when skmem starts.",
+        tcp_sendmsg_locked after skmem has started, or when skmem starts.",
     demo: "skmem demo older-than-tracer",
     remedies: &[Remedy::Reader, Remedy::StartEarlier],
     useless: NOTHING,
@@ -55,7 +55,7 @@ pub(super) const UNATTRIBUTED: Words = Words {
     brief: "NOT NAMED by any hook or field",
     because: "{bytes} bytes were queued by a path that skmem does not know",
     part: "without a name",
-    sentence: "No hook saw these bytes and no field tells what they are: this kernel has \
+    sentence: "No hook saw these bytes and no field shows what they are: this kernel has \
         a path that skmem does not know, or a hook that it needs is missing.",
     function: "unknown",
     versions: ALL,
@@ -168,7 +168,7 @@ pub(super) const TAIL_REFILL: Words = Words {
     effect: "adds the payload, byte for byte",
     over: "By what was cut off the tail, sent and not acknowledged yet: at most the \
         congestion window or the peer's window, and one empty skb for each cut. So \
-        `sndbuf - 1 + one empty skb + size_goal` is no upper bound (measured on 6.18, no \
+        `sndbuf - 1 + one empty skb + size_goal` is not an upper bound (measured on 6.18, no \
         ACK coming back: 58,484 where that sum is 42,328).",
     seen: "tcp_sendmsg_locked, entry and exit: the tail of the write queue is the rest of \
         an skb that an allocation in tcp_write_xmit or tcp_fragment has split. Inferred from \

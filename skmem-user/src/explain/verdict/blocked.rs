@@ -24,7 +24,7 @@ pub struct Blocked {
     pub short_writes: u64,
     /// Time slept, the present sleep included, in ns.
     pub total_ns: u64,
-    /// The longest sleep, likewise, in ns.
+    /// The longest sleep, the present one included, in ns.
     pub longest_ns: u64,
     /// Start of the present sleep; None where nobody sleeps.
     pub since_ns: Option<u64>,
@@ -34,8 +34,8 @@ pub struct Blocked {
     pub now: Option<HeldNow>,
     /// Times by reason.
     pub reasons: Reasons,
-    /// `notsent_lowat` was told from `memory` by the sysctl and by the lack of
-    /// refusals.
+    /// `notsent_lowat` is inferred, not `memory`: from the sysctl, and since no memory was
+    /// refused.
     pub lowat_inferred: bool,
 }
 
@@ -125,14 +125,14 @@ pub struct Blame {
     pub sentence: String,
 }
 
-/// The kernel's own clocks (`chrono_stat` of `struct tcp_sock`), from skmem's
-/// first sight of the socket on.
+/// The kernel's own clocks (`chrono_stat` of `struct tcp_sock`), since skmem first saw the
+/// socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Clocks {
     /// Time with data to send or to be acknowledged, in ns.
     pub busy_ns: u64,
-    /// Of it, time that the peer's window limited, in ns.
+    /// The part of `busy_ns` that the peer's window limited, in ns.
     pub rwnd_limited_ns: u64,
-    /// Of it, time that the send buffer limited, in ns.
+    /// The part of `busy_ns` that the send buffer limited, in ns.
     pub sndbuf_limited_ns: u64,
 }

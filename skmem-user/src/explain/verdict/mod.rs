@@ -72,7 +72,7 @@ pub struct Verdict {
     pub skb_overhead: i64,
     /// Truesize of an empty skb of this socket; None where none was seen.
     pub skb_truesize: Option<i64>,
-    /// How many skbs `skb_overhead` is; None where it is no whole number.
+    /// How many skbs `skb_overhead` is; None where it is not a whole number.
     pub skbs: Option<i64>,
     /// Acknowledged bytes that the first skb still holds.
     pub untrimmed: i64,
@@ -179,7 +179,7 @@ pub struct Admission {
     pub wmem_queued: i64,
     /// `sk_sndbuf` that it was tested against.
     pub sndbuf: i64,
-    /// Admissions so far; 0: none, this is skmem's first sight.
+    /// Admissions so far; 0: none, the fields are from when skmem first saw the socket.
     pub count: u64,
 }
 
@@ -200,7 +200,7 @@ pub struct CauseSum {
     pub inferred: i64,
 }
 
-/// One cause since first sight.
+/// One cause since skmem first saw the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct CauseTotal {
     /// Its name.
@@ -282,7 +282,7 @@ impl Verdict {
         found.map_or(0, |c| c.bytes)
     }
 
-    /// Bytes under `cause` since first sight.
+    /// Bytes under `cause` since skmem first saw the socket.
     #[must_use]
     pub fn cause_total(&self, cause: Cause) -> i64 {
         let found = self.ledger.iter().find(|c| c.cause == cause);
@@ -295,16 +295,14 @@ impl Verdict {
         self.limit_chain.iter().any(|s| s.cause == step)
     }
 
-    /// Whether all that is queued was there at first sight and no call has
-    /// touched it in all the time since: nothing but the socket's fields is
-    /// known then.
+    /// Whether all queued bytes were there when skmem first saw the socket, and no call has touched
+    /// them since: only the socket's fields are known then.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
         self.stuck
     }
 
-    /// Whether a sender has been held up for at least so long, in ns, until the
-    /// account was read.
+    /// Whether a sender was held up when the account was read, and had been for at least `ns`.
     #[must_use]
     pub fn held_up_for(&self, ns: u64) -> bool {
         let now = self.blocked.and_then(|b| b.now);

@@ -71,7 +71,7 @@ pub struct OutputState {
     pub pacing: Pacing,
     /// `sk_pacing_rate`, in bytes a second; None: no rate.
     pub pacing_rate: Option<u64>,
-    /// `sk_max_pacing_rate` likewise.
+    /// `sk_max_pacing_rate`, in bytes a second; None: no limit.
     pub max_pacing_rate: Option<u64>,
     /// Until pacing lets the next segment go, in ns.
     pub pacing_wait_ns: u64,

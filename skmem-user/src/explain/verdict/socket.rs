@@ -10,7 +10,7 @@ pub struct Socket {
     pub cookie: Option<u64>,
     /// The cookie, or skmem's own number for the socket.
     pub id: u64,
-    /// Process that used it first under skmem's eyes.
+    /// Process whose call on the socket skmem saw first.
     pub pid: u32,
     /// Its command name, as the kernel has it.
     pub comm: String,
@@ -39,7 +39,7 @@ pub struct Socket {
     pub cgroup: Option<String>,
     /// The container that this cgroup is of: its id, or its name.
     pub container: Option<String>,
-    /// The systemd unit that it is of, where it is no container.
+    /// The systemd unit that it is of, where it is not a container.
     pub unit: Option<String>,
     /// The connection's state at the instant, as `ss` calls it.
     pub state: &'static str,

@@ -14,7 +14,7 @@ const WIDEST: u32 = 1 << 16;
 pub(super) struct Place {
     /// Bits from the start of the structure.
     pub(super) bit: u32,
-    /// Bits of a bit-field; 0: it is none.
+    /// Bits of a bit-field; 0: not a bit-field.
     pub(super) width: u32,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Types<'a> {
 
 impl<'a> Types<'a> {
     /// # Errors
-    /// Where `bytes` are no BTF.
+    /// Where `bytes` are not BTF.
     pub(super) fn new(bytes: &'a [u8]) -> Result<Self, &'static str> {
         let raw = Raw::new(bytes)?;
         let list = raw.types().collect::<Result<_, _>>()?;

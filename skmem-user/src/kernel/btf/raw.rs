@@ -58,7 +58,7 @@ pub(super) struct Member {
     pub(super) target: u32,
     /// Bits from the start of the structure.
     pub(super) bit: u32,
-    /// Bits of a bit-field; 0: it is none.
+    /// Bits of a bit-field; 0: not a bit-field.
     pub(super) width: u32,
 }
 

@@ -15,7 +15,7 @@ const MOVES: usize = 1_000;
 pub struct Span {
     /// Start, in ns of `CLOCK_MONOTONIC`.
     pub from_ns: u64,
-    /// End, likewise.
+    /// End, in ns of `CLOCK_MONOTONIC`.
     pub to_ns: u64,
     /// What held the first of them up.
     pub reason: WaitReason,
@@ -100,7 +100,7 @@ impl Timeline {
         self.from_ns
     }
 
-    /// End, likewise.
+    /// End, in ns of `CLOCK_MONOTONIC`.
     #[must_use]
     pub fn to_ns(&self) -> u64 {
         self.to_ns

@@ -21,8 +21,8 @@ pub struct Life {
     /// When the record of its admission was made, in ns of
     /// `CLOCK_MONOTONIC`.
     pub from_ns: u64,
-    /// When the record was made by which its last byte was acknowledged (or
-    /// else freed, or the records ended), likewise.
+    /// Time of the record by which its last byte was acknowledged (or else freed, or the records
+    /// ended), in ns of `CLOCK_MONOTONIC`.
     pub to_ns: u64,
     /// Payload written until the next skb was queued, in bytes.
     pub bytes: u32,

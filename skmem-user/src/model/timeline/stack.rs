@@ -1,14 +1,14 @@
-//! Which cause put each byte there that is queued now.
+//! Attributes each byte that is queued now to the cause that queued it.
 //!
 //! The ledger books growth and frees under causes of their own: its sums say
-//! how `sk_wmem_queued` came about, but not of what it consists at an instant.
-//! For that each free must be given to the growth it takes back. TCP frees
+//! how `sk_wmem_queued` came about, but not what it consists of at an instant.
+//! For that, each free is matched with the growth that it takes back. TCP frees
 //! from the head of its queues, so the oldest bytes go first; only an skb that
 //! was queued and not used, or that was merged into its neighbour before it
 //! was sent, is taken off the tail, and so the newest go first.
 //!
-//! It is a presentation: the kernel does not keep it. What is exact is its
-//! height, which equals `sk_wmem_queued` to the byte, always.
+//! The kernel does not keep this: the split into causes is a presentation. Its height is exact: it
+//! equals `sk_wmem_queued` to the byte, always.
 
 use std::collections::VecDeque;
 

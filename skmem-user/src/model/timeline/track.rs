@@ -210,8 +210,7 @@ impl Track {
         let used = usize::from(event.header.ops).min(OPS);
         let ops = &event.ops[..used];
         if !self.opened {
-            // The record that tells its start was lost: what this one does not
-            // say was there before.
+            // The record of its start was lost: what this one does not book was there before.
             let booked: i32 = ops
                 .iter()
                 .filter(|op| op.kind == OP_BOOK)

@@ -55,7 +55,7 @@ impl WaitReason {
 pub struct Sleep {
     /// Start, in ns of `CLOCK_MONOTONIC`.
     pub from_ns: u64,
-    /// End, likewise.
+    /// End, in ns of `CLOCK_MONOTONIC`.
     pub to_ns: u64,
     /// The thread.
     pub tid: u32,

@@ -6,8 +6,8 @@
 //!   not kept, nothing stays. Numbers of records count within a socket, so none is missing.
 //! * A part that begins later begins with the accounts as they stood then: replayed from what came
 //!   before.
-//! * A part that ends earlier ends with the accounts as they stood then, likewise; the last
-//!   accounts of the kernel are of a later time.
+//! * A part that ends earlier ends with the accounts as they stood then, replayed the same way; the
+//!   last accounts of the kernel are of a later time.
 //! * What is counted for the whole trace (records by hook, records lost, skipped runs) stays that
 //!   of the whole: the kernel does not count it by socket.
 

@@ -1,4 +1,4 @@
-//! What the records of a block have told so far.
+//! What is known from the records of a block so far: the next one is coded as the difference.
 
 use skmem_common::{
     cause::Cause,
@@ -63,7 +63,7 @@ impl Context {
         found.map_or([0; 4], |(_, call)| *call)
     }
 
-    /// Keeps what a record told.
+    /// Keeps what the next records are predicted from.
     pub fn learn(&mut self, event: &Event) {
         let header = &event.header;
         if header.flags & FLAG_LOCKLESS == 0 {

@@ -41,7 +41,7 @@ impl Decoder {
     /// Looks at a payload's table of columns.
     ///
     /// # Errors
-    /// Where it is none.
+    /// Where the payload is not a block of events.
     pub fn new(payload: Vec<u8>) -> Result<Self, Flaw> {
         let mut rest = &payload[..];
         let left = varint::take(&mut rest).ok_or(CUT)?;

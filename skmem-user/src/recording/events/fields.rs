@@ -59,7 +59,7 @@ pub(super) enum Column {
     OpTag = 34,
     OpValue = 35,
     /// Numbers of sockets that are new in this block, and all of records that
-    /// are no events.
+    /// are not events.
     Rest = 36,
 }
 
@@ -68,9 +68,9 @@ pub(super) enum Column {
 pub(super) trait Coder {
     /// A number that has a prediction.
     fn number(&mut self, column: Column, predicted: u32, value: &mut u32) -> Result<(), Flaw>;
-    /// A number, told as it is.
+    /// A number, written as it is.
     fn plain(&mut self, column: Column, value: &mut u64) -> Result<(), Flaw>;
-    /// A number, told as the distance from another one.
+    /// A number, written as the distance from another one.
     fn distance(&mut self, column: Column, from: i32, value: &mut i32) -> Result<(), Flaw>;
 }
 
@@ -203,14 +203,14 @@ pub(super) fn open(coder: &mut impl Coder, open: &mut Open) -> Result<(), Flaw> 
     view(coder, &mut open.view)
 }
 
-/// Codes likewise the record of a thread.
+/// Codes the record of a thread.
 pub(super) fn task(coder: &mut impl Coder, task: &mut Task) -> Result<(), Flaw> {
     header(coder, &mut task.header, size_of::<Task>())?;
     plain!(coder, task.event_no, task.slot, task.pid, task.tid);
     bytes(coder, &mut task.comm)
 }
 
-/// Codes likewise a change of the receive side.
+/// Codes a change of the receive side.
 pub(super) fn receive(coder: &mut impl Coder, record: &mut Receive) -> Result<(), Flaw> {
     header(coder, &mut record.header, size_of::<Receive>())?;
     plain!(

@@ -6,7 +6,7 @@
 //! * [`context`]: what is known of a socket, which predictions are made from
 //! * [`encode`], [`decode`]: a block, there and back
 //!
-//! Each block stands alone: the first record of a socket in it is told in full.
+//! Each block can be read alone: the first record of a socket in it is written in full.
 
 mod context;
 pub(super) mod decode;

@@ -27,7 +27,7 @@ fn visible(account: &Account) -> Account {
     (a.frames, a.depth, a.ops, a.parts) = (empty.frames, 0, empty.ops, empty.parts);
     (a.fresh, a.split, a.stale, a.orphans) = (0, 0, 0, 0);
     (a.queued_new, a.queued_tested, a.cut_from, a.starved) = (0, 0, 0, 0);
-    (a.allocated, a.last_tid, a.told_excess, a.told_moves) = (0, 0, 0, 0);
+    (a.allocated, a.last_tid, a.reported_excess, a.reported_moves) = (0, 0, 0, 0);
     (a.closing, a.unanchored, a.probing) = (0, 0, 0);
     if a.ledger.at_peak != 0 || a.ledger.worst_ns == 0 {
         a.ledger.worst = empty.ledger.worst;

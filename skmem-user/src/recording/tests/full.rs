@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::*;
 use crate::{model::end::WRITE_FAILED, recording::storage::Storage};
 
-/// A disk of so many pages, with one file.
+/// A disk of a given number of pages, with one file.
 #[derive(Debug)]
 struct Disk {
     file: Vec<u8>,

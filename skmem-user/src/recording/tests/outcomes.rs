@@ -17,7 +17,7 @@ use crate::{
 
 const KERNEL: &str = "6.12.48-cloud-amd64";
 
-/// The record of a socket's first sight.
+/// The record that opens a socket's account.
 fn opened(socket: &Socket) -> Record {
     let mut open = Open {
         time_ns: 1_000_000_000,
@@ -34,7 +34,7 @@ fn opened(socket: &Socket) -> Record {
     Record::Open(open)
 }
 
-/// The article's socket, and all that it told.
+/// The article's socket, and all of its records.
 fn story() -> (Socket, Vec<Record>) {
     let socket = article(896);
     let mut records = vec![opened(&socket)];
@@ -54,7 +54,7 @@ fn outcome_of(bytes: &[u8]) -> Outcome {
     outcome(|| Recording::new(bytes)).unwrap().0
 }
 
-/// What can be told of both, from the kernel's account and from replay.
+/// The sums that both have, the kernel's account and replay.
 fn sums(standing: &Standing) -> Vec<(i32, i32, i64, u64)> {
     let mut sums = vec![(
         standing.w,
@@ -156,8 +156,8 @@ fn a_damaged_recording_says_so() {
     assert_eq!(outcome.end.open.len(), 1);
 }
 
-/// The account as it was after so many of the socket's records, `pending`
-/// operations of the next one included.
+/// The account as it was after the first `n` of the socket's records and `pending`
+/// operations of the next one.
 fn account_after(records: &[Record], n: usize, pending: usize) -> Account {
     let mut replay = Replay::default();
     records[..n].iter().for_each(|r| replay.apply(r));

@@ -3,7 +3,7 @@
 //! Counters are nearly all of a trace, so they are made small: each socket has a
 //! sequence of packets of its own, with defaults for the clock (which counts on
 //! from the packet before) and for the tracks; one packet has all counters that
-//! moved at an instant; names are told once a sequence and referred to by number.
+//! moved at an instant; names are written once a sequence and referred to by number.
 
 use std::io::{self, Write};
 
@@ -35,7 +35,7 @@ const SEND: &[Counter] = &[
     Counter::WmemAlloc,
 ];
 
-/// Likewise of the receive side.
+/// Counters of the receive side.
 const RECEIVE: &[Counter] = &[Counter::RmemAlloc, Counter::RecvQ, Counter::Rcvbuf];
 
 /// A trace under way.
@@ -46,7 +46,7 @@ pub struct Perfetto<W: Write> {
     packet: Vec<u8>,
 }
 
-/// What was told of a socket.
+/// What was written of a socket.
 struct Socket {
     sequence: u32,
     group: u64,
@@ -182,7 +182,7 @@ impl<W: Write> Perfetto<W> {
         Ok(())
     }
 
-    /// Numbers for so many tracks: the first of them.
+    /// Takes numbers for `count` tracks; returns the first.
     fn tracks(&mut self, count: u64) -> u64 {
         let first = self.next_track;
         self.next_track += count;
@@ -387,7 +387,7 @@ impl<W: Write> Perfetto<W> {
 }
 
 impl Socket {
-    /// The number of a name; a new one is told in `new`.
+    /// The number of a name; a new name is added to `new`.
     fn number(&mut self, space: Space, name: &'static str, new: &mut InternedData) -> u64 {
         if let Some(number) = self.names.get(&(space, name)) {
             return *number;

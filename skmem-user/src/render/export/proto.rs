@@ -4,18 +4,18 @@
 
 /// `CLOCK_MONOTONIC` among Perfetto's `BuiltinClock`.
 pub const CLOCK_MONOTONIC: u32 = 3;
-/// `CLOCK_REALTIME`, likewise.
+/// `CLOCK_REALTIME` among Perfetto's `BuiltinClock`.
 pub const CLOCK_REALTIME: u32 = 1;
 /// The first number of clocks that are of one sequence of packets only.
 pub const SEQUENCE_CLOCK: u32 = 64;
 
 /// `TrackEvent.Type`.
 pub const SLICE_BEGIN: i32 = 1;
-/// Likewise.
+/// `TrackEvent.Type`.
 pub const SLICE_END: i32 = 2;
-/// Likewise.
+/// `TrackEvent.Type`.
 pub const INSTANT: i32 = 3;
-/// Likewise.
+/// `TrackEvent.Type`.
 pub const COUNTER: i32 = 4;
 
 /// `CounterDescriptor.Unit`.
@@ -23,7 +23,7 @@ pub const SIZE_BYTES: i32 = 3;
 
 /// `TracePacket.SequenceFlags`.
 pub const INCREMENTAL_STATE_CLEARED: u32 = 1;
-/// Likewise: the packet means nothing without those before it.
+/// `TracePacket.SequenceFlags`: the packet depends on those before it.
 pub const NEEDS_INCREMENTAL_STATE: u32 = 2;
 
 /// `TrackDescriptor.ChildTracksOrdering`: by `sibling_order_rank`.
@@ -93,7 +93,7 @@ pub struct InternedData {
 
 /// `EventCategory`, `EventName` and `DebugAnnotationName` look alike.
 pub type EventCategory = InternedName;
-/// Likewise.
+/// See [`EventCategory`].
 pub type EventName = InternedName;
 
 #[derive(Clone, PartialEq, prost::Message)]

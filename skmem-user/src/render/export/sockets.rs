@@ -195,7 +195,7 @@ pub struct SocketRow<'a> {
     pub cgroup: u64,
     /// When the recording began, in ns of `CLOCK_MONOTONIC`.
     pub began_ns: u64,
-    /// When it ended, likewise.
+    /// When it ended, in ns of `CLOCK_MONOTONIC`.
     pub ended_ns: u64,
     /// What the socket's account held when the part began.
     pub opening: Opening,

@@ -173,7 +173,7 @@ impl Table {
     }
 }
 
-/// `2026-11-23`; nothing for a day that is none.
+/// `2026-11-23`; empty for a day that the calendar does not have.
 #[must_use]
 pub fn date(days: i32) -> String {
     let mut out = Vec::new();
@@ -199,7 +199,7 @@ pub(super) fn write_date(days: i32, out: &mut Vec<u8>) {
     pair(day.into(), out);
 }
 
-/// `2026-11-23T15:00:00.000001Z`; nothing for an instant that is none.
+/// `2026-11-23T15:00:00.000001Z`; empty for a time that the calendar does not have.
 #[must_use]
 pub fn instant(us: i64) -> String {
     let mut out = Vec::new();

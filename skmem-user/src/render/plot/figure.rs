@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// More bands than this cannot be told apart: the smallest become one.
+/// More bands than this cannot be distinguished: the smallest become one.
 const BANDS: usize = 9;
 
 /// A queue that never takes more than one part in this many of its limit is

@@ -1,9 +1,8 @@
 //! Colours and letters of causes: the same in every picture.
 //!
 //! The colours are those of Okabe and Ito for what is common, and of Paul
-//! Tol's muted scheme for the rest: both are told apart by people who do not
-//! see all colours. No meaning rests on colour alone: bands are labelled, and
-//! characters differ.
+//! Tol's muted scheme for the rest: people with colour-blindness can distinguish both. No meaning
+//! rests on colour alone: bands are labelled, and characters differ.
 
 use skmem_common::cause::Cause;
 

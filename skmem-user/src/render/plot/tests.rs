@@ -31,8 +31,8 @@ fn figure<'a>(timeline: &'a Timeline, verdict: Option<&'a Verdict>) -> Figure<'a
     }
 }
 
-/// What every picture must tell.
-fn tells(words: &str) {
+/// What every picture must show.
+fn shows(words: &str) {
     for part in [
         // The verdict.
         "client (pid 123) asked for",
@@ -61,7 +61,7 @@ fn svg_is_well_formed_and_says_all() {
     let texts = document.descendants().filter(|n| n.has_tag_name("text"));
     let texts: Vec<_> = texts.filter_map(|n| n.text()).collect();
     let words = texts.join(" ");
-    tells(&words);
+    shows(&words);
     for part in [
         "worst: 5,296 bytes over at +305.4 ms",
         "8,192 → 16,384: set by the application",
@@ -99,7 +99,7 @@ fn a_terminal_of_80_by_24_is_enough() {
     };
     let text = text(&figure(&t, Some(&verdict)), &style, 23);
     println!("{text}");
-    tells(&text.replace('\n', " "));
+    shows(&text.replace('\n', " "));
     assert!(text.lines().all(|l| l.chars().count() <= 80), "{text}");
     assert!(text.lines().count() <= 24, "{} lines", text.lines().count());
 }
@@ -264,7 +264,8 @@ fn a_dense_picture_shows_the_stack_as_a_band() {
         .descendants()
         .filter_map(|n| n.attribute("fill"))
         .collect();
-    // tail-append (#e69f00), pale up to the most, full up to the least; Send-Q is no dashed smear.
+    // tail-append (#e69f00), pale up to the most, full up to the least; Send-Q is not a dashed
+    // smear.
     assert!(fills.contains(&"#e69f00"), "{fills:?}");
     assert!(fills.contains(&"#f5d899"), "{fills:?}");
     assert!(!svg.contains("6 3"));

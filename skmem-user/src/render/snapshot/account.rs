@@ -188,7 +188,7 @@ fn difference(account: &Account) -> String {
              shows, or leaked"
         ),
         Outcome::Uncharged => format!(
-            "{number}, below -{}: the sockets hold more than the kernel counts{times}. This is no leak: {}",
+            "{number}, below -{}: the sockets hold more than the kernel counts{times}. This is not a leak: {}",
             grouped(account.bound_bytes.saturating_add(account.uncharged_bytes)),
             if account.charges_zerocopy {
                 "something in w or r is not charged, which skmem knows of no reason for on this kernel"

@@ -112,7 +112,7 @@ fn line(row: &Row, at_ns: u64) -> Line<'_> {
     }
 }
 
-/// A group's, likewise.
+/// A line of a group.
 #[derive(Serialize)]
 struct GroupLine<'a> {
     at_ns: u64,
@@ -162,7 +162,7 @@ pub fn csv_rows(rows: &[Row], at_ns: u64, head: bool, out: impl Write) -> io::Re
     write(rows.iter().map(|row| line(row, at_ns)), head, out)
 }
 
-/// Writes groups, likewise.
+/// Writes groups as CSV, with a header line.
 ///
 /// # Errors
 /// Where `out` cannot be written to.

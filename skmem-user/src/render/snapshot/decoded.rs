@@ -164,8 +164,8 @@ fn said(out: &mut String, socket: &Reading, show: &Decoding, style: &Style) {
         row(out, "  ", 2, "Nothing stands out.", style);
     }
     if socket.kind.is_none() {
-        let text = "TCP or UDP: nothing printed here tells. What is true of one only is not said (`ss -t` and `ss -u` apart, \
-                    or both with Netid, tell).";
+        let text = "TCP or UDP: the lines do not say which. What is true of one of them only is left out (run `ss -t` and \
+                    `ss -u` separately, or print both with Netid).";
         row(out, "  ", 2, text, style);
     }
 }
@@ -330,7 +330,7 @@ fn queues(out: &mut String, socket: &Reading, style: &Style) {
                     grouped(unsent),
                     grouped(in_flight)
                 ),
-                _ if socket.is_tcp() => ": sent or not (ss -i tells them apart)".into(),
+                _ if socket.is_tcp() => ": sent or not (`ss -i` shows which)".into(),
                 _ => String::new(),
             };
             let counted = match data {

@@ -1,4 +1,4 @@
-//! What a short trace told of the worst send queues: an account for each, under the socket's name.
+//! What a short trace found in the worst send queues: an account for each, under the socket's name.
 
 use super::{
     short::size,
@@ -140,7 +140,7 @@ fn untouched(traced: &Traced, probe: &Probe) -> String {
     )
 }
 
-/// What the fields say of what is queued, whoever put it there.
+/// What the fields say of the queued bytes, without regard to their causes.
 fn fields(traced: &Traced, probe: &Probe) -> String {
     let split = format!(
         "The fields say: {} of data and {} of overhead",
@@ -161,7 +161,7 @@ fn fields(traced: &Traced, probe: &Probe) -> String {
             "{split}: the headers of data fragments, of which an MPTCP socket's queue is made."
         ),
         (None, Some(one)) => format!(
-            "{split}, which is no whole number of packets of {} when empty: zero-copy pages, packets cut by \
+            "{split}, which is not a whole number of packets of {} when empty: zero-copy pages, packets cut by \
              acknowledgements, or not all of one moment.",
             bytes(one)
         ),

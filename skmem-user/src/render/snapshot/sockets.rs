@@ -27,7 +27,7 @@ use crate::{
 /// How sockets are shown.
 #[derive(Debug, Clone, Copy)]
 pub struct Show<'a> {
-    /// At most so many; 0: all.
+    /// Most sockets shown; 0: all.
     pub most: usize,
     /// Whole numbers instead of `2.6M`.
     pub exact: bool,
@@ -167,7 +167,7 @@ fn numbers(row: &Row, show: &Show) -> Vec<String> {
         mem(memory.wmem_alloc),
         mem(memory.rmem_alloc),
         mem(memory.rcvbuf),
-        // Of an MPTCP socket the kernel tells memory, not data.
+        // For an MPTCP socket the kernel reports memory here, not data.
         if row.listens() || row.protocol == Protocol::Mptcp {
             "-".into()
         } else {

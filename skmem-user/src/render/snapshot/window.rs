@@ -29,7 +29,7 @@ pub(super) fn write(out: &mut String, row: &Row, findings: bool, style: &Style) 
     }
 }
 
-/// What `sock_diag` tells of it; None where that is nothing, or something else.
+/// What `sock_diag` shows of a receive buffer; None where it shows nothing of it.
 fn from_outside(row: &Row) -> Option<String> {
     let memory = row.memory.filter(|_| !row.listens())?;
     let (r, rb, backlog) = (

@@ -177,11 +177,11 @@ fn times_are_of_three_kinds_and_columns_are_chosen() {
     assert_eq!(Column::named("nothing"), None);
 }
 
-/// What a call did before an inner one made a record is told by that record.
+/// What a call did before an inner one made a record is part of that record.
 #[test]
 fn the_arrow_is_the_sum_of_the_causes_beside_it() {
     let mut e = event(Hook::WriteXmit);
-    // The function itself took bytes away; the line also tells what its caller had put in.
+    // The function itself took bytes away; the line also shows what its caller had put in.
     e.before.wmem_queued = 65_408;
     e.view.wmem_queued = 64_512;
     e.header.ops = 3;

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Clears the screen, ends the line, turns what follows; and bytes that are no text.
+/// Clears the screen, ends the line, turns what follows; and bytes that are not text.
 const NAME: [u8; 16] = *b"\x1b[2J\r\n\xe2\x80\xae\xc2\x9b\xffx\0\0\0";
 
 #[test]

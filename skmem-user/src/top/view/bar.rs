@@ -21,8 +21,8 @@ const MORE: char = '»';
 const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// `w` against `limit` in `width` cells. Two thirds of them are what the limit allows, the rest as
-/// much again. `over`: what of `w` is over a limit, which for several sockets is no difference of
-/// sums.
+/// much again. `over`: the part of `w` that is over a limit; for several sockets it is not the
+/// difference of their sums.
 pub(super) fn bar(w: i64, over: i64, limit: i64, width: usize, theme: Theme) -> Cells<'static> {
     if limit <= 0 || width < 4 {
         return Cells::default();

@@ -22,7 +22,7 @@ pub const SMALLEST: (u16, u16) = (40, 8);
 /// Looks and keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Theme {
-    /// Whether to use the terminal's colours. Nothing is told by colour alone.
+    /// Whether to use the terminal's colours. No meaning rests on colour alone.
     pub colour: bool,
     /// The row that is chosen stands out, and the last line says which keys there are.
     pub keys: bool,

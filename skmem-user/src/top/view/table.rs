@@ -28,7 +28,7 @@ use crate::{
 
 /// Columns of the process and of what holds the sender, at most.
 const NAME: usize = 22;
-/// A screen of so many columns has room for local addresses.
+/// Columns of a screen that has room for local addresses.
 const WIDE: usize = 100;
 /// Columns of both ends, before other columns matter more.
 const ENDS: usize = 47;

@@ -32,7 +32,7 @@ impl Session {
         self.any_held_up(long, |_| 0)
     }
 
-    /// Whether a wait that is on, or one that `also` tells of, is as long.
+    /// Whether a wait that is on, or the time that `also` returns in ns, is as long.
     fn any_held_up(&self, long: Duration, also: impl Fn(&Account) -> u64) -> bool {
         let now = system::monotonic_ns();
         let long = u64::try_from(long.as_nanos()).unwrap_or(u64::MAX);
@@ -84,7 +84,7 @@ impl Session {
     /// The verdict on one open socket; None: it is not traced.
     #[must_use]
     pub fn verdict_on(&self, id: u64) -> Option<Verdict> {
-        // What is said of an MPTCP socket is told by its subflows, too.
+        // The verdict on an MPTCP socket also depends on its subflows.
         let mut family: Vec<_> = self.open().collect();
         link_subflows(&mut family);
         family.retain(|account| account.ident.id == id || account.mptcp == id);

@@ -41,8 +41,8 @@ use taken::Taken;
 /// How often closed sockets are collected.
 const COLLECT_EVERY: Duration = Duration::from_millis(500);
 
-/// Closed sockets are collected at once where they hold more than one slot in so many:
-/// connections may come and go faster than every [`COLLECT_EVERY`].
+/// Closed sockets are collected at once where they hold more than this part of all slots, one in
+/// eight: connections may come and go faster than [`COLLECT_EVERY`] allows.
 const COLLECT_AT_FRACTION: u32 = 8;
 
 /// A trace under way.
@@ -123,7 +123,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Traces for so long, up to the end of the trace: [`Session::verdicts`] are of then.
+    /// Traces for `time`, to the end of the trace: [`Session::verdicts`] are of then.
     ///
     /// # Errors
     /// Those of [`Session::step`].
@@ -185,8 +185,8 @@ impl Session {
 
     /// Brings all accounts up to date.
     fn walk(&mut self, inodes: &[u32]) {
-        // Nobody gets in by a process that has ended; its sockets ended with it, unless a child has
-        // them.
+        // The path of a process that has ended no longer leads into its namespace; its sockets
+        // ended with it, unless a child inherited them.
         self.namespaces
             .retain(|path| !matches!(path.try_exists(), Ok(false)));
         if self.namespaces.is_empty() {

@@ -36,7 +36,7 @@ impl Taken<'_> {
     }
 }
 
-/// Whether a record tells that a socket's queues have ended, which is the last
+/// Whether a record is of the end of a socket's queues, which is the last
 /// of a socket.
 fn is_end(record: &Record) -> bool {
     matches!(record, Record::Event(e) if e.header.hook == Hook::Purge as u8)

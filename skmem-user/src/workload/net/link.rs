@@ -146,7 +146,7 @@ pub(super) fn set_neighbour(netns: &Netns, address: IpAddr, mac: [u8; 6]) -> Res
     })
 }
 
-/// From now on connections to `address` wait at least so long for an acknowledgement
+/// From now on connections to `address` wait at least `time` for an acknowledgement
 /// (`tcp_rto_min`).
 pub(super) fn set_rto_min(netns: &Netns, address: IpAddr, time: Duration) -> Result<()> {
     netns.run(|| {

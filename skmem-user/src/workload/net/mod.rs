@@ -118,8 +118,8 @@ impl Net {
             .context("cannot cut the way back from the server")
     }
 
-    /// The client's connections retransmit nothing for so long: what is lost is not sent again
-    /// before the scenario has done what it is about, however long the machine makes it wait.
+    /// Makes the client's connections retransmit late: what is lost is not sent again before the
+    /// scenario has reached its state, however long the machine makes it wait.
     pub fn retransmit_late(&self) -> Result<()> {
         link::set_rto_min(&self.client, self.server_address, LATE)
     }

@@ -53,13 +53,13 @@ pub(super) fn tbf_over_netem(interface: &str, tbf: &Tbf, netem: &Netem) -> Resul
     add(interface, "netem", class, below, &netem.options())
 }
 
-/// Installs one of them alone there.
+/// Makes tbf the root queueing discipline of `interface`.
 pub(super) fn tbf(interface: &str, tbf: &Tbf) -> Result<()> {
     let root = TcHandle { major: 1, minor: 0 };
     add(interface, "tbf", TcHandle::ROOT, root, &tbf.options())
 }
 
-/// Likewise.
+/// Makes netem the root queueing discipline of `interface`.
 pub(super) fn netem(interface: &str, netem: &Netem) -> Result<()> {
     let root = TcHandle { major: 1, minor: 0 };
     add(interface, "netem", TcHandle::ROOT, root, &netem.options())

@@ -125,7 +125,7 @@ pub(super) const CEILING_LOWERED: Scenario = Scenario {
     play: ceiling_lowered,
 };
 
-/// The server reads as much as it is told and no more; the client writes until it is blocked.
+/// The server reads a given number of bytes and no more; the client writes until it is blocked.
 fn read_then_stop(stage: &Stage, net: &Net) -> Result<Done> {
     stage.ready(&net.client, &[])?;
     let listener = net.listen(server_setup(stage))?;

@@ -93,7 +93,7 @@ const ONE_WRITER: &[&str] = &[
     "eor",
 ];
 
-/// The same where it plays [`never_reading_server`], whose server may be told to read.
+/// The same where it plays [`never_reading_server`], whose server an option makes read.
 const NEVER_READING: &[&str] = &[
     "interval",
     "sndbuf",

@@ -1,10 +1,10 @@
 //! The hard case for a tracer: several processes, hundreds of connections each, all busy at once.
 //!
-//! Each process is this binary again, started inside the client's namespace. It is told where to
-//! connect, one after the other: where handshakes have to compete with thousands of them, or with
-//! traffic, a late answer makes the kernel ask again, and in the end it resets some. Then all are
-//! told to go; each writes a bounded amount on every connection in turn, and reports when all of it
-//! is acknowledged.
+//! Each process is this binary again, started inside the client's namespace. It gets the address to
+//! connect to, one process after the other: where handshakes have to compete with thousands of
+//! them, or with traffic, a late answer makes the kernel ask again, and in the end it resets some.
+//! Then all begin; each writes a bounded amount on every connection in turn, and reports when all of
+//! it is acknowledged.
 
 use std::{
     io::{self, BufRead, BufReader, Write, stdin},

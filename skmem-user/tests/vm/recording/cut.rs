@@ -109,7 +109,7 @@ pub(super) fn full_disk() -> Result<(), Failed> {
     let mut child = Ended(command.env(sender::UNTIL, &until).spawn()?);
     // The command ends once it was said that the disk is full, and not before.
     let said = child.0.stderr.take().ok_or("no stderr")?;
-    let mut told = String::new();
+    let mut printed = String::new();
     for line in BufReader::new(said).lines() {
         let line = line?;
         if line.contains("No space left on device") {
@@ -119,12 +119,12 @@ pub(super) fn full_disk() -> Result<(), Failed> {
             });
             fs::write(&until, "")?;
         }
-        told += &line;
-        told.push('\n');
+        printed += &line;
+        printed.push('\n');
     }
     let status = child.0.wait()?;
     check.equal("exit status on a full disk", status.code(), Some(1));
-    check.that(until.exists(), || told.clone());
+    check.that(until.exists(), || printed.clone());
     let about = about(&mut check, &file)?;
     check.equal("damage", &about["damage"], &Value::Null);
     let records = about["records"].as_u64().unwrap_or(0);
@@ -137,8 +137,8 @@ pub(super) fn full_disk() -> Result<(), Failed> {
     );
     let verdicts = report(&mut check, &file, &["--all"])?;
     check.that(!verdicts.is_empty(), || "no socket".into());
-    let told = stderr(&skmem(&["report", text(&file)])?);
-    check.that(told.contains("its last records are missing"), || told);
+    let said = stderr(&skmem(&["report", text(&file)])?);
+    check.that(said.contains("its last records are missing"), || said);
     drop(disk);
     check.done()
 }

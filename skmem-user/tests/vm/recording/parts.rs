@@ -43,7 +43,7 @@ pub(super) fn rotate() -> Result<(), Failed> {
         if n == 1 {
             run = about["meta"]["run"].clone();
             check.that(run.as_str().is_some_and(|r| r.len() == 36), || {
-                format!("{run} is no UUID")
+                format!("{run} is not a UUID")
             });
         }
         check.equal("run", &about["meta"]["run"], &run);
@@ -54,8 +54,8 @@ pub(super) fn rotate() -> Result<(), Failed> {
         let last = report(&mut check, &part, &["--all", "--at-end"])?;
         let count = int(&last, "admission", "count");
         let is_last = part_is_last(&room, n);
-        // The last may have been begun when the sender had ended: its socket may have told all
-        // before, and be forgotten.
+        // The last may have been begun when the sender had ended: all records of its socket may be
+        // in the parts before.
         if is_last && of_part == 0 && (sockets.is_empty() || count == last_no) {
             continue;
         }
@@ -80,10 +80,10 @@ pub(super) fn rotate() -> Result<(), Failed> {
             );
         }
     }
-    let told = stderr(&output);
+    let said = stderr(&output);
     let grouped = grouped(records);
-    check.that(told.contains(&format!(" {grouped} events")), || {
-        format!("{records} records in all parts; {told}")
+    check.that(said.contains(&format!(" {grouped} events")), || {
+        format!("{records} records in all parts; {said}")
     });
     check.done()
 }

@@ -1,4 +1,4 @@
-//! What is told while recording.
+//! What is printed while recording.
 
 use std::io::Read as _;
 

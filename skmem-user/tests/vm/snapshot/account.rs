@@ -260,9 +260,9 @@ fn open_records() -> Outcome {
     let below = rows(&snapshot)
         .iter()
         .filter(|row| int(&row["memory"], "forward_alloc") < 0);
-    let told = below.map(|row| row["findings"].to_string());
-    check.that(told.clone().count() > 0, || "no f below 0".into());
-    for text in told {
+    let said = below.map(|row| row["findings"].to_string());
+    check.that(said.clone().count() > 0, || "no f below 0".into());
+    for text in said {
         check.that(text.contains("a TLS record is open"), || text);
     }
     drop(pairs);
@@ -421,11 +421,11 @@ fn reserve() -> Outcome {
         format!("nothing is reserved: {account}")
     });
     let snapshot = json(&["snapshot", "--json"])?;
-    let told = rows(&snapshot)
+    let said = rows(&snapshot)
         .iter()
         .map(|row| row["findings"].to_string());
     check.that(
-        told.into_iter().any(|text| text.contains("SO_RESERVE_MEM")),
+        said.into_iter().any(|text| text.contains("SO_RESERVE_MEM")),
         || format!("no word of SO_RESERVE_MEM: {:?}", rows(&snapshot)),
     );
     tight(&mut check, &account);

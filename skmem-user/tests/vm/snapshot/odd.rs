@@ -23,10 +23,10 @@ use crate::{Outcome, case, check::Check, process::wait_for};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
-        Trial::test("snapshot::repair-mode-is-told", repair),
+        Trial::test("snapshot::repair-mode-is-shown", repair),
         Trial::ignorable_test("snapshot::what-a-sockmap-redirects-can-be-read", sockmap),
         Trial::test("snapshot::an-unread-error-queue-is-no-data", error_queue),
-        Trial::ignorable_test("snapshot::who-is-refused-memory-is-told-why", refused),
+        Trial::ignorable_test("snapshot::a-socket-refused-memory-says-why", refused),
         Trial::ignorable_test("snapshot::a-delayed-ACK-is-a-timer", delayed),
         Trial::test("snapshot::a-file-of-ss-D-is-read", dumped),
     ]
@@ -294,7 +294,7 @@ fn dumped() -> Result<(), Failed> {
     check.done()
 }
 
-/// The timer of a delayed ACK, which sock_diag tells from 7.x on.
+/// The timer of a delayed ACK, which sock_diag shows from 7.x on.
 fn delayed() -> Outcome {
     let mut check = Check::default();
     nothing_is_left()?;

@@ -1,4 +1,4 @@
-//! Sockets of this process, in every state that has an owner to be told; and what a user without
+//! Sockets of this process, in every state in which a socket has an owner; and what a user without
 //! rights sees.
 
 use std::{
@@ -21,7 +21,7 @@ use crate::{check::Check, process};
 pub(super) fn trials() -> Vec<Trial> {
     vec![
         Trial::test(
-            "snapshot::owners-are-told-from-orphans-and-the-not-accepted",
+            "snapshot::owners-orphans-and-the-not-accepted-are-distinguished",
             owners,
         ),
         Trial::test("snapshot::data-that-was-not-read-is-accounted-for", unread),
@@ -177,7 +177,7 @@ fn nobody() -> Result<(), Failed> {
     check.that(notes.contains("the owners of"), || {
         format!("nothing is said: {notes}")
     });
-    // Whether it closes cannot be told by somebody who may not enter other namespaces, if there are
+    // A user who may not enter other namespaces does not know whether it closes, if there are
     // any.
     let checked = as_nobody(&["snapshot", "--check"])?;
     check.that(matches!(checked.status.code(), Some(0 | 1)), || {
@@ -190,10 +190,10 @@ fn nobody() -> Result<(), Failed> {
         format!("{}", probe["probe"])
     });
     check.that(!rows(&probe).is_empty(), || "no snapshot".into());
-    let told = String::from_utf8_lossy(&probed.stderr);
+    let said = String::from_utf8_lossy(&probed.stderr);
     check.that(
-        told.lines().count() == 1 && told.contains("CAP_BPF"),
-        || format!("not one line that names what is missing: {told}"),
+        said.lines().count() == 1 && said.contains("CAP_BPF"),
+        || format!("not one line that names what is missing: {said}"),
     );
     check.done()
 }

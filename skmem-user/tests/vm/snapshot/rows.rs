@@ -23,7 +23,7 @@ pub(super) fn trials() -> Vec<Trial> {
         Trial::test("snapshot::small-packets-are-no-shut-window", small_packets),
         Trial::test("snapshot::a-lowered-SO_RCVBUF-is-no-dead-peer", lowered),
         Trial::ignorable_test("snapshot::netem-on-the-way-is-named", netem),
-        Trial::test("snapshot::locks-are-told-of-both-buffers", locks),
+        Trial::test("snapshot::locks-of-both-buffers-are-shown", locks),
     ]
 }
 

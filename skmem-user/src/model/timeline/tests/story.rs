@@ -168,7 +168,7 @@ impl Story {
         self.book(Cause::Ack, -freed).end(Hook::Ack)
     }
 
-    /// A sleep of so long, for want of room.
+    /// A sleep of `us`, for want of room.
     pub fn sleep_us(&mut self, us: u64) -> &mut Self {
         self.end_with(Hook::WaitMemory, |e| e.kind = 1);
         self.wait_us(us).end(Hook::WaitMemory)

@@ -1,8 +1,6 @@
 //! `cargo xtask check`: formatting and lints, as CI wants them; and what skmem is made of, where
 //! that is asked for.
 
-use std::{fs, process::Command};
-
 use anyhow::{Result, bail};
 use clap::Args;
 
@@ -11,6 +9,8 @@ use crate::{
     paths, process, rust,
     setup::{CARGO_DENY, Setup},
 };
+
+mod text;
 
 /// Options of `cargo xtask check`.
 #[derive(Debug, Args)]
@@ -25,9 +25,6 @@ pub(crate) struct Options {
     advisories: bool,
 }
 
-/// Width of code and of comments: `max_width` of rustfmt.toml.
-const COMMENT_WIDTH: usize = 100;
-
 /// Runs what was asked for.
 pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     if options.supply_chain {
@@ -39,7 +36,7 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
 /// Runs rustfmt, clippy and rustdoc over the workspace. The eBPF crate is for another target: its
 /// own build checks it.
 fn lints(setup: &Setup) -> Result<u8> {
-    comments_fit()?;
+    text::check()?;
     setup.build_tools(Arch::host())?;
     let clippy = [
         "clippy",
@@ -94,38 +91,6 @@ fn lints(setup: &Setup) -> Result<u8> {
         }
     }
     Ok(0)
-}
-
-/// Bails where a comment is wider than code may be, which stable rustfmt leaves as it is. A line
-/// without a space to part it at, and a line that ends in code, may be.
-fn comments_fit() -> Result<()> {
-    let listed = process::succeed(
-        Command::new("git")
-            .args(["ls-files", "-z", "*.rs"])
-            .current_dir(paths::root()),
-        None,
-    )?;
-    let mut wide = Vec::new();
-    for name in listed.split('\0').filter(|name| !name.is_empty()) {
-        // A file that is deleted and not committed yet is listed, too.
-        let Ok(text) = fs::read_to_string(paths::root().join(name)) else {
-            continue;
-        };
-        for (at, line) in text.lines().enumerate() {
-            let words = line.trim_start().trim_start_matches(['/', '!']).trim();
-            let comment = line.trim_start().starts_with("//");
-            if comment && words.contains(' ') && line.chars().count() > COMMENT_WIDTH {
-                wide.push(format!("{name}:{}", at + 1));
-            }
-        }
-    }
-    if !wide.is_empty() {
-        bail!(
-            "comments of more than {COMMENT_WIDTH} characters: {}",
-            wide.join(", ")
-        );
-    }
-    Ok(())
 }
 
 /// Runs cargo-deny over the workspace and over that of the fuzz targets.
