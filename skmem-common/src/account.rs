@@ -78,7 +78,7 @@ pub struct Frame {
 
 /// What [`Account::leave`] gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
+pub struct CallExit {
     /// The call that has ended.
     pub frame: Frame,
     /// Whether its entry was seen, so that `frame.before` is true.
@@ -313,7 +313,7 @@ impl Account {
                 self.write_seq = write_seq;
             }
         }
-        self.settle(look, now);
+        self.book_pending(look, now);
         // What comes from here on is done by calls that are seen.
         self.unanchored = 0;
         self.drop_stale(hook);
@@ -342,7 +342,12 @@ impl Account {
 
     /// A hooked function returns.
     #[inline(always)]
-    pub fn leave(&mut self, hook: Hook, look: &impl Look, now: impl Fn() -> u64 + Copy) -> Left {
+    pub fn leave(
+        &mut self,
+        hook: Hook,
+        look: &impl Look,
+        now: impl Fn() -> u64 + Copy,
+    ) -> CallExit {
         if self.top() != hook as u8 && core::hint::black_box(self.unwind(hook as u8)) == 0 {
             self.orphan(hook, look);
         }
@@ -362,7 +367,7 @@ impl Account {
         if hook as u8 == Hook::WriteXmit as u8 {
             self.allocated = 0;
         }
-        Left {
+        CallExit {
             frame,
             entered,
             booked_ns,
@@ -372,7 +377,7 @@ impl Account {
     /// Books what happened since the last hook under the innermost open call.
     /// Gives the time of what it booked; 0: there was nothing.
     #[inline(always)]
-    pub fn settle(&mut self, look: &impl Look, now: impl Fn() -> u64 + Copy) -> u64 {
+    pub fn book_pending(&mut self, look: &impl Look, now: impl Fn() -> u64 + Copy) -> u64 {
         self.settle_as(u32::from(self.top()), look, now)
     }
 
@@ -440,7 +445,7 @@ impl Account {
         }
         if top == Hook::WriteXmit as u8 || top == Hook::Connect as u8 {
             // What the skb before this one has changed.
-            self.settle(look, now);
+            self.book_pending(look, now);
         }
         if self.depth != 0 {
             let frame = self.frame();
@@ -466,7 +471,7 @@ impl Account {
         look: &impl Look,
         now: impl Fn() -> u64 + Copy,
     ) {
-        self.settle(look, now);
+        self.book_pending(look, now);
         let mut sndbuf = self.ledger.now.sndbuf;
         if self.cut_from != 0 {
             sndbuf = self.cut_from;
@@ -491,7 +496,7 @@ impl Account {
     #[inline(always)]
     pub fn schedule(&mut self, granted: bool, look: &impl Look, now: impl Fn() -> u64 + Copy) {
         let from = self.ledger.now.sndbuf;
-        self.settle(look, now);
+        self.book_pending(look, now);
         if self.ledger.now.sndbuf < from {
             self.cut_from = from;
         }
@@ -510,7 +515,7 @@ impl Account {
         now: impl Fn() -> u64 + Copy,
     ) {
         let from = self.ledger.now.sndbuf;
-        self.settle(look, now);
+        self.book_pending(look, now);
         // The refusal or the grant may have cut the limit since.
         let sndbuf = if self.ledger.now.sndbuf < from {
             from
@@ -542,7 +547,7 @@ impl Account {
     /// out of the account, for [`Account::wait_end`] to put back.
     #[inline(always)]
     pub fn wait_begin(&mut self, look: &impl Look, now: impl Fn() -> u64 + Copy) -> Frame {
-        self.settle(look, now);
+        self.book_pending(look, now);
         self.fresh = 0;
         self.starved = 0;
         let mut frame = *self.frame();
@@ -558,7 +563,7 @@ impl Account {
     /// The thread has the lock again.
     #[inline(always)]
     pub fn wait_end(&mut self, frame: Frame, look: &impl Look, now: impl Fn() -> u64 + Copy) {
-        self.settle(look, now);
+        self.book_pending(look, now);
         self.fresh = 0;
         if frame.hook != Hook::None as u8 && (self.depth as usize) < FRAMES {
             self.push_frame(frame);

@@ -376,9 +376,9 @@ impl Account {
     fn limit_moved<L: Look>(&mut self, seen: &Sight<L>, now: u64) {
         let from = self.ledger.now.sndbuf;
         let to = seen.sndbuf;
-        let cause = if seen.look.locked() != 0 && self.ident.flags & IDENT_MPTCP != 0 {
+        let cause = if seen.look.sndbuf_locked() != 0 && self.ident.flags & IDENT_MPTCP != 0 {
             LimitCause::MptcpSync
-        } else if seen.look.locked() != 0 {
+        } else if seen.look.sndbuf_locked() != 0 {
             if to < seen.w && to < from {
                 LimitCause::LoweredBelowQueue
             } else {

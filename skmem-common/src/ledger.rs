@@ -86,7 +86,7 @@ pub struct LimitMove {
 /// The account at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Standing {
+pub struct Balance {
     /// `sk_wmem_queued`, in bytes.
     pub w: i32,
     /// `sk_sndbuf`, in bytes.
@@ -109,9 +109,9 @@ pub struct Standing {
 #[repr(C)]
 pub struct Ledger {
     /// As of the last booking.
-    pub now: Standing,
+    pub now: Balance,
     /// As of the worst excess over the limit, unless `at_peak`.
-    pub worst: Standing,
+    pub worst: Balance,
     /// The other fields at the worst excess.
     pub worst_view: View,
     /// When that was, in ns of `CLOCK_MONOTONIC`; 0: never over the limit.
@@ -135,7 +135,7 @@ pub struct Ledger {
     pub reserved: u32,
 }
 
-impl Standing {
+impl Balance {
     /// `w - sndbuf`: over the limit where positive.
     #[must_use]
     pub const fn excess(&self) -> i32 {
@@ -264,7 +264,7 @@ impl Ledger {
     /// The account at its worst excess, or as it is where the socket never
     /// went over its limit.
     #[must_use]
-    pub fn at_worst(&self) -> &Standing {
+    pub fn at_worst(&self) -> &Balance {
         if self.at_peak != 0 || self.worst_ns == 0 {
             &self.now
         } else {
@@ -314,24 +314,24 @@ impl Ledger {
     }
 }
 
-/// Copies a standing.
+/// Copies a balance.
 #[cfg(not(target_arch = "bpf"))]
-fn copy(from: &Standing, to: &mut Standing) {
+fn copy(from: &Balance, to: &mut Balance) {
     *to = *from;
 }
 
-/// Copies a standing with one helper call: 1.5 KiB word by word would be
+/// Copies a balance with one helper call: 1.5 KiB word by word would be
 /// walked by the verifier at each place that books.
 #[cfg(target_arch = "bpf")]
 #[inline(always)]
-fn copy(from: &Standing, to: &mut Standing) {
-    type ProbeReadKernel = unsafe extern "C" fn(*mut Standing, u32, *const Standing) -> i64;
+fn copy(from: &Balance, to: &mut Balance) {
+    type ProbeReadKernel = unsafe extern "C" fn(*mut Balance, u32, *const Balance) -> i64;
     /// `BPF_FUNC_probe_read_kernel`
     const PROBE_READ_KERNEL: usize = 113;
     // SAFETY: a call to a helper is a call to its number; it takes these
-    // arguments, and both pointers are good for a whole standing.
+    // arguments, and both pointers are good for a whole balance.
     unsafe {
         let probe_read_kernel: ProbeReadKernel = core::mem::transmute(PROBE_READ_KERNEL);
-        probe_read_kernel(to, size_of::<Standing>() as u32, from);
+        probe_read_kernel(to, size_of::<Balance>() as u32, from);
     }
 }

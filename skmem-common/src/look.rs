@@ -46,7 +46,7 @@ pub trait Look: Copy {
     /// [`Seen::forward_alloc`].
     fn forward_alloc(&self) -> i32;
     /// [`Seen::locked`].
-    fn locked(&self) -> u8;
+    fn sndbuf_locked(&self) -> u8;
     /// [`Seen::probing`].
     fn probing(&self) -> u8;
     /// [`Seen::state`].
@@ -64,7 +64,7 @@ impl Look for Seen {
         self.forward_alloc
     }
 
-    fn locked(&self) -> u8 {
+    fn sndbuf_locked(&self) -> u8 {
         self.locked
     }
 

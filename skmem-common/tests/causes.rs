@@ -143,7 +143,7 @@ fn zerocopy_charges_whole_pages() {
     s.enter_with(Hook::SendmsgLocked, FRAME_ZEROCOPY).new_skb();
     // Two pages are charged before write_seq shows that they hold 5000 bytes.
     s.change(8192)
-        .settle()
+        .book_pending()
         .written(5000)
         .leave(Hook::SendmsgLocked);
     s.has(&[
@@ -192,10 +192,10 @@ fn a_connect_whose_end_was_not_seen_names_nothing_later() {
     let mut s = Stream::new(8192);
     s.seen.state = SYN_SENT;
     s.enter(Hook::Connect).alloc().alloc().change(O).written(1);
-    s.settle();
+    s.book_pending();
     s.seen.state = ESTABLISHED;
     // Neither its exit nor the send's entry ran.
-    s.copy(4096).settle();
+    s.copy(4096).book_pending();
     s.has(&[(Cause::SynData, O), (Cause::TailAppend, 4096)]);
     let total = s.account.ledger.now.total(Cause::TailAppend);
     assert_eq!(total.inferred, 4096);
@@ -270,7 +270,7 @@ fn an_mtu_probe_is_named_by_whoever_sees_it_first() {
 fn a_subflow_gets_the_limit_of_its_mptcp_socket() {
     let mut s = Stream::new(16_384);
     s.account.ident.flags |= IDENT_MPTCP;
-    s.limit(65_536, true).settle();
+    s.limit(65_536, true).book_pending();
     let ledger = &s.account.ledger;
     assert_eq!(ledger.moves[0].cause, LimitCause::MptcpSync as u8);
     s.check();
@@ -299,7 +299,7 @@ fn what_was_written_and_acknowledged_unseen_is_reports() {
         .change(-O - 10)
         .leave(Hook::Ack);
     // Neither the send nor the ACK ran.
-    s.written(4_096).acked(4_096).settle();
+    s.written(4_096).acked(4_096).book_pending();
     let total = |c| s.account.ledger.now.total(c);
     assert_eq!(total(Cause::TailAppend).inferred, 4_096);
     assert_eq!(total(Cause::Ack).inferred, -4_096);
@@ -336,7 +336,7 @@ fn transitions_are_few() {
     s.enter(Hook::SendmsgLocked).copy(1_000);
     s.leave(Hook::SendmsgLocked);
     assert!(reports(&mut s, Hook::SendmsgLocked), "twice as far");
-    s.limit(4_608, true).settle();
+    s.limit(4_608, true).book_pending();
     assert!(reports(&mut s, Hook::Ack), "the limit moved");
     assert!(!reports(&mut s, Hook::WaitMemory), "the end of a wait");
     assert!(s.account.transition(Hook::WaitMemory, 1), "asleep");
@@ -380,10 +380,10 @@ fn a_sleeping_sender_takes_its_call_along() {
 #[test]
 fn limits_move_by_direction_and_lock() {
     let mut s = Stream::older(87040, 20000);
-    s.limit(174_080, false).settle();
-    s.limit(10000, false).settle();
-    s.limit(50000, true).settle();
-    s.limit(8192, true).settle();
+    s.limit(174_080, false).book_pending();
+    s.limit(10000, false).book_pending();
+    s.limit(50000, true).book_pending();
+    s.limit(8192, true).book_pending();
     let moves: Vec<_> = s.account.ledger.moves[..4]
         .iter()
         .map(|m| (m.from, m.to, LimitCause::from_u8(m.cause)))
@@ -405,9 +405,9 @@ fn without_its_call_a_change_is_named_from_the_fields() {
     // Payload and an skb, an ACK, a FIN: no hook saw who did it.
     let mut s = Stream::new(1 << 20);
     s.account.overhead = O as u32;
-    s.change(O + 1448).written(1448).settle();
-    s.acked(1448).change(-1448).settle();
-    s.change(O).written(1).settle();
+    s.change(O + 1448).written(1448).book_pending();
+    s.acked(1448).change(-1448).book_pending();
+    s.change(O).written(1).book_pending();
     s.has(&[
         (Cause::SkbOverhead, O),
         (Cause::TailAppend, 0),
@@ -425,7 +425,7 @@ fn without_its_call_a_change_is_named_from_the_fields() {
 #[test]
 fn what_nothing_explains_is_said_to_be_so() {
     let mut s = Stream::new(1 << 20);
-    s.change(77).settle();
+    s.change(77).book_pending();
     s.has(&[(Cause::Unattributed, 77)]);
 }
 

@@ -27,7 +27,7 @@ impl Look for Msk {
         self.0.forward_alloc
     }
 
-    fn locked(&self) -> u8 {
+    fn sndbuf_locked(&self) -> u8 {
         self.0.locked
     }
 

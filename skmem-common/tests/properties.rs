@@ -51,7 +51,7 @@ proptest! {
             match step {
                 Step::Enter(hook, flags) => { s.enter_with(hook, flags); }
                 Step::Leave(hook) => { s.leave(hook); }
-                Step::Settle => { s.settle(); }
+                Step::Settle => { s.book_pending(); }
                 Step::Change(n) => { s.change(n.into()); }
                 Step::Written(n) => { s.written(n.into()); }
                 Step::Acked(n) => { s.acked(n.into()); }
@@ -62,7 +62,7 @@ proptest! {
                 Step::Wake => if let Some(frame) = asleep.pop() { s.wait_end(frame); },
             }
         }
-        s.settle();
+        s.book_pending();
         s.check();
         prop_assert!(s.account.depth as usize <= skmem_common::account::FRAMES);
     }

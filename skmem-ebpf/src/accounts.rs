@@ -18,11 +18,11 @@ use crate::{
     calls,
     filter::{may_pass, passes},
     identity::{addresses, identify, place_and_task},
-    known::Known,
+    known::SlotCache,
     maps::{self, ACCOUNTS, ASKED, FREE_SLOTS, SHARED, SLOT_HASH, SLOT_STORAGE},
     mptcp::Msk,
     outlet, output,
-    socket::{Kernel, Locked, Sock, Watched, offset},
+    socket::{KernelPtr, Sock, TcpSock, Watched, offset},
     tell, wait,
 };
 
@@ -54,13 +54,13 @@ fn slot_of(sk: Sock) -> Option<u32> {
         }
         storage = maps::number(address);
     }
-    let known = Known::of(sk, storage);
+    let known = SlotCache::of(sk, storage);
     known.slot().or_else(|| some(look_up(sk, known)))
 }
 
 /// Looks a slot up; [`NO_SLOT`] where there is none.
 #[inline(never)]
-fn look_up(sk: Sock, known: Known) -> u32 {
+fn look_up(sk: Sock, known: SlotCache) -> u32 {
     let slot = if maps::slots_in() != SLOTS_IN_HASH {
         let slot = storage_get(sk, ptr::null_mut(), 0);
         if slot.is_null() {
@@ -99,9 +99,9 @@ pub fn find_at(address: u64) -> Option<&'static mut Account> {
 /// The socket's account for a call by the current task, and the socket under
 /// its lock: a new account where it has none and the filter wants it.
 #[inline(always)]
-pub fn find_or_open(sk: Sock) -> Option<(&'static mut Account, Locked)> {
+pub fn find_or_open(sk: Sock) -> Option<(&'static mut Account, TcpSock)> {
     let slot = slot_of(sk).or_else(|| slot_opened(sk))?;
-    Some((at(slot)?, sk.locked()?))
+    Some((at(slot)?, sk.as_tcp()?))
 }
 
 #[inline(always)]
@@ -186,7 +186,7 @@ fn adopt(msk: Msk) -> Option<&'static mut Account> {
 /// Gives a subflow of a traced MPTCP socket an account, whatever task runs
 /// this, and says which socket it belongs to.
 #[inline(always)]
-pub fn open_subflow(socket: Locked, msk: &Account) -> Option<&'static mut Account> {
+pub fn open_subflow(socket: TcpSock, msk: &Account) -> Option<&'static mut Account> {
     let slot =
         slot_of(socket.sk).or_else(|| some(open(socket.sk, socket.tp, First::Subflow as u32)))?;
     let account = at(slot)?;
@@ -216,7 +216,7 @@ pub fn complete(sk: Sock, account: &mut Account) {
 #[inline(always)]
 pub fn forget(sk: Sock, account: &mut Account) {
     account.ident.flags |= IDENT_CLOSED;
-    Known::of(sk, 0).clear();
+    SlotCache::of(sk, 0).clear();
     if maps::slots_in() == SLOTS_IN_HASH {
         let _ = SLOT_HASH.remove(&sk.address());
     }
@@ -265,8 +265,8 @@ enum First {
 /// Kernels before 5.19 walk without the socket's lock; the first hook under
 /// the lock corrects what was read.
 #[inline(always)]
-pub fn open_existing(socket: Locked) {
-    let Locked { sk, tp } = socket;
+pub fn open_existing(socket: TcpSock) {
+    let TcpSock { sk, tp } = socket;
     let nospace = socket.nospace();
     if !adopts(socket) {
         if socket.glance().0 > 0
@@ -297,8 +297,8 @@ fn adopts(socket: impl Watched) -> bool {
 /// Gives the socket an account if it is a TCP socket that the filter wants, and
 /// returns its slot; [`NO_SLOT`] otherwise.
 #[inline(never)]
-fn open(sk: Sock, tp: Kernel, first: u32) -> u32 {
-    open_as(Locked { sk, tp }, first)
+fn open(sk: Sock, tp: KernelPtr, first: u32) -> u32 {
+    open_as(TcpSock { sk, tp }, first)
 }
 
 /// The same for an MPTCP socket, without its lock.
@@ -351,7 +351,7 @@ fn open_as<S: Watched>(socket: S, first: u32) -> u32 {
         // SAFETY: the entry is copied at once; it is written by setsockopt of
         // the same socket only.
         if let Some(asked) = unsafe { ASKED.get(&asked) }
-            && socket.locked() != 0
+            && socket.sndbuf_locked() != 0
         {
             a.ident.so_sndbuf = asked.value;
             a.ident.flags |= asked.flags;

@@ -17,7 +17,7 @@ use skmem_common::{
 use crate::{
     accounts, maps, outlet,
     output::{self, Call},
-    socket::{Kernel, Locked, Sock, Watched, offset},
+    socket::{KernelPtr, Sock, TcpSock, Watched, offset},
 };
 
 /// Operations that one hook may add; an entry that leaves less room sends
@@ -136,8 +136,8 @@ pub fn flush(account: &mut Account, socket: impl Watched, hook: Hook, softirq: b
 
 /// Rare, so it is a subprogram, which keeps all programs short.
 #[inline(never)]
-pub fn send_step(account: &mut Account, hook: Hook, softirq: bool, sk: Sock, tp: Kernel) -> u32 {
-    step(account, hook, softirq, Locked { sk, tp })
+pub fn send_step(account: &mut Account, hook: Hook, softirq: bool, sk: Sock, tp: KernelPtr) -> u32 {
+    step(account, hook, softirq, TcpSock { sk, tp })
 }
 
 /// Sends the operations that await a record, of a call that goes on.
@@ -155,9 +155,9 @@ pub fn step(account: &mut Account, hook: Hook, softirq: bool, socket: impl Watch
 /// before anything else is made: most sockets have none, and a call on them
 /// must cost nothing.
 #[inline(always)]
-pub fn traced(sk: Sock) -> Option<(&'static mut Account, Locked)> {
+pub fn traced(sk: Sock) -> Option<(&'static mut Account, TcpSock)> {
     let account = accounts::find(sk)?;
-    Some((account, sk.locked()?))
+    Some((account, sk.as_tcp()?))
 }
 
 /// The exit of a call. A call that changed nothing makes no record, unless
@@ -189,7 +189,7 @@ pub fn leave(account: &mut Account, socket: impl Watched, mut call: Call, always
 
 /// Looks whether what is charged to the socket adds up.
 #[inline(always)]
-pub fn check_pages(account: &mut Account, socket: Locked) {
+pub fn check_pages(account: &mut Account, socket: TcpSock) {
     if offset!(rmem_alloc) == ABSENT {
         return;
     }
@@ -221,8 +221,8 @@ pub fn note_worst(account: &mut Account, socket: impl Watched) -> bool {
 
 /// As [`send_step`].
 #[inline(never)]
-pub fn view_worst(account: &mut Account, sk: Sock, tp: Kernel) -> u32 {
-    look_at_worst(account, Locked { sk, tp })
+pub fn view_worst(account: &mut Account, sk: Sock, tp: KernelPtr) -> u32 {
+    look_at_worst(account, TcpSock { sk, tp })
 }
 
 /// Keeps the fields at the worst excess.

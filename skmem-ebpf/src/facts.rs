@@ -11,7 +11,7 @@ use skmem_common::{
 
 use crate::{
     maps,
-    socket::{Kernel, Sock, offset},
+    socket::{KernelPtr, Sock, offset},
 };
 
 /// `bpf_iter__tcp`: called for each TCP socket of a network namespace; writes a [`Facts`] for it.
@@ -37,7 +37,7 @@ pub extern "C" fn facts(ctx: *mut core::ffi::c_void) -> i32 {
 }
 
 #[inline(always)]
-fn read(sk: Sock, tp: Kernel) -> Facts {
+fn read(sk: Sock, tp: KernelPtr) -> Facts {
     let mut facts = Facts::default();
     // SAFETY: offsets and types are those of the kernel's BTF.
     unsafe {

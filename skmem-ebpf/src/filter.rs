@@ -11,7 +11,7 @@ use skmem_common::{
 
 use crate::{
     maps::{self, COMMS, INODES, PIDS},
-    socket::{Kernel, Sock, offset},
+    socket::{KernelPtr, Sock, offset},
 };
 
 /// What of the filter costs a load and a comparison, for the path that most
@@ -44,7 +44,7 @@ pub fn may_pass(sk: Sock) -> bool {
         }
         if flags & BY_NETNS != 0 {
             let net: *const u8 = sk.load(offset!(net));
-            let inum: u32 = Kernel(net).load(offset!(net_inum));
+            let inum: u32 = KernelPtr(net).load(offset!(net_inum));
             return inum == (&raw const (*filter).netns).read_volatile();
         }
     }

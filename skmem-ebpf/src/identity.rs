@@ -11,7 +11,7 @@ use skmem_common::{
 
 use crate::{
     maps,
-    socket::{Kernel, Sock, offset},
+    socket::{KernelPtr, Sock, offset},
 };
 
 const AF_INET: u16 = 2;
@@ -26,7 +26,7 @@ pub fn place_and_task(sk: Sock, who: &mut Ident, walk: bool) {
     // SAFETY: offsets and types are those of the kernel's BTF.
     unsafe {
         let net: *const u8 = sk.load(offset!(net));
-        who.netns = Kernel(net).load(offset!(net_inum));
+        who.netns = KernelPtr(net).load(offset!(net_inum));
     }
     who.inode = sk.inode();
     if !walk {

@@ -14,7 +14,7 @@ use crate::{
 /// What a place holds is the socket's address, mixed with that of its storage,
 /// and the slot. A socket that comes to lie at the address of one that is gone
 /// has other storage; and a place is cleared when its socket is destroyed.
-pub struct Known {
+pub struct SlotCache {
     key: u64,
     place: u32,
 }
@@ -22,7 +22,7 @@ pub struct Known {
 /// Bits of a slot in a place; `--max-sockets` keeps below.
 const SLOT_BITS: u32 = 20;
 
-impl Known {
+impl SlotCache {
     /// Of a socket; `storage` is where its storage lies, as a number.
     #[inline(always)]
     pub fn of(sk: Sock, storage: u64) -> Self {

@@ -10,10 +10,10 @@ use skmem_common::{
 
 use crate::{
     accounts, calls,
-    maps::{self, ASKED, Asked, PIDS},
+    maps::{self, ASKED, PIDS, RequestedSndbuf},
     outlet,
     output::{self, Call},
-    socket::{Kernel, Locked, SOCK_SNDBUF_LOCK, Sock, TCP_CLOSE, Watched, offset},
+    socket::{KernelPtr, SOCK_SNDBUF_LOCK, Sock, TCP_CLOSE, TcpSock, Watched, offset},
     wait,
 };
 
@@ -28,7 +28,7 @@ pub fn set_state(ctx: BtfTracePointContext) -> i32 {
     let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
     if old == TCP_SYN_RECV && new == TCP_ESTABLISHED && sk.userlocks() & SOCK_SNDBUF_LOCK != 0 {
         // Accepted, and locked before any setsockopt of its own.
-        let asked = Asked {
+        let asked = RequestedSndbuf {
             value: 0,
             flags: IDENT_INHERITED,
         };
@@ -41,7 +41,7 @@ pub fn set_state(ctx: BtfTracePointContext) -> i32 {
     if new == i32::from(TCP_CLOSE) && sk.is_dead() {
         account.closing = 1;
     }
-    let Some(socket) = sk.locked() else { return 0 };
+    let Some(socket) = sk.as_tcp() else { return 0 };
     let mut call = Call::of(Hook::SetState);
     call.flags = FLAG_LOCKLESS;
     call.kind = old as u32;
@@ -59,7 +59,7 @@ pub fn destroy(ctx: BtfTracePointContext) -> i32 {
         return 0;
     };
     account.closing = 1;
-    let Some(socket) = sk.locked() else { return 0 };
+    let Some(socket) = sk.as_tcp() else { return 0 };
     let mut call = Call::of(Hook::Destroy);
     call.flags = FLAG_LOCKLESS;
     output::observation(account, &call, socket);
@@ -76,8 +76,8 @@ pub fn fork(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the offset and type are those of the kernel's BTF.
     let (parent, child): (u32, u32) = unsafe {
         (
-            Kernel(ctx.arg(0)).load(offset!(task_tgid)),
-            Kernel(ctx.arg(1)).load(offset!(task_tgid)),
+            KernelPtr(ctx.arg(0)).load(offset!(task_tgid)),
+            KernelPtr(ctx.arg(1)).load(offset!(task_tgid)),
         )
     };
     // SAFETY: the entry is only tested for.
@@ -90,7 +90,7 @@ pub fn fork(ctx: BtfTracePointContext) -> i32 {
 /// What a walk without the socket's lock can bring up to date: fields that no
 /// booking goes by. A hook that is at work, or was meanwhile, has newer ones.
 #[inline(always)]
-fn freshen(account: &mut Account, socket: Locked) {
+fn freshen(account: &mut Account, socket: TcpSock) {
     // Only x86-64 traces such kernels, which keeps the order of loads.
     // SAFETY: a hook on another CPU may write it.
     let version = || unsafe { (&raw const account.version).read_volatile() };
@@ -125,7 +125,7 @@ pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
     let Some(tp) = Sock::new(sk).tcp() else {
         return 0;
     };
-    let socket = Locked { sk: Sock(tp), tp };
+    let socket = TcpSock { sk: Sock(tp), tp };
     // Who sleeps above a subflow waits for its MPTCP socket.
     let subflow = socket.sk.is_mptcp(tp);
     let Some(account) = accounts::find(socket.sk) else {

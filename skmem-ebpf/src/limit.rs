@@ -17,7 +17,7 @@ use skmem_common::{
 
 use crate::{
     accounts, calls,
-    maps::{self, ASKED, Asked},
+    maps::{self, ASKED, RequestedSndbuf},
     output::{self, Call},
     socket::{Sock, offset},
 };
@@ -43,7 +43,7 @@ pub fn setsockopt_exit(ctx: FExitContext) -> i32 {
         account.ident.so_sndbuf = asked.value;
         account.ident.flags &= !(IDENT_V_FORCED | IDENT_INHERITED);
         account.ident.flags |= asked.flags;
-        if let Some(socket) = sk.locked() {
+        if let Some(socket) = sk.as_tcp() {
             let mut call = Call::of(Hook::Setsockopt);
             call.flags = FLAG_LOCKLESS;
             call.arg = asked.value;
@@ -100,12 +100,12 @@ pub fn write_space_entry(ctx: FEntryContext) -> i32 {
     if account.depth != 0 {
         return 0;
     }
-    let Some(socket) = sk.locked() else { return 0 };
+    let Some(socket) = sk.as_tcp() else { return 0 };
     let mut call = Call::of(Hook::WriteSpace);
     call.softirq = true;
     calls::change!(account, |a| {
         let before = a.last_seen();
-        a.settle(&socket, calls::now);
+        a.book_pending(&socket, calls::now);
         calls::note_worst(a, socket);
         if a.op_count != 0 {
             output::event(a, &call, &before, socket);
@@ -115,7 +115,7 @@ pub fn write_space_entry(ctx: FEntryContext) -> i32 {
 }
 
 #[inline(always)]
-fn asked(level: i32, name: i32, value: u64, kernel: u64) -> Option<Asked> {
+fn asked(level: i32, name: i32, value: u64, kernel: u64) -> Option<RequestedSndbuf> {
     if level != SOL_SOCKET || (name != SO_SNDBUF && name != SO_SNDBUFFORCE) {
         return None;
     }
@@ -127,7 +127,7 @@ fn asked(level: i32, name: i32, value: u64, kernel: u64) -> Option<Asked> {
         // SAFETY: the helper checks the address.
         unsafe { bpf_probe_read_user(value) }
     };
-    Some(Asked {
+    Some(RequestedSndbuf {
         value: value.ok()?,
         flags: IDENT_V_SEEN
             | if name == SO_SNDBUFFORCE {

@@ -78,7 +78,7 @@ pub static WAITING: LruHashMap<u32, Waiting> = LruHashMap::with_max_entries(1638
 /// What an application asked of `SO_SNDBUF`.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub struct Asked {
+pub struct RequestedSndbuf {
     /// The value passed, in bytes.
     pub value: i32,
     /// `IDENT_V_…`.
@@ -88,7 +88,7 @@ pub struct Asked {
 /// `SO_SNDBUF` asked for before the socket had an account, by the socket's
 /// address.
 #[map]
-pub static ASKED: LruHashMap<u64, Asked> = LruHashMap::with_max_entries(4096, 0);
+pub static ASKED: LruHashMap<u64, RequestedSndbuf> = LruHashMap::with_max_entries(4096, 0);
 
 /// Processes that the filter admits.
 #[map]

@@ -17,7 +17,7 @@ use crate::{
     accounts, calls, maps,
     mptcp::Msk,
     output::{self, Call},
-    socket::{Kernel, Sock, Watched as _, offset},
+    socket::{KernelPtr, Sock, Watched as _, offset},
 };
 
 /// `SK_MEM_SEND` and `SK_MEM_RECV` of `__sk_mem_schedule`'s kinds.
@@ -65,7 +65,7 @@ pub fn mem_schedule_exit(ctx: FExitContext) -> i32 {
     if !rare && !maps::every_hook() {
         return 0;
     }
-    let Some(socket) = sk.locked() else { return 0 };
+    let Some(socket) = sk.as_tcp() else { return 0 };
     let mut call = Call::of(Hook::MemSchedule);
     call.flags = FLAG_ENTRY;
     call.arg = size;
@@ -143,7 +143,7 @@ fn over_tcp_mem(sk: Sock, undone: i32) -> bool {
     }
     // SAFETY: a pointer to a struct proto, and pointers in it.
     let (pressure, allocated, limits) = unsafe {
-        let prot = Kernel(sk.load(offset!(prot)));
+        let prot = KernelPtr(sk.load(offset!(prot)));
         (
             prot.load::<u64>(offset!(memory_pressure)),
             prot.load::<u64>(offset!(memory_allocated)),
@@ -196,7 +196,7 @@ pub fn msg_alloc_exit(ctx: FExitContext) -> i32 {
         return 0;
     };
     // SAFETY: the offset and type are those of the kernel's BTF.
-    let size: u32 = unsafe { Kernel(ctx.arg(1)).load(offset!(msg_size)) };
+    let size: u32 = unsafe { KernelPtr(ctx.arg(1)).load(offset!(msg_size)) };
     account.messages.count += 1;
     if size > account.messages.largest {
         account.messages.largest = size;

@@ -24,7 +24,7 @@ use skmem_common::{
 use crate::{
     accounts, calls,
     output::{self, Call},
-    socket::{Locked, SOCK_SNDBUF_LOCK, Sock, Watched, offset},
+    socket::{SOCK_SNDBUF_LOCK, Sock, TcpSock, Watched, offset},
 };
 
 /// `IPPROTO_MPTCP` of include/uapi/linux/in.h
@@ -112,7 +112,7 @@ impl Look for Msk {
     }
 
     #[inline(always)]
-    fn locked(&self) -> u8 {
+    fn sndbuf_locked(&self) -> u8 {
         self.userlocks() & SOCK_SNDBUF_LOCK
     }
 
@@ -189,7 +189,7 @@ impl Watched for Msk {
     }
 
     #[inline(always)]
-    fn tcp(self) -> Option<Locked> {
+    fn tcp(self) -> Option<TcpSock> {
         None
     }
 }

@@ -9,7 +9,7 @@ use skmem_common::{
 
 use crate::{
     calls,
-    socket::{Kernel, Sock, Watched, offset},
+    socket::{KernelPtr, Sock, Watched, offset},
 };
 
 /// `TSQ_THROTTLED` is the first bit of `sk_tsq_flags` (include/linux/tcp.h).
@@ -54,7 +54,7 @@ pub fn held(account: &mut Account, socket: impl Watched, reason: u32) {
 }
 
 #[inline(never)]
-fn count(account: &mut Account, sk: Sock, tp: Kernel, reason: u32) -> u32 {
+fn count(account: &mut Account, sk: Sock, tp: KernelPtr, reason: u32) -> u32 {
     core::hint::black_box(read(&mut account.outputs.held, sk, tp));
     let holder = account.outputs.held.holder(reason) as usize;
     // The verifier wants the mask that the compiler would drop.
@@ -65,7 +65,7 @@ fn count(account: &mut Account, sk: Sock, tp: Kernel, reason: u32) -> u32 {
 
 /// A subprogram, which returns a number that is used: see `calls::view_worst`.
 #[inline(never)]
-fn read(to: &mut Output, sk: Sock, tp: Kernel) -> u32 {
+fn read(to: &mut Output, sk: Sock, tp: KernelPtr) -> u32 {
     if offset!(cwnd) == ABSENT
         || offset!(ssthresh) == ABSENT
         || offset!(srtt_us) == ABSENT
@@ -107,7 +107,7 @@ fn read(to: &mut Output, sk: Sock, tp: Kernel) -> u32 {
 }
 
 #[inline(always)]
-fn timers(to: &mut Output, tp: Kernel) {
+fn timers(to: &mut Output, tp: KernelPtr) {
     // Three of them count jiffies.
     // SAFETY: the helper takes nothing.
     let jiffies = unsafe { bpf_jiffies64() } as u32;
@@ -144,7 +144,7 @@ fn timers(to: &mut Output, tp: Kernel) {
 }
 
 #[inline(always)]
-fn pacing(to: &mut Output, sk: Sock, tp: Kernel, now: u64) {
+fn pacing(to: &mut Output, sk: Sock, tp: KernelPtr, now: u64) {
     if offset!(wstamp_ns) != ABSENT
         && offset!(pacing_rate) != ABSENT
         && offset!(max_pacing_rate) != ABSENT
@@ -171,7 +171,7 @@ fn pacing(to: &mut Output, sk: Sock, tp: Kernel, now: u64) {
 
 /// The kernel's clocks (`tcp_get_info_chrono_stats`), which count jiffies.
 #[inline(always)]
-fn clocks(to: &mut Output, tp: Kernel) {
+fn clocks(to: &mut Output, tp: KernelPtr) {
     // SAFETY: the helper takes nothing.
     let jiffies = unsafe { bpf_jiffies64() } as u32;
     let tick = u64::from(offset!(tick_ns));

@@ -21,7 +21,7 @@ use skmem_common::{
 use crate::{
     calls,
     maps::{self, EVENTS},
-    socket::{Kernel, Locked, Sock, Watched},
+    socket::{KernelPtr, Sock, TcpSock, Watched},
 };
 
 const BPF_RB_NO_WAKEUP: u64 = 1;
@@ -104,9 +104,9 @@ pub fn send_event(
     call: &Call,
     before: &Before,
     sk: Sock,
-    tp: Kernel,
+    tp: KernelPtr,
 ) -> u32 {
-    send(account, call, before, Locked { sk, tp })
+    send(account, call, before, TcpSock { sk, tp })
 }
 
 /// The body of that, for each kind of socket.
@@ -197,12 +197,12 @@ pub fn send(account: &mut Account, call: &Call, before: &Before, socket: impl Wa
 /// Sends a record that carries no operations: of a call without the socket
 /// lock. It must not touch what the account holds under the lock.
 #[inline(always)]
-pub fn observation(account: &Account, call: &Call, socket: Locked) {
+pub fn observation(account: &Account, call: &Call, socket: TcpSock) {
     core::hint::black_box(send_observation(account, call, socket.sk, socket.tp));
 }
 
 #[inline(never)]
-fn send_observation(account: &Account, call: &Call, sk: Sock, tp: Kernel) -> u32 {
+fn send_observation(account: &Account, call: &Call, sk: Sock, tp: KernelPtr) -> u32 {
     if !maps::every_call() {
         return 0;
     }

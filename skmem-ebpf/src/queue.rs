@@ -75,7 +75,7 @@ pub fn mptcp_frag_entry(ctx: FEntryContext) -> i32 {
     let above = Msk::new(Sock::new(ctx.arg(0))).and_then(|msk| accounts::find(msk.sock()));
     let (account, socket) = match above {
         Some(above) => {
-            let Some(socket) = ssk.locked() else { return 0 };
+            let Some(socket) = ssk.as_tcp() else { return 0 };
             let Some(account) = accounts::open_subflow(socket, above) else {
                 return 0;
             };

@@ -8,7 +8,7 @@ use skmem_common::{account::Account, hook::Hook};
 
 use crate::{
     accounts, calls, output,
-    socket::{Locked, Sock, truesize},
+    socket::{Sock, TcpSock, truesize},
 };
 
 /// `tcp_queue_rcv(sk, skb, fragstolen)`: data joins the receive queue.
@@ -75,7 +75,7 @@ fn accepted(sk: Sock) -> i32 {
 }
 
 #[inline(always)]
-fn look(account: &mut Account, socket: Locked) {
+fn look(account: &mut Account, socket: TcpSock) {
     account.receiving.window_moved(socket.sk.window(socket.tp));
     socket
         .sk

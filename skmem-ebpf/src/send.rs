@@ -14,7 +14,7 @@ use skmem_common::{
 use crate::{
     accounts, calls, maps,
     output::{self, Call},
-    socket::{Kernel, Sock, offset, truesize},
+    socket::{KernelPtr, Sock, offset, truesize},
 };
 
 /// include/linux/socket.h
@@ -42,7 +42,7 @@ pub fn sendmsg_exit(ctx: FExitContext) -> i32 {
 #[fentry]
 pub fn sendmsg_locked_entry(ctx: FEntryContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
-    let msg = Kernel(ctx.arg(1));
+    let msg = KernelPtr(ctx.arg(1));
     let size: i32 = ctx.arg(2);
     let Some((account, socket)) = accounts::find_or_open(sk) else {
         return 0;
@@ -185,7 +185,7 @@ fn zerocopied(sk: Sock, skb: *const u8) {
     };
     calls::change!(account, |a| {
         let before = a.last_seen();
-        a.settle(&socket, calls::now);
+        a.book_pending(&socket, calls::now);
         calls::note_worst(a, socket);
         if maps::every_hook() {
             let mut call = Call::of(Hook::Zerocopy);

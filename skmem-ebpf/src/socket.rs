@@ -50,9 +50,9 @@ const RB_LEFT: usize = 16;
 
 /// A kernel pointer that the verifier knows the type of.
 #[derive(Clone, Copy)]
-pub struct Kernel(pub *const u8);
+pub struct KernelPtr(pub *const u8);
 
-impl Kernel {
+impl KernelPtr {
     /// Reads a field.
     ///
     /// # Safety
@@ -68,13 +68,13 @@ impl Kernel {
 
 /// A `struct sock`, as a hook's argument gave it.
 #[derive(Clone, Copy)]
-pub struct Sock(pub Kernel);
+pub struct Sock(pub KernelPtr);
 
 impl Sock {
     /// From a hook's argument.
     #[inline(always)]
     pub fn new(sk: *const u8) -> Self {
-        Self(Kernel(sk))
+        Self(KernelPtr(sk))
     }
 
     /// Its address, to tell sockets apart where there is nothing better.
@@ -86,17 +86,18 @@ impl Sock {
     /// A field of `struct sock`.
     ///
     /// # Safety
-    /// As for [`Kernel::load`].
+    /// As for [`KernelPtr::load`].
     #[inline(always)]
     pub unsafe fn load<T: Copy>(self, offset: u32) -> T {
         // SAFETY: the caller's promise.
         unsafe { self.0.load(offset) }
     }
 
-    /// As hooks look at it; None where it is not a TCP socket.
+    /// The same socket as hooks read it; None where it is not a TCP socket. Does not look whether
+    /// the lock is held.
     #[inline(always)]
-    pub fn locked(self) -> Option<Locked> {
-        Some(Locked {
+    pub fn as_tcp(self) -> Option<TcpSock> {
+        Some(TcpSock {
             sk: self,
             tp: self.tcp()?,
         })
@@ -104,13 +105,13 @@ impl Sock {
 
     /// The same socket as a `struct tcp_sock`; None where it is not one.
     #[inline(always)]
-    pub fn tcp(self) -> Option<Kernel> {
+    pub fn tcp(self) -> Option<KernelPtr> {
         // SAFETY: the helper takes any socket pointer and checks it.
         let tp = unsafe { bpf_skc_to_tcp_sock(self.0.0.cast_mut().cast()) };
         if tp.is_null() {
             None
         } else {
-            Some(Kernel(tp.cast::<u8>()))
+            Some(KernelPtr(tp.cast::<u8>()))
         }
     }
 
@@ -182,7 +183,7 @@ impl Sock {
     /// `icsk_mtup.probe_size`, as `PROBING_…`. It is the low 31 bits of a word
     /// that also holds `enabled`.
     #[inline(always)]
-    pub fn probing(self, tp: Kernel) -> u8 {
+    pub fn probing(self, tp: KernelPtr) -> u8 {
         if offset!(probe_size) == ABSENT {
             return PROBING_UNKNOWN;
         }
@@ -198,14 +199,14 @@ impl Sock {
     /// The socket's fields in a record; written in place, to spare the
     /// stack.
     #[inline(always)]
-    pub fn view_into(self, tp: Kernel, to: &mut View) {
-        Locked { sk: self, tp }.glance_into(to);
+    pub fn view_into(self, tp: KernelPtr, to: &mut View) {
+        TcpSock { sk: self, tp }.glance_into(to);
         self.rest_into(tp, to);
     }
 
     /// The rest of it.
     #[inline(always)]
-    pub fn rest_into(self, tp: Kernel, to: &mut View) {
+    pub fn rest_into(self, tp: KernelPtr, to: &mut View) {
         // SAFETY: offsets and types are those of the kernel's BTF.
         unsafe {
             to.forward_alloc = self.load(offset!(forward_alloc));
@@ -227,7 +228,7 @@ impl Sock {
     /// can open the window and free nothing, whole skbs can leave, a FIN can
     /// ride on the tail.
     #[inline(always)]
-    pub fn refresh(self, tp: Kernel, to: &mut View) {
+    pub fn refresh(self, tp: KernelPtr, to: &mut View) {
         // SAFETY: offsets and types are those of the kernel's BTF.
         unsafe {
             to.forward_alloc = self.load(offset!(forward_alloc));
@@ -242,7 +243,7 @@ impl Sock {
     /// What is left of the window offered to the peer, in bytes
     /// (`tcp_receive_window`).
     #[inline(always)]
-    pub fn window(self, tp: Kernel) -> u32 {
+    pub fn window(self, tp: KernelPtr) -> u32 {
         if offset!(rcv_wup) == ABSENT || offset!(rcv_wnd) == ABSENT || offset!(rcv_nxt) == ABSENT {
             return 0;
         }
@@ -257,7 +258,7 @@ impl Sock {
 
     /// The receive side, but for the window.
     #[inline(always)]
-    pub fn receive_into(self, tp: Kernel, to: &mut ReceiveView) {
+    pub fn receive_into(self, tp: KernelPtr, to: &mut ReceiveView) {
         if offset!(rmem_alloc) == ABSENT
             || offset!(rcvbuf) == ABSENT
             || offset!(backlog_len) == ABSENT
@@ -280,7 +281,7 @@ impl Sock {
 
     /// Whether it is a subflow of an MPTCP connection.
     #[inline(always)]
-    pub fn is_mptcp(self, tp: Kernel) -> bool {
+    pub fn is_mptcp(self, tp: KernelPtr) -> bool {
         // SAFETY: the offset is that of a bool.
         offset!(is_mptcp) != ABSENT && unsafe { tp.load::<u8>(offset!(is_mptcp)) } & 1 != 0
     }
@@ -288,7 +289,7 @@ impl Sock {
     /// Whether a protocol sits on top that charges memory for itself: kTLS,
     /// MPTCP (`icsk_ulp_ops`).
     #[inline(always)]
-    pub fn has_ulp(self, tp: Kernel) -> bool {
+    pub fn has_ulp(self, tp: KernelPtr) -> bool {
         if offset!(ulp_ops) == ABSENT {
             return false;
         }
@@ -350,7 +351,7 @@ pub trait Watched: Look {
     /// See [`calls::look_at_worst`].
     fn worst(self, account: &mut Account);
     /// As a TCP socket; None for an MPTCP socket, whose bytes its subflows send.
-    fn tcp(self) -> Option<Locked>;
+    fn tcp(self) -> Option<TcpSock>;
 
     /// See [`Sock::nospace`]. A subflow has the `struct socket` of its MPTCP
     /// socket, and who waits there waits for that.
@@ -382,16 +383,17 @@ pub trait Watched: Look {
     }
 }
 
-/// A TCP socket under its lock: what hooks look at.
+/// A TCP socket as hooks read it. Most hooks run under its lock; those that do not say so.
+/// Having one of these does not prove that the lock is held.
 #[derive(Clone, Copy)]
-pub struct Locked {
+pub struct TcpSock {
     /// The socket,
     pub sk: Sock,
     /// and the same as a `struct tcp_sock`.
-    pub tp: Kernel,
+    pub tp: KernelPtr,
 }
 
-impl Look for Locked {
+impl Look for TcpSock {
     #[inline(always)]
     fn glance(&self) -> (i32, i32, u32, u32) {
         // SAFETY: offsets and types are those of the kernel's BTF.
@@ -417,7 +419,7 @@ impl Look for Locked {
     }
 
     #[inline(always)]
-    fn locked(&self) -> u8 {
+    fn sndbuf_locked(&self) -> u8 {
         self.sk.userlocks() & SOCK_SNDBUF_LOCK
     }
 
@@ -434,7 +436,7 @@ impl Look for Locked {
     }
 }
 
-impl Watched for Locked {
+impl Watched for TcpSock {
     const IPPROTO: u16 = IPPROTO_TCP;
 
     #[inline(always)]
@@ -487,7 +489,7 @@ impl Watched for Locked {
     }
 
     #[inline(always)]
-    fn tcp(self) -> Option<Locked> {
+    fn tcp(self) -> Option<TcpSock> {
         Some(self)
     }
 }
@@ -496,5 +498,5 @@ impl Watched for Locked {
 #[inline(always)]
 pub fn truesize(skb: *const u8) -> u32 {
     // SAFETY: the offset and type are those of the kernel's BTF.
-    unsafe { Kernel(skb).load(offset!(skb_truesize)) }
+    unsafe { KernelPtr(skb).load(offset!(skb_truesize)) }
 }

@@ -23,7 +23,7 @@ use crate::{
     mptcp::Msk,
     outlet,
     output::{self, Call},
-    socket::{Locked, Sock, Watched, offset},
+    socket::{Sock, TcpSock, Watched, offset},
 };
 
 const BPF_NOEXIST: u64 = 1;
@@ -94,7 +94,7 @@ fn begin(ctx: &FEntryContext, hook: Hook) {
     };
     if let Some(msk) = Msk::new(sk) {
         begin_on(ctx, account, msk, hook);
-    } else if let Some(socket) = sk.locked() {
+    } else if let Some(socket) = sk.as_tcp() {
         begin_on(ctx, account, socket, hook);
     }
 }
@@ -171,7 +171,7 @@ pub trait Waits: Watched {
     fn check_pages(self, account: &mut Account);
 }
 
-impl Waits for Locked {
+impl Waits for TcpSock {
     #[inline(always)]
     fn snd_nxt(self) -> u32 {
         // SAFETY: offsets and types are those of the kernel's BTF.
@@ -319,7 +319,7 @@ fn end(sk: Sock, hook: Hook, ret: i32) {
     };
     if let Some(msk) = Msk::new(sk) {
         end_on(account, msk, hook, ret);
-    } else if let Some(socket) = sk.locked() {
+    } else if let Some(socket) = sk.as_tcp() {
         end_on(account, socket, hook, ret);
     }
 }

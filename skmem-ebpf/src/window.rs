@@ -13,7 +13,7 @@ use skmem_common::{
 
 use crate::{
     maps,
-    socket::{Kernel, Sock, offset},
+    socket::{KernelPtr, Sock, offset},
 };
 
 /// Skbs of a queue that are looked at; one that is full of data has fewer, they are coalesced.
@@ -46,7 +46,7 @@ pub extern "C" fn window(ctx: *mut core::ffi::c_void) -> i32 {
 
 /// None: this kernel lacks a field.
 #[inline(always)]
-fn receiver_of(sk: Sock, tp: Kernel) -> Option<Receiver> {
+fn receiver_of(sk: Sock, tp: KernelPtr) -> Option<Receiver> {
     let needed = [
         offset!(cookie),
         offset!(rmem_alloc),

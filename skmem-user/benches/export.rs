@@ -20,7 +20,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use skmem::{
     model::{end::Totals, record::Record},
-    recording::{Item, Player, Recording, Writer},
+    recording::{Item, Playback, Recording, Writer},
 };
 
 const FORMATS: [&str; 7] = [
@@ -116,7 +116,7 @@ fn repeat(from: &Path, to: &Path, events: u64) -> Result<u64> {
     let times = || records.iter().map(Record::time_ns);
     let (first, last) = (times().min().unwrap_or(0), times().max().unwrap_or(0));
     let mut writer = Writer::new(File::create(to)?, &meta)?;
-    let mut player = Player::new(u32::MAX);
+    let mut player = Playback::new(u32::MAX);
     let mut written = 0;
     let mut round = 0_u32;
     while written < events {

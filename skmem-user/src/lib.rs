@@ -69,7 +69,7 @@ pub use diag::{DiagSocket, MemInfo, TcpState};
 pub use explain::{Source, Verdict};
 pub use kernel::{KernelError, tracer::Options as TraceOptions};
 pub use model::{
-    end::{End, Kept, Totals},
+    end::{End, SavedAccount, Totals},
     record::Record,
     replay::Replay,
 };

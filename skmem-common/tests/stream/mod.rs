@@ -4,7 +4,7 @@ use skmem_common::{
     account::{Account, Frame, Seen},
     cause::Cause,
     hook::Hook,
-    ledger::Standing,
+    ledger::Balance,
 };
 
 /// Truesize of an empty skb here.
@@ -66,9 +66,9 @@ impl Stream {
         self
     }
 
-    pub fn settle(&mut self) -> &mut Self {
+    pub fn book_pending(&mut self) -> &mut Self {
         let now = self.tick();
-        self.account.settle(&self.seen, now);
+        self.account.book_pending(&self.seen, now);
         self
     }
 
@@ -180,8 +180,8 @@ impl Stream {
     }
 }
 
-/// Whether a standing adds up.
-fn closes(s: &Standing) {
+/// Whether a balance adds up.
+fn closes(s: &Balance) {
     let total: i64 = s.total.iter().map(|t| t.bytes).sum();
     assert_eq!(total, i64::from(s.w), "sum of all causes");
     let since: i64 = Cause::ALL

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     explain::{Source, Verdict},
     model::{
-        end::{End, Kept, Totals},
+        end::{End, SavedAccount, Totals},
         replay::Replay,
         survey::{self, Survey},
     },
@@ -217,7 +217,7 @@ impl Recorded {
 
     /// The kernel's last account of a socket, where the recording holds it.
     #[must_use]
-    pub fn kept(&self, id: u64) -> Option<(&End, &Kept)> {
+    pub fn kept(&self, id: u64) -> Option<(&End, &SavedAccount)> {
         let (end, n) = (self.end.as_ref()?, *self.accounts.get(&id)?);
         let closed = n.wrapping_sub(end.open.len());
         Some((end, end.open.get(n).or_else(|| end.closed.get(closed))?))
@@ -230,7 +230,7 @@ impl Recorded {
 
     /// The verdict on such an account.
     #[must_use]
-    pub fn judged(&self, end: &End, kept: &Kept) -> Verdict {
+    pub fn judged(&self, end: &End, kept: &SavedAccount) -> Verdict {
         let closed = kept.account.ident.flags & IDENT_CLOSED != 0;
         let source = match self.early && !closed {
             true => Source::Records { missing: None },
@@ -247,7 +247,7 @@ impl Recorded {
                 .is_some_and(|i| i.seen_ns >= self.survey.span().unwrap_or_default().0)
         });
         let missing = (!begins).then_some("the recording begins after the socket was first seen");
-        let kept = Kept {
+        let kept = SavedAccount {
             account: Box::new(*account),
             stream_agrees: None,
             sleepers: Vec::new(),
@@ -277,7 +277,7 @@ fn take_opening(opening: &mut HashMap<u64, Opening>, accounts: &Accounts) {
 }
 
 /// All accounts of an end, in the order of [`Recorded::kept`]'s places.
-fn kept(end: &End) -> impl Iterator<Item = &Kept> {
+fn kept(end: &End) -> impl Iterator<Item = &SavedAccount> {
     end.open.iter().chain(&end.closed)
 }
 

@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     explain::{Source, Verdict},
-    model::end::{Kept, Totals},
-    recording::{Item, Outcome, Player, Recording, RecordingError, outcome},
+    model::end::{SavedAccount, Totals},
+    recording::{Item, Outcome, Playback, Recording, RecordingError, outcome},
     render::{self, Listed, tamed},
 };
 
@@ -193,7 +193,7 @@ fn replayed<R: std::io::Read>(
     let start = meta.clock.monotonic_ns;
     let end = outcome.end.totals.now_ns;
     let until = at.within((start, end), &meta.clock, "--at")?;
-    let mut player = Player::new(meta.max_sockets);
+    let mut player = Playback::new(meta.max_sockets);
     let mut closed = None;
     while let Some(item) = recording.next_item() {
         match &item {
@@ -234,7 +234,7 @@ fn replayed<R: std::io::Read>(
 
 /// Names the holder of a socket that no call had named until then, as the
 /// recording knows it at its end.
-fn name(kept: &mut Kept, outcome: &Outcome, id: u64) {
+fn name(kept: &mut SavedAccount, outcome: &Outcome, id: u64) {
     let mut all = outcome.end.open.iter().chain(&outcome.end.closed);
     let known = all.find(|k| k.account.ident.id == id && k.account.ident.pid != 0);
     if let (0, Some(known)) = (kept.account.ident.pid, known) {

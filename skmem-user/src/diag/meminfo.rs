@@ -52,7 +52,7 @@ impl MemInfo {
     }
 
     /// Decodes the array that `SO_MEMINFO` and `INET_DIAG_SKMEMINFO` carry; more variables than
-    /// nine (a newer kernel) are not error.
+    /// nine (a newer kernel) are not an error.
     ///
     /// # Errors
     /// Where the kernel refuses, or answers otherwise than it should.

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use skmem_common::{
     account::Account,
     cause::{Cause, LimitCause},
-    ledger::{LimitMove, MOVES, Standing},
+    ledger::{Balance, LimitMove, MOVES},
     record::{IDENT_CLOSED, IDENT_COOKIE, IDENT_MPTCP_SOCKET, IDENT_OLDER},
 };
 
@@ -22,10 +22,10 @@ const AF_INET6: u16 = 10;
 
 pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
     let at = At::choose(account, setting.at_end);
-    let standing = at.standing;
+    let balance = at.balance;
     let queue = Queue::of(account, &at);
     let asked = Asked::of(account, &at, setting);
-    let unattributed = standing.total(Cause::Unattributed);
+    let unattributed = balance.total(Cause::Unattributed);
     let mut verdict = Verdict {
         schema: SCHEMA,
         kernel: setting.kernel.to_owned(),
@@ -43,9 +43,9 @@ pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
         so_sndbuf_inferred: asked.as_ref().is_some_and(|a| a.inferred),
         doubling: asked.as_ref().map(|a| a.doubling),
         limit_chain: asked.map_or_else(Vec::new, |a| a.chain),
-        sndbuf: i64::from(standing.sndbuf),
+        sndbuf: i64::from(balance.sndbuf),
         limit_locked: at.locked(),
-        wmem_queued: i64::from(standing.w),
+        wmem_queued: i64::from(balance.w),
         send_q: queue.send_q,
         payload: queue.payload,
         skb_overhead: queue.overhead,
@@ -64,20 +64,20 @@ pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
         size_goal: i64::from(at.view.size_goal()),
         mss: i64::from(at.view.mss),
         gso_segs: i64::from(at.view.gso_segs),
-        excess: i64::from(standing.w) - i64::from(standing.sndbuf),
+        excess: i64::from(balance.w) - i64::from(balance.sndbuf),
         admission: Admission {
-            at_ns: standing.admission.at_ns,
-            wmem_queued: i64::from(standing.admission.w),
-            sndbuf: i64::from(standing.admission.sndbuf),
-            count: standing.admission.count,
+            at_ns: balance.admission.at_ns,
+            wmem_queued: i64::from(balance.admission.w),
+            sndbuf: i64::from(balance.admission.sndbuf),
+            count: balance.admission.count,
         },
-        causes: causes(standing),
-        ledger: ledger(standing),
+        causes: causes(balance),
+        ledger: ledger(balance),
         limit_moves: limit_moves(account, &at),
         limit_moves_omitted: u64::from(account.ledger.move_count).saturating_sub(MOVES as u64),
         taken: taken(&account.ledger.now),
         stuck: stuck(&account.ledger.now),
-        inferred: inferred(standing),
+        inferred: inferred(balance),
         unattributed: unattributed.bytes,
         unattributed_count: unattributed.count,
         skipped_runs: setting.skipped_runs,
@@ -183,11 +183,11 @@ pub(crate) fn state_name(state: u8) -> &'static str {
     }
 }
 
-fn causes(standing: &Standing) -> Vec<CauseSum> {
+fn causes(balance: &Balance) -> Vec<CauseSum> {
     let mut causes: Vec<_> = Cause::ALL
         .iter()
         .filter_map(|cause| {
-            let since = standing.since(*cause)?;
+            let since = balance.since(*cause)?;
             Some(CauseSum {
                 cause: *cause,
                 bytes: i64::from(since.bytes),
@@ -201,10 +201,10 @@ fn causes(standing: &Standing) -> Vec<CauseSum> {
     causes
 }
 
-fn ledger(standing: &Standing) -> Vec<CauseTotal> {
+fn ledger(balance: &Balance) -> Vec<CauseTotal> {
     Cause::ALL
         .iter()
-        .map(|cause| (cause, standing.total(*cause)))
+        .map(|cause| (cause, balance.total(*cause)))
         .filter(|(_, total)| total.count != 0)
         .map(|(cause, total)| CauseTotal {
             cause: *cause,
@@ -215,14 +215,14 @@ fn ledger(standing: &Standing) -> Vec<CauseTotal> {
         .collect()
 }
 
-fn taken(standing: &Standing) -> i64 {
+fn taken(balance: &Balance) -> i64 {
     let payload = Cause::ALL.iter().filter(|cause| cause.is_payload());
     payload.fold(0, |sum: i64, cause| {
-        sum.saturating_add(standing.total(*cause).bytes)
+        sum.saturating_add(balance.total(*cause).bytes)
     })
 }
 
-fn stuck(now: &Standing) -> bool {
+fn stuck(now: &Balance) -> bool {
     let known = Cause::ALL
         .iter()
         .filter(|cause| **cause != Cause::PreExisting);
@@ -231,8 +231,8 @@ fn stuck(now: &Standing) -> bool {
         && known.map(|cause| now.total(*cause).count).all(|n| n == 0)
 }
 
-fn inferred(standing: &Standing) -> i64 {
-    let totals = Cause::ALL.iter().map(|cause| standing.total(*cause));
+fn inferred(balance: &Balance) -> i64 {
+    let totals = Cause::ALL.iter().map(|cause| balance.total(*cause));
     totals.fold(0, |sum: i64, total| {
         sum.saturating_add(total.inferred.saturating_abs())
     })
@@ -240,12 +240,12 @@ fn inferred(standing: &Standing) -> i64 {
 
 fn limit_moves(account: &Account, at: &At<'_>) -> Vec<LimitChange> {
     let list: Vec<LimitMove> = moves(account).collect();
-    let admission = &at.standing.admission;
+    let admission = &at.balance.admission;
     // Back from the instant to the limit that the admission was tested
     // against. A move between that test and the queueing counts too.
     let until = list.partition_point(|m| m.at_ns <= at.until_ns);
     let mut from = until;
-    let mut sndbuf = at.standing.sndbuf;
+    let mut sndbuf = at.balance.sndbuf;
     while let Some(m) = from.checked_sub(1).map(|n| &list[n]) {
         let earlier = m.at_ns <= admission.at_ns && sndbuf == admission.sndbuf;
         if earlier || m.to != sndbuf {

@@ -1,6 +1,6 @@
 //! Whether the account proves itself, and what is missing from it.
 
-use skmem_common::{account::Account, cause::Cause, ledger::Standing, record::IDENT_OLDER};
+use skmem_common::{account::Account, cause::Cause, ledger::Balance, record::IDENT_OLDER};
 
 use super::{
     Setting, Source,
@@ -104,7 +104,7 @@ pub(super) fn missing(
     missing
 }
 
-fn older(now: &Standing, stuck: bool) -> String {
+fn older(now: &Balance, stuck: bool) -> String {
     if stuck {
         return "the socket is older than the trace, and no call has touched its queue since: no \
             cause is known"

@@ -10,7 +10,7 @@ use skmem_common::{
 
 use super::{Setting, Source, Subflow, Verdict, blame_subflows, held_up_since, verdict::Socket};
 use crate::model::{
-    end::{End, Kept, Totals},
+    end::{End, SavedAccount, Totals},
     places::{Places, container, unit},
 };
 
@@ -32,7 +32,7 @@ impl End {
         open: Source<'_>,
     ) -> Vec<Verdict> {
         let closed = self.closed.iter().map(|k| (k, Source::Kernel));
-        let mut kept: Vec<(&Kept, Source<'_>)> = self
+        let mut kept: Vec<(&SavedAccount, Source<'_>)> = self
             .open
             .iter()
             .map(|k| (k, open))
@@ -65,7 +65,7 @@ impl End {
                 let mut verdict = self.totals.verdict(k, kernel, at_end, source);
                 if verdict.is_mptcp() {
                     let beneath = self.beneath(&k.account);
-                    let judge = |sub: &Kept| self.totals.verdict(sub, kernel, true, source);
+                    let judge = |sub: &SavedAccount| self.totals.verdict(sub, kernel, true, source);
                     let subflows: Vec<Subflow<'_>> =
                         beneath.map(|sub| (&*sub.account, judge(sub))).collect();
                     blame_subflows(&mut verdict, &subflows);
@@ -81,7 +81,7 @@ impl End {
 
 impl End {
     /// The open subflows of an MPTCP socket.
-    fn beneath(&self, above: &Account) -> impl Iterator<Item = &Kept> {
+    fn beneath(&self, above: &Account) -> impl Iterator<Item = &SavedAccount> {
         let id = above.ident.id;
         self.open.iter().filter(move |kept| {
             let account = &kept.account;
@@ -93,7 +93,13 @@ impl End {
 impl Totals {
     /// The verdict on one account.
     #[must_use]
-    pub fn verdict(&self, kept: &Kept, kernel: &str, at_end: bool, source: Source<'_>) -> Verdict {
+    pub fn verdict(
+        &self,
+        kept: &SavedAccount,
+        kernel: &str,
+        at_end: bool,
+        source: Source<'_>,
+    ) -> Verdict {
         let mut verdict = Verdict::of(
             &kept.account,
             &Setting {

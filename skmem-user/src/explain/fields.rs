@@ -4,7 +4,7 @@
 use skmem_common::{
     account::Account,
     cause::{Cause, LimitCause},
-    ledger::{LimitMove, MOVES, Standing},
+    ledger::{Balance, LimitMove, MOVES},
     record::{IDENT_V_FORCED, IDENT_V_SEEN, Ident, View},
 };
 
@@ -34,11 +34,11 @@ pub(super) struct At<'a> {
     pub ns: u64,
     /// Limit moves after this are later than the instant.
     pub until_ns: u64,
-    pub standing: &'a Standing,
+    pub balance: &'a Balance,
     pub view: View,
     /// `write_seq` and `snd_una` are those of the instant.
     pub sequence_exact: bool,
-    /// The view was read with `standing`, not before or after other changes.
+    /// The view was read with `balance`, not before or after other changes.
     pub fields_match: bool,
 }
 
@@ -51,13 +51,13 @@ impl<'a> At<'a> {
                 instant: Instant::Last,
                 ns: account.last_ns,
                 until_ns: u64::MAX,
-                standing: &ledger.now,
+                balance: &ledger.now,
                 view,
                 sequence_exact: true,
                 fields_match: matches(&view, &ledger.now),
             };
         }
-        let standing = ledger.at_worst();
+        let balance = ledger.at_worst();
         // The account was read between the hook that booked a new worst
         // excess and the one that notes the fields: the worst is now.
         let unread = ledger.view_wanted != 0 && ledger.at_peak != 0;
@@ -66,12 +66,12 @@ impl<'a> At<'a> {
         } else {
             ledger.worst_view
         };
-        let fields_match = matches(&view, standing);
+        let fields_match = matches(&view, balance);
         Self {
             instant: Instant::Worst,
             ns: ledger.worst_ns,
             until_ns: ledger.worst_ns,
-            standing,
+            balance,
             view,
             sequence_exact: unread || fields_match,
             fields_match,
@@ -95,8 +95,8 @@ fn current(account: &Account) -> View {
     view
 }
 
-fn matches(view: &View, standing: &Standing) -> bool {
-    view.wmem_queued == standing.w && view.sndbuf == standing.sndbuf
+fn matches(view: &View, balance: &Balance) -> bool {
+    view.wmem_queued == balance.w && view.sndbuf == balance.sndbuf
 }
 
 /// What the queue's memory consists of.
@@ -111,11 +111,11 @@ pub(super) struct Queue {
 
 impl Queue {
     pub fn of(account: &Account, at: &At<'_>) -> Self {
-        let w = i64::from(at.standing.w);
+        let w = i64::from(at.balance.w);
         let send_q = i64::from(at.view.send_q());
         let held = send_q + i64::from(at.view.untrimmed);
         let one = i64::from(account.overhead);
-        let rounding = at.standing.total(Cause::ZerocopyPageRounding).bytes;
+        let rounding = at.balance.total(Cause::ZerocopyPageRounding).bytes;
         let whole = |payload: i64| one != 0 && rounding == 0 && (w - payload) % one == 0;
         let mut syn_fin = sequence_only(&at.view);
         if whole(held) && !whole(held - syn_fin) {
@@ -156,7 +156,7 @@ pub(super) struct Asked {
 
 impl Asked {
     pub fn of(account: &Account, at: &At<'_>, setting: &Setting<'_>) -> Option<Self> {
-        let sndbuf = i64::from(at.standing.sndbuf);
+        let sndbuf = i64::from(at.balance.sndbuf);
         let ident = &account.ident;
         let seen = ident.flags & IDENT_V_SEEN != 0 && !set_later(account, at);
         if !seen && !at.locked() {

@@ -65,7 +65,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, to: &Attachment, btf: &Btf) -> Result<()> 
     })
 }
 
-/// Without such a hook there is nothing to tell.
+/// The error where an essential hook cannot be attached: nothing can be explained then.
 pub(super) fn essential(error: KernelError) -> KernelError {
     match error {
         KernelError::NoHook { function, reason } => KernelError::NoHook {

@@ -278,7 +278,7 @@ fn types() -> Vec<Finding> {
 /// [`Finding::what`] of [`direct_calls`].
 const DIRECT_CALLS: &str = "ftrace direct calls";
 
-/// Whether programs can be attached to functions, as far as names tell. arm64
+/// Whether programs can be attached to functions, as far as the BTF's names show. arm64
 /// kernels before 6.4 have the one function and not the other, and so have later
 /// ones with kCFI. The BTF of 5.10 on x86-64 names neither.
 fn direct_calls(btf: &KernelBtf, symbols: &Symbols) -> Finding {

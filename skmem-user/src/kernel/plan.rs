@@ -24,7 +24,7 @@ pub enum Kind {
 /// How much depends on a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// Without it there is nothing to tell.
+    /// Without it nothing can be explained.
     Essential,
     /// Without it bytes are named from the fields: inferred, not observed.
     Exact,

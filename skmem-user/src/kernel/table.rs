@@ -14,9 +14,9 @@ use skmem_common::{account::Account, record::IDENT_CLOSED, version::whole};
 
 use super::{KernelError, Result};
 
-/// After this long the kernel has certainly done what it does in one go: a CPU
-/// may have been taken from it in between.
-pub const ONE_GO: Duration = Duration::from_secs(2);
+/// Time within which a hook finishes a change of an account, even where its CPU was taken away in
+/// between.
+pub const STABLE_READ_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The accounts of all traced sockets, by slot.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Table {
     }
 
     /// The account in `slot`; None where the slot is free or does not exist, or
-    /// where it was never whole for as long as [`ONE_GO`].
+    /// where a hook was changing it for all of [`STABLE_READ_TIMEOUT`].
     #[must_use]
     pub fn read(&self, slot: u32) -> Option<Box<Account>> {
         let at = self.at(slot)?;
@@ -98,7 +98,7 @@ impl Table {
             // Hooks change an account for microseconds at a time; but one that
             // was preempted needs the CPU to finish.
             if attempt.is_multiple_of(16) {
-                if started.elapsed() > ONE_GO {
+                if started.elapsed() > STABLE_READ_TIMEOUT {
                     return None;
                 }
                 std::thread::sleep(Duration::from_micros(200));

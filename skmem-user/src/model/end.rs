@@ -17,7 +17,7 @@ pub const KEEP_CLOSED: usize = 1024;
 
 /// An account at an instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct SavedAccount {
     /// The account.
     pub account: Box<Account>,
     /// Replay of the records gave the same; None: not compared.
@@ -29,8 +29,8 @@ pub struct Kept {
 
 /// The accounts with the worst excess, of any number.
 #[derive(Debug)]
-pub struct Worst {
-    kept: Vec<Kept>,
+pub struct TopAccounts {
+    kept: Vec<SavedAccount>,
     most: usize,
     /// How many there were.
     pub count: u64,
@@ -42,10 +42,10 @@ pub struct End {
     /// The totals.
     pub totals: Totals,
     /// Accounts of the sockets that were open at the end.
-    pub open: Vec<Kept>,
+    pub open: Vec<SavedAccount>,
     /// The last accounts of those that were closed; of many, those with the
     /// worst excess.
-    pub closed: Vec<Kept>,
+    pub closed: Vec<SavedAccount>,
 }
 
 /// What was counted, and the settings that a verdict needs: the JSON of the
@@ -100,7 +100,7 @@ impl Totals {
     }
 }
 
-impl Worst {
+impl TopAccounts {
     /// Keeps at most `most`.
     #[must_use]
     pub fn new(most: usize) -> Self {
@@ -112,7 +112,7 @@ impl Worst {
     }
 
     /// Takes one in.
-    pub fn push(&mut self, account: Kept) {
+    pub fn push(&mut self, account: SavedAccount) {
         self.count += 1;
         self.kept.push(account);
         // Not at each one; in place, for thousands of copies would be felt.
@@ -131,7 +131,7 @@ impl Worst {
     /// Those that were kept, the worst first; equals in the order in which
     /// they came.
     #[must_use]
-    pub fn list(&self) -> Vec<Kept> {
+    pub fn list(&self) -> Vec<SavedAccount> {
         let mut list = self.kept.clone();
         sort(&mut list);
         list.truncate(self.most);
@@ -140,6 +140,6 @@ impl Worst {
 }
 
 /// The worst first. Stable: of equals, the earlier ones stay.
-fn sort(kept: &mut [Kept]) {
+fn sort(kept: &mut [SavedAccount]) {
     kept.sort_by_key(|k| std::cmp::Reverse(k.account.ledger.worst_excess));
 }

@@ -20,7 +20,7 @@ pub enum Record {
     Receive(Receive),
 }
 
-/// Why bytes are not record.
+/// Why bytes are not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// Fewer bytes than a header.

@@ -4,7 +4,7 @@ use hashbrown::{HashMap, HashSet};
 use skmem_common::{
     account::Account,
     cause::{CAUSES, Cause, LimitCause, Tier},
-    ledger::{Ledger, Standing},
+    ledger::{Balance, Ledger},
     record::{Event, FLAG_LOCKLESS, Ident, OP_ADMIT, OP_BOOK, OP_LIMIT, OPS, Op, View},
 };
 
@@ -300,10 +300,10 @@ fn operation(ledger: &mut Ledger, op: &Op, now: u64) {
 }
 
 /// Whether two standings are the same but for times.
-fn same(a: &Standing, b: &Standing) -> bool {
+fn same(a: &Balance, b: &Balance) -> bool {
     let total = |n: usize| a.total[n] == b.total[n];
     let since = |n: usize| {
-        let of = |s: &Standing| {
+        let of = |s: &Balance| {
             (s.since_mask & (1 << n) != 0).then(|| {
                 let cell = &s.since[n];
                 (cell.bytes, cell.inferred, cell.count)

@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 use skmem_common::{
     account::{Account, Blocked},
     cause::{Cause, LimitCause},
-    ledger::{Admission, Ledger, LimitMove, MOVES, Since, Standing, Total},
+    ledger::{Admission, Balance, Ledger, LimitMove, MOVES, Since, Total},
     memory::{Messages, PageCheck, Scheduled},
     output::{HOLDERS, Holder, Output, Outputs},
     receive::{ReceiveView, Receiving},
     record::{Ident, OPS, View},
 };
 
-use super::error::Flaw;
-use crate::model::end::Kept;
+use super::error::FormatError;
+use crate::model::end::SavedAccount;
 
 /// No socket has larger sums: adding to them would overflow.
 const LARGEST_SUM: u64 = 1 << 56;
@@ -44,7 +44,7 @@ pub struct Accounts {
     /// When, in ns of `CLOCK_MONOTONIC`.
     pub now_ns: u64,
     /// The accounts.
-    pub accounts: Vec<Kept>,
+    pub accounts: Vec<SavedAccount>,
 }
 
 /// A struct of this crate that has the fields of one of `skmem-common`, and
@@ -226,7 +226,7 @@ struct AccountsForm {
 
 impl Accounts {
     /// The payload of a block that holds them.
-    pub(super) fn to_payload(role: Role, now_ns: u64, accounts: &[Kept]) -> Vec<u8> {
+    pub(super) fn to_payload(role: Role, now_ns: u64, accounts: &[SavedAccount]) -> Vec<u8> {
         let form = AccountsForm {
             role,
             now_ns,
@@ -237,20 +237,20 @@ impl Accounts {
     }
 
     /// Reads such a payload.
-    pub(super) fn from_payload(payload: &[u8]) -> Result<Self, Flaw> {
+    pub(super) fn from_payload(payload: &[u8]) -> Result<Self, FormatError> {
         let form: AccountsForm = serde_json::from_slice(payload)
-            .map_err(|e| Flaw::json("a block of accounts is not as it should be", &e))?;
+            .map_err(|e| FormatError::json("a block of accounts is not as it should be", &e))?;
         let accounts = form.accounts.into_iter().map(AccountForm::kept);
         Ok(Self {
             role: form.role,
             now_ns: form.now_ns,
-            accounts: accounts.collect::<Result<_, Flaw>>()?,
+            accounts: accounts.collect::<Result<_, FormatError>>()?,
         })
     }
 }
 
 impl AccountForm {
-    fn of(kept: &Kept) -> Self {
+    fn of(kept: &SavedAccount) -> Self {
         let a = &kept.account;
         let ledger = &a.ledger;
         let count = ledger.move_count as usize;
@@ -290,7 +290,7 @@ impl AccountForm {
         }
     }
 
-    fn kept(self) -> Result<Kept, Flaw> {
+    fn kept(self) -> Result<SavedAccount, FormatError> {
         let mut account = Box::new(Account::EMPTY);
         account.ident = self.ident.into();
         self.now.fill(&mut account.ledger.now)?;
@@ -324,7 +324,7 @@ impl AccountForm {
         account.snd_una = self.snd_una;
         account.mptcp = self.mptcp;
         account.token = self.token;
-        Ok(Kept {
+        Ok(SavedAccount {
             account,
             stream_agrees: self.stream_agrees,
             sleepers: self.sleepers,
@@ -365,15 +365,15 @@ impl MoveForm {
     }
 }
 
-fn fill_moves(ledger: &mut Ledger, moves: &[MoveForm], count: u32) -> Result<(), Flaw> {
+fn fill_moves(ledger: &mut Ledger, moves: &[MoveForm], count: u32) -> Result<(), FormatError> {
     let kept = (count as usize).min(MOVES);
     if moves.len() != kept {
-        return Err(Flaw::Content(
+        return Err(FormatError::Content(
             "an account with more or fewer limit moves than it counts",
         ));
     }
     for (n, m) in moves.iter().enumerate() {
-        let cause = LimitCause::from_name(&m.cause).ok_or(Flaw::Content(
+        let cause = LimitCause::from_name(&m.cause).ok_or(FormatError::Content(
             "an account with an unknown cause of a limit move",
         ))?;
         ledger.moves[(count as usize - kept + n) % MOVES] = LimitMove {
@@ -390,39 +390,41 @@ fn fill_moves(ledger: &mut Ledger, moves: &[MoveForm], count: u32) -> Result<(),
 }
 
 impl StandingForm {
-    fn of(standing: &Standing) -> Self {
+    fn of(balance: &Balance) -> Self {
         let total = Cause::ALL.iter().filter_map(|cause| {
-            let t = standing.total(*cause);
+            let t = balance.total(*cause);
             let named = (cause.name().to_owned(), (t.bytes, t.inferred, t.count));
             (*t != Total::default()).then_some(named)
         });
         let since = Cause::ALL.iter().filter_map(|cause| {
-            let s = standing.since(*cause)?;
+            let s = balance.since(*cause)?;
             let sums = (s.bytes, s.inferred, s.count, s.first_ns);
             Some((cause.name().to_owned(), sums))
         });
         Self {
-            w: standing.w,
-            sndbuf: standing.sndbuf,
-            admission: standing.admission.into(),
+            w: balance.w,
+            sndbuf: balance.sndbuf,
+            admission: balance.admission.into(),
             total: total.collect(),
             since: since.collect(),
         }
     }
 
-    fn fill(&self, to: &mut Standing) -> Result<(), Flaw> {
+    fn fill(&self, to: &mut Balance) -> Result<(), FormatError> {
         let sums = self.total.values();
         if sums
             .flat_map(|(b, i, c)| [b.unsigned_abs(), i.unsigned_abs(), *c])
             .chain([self.admission.count])
             .any(|n| n > LARGEST_SUM)
         {
-            return Err(Flaw::Content("an account with sums that no socket has"));
+            return Err(FormatError::Content(
+                "an account with sums that no socket has",
+            ));
         }
         let number = |name: &str| {
             Cause::from_name(name)
                 .map(|cause| cause as usize)
-                .ok_or(Flaw::Content("an account with an unknown cause"))
+                .ok_or(FormatError::Content("an account with an unknown cause"))
         };
         to.w = self.w;
         to.sndbuf = self.sndbuf;

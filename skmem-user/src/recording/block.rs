@@ -14,7 +14,7 @@
 
 use std::io::Read;
 
-use super::error::Flaw;
+use super::error::FormatError;
 
 /// Length of a block's header, in bytes.
 pub(super) const HEADER: usize = 16;
@@ -96,37 +96,37 @@ pub(super) struct Block {
 ///
 /// # Errors
 /// Where what follows is not a block.
-pub(super) fn read(input: &mut impl Read) -> Result<Option<Block>, Flaw> {
+pub(super) fn read(input: &mut impl Read) -> Result<Option<Block>, FormatError> {
     let header = up_to(input, HEADER)?;
     if header.is_empty() {
         return Ok(None);
     }
     let Ok(header) = <[u8; HEADER]>::try_from(header) else {
-        return Err(Flaw::Short);
+        return Err(FormatError::Short);
     };
     let word = |at: usize| {
         u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
     };
     let (stored, length, sum) = (word(4) as usize, word(8) as usize, word(12));
     if stored.max(length) > LARGEST {
-        return Err(Flaw::Length(stored.max(length) as u64));
+        return Err(FormatError::Length(stored.max(length) as u64));
     }
     let bytes = up_to(input, stored)?;
     if bytes.len() != stored {
-        return Err(Flaw::Short);
+        return Err(FormatError::Short);
     }
     if checksum(&header[..12], &bytes) != sum {
-        return Err(Flaw::Checksum);
+        return Err(FormatError::Checksum);
     }
-    let kind = Kind::from_u8(header[0]).ok_or(Flaw::Kind(header[0]))?;
+    let kind = Kind::from_u8(header[0]).ok_or(FormatError::Kind(header[0]))?;
     if kind != Kind::Events && length > LARGEST_JSON {
-        return Err(Flaw::Length(length as u64));
+        return Err(FormatError::Length(length as u64));
     }
     let payload = match header[1] {
         STORED if stored == length => bytes,
-        STORED => return Err(Flaw::Decompress),
+        STORED => return Err(FormatError::Decompress),
         LZ4 => decompress(&bytes, length)?,
-        other => return Err(Flaw::Codec(other)),
+        other => return Err(FormatError::Codec(other)),
     };
     Ok(Some(Block {
         kind,
@@ -138,26 +138,26 @@ pub(super) fn read(input: &mut impl Read) -> Result<Option<Block>, Flaw> {
 /// Largest ratio of LZ4: bytes out for each byte in.
 const LZ4_MOST: usize = 255;
 
-fn decompress(bytes: &[u8], length: usize) -> Result<Vec<u8>, Flaw> {
+fn decompress(bytes: &[u8], length: usize) -> Result<Vec<u8>, FormatError> {
     // Before there is memory for it.
     if length > LZ4_MOST * bytes.len() {
-        return Err(Flaw::Decompress);
+        return Err(FormatError::Decompress);
     }
     let mut out = vec![0; length];
     match lz4_flex::block::decompress_into(bytes, &mut out) {
         Ok(n) if n == length => Ok(out),
-        _ => Err(Flaw::Decompress),
+        _ => Err(FormatError::Decompress),
     }
 }
 
 /// At most `n` bytes; memory grows with what is there, not with what is
 /// claimed.
-fn up_to(input: &mut impl Read, n: usize) -> Result<Vec<u8>, Flaw> {
+fn up_to(input: &mut impl Read, n: usize) -> Result<Vec<u8>, FormatError> {
     let mut bytes = Vec::with_capacity(n.min(64 << 10));
     input
         .take(n as u64)
         .read_to_end(&mut bytes)
-        .map_err(|e| Flaw::Io(e.to_string()))?;
+        .map_err(|e| FormatError::Io(e.to_string()))?;
     Ok(bytes)
 }
 

@@ -27,7 +27,7 @@ pub struct Damage {
     /// Offset in the file of the block that is damaged.
     pub at: u64,
     /// What is wrong with it.
-    pub why: Flaw,
+    pub why: FormatError,
     /// Records before it.
     pub records: u64,
 }
@@ -42,7 +42,7 @@ impl fmt::Display for Damage {
 
 /// What is wrong with a block.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Flaw {
+pub enum FormatError {
     /// The file ends within it.
     #[error("the file ends within a block")]
     Short,
@@ -72,7 +72,7 @@ pub enum Flaw {
     Json(&'static str, String),
 }
 
-impl Flaw {
+impl FormatError {
     /// `block` says which one. The error may quote the file.
     pub(super) fn json(block: &'static str, error: &serde_json::Error) -> Self {
         Self::Json(block, tame(&error.to_string()))

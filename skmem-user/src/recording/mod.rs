@@ -6,7 +6,7 @@
 //! * `block`: its blocks, each with length and checksum
 //! * `events`: records as an events block holds them
 //! * [`account`], [`meta`]: what the other blocks hold; the last one, the [`crate::model::end`]
-//! * [`explain`]: the result of one, with an end or without
+//! * [`playback`]: the result of one, with an end or without
 //! * [`parts`]: the files of one
 //! * [`choice`]: a part of one: some of its sockets, some of its time
 //! * [`storage`]: what it is written to, and what is removed when that is full
@@ -20,9 +20,9 @@ pub(crate) mod block;
 pub mod choice;
 pub mod error;
 mod events;
-pub mod explain;
 pub mod meta;
 pub mod parts;
+pub mod playback;
 pub mod reader;
 pub mod storage;
 #[cfg(test)]
@@ -31,12 +31,12 @@ mod varint;
 pub mod writer;
 
 pub use account::{Accounts, Role};
-pub use error::{Damage, Flaw, RecordingError};
-pub use explain::{Outcome, Player, outcome};
+pub use error::{Damage, FormatError, RecordingError};
 pub use meta::{Clock, HookFound, Meta, Selected};
+pub use playback::{Outcome, Playback, outcome};
 pub use reader::{Item, Recording};
 pub use storage::Medium;
-pub use writer::{Packer, Sealed, Writer};
+pub use writer::{BlockEncoder, EncodedBlock, Writer};
 
 /// Version of the format.
 pub const FORMAT: u32 = 1;

@@ -12,12 +12,12 @@ use super::{
     account::{Accounts, Role},
     block::{self, Kind},
     choice::{Choice, Cursor},
-    error::{Damage, Flaw, RecordingError},
+    error::{Damage, FormatError, RecordingError},
     events::Decoder,
     meta::Meta,
 };
 use crate::model::{
-    end::{End, KEEP_CLOSED, Totals, WRITE_FAILED, Worst},
+    end::{End, KEEP_CLOSED, TopAccounts, Totals, WRITE_FAILED},
     record::Record,
 };
 
@@ -35,8 +35,8 @@ pub struct Recording<R> {
     here: u64,
     events: Option<Decoder>,
     records: u64,
-    open: Worst,
-    closed: Worst,
+    open: TopAccounts,
+    closed: TopAccounts,
     totals: Option<Totals>,
     damage: Option<Damage>,
     accounts_only: bool,
@@ -96,9 +96,11 @@ impl<R: Read> Recording<R> {
         let at = START as u64;
         let first = block::read(&mut input).and_then(|block| {
             let block = block.filter(|b| b.kind == Kind::Meta);
-            let block = block.ok_or(Flaw::Content("no first block that says what it is of"))?;
+            let block = block.ok_or(FormatError::Content(
+                "no first block that says what it is of",
+            ))?;
             let meta: Meta = serde_json::from_slice(&block.payload)
-                .map_err(|e| Flaw::json("the first block is not as it should be", &e))?;
+                .map_err(|e| FormatError::json("the first block is not as it should be", &e))?;
             Ok((meta.tamed(), block.length))
         });
         let (meta, length) = first.map_err(|why| {
@@ -115,8 +117,8 @@ impl<R: Read> Recording<R> {
             here: at,
             events: None,
             records: 0,
-            open: Worst::new(MOST_ACCOUNTS),
-            closed: Worst::new(KEEP_CLOSED),
+            open: TopAccounts::new(MOST_ACCOUNTS),
+            closed: TopAccounts::new(KEEP_CLOSED),
             totals: None,
             damage: None,
             accounts_only: false,
@@ -218,13 +220,13 @@ impl<R: Read> Recording<R> {
     /// Closed sockets so far: those with the worst excess, and how many there
     /// were.
     #[must_use]
-    pub fn closed(&self) -> &Worst {
+    pub fn closed(&self) -> &TopAccounts {
         &self.closed
     }
 
     /// The worst of the sockets that were open at the end.
     #[must_use]
-    pub fn open_at_end(&self) -> &Worst {
+    pub fn open_at_end(&self) -> &TopAccounts {
         &self.open
     }
 
@@ -253,17 +255,17 @@ impl<R: Read> Recording<R> {
         self.records
     }
 
-    fn next_block(&mut self) -> Result<Step, Flaw> {
+    fn next_block(&mut self) -> Result<Step, FormatError> {
         self.here = self.next;
         let Some(block) = block::read(&mut self.input)? else {
             return Ok(Step::End);
         };
         if self.totals.is_some() {
-            return Err(Flaw::Content("something follows the end"));
+            return Err(FormatError::Content("something follows the end"));
         }
         self.next += block.length;
         match block.kind {
-            Kind::Meta => Err(Flaw::Content("a second first block")),
+            Kind::Meta => Err(FormatError::Content("a second first block")),
             Kind::Events => {
                 let events = Decoder::new(block.payload)?;
                 // Of a part, records have to be looked at to be counted.
@@ -294,14 +296,14 @@ impl<R: Read> Recording<R> {
             }
             Kind::End => {
                 let totals: Totals = serde_json::from_slice(&block.payload)
-                    .map_err(|e| Flaw::json("the last block is not as it should be", &e))?;
+                    .map_err(|e| FormatError::json("the last block is not as it should be", &e))?;
                 self.totals = Some(totals.tamed());
                 Ok(Step::On)
             }
         }
     }
 
-    fn stop(&mut self, at: u64, why: Flaw) {
+    fn stop(&mut self, at: u64, why: FormatError) {
         self.events = None;
         self.damage = Some(Damage {
             at,

@@ -7,7 +7,7 @@ use std::{
     io::{self, Seek as _, SeekFrom, Write},
 };
 
-use super::writer::Sealed;
+use super::writer::EncodedBlock;
 
 /// Most bytes of blocks that can be removed for the end.
 const MOST: u64 = 1 << 20;
@@ -119,7 +119,7 @@ pub(super) struct Last {
     pub bytes: u64,
     pub records: u64,
     /// The block, where it may be moved but not lost: no later one says the same.
-    pub keep: Option<Sealed>,
+    pub keep: Option<EncodedBlock>,
 }
 
 impl Tail {

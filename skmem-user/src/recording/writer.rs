@@ -11,7 +11,7 @@ use super::{
     storage::{self, Last, Storage, Tail},
 };
 use crate::model::{
-    end::{Kept, Totals, WRITE_FAILED},
+    end::{SavedAccount, Totals, WRITE_FAILED},
     record::Record,
 };
 
@@ -20,7 +20,7 @@ const ACCOUNTS: usize = 256;
 
 /// A block as it goes into a file, complete.
 #[derive(Debug, Clone)]
-pub struct Sealed {
+pub struct EncodedBlock {
     bytes: Vec<u8>,
     records: u64,
     /// No later block says the same.
@@ -29,14 +29,14 @@ pub struct Sealed {
 
 /// Makes blocks of records.
 #[derive(Debug, Default)]
-pub struct Packer(Encoder);
+pub struct BlockEncoder(Encoder);
 
 /// Writes a recording. What it writes it writes in whole blocks, each with one
 /// call of `write_all`; of one that could not be written, nothing stays.
 #[derive(Debug)]
 pub struct Writer<W> {
     out: W,
-    events: Packer,
+    events: BlockEncoder,
     bytes: u64,
     records: u64,
     tail: Tail,
@@ -44,7 +44,7 @@ pub struct Writer<W> {
     failed: bool,
 }
 
-impl Sealed {
+impl EncodedBlock {
     /// Its length in the file, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -53,7 +53,7 @@ impl Sealed {
 
     /// Accounts, as blocks.
     #[must_use]
-    pub fn accounts(role: Role, now_ns: u64, accounts: &[Kept]) -> Vec<Self> {
+    pub fn accounts(role: Role, now_ns: u64, accounts: &[SavedAccount]) -> Vec<Self> {
         accounts
             .chunks(ACCOUNTS)
             .map(|some| {
@@ -69,17 +69,17 @@ impl Sealed {
     }
 }
 
-impl Packer {
+impl BlockEncoder {
     /// Takes in a record; gives a block where one is full.
-    pub fn push(&mut self, record: &Record) -> Option<Sealed> {
+    pub fn push(&mut self, record: &Record) -> Option<EncodedBlock> {
         self.0.push(record);
         if self.0.is_full() { self.flush() } else { None }
     }
 
     /// A block of what was taken in since the last one, if anything was.
-    pub fn flush(&mut self) -> Option<Sealed> {
+    pub fn flush(&mut self) -> Option<EncodedBlock> {
         let records = u64::from(self.0.records());
-        (records != 0).then(|| Sealed {
+        (records != 0).then(|| EncodedBlock {
             bytes: block::sealed(Kind::Events, &self.0.take()),
             records,
             only: false,
@@ -100,7 +100,7 @@ impl<W: Storage> Writer<W> {
         out.write_all(&start)?;
         Ok(Self {
             out,
-            events: Packer::default(),
+            events: BlockEncoder::default(),
             bytes: start.len() as u64,
             records: 0,
             tail: Tail::default(),
@@ -134,9 +134,14 @@ impl<W: Storage> Writer<W> {
     ///
     /// # Errors
     /// See [`Writer::new`].
-    pub fn accounts(&mut self, role: Role, now_ns: u64, accounts: &[Kept]) -> io::Result<()> {
+    pub fn accounts(
+        &mut self,
+        role: Role,
+        now_ns: u64,
+        accounts: &[SavedAccount],
+    ) -> io::Result<()> {
         self.flush()?;
-        for block in Sealed::accounts(role, now_ns, accounts) {
+        for block in EncodedBlock::accounts(role, now_ns, accounts) {
             self.write(&block)?;
         }
         Ok(())
@@ -146,7 +151,7 @@ impl<W: Storage> Writer<W> {
     ///
     /// # Errors
     /// See [`Writer::new`].
-    pub fn sealed(&mut self, block: &Sealed) -> io::Result<()> {
+    pub fn sealed(&mut self, block: &EncodedBlock) -> io::Result<()> {
         self.flush()?;
         self.write(block)
     }
@@ -159,9 +164,9 @@ impl<W: Storage> Writer<W> {
     /// # Errors
     /// See [`Writer::new`]. Where only records had to give way, the end is
     /// there in spite of it.
-    pub fn end(&mut self, open: &[Kept], totals: &Totals) -> io::Result<()> {
+    pub fn end(&mut self, open: &[SavedAccount], totals: &Totals) -> io::Result<()> {
         let mut result = self.flush();
-        let mut accounts = Sealed::accounts(Role::Final, totals.now_ns, open);
+        let mut accounts = EncodedBlock::accounts(Role::Final, totals.now_ns, open);
         loop {
             let whole = self.bytes;
             let Err(error) = self.write_end(&accounts, totals) else {
@@ -183,7 +188,7 @@ impl<W: Storage> Writer<W> {
         }
     }
 
-    fn write_end(&mut self, accounts: &[Sealed], totals: &Totals) -> io::Result<()> {
+    fn write_end(&mut self, accounts: &[EncodedBlock], totals: &Totals) -> io::Result<()> {
         for block in accounts {
             self.put(block)?;
         }
@@ -192,7 +197,7 @@ impl<W: Storage> Writer<W> {
         if self.failed {
             WRITE_FAILED.clone_into(&mut totals.reason);
         }
-        self.put(&Sealed {
+        self.put(&EncodedBlock {
             bytes: block::sealed(Kind::End, &serde_json::to_vec(&totals)?),
             records: 0,
             only: false,
@@ -217,7 +222,7 @@ impl<W: Storage> Writer<W> {
         &mut self.out
     }
 
-    fn write(&mut self, block: &Sealed) -> io::Result<()> {
+    fn write(&mut self, block: &EncodedBlock) -> io::Result<()> {
         self.put(block)?;
         self.records += block.records;
         self.tail.push(Last {
@@ -228,7 +233,7 @@ impl<W: Storage> Writer<W> {
         Ok(())
     }
 
-    fn put(&mut self, block: &Sealed) -> io::Result<()> {
+    fn put(&mut self, block: &EncodedBlock) -> io::Result<()> {
         if let Err(e) = self.out.write_all(&block.bytes) {
             self.failed = true;
             self.back_to(self.bytes);

@@ -251,7 +251,7 @@ pub struct Visited {
 
 /// A process that holds TCP sockets which no list shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Stray {
+pub struct UnlistedHolder {
     /// Process
     pub pid: u32,
     /// Command name
@@ -334,7 +334,7 @@ pub struct Account {
     pub unlisted: i64,
     /// Processes that hold TCP sockets which are in no list, the most first; looked for where
     /// `unlisted` is not 0
-    pub unlisted_holders: Vec<Stray>,
+    pub unlisted_holders: Vec<UnlistedHolder>,
     /// `TCP: orphan`: sockets that their application has closed and the kernel still finishes
     pub orphans: u64,
     /// `tcp_max_orphans`: beyond it, the kernel resets what would become an orphan; absent in a
@@ -373,7 +373,7 @@ pub struct Kernel {
     /// `tcp_max_orphans`
     pub max_orphans: Option<u64>,
     /// Who holds sockets that are in no list.
-    pub strays: Vec<Stray>,
+    pub unlisted_holders: Vec<UnlistedHolder>,
 }
 
 fn signed(n: u64) -> i64 {
@@ -405,7 +405,11 @@ impl Account {
         let unlisted = signed(kernel.after.alloc).saturating_sub(listed);
         // Processes that may not be looked at matter only where sockets are missing that no other
         // holds.
-        let held: u64 = kernel.strays.iter().map(|stray| stray.sockets).sum();
+        let held: u64 = kernel
+            .unlisted_holders
+            .iter()
+            .map(|holder| holder.sockets)
+            .sum();
         let hidden = namespaces.denied > 0 && unlisted > signed(held);
         let partly = namespaces.visited < namespaces.found || hidden;
         let outcome = if difference_bytes > bound_bytes {
@@ -443,7 +447,7 @@ impl Account {
             outcome,
             attempts: 1,
             unlisted,
-            unlisted_holders: kernel.strays,
+            unlisted_holders: kernel.unlisted_holders,
             orphans: kernel.after.orphan,
             max_orphans: kernel.max_orphans,
             namespaces,
@@ -510,7 +514,7 @@ pub(crate) mod tests {
             memcg: None,
             slab: None,
             max_orphans: Some(100),
-            strays: Vec::new(),
+            unlisted_holders: Vec::new(),
         }
     }
 

@@ -13,11 +13,10 @@ use anyhow::{Context as _, Result};
 
 use super::{
     account::{Account, Ground, Kernel, Tally, Visited, notification, shared},
-    locks, multipath, path,
-    people::{self, When},
-    probe,
+    holders::{self, When},
+    locks, multipath, path, probe,
     row::{Owner, Row},
-    strays,
+    unlisted,
 };
 use crate::{
     decode::Limits,
@@ -199,9 +198,9 @@ impl Looker {
             memcg: (!options.brief).then(MemcgSock::read).flatten(),
             slab: (!options.brief).then(|| slab_caches(page)).flatten(),
             max_orphans: max_orphans(),
-            strays: if missing {
+            unlisted_holders: if missing {
                 let listed = rows.iter().map(|row| row.inode);
-                strays::find(owners, &listed.collect())
+                unlisted::find(owners, &listed.collect())
             } else {
                 Vec::new()
             },
@@ -213,7 +212,7 @@ impl Looker {
                 Some(held) if !fresh => When::Before(&held.unheld),
                 _ => When::Now(since),
             };
-            people::give(&mut rows, owners, when, &mut notes);
+            holders::set(&mut rows, owners, when, &mut notes);
             if let Some(held) = &mut self.held {
                 held.strangers = rows.iter().any(|row| row.owner == Owner::NotAsked);
                 if fresh {
@@ -231,7 +230,7 @@ impl Looker {
         if options.owners && options.locks {
             locks::ask(&mut rows, &mut notes);
         }
-        people::give_cgroups(&mut rows, &mut self.cgroups);
+        holders::set_cgroups(&mut rows, &mut self.cgroups);
         let ways: HashMap<u64, PathBuf> = found
             .all
             .iter()
@@ -239,7 +238,7 @@ impl Looker {
             .collect();
         if options.paths {
             let ours = found.all.first().map_or(0, |namespace| namespace.inode);
-            path::give(&mut rows, &ways, ours);
+            path::set(&mut rows, &ways, ours);
         }
         let fileless = |row: &&Row| row.inode == 0 && probe::is_candidate(row);
         Ok(Captured {

@@ -162,7 +162,7 @@ pub(crate) fn key(
         By::Cgroup => match (&row.cgroup, row.cgroup_id) {
             (Some(path), _) => path.clone(),
             (None, Some(id)) => format!("cgroup {id}, which is gone or not mounted here"),
-            (None, None) => "cgroup not reported by this kernel".to_owned(),
+            (None, None) => "kernel reports no cgroup".to_owned(),
         },
         By::Netns => match names.get(&row.netns) {
             Some(name) => format!("{} ({name})", row.netns),

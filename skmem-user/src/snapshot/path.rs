@@ -12,7 +12,7 @@ const SMALL: i32 = 16 << 10;
 const MOST: usize = 1024;
 
 /// Sets, in rows with a queue, what is below TCP. `ways` lead into namespaces; ours needs none.
-pub(super) fn give(rows: &mut [Row], ways: &HashMap<u64, std::path::PathBuf>, ours: u64) {
+pub(super) fn set(rows: &mut [Row], ways: &HashMap<u64, std::path::PathBuf>, ours: u64) {
     let mut wanted: HashMap<u64, Vec<IpAddr>> = HashMap::new();
     for row in rows.iter().filter(|row| has_queue(row)) {
         let addresses = wanted.entry(row.netns).or_default();

@@ -29,8 +29,8 @@ pub struct Older {
 /// (`bpf_get_current_ancestor_cgroup_id` in `bpf_tracing_func_proto`).
 const KNOWS_CGROUPS: (u32, u32) = (5, 15);
 
-/// How to trace the selected sockets; everything else is left as it is by default. Where this
-/// kernel's programs cannot ask for cgroups, processes stand for them: [`cgroup_note`].
+/// How to trace the selected sockets; everything else is as by default. Where this kernel's
+/// programs cannot ask for cgroups, the processes in them are traced: [`cgroup_note`].
 #[must_use]
 pub fn options(selection: &Selection) -> Options {
     let mut options = asked(selection);
@@ -43,8 +43,8 @@ pub fn options(selection: &Selection) -> Options {
     options
 }
 
-/// How to trace no socket but those that [`super::Session::adopt`] takes in: of the processes that
-/// are traced there is none.
+/// How to trace only the sockets that [`super::Session::adopt`] takes in: the filter is by process,
+/// and no process passes it.
 #[must_use]
 pub fn options_of_none() -> Options {
     let mut options = Options::default();
@@ -78,8 +78,8 @@ fn asked(selection: &Selection) -> Options {
     }
 }
 
-/// Looks through `/proc` for what the selected processes hold now. A process that has ended since
-/// took its sockets along.
+/// Looks through `/proc` for what the selected processes hold now. The sockets of a process that
+/// has ended since are closed.
 #[must_use]
 pub fn older(selection: &Selection) -> Older {
     let by_task = selection.asks_for_users() || selection.cgroup.is_some();

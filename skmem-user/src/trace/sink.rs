@@ -19,7 +19,7 @@ use std::{
 
 use crate::{
     model::{
-        end::{End, Kept},
+        end::{End, SavedAccount},
         record::Record,
     },
     recording::{Meta, Role},
@@ -39,7 +39,7 @@ const FLUSH: Duration = Duration::from_secs(1);
 pub(super) enum Message {
     Records(Vec<Record>),
     /// Accounts: role, when, which.
-    Accounts(Role, u64, Vec<Kept>),
+    Accounts(Role, u64, Vec<SavedAccount>),
     /// Ends this file and begins another one; or writes a black box.
     Next(Box<Meta>, Box<End>),
     End(Box<Meta>, Box<End>),
@@ -56,7 +56,7 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// As above.
-    fn accounts(&mut self, role: Role, now_ns: u64, accounts: &[Kept]) -> io::Result<()>;
+    fn accounts(&mut self, role: Role, now_ns: u64, accounts: &[SavedAccount]) -> io::Result<()>;
     /// Writes what is only in memory.
     ///
     /// # Errors
@@ -151,8 +151,8 @@ impl Recorder {
     }
 }
 
-/// Works until the end. After a failure it goes on to take messages, so that
-/// nobody waits for it, and writes the end, for which records give way.
+/// Works until the end. After a failure it goes on to take messages, so that the ring's reader
+/// does not wait for it, and writes the end; records are removed to make room for that.
 fn work(mut sink: Box<dyn Sink>, from: &Receiver<Message>, stats: &Stats) -> io::Result<()> {
     let mut failure = None;
     let mut flushed = Instant::now();

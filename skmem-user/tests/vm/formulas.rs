@@ -6,7 +6,7 @@ use skmem_common::{
     account::Account,
     cause::{Cause, LimitCause, Sign},
     hook::Hook,
-    ledger::{LimitMove, MOVES, Standing},
+    ledger::{Balance, LimitMove, MOVES},
     record::{IDENT_MPTCP_SOCKET, IDENT_V_FORCED, IDENT_V_SEEN, OP_LIMIT, Op, View},
 };
 
@@ -482,7 +482,7 @@ pub fn of_the_end(check: &mut Check, scenario: &str, rest: &Rest, found: &Found)
 /// `w <= (S - 1) + O + G + U + O * k`: one skb more than the limit has room for, what of its fronts
 /// was cut off and sent (U, at most what is in flight), and the skbs that made (k).
 fn bound(check: &mut Check, name: &str, account: &Account, n: &Numbers) {
-    let fragments = |at: &Standing| -> i64 {
+    let fragments = |at: &Balance| -> i64 {
         [
             Cause::TsoSplit,
             Cause::ProbeSplit,

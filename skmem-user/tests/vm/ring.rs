@@ -14,7 +14,7 @@ use skmem::{
     kernel::tracer,
     workload::{Driver, Options},
 };
-use skmem_common::ledger::Standing;
+use skmem_common::ledger::Balance;
 
 use crate::{
     bench::{Bench, failed},
@@ -197,7 +197,7 @@ fn recovery(bench: &mut Bench, check: &mut Check) -> Result<(), Failed> {
     });
     sums::check(check, &after);
     let said = bench.tape.replay.socket(id).map(|s| &s.ledger.now);
-    let bytes = |standing: &Standing| (standing.w, standing.total.map(|t| (t.bytes, t.count)));
+    let bytes = |balance: &Balance| (balance.w, balance.total.map(|t| (t.bytes, t.count)));
     check.equal(
         "w and all causes, by replay from the kernel's account on, and as the kernel has them",
         said.map(bytes),

@@ -4,7 +4,7 @@ use skmem::model::replay::Replay;
 use skmem_common::{
     account::Account,
     cause::{CAUSES, Cause},
-    ledger::Standing,
+    ledger::Balance,
 };
 
 use crate::check::Check;
@@ -18,8 +18,8 @@ pub fn name(account: &Account) -> String {
 /// Sums, identity, nothing unnamed.
 pub fn check(check: &mut Check, account: &Account) {
     let ledger = &account.ledger;
-    standing(check, &format!("{} now", name(account)), &ledger.now);
-    standing(
+    balance(check, &format!("{} now", name(account)), &ledger.now);
+    balance(
         check,
         &format!("{} at its worst", name(account)),
         ledger.at_worst(),
@@ -30,19 +30,19 @@ pub fn check(check: &mut Check, account: &Account) {
         (unnamed.bytes, unnamed.count),
         (0, 0),
     );
-    let (worst, standing) = (ledger.worst_excess, ledger.at_worst());
+    let (worst, balance) = (ledger.worst_excess, ledger.at_worst());
     let older = ledger.now.total[Cause::PreExisting as usize].count != 0;
     let explained = match ledger.worst_ns {
         0 => 0,
-        _ => excess(standing),
+        _ => excess(balance),
     };
     // Of an older socket, one that can be explained may be half as bad.
-    let may_be_less = older && standing.admission.count != 0 && explained > worst / 2;
+    let may_be_less = older && balance.admission.count != 0 && explained > worst / 2;
     check.that(
         worst == explained || (may_be_less && explained < worst),
         || {
             format!(
-                "{}: the worst excess is {worst}, that at the worst standing {explained}",
+                "{}: the worst excess is {worst}, that at the worst balance {explained}",
                 name(account)
             )
         },
@@ -50,7 +50,7 @@ pub fn check(check: &mut Check, account: &Account) {
 }
 
 /// Σ total == w, and the excess is room + limit moves + Σ since.
-fn standing(check: &mut Check, what: &str, at: &Standing) {
+fn balance(check: &mut Check, what: &str, at: &Balance) {
     let total: i64 = at.total.iter().map(|t| t.bytes).sum();
     check.equal(
         format_args!("{what}: sum of all causes, and w"),
@@ -68,11 +68,11 @@ fn standing(check: &mut Check, what: &str, at: &Standing) {
     );
 }
 
-fn excess(at: &Standing) -> i32 {
+fn excess(at: &Balance) -> i32 {
     at.w - at.sndbuf
 }
 
-fn since(at: &Standing) -> i64 {
+fn since(at: &Balance) -> i64 {
     (0..CAUSES)
         .filter(|n| at.since_mask & (1 << n) != 0)
         .map(|n| i64::from(at.since[n].bytes))

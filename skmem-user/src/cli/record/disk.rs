@@ -5,7 +5,7 @@ use std::{collections::VecDeque, fs, io, path::PathBuf};
 use super::files::Files;
 use crate::{
     model::{
-        end::{End, Kept},
+        end::{End, SavedAccount},
         record::Record,
     },
     recording::{Medium, Meta, Role, Writer},
@@ -81,7 +81,7 @@ impl Sink for Disk {
         self.with(|w| w.record(record))
     }
 
-    fn accounts(&mut self, role: Role, now_ns: u64, accounts: &[Kept]) -> io::Result<()> {
+    fn accounts(&mut self, role: Role, now_ns: u64, accounts: &[SavedAccount]) -> io::Result<()> {
         self.with(|w| w.accounts(role, now_ns, accounts))
     }
 

@@ -10,10 +10,10 @@ use std::{collections::VecDeque, io, path::PathBuf, time::Duration};
 use super::files::Files;
 use crate::{
     model::{
-        end::{End, Kept},
+        end::{End, SavedAccount},
         record::Record,
     },
-    recording::{Meta, Packer, Role, Sealed},
+    recording::{BlockEncoder, EncodedBlock, Meta, Role},
     trace::sink::Sink,
 };
 
@@ -24,7 +24,7 @@ const SEGMENTS: u32 = 8;
 pub(super) struct Flight {
     files: Files,
     written: u32,
-    packer: Packer,
+    packer: BlockEncoder,
     segments: VecDeque<Segment>,
     keep_ns: u64,
     most: u64,
@@ -33,7 +33,7 @@ pub(super) struct Flight {
 #[derive(Default)]
 struct Segment {
     begin_ns: u64,
-    blocks: Vec<Sealed>,
+    blocks: Vec<EncodedBlock>,
     bytes: u64,
 }
 
@@ -43,7 +43,7 @@ impl Flight {
         Self {
             files,
             written: 0,
-            packer: Packer::default(),
+            packer: BlockEncoder::default(),
             segments: VecDeque::from([Segment::default()]),
             keep_ns: u64::try_from(keep.as_nanos()).unwrap_or(u64::MAX),
             most,
@@ -55,7 +55,7 @@ impl Flight {
         (keep / SEGMENTS).clamp(Duration::from_millis(250), Duration::from_secs(5))
     }
 
-    fn put(&mut self, block: Sealed) {
+    fn put(&mut self, block: EncodedBlock) {
         if let Some(segment) = self.segments.back_mut() {
             segment.bytes += block.bytes();
             segment.blocks.push(block);
@@ -101,12 +101,12 @@ impl Sink for Flight {
         Ok(())
     }
 
-    fn accounts(&mut self, role: Role, now_ns: u64, accounts: &[Kept]) -> io::Result<()> {
+    fn accounts(&mut self, role: Role, now_ns: u64, accounts: &[SavedAccount]) -> io::Result<()> {
         self.flush()?;
         if role == Role::Checkpoint {
             self.begin(now_ns);
         }
-        for block in Sealed::accounts(role, now_ns, accounts) {
+        for block in EncodedBlock::accounts(role, now_ns, accounts) {
             self.put(block);
         }
         Ok(())

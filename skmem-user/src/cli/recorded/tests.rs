@@ -9,7 +9,7 @@ use std::{
 use super::{Chosen, Recorded};
 use crate::{
     model::{
-        end::{Kept, Totals},
+        end::{SavedAccount, Totals},
         record::Record,
         replay::Replay,
         survey,
@@ -45,9 +45,9 @@ pub(crate) fn write(path: &Path, host: &str, stories: &[&Story]) {
         writer.record(record).expect("written");
     }
     let now_ns = stories.iter().map(|s| s.now).max().unwrap_or_default();
-    let mut kept: Vec<Kept> = replay
+    let mut kept: Vec<SavedAccount> = replay
         .sockets()
-        .map(|(id, socket)| Kept {
+        .map(|(id, socket)| SavedAccount {
             account: socket.account(id),
             stream_agrees: Some(true),
             sleepers: socket.sleepers(),
@@ -75,7 +75,7 @@ pub(crate) fn write_parts(
     let account = |until: usize| {
         let mut replay = Replay::default();
         story.records[..until].iter().for_each(|r| replay.apply(r));
-        let list = replay.sockets().map(|(id, socket)| Kept {
+        let list = replay.sockets().map(|(id, socket)| SavedAccount {
             account: socket.account(id),
             stream_agrees: Some(true),
             sleepers: match run {

@@ -1,7 +1,7 @@
 //! One socket over time, from its records alone.
 //!
 //! * [`track`]: records to marks: samples, admissions, limit moves, sleeps
-//! * [`stack`]: which cause put each byte there that is queued *now*
+//! * [`stack`]: which cause queued each byte that is queued *now*
 //! * [`waits`]: when senders were held up
 //! * [`life`]: how long an admitted skb's bytes stayed queued
 //! * [`thin`]: samples within bounded memory, extremes kept

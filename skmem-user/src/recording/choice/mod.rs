@@ -18,10 +18,10 @@ use std::{
 
 use facts::{Facts, Sockets};
 
-use super::{Accounts, Clock, Item, Player, Recording, Role, meta::Selected};
+use super::{Accounts, Clock, Item, Playback, Recording, Role, meta::Selected};
 use crate::{
     model::{
-        end::{End, KEEP_CLOSED, Kept, Totals, Worst},
+        end::{End, KEEP_CLOSED, SavedAccount, TopAccounts, Totals},
         places::cgroup_id,
         record::Record,
     },
@@ -117,8 +117,8 @@ impl Choice {
         let most = recording.meta().max_sockets;
         let mut states = States {
             window,
-            before: window.from.map(|_| Player::new(most)),
-            until: window.to.map(|_| Player::new(most)),
+            before: window.from.map(|_| Playback::new(most)),
+            until: window.to.map(|_| Playback::new(most)),
             alive: HashSet::new(),
             closed: Vec::new(),
         };
@@ -138,14 +138,14 @@ impl Choice {
             .filter(|(id, _)| alive.contains(id))
             .filter(|(id, facts)| wanted(*id, &facts.subject(&sockets, &places)))
             .collect();
-        let named = |mut kept: Kept| {
+        let named = |mut kept: SavedAccount| {
             // One that no call had named until then.
             if let (0, Some(facts)) = (kept.account.ident.pid, chosen.get(&kept.account.ident.id)) {
                 facts.name(&mut kept.account.ident);
             }
             kept
         };
-        let keep = |accounts: Vec<Kept>| -> Vec<Kept> {
+        let keep = |accounts: Vec<SavedAccount>| -> Vec<SavedAccount> {
             let kept = accounts.into_iter();
             let kept = kept.filter(|k| chosen.contains_key(&k.account.ident.id));
             kept.map(named).collect()
@@ -156,7 +156,7 @@ impl Choice {
             accounts: keep(accounts),
         });
         let end = states.until.map(|player| {
-            let mut closed = Worst::new(KEEP_CLOSED);
+            let mut closed = TopAccounts::new(KEEP_CLOSED);
             keep(states.closed).into_iter().for_each(|k| closed.push(k));
             let meta = recording.meta();
             let now_ns = window.to.unwrap_or_default();
@@ -230,7 +230,7 @@ impl Choice {
             return None;
         }
         let had = !accounts.accounts.is_empty();
-        let kept = |kept: &Kept| self.sockets.contains(&kept.account.ident.id);
+        let kept = |kept: &SavedAccount| self.sockets.contains(&kept.account.ident.id);
         accounts.accounts.retain(kept);
         (!had || !accounts.accounts.is_empty()).then_some(accounts)
     }
@@ -252,11 +252,11 @@ impl Choice {
 /// What sockets come to, at the two instants.
 struct States {
     window: Window,
-    before: Option<Player>,
-    until: Option<Player>,
+    before: Option<Playback>,
+    until: Option<Playback>,
     /// Sockets of which something lies in the window.
     alive: HashSet<u64>,
-    closed: Vec<Kept>,
+    closed: Vec<SavedAccount>,
 }
 
 impl States {

@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{
     model::record::Record,
-    recording::{error::Flaw, varint},
+    recording::{error::FormatError, varint},
 };
 
-const CUT: Flaw = Flaw::Content("a column of a block of events is too short");
+const CUT: FormatError = FormatError::Content("a column of a block of events is too short");
 
 /// A block that is being read.
 #[derive(Debug)]
@@ -42,14 +42,16 @@ impl Decoder {
     ///
     /// # Errors
     /// Where the payload is not a block of events.
-    pub fn new(payload: Vec<u8>) -> Result<Self, Flaw> {
+    pub fn new(payload: Vec<u8>) -> Result<Self, FormatError> {
         let mut rest = &payload[..];
         let left = varint::take(&mut rest).ok_or(CUT)?;
         if left > MOST {
-            return Err(Flaw::Content("more records than a block may have"));
+            return Err(FormatError::Content("more records than a block may have"));
         }
         if varint::take(&mut rest) != Some(COLUMNS as u64) {
-            return Err(Flaw::Content("a block of events without its columns"));
+            return Err(FormatError::Content(
+                "a block of events without its columns",
+            ));
         }
         let mut lengths = [0; COLUMNS];
         for length in &mut lengths {
@@ -84,7 +86,7 @@ impl Decoder {
     ///
     /// # Errors
     /// Where the columns do not hold one.
-    pub fn next(&mut self) -> Result<Option<Record>, Flaw> {
+    pub fn next(&mut self) -> Result<Option<Record>, FormatError> {
         if self.left == 0 {
             return Ok(None);
         }
@@ -111,7 +113,9 @@ impl Decoder {
             self.ids.get(place as usize),
             self.contexts.get_mut(place as usize),
         ) else {
-            return Err(Flaw::Content("a record of a socket that has no number"));
+            return Err(FormatError::Content(
+                "a record of a socket that has no number",
+            ));
         };
         let since = columns.signed(Column::Time)?;
         let time_ns = self.time_ns.wrapping_add(since.cast_unsigned());
@@ -159,7 +163,7 @@ impl Columns<'_> {
         &mut self,
         column: Column,
         number: impl Fn(&mut &[u8]) -> Option<T>,
-    ) -> Result<T, Flaw> {
+    ) -> Result<T, FormatError> {
         let (from, to) = &mut self.columns[column as usize];
         let mut rest = &self.payload[*from..*to];
         // Not ok_or(): a flaw would be made, and dropped again, for each number.
@@ -171,21 +175,26 @@ impl Columns<'_> {
     }
 
     #[inline]
-    fn signed(&mut self, column: Column) -> Result<i64, Flaw> {
+    fn signed(&mut self, column: Column) -> Result<i64, FormatError> {
         self.take(column, varint::take_signed)
     }
 
     /// A distance between two numbers of 32 bits.
     #[inline]
-    fn off(&mut self, column: Column) -> Result<i32, Flaw> {
+    fn off(&mut self, column: Column) -> Result<i32, FormatError> {
         let off = self.signed(column)?;
-        i32::try_from(off).map_err(|_| Flaw::Content("a difference of more than 32 bits"))
+        i32::try_from(off).map_err(|_| FormatError::Content("a difference of more than 32 bits"))
     }
 }
 
 impl Coder for Columns<'_> {
     #[inline]
-    fn number(&mut self, column: Column, predicted: u32, value: &mut u32) -> Result<(), Flaw> {
+    fn number(
+        &mut self,
+        column: Column,
+        predicted: u32,
+        value: &mut u32,
+    ) -> Result<(), FormatError> {
         *value = predicted;
         if self.mask & 1 << column as u32 != 0 {
             *value = predicted.wrapping_add(self.off(column)?.cast_unsigned());
@@ -194,13 +203,13 @@ impl Coder for Columns<'_> {
     }
 
     #[inline]
-    fn plain(&mut self, column: Column, value: &mut u64) -> Result<(), Flaw> {
+    fn plain(&mut self, column: Column, value: &mut u64) -> Result<(), FormatError> {
         *value = self.take(column, varint::take)?;
         Ok(())
     }
 
     #[inline]
-    fn distance(&mut self, column: Column, from: i32, value: &mut i32) -> Result<(), Flaw> {
+    fn distance(&mut self, column: Column, from: i32, value: &mut i32) -> Result<(), FormatError> {
         *value = from.wrapping_add(self.off(column)?);
         Ok(())
     }

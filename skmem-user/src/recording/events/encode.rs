@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     model::record::Record,
-    recording::{error::Flaw, varint},
+    recording::{error::FormatError, varint},
 };
 
 /// Collects the records of a block.
@@ -87,7 +87,7 @@ impl Encoder {
         out
     }
 
-    fn code(&mut self, record: &Record) -> Result<(), Flaw> {
+    fn code(&mut self, record: &Record) -> Result<(), FormatError> {
         let (hook, id) = match record {
             Record::Event(e) => (e.header.hook, e.socket),
             Record::Open(o) => (Hook::Open as u8, o.ident.id),
@@ -134,7 +134,7 @@ impl Encoder {
         self.columns.plain(Column::Mask, &mut mask)
     }
 
-    fn place(&mut self, id: u64) -> Result<usize, Flaw> {
+    fn place(&mut self, id: u64) -> Result<usize, FormatError> {
         let new = self.contexts.len() as u32;
         let mut place = *self.places.entry(id).or_insert(new);
         self.columns
@@ -150,7 +150,12 @@ impl Encoder {
 
 impl Coder for Columns {
     #[inline]
-    fn number(&mut self, column: Column, predicted: u32, value: &mut u32) -> Result<(), Flaw> {
+    fn number(
+        &mut self,
+        column: Column,
+        predicted: u32,
+        value: &mut u32,
+    ) -> Result<(), FormatError> {
         if *value != predicted {
             self.mask |= 1 << column as u32;
             let off = value.wrapping_sub(predicted).cast_signed();
@@ -160,13 +165,13 @@ impl Coder for Columns {
     }
 
     #[inline]
-    fn plain(&mut self, column: Column, value: &mut u64) -> Result<(), Flaw> {
+    fn plain(&mut self, column: Column, value: &mut u64) -> Result<(), FormatError> {
         varint::put(&mut self.bytes[column as usize], *value);
         Ok(())
     }
 
     #[inline]
-    fn distance(&mut self, column: Column, from: i32, value: &mut i32) -> Result<(), Flaw> {
+    fn distance(&mut self, column: Column, from: i32, value: &mut i32) -> Result<(), FormatError> {
         let off = value.wrapping_sub(from);
         varint::put_signed(&mut self.bytes[column as usize], i64::from(off));
         Ok(())

@@ -10,7 +10,7 @@ use skmem_common::{
 };
 
 use super::context::Context;
-use crate::recording::error::Flaw;
+use crate::recording::error::FormatError;
 
 /// Columns of a block.
 pub(super) const COLUMNS: usize = 37;
@@ -67,14 +67,20 @@ pub(super) enum Column {
 /// leaves `value` as it is, one being read sets it.
 pub(super) trait Coder {
     /// A number that has a prediction.
-    fn number(&mut self, column: Column, predicted: u32, value: &mut u32) -> Result<(), Flaw>;
+    fn number(
+        &mut self,
+        column: Column,
+        predicted: u32,
+        value: &mut u32,
+    ) -> Result<(), FormatError>;
     /// A number, written as it is.
-    fn plain(&mut self, column: Column, value: &mut u64) -> Result<(), Flaw>;
+    fn plain(&mut self, column: Column, value: &mut u64) -> Result<(), FormatError>;
     /// A number, written as the distance from another one.
-    fn distance(&mut self, column: Column, from: i32, value: &mut i32) -> Result<(), Flaw>;
+    fn distance(&mut self, column: Column, from: i32, value: &mut i32) -> Result<(), FormatError>;
 }
 
-const TOO_LARGE: Flaw = Flaw::Content("a number in a record is too large for its field");
+const TOO_LARGE: FormatError =
+    FormatError::Content("a number in a record is too large for its field");
 
 /// Codes one field of the record through a wider number.
 macro_rules! field {
@@ -114,7 +120,7 @@ pub(super) fn event(
     coder: &mut impl Coder,
     context: &Context,
     event: &mut Event,
-) -> Result<(), Flaw> {
+) -> Result<(), FormatError> {
     let header = &mut event.header;
     let hook = header.hook;
     field!(coder, Flags, context.flags, header.flags);
@@ -134,7 +140,7 @@ pub(super) fn event(
     field!(coder, Ops, 0u8, header.ops);
     let ops = usize::from(header.ops);
     if ops > OPS {
-        return Err(Flaw::Content("a record with too many operations"));
+        return Err(FormatError::Content("a record with too many operations"));
     }
     let mut booked = context.booked();
     for op in &mut event.ops[..ops] {
@@ -196,7 +202,7 @@ pub(super) fn event(
 }
 
 /// Codes all of the first record of a socket but its hook, number and time.
-pub(super) fn open(coder: &mut impl Coder, open: &mut Open) -> Result<(), Flaw> {
+pub(super) fn open(coder: &mut impl Coder, open: &mut Open) -> Result<(), FormatError> {
     header(coder, &mut open.header, size_of::<Open>())?;
     plain!(coder, open.event_no, open.slot);
     ident(coder, &mut open.ident)?;
@@ -204,14 +210,14 @@ pub(super) fn open(coder: &mut impl Coder, open: &mut Open) -> Result<(), Flaw> 
 }
 
 /// Codes the record of a thread.
-pub(super) fn task(coder: &mut impl Coder, task: &mut Task) -> Result<(), Flaw> {
+pub(super) fn task(coder: &mut impl Coder, task: &mut Task) -> Result<(), FormatError> {
     header(coder, &mut task.header, size_of::<Task>())?;
     plain!(coder, task.event_no, task.slot, task.pid, task.tid);
     bytes(coder, &mut task.comm)
 }
 
 /// Codes a change of the receive side.
-pub(super) fn receive(coder: &mut impl Coder, record: &mut Receive) -> Result<(), Flaw> {
+pub(super) fn receive(coder: &mut impl Coder, record: &mut Receive) -> Result<(), FormatError> {
     header(coder, &mut record.header, size_of::<Receive>())?;
     plain!(
         coder,
@@ -239,14 +245,14 @@ pub(super) fn receive(coder: &mut impl Coder, record: &mut Receive) -> Result<()
     Ok(())
 }
 
-fn header(coder: &mut impl Coder, header: &mut Header, len: usize) -> Result<(), Flaw> {
+fn header(coder: &mut impl Coder, header: &mut Header, len: usize) -> Result<(), FormatError> {
     plain!(coder, header.cpu, header.flags, header.ops);
     header.version = VERSION;
     header.len = len as u16;
     Ok(())
 }
 
-fn ident(coder: &mut impl Coder, who: &mut Ident) -> Result<(), Flaw> {
+fn ident(coder: &mut impl Coder, who: &mut Ident) -> Result<(), FormatError> {
     plain!(coder, who.seen_ns, who.netns, who.flags, who.pid, who.tid);
     for name in [&mut who.comm, &mut who.saddr, &mut who.daddr] {
         bytes(coder, name)?;
@@ -257,7 +263,7 @@ fn ident(coder: &mut impl Coder, who: &mut Ident) -> Result<(), Flaw> {
     Ok(())
 }
 
-fn view(coder: &mut impl Coder, view: &mut View) -> Result<(), Flaw> {
+fn view(coder: &mut impl Coder, view: &mut View) -> Result<(), FormatError> {
     plain_signed!(
         coder,
         view.wmem_queued,
@@ -281,7 +287,7 @@ fn view(coder: &mut impl Coder, view: &mut View) -> Result<(), Flaw> {
     Ok(())
 }
 
-fn bytes(coder: &mut impl Coder, bytes: &mut [u8; 16]) -> Result<(), Flaw> {
+fn bytes(coder: &mut impl Coder, bytes: &mut [u8; 16]) -> Result<(), FormatError> {
     for byte in bytes {
         plain!(coder, *byte);
     }
@@ -289,11 +295,11 @@ fn bytes(coder: &mut impl Coder, bytes: &mut [u8; 16]) -> Result<(), Flaw> {
 }
 
 /// Whether a hook's records are events.
-pub(super) fn hook(number: u64) -> Result<Hook, Flaw> {
+pub(super) fn hook(number: u64) -> Result<Hook, FormatError> {
     u8::try_from(number)
         .ok()
         .and_then(Hook::from_u8)
-        .ok_or(Flaw::Content("a record of an unknown hook"))
+        .ok_or(FormatError::Content("a record of an unknown hook"))
 }
 
 /// Kind (2 bits), tier (1), cause (8), and what kind and tier have beyond
@@ -303,7 +309,7 @@ fn tag_of(op: &Op) -> u64 {
     kind & 3 | (tier & 1) << 2 | cause << 3 | (kind >> 2) << 11 | (tier >> 1) << 17
 }
 
-fn op_of(tag: u64, op: &mut Op) -> Result<(), Flaw> {
+fn op_of(tag: u64, op: &mut Op) -> Result<(), FormatError> {
     if tag >> 24 != 0 {
         return Err(TOO_LARGE);
     }

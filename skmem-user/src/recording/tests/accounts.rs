@@ -12,7 +12,7 @@ use crate::{
     render::{self, Style},
 };
 
-fn back(kept: &Kept) -> Kept {
+fn back(kept: &SavedAccount) -> SavedAccount {
     let payload = Accounts::to_payload(Role::Final, 9, std::slice::from_ref(kept));
     let mut accounts = Accounts::from_payload(&payload).unwrap();
     assert_eq!((accounts.now_ns, accounts.accounts.len()), (9, 1));
@@ -32,10 +32,10 @@ fn visible(account: &Account) -> Account {
     if a.ledger.at_peak != 0 || a.ledger.worst_ns == 0 {
         a.ledger.worst = empty.ledger.worst;
     }
-    for standing in [&mut a.ledger.now, &mut a.ledger.worst] {
-        for n in 0..standing.since.len() {
-            if standing.since_mask & (1 << n) == 0 {
-                standing.since[n] = Since::default();
+    for balance in [&mut a.ledger.now, &mut a.ledger.worst] {
+        for n in 0..balance.since.len() {
+            if balance.since_mask & (1 << n) == 0 {
+                balance.since[n] = Since::default();
             }
         }
     }
@@ -147,21 +147,21 @@ proptest! {
             view.state = next() as u8;
             view.userlocks = next() as u8;
         }
-        for standing in [&mut a.ledger.now, &mut a.ledger.worst] {
-            standing.w = next().cast_signed();
-            standing.sndbuf = next().cast_signed();
-            standing.admission.at_ns = time();
-            standing.admission.w = next().cast_signed();
-            standing.admission.sndbuf = next().cast_signed();
-            standing.since_mask = next();
-            for (k, since) in standing.since.iter_mut().enumerate() {
+        for balance in [&mut a.ledger.now, &mut a.ledger.worst] {
+            balance.w = next().cast_signed();
+            balance.sndbuf = next().cast_signed();
+            balance.admission.at_ns = time();
+            balance.admission.w = next().cast_signed();
+            balance.admission.sndbuf = next().cast_signed();
+            balance.since_mask = next();
+            for (k, since) in balance.since.iter_mut().enumerate() {
                 since.bytes = next().cast_signed();
                 since.inferred = next().cast_signed();
                 since.count = next();
                 since.first_ns = time();
-                standing.total[k].bytes = sums[k % sums.len()];
-                standing.total[k].inferred = sums[(k + 5) % sums.len()];
-                standing.total[k].count = sums[(k + 9) % sums.len()].unsigned_abs();
+                balance.total[k].bytes = sums[k % sums.len()];
+                balance.total[k].inferred = sums[(k + 5) % sums.len()];
+                balance.total[k].count = sums[(k + 9) % sums.len()].unsigned_abs();
             }
         }
         a.ledger.worst_ns = time();

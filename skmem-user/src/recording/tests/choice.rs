@@ -9,14 +9,14 @@ use super::*;
 use crate::{
     model::replay::Replay,
     recording::{
-        Player,
+        Playback,
         choice::{Choice, Window, span},
     },
 };
 
 /// What all records and accounts come to.
-fn played(mut recording: Recording<&[u8]>) -> Vec<Kept> {
-    let mut player = Player::new(64);
+fn played(mut recording: Recording<&[u8]>) -> Vec<SavedAccount> {
+    let mut player = Playback::new(64);
     while let Some(item) = recording.next_item() {
         player.take(&item);
     }
@@ -42,7 +42,7 @@ fn bookings_that_await_their_record_are_not_made_twice() {
     account.ledger.book(op.cause, op.tier, op.value, then);
     account.op_count = 1;
     account.ops[0] = op;
-    let began = Kept {
+    let began = SavedAccount {
         account,
         stream_agrees: None,
         sleepers: Vec::new(),

@@ -45,7 +45,7 @@ fn a_file_cut_off_at_any_byte_opens_up_to_its_last_whole_block() {
         if let Some(damage) = damage {
             let (at, _) = blocks.iter().rev().find(|(at, _)| *at < cut).unwrap();
             assert_eq!((damage.at, damage.records), (*at as u64, records));
-            assert_eq!(damage.why, Flaw::Short);
+            assert_eq!(damage.why, FormatError::Short);
         }
         // The first events block has 151 of them, up to the checkpoint.
         let events = blocks[1].0 + blocks[1].1;
@@ -127,7 +127,7 @@ fn header(kind: u8, codec: u8, stored: u32, length: u32, payload: &[u8]) -> Vec<
     block
 }
 
-fn flaw(rest: &[u8]) -> Flaw {
+fn flaw(rest: &[u8]) -> FormatError {
     let (_, damage, end) = read(&with(rest)).unwrap();
     assert!(end.is_none());
     damage.unwrap().why
@@ -136,38 +136,41 @@ fn flaw(rest: &[u8]) -> Flaw {
 #[test]
 fn hostile_lengths_take_no_memory() {
     let huge = u32::MAX;
-    assert_eq!(flaw(&header(2, 0, huge, 1, b"")), Flaw::Length(huge.into()));
+    assert_eq!(
+        flaw(&header(2, 0, huge, 1, b"")),
+        FormatError::Length(huge.into())
+    );
     assert_eq!(
         flaw(&header(2, 1, 1, huge, b"x")),
-        Flaw::Length(huge.into())
+        FormatError::Length(huge.into())
     );
     // As much as may be, and nothing behind it.
     let most = LARGEST as u32;
-    assert_eq!(flaw(&header(2, 0, most, most, b"")), Flaw::Short);
+    assert_eq!(flaw(&header(2, 0, most, most, b"")), FormatError::Short);
     // JSON of more than a block of it may have.
     assert_eq!(
         flaw(&header(3, 1, 1, most, b"x")),
-        Flaw::Length(most.into())
+        FormatError::Length(most.into())
     );
 }
 
 #[test]
 fn blocks_that_contradict_themselves() {
-    assert_eq!(flaw(&header(9, 0, 1, 1, b"x")), Flaw::Kind(9));
-    assert_eq!(flaw(&header(2, 7, 1, 1, b"x")), Flaw::Codec(7));
-    assert_eq!(flaw(&header(2, 0, 1, 2, b"x")), Flaw::Decompress);
+    assert_eq!(flaw(&header(9, 0, 1, 1, b"x")), FormatError::Kind(9));
+    assert_eq!(flaw(&header(2, 7, 1, 1, b"x")), FormatError::Codec(7));
+    assert_eq!(flaw(&header(2, 0, 1, 2, b"x")), FormatError::Decompress);
     assert_eq!(
         flaw(&header(2, 1, 4, 9, b"\xff\xff\xff\xff")),
-        Flaw::Decompress
+        FormatError::Decompress
     );
     let content = |kind, payload: &[u8]| {
         let n = payload.len() as u32;
         flaw(&header(kind, 0, n, n, payload))
     };
-    assert!(matches!(content(1, b"{}"), Flaw::Content(_)));
-    assert!(matches!(content(3, b"{}"), Flaw::Json(..)));
-    assert!(matches!(content(4, b"[1"), Flaw::Json(..)));
-    assert!(matches!(content(2, b""), Flaw::Content(_)));
+    assert!(matches!(content(1, b"{}"), FormatError::Content(_)));
+    assert!(matches!(content(3, b"{}"), FormatError::Json(..)));
+    assert!(matches!(content(4, b"[1"), FormatError::Json(..)));
+    assert!(matches!(content(2, b""), FormatError::Content(_)));
     // A gigabyte of records; a gigabyte of columns; a column of a gigabyte; numbers without an end.
     for payload in [
         &b"\xff\xff\xff\xff\x0f\x25"[..],
@@ -176,7 +179,7 @@ fn blocks_that_contradict_themselves() {
         &[0xff; 40],
     ] {
         assert!(
-            matches!(content(2, payload), Flaw::Content(_)),
+            matches!(content(2, payload), FormatError::Content(_)),
             "{payload:?}"
         );
     }
@@ -223,7 +226,7 @@ fn nothing_may_follow_the_end() {
     assert!(end.is_some(), "what was whole stays");
     assert_eq!(
         damage.unwrap().why,
-        Flaw::Content("something follows the end")
+        FormatError::Content("something follows the end")
     );
 }
 

@@ -6,12 +6,13 @@ use proptest::{collection::vec, prelude::*};
 use skmem_common::{account::Account, hook::Hook, record::Event};
 
 use super::{
-    Accounts, Clock, Damage, Flaw, Item, Meta, Recording, RecordingError, Role, Writer, events,
+    Accounts, Clock, Damage, FormatError, Item, Meta, Recording, RecordingError, Role, Writer,
+    events,
 };
 use crate::{
     explain::tests::socket::{Socket, article},
     model::{
-        end::{End, Kept, Totals},
+        end::{End, SavedAccount, Totals},
         record::Record,
     },
 };
@@ -36,8 +37,8 @@ fn meta() -> Meta {
     }
 }
 
-fn kept(socket: &Socket) -> Kept {
-    Kept {
+fn kept(socket: &Socket) -> SavedAccount {
+    SavedAccount {
         account: Box::new(socket.account),
         stream_agrees: Some(true),
         sleepers: vec![(7, 1_000), (8, 2_000)],

@@ -3,7 +3,7 @@
 
 use skmem_common::{
     cause::Cause,
-    ledger::Standing,
+    ledger::Balance,
     record::{Open, VERSION},
 };
 
@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     explain::Source,
     model::replay::Replay,
-    recording::{Outcome, explain, outcome},
+    recording::{Outcome, outcome, playback},
     render,
 };
 
@@ -55,15 +55,15 @@ fn outcome_of(bytes: &[u8]) -> Outcome {
 }
 
 /// The sums that both have, the kernel's account and replay.
-fn sums(standing: &Standing) -> Vec<(i32, i32, i64, u64)> {
+fn sums(balance: &Balance) -> Vec<(i32, i32, i64, u64)> {
     let mut sums = vec![(
-        standing.w,
-        standing.sndbuf,
-        i64::from(standing.admission.w),
-        standing.admission.count,
+        balance.w,
+        balance.sndbuf,
+        i64::from(balance.admission.w),
+        balance.admission.count,
     )];
     for cause in Cause::ALL {
-        let (total, since) = (standing.total(*cause), standing.since(*cause));
+        let (total, since) = (balance.total(*cause), balance.since(*cause));
         let since = since.map_or((0, 0), |s| (s.bytes, s.inferred));
         sums.push((since.0, since.1, total.bytes, total.count));
     }
@@ -115,7 +115,7 @@ fn with_its_end_the_verdict_is_the_live_one_to_the_byte() {
 fn without_an_end_replay_tells_the_same_sums_and_says_that_it_did() {
     let (socket, records) = story();
     let outcome = outcome_of(&written(&records, |_| {}));
-    assert_eq!(outcome.missing, Some(explain::NO_END));
+    assert_eq!(outcome.missing, Some(playback::NO_END));
     let [only] = &outcome.end.open[..] else {
         panic!("{:?}", outcome.end.open.len());
     };
@@ -147,12 +147,12 @@ fn a_damaged_recording_says_so() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     let outcome = outcome_of(&bytes);
-    assert_eq!(outcome.missing, Some(explain::DAMAGED));
+    assert_eq!(outcome.missing, Some(playback::DAMAGED));
     assert_eq!(outcome.end.open.len(), 1);
     // As a SIGKILL within the last write leaves it.
     bytes.truncate(last);
     let outcome = outcome_of(&bytes);
-    assert_eq!(outcome.missing, Some(explain::NO_END));
+    assert_eq!(outcome.missing, Some(playback::NO_END));
     assert_eq!(outcome.end.open.len(), 1);
 }
 
@@ -184,7 +184,7 @@ fn lost_records_before_a_checkpoint_cost_nothing() {
         let lossy = [&records[..10], &records[13..at - 2]].concat();
         let mut writer = Writer::new(Vec::new(), &meta()).unwrap();
         lossy.iter().for_each(|r| writer.record(r).unwrap());
-        let checkpoint = Kept {
+        let checkpoint = SavedAccount {
             account: Box::new(account),
             stream_agrees: None,
             sleepers: Vec::new(),

@@ -319,21 +319,21 @@ fn unlisted(account: &Account) -> String {
             "{}: not bound, in a namespace not seen, or reset by the peer and not closed yet, with their unread data \
              charged{}{orphans}",
             grouped(n),
-            strays(account)
+            unlisted_holders(account)
         ),
         _ => format!("none{orphans}"),
     }
 }
 
 /// Who holds them.
-fn strays(account: &Account) -> String {
+fn unlisted_holders(account: &Account) -> String {
     let held: Vec<_> = account
         .unlisted_holders
         .iter()
         .take(3)
-        .map(|stray| {
-            let count = grouped(signed(stray.sockets));
-            format!("{} (pid {}) {count}", escaped(&stray.comm), stray.pid)
+        .map(|holder| {
+            let count = grouped(signed(holder.sockets));
+            format!("{} (pid {}) {count}", escaped(&holder.comm), holder.pid)
         })
         .collect();
     if held.is_empty() {

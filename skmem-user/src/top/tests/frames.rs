@@ -84,7 +84,7 @@ fn recorded() -> Model {
     let file: PathBuf =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings/v1-article.skm");
     let mut recording = Recording::open(&file).unwrap();
-    let mut player = Player::new(16);
+    let mut player = Playback::new(16);
     let mut model = Model::new(By::Socket, Column::W, Duration::from_secs(1));
     let mut next = 0;
     while let Some(item) = recording.next_item() {
@@ -102,7 +102,7 @@ fn recorded() -> Model {
     model
 }
 
-fn look_at(player: &Player) -> Option<Look> {
+fn look_at(player: &Playback) -> Option<Look> {
     let kept = player.accounts().into_iter().next()?;
     let account = &kept.account;
     let mut one = socket(
@@ -126,7 +126,7 @@ fn look_at(player: &Player) -> Option<Look> {
     Some(look(vec![row], player.now_ns, Causes::Kept(books)))
 }
 
-fn verdict(player: &Player) -> Verdict {
+fn verdict(player: &Playback) -> Verdict {
     let end = crate::model::end::End {
         totals: crate::model::end::Totals {
             now_ns: player.now_ns,

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     diag::{TcpState, Timer},
     explain::{Source, Verdict},
-    recording::{Item, Player, Recording},
+    recording::{Item, Playback, Recording},
     snapshot::{
         Account, Row,
         capture::Captured,

@@ -10,7 +10,7 @@ use skmem_common::{
 };
 
 use super::Session;
-use crate::{kernel::table::ONE_GO, model::end::Kept};
+use crate::{kernel::table::STABLE_READ_TIMEOUT, model::end::SavedAccount};
 
 impl Session {
     /// Closed sockets from here on are kept for [`Session::take_closed`].
@@ -20,7 +20,7 @@ impl Session {
 
     /// The sockets that were closed since this was last asked. All of their
     /// records were handed on before.
-    pub fn take_closed(&mut self) -> Vec<Kept> {
+    pub fn take_closed(&mut self) -> Vec<SavedAccount> {
         self.just_closed.replace(Vec::new()).unwrap_or_default()
     }
 
@@ -34,7 +34,7 @@ impl Session {
             }
             let since = self.closing_since.get(&socket.id).copied().unwrap_or(now);
             closing_since.insert(socket.id, since);
-            now - since > ONE_GO
+            now - since > STABLE_READ_TIMEOUT
         });
         let slots = slots.map(|socket| socket.slot).collect();
         self.closing_since = closing_since;
@@ -56,7 +56,7 @@ impl Session {
             let agrees = self.agrees(&account);
             mark_destroyed(&mut account);
             self.replay.forget(account.ident.id);
-            let kept = Kept {
+            let kept = SavedAccount {
                 account,
                 stream_agrees: agrees,
                 sleepers: Vec::new(),

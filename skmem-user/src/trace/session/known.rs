@@ -18,7 +18,7 @@ use crate::{
     explain::{Source, Verdict, held_up_since},
     kernel::system,
     model::{
-        end::{End, HookTotal, Kept, Totals},
+        end::{End, HookTotal, SavedAccount, Totals},
         places::{Places, cgroup_id},
         replay,
     },
@@ -109,7 +109,7 @@ impl Session {
     }
 
     /// The same of these sockets alone.
-    fn gather_of(&self, mut open: Vec<Box<Account>>, closed: Vec<Kept>) -> End {
+    fn gather_of(&self, mut open: Vec<Box<Account>>, closed: Vec<SavedAccount>) -> End {
         self.holders.name(&mut open);
         link_subflows(&mut open);
         for account in &mut open {
@@ -120,13 +120,13 @@ impl Session {
             if account.closing != 0 {
                 mark_destroyed(&mut account);
             }
-            Kept {
+            SavedAccount {
                 sleepers: self.sleepers(&account),
                 account,
                 stream_agrees,
             }
         });
-        let open: Vec<Kept> = open.collect();
+        let open: Vec<SavedAccount> = open.collect();
         let places = places(open.iter().chain(&closed));
         End {
             totals: Totals {
@@ -167,9 +167,9 @@ impl Session {
 
     /// The accounts of open sockets as they are now.
     #[must_use]
-    pub fn accounts(&self) -> Vec<Kept> {
+    pub fn accounts(&self) -> Vec<SavedAccount> {
         self.open()
-            .map(|account| Kept {
+            .map(|account| SavedAccount {
                 sleepers: self.sleepers(&account),
                 account,
                 stream_agrees: None,
@@ -213,7 +213,7 @@ fn link_subflows(accounts: &mut [Box<Account>]) {
 }
 
 /// The names of the cgroups and namespaces of these sockets.
-fn places<'a>(accounts: impl Iterator<Item = &'a Kept>) -> Places {
+fn places<'a>(accounts: impl Iterator<Item = &'a SavedAccount>) -> Places {
     let ids: HashSet<u64> = accounts
         .map(|kept| cgroup_id(&kept.account.ident))
         .filter(|id| *id != 0)

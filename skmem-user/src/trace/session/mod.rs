@@ -24,7 +24,7 @@ use crate::{
         tracer::{Options, Tracer},
     },
     model::{
-        end::{KEEP_CLOSED, Kept, Worst},
+        end::{KEEP_CLOSED, SavedAccount, TopAccounts},
         record::Record,
         replay::Replay,
     },
@@ -52,12 +52,12 @@ pub struct Session {
     replay: Replay,
     /// Records tell all of an account, so replay can be compared with it.
     faithful: bool,
-    closed: Worst,
+    closed: TopAccounts,
     /// When each socket, by its number, was first found destroyed without a record of the end of
     /// its queues.
     closing_since: HashMap<u64, Instant>,
     /// Closed sockets that a recorder has not taken yet; None: nobody records.
-    just_closed: Option<Vec<Kept>>,
+    just_closed: Option<Vec<SavedAccount>>,
     collected: Instant,
     /// Sockets that were closed since, as far as records tell.
     ended: u32,
@@ -94,7 +94,7 @@ impl Session {
             reader,
             replay: Replay::default(),
             faithful: options.records != Records::Transitions,
-            closed: Worst::new(KEEP_CLOSED),
+            closed: TopAccounts::new(KEEP_CLOSED),
             closing_since: HashMap::new(),
             just_closed: None,
             collected: Instant::now(),

@@ -3,11 +3,11 @@
 
 use std::io::Read;
 
-use super::{Damage, Flaw, Item, Recording, Role};
+use super::{Damage, FormatError, Item, Recording, Role};
 use crate::{
     explain::Source,
     model::{
-        end::{End, Kept, Totals},
+        end::{End, SavedAccount, Totals},
         replay::Replay,
     },
 };
@@ -50,13 +50,13 @@ impl Outcome {
 
 /// A recording's sockets at some time.
 #[derive(Debug)]
-pub struct Player {
+pub struct Playback {
     replay: Replay,
     /// Time of the last thing taken in, in ns of `CLOCK_MONOTONIC`.
     pub now_ns: u64,
 }
 
-impl Player {
+impl Playback {
     /// Nothing yet; `max_sockets` is what the recording's [`super::Meta`] says.
     #[must_use]
     pub fn new(max_sockets: u32) -> Self {
@@ -93,11 +93,11 @@ impl Player {
 
     /// The accounts of all sockets, in order of their numbers.
     #[must_use]
-    pub fn accounts(&self) -> Vec<Kept> {
-        let mut kept: Vec<Kept> = self
+    pub fn accounts(&self) -> Vec<SavedAccount> {
+        let mut kept: Vec<SavedAccount> = self
             .replay
             .sockets()
-            .map(|(id, socket)| Kept {
+            .map(|(id, socket)| SavedAccount {
                 account: socket.account(id),
                 stream_agrees: None,
                 sleepers: socket.sleepers(),
@@ -130,7 +130,7 @@ pub fn outcome<R: Read, E>(
         return Ok((outcome, recording));
     }
     let mut recording = open()?;
-    let mut player = Player::new(recording.meta().max_sockets);
+    let mut player = Playback::new(recording.meta().max_sockets);
     while let Some(item) = recording.next_item() {
         player.take(&item);
     }
@@ -156,7 +156,8 @@ pub fn outcome<R: Read, E>(
             // Killed within a write.
             None
             | Some(Damage {
-                why: Flaw::Short, ..
+                why: FormatError::Short,
+                ..
             }) => NO_END,
             Some(_) => DAMAGED,
         }),

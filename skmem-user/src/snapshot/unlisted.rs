@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::account::Stray;
+use super::account::UnlistedHolder;
 use crate::diag::owners::{Owners, command_name, is_tcp};
 
 /// Descriptors that are asked at most what they are: one system call each.
@@ -13,7 +13,7 @@ const MOST: usize = 100_000;
 
 /// The processes that hold them, the most first. `listed` are the inodes of sockets that are in a
 /// list.
-pub(super) fn find(owners: &Owners, listed: &HashSet<u32>) -> Vec<Stray> {
+pub(super) fn find(owners: &Owners, listed: &HashSet<u32>) -> Vec<UnlistedHolder> {
     let mut held: HashMap<u32, u64> = HashMap::new();
     let others = owners
         .sockets()
@@ -23,14 +23,14 @@ pub(super) fn find(owners: &Owners, listed: &HashSet<u32>) -> Vec<Stray> {
             *held.entry(descriptor.pid).or_default() += 1;
         }
     }
-    let mut strays: Vec<Stray> = held
+    let mut unlisted: Vec<UnlistedHolder> = held
         .into_iter()
-        .map(|(pid, sockets)| Stray {
+        .map(|(pid, sockets)| UnlistedHolder {
             pid,
             comm: command_name(pid),
             sockets,
         })
         .collect();
-    strays.sort_unstable_by_key(|stray| (std::cmp::Reverse(stray.sockets), stray.pid));
-    strays
+    unlisted.sort_unstable_by_key(|holder| (std::cmp::Reverse(holder.sockets), holder.pid));
+    unlisted
 }

@@ -25,7 +25,7 @@ pub(super) enum When<'a> {
 
 /// Sets the holders of each row. A socket that may have been opened while `/proc` was read is
 /// looked for once more.
-pub(super) fn give(rows: &mut [Row], owners: &Owners, when: When<'_>, notes: &mut Vec<String>) {
+pub(super) fn set(rows: &mut [Row], owners: &Owners, when: When<'_>, notes: &mut Vec<String>) {
     let mut names = HashMap::new();
     assign(rows, owners, &mut names);
     let denied = owners.denied > 0;
@@ -87,7 +87,7 @@ fn assign(rows: &mut [Row], owners: &Owners, names: &mut HashMap<u32, Box<str>>)
 
 /// Sets the path of each row's cgroup. `known` are those looked up before: a cgroup's id is never
 /// used again.
-pub(super) fn give_cgroups(rows: &mut [Row], known: &mut HashMap<u64, Option<String>>) {
+pub(super) fn set_cgroups(rows: &mut [Row], known: &mut HashMap<u64, Option<String>>) {
     let ids = rows.iter().filter_map(|row| row.cgroup_id);
     let new: HashSet<u64> = ids.filter(|id| !known.contains_key(id)).collect();
     let mut paths = cgroups::paths(&new);
