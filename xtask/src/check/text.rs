@@ -1,6 +1,6 @@
 //! Comments and documents: comments as wide as code may be, and plain words.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Result, bail};
 
@@ -30,7 +30,7 @@ pub(super) fn check() -> Result<()> {
         let Ok(text) = fs::read_to_string(paths::root().join(&name)) else {
             continue;
         };
-        let is_code = name.ends_with(".rs");
+        let is_code = Path::new(&name).extension().is_some_and(|e| e == "rs");
         for (at, line) in text.lines().enumerate() {
             let place = format!("{name}:{}", at + 1);
             let habits = HABITS.iter().filter(|(habit, _)| has(line, habit));
