@@ -25,7 +25,7 @@ pub const OVERFILL: &str = "1";
 pub const FULL: &str = "SKMEM_TEST_FULL";
 /// Send for a number of seconds: `bulk:5`.
 pub const BULK: &str = "bulk:";
-/// Send a little every 10 ms, for so many seconds at most: it leaves the processor to others.
+/// Send a little every 10 ms, for a number of seconds at most: it leaves the processor to others.
 pub const TRICKLE: &str = "trickle:";
 /// The environment variable that names a file: once there is one, [`BULK`] ends early.
 pub const UNTIL: &str = "SKMEM_TEST_UNTIL";

@@ -2,8 +2,8 @@
 //! what it is, slots of closed sockets come back, every byte of a complete account has a name, and
 //! what is lost is counted.
 //!
-//! A short run here, of so many connections however long they take; `cargo xtask soak` gives it as
-//! long as one likes, through [`TIME`].
+//! A short run here, of a fixed number of connections, however long they take; `cargo xtask soak`
+//! sets a time instead, through [`TIME`].
 
 use std::{
     env, fs,
