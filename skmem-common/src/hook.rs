@@ -68,7 +68,7 @@ hooks! {
     WaitMemory = 16 => "sk_stream_wait_memory",
     /// The sender sleeps until the connection is made.
     WaitConnect = 17 => "sk_stream_wait_connect",
-    /// `setsockopt` at level `SOL_SOCKET` (`sock_setsockopt` up to 5.19).
+    /// `setsockopt` at level `SOL_SOCKET` (`sock_setsockopt` before 6.1).
     Setsockopt = 18 => "sk_setsockopt",
     /// Acknowledged bytes are cut off the head.
     TrimHead = 19 => "tcp_trim_head",

@@ -27,7 +27,7 @@ const SOL_SOCKET: i32 = 1;
 const SO_SNDBUF: i32 = 7;
 const SO_SNDBUFFORCE: i32 = 32;
 
-/// `sk_setsockopt(sk, level, optname, optval, optlen)`, 6.0 on; `optval` is
+/// `sk_setsockopt(sk, level, optname, optval, optlen)`, 6.1 on; `optval` is
 /// two words: the address, and whether it is the kernel's.
 #[fexit]
 pub fn setsockopt_exit(ctx: FExitContext) -> i32 {
@@ -56,7 +56,7 @@ pub fn setsockopt_exit(ctx: FExitContext) -> i32 {
     0
 }
 
-/// `sock_setsockopt(sock, level, optname, optval, optlen)`, up to 5.19: the
+/// `sock_setsockopt(sock, level, optname, optval, optlen)`, before 6.1: the
 /// trampolines of those kernels refuse `optval`, which is a struct.
 #[kprobe]
 pub fn setsockopt_probe(ctx: ProbeContext) -> u32 {

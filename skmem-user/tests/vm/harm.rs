@@ -22,6 +22,7 @@ use rustix::{
     process::Signal,
     system::{delete_module, finit_module},
     thread::{LinkNameSpaceType, move_into_link_name_space},
+    time::{ClockId, clock_gettime, clock_settime},
 };
 use serde_json::Value;
 use skmem::workload::{Driver, Options, proto::Ready};
@@ -304,18 +305,7 @@ fn clock_jumps(traffic: &Traffic) -> Result<(), Failed> {
 }
 
 fn shift(seconds: i64) -> Result<(), Failed> {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `now` is ours, and outlives both calls.
-    let result = unsafe {
-        libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now);
-        now.tv_sec += seconds;
-        libc::clock_settime(libc::CLOCK_REALTIME, &raw const now)
-    };
-    match result {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error().into()),
-    }
+    let mut now = clock_gettime(ClockId::Realtime);
+    now.tv_sec += seconds;
+    Ok(clock_settime(ClockId::Realtime, now)?)
 }

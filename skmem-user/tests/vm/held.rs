@@ -76,8 +76,7 @@ impl Sleeper {
         let mut sender = pair.sender.try_clone()?;
         let (tell, said) = std::sync::mpsc::channel();
         let writer = thread::spawn(move || {
-            // SAFETY: gettid takes nothing.
-            let _ = tell.send(unsafe { libc::gettid() });
+            let _ = tell.send(rustix::thread::gettid().as_raw_pid());
             // Until the other end is closed.
             while sender.write_all(&[b'q'; 1024]).is_ok() {}
         });

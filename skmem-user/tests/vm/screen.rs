@@ -16,6 +16,7 @@ use std::{
 };
 
 use libtest_mimic::{Failed, Trial};
+use rustix::process::{Pid, Signal, kill_process};
 use skmem::diag::MemInfo;
 
 use crate::{binary::chatter, case::SKMEM, check::Check, sender, terminal::terminal};
@@ -233,8 +234,7 @@ fn interrupt() -> Result<(), Failed> {
         // The first it says is that it attaches; from then on it answers.
         let mut first = [0; 1];
         (&shown.err).read_exact(&mut first)?;
-        // SAFETY: it is our child, which was not waited for.
-        unsafe { libc::kill(shown.child.id().cast_signed(), libc::SIGINT) };
+        kill_process(Pid::from_child(&shown.child), Signal::INT)?;
         let (out, said, status) = shown.end()?;
         let what = words[0];
         check.equal(format_args!("{what}: exit status"), status, Some(130));

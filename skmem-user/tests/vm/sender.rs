@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Signal, set_parent_process_death_signal};
 use socket2::SockRef;
 
 use crate::{churn, programs::ring};
@@ -40,8 +41,7 @@ pub const CODE: u8 = 7;
 
 pub fn run() -> ExitCode {
     // Some of its parents are killed, or end before it does.
-    // SAFETY: prctl with this option takes a number and no pointer.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let role = env::var(ROLE).unwrap_or_default();
     let played = if let Some(seconds) = role.strip_prefix(BULK) {
         bulk(seconds, Duration::ZERO)

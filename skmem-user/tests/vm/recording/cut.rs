@@ -4,13 +4,13 @@ use std::{
     ffi::CString,
     fs,
     io::{BufRead as _, BufReader},
-    os::unix::ffi::OsStrExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 
 use libtest_mimic::Failed;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::Value;
 
 use super::{Ended, Room, about, record, report, size, stderr, text, wait_for};
@@ -68,33 +68,20 @@ pub(super) fn killed() -> Result<(), Failed> {
 }
 
 /// A disk of a few pages.
-struct Mounted(CString);
+struct Mounted(PathBuf);
 
 impl Mounted {
     fn new(at: &Path, options: &str) -> Result<Self, Failed> {
-        let at = CString::new(at.as_os_str().as_bytes())?;
         let options = CString::new(options)?;
-        // SAFETY: all pointers are strings that outlive the call.
-        let result = unsafe {
-            libc::mount(
-                c"none".as_ptr(),
-                at.as_ptr(),
-                c"tmpfs".as_ptr(),
-                0,
-                options.as_ptr().cast(),
-            )
-        };
-        if result != 0 {
-            return Err(format!("cannot mount: {}", std::io::Error::last_os_error()).into());
-        }
-        Ok(Self(at))
+        mount("none", at, "tmpfs", MountFlags::empty(), Some(&*options))
+            .map_err(|e| format!("cannot mount: {e}"))?;
+        Ok(Self(at.to_owned()))
     }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // SAFETY: the path is a string that outlives the call.
-        unsafe { libc::umount2(self.0.as_ptr(), libc::MNT_DETACH) };
+        let _ = unmount(&self.0, UnmountFlags::DETACH);
     }
 }
 

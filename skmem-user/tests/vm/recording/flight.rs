@@ -9,7 +9,7 @@ use std::{
 };
 
 use libtest_mimic::Failed;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use skmem::recording::{Item, Recording, Role};
 
@@ -90,12 +90,11 @@ pub(super) fn signal() -> Result<(), Failed> {
         .stderr(Stdio::null())
         .spawn()?;
     let mut child = Ended(child);
-    let pid = libc::pid_t::try_from(child.0.id())?;
+    let pid = Pid::from_child(&child.0);
     // The programs are attached when the command runs, a child of skmem's.
     wait_for("a command", || has_child(pid))?;
     thread::sleep(Duration::from_secs(4));
-    // SAFETY: kill has no preconditions; the process is our child, and not waited for yet.
-    unsafe { libc::kill(pid, libc::SIGUSR1) };
+    kill_process(pid, Signal::USR1)?;
     wait_for("a black box", || size(&file) > 0)?;
     let status = child.0.wait()?;
     check.equal("exit status", status.code(), Some(0));
@@ -147,7 +146,8 @@ fn segments(file: &Path) -> Result<Vec<u64>, Failed> {
     Ok(begins)
 }
 
-fn has_child(pid: libc::pid_t) -> bool {
+fn has_child(pid: Pid) -> bool {
+    let pid = pid.as_raw_pid();
     fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
         .is_ok_and(|c| !c.trim().is_empty())
 }
