@@ -70,8 +70,8 @@ impl Unread {
     }
 }
 
-/// A whole number. Larger ones than any kernel prints are refused, which keeps sums of a few of them
-/// in range.
+/// A whole number. Larger ones than any kernel prints are refused, which keeps sums of a few of
+/// them in range.
 fn number(digits: &str) -> Option<i64> {
     digits
         .parse()

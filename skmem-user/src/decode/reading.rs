@@ -281,8 +281,8 @@ impl Reading {
         Some((send_q - control).max(0))
     }
 
-    /// Bytes of data in Recv-Q: the FIN of a peer that has closed counts one there until it is read,
-    /// but is not data.
+    /// Bytes of data in Recv-Q: the FIN of a peer that has closed counts one there until it is
+    /// read, but is not data.
     #[must_use]
     pub fn recv_payload(&self) -> Option<i64> {
         let fin = match self.state {

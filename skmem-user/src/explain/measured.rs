@@ -1,7 +1,7 @@
 //! The figures behind the advice: what each fix did to a case, by kernel.
 //!
-//! `measured.tsv` holds them. `skmem demo --measure --timeout 1h` measures them again and prints the
-//! rows of the running kernel, in the order of the file. In the VM that they come from:
+//! `measured.tsv` holds them. `skmem demo --measure --timeout 1h` measures them again and prints
+//! the rows of the running kernel, in the order of the file. In the VM that they come from:
 //! `cargo xtask vm --kernel K --timeout 3600 -- skmem demo --measure --timeout 1h`.
 
 use std::fmt;

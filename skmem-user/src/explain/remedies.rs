@@ -1,6 +1,6 @@
 //! The words for each piece of advice: their one source. Each says whether it was tried or read in
-//! the kernel's source. What was tried was tried in the VM, on Debian's 5.10.0, 6.1.0, 6.12 and 7.2,
-//! two CPUs under TCG; [`crate::explain::measured`] holds the figures.
+//! the kernel's source. What was tried was tried in the VM, on Debian's 5.10.0, 6.1.0, 6.12 and
+//! 7.2, two CPUs under TCG; [`crate::explain::measured`] holds the figures.
 //! [`crate::explain::texts`] says which causes each one answers.
 
 use std::fmt;

@@ -1,5 +1,6 @@
-//! Fields of sockets that no other interface shows: an iterator program writes them for each socket,
-//! with w, r and f of one moment. Another one writes the fields that receive windows depend on.
+//! Fields of sockets that no other interface shows: an iterator program writes them for each
+//! socket, with w, r and f of one moment. Another one writes the fields that receive windows depend
+//! on.
 
 use std::{collections::HashMap, path::PathBuf};
 

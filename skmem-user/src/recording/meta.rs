@@ -72,7 +72,8 @@ pub struct Selected {
     pub from_ns: Option<u64>,
     /// Where a part ends that was cut from a recording, in ns of `CLOCK_MONOTONIC`.
     pub to_ns: Option<u64>,
-    /// Names of the threads that use the sockets, also where only records of other sockets name them.
+    /// Names of the threads that use the sockets, also where only records of other sockets name
+    /// them.
     pub threads: BTreeMap<u32, String>,
 }
 

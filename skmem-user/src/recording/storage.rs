@@ -1,5 +1,5 @@
-//! What a recording is written to. When that is full, the last blocks of records are removed to make
-//! room for the end.
+//! What a recording is written to. When that is full, the last blocks of records are removed to
+//! make room for the end.
 
 use std::{
     collections::VecDeque,

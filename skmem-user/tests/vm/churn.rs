@@ -95,8 +95,8 @@ impl Tracer {
         Self(std::os::unix::process::parent_id())
     }
 
-    /// Waits until it has gone to sleep that many times more, which it does when it has done all that
-    /// there was: a tracer that gets no time from the machine would only show what that comes
+    /// Waits until it has gone to sleep that many times more, which it does when it has done all
+    /// that there was: a tracer that gets no time from the machine would only show what that comes
     /// to.
     fn waits(&self, times: u64) -> io::Result<()> {
         let started = Instant::now();

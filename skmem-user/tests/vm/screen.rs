@@ -1,5 +1,5 @@
-//! What the shipped program does on a terminal: it fits, one screen is left, and a wait is announced
-//! and can be ended.
+//! What the shipped program does on a terminal: it fits, one screen is left, and a wait is
+//! announced and can be ended.
 
 use std::{
     fs::File,

@@ -52,8 +52,8 @@ pub(super) struct Tally {
     pub(super) scenarios: Vec<Scenario>,
     /// How long each trial of a machine took, in the order in which they ended.
     pub(super) times: Vec<(String, Duration)>,
-    /// What the failed tests said, as their harness prints it: it is printed again at the end of our
-    /// output, which may be all that is read.
+    /// What the failed tests said, as their harness prints it: it is printed again at the end of
+    /// our output, which may be all that is read.
     pub(super) failures: Vec<String>,
     /// We are inside such a part of the output.
     pub(super) in_failures: bool,

@@ -3,8 +3,8 @@
 //! Each process is this binary again, started inside the client's namespace. It gets the address to
 //! connect to, one process after the other: where handshakes have to compete with thousands of
 //! them, or with traffic, a late answer makes the kernel ask again, and in the end it resets some.
-//! Then all begin; each writes a bounded amount on every connection in turn, and reports when all of
-//! it is acknowledged.
+//! Then all begin; each writes a bounded amount on every connection in turn, and reports when all
+//! of it is acknowledged.
 
 use std::{
     io::{self, BufRead, BufReader, Write, stdin},
