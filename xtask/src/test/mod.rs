@@ -5,6 +5,7 @@ mod tally;
 mod times;
 
 use std::{
+    fs,
     io::{self, BufRead, BufReader, Write},
     process::{Command, Stdio},
     sync::{
@@ -31,8 +32,9 @@ use crate::{
     vm::{Extra, MachineOptions, Streams, Vm},
 };
 
-/// The kernels that the VM tests run on where none is named: those of this machine's architecture.
-/// Those of a foreign one, which is emulated everywhere, run with `--arch` or `--all`.
+/// The kernels that the VM tests run on where none is named: those of this machine's architecture
+/// run all of them, those of a foreign one, which is emulated everywhere, the reduced list. Those
+/// that take longest come first.
 const KERNELS: &[(&str, &str, Option<Flavour>)] = &[
     ("x86_64", "5.10", None),
     ("x86_64", "6.1", None),
@@ -45,9 +47,12 @@ const KERNELS: &[(&str, &str, Option<Flavour>)] = &[
 /// Set: the trials run only those that may depend on the architecture.
 const CORE: &str = "SKMEM_TEST_CORE";
 
-/// Machines at a time. An emulated one keeps one of our CPUs busy while it loads programs, and
-/// waits for most of the rest.
-const MACHINES: usize = 4;
+/// Machines at a time, where there is memory for them. An emulated one keeps one of our CPUs busy
+/// while it loads programs, and waits for most of the rest.
+const MACHINES: usize = 6;
+
+/// What each of them takes, in KiB: all of its own memory, and the emulator's.
+const MACHINE_MEMORY: u64 = 2560 << 10;
 
 /// Where the tests are in the guest.
 pub(crate) const IN_GUEST: &str = "/usr/local/bin/skmem-vm-tests";
@@ -75,16 +80,18 @@ pub(crate) struct Options {
     /// A kernel for the VM tests; give it again for more
     #[arg(long, value_name = "KERNEL")]
     kernel: Vec<String>,
-    /// Architecture of the VM tests [default: this machine's]
+    /// Architecture of the VM tests, all of which run on it [default: all of them; with --kernel
+    /// this machine's]
     #[arg(long, value_name = "ARCH", value_parser = Arch::parser())]
     arch: Option<&'static Arch>,
     /// Which of Debian's kernels of these releases [default: those made for VMs]
     #[arg(long, value_name = "FLAVOUR", requires = "kernel")]
     flavour: Option<Flavour>,
-    /// Run all tests on all kernels, on those of a foreign architecture, too
+    /// Run all tests on the kernels of a foreign architecture, too
     #[arg(long, conflicts_with = "core")]
     all: bool,
-    /// Run on all kernels those tests only that may come out differently on another architecture
+    /// Run on all kernels those tests only that may come out differently on another architecture:
+    /// without this and --all, kernels of a foreign one run these, and the others all
     #[arg(long)]
     core: bool,
     /// Stop a kernel's tests after this long
@@ -212,15 +219,13 @@ fn places(options: &Options) -> Vec<Place> {
             arch: Arch::named(arch)?,
             flavour,
         };
+        let reduced = options.arch.is_none() && !options.all && !wanted.arch.is_host();
         Some(Place {
             wanted,
-            core: options.core,
+            core: options.core || reduced,
         })
     };
-    let asked = |place: &Place| match options.arch {
-        Some(arch) => arch == place.wanted.arch,
-        None => options.all || place.wanted.arch.is_host(),
-    };
+    let asked = |place: &Place| options.arch.is_none_or(|arch| arch == place.wanted.arch);
     KERNELS.iter().filter_map(place).filter(asked).collect()
 }
 
@@ -240,7 +245,19 @@ fn built(setup: &Setup, arch: &'static Arch) -> Result<Tests> {
     guest::vm_tests(arch)
 }
 
-/// On these kernels, [`MACHINES`] of them at a time; what they need is made ready one after the
+/// How many machines run at a time.
+fn machines() -> usize {
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = memory
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    available.map_or(MACHINES, |kib| {
+        usize::try_from(kib / MACHINE_MEMORY).map_or(MACHINES, |n| n.clamp(1, MACHINES))
+    })
+}
+
+/// On these kernels, several of them at a time; what they need is made ready one after the
 /// other.
 fn in_vms(setup: &Setup, options: &Options, places: &[Place]) -> Vec<Row> {
     let built: Vec<(&Arch, Result<Tests>)> = arch::ALL
@@ -265,7 +282,7 @@ fn in_vms(setup: &Setup, options: &Options, places: &[Place]) -> Vec<Row> {
     let rows: Vec<Mutex<Option<Row>>> = places.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..MACHINES.min(places.len()) {
+        for _ in 0..machines().min(places.len()) {
             scope.spawn(|| {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
@@ -371,5 +388,48 @@ impl Write for Lines {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stdout().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    /// Kernels of this machine's architecture and of others, and which of both run the reduced
+    /// list.
+    fn planned(words: &[&str]) -> [(usize, usize); 2] {
+        let line = Line::parse_from(["test"].iter().chain(words));
+        let places = places(&line.options);
+        [true, false].map(|host| {
+            let those = places.iter().filter(|p| p.wanted.arch.is_host() == host);
+            (those.clone().count(), those.filter(|p| p.core).count())
+        })
+    }
+
+    #[test]
+    fn foreign_kernels_run_a_part_unless_more_is_asked_for() {
+        let foreign = arch::ALL.iter().find(|arch| !arch.is_host()).unwrap();
+        let of = |arch: &Arch| {
+            let rows = KERNELS.iter();
+            rows.filter(|(name, ..)| *name == arch.name).count()
+        };
+        let (own, other) = (of(Arch::host()), of(foreign));
+        assert!(own > 0 && other > 0);
+        assert_eq!(planned(&[]), [(own, 0), (other, other)]);
+        assert_eq!(planned(&["--all"]), [(own, 0), (other, 0)]);
+        assert_eq!(planned(&["--core"]), [(own, own), (other, other)]);
+        let only = ["--arch", foreign.name];
+        assert_eq!(planned(&only), [(0, 0), (other, 0)]);
+        let both = ["--arch", foreign.name, "--core"];
+        assert_eq!(planned(&both), [(0, 0), (other, other)]);
+        assert_eq!(planned(&["--kernel", "6.12"]), [(1, 0), (0, 0)]);
     }
 }
