@@ -1,11 +1,11 @@
 //! `cargo xtask test`: the tests on this machine, and those that need a kernel of their own in VMs.
 
+mod places;
 mod table;
 mod tally;
 mod times;
 
 use std::{
-    fs,
     io::{self, BufRead, BufReader, Write},
     process::{Command, Stdio},
     sync::{
@@ -18,6 +18,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
+use places::{Place, machines, places};
 use skmem_vm_init::Job;
 use table::{Row, scenarios, summary, unplayed};
 use tally::{ROW, Tally};
@@ -32,27 +33,8 @@ use crate::{
     vm::{Extra, MachineOptions, Streams, Vm},
 };
 
-/// The kernels that the VM tests run on where none is named: those of this machine's architecture
-/// run all of them, those of a foreign one, which is emulated everywhere, the reduced list. Those
-/// that take longest come first.
-const KERNELS: &[(&str, &str, Option<Flavour>)] = &[
-    ("x86_64", "5.10", None),
-    ("x86_64", "6.1", None),
-    ("x86_64", "6.12", None),
-    ("x86_64", "7.2", None),
-    ("aarch64", "6.12", None),
-    ("aarch64", "7.2", Some(Flavour::Pages16k)),
-];
-
 /// Set: the trials run only those that may depend on the architecture.
 const CORE: &str = "SKMEM_TEST_CORE";
-
-/// Machines at a time, where there is memory for them. An emulated one keeps one of our CPUs busy
-/// while it loads programs, and waits for most of the rest.
-const MACHINES: usize = 6;
-
-/// What each of them takes, in KiB: all of its own memory, and the emulator's.
-const MACHINE_MEMORY: u64 = 2560 << 10;
 
 /// Where the tests are in the guest.
 pub(crate) const IN_GUEST: &str = "/usr/local/bin/skmem-vm-tests";
@@ -195,40 +177,6 @@ fn counted(mut command: Command) -> Result<Tally> {
     Ok(tally)
 }
 
-/// A kernel that tests run on, and how many of them.
-struct Place {
-    wanted: Wanted,
-    core: bool,
-}
-
-fn places(options: &Options) -> Vec<Place> {
-    if !options.kernel.is_empty() {
-        let place = |kernel: &String| Place {
-            wanted: Wanted {
-                kernel: kernel.clone(),
-                arch: options.arch.unwrap_or_else(Arch::host),
-                flavour: options.flavour,
-            },
-            core: options.core,
-        };
-        return options.kernel.iter().map(place).collect();
-    }
-    let place = |&(arch, kernel, flavour): &(&str, &str, _)| {
-        let wanted = Wanted {
-            kernel: kernel.to_owned(),
-            arch: Arch::named(arch)?,
-            flavour,
-        };
-        let reduced = options.arch.is_none() && !options.all && !wanted.arch.is_host();
-        Some(Place {
-            wanted,
-            core: options.core || reduced,
-        })
-    };
-    let asked = |place: &Place| options.arch.is_none_or(|arch| arch == place.wanted.arch);
-    KERNELS.iter().filter_map(place).filter(asked).collect()
-}
-
 /// A machine with the tests in it, and the skmem that was built with them.
 pub(crate) fn ready(setup: &Setup, tests: &Tests, wanted: &Wanted, timeout: u64) -> Result<Vm> {
     let program = Extra {
@@ -243,18 +191,6 @@ pub(crate) fn ready(setup: &Setup, tests: &Tests, wanted: &Wanted, timeout: u64)
 fn built(setup: &Setup, arch: &'static Arch) -> Result<Tests> {
     setup.build_tools(arch)?;
     guest::vm_tests(arch)
-}
-
-/// How many machines run at a time.
-fn machines() -> usize {
-    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let available = memory
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    available.map_or(MACHINES, |kib| {
-        usize::try_from(kib / MACHINE_MEMORY).map_or(MACHINES, |n| n.clamp(1, MACHINES))
-    })
 }
 
 /// On these kernels, several of them at a time; what they need is made ready one after the
@@ -388,48 +324,5 @@ impl Write for Lines {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stdout().flush()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        options: Options,
-    }
-
-    /// Kernels of this machine's architecture and of others, and which of both run the reduced
-    /// list.
-    fn planned(words: &[&str]) -> [(usize, usize); 2] {
-        let line = Line::parse_from(["test"].iter().chain(words));
-        let places = places(&line.options);
-        [true, false].map(|host| {
-            let those = places.iter().filter(|p| p.wanted.arch.is_host() == host);
-            (those.clone().count(), those.filter(|p| p.core).count())
-        })
-    }
-
-    #[test]
-    fn foreign_kernels_run_a_part_unless_more_is_asked_for() {
-        let foreign = arch::ALL.iter().find(|arch| !arch.is_host()).unwrap();
-        let of = |arch: &Arch| {
-            let rows = KERNELS.iter();
-            rows.filter(|(name, ..)| *name == arch.name).count()
-        };
-        let (own, other) = (of(Arch::host()), of(foreign));
-        assert!(own > 0 && other > 0);
-        assert_eq!(planned(&[]), [(own, 0), (other, other)]);
-        assert_eq!(planned(&["--all"]), [(own, 0), (other, 0)]);
-        assert_eq!(planned(&["--core"]), [(own, own), (other, other)]);
-        let only = ["--arch", foreign.name];
-        assert_eq!(planned(&only), [(0, 0), (other, 0)]);
-        let both = ["--arch", foreign.name, "--core"];
-        assert_eq!(planned(&both), [(0, 0), (other, other)]);
-        assert_eq!(planned(&["--kernel", "6.12"]), [(1, 0), (0, 0)]);
     }
 }

@@ -1,0 +1,120 @@
+//! Which kernels the VM tests run on, which of the tests, and how many at a time.
+
+use std::fs;
+
+use super::Options;
+use crate::{
+    arch::{Arch, Flavour},
+    kernels::Wanted,
+};
+
+/// The kernels that the VM tests run on where none is named: those of this machine's architecture
+/// run all of them, those of a foreign one, which is emulated everywhere, the reduced list. Those
+/// that take longest come first.
+const KERNELS: &[(&str, &str, Option<Flavour>)] = &[
+    ("x86_64", "5.10", None),
+    ("x86_64", "6.1", None),
+    ("x86_64", "6.12", None),
+    ("x86_64", "7.2", None),
+    ("aarch64", "6.12", None),
+    ("aarch64", "7.2", Some(Flavour::Pages16k)),
+];
+
+/// Machines at a time, where there is memory for them. An emulated one keeps one of our CPUs busy
+/// while it loads programs, and waits for most of the rest.
+const MACHINES: usize = 6;
+
+/// What each of them takes, in KiB: all of its own memory, and the emulator's.
+const MACHINE_MEMORY: u64 = 2560 << 10;
+
+/// A kernel that tests run on, and which of them.
+pub(super) struct Place {
+    pub(super) wanted: Wanted,
+    /// Those only that may come out differently on another architecture.
+    pub(super) core: bool,
+}
+
+/// What the options ask for.
+pub(super) fn places(options: &Options) -> Vec<Place> {
+    if !options.kernel.is_empty() {
+        let place = |kernel: &String| Place {
+            wanted: Wanted {
+                kernel: kernel.clone(),
+                arch: options.arch.unwrap_or_else(Arch::host),
+                flavour: options.flavour,
+            },
+            core: options.core,
+        };
+        return options.kernel.iter().map(place).collect();
+    }
+    let place = |&(arch, kernel, flavour): &(&str, &str, _)| {
+        let wanted = Wanted {
+            kernel: kernel.to_owned(),
+            arch: Arch::named(arch)?,
+            flavour,
+        };
+        let reduced = options.arch.is_none() && !options.all && !wanted.arch.is_host();
+        Some(Place {
+            wanted,
+            core: options.core || reduced,
+        })
+    };
+    let asked = |place: &Place| options.arch.is_none_or(|arch| arch == place.wanted.arch);
+    KERNELS.iter().filter_map(place).filter(asked).collect()
+}
+
+/// How many machines run at a time.
+pub(super) fn machines() -> usize {
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = memory
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    available.map_or(MACHINES, |kib| {
+        usize::try_from(kib / MACHINE_MEMORY).map_or(MACHINES, |n| n.clamp(1, MACHINES))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::arch;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    /// Kernels of this machine's architecture and of others, and which of both run the reduced
+    /// list.
+    fn planned(words: &[&str]) -> [(usize, usize); 2] {
+        let line = Line::parse_from(["test"].iter().chain(words));
+        let places = places(&line.options);
+        [true, false].map(|host| {
+            let those = places.iter().filter(|p| p.wanted.arch.is_host() == host);
+            (those.clone().count(), those.filter(|p| p.core).count())
+        })
+    }
+
+    #[test]
+    fn foreign_kernels_run_a_part_unless_more_is_asked_for() {
+        let foreign = arch::ALL.iter().find(|arch| !arch.is_host()).unwrap();
+        let of = |arch: &Arch| {
+            let rows = KERNELS.iter();
+            rows.filter(|(name, ..)| *name == arch.name).count()
+        };
+        let (own, other) = (of(Arch::host()), of(foreign));
+        assert!(own > 0 && other > 0);
+        assert_eq!(planned(&[]), [(own, 0), (other, other)]);
+        assert_eq!(planned(&["--all"]), [(own, 0), (other, 0)]);
+        assert_eq!(planned(&["--core"]), [(own, own), (other, other)]);
+        let only = ["--arch", foreign.name];
+        assert_eq!(planned(&only), [(0, 0), (other, 0)]);
+        let both = ["--arch", foreign.name, "--core"];
+        assert_eq!(planned(&both), [(0, 0), (other, other)]);
+        assert_eq!(planned(&["--kernel", "6.12"]), [(1, 0), (0, 0)]);
+    }
+}
