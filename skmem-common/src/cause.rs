@@ -44,6 +44,8 @@ macro_rules! causes {
     };
 }
 
+pub(crate) use causes;
+
 causes! {
     /// Why `sk_wmem_queued` changed.
     pub enum Cause {

@@ -116,4 +116,32 @@ hooks! {
     MptcpCleanUna = 38 => "__mptcp_clean_una",
     /// An MPTCP socket's queues are emptied for good.
     MptcpDestroy = 39 => "mptcp_destroy",
+    /// Received data is queued, in sequence or not.
+    DataQueue = 40 => "tcp_data_queue",
+    /// A read, under the lock (up to 5.11 `tcp_cleanup_rbuf`, which ends one).
+    Recvmsg = 41 => "tcp_recvmsg_locked",
+    /// A read by `splice` or by a reader in the kernel (`tcp_read_sock` up to 5.19).
+    ReadSock = 42 => "__tcp_read_sock",
+    /// TLS in the kernel is done with what it read.
+    ReadDone = 43 => "tcp_read_done",
+    /// Received pages are mapped.
+    ReadZerocopy = 44 => "tcp_zerocopy_receive",
+    /// A sockmap takes received skbs.
+    ReadSkb = 45 => "tcp_read_skb",
+    /// The application closes the socket.
+    Close = 46 => "__tcp_close",
+    /// The connection is given up, and the socket stays.
+    Disconnect = 47 => "tcp_disconnect",
+    /// A reader sleeps until data arrives.
+    WaitData = 48 => "sk_wait_data",
+    /// What arrived while the lock was held is processed.
+    ReleaseSock = 49 => "__release_sock",
+    /// Received skbs are copied into tighter ones.
+    CollapseOne = 50 => "tcp_collapse_one",
+    /// Out-of-order data is dropped for want of room.
+    PruneOfo = 51 => "tcp_prune_ofo_queue",
+    /// A message joins the error queue.
+    ErrorQueue = 52 => "sock_queue_err_skb",
+    /// A message of the error queue is freed.
+    ErrorFree = 53 => "sock_rmem_free",
 }

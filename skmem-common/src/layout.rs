@@ -133,6 +133,8 @@ offsets! {
     shrink_window: "net"."ipv4.sysctl_tcp_shrink_window" optional "nothing",
     msg_size: "sk_msg"."sg.size" optional "nothing",
     skb_truesize: "sk_buff"."truesize",
+    skb_len: "sk_buff"."len" optional "the receive side will not be traced",
+    skb_sk: "sk_buff"."sk" optional "what leaves the error queue will be inferred",
     skb_cb: "sk_buff"."cb",
     msg_flags: "msghdr"."msg_flags" optional "spliced and zero-copied bytes will be named after the skb they are in",
     bypass: "sock_common"."skc_bypass_prot_mem" optional "nothing",

@@ -13,7 +13,8 @@
 //! * [`memory`]: what was charged ahead of use, `sk_forward_alloc`'s side
 //! * [`facts`]: what a walk over all sockets reads of each
 //! * [`output`]: what decides when queued bytes leave, and who holds a sender up
-//! * [`receive`]: the receive side, for `--rx`
+//! * [`receive`]: the receive side, for `--rx`: fields, clocks
+//! * [`receive_cause`], [`receive_ledger`]: its names, and its account
 //! * [`record`]: what goes through the ring buffer
 //! * [`window`]: what a receive window depends on
 //! * [`version`]: how user space copies an account that hooks change meanwhile
@@ -35,6 +36,8 @@ pub mod look;
 pub mod memory;
 pub mod output;
 pub mod receive;
+pub mod receive_cause;
+pub mod receive_ledger;
 pub mod record;
 pub mod version;
 pub mod window;

@@ -3,6 +3,42 @@
 #[cfg(feature = "user")]
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::{
+    ledger::Total,
+    receive_cause::ReceiveCause,
+    receive_ledger::{End, ReceiveLedger},
+};
+
+/// [`Receiving::clocks`]: all was read, and a reader sleeps in `recv` (`sk_wait_data`).
+pub const CLOCK_READER_WAITS: usize = 0;
+/// All was read, and no reader sleeps in `recv`; one may wait in `poll` or `epoll_wait`.
+pub const CLOCK_IDLE: usize = 1;
+/// Data waits to be read, or is being read.
+pub const CLOCK_DATA_WAITS: usize = 2;
+/// Number of clocks, and room to a power of two.
+pub const CLOCKS: usize = 4;
+
+/// What filled the receive buffer when the window offered to the peer fell to 0, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Shut {
+    /// When that was, in ns of `CLOCK_MONOTONIC`; 0: it never was.
+    pub at_ns: u64,
+    /// `sk_rmem_alloc`.
+    pub rmem_alloc: i32,
+    /// `sk_rcvbuf`.
+    pub rcvbuf: i32,
+    /// `rcv_nxt - copied_seq`.
+    pub unread: i32,
+    /// Read already, in an skb that is kept until its last byte is read: `copied_seq` less the
+    /// `seq` of the first skb of the receive queue.
+    pub held: i32,
+    /// On the error queue, as far as it came there under skmem's eyes.
+    pub errors: i32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
 /// A socket's receive side at one instant, under kernel names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
@@ -71,9 +107,114 @@ pub struct Receiving {
     pub zero_windows: u32,
     /// Always 0.
     pub reserved: u32,
+    /// Names of the bytes.
+    pub ledger: ReceiveLedger,
+    /// Truesize of what joined the error queue under skmem's eyes, in bytes. Written without the
+    /// socket's lock, like the three below.
+    pub errors_in: u64,
+    /// Truesize of what left it.
+    pub errors_out: u64,
+    /// Messages that joined it.
+    pub errors_in_count: u64,
+    /// Messages that left it.
+    pub errors_out_count: u64,
+    /// How long the queue has been in each state, in ns: `CLOCK_…`.
+    pub clocks: [u64; CLOCKS],
+    /// Until when the clocks count.
+    pub clocks_ns: u64,
+    /// For how long the window was 0, in ns, the present time apart.
+    pub shut_ns: u64,
+    /// Since when it is 0; 0: it is not.
+    pub shut_since_ns: u64,
+    /// The last time that it fell to 0.
+    pub shut: Shut,
+    /// Threads that sleep in `sk_wait_data`.
+    pub waiting: u32,
+    /// The state that the queue is in.
+    pub clock: u32,
 }
 
 impl Receiving {
+    /// Truesize of what is on the error queue, as far as it came there under skmem's eyes, in
+    /// bytes; negative where more has left it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn errors_queued(&self) -> i32 {
+        self.errors_in.wrapping_sub(self.errors_out) as i32
+    }
+
+    /// Begins the account of bytes and the clocks; `now` is filled in. `loose`: the socket's lock
+    /// is not held.
+    #[inline(always)]
+    pub fn start(&mut self, loose: bool, now: u64) {
+        let r = self.now.rmem_alloc.wrapping_sub(self.errors_queued());
+        self.ledger.start(r, &self.now, loose);
+        self.clocks_ns = now;
+        self.set_clock();
+    }
+
+    /// A function has ended, and `now` is filled in: books what it did. Returns a number, as
+    /// [`crate::ledger::Ledger::book`] does.
+    #[inline(always)]
+    pub fn ended(&mut self, end: End, now: u64) -> u32 {
+        let (how, size, len) = end.packed();
+        core::hint::black_box(self.settle(how, size, len, now))
+    }
+
+    /// A subprogram in the kernel: all programs of the receive side call it.
+    #[inline(never)]
+    fn settle(&mut self, how: u32, size: u32, len: u32, now: u64) -> u32 {
+        if self.ledger.started == 0 {
+            self.start(false, now);
+            return 0;
+        }
+        let past = now.wrapping_sub(self.clocks_ns);
+        let clock = core::hint::black_box(self.clock as usize) & (CLOCKS - 1);
+        self.clocks[clock] = self.clocks[clock].wrapping_add(past);
+        self.clocks_ns = now;
+        self.set_clock();
+        if self.now.window == 0 {
+            if self.shut_since_ns == 0 {
+                self.shut_since_ns = now;
+            }
+        } else if self.shut_since_ns != 0 {
+            let past = now.wrapping_sub(self.shut_since_ns);
+            self.shut_ns = self.shut_ns.wrapping_add(past);
+            self.shut_since_ns = 0;
+        }
+        let r = self.now.rmem_alloc.wrapping_sub(self.errors_queued());
+        let Self { ledger, now, .. } = self;
+        ledger.settle(r, now, (how, size, len))
+    }
+
+    #[inline(always)]
+    fn set_clock(&mut self) {
+        self.clock = if self.now.rcv_nxt != self.now.copied_seq {
+            CLOCK_DATA_WAITS as u32
+        } else if self.waiting != 0 {
+            CLOCK_READER_WAITS as u32
+        } else {
+            CLOCK_IDLE as u32
+        };
+    }
+
+    /// What was booked under a cause, the error queue's own sums included.
+    #[must_use]
+    pub fn total(&self, cause: ReceiveCause) -> Total {
+        let mut total = *self.ledger.total(cause);
+        let (bytes, count) = match cause {
+            ReceiveCause::ErrorQueued => (self.errors_in as i64, self.errors_in_count),
+            ReceiveCause::ErrorTaken => (
+                (self.errors_out as i64).wrapping_neg(),
+                self.errors_out_count,
+            ),
+            _ => (0, 0),
+        };
+        total.bytes = total.bytes.wrapping_add(bytes);
+        total.count = total.count.wrapping_add(count);
+        total
+    }
+
     /// Data has joined the receive queue.
     #[inline(always)]
     pub fn arrived(&mut self, now: u64) {

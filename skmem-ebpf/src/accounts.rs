@@ -10,7 +10,9 @@ use core::ptr;
 use aya_ebpf::helpers::generated::bpf_sk_storage_get;
 use skmem_common::{
     account::{Account, Look as _, NOSPACE_AT_FIRST, NOSPACE_NOW},
-    layout::{SHARED_ENABLED, SHARED_OVERHEAD, SLOTS_IN_HASH, SLOTS_IN_STORAGE, SLOTS_NOWHERE},
+    layout::{
+        ABSENT, SHARED_ENABLED, SHARED_OVERHEAD, SLOTS_IN_HASH, SLOTS_IN_STORAGE, SLOTS_NOWHERE,
+    },
     record::{IDENT_CLOSED, IDENT_OLDER, Ident},
 };
 
@@ -21,7 +23,7 @@ use crate::{
     known::SlotCache,
     maps::{self, ACCOUNTS, ASKED, FREE_SLOTS, SHARED, SLOT_HASH, SLOT_STORAGE},
     mptcp::Msk,
-    outlet, output,
+    outlet, output, receive,
     socket::{KernelPtr, Sock, TcpSock, Watched, offset},
     tell, wait,
 };
@@ -291,7 +293,20 @@ fn adopts(socket: impl Watched) -> bool {
     let (w, sndbuf, ..) = socket.glance();
     // SAFETY: the global is initialised and never changes.
     let filtered = unsafe { (&raw const (*maps::filter()).flags).read_volatile() } != 0;
-    w > 0 && (filtered || w > sndbuf || socket.nospace() != 0) && find(socket.sock()).is_none()
+    let sends = w > 0 && (filtered || w > sndbuf || socket.nospace() != 0);
+    (sends || maps::rx() && receives(socket.sock(), filtered)) && find(socket.sock()).is_none()
+}
+
+/// Whether a socket's receive buffer holds anything; without a filter: whether it is full.
+#[inline(always)]
+fn receives(sk: Sock, filtered: bool) -> bool {
+    if offset!(rmem_alloc) == ABSENT || offset!(rcvbuf) == ABSENT {
+        return false;
+    }
+    // SAFETY: offsets and types are those of the kernel's BTF.
+    let (r, rcvbuf): (i32, i32) =
+        unsafe { (sk.load(offset!(rmem_alloc)), sk.load(offset!(rcvbuf))) };
+    r > 0 && (filtered || r >= rcvbuf)
 }
 
 /// Gives the socket an account if it is a TCP socket that the filter wants, and
@@ -367,6 +382,11 @@ fn open_as<S: Watched>(socket: S, first: u32) -> u32 {
         socket.rest_into(&mut a.last);
         a.last_ns = a.ident.seen_ns;
         outlet::first(a, socket);
+        if maps::rx()
+            && let Some(socket) = socket.tcp()
+        {
+            receive::start(a, socket);
+        }
     });
     let mut value = slot;
     // Another CPU may be quicker: the first one's slot stays.

@@ -196,6 +196,11 @@ pub fn check_pages(account: &mut Account, socket: TcpSock) {
     if socket.sk.has_ulp(socket.tp) {
         account.pages.exempt = 1;
     }
+    // What is on the error queue is in sk_rmem_alloc, and was never taken from what was granted
+    // (sock_queue_err_skb).
+    if socket.sk.has_errors() {
+        return;
+    }
     // SAFETY: offsets and types are those of the kernel's BTF.
     let (w, rmem_alloc) = unsafe {
         (

@@ -13,6 +13,7 @@ use crate::{
     maps::{self, ASKED, PIDS, RequestedSndbuf},
     outlet,
     output::{self, Call},
+    receive,
     socket::{KernelPtr, SOCK_SNDBUF_LOCK, Sock, TCP_CLOSE, TcpSock, Watched, offset},
     wait,
 };
@@ -151,6 +152,9 @@ pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
         a.settle_outside(&socket, calls::now);
         calls::check_pages(a, socket);
         calls::note_worst(a, socket);
+        if maps::rx() {
+            receive::walked(a, socket);
+        }
         if a.op_count != 0 {
             output::event(a, &call, &before, socket);
         } else {

@@ -15,8 +15,8 @@
 //!
 //! Everything that books runs under socket ownership. Which kernel function a
 //! program is attached to is decided in user space (its probe plan).
-// BPF's inline assembly, see `calls::Changing`.
-#![cfg_attr(not(bpf_target_arch = "x86_64"), feature(asm_experimental_arch))]
+// BPF's inline assembly, see `calls::Changing` and `receive::add`.
+#![feature(asm_experimental_arch)]
 #![no_std]
 #![no_main]
 

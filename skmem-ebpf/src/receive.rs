@@ -1,34 +1,51 @@
-//! The receive side, for `--rx`: what arrives, and what the application takes.
+//! The receive side, for `--rx`: what moves `sk_rmem_alloc`, at the exits of the functions that do,
+//! and how long data and readers wait.
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, fexit},
-    programs::{BtfTracePointContext, FExitContext},
+    helpers::bpf_probe_read_kernel,
+    macros::{btf_tracepoint, fentry, fexit},
+    programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
-use skmem_common::{account::Account, hook::Hook};
+use skmem_common::{
+    account::Account,
+    hook::Hook,
+    layout::ABSENT,
+    receive_cause::ReceiveCause,
+    receive_ledger::{End, Step},
+    record::{IDENT_CLOSED, IDENT_COOKIE},
+};
 
 use crate::{
     accounts, calls, output,
-    socket::{Sock, TcpSock, truesize},
+    socket::{KernelPtr, SOCK_RCVBUF_LOCK, Sock, TcpSock, offset, truesize},
 };
 
-/// `tcp_queue_rcv(sk, skb, fragstolen)`: data joins the receive queue.
+/// `tcp_queue_rcv(sk, skb, fragstolen)`: data joins the receive queue; 1: it was merged into the
+/// last skb.
 #[fexit]
 pub fn queue_rcv_exit(ctx: FExitContext) -> i32 {
-    let sk = Sock::new(ctx.arg(0));
-    let Some((account, socket)) = calls::traced(sk) else {
+    let Some((account, socket)) = traced(Sock::new(ctx.arg(0))) else {
         return 0;
     };
-    let size = truesize(ctx.arg(1));
+    let skb: *const u8 = ctx.arg(1);
+    let size = truesize(skb);
+    // SAFETY: the offset and type are those of the kernel's BTF; without the field the receive side
+    // is not traced.
+    let len: u32 = unsafe { KernelPtr(skb).load(offset!(skb_len)) };
+    let merged: i32 = ctx.arg(3);
     calls::change!(account, |a| {
+        let now = calls::now();
         look(a, socket);
-        a.receiving.arrived(calls::now());
+        book(a, socket, End::queued(merged != 0, size, len), now);
+        a.receiving.arrived(now);
         output::receive(a, Hook::QueueRcv, size, true);
     });
     0
 }
 
-/// `tcp_rcv_space_adjust(sk)`: fires whenever the application has taken data,
-/// by whatever call, under the lock.
+/// `tcp_rcv_space_adjust(sk)`: fires whenever the application has taken data, by whatever call,
+/// under the lock. The skb that it took from may be freed later in the call, so that nothing is
+/// booked here.
 #[btf_tracepoint]
 pub fn space_adjust(ctx: BtfTracePointContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
@@ -41,6 +58,172 @@ pub fn space_adjust(ctx: BtfTracePointContext) -> i32 {
         output::receive(a, Hook::Read, 0, false);
     });
     0
+}
+
+macro_rules! ends {
+    ($($(#[$doc:meta])* $exit:ident: $end:expr;)*) => {$(
+        $(#[$doc])*
+        #[fexit]
+        pub fn $exit(ctx: FExitContext) -> i32 {
+            ended(Sock::new(ctx.arg(0)), $end)
+        }
+    )*};
+}
+
+ends! {
+    /// `tcp_data_queue(sk, skb)`: what it did besides `tcp_queue_rcv`.
+    data_queue_exit: End::of(Step::DataQueue);
+    /// `tcp_collapse_one(sk, skb, list, root)`
+    collapse_exit: End::of(Step::Collapse);
+    /// `tcp_prune_ofo_queue(sk, in_skb)`
+    prune_exit: End::of(Step::Prune);
+    /// `tcp_recvmsg_locked(sk, …)`; on 5.10 `tcp_cleanup_rbuf(sk, copied)`, which ends each part of
+    /// a read.
+    recvmsg_exit: End::frees(ReceiveCause::Read);
+    /// `tcp_read_done(sk, len)`
+    read_done_exit: End::frees(ReceiveCause::ReadKtls);
+    /// `tcp_disconnect(sk, flags)`
+    disconnect_exit: End::frees(ReceiveCause::Disconnected);
+}
+
+macro_rules! within {
+    ($($(#[$doc:meta])* $entry:ident, $exit:ident: $cause:ident;)*) => {$(
+        $(#[$doc])*
+        #[fentry]
+        pub fn $entry(ctx: FEntryContext) -> i32 {
+            begins(Sock::new(ctx.arg(0)), ReceiveCause::$cause)
+        }
+
+        $(#[$doc])*
+        #[fexit]
+        pub fn $exit(ctx: FExitContext) -> i32 {
+            let Some((account, socket)) = traced(Sock::new(ctx.arg(0))) else {
+                return 0;
+            };
+            calls::change!(account, |a| {
+                look(a, socket);
+                book(a, socket, End::frees(ReceiveCause::$cause), calls::now());
+                a.receiving.ledger.context = 0;
+            });
+            0
+        }
+    )*};
+}
+
+within! {
+    /// `tcp_read_sock(sk, desc, recv_actor)`, from 6.0 on `__tcp_read_sock`, whose entry says
+    /// nothing that its exit does not.
+    read_sock_entry, read_sock_exit: ReadSpliced;
+    /// `tcp_zerocopy_receive(sk, zc, …)`
+    read_zerocopy_entry, read_zerocopy_exit: ReadZerocopy;
+    /// `tcp_read_skb(sk, recv_actor)`
+    read_skb_entry, read_skb_exit: SockmapTaken;
+}
+
+/// `__tcp_close(sk, timeout)`: empties the receive queue before it works off the backlog.
+#[fentry]
+pub fn close_entry(ctx: FEntryContext) -> i32 {
+    begins(Sock::new(ctx.arg(0)), ReceiveCause::ThrownAway)
+}
+
+/// `__release_sock(sk)`: what arrives from here on is no part of the call that held the lock.
+#[fentry]
+pub fn release_sock_entry(ctx: FEntryContext) -> i32 {
+    ended(Sock::new(ctx.arg(0)), End::frees(ReceiveCause::Read))
+}
+
+/// `sk_wait_data(sk, timeo, skb)`: the reader has read what there was, and sleeps.
+#[fentry]
+pub fn wait_data_entry(ctx: FEntryContext) -> i32 {
+    waits(Sock::new(ctx.arg(0)), true)
+}
+
+/// `sk_wait_data(sk, timeo, skb)`: it has the lock again.
+#[fexit]
+pub fn wait_data_exit(ctx: FExitContext) -> i32 {
+    waits(Sock::new(ctx.arg(0)), false)
+}
+
+#[inline(always)]
+fn waits(sk: Sock, begins: bool) -> i32 {
+    let Some((account, socket)) = traced(sk) else {
+        return 0;
+    };
+    calls::change!(account, |a| {
+        let r = &mut a.receiving;
+        r.waiting = if begins {
+            r.waiting.wrapping_add(1)
+        } else {
+            r.waiting.saturating_sub(1)
+        };
+        look(a, socket);
+        book(a, socket, End::frees(ReceiveCause::Read), calls::now());
+    });
+    0
+}
+
+/// `sock_queue_err_skb(sk, skb)`: a timestamp or an ICMP error joins the error queue, without the
+/// socket's lock; 0: it did.
+#[fexit]
+pub fn error_queue_exit(ctx: FExitContext) -> i32 {
+    let refused: i32 = ctx.arg(2);
+    let Some((account, _)) = traced(Sock::new(ctx.arg(0))) else {
+        return 0;
+    };
+    if refused != 0 {
+        return 0;
+    }
+    let size = truesize(ctx.arg(1));
+    let r = &raw mut account.receiving;
+    // SAFETY: the account outlives the program.
+    unsafe {
+        add(&raw mut (*r).errors_in, u64::from(size));
+        add(&raw mut (*r).errors_in_count, 1);
+    }
+    0
+}
+
+/// `sock_rmem_free(skb)`: a message of an error queue is freed, by its reader or with the socket.
+#[fentry]
+pub fn error_free_entry(ctx: FEntryContext) -> i32 {
+    let skb: *const u8 = ctx.arg(0);
+    if offset!(skb_sk) == ABSENT {
+        return 0;
+    }
+    // SAFETY: the offset is that of a pointer to a socket.
+    let sk: *const u8 = unsafe { KernelPtr(skb).load(offset!(skb_sk)) };
+    if sk.is_null() {
+        return 0;
+    }
+    let Some((account, _)) = traced(Sock::new(sk)) else {
+        return 0;
+    };
+    let size = truesize(skb);
+    let r = &raw mut account.receiving;
+    // SAFETY: the account outlives the program.
+    unsafe {
+        add(&raw mut (*r).errors_out, u64::from(size));
+        add(&raw mut (*r).errors_out_count, 1);
+    }
+    0
+}
+
+/// Adds to a number that other CPUs add to as well.
+///
+/// # Safety
+/// `to` must be valid, and 8 bytes aligned.
+#[inline(always)]
+unsafe fn add(to: *mut u64, n: u64) {
+    // In assembly, for AtomicU64 has no fetch_add on this target.
+    // SAFETY: the caller's promise.
+    unsafe {
+        core::arch::asm!(
+            "lock *(u64 *)({to} + 0) += {n}",
+            to = in(reg) to,
+            n = in(reg) n,
+            options(nostack),
+        );
+    }
 }
 
 /// `inet_csk_accept(sk, arg)`, 6.10 on: opens the account of a connection that
@@ -74,10 +257,110 @@ fn accepted(sk: Sock) -> i32 {
     0
 }
 
+/// The account of a socket that has one and is not destroyed: a socket's error queue outlives its
+/// account, whose slot may be another's by then.
+#[inline(always)]
+fn traced(sk: Sock) -> Option<(&'static mut Account, TcpSock)> {
+    let account = accounts::find(sk)?;
+    let flags = account.ident.flags;
+    if flags & IDENT_CLOSED != 0 {
+        return None;
+    }
+    if flags & IDENT_COOKIE != 0 && offset!(cookie) != ABSENT {
+        // SAFETY: the offset and type are those of the kernel's BTF.
+        let cookie: u64 = unsafe { sk.load(offset!(cookie)) };
+        if cookie != account.ident.id {
+            return None;
+        }
+    }
+    Some((account, sk.as_tcp()?))
+}
+
+/// A function has ended that may have changed the receive buffer.
+#[inline(always)]
+fn ended(sk: Sock, end: End) -> i32 {
+    let Some((account, socket)) = traced(sk) else {
+        return 0;
+    };
+    calls::change!(account, |a| {
+        look(a, socket);
+        book(a, socket, end, calls::now());
+    });
+    0
+}
+
+/// A function begins within which frees have this cause.
+#[inline(always)]
+fn begins(sk: Sock, cause: ReceiveCause) -> i32 {
+    let Some((account, socket)) = traced(sk) else {
+        return 0;
+    };
+    calls::change!(account, |a| {
+        look(a, socket);
+        book(a, socket, End::of(Step::Outside), calls::now());
+        a.receiving.ledger.context = cause as u32;
+    });
+    0
+}
+
+/// Books what has changed since the hook before; the fields were looked at.
+#[inline(always)]
+pub fn book(account: &mut Account, socket: TcpSock, end: End, now: u64) {
+    let subflow = socket.sk.is_mptcp(socket.tp);
+    let locked = socket.sk.userlocks() & SOCK_RCVBUF_LOCK != 0;
+    account.receiving.ended(end.on(subflow, locked), now);
+}
+
+/// Begins the receive account of a socket that gets an account now.
+#[inline(always)]
+pub fn start(account: &mut Account, socket: TcpSock) {
+    look(account, socket);
+    let now = account.ident.seen_ns;
+    account.receiving.start(true, now);
+}
+
+/// What a walk that holds the socket's lock does.
+#[inline(always)]
+pub fn walked(account: &mut Account, socket: TcpSock) {
+    look(account, socket);
+    book(account, socket, End::of(Step::Outside), calls::now());
+}
+
 #[inline(always)]
 fn look(account: &mut Account, socket: TcpSock) {
-    account.receiving.window_moved(socket.sk.window(socket.tp));
+    let window = socket.sk.window(socket.tp);
+    let shut = window == 0 && account.receiving.now.window != 0;
+    account.receiving.window_moved(window);
     socket
         .sk
         .receive_into(socket.tp, &mut account.receiving.now);
+    if shut {
+        core::hint::black_box(note_shut(account, socket.sk));
+    }
+}
+
+/// Keeps what fills the buffer as the window shuts; rare, so it is a subprogram.
+#[inline(never)]
+fn note_shut(account: &mut Account, sk: Sock) -> u32 {
+    let r = &mut account.receiving;
+    r.shut.at_ns = calls::now();
+    r.shut.rmem_alloc = r.now.rmem_alloc;
+    r.shut.rcvbuf = r.now.rcvbuf;
+    r.shut.unread = r.now.rcv_nxt.wrapping_sub(r.now.copied_seq) as i32;
+    r.shut.errors = r.errors_queued();
+    r.shut.held = 0;
+    if offset!(receive_queue) == ABSENT {
+        return 0;
+    }
+    // SAFETY: sk_buff_head's first field is a pointer to its first skb, or to itself.
+    let head: u64 = unsafe { sk.load(offset!(receive_queue)) };
+    if head == 0 || head == sk.address() + u64::from(offset!(receive_queue)) {
+        return 0;
+    }
+    let seq = (head + u64::from(offset!(skb_cb))) as *const u32;
+    // SAFETY: the helper checks the address; tcp_skb_cb.seq starts an skb's cb.
+    let seq = unsafe { bpf_probe_read_kernel(seq) }.unwrap_or(r.now.copied_seq);
+    let held = r.now.copied_seq.wrapping_sub(seq) as i32;
+    r.shut.held = if held > 0 { held } else { 0 };
+    0
 }

@@ -25,6 +25,8 @@ pub(crate) use offset;
 
 /// `sk_userlocks`: the application set `SO_SNDBUF`.
 pub const SOCK_SNDBUF_LOCK: u8 = 1;
+/// `sk_userlocks`: the application set `SO_RCVBUF`.
+pub const SOCK_RCVBUF_LOCK: u8 = 2;
 
 /// `IPPROTO_TCP` of include/uapi/linux/in.h
 const IPPROTO_TCP: u16 = 6;
@@ -277,6 +279,17 @@ impl Sock {
             to.copied_seq = tp.load(offset!(copied_seq));
             to.state = u32::from(self.load::<u8>(offset!(state)));
         }
+    }
+
+    /// Whether messages are on the error queue.
+    #[inline(always)]
+    pub fn has_errors(self) -> bool {
+        if offset!(error_queue) == ABSENT {
+            return false;
+        }
+        // SAFETY: sk_buff_head's first field is a pointer to its first skb, or to itself.
+        let first: u64 = unsafe { self.load(offset!(error_queue)) };
+        first != 0 && first != self.address() + u64::from(offset!(error_queue))
     }
 
     /// Whether it is a subflow of an MPTCP connection.

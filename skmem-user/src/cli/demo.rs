@@ -76,7 +76,7 @@ pub struct Options {
     /// Print JSON: one object a socket, or a fix, or the list
     #[arg(long)]
     json: bool,
-    /// Also trace the receive side
+    /// Also trace the receive side; the cases that are about it need no --rx
     #[arg(long)]
     rx: bool,
     /// Record the case into this file, too, for skmem report
@@ -104,12 +104,13 @@ const MORE: &str = "the same command with --full prints all; with --record FILE 
 ///
 /// # Errors
 /// Where tracing is not possible or the case fails.
-pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
+pub async fn run(mut options: Options, verbose: bool) -> Result<ExitCode> {
     if options.list {
         list(options.json)?;
         return Ok(ExitCode::SUCCESS);
     }
     let scenario = workload::find(&options.name).map_err(Usage)?;
+    options.rx |= scenario.is_of_receiving();
     if options.list_fixes {
         list_fixes(scenario, options.json)?;
         return Ok(ExitCode::SUCCESS);

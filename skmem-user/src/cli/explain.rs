@@ -35,7 +35,7 @@ Examples:
   skmem explain -p 4711 --duration 10s        the sockets of a process, for ten seconds
   skmem explain --dport 5432 --until-blocked  until a sender sleeps for want of buffer space
   skmem explain --json -- ./sender            run a command and watch its sockets
-  skmem explain --rx -p 4711                  also whether this process reads what it is sent
+  skmem explain --rx -p 4711                  also its receive memory by cause, and whether it reads
   skmem explain --aggregate --duration 1h     all day long: accounts only, no record of each call
   skmem explain --all --dst 10.0.0.0/8        those within their limits, too
 

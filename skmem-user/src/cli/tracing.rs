@@ -11,7 +11,8 @@ use crate::{kernel::tracer, quantity, selection::Selection, trace};
 pub struct Tracing {
     #[command(flatten)]
     pub which: LiveArgs,
-    /// Also trace the receive side: what arrives, what the application reads, whether it keeps up
+    /// Also trace the receive side: every byte of receive memory by cause, what the application
+    /// reads, whether it keeps up
     #[arg(long, help_heading = "What")]
     pub rx: bool,
     /// Ring buffer between kernel and skmem, e.g. 512K, 8M

@@ -73,7 +73,11 @@ impl End {
                 verdict
             })
             .filter(|v| {
-                all || v.over_limit || v.receive.is_some_and(|r| r.slow) || v.held_up_for(HELD_UP)
+                all || v.over_limit
+                    || v.receive
+                        .as_ref()
+                        .is_some_and(|r| r.slow || r.is_filled_by_errors())
+                    || v.held_up_for(HELD_UP)
             })
             .collect()
     }

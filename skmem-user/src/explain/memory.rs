@@ -4,6 +4,7 @@ use skmem_common::account::Account;
 
 use super::{
     Setting,
+    receive::{HeldBy, ReceiveAccount},
     verdict::{Memory, Receive},
 };
 
@@ -42,6 +43,13 @@ impl Memory {
 }
 
 impl Receive {
+    /// Whether more than half of the receive buffer is the error queue.
+    #[must_use]
+    pub fn is_filled_by_errors(&self) -> bool {
+        let account = self.account.as_ref();
+        account.is_some_and(|account| account.error_queue.saturating_mul(2) > self.rcvbuf)
+    }
+
     pub(super) fn of(account: &Account, setting: &Setting<'_>) -> Option<Self> {
         let r = &account.receiving;
         if r.segments == 0 && r.reads == 0 {
@@ -54,9 +62,16 @@ impl Receive {
             since(r.unread_since_ns)
         };
         let longest_unread_ns = r.longest_unread_ns.max(unread_ns);
+        let account = ReceiveAccount::of(r, setting.now_ns);
+        // An error queue that nobody collects shuts the window of a reader that keeps up.
+        let shut = account.as_ref().and_then(|a| a.window_shut);
+        let errors = shut.is_some_and(|shut| shut.held_by == HeldBy::ErrorQueue);
         Some(Self {
             recv_q: r.now.recv_q().into(),
-            rmem_alloc: r.now.rmem_alloc.into(),
+            // The error queue moves it without the lock, so that the account knows it better.
+            rmem_alloc: account
+                .as_ref()
+                .map_or(r.now.rmem_alloc.into(), |account| account.sum),
             rcvbuf: r.now.rcvbuf.into(),
             backlog: r.now.backlog.into(),
             window: r.now.window.into(),
@@ -73,8 +88,9 @@ impl Receive {
             granted: r.granted,
             granted_bytes: r.bytes,
             refused: r.refused,
-            slow: longest_unread_ns >= LONG || r.zero_windows != 0 || r.refused != 0,
+            slow: longest_unread_ns >= LONG || r.refused != 0 || r.zero_windows != 0 && !errors,
             buffer: None,
+            account,
         })
     }
 }

@@ -31,6 +31,7 @@ mod memory;
 mod named;
 pub mod numbers;
 pub mod pages;
+pub mod receive;
 pub mod remedies;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -6,6 +6,7 @@ use serde::Serializer;
 use skmem_common::{
     cause::{Cause, LimitCause},
     output::Holder,
+    receive_cause::{RcvbufCause, ReceiveCause},
 };
 
 use super::chain::Step;
@@ -36,13 +37,23 @@ pub(super) fn maybe_by_name<T: Named, S: Serializer>(
 }
 
 macro_rules! named {
-    ($($ty:ty),*) => { $(impl Named for $ty {
+    ($($ty:ty),* $(,)?) => { $(impl Named for $ty {
         fn name(&self) -> &'static str { <$ty>::name(*self) }
     })* };
 }
 
 named!(
-    Cause, LimitCause, Step, Holder, WaitReason, AnyCause, BlameFrom, CaState, Pacing
+    Cause,
+    LimitCause,
+    Step,
+    Holder,
+    WaitReason,
+    AnyCause,
+    BlameFrom,
+    CaState,
+    Pacing,
+    ReceiveCause,
+    RcvbufCause
 );
 
 impl Named for Option<LimitCause> {

@@ -3,7 +3,10 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use skmem_common::cause::{Cause, LimitCause, Sign};
+use skmem_common::{
+    cause::{Cause, LimitCause, Sign},
+    receive_cause::{RcvbufCause, ReceiveCause},
+};
 
 use super::{
     chain::Step,
@@ -67,6 +70,12 @@ pub enum Kind {
     LimitChain,
     /// Concerns memory, but neither of these.
     Memory,
+    /// Makes `sk_rmem_alloc` grow, or moves it either way.
+    ReceiveGrowth,
+    /// Makes it shrink.
+    ReceiveShrink,
+    /// Moves `sk_rcvbuf`.
+    RcvbufMove,
 }
 
 impl Kind {
@@ -77,6 +86,9 @@ impl Kind {
         Self::LimitMove,
         Self::LimitChain,
         Self::Memory,
+        Self::ReceiveGrowth,
+        Self::ReceiveShrink,
+        Self::RcvbufMove,
     ];
 
     /// The heading above its names.
@@ -88,6 +100,9 @@ impl Kind {
             Self::LimitMove => "What moves the limit, sk_sndbuf",
             Self::LimitChain => "From SO_SNDBUF to the limit",
             Self::Memory => "Memory that is not part of sk_wmem_queued",
+            Self::ReceiveGrowth => "What makes sk_rmem_alloc grow (--rx)",
+            Self::ReceiveShrink => "What makes that shrink",
+            Self::RcvbufMove => "What moves its limit, sk_rcvbuf",
         }
     }
 }
@@ -195,7 +210,19 @@ pub fn all() -> Vec<Page> {
     let memory = Memory::ALL
         .iter()
         .map(|m| page(m.name(), Kind::Memory, texts::of_memory(*m)));
-    causes.chain(limits).chain(steps).chain(memory).collect()
+    let receive = ReceiveCause::ALL.iter().map(|c| {
+        let kind = if c.is_free() {
+            Kind::ReceiveShrink
+        } else {
+            Kind::ReceiveGrowth
+        };
+        page(c.name(), kind, texts::of_receive(*c))
+    });
+    let rcvbuf = RcvbufCause::ALL
+        .iter()
+        .map(|c| page(c.name(), Kind::RcvbufMove, texts::of_rcvbuf(*c)));
+    let sending = causes.chain(limits).chain(steps).chain(memory);
+    sending.chain(receive).chain(rcvbuf).collect()
 }
 
 /// Whether a cause makes the queue grow or shrink. Those of either sign count

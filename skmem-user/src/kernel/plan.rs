@@ -108,6 +108,22 @@ static PROBES: &[Probe] = &[
     probe!(Accept, Label, "inet_csk_accept" / 2: "accept_exit" @ Fexit),
     probe!(Accept, Label, "inet_csk_accept" / 4: "accept_old_exit" @ Fexit),
     probe!(Read, Label, "tcp_rcv_space_adjust": "space_adjust" @ Tracepoint),
+    probe!(DataQueue, Label, "tcp_data_queue": "data_queue_exit" @ Fexit),
+    probe!(Recvmsg, Label, "tcp_recvmsg_locked": "recvmsg_exit" @ Fexit),
+    probe!(Recvmsg, Label, "tcp_cleanup_rbuf": "recvmsg_exit" @ Fexit),
+    probe!(ReadSock, Label, "__tcp_read_sock": "read_sock_exit" @ Fexit),
+    probe!(ReadSock, Label, "tcp_read_sock": "read_sock_entry" @ Fentry, "read_sock_exit" @ Fexit),
+    probe!(ReadDone, Label, "tcp_read_done": "read_done_exit" @ Fexit),
+    probe!(ReadZerocopy, Label, "tcp_zerocopy_receive": "read_zerocopy_entry" @ Fentry, "read_zerocopy_exit" @ Fexit),
+    probe!(ReadSkb, Label, "tcp_read_skb": "read_skb_entry" @ Fentry, "read_skb_exit" @ Fexit),
+    probe!(Close, Label, "__tcp_close": "close_entry" @ Fentry),
+    probe!(Disconnect, Label, "tcp_disconnect": "disconnect_exit" @ Fexit),
+    probe!(WaitData, Label, "sk_wait_data": "wait_data_entry" @ Fentry, "wait_data_exit" @ Fexit),
+    probe!(ReleaseSock, Label, "__release_sock": "release_sock_entry" @ Fentry),
+    probe!(CollapseOne, Label, "tcp_collapse_one": "collapse_exit" @ Fexit),
+    probe!(PruneOfo, Label, "tcp_prune_ofo_queue": "prune_exit" @ Fexit),
+    probe!(ErrorQueue, Label, "sock_queue_err_skb": "error_queue_exit" @ Fexit),
+    probe!(ErrorFree, Label, "sock_rmem_free": "error_free_entry" @ Fentry),
     probe!(TrimHead, Label, "tcp_trim_head": "trim_head_entry" @ Fentry, "trim_head_exit" @ Fexit),
     probe!(RemoveEmpty, Label, "tcp_remove_empty_skb": "remove_empty_entry" @ Fentry, "remove_empty_exit" @ Fexit),
     probe!(LossProbe, Label, "tcp_send_loss_probe": "loss_probe_entry" @ Fentry, "loss_probe_exit" @ Fexit),
@@ -179,6 +195,21 @@ pub fn cost(hook: Hook) -> &'static str {
         Hook::QueueRcv => "data that arrives will not be traced",
         Hook::Accept => "accepted connections are first seen when they read or send",
         Hook::Read => "reads will not be traced",
+        Hook::DataQueue => "data out of order will be inferred or have no name",
+        Hook::Recvmsg => "reads will be inferred",
+        Hook::ReadSock => "reads by splice will show as read or be inferred",
+        Hook::ReadDone => "reads by kTLS will be inferred",
+        Hook::ReadZerocopy => "TCP_ZEROCOPY_RECEIVE will show as read or be inferred",
+        Hook::ReadSkb => "what a sockmap takes will have no name",
+        Hook::Close => "data that close() throws away will have no name",
+        Hook::Disconnect => "data that a disconnect throws away will have no name",
+        Hook::WaitData => "the time that readers sleep will not be known",
+        Hook::ReleaseSock => "reads and what arrived meanwhile may be booked as one",
+        Hook::CollapseOne | Hook::PruneOfo => {
+            "receive buffers that are collapsed or pruned will show as out of order"
+        }
+        Hook::ErrorQueue => "messages on the error queue will have no name",
+        Hook::ErrorFree => "messages that leave the error queue will have no name",
         Hook::SetState => "traces will lack changes of state",
         Hook::Destroy => "ends of sockets will be seen in tcp_write_queue_purge or by their state",
     }
@@ -222,6 +253,8 @@ impl Plan {
                 | Hook::MptcpDestroy
                 | Hook::Walk
                 | Hook::MsgAlloc
+                | Hook::ReadDone
+                | Hook::ReadSkb
         )
     }
 

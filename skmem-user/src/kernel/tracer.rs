@@ -507,7 +507,25 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map> {
 const OBSERVE: [Hook; 2] = [Hook::Sendmsg, Hook::ForcedSchedule];
 
 /// Hooks of the receive side.
-const RECEIVE: [Hook; 3] = [Hook::Accept, Hook::QueueRcv, Hook::Read];
+const RECEIVE: [Hook; 17] = [
+    Hook::Accept,
+    Hook::QueueRcv,
+    Hook::Read,
+    Hook::DataQueue,
+    Hook::Recvmsg,
+    Hook::ReadSock,
+    Hook::ReadDone,
+    Hook::ReadZerocopy,
+    Hook::ReadSkb,
+    Hook::Close,
+    Hook::Disconnect,
+    Hook::WaitData,
+    Hook::ReleaseSock,
+    Hook::CollapseOne,
+    Hook::PruneOfo,
+    Hook::ErrorQueue,
+    Hook::ErrorFree,
+];
 
 #[cfg(test)]
 mod tests {

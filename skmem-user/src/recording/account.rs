@@ -13,11 +13,10 @@ use skmem_common::{
     ledger::{Admission, Balance, Ledger, LimitMove, MOVES, Since, Total},
     memory::{Messages, PageCheck, Scheduled},
     output::{HOLDERS, Holder, Output, Outputs},
-    receive::{ReceiveView, Receiving},
     record::{Ident, OPS, View},
 };
 
-use super::error::FormatError;
+use super::{error::FormatError, receiving::ReceivingForm};
 use crate::model::end::SavedAccount;
 
 /// No socket has larger sums: adding to them would overflow.
@@ -110,23 +109,6 @@ mirror!(#[derive(Default)] MessagesForm of Messages { count: u32, largest: u32 }
 mirror!(
     #[derive(Default)]
     PagesForm of PageCheck { checks: u32, broken: u32, remainder: i32, exempt: u32 }
-);
-
-mirror!(
-    #[derive(Default)]
-    ReceiveViewForm of ReceiveView {
-        rmem_alloc: i32, rcvbuf: i32, backlog: i32, forward_alloc: i32, rcv_nxt: u32,
-        copied_seq: u32, window: u32, state: u32,
-    }
-);
-
-mirror!(
-    #[derive(Default)]
-    ReceivingForm of Receiving {
-        now: ReceiveViewForm, fullest: ReceiveViewForm, now_ns: u64, fullest_ns: u64,
-        segments: u64, reads: u64, last_read_ns: u64, unread_since_ns: u64,
-        longest_unread_ns: u64, granted: u64, refused: u64, bytes: u64, zero_windows: u32,
-    } zero reserved
 );
 
 mirror!(
@@ -272,7 +254,7 @@ impl AccountForm {
             scheduled: a.scheduled.into(),
             messages: a.messages.into(),
             pages: a.pages.into(),
-            receiving: a.receiving.into(),
+            receiving: ReceivingForm::of(&a.receiving),
             outputs: a.outputs.into(),
             holders: holders(&a.blocked),
             slot: a.slot,
@@ -311,7 +293,7 @@ impl AccountForm {
         account.scheduled = self.scheduled.into();
         account.messages = self.messages.into();
         account.pages = self.pages.into();
-        account.receiving = self.receiving.into();
+        self.receiving.fill(&mut account.receiving)?;
         account.outputs = self.outputs.into();
         fill_holders(&mut account.blocked, &self.holders);
         account.slot = self.slot;

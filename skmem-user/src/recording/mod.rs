@@ -24,6 +24,7 @@ pub mod meta;
 pub mod parts;
 pub mod playback;
 pub mod reader;
+mod receiving;
 pub mod storage;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,14 @@ use super::{
     who::owner,
 };
 use crate::{
-    explain::{Verdict, chain::Step, growth, numbers::grouped, texts, verdict::AnyCause},
+    explain::{
+        Verdict,
+        chain::Step,
+        growth,
+        numbers::grouped,
+        texts,
+        verdict::{AnyCause, Receive},
+    },
     model::timeline::WaitReason,
 };
 
@@ -59,13 +66,14 @@ pub(super) fn sentence(v: &Verdict) -> String {
     // An emptied queue keeps its sequence numbers (tcp_write_queue_purge).
     let send_q = if v.wmem_queued == 0 { 0 } else { v.send_q };
     let (w, limit, send_q) = (grouped(v.wmem_queued), grouped(v.sndbuf), bytes(send_q));
-    if let Some(r) = v.receive.filter(|_| is_of_receiving(v)) {
-        let what = match (r.slow, memory::is_mostly_data(&r)) {
+    if let Some(r) = v.receive.as_ref().filter(|_| is_of_receiving(v)) {
+        let what = match (r.slow, memory::is_mostly_data(r)) {
+            _ if r.is_filled_by_errors() => "does not collect its error queue",
             (false, _) => "only receives",
             (true, true) => "does not read as fast as its peer sends",
             (true, false) => "holds its peer up, and not by unread data alone",
         };
-        return format!("{who} {what}: {}", memory::answer(&r));
+        return format!("{who} {what}: {}", memory::answer(r));
     }
     if !v.over_limit {
         let held = match v.blocked {
@@ -114,7 +122,8 @@ pub(super) fn sentence(v: &Verdict) -> String {
 /// Whether the answer is about the receive side: its reader is slow, or nothing
 /// is sent.
 pub(super) fn is_of_receiving(v: &Verdict) -> bool {
-    v.receive.is_some_and(|r| r.slow && !v.over_limit) || v.only_receives()
+    let holds = |r: &Receive| r.slow || r.is_filled_by_errors();
+    v.receive.as_ref().is_some_and(holds) && !v.over_limit || v.only_receives()
 }
 
 /// Whose `SO_SNDBUF` it is.

@@ -3,6 +3,7 @@
 use super::{
     headline::is_of_receiving,
     layout::{hang, row, title},
+    receive_account,
     style::{Role, Style},
     units::{bytes, counted, signed, span},
 };
@@ -108,6 +109,9 @@ pub(super) fn receive(out: &mut String, v: &Verdict, style: &Style) {
     if let Some(window) = &r.buffer {
         hang(out, "  ", 4, &window.sum(), None, style);
     }
+    if let Some(account) = &r.account {
+        receive_account::write(out, account, style);
+    }
 }
 
 /// In place of a send side on which nothing happened.
@@ -152,6 +156,14 @@ pub(super) fn answer(r: &Receive) -> String {
     let shut = r.buffer.filter(Window::is_shut);
     if let Some(why) = shut.and_then(|window| window.says()) {
         return format!("{waits}{read}. {why}");
+    }
+    if r.is_filled_by_errors() {
+        return format!("{waits}{read}; {}.", receive_account::filled_by_errors(r));
+    }
+    let account = r.account.as_ref();
+    let shut = account.and_then(|account| account.window_shut.as_ref());
+    if let Some(why) = shut.and_then(receive_account::held_by) {
+        return format!("{waits}{read}; {why}.");
     }
     let so = match (r.slow, is_mostly_data(r)) {
         (false, _) => "",

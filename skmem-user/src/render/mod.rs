@@ -35,6 +35,7 @@ mod parts;
 pub mod plot;
 mod put;
 mod receive;
+mod receive_account;
 pub mod schemas;
 pub mod snapshot;
 mod stuck;

@@ -3,6 +3,7 @@
 use anyhow::{Result, anyhow};
 use schemars::JsonSchema;
 use serde::Serialize;
+use skmem_common::receive_cause::ReceiveCause;
 
 use super::{Params, proto::Done, scenario, stage::Stage};
 
@@ -23,6 +24,16 @@ pub struct Scenario {
     pub defaults: Params,
     #[serde(skip)]
     pub(super) play: fn(&Stage) -> Result<Done>,
+}
+
+impl Scenario {
+    /// Whether it is about receive memory: what it brings about shows with `--rx` only.
+    #[must_use]
+    pub fn is_of_receiving(&self) -> bool {
+        self.provokes
+            .iter()
+            .any(|name| ReceiveCause::from_name(name).is_some())
+    }
 }
 
 /// All scenarios, in the order in which they are best read.

@@ -51,7 +51,8 @@ pub struct Case {
 impl Case {
     /// Every scenario of the catalog, and the default one varied.
     pub fn all() -> Vec<Self> {
-        let plain = workload::list().iter().map(|scenario| Self {
+        let sending = workload::list().iter().filter(|s| !s.is_of_receiving());
+        let plain = sending.map(|scenario| Self {
             name: format!("scenario::{}", scenario.name),
             scenario,
             options: Options::default(),

@@ -23,7 +23,7 @@
 //! * [`docs`]: what the docs say of this kernel
 //! * [`filters`]: which sockets are traced
 //! * [`library`]: the example of the library
-//! * [`receive`]: the receive side
+//! * [`receive`], [`receive_account`]: the receive side: its fields, its bytes by cause
 //! * [`held`]: senders that sleep since before the trace
 //! * [`programs`]: programs that people run
 //! * [`leftovers`]: what must not stay behind
@@ -61,6 +61,7 @@ mod library;
 mod process;
 mod programs;
 mod receive;
+mod receive_account;
 mod recording;
 mod remedies;
 mod report;
@@ -133,6 +134,7 @@ fn main() -> ExitCode {
     trials.extend(ablation::trials());
     trials.extend(aggregate::trials());
     trials.extend(receive::trials());
+    trials.extend(receive_account::trials());
     trials.extend(filters::trials());
     trials.extend(library::trials());
     trials.extend(held::trials());

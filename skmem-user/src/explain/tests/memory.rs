@@ -59,7 +59,7 @@ fn a_reader_that_does_not_read_is_named_on_its_own_side() {
     (r.now.rmem_alloc, r.now.rcv_nxt) = (131_072, 65_160);
     r.arrived(2_500_000_000);
     let v = socket.verdict();
-    let r = v.receive.unwrap();
+    let r = v.receive.as_ref().unwrap();
     assert_eq!((r.recv_q, r.window, r.zero_windows), (65_160, 0, 1));
     assert_eq!(
         (r.unread_ns, r.longest_unread_ns),

@@ -2,7 +2,10 @@
 //! and versions are those of `kernel-semantics.md`, read in 5.10, 6.1, 6.12,
 //! 7.2 and 7.3.
 
-use skmem_common::cause::{Cause, LimitCause};
+use skmem_common::{
+    cause::{Cause, LimitCause},
+    receive_cause::{RcvbufCause, ReceiveCause},
+};
 
 use super::{chain::Step, pages::Memory, remedies::Remedy, verdict::AnyCause};
 
@@ -11,6 +14,7 @@ mod limit;
 mod memory;
 mod mptcp;
 mod other;
+mod receive;
 mod send;
 mod shrink;
 
@@ -96,6 +100,46 @@ pub const fn of_limit(cause: LimitCause) -> Words {
         LimitCause::AutotunedDown => limit::AUTOTUNED_DOWN,
         LimitCause::MptcpSync => chain::MPTCP_SYNC,
         LimitCause::MptcpSubflows => mptcp::FROM_SUBFLOWS,
+    }
+}
+
+/// The words for a change of `sk_rmem_alloc`.
+#[must_use]
+pub const fn of_receive(cause: ReceiveCause) -> Words {
+    match cause {
+        ReceiveCause::ReceivedBefore => receive::RECEIVED_BEFORE,
+        ReceiveCause::Unattributed => receive::UNATTRIBUTED,
+        ReceiveCause::InOrder => receive::IN_ORDER,
+        ReceiveCause::InOrderOverhead => receive::IN_ORDER_OVERHEAD,
+        ReceiveCause::Coalesced => receive::COALESCED,
+        ReceiveCause::CoalescedOverhead => receive::COALESCED_OVERHEAD,
+        ReceiveCause::OutOfOrder => receive::OUT_OF_ORDER,
+        ReceiveCause::OutOfOrderJoined => receive::OUT_OF_ORDER_JOINED,
+        ReceiveCause::OutOfOrderDropped => receive::OUT_OF_ORDER_DROPPED,
+        ReceiveCause::Collapse => receive::COLLAPSE,
+        ReceiveCause::Prune => receive::PRUNE,
+        ReceiveCause::FinReceived => receive::FIN_RECEIVED,
+        ReceiveCause::Read => receive::READ,
+        ReceiveCause::ReadSpliced => receive::READ_SPLICED,
+        ReceiveCause::ReadKtls => receive::READ_KTLS,
+        ReceiveCause::ReadZerocopy => receive::READ_ZEROCOPY,
+        ReceiveCause::SockmapTaken => receive::SOCKMAP_TAKEN,
+        ReceiveCause::MptcpTaken => receive::MPTCP_TAKEN,
+        ReceiveCause::ErrorQueued => receive::ERROR_QUEUED,
+        ReceiveCause::ErrorTaken => receive::ERROR_TAKEN,
+        ReceiveCause::ThrownAway => receive::THROWN_AWAY,
+        ReceiveCause::Disconnected => receive::DISCONNECTED,
+    }
+}
+
+/// The words for a move of `sk_rcvbuf`.
+#[must_use]
+pub const fn of_rcvbuf(cause: RcvbufCause) -> Words {
+    match cause {
+        RcvbufCause::SetByApplication => receive::RCVBUF_SET,
+        RcvbufCause::RaisedByReading => receive::RCVBUF_READING,
+        RcvbufCause::RaisedByArrival => receive::RCVBUF_ARRIVAL,
+        RcvbufCause::Otherwise => receive::RCVBUF_OTHERWISE,
     }
 }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::explain::window::Window;
+use crate::explain::{receive::ReceiveAccount, window::Window};
 
 /// `sk_forward_alloc`'s side: memory that the socket was granted, which is no
 /// byte of `wmem_queued` by itself. Counts since skmem saw the socket, up to
@@ -31,7 +31,7 @@ pub struct Memory {
 }
 
 /// The receive side of the socket (`--rx`), when the account was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Receive {
     /// `rcv_nxt - copied_seq`: received and not read.
     pub recv_q: i64,
@@ -79,4 +79,6 @@ pub struct Receive {
     /// where it was not read: of a recording, of a closed socket, of one that has
     /// no cookie (5.10).
     pub buffer: Option<Window>,
+    /// Every byte of `rmem_alloc` by cause; None in recordings of older versions.
+    pub account: Option<ReceiveAccount>,
 }

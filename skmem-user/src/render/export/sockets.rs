@@ -274,9 +274,9 @@ impl SocketRow<'_> {
         to.maybe_long(received(|r| r.rmem_alloc));
         to.maybe_long(received(|r| r.rcvbuf));
         to.maybe_long(received(|r| r.recv_q));
-        to.maybe_long(v.receive.map(|r| count(r.reads)));
-        to.maybe_long(v.receive.map(|r| count(r.longest_unread_ns)));
-        to.maybe_long(v.receive.map(|r| count(r.zero_windows)));
+        to.maybe_long(v.receive.as_ref().map(|r| count(r.reads)));
+        to.maybe_long(v.receive.as_ref().map(|r| count(r.longest_unread_ns)));
+        to.maybe_long(v.receive.as_ref().map(|r| count(r.zero_windows)));
         to.long(v.unattributed);
         to.count(v.lost_events);
         to.bool(v.complete);

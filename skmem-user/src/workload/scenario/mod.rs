@@ -9,6 +9,7 @@ mod layered;
 mod limits;
 mod pages;
 mod pressure;
+mod receiving;
 mod storm;
 mod timing;
 
@@ -76,6 +77,8 @@ pub(super) const ALL: &[Scenario] = &[
     timing::UNDER_TRAFFIC,
     crowd::MANY_SOCKETS,
     storm::STORM,
+    receiving::SLOW_READER,
+    receiving::ERROR_QUEUE,
 ];
 
 /// The options of a scenario with one writer on a veth pair.

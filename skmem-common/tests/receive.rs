@@ -1,0 +1,270 @@
+//! The account of receive memory, each case as a small stream of ends of functions.
+
+use skmem_common::{
+    receive::{CLOCK_DATA_WAITS, CLOCK_IDLE, CLOCK_READER_WAITS, Receiving},
+    receive_cause::{RcvbufCause, ReceiveCause},
+    receive_ledger::{End, Step},
+};
+
+/// Truesize of an skb without payload here.
+const O: i32 = 896;
+
+/// A socket whose fields a test moves by hand.
+struct Socket {
+    r: Receiving,
+    now: u64,
+}
+
+impl Socket {
+    fn new() -> Self {
+        let mut r = Receiving::default();
+        r.now.rcvbuf = 131_072;
+        r.now.window = 64_000;
+        r.start(true, 0);
+        let mut socket = Self { r, now: 0 };
+        socket.end(End::of(Step::Outside));
+        socket
+    }
+
+    /// A function ends, one µs later.
+    fn end(&mut self, end: End) {
+        self.now += 1_000;
+        self.r.ended(end, self.now);
+    }
+
+    fn arrives(&mut self, payload: u32) {
+        self.r.now.rcv_nxt += payload;
+        self.r.now.rmem_alloc += O + payload as i32;
+        self.end(End::queued(false, O as u32 + payload, payload));
+    }
+
+    fn merges(&mut self, payload: u32, charged: i32) {
+        self.r.now.rcv_nxt += payload;
+        self.r.now.rmem_alloc += charged;
+        self.end(End::queued(true, O as u32 + payload, payload));
+    }
+
+    fn reads(&mut self, bytes: u32, freed: i32) {
+        self.r.now.copied_seq += bytes;
+        self.r.now.rmem_alloc -= freed;
+        self.end(End::frees(ReceiveCause::Read));
+    }
+
+    /// By cause: bytes, those of them that were inferred.
+    fn of(&self, cause: ReceiveCause) -> (i64, i64) {
+        let total = self.r.total(cause);
+        (total.bytes, total.inferred)
+    }
+
+    /// All that was booked adds up to r, and all of it has a name.
+    fn closes(&self) {
+        let sum: i64 = ReceiveCause::ALL
+            .iter()
+            .map(|c| self.r.total(*c).bytes)
+            .sum();
+        assert_eq!(sum, i64::from(self.r.now.rmem_alloc), "{:?}", self.r);
+        assert_eq!(self.of(ReceiveCause::Unattributed), (0, 0));
+    }
+}
+
+#[test]
+fn an_skb_stays_until_its_last_byte_is_read() {
+    let mut s = Socket::new();
+    s.arrives(1_000);
+    s.merges(1_448, 1_448);
+    s.merges(100, 0);
+    assert_eq!(s.of(ReceiveCause::InOrder), (1_000, 0));
+    assert_eq!(s.of(ReceiveCause::InOrderOverhead), (O.into(), 0));
+    assert_eq!(s.of(ReceiveCause::Coalesced), (1_548, 0));
+    // 100 bytes went into room that was charged before.
+    assert_eq!(s.of(ReceiveCause::CoalescedOverhead), (-100, 0));
+    s.reads(2_000, 0);
+    assert_eq!(s.of(ReceiveCause::Read), (0, 0));
+    s.reads(548, O + 2_448);
+    assert_eq!(s.of(ReceiveCause::Read), (-i64::from(O + 2_448), 0));
+    assert_eq!(s.r.now.rmem_alloc, 0);
+    s.closes();
+}
+
+#[test]
+fn a_hole_and_what_fills_it() {
+    let mut s = Socket::new();
+    // Two segments beyond a hole; the second is merged into the first.
+    s.r.now.rmem_alloc += O + 1_448;
+    s.end(End::of(Step::DataQueue));
+    s.r.now.rmem_alloc += 1_448;
+    s.end(End::of(Step::DataQueue));
+    assert_eq!(s.of(ReceiveCause::OutOfOrder), (i64::from(O + 2_896), 0));
+    // The hole is filled: tcp_queue_rcv, then tcp_ofo_queue frees the head that was merged.
+    s.arrives(1_448);
+    s.r.now.rcv_nxt += 2_896;
+    s.r.now.rmem_alloc -= O;
+    s.end(End::of(Step::DataQueue));
+    assert_eq!(s.of(ReceiveCause::OutOfOrderJoined), (-i64::from(O), 0));
+    s.closes();
+    // Another one that is dropped, and one that is pruned for want of room.
+    s.r.now.rmem_alloc += O;
+    s.end(End::of(Step::DataQueue));
+    s.r.now.rmem_alloc -= O;
+    s.end(End::of(Step::DataQueue));
+    assert_eq!(s.of(ReceiveCause::OutOfOrderDropped), (-i64::from(O), 0));
+    s.r.now.rmem_alloc -= 500;
+    s.end(End::of(Step::Prune));
+    assert_eq!(s.of(ReceiveCause::Prune), (-500, 0));
+    s.closes();
+}
+
+#[test]
+fn the_error_queue_is_kept_apart() {
+    let mut s = Socket::new();
+    s.r.errors_in = 2_304;
+    s.r.errors_in_count = 1;
+    s.r.now.rmem_alloc += 2_304;
+    s.arrives(100);
+    assert_eq!(s.r.ledger.unequal, 0);
+    assert_eq!(s.of(ReceiveCause::ErrorQueued), (2_304, 0));
+    s.closes();
+    s.r.errors_out = 2_304;
+    s.r.now.rmem_alloc -= 2_304;
+    s.reads(100, O + 100);
+    assert_eq!(s.of(ReceiveCause::ErrorTaken), (-2_304, 0));
+    assert_eq!(s.r.errors_queued(), 0);
+    s.closes();
+}
+
+#[test]
+fn what_a_call_frees_is_named_after_it() {
+    let mut s = Socket::new();
+    for cause in [ReceiveCause::ReadZerocopy, ReceiveCause::ThrownAway] {
+        s.arrives(1_000);
+        s.r.ledger.context = cause as u32;
+        s.r.now.rmem_alloc -= O + 1_000;
+        // On 5.10 a read ends within it; close() ends with the backlog.
+        s.end(End::frees(ReceiveCause::Read));
+        s.r.ledger.context = 0;
+        assert_eq!(s.of(cause), (-i64::from(O + 1_000), 0));
+    }
+    s.arrives(10);
+    s.r.now.rmem_alloc = 0;
+    s.end(End::frees(ReceiveCause::Disconnected));
+    assert_eq!(s.of(ReceiveCause::Disconnected), (-i64::from(O + 10), 0));
+    s.closes();
+}
+
+#[test]
+fn what_no_hook_saw_is_inferred_or_has_no_name() {
+    let mut s = Socket::new();
+    // A run of tcp_queue_rcv was skipped.
+    s.r.now.rcv_nxt += 1_000;
+    s.r.now.rmem_alloc += O + 1_000;
+    s.end(End::of(Step::Outside));
+    assert_eq!(s.of(ReceiveCause::InOrder), (1_000, 1_000));
+    assert_eq!(s.of(ReceiveCause::InOrderOverhead), (O.into(), O.into()));
+    // A run of a read was.
+    s.r.now.copied_seq += 1_000;
+    s.r.now.rmem_alloc -= O + 1_000;
+    s.end(End::of(Step::Outside));
+    let read = -i64::from(O + 1_000);
+    assert_eq!(s.of(ReceiveCause::Read), (read, read));
+    // A subflow's bytes leave for the MPTCP socket alone.
+    s.arrives(1_000);
+    s.r.now.rmem_alloc -= O + 1_000;
+    s.end(End::of(Step::Outside).on(true, false));
+    assert_eq!(s.of(ReceiveCause::MptcpTaken), (read, read));
+    s.closes();
+    // An skb that is not what r grew by.
+    s.r.now.rmem_alloc += 7;
+    s.arrives(1);
+    assert_eq!(s.r.ledger.unequal, 1);
+    assert_eq!(s.of(ReceiveCause::Unattributed), (7, 0));
+}
+
+#[test]
+fn what_was_there_before_is_said_once() {
+    let mut r = Receiving::default();
+    r.now.rmem_alloc = 5_000;
+    r.start(true, 0);
+    // The first hook under the lock corrects it.
+    r.now.rmem_alloc = 4_000;
+    r.ended(End::of(Step::Outside), 1);
+    assert_eq!(r.total(ReceiveCause::ReceivedBefore).bytes, 4_000);
+    r.now.rmem_alloc = 3_999;
+    r.ended(End::of(Step::Outside), 2);
+    assert_eq!(r.total(ReceiveCause::ReceivedBefore).bytes, 4_000);
+    assert_eq!(r.total(ReceiveCause::Unattributed).bytes, -1);
+}
+
+#[test]
+fn a_fin_is_an_skb_and_no_payload() {
+    let mut s = Socket::new();
+    s.r.now.rcv_nxt += 1;
+    s.r.now.rmem_alloc += O;
+    s.end(End::queued(false, O as u32, 0));
+    assert_eq!(s.of(ReceiveCause::FinReceived), (O.into(), 0));
+    // With data, it takes a sequence number more than there is payload.
+    s.r.now.rcv_nxt += 101;
+    s.r.now.rmem_alloc += O + 100;
+    s.end(End::queued(false, O as u32 + 100, 100));
+    assert_eq!(s.of(ReceiveCause::InOrder), (100, 0));
+    s.closes();
+}
+
+#[test]
+fn moves_of_the_limit() {
+    let mut s = Socket::new();
+    for (to, end, locked, cause) in [
+        (
+            200_000,
+            End::frees(ReceiveCause::Read),
+            false,
+            RcvbufCause::RaisedByReading,
+        ),
+        (
+            210_000,
+            End::of(Step::DataQueue),
+            false,
+            RcvbufCause::RaisedByArrival,
+        ),
+        (
+            300_000,
+            End::of(Step::Outside),
+            false,
+            RcvbufCause::Otherwise,
+        ),
+        (
+            8_192,
+            End::queued(false, 0, 0),
+            true,
+            RcvbufCause::SetByApplication,
+        ),
+    ] {
+        let before = s.r.now.rcvbuf;
+        s.r.now.rcvbuf = to;
+        s.end(end.on(false, locked));
+        let moved = s.r.ledger.rcvbuf_moved(cause);
+        assert_eq!((moved.bytes, moved.count), (i64::from(to - before), 1));
+    }
+}
+
+#[test]
+fn three_clocks_and_that_of_the_window() {
+    let mut s = Socket::new();
+    let at = |s: &Socket, clock: usize| s.r.clocks[clock];
+    // Nothing was sent for a µs; then a reader sleeps for one, and data waits for one.
+    assert_eq!(at(&s, CLOCK_IDLE), 1_000);
+    s.r.waiting = 1;
+    s.end(End::frees(ReceiveCause::Read));
+    s.arrives(100);
+    s.r.waiting = 0;
+    s.end(End::frees(ReceiveCause::Read));
+    assert_eq!(at(&s, CLOCK_IDLE), 2_000);
+    assert_eq!(at(&s, CLOCK_READER_WAITS), 1_000);
+    assert_eq!(at(&s, CLOCK_DATA_WAITS), 1_000);
+    s.r.now.window = 0;
+    s.end(End::of(Step::Outside));
+    s.end(End::of(Step::Outside));
+    assert_eq!((s.r.shut_ns, s.r.shut_since_ns), (0, s.now - 1_000));
+    s.r.now.window = 5_000;
+    s.end(End::of(Step::Outside));
+    assert_eq!((s.r.shut_ns, s.r.shut_since_ns), (2_000, 0));
+}

@@ -1,0 +1,640 @@
+//! The account of receive memory (`--rx`): every byte of `sk_rmem_alloc` by cause, against what the
+//! kernel reports of the same socket (`SO_MEMINFO`).
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    os::fd::{AsFd as _, AsRawFd as _},
+    path::Path,
+    process::id,
+    thread,
+    time::Duration,
+};
+
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+use skmem::{
+    diag::MemInfo,
+    kernel::tracer::Options,
+    workload::{self, Driver, DriverError},
+};
+use skmem_common::{
+    account::Account,
+    receive::Receiving,
+    receive_cause::{RECEIVE_CAUSES, RcvbufCause, ReceiveCause},
+};
+use socket2::SockRef;
+
+use crate::{
+    bench::{self, Bench},
+    binary,
+    case::SKMEM,
+    check::Check,
+    process,
+};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("receive::every-byte-of-r-has-a-name", every_byte),
+        Trial::test("receive::every-byte-of-r-has-a-name-in-cases", cases),
+        Trial::test("receive::an-error-queue-is-named", error_queue),
+        Trial::test("receive::a-slow-reader-is-named", slow_reader_demo),
+    ]
+}
+
+/// A connection over loopback; the account is that of `end`.
+struct Case {
+    name: &'static str,
+    play: fn(&mut Played<'_>) -> anyhow::Result<()>,
+    /// Causes that it brings about, at the server's end unless said otherwise.
+    causes: &'static [ReceiveCause],
+}
+
+/// A case under way.
+struct Played<'a> {
+    bench: &'a mut Bench,
+    check: &'a mut Check,
+    name: String,
+    client: TcpStream,
+    server: TcpStream,
+    /// What the account of the server's end has seen so far.
+    seen: Option<Receiving>,
+}
+
+const CASES: &[Case] = &[
+    Case {
+        name: "small writes, read at once",
+        play: small_writes,
+        causes: &[
+            ReceiveCause::InOrder,
+            ReceiveCause::InOrderOverhead,
+            ReceiveCause::Read,
+        ],
+    },
+    Case {
+        name: "a slow reader",
+        play: slow_reader,
+        causes: &[
+            ReceiveCause::Coalesced,
+            ReceiveCause::CoalescedOverhead,
+            ReceiveCause::Read,
+        ],
+    },
+    Case {
+        name: "one-byte segments without a reader",
+        play: one_byte_segments,
+        causes: &[ReceiveCause::Collapse],
+    },
+    Case {
+        name: "a peek, and a limit that is lowered",
+        play: peek,
+        causes: &[ReceiveCause::Read],
+    },
+    Case {
+        name: "splice out of the socket",
+        play: splice,
+        causes: &[ReceiveCause::ReadSpliced],
+    },
+    Case {
+        name: "timestamps on the error queue",
+        play: timestamps,
+        causes: &[ReceiveCause::ErrorQueued, ReceiveCause::ErrorTaken],
+    },
+    Case {
+        name: "a FIN, read to the end",
+        play: fin,
+        causes: &[ReceiveCause::FinReceived, ReceiveCause::Read],
+    },
+    Case {
+        name: "a disconnect with unread data",
+        play: disconnect,
+        causes: &[ReceiveCause::Disconnected],
+    },
+];
+
+fn every_byte() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let mut bench = Bench::start(Options {
+        rx: true,
+        pids: vec![id()],
+        ..Bench::options()
+    })
+    .map_err(bench::failed)?;
+    for case in CASES {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(address)?;
+            let client = TcpStream::connect(listener.local_addr()?)?;
+            let (server, _) = listener.accept()?;
+            let mut played = Played {
+                bench: &mut bench,
+                check: &mut check,
+                name: format!("{} {address}", case.name),
+                client,
+                server,
+                seen: None,
+            };
+            (case.play)(&mut played).map_err(|e| format!("{}: {e:#}", played.name))?;
+            let Some(seen) = played.seen else {
+                check.fails(format!("{}: nothing was looked at", case.name));
+                continue;
+            };
+            eprintln!("tests: {}: {}", case.name, told(&seen));
+            for cause in case.causes {
+                check.that(seen.total(*cause).count != 0, || {
+                    format!("{} {address}: no {cause}: {}", case.name, told(&seen))
+                });
+            }
+        }
+    }
+    check.done()
+}
+
+/// Cases of `skmem demo`, and what their receivers show.
+const SCENARIOS: &[(&str, &[ReceiveCause])] = &[
+    (
+        "loss",
+        &[ReceiveCause::OutOfOrder, ReceiveCause::OutOfOrderJoined],
+    ),
+    ("autotuned", &[ReceiveCause::Coalesced]),
+    ("four-writers", &[ReceiveCause::InOrder, ReceiveCause::Read]),
+    ("ktls", &[ReceiveCause::InOrder]),
+    ("mptcp", &[ReceiveCause::InOrder, ReceiveCause::MptcpTaken]),
+    ("rst-full-queue", &[ReceiveCause::ThrownAway]),
+    (
+        "slow-reader",
+        &[ReceiveCause::Coalesced, ReceiveCause::Read],
+    ),
+    ("error-queue", &[ReceiveCause::ErrorQueued]),
+];
+
+fn cases() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let mut bench = Bench::start(Options {
+        rx: true,
+        ..Bench::options()
+    })
+    .map_err(bench::failed)?;
+    for (name, causes) in SCENARIOS {
+        match case(&mut bench, &mut check, name, causes) {
+            // This kernel cannot play it.
+            Ok(()) | Err(DriverError::Skip(_)) => {}
+            Err(error) => check.fails(format!("{name}: {error}")),
+        }
+        let left = bench.accounts();
+        bench.forget(&left)?;
+    }
+    check.done()
+}
+
+fn case(
+    bench: &mut Bench,
+    check: &mut Check,
+    name: &str,
+    causes: &[ReceiveCause],
+) -> Result<(), DriverError> {
+    let options = workload::Options::default();
+    let mut driver = bench.during(async { Driver::spawn(Path::new(SKMEM), name, &options) })?;
+    let ready = bench.during(driver.ready())?;
+    for pid in ready.pids.iter().chain([&ready.pid]) {
+        if let Err(error) = bench.tracer.add_pid(*pid) {
+            check.fails(error.to_string());
+        }
+    }
+    bench.during(driver.go())?;
+    bench.during(driver.settled())?;
+    bench
+        .walk(&ready.pids)
+        .map_err(|error| DriverError::Failed(format!("{error:#}")))?;
+    let at_rest = bench.accounts();
+    bench.during(driver.finish())?;
+    let at_end = bench.accounts();
+    let mut found = [0_u64; RECEIVE_CAUSES];
+    for (when, accounts) in [("at rest", &at_rest), ("at the end", &at_end)] {
+        for account in accounts.iter().filter(|a| a.ident.family != 0) {
+            let r = &account.receiving;
+            if r.ledger.started == 0 {
+                continue;
+            }
+            let what = format!("{name}, {when}, port {}", account.ident.sport);
+            let sum = r.ledger.sum();
+            check.equal(
+                format_args!("{what}: causes, and r as of the last hook"),
+                sum,
+                r.ledger.r.into(),
+            );
+            check.that(r.total(ReceiveCause::Unattributed).count == 0, || {
+                format!("{what}: bytes without a name: {}", told(r))
+            });
+            for cause in ReceiveCause::ALL {
+                found[*cause as usize] += r.total(*cause).count;
+            }
+            if when == "at the end" {
+                eprintln!("tests: {what}: {}", told(r));
+            }
+        }
+    }
+    for cause in causes {
+        check.that(found[*cause as usize] != 0, || {
+            format!("{name}: no {cause}")
+        });
+    }
+    Ok(())
+}
+
+/// The verdict on the socket of a demonstration whose `receive` fits.
+fn verdict_of(check: &mut Check, name: &str, fits: fn(&Value) -> bool) -> Result<Value, Failed> {
+    let output = binary::skmem(&["demo", name, "--all", "--json"])?;
+    binary::ended(check, &format!("skmem demo {name}"), &output, 0);
+    let objects = binary::objects(check, &output);
+    for v in &objects {
+        let account = &v["receive"]["account"];
+        if account.is_null() {
+            continue;
+        }
+        check.equal(
+            format_args!("{name}: closes"),
+            &account["closes"],
+            &true.into(),
+        );
+        check.equal(
+            format_args!("{name}: unattributed"),
+            &account["unattributed_count"],
+            &0.into(),
+        );
+        binary::contract(check, v);
+    }
+    let found = objects.into_iter().find(|v| fits(&v["receive"]));
+    found.ok_or_else(|| format!("{name}: no such socket").into())
+}
+
+fn error_queue() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let v = verdict_of(&mut check, "error-queue", |r| {
+        r["account"]["causes"]
+            .as_array()
+            .is_some_and(|causes| causes.iter().any(|c| c["cause"] == "error-queued"))
+    })?;
+    let r = &v["receive"];
+    check.equal("Recv-Q", &r["recv_q"], &Value::from(0));
+    let account = &r["account"];
+    check.equal(
+        "the error queue, and r",
+        &account["error_queue"],
+        &r["rmem_alloc"],
+    );
+    // Either nothing is promised any more, or what was promised before is dropped when it comes.
+    let shut = r["window"] == 0 && account["window_shut"]["held_by"] == "error-queue";
+    let dropped = account["causes"]
+        .as_array()
+        .is_some_and(|causes| causes.iter().any(|c| c["cause"] == "receive-prune"));
+    check.that(shut || dropped, || format!("nothing is held up: {r}"));
+    check.that(r["slow"] == Value::Bool(false), || {
+        format!("the reader is blamed: {r}")
+    });
+    check.equal(
+        "what is incomplete",
+        &v["incomplete_because"],
+        &Value::Array(vec![]),
+    );
+    // r is the error queue, to the byte.
+    let queued: i64 = r["account"]["causes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|c| c["cause"] == "error-queued" || c["cause"] == "error-taken")
+        .filter_map(|c| c["bytes"].as_i64())
+        .sum();
+    check.equal("r", r["rmem_alloc"].as_i64(), Some(queued));
+    eprintln!("tests: error-queue: {r}");
+    check.done()
+}
+
+fn slow_reader_demo() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let v = verdict_of(&mut check, "slow-reader", |r| {
+        r["reads"].as_u64().is_some_and(|reads| reads > 32)
+    })?;
+    let r = &v["receive"];
+    check.equal("window", &r["window"], &Value::from(0));
+    check.that(r["slow"] == Value::Bool(true), || format!("not slow: {r}"));
+    check.that(r["account"]["window_zero_ns"].as_u64() > Some(0), || {
+        format!("{r}")
+    });
+    check.that(
+        r["account"]["data_waits_ns"].as_u64() > Some(100_000_000),
+        || format!("{r}"),
+    );
+    eprintln!("tests: slow-reader: {r}");
+    check.done()
+}
+
+/// The account in a line.
+fn told(r: &Receiving) -> String {
+    let causes = ReceiveCause::ALL.iter().filter_map(|cause| {
+        let t = r.total(*cause);
+        (t.count != 0).then(|| {
+            let inferred = match t.inferred {
+                0 => String::new(),
+                n => format!(" ({n} inferred)"),
+            };
+            format!("{cause} {}×{}{inferred}", t.bytes, t.count)
+        })
+    });
+    let moves = RcvbufCause::ALL.iter().filter_map(|cause| {
+        let m = r.ledger.rcvbuf_moved(*cause);
+        (m.count != 0).then(|| format!("{cause} {}×{}", m.bytes, m.count))
+    });
+    let list: Vec<_> = causes.chain(moves).collect();
+    format!(
+        "r {} = {}; unequal {}; clocks {:?}; zero window {} ns; {:?}",
+        r.now.rmem_alloc,
+        list.join(", "),
+        r.ledger.unequal,
+        r.clocks,
+        r.shut_ns,
+        r.shut
+    )
+}
+
+impl Played<'_> {
+    /// Compares the account of one end with what the kernel says of it now.
+    fn look(&mut self, what: &str, client: bool) -> anyhow::Result<()> {
+        let end = if client { &self.client } else { &self.server };
+        let (local, peer) = (end.local_addr()?.port(), end.peer_addr()?.port());
+        let name = format!("{}, {what}", self.name);
+        // What is under way between the two ends of a loopback comes to rest at once.
+        let mut before = MemInfo::read(end.as_fd())?;
+        process::wait_for(|| {
+            thread::sleep(Duration::from_millis(20));
+            let Ok(now) = MemInfo::read(end.as_fd()) else {
+                return true;
+            };
+            let rests = now.rmem_alloc == before.rmem_alloc;
+            before = now;
+            rests
+        });
+        self.bench.drain();
+        let found = self
+            .bench
+            .accounts()
+            .into_iter()
+            .find(|a| (a.ident.sport, a.ident.dport) == (local, peer));
+        let Some(account) = found else {
+            self.check.fails(format!("{name}: no account"));
+            return Ok(());
+        };
+        self.compare(&name, &account, before);
+        self.seen = Some(account.receiving);
+        Ok(())
+    }
+
+    fn compare(&mut self, name: &str, account: &Account, truth: MemInfo) {
+        let r = &account.receiving;
+        let check = &mut self.check;
+        let sum: i64 = ReceiveCause::ALL.iter().map(|c| r.total(*c).bytes).sum();
+        let story = || told(r);
+        check.that(sum == i64::from(truth.rmem_alloc), || {
+            format!(
+                "{name}: the causes add up to {sum}, SO_MEMINFO says {}: {}",
+                truth.rmem_alloc,
+                story()
+            )
+        });
+        check.that(r.total(ReceiveCause::Unattributed).count == 0, || {
+            format!("{name}: bytes without a name: {}", story())
+        });
+        check.that(r.ledger.unequal == 0, || {
+            format!("{name}: skbs of another size than r grew by: {}", story())
+        });
+        check.equal(
+            format_args!("{name}: sk_rcvbuf, as moved"),
+            r.ledger.first_rcvbuf as i64
+                + RcvbufCause::ALL
+                    .iter()
+                    .map(|c| r.ledger.rcvbuf_moved(*c).bytes)
+                    .sum::<i64>(),
+            truth.rcvbuf.into(),
+        );
+        let inferred: i64 = r.ledger.total.iter().map(|t| t.inferred.abs()).sum();
+        check.equal(format_args!("{name}: inferred"), inferred, 0);
+    }
+
+    /// Writes until the kernel takes no more.
+    fn fill(&mut self, piece: usize, most: usize) -> anyhow::Result<usize> {
+        let payload = vec![b'r'; piece];
+        self.client.set_nonblocking(true)?;
+        let (mut written, mut refused) = (0, 0);
+        while written < most && refused < 3 {
+            match self.client.write(&payload) {
+                Ok(n) => (written, refused) = (written + n, 0),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    refused += 1;
+                    thread::sleep(Duration::from_millis(50));
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+        self.client.set_nonblocking(false)?;
+        Ok(written)
+    }
+
+    /// Reads in pieces until nothing is left.
+    fn drain(&mut self, piece: usize, most: usize) -> anyhow::Result<()> {
+        self.server.set_nonblocking(true)?;
+        let mut room = vec![0; piece];
+        let (mut got, mut empty) = (0, 0);
+        while got < most && empty < 3 {
+            match self.server.read(&mut room) {
+                Ok(0) => break,
+                Ok(n) => (got, empty) = (got + n, 0),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    empty += 1;
+                    thread::sleep(Duration::from_millis(30));
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+        self.server.set_nonblocking(false)?;
+        Ok(())
+    }
+}
+
+fn small_writes(p: &mut Played<'_>) -> anyhow::Result<()> {
+    p.client.set_nodelay(true)?;
+    for n in [1, 100, 1_000, 4_000, 20_000] {
+        p.client.write_all(&vec![b's'; n])?;
+        p.look(&format!("{n} bytes written"), false)?;
+        p.server.read_exact(&mut vec![0; n])?;
+        p.look(&format!("{n} bytes read"), false)?;
+    }
+    // A reader that sleeps in recv is woken.
+    let mut server = p.server.try_clone()?;
+    let reader = thread::spawn(move || server.read_exact(&mut [0; 10_000]));
+    thread::sleep(Duration::from_millis(100));
+    for _ in 0..10 {
+        p.client.write_all(&[b's'; 1_000])?;
+    }
+    reader
+        .join()
+        .map_err(|_| anyhow::anyhow!("the reader panicked"))??;
+    p.look("a reader that slept", false)
+}
+
+fn slow_reader(p: &mut Played<'_>) -> anyhow::Result<()> {
+    p.fill(64 << 10, 8 << 20)?;
+    p.look("full", false)?;
+    for n in 0..10 {
+        p.drain(4_096, 40_960)?;
+        p.look(&format!("piece {n}"), false)?;
+    }
+    p.drain(64 << 10, usize::MAX)?;
+    p.look("drained", false)
+}
+
+fn one_byte_segments(p: &mut Played<'_>) -> anyhow::Result<()> {
+    SockRef::from(&p.server).set_recv_buffer_size(2_304)?;
+    p.client.set_nodelay(true)?;
+    p.fill(1, 20_000)?;
+    p.look("full", false)?;
+    p.drain(100, usize::MAX)?;
+    p.look("drained", false)
+}
+
+fn peek(p: &mut Played<'_>) -> anyhow::Result<()> {
+    p.fill(10_000, 60_000)?;
+    p.server.peek(&mut [0; 30_000])?;
+    p.look("peeked", false)?;
+    SockRef::from(&p.server).set_recv_buffer_size(4_096)?;
+    p.fill(1_000, 100_000)?;
+    p.look("lowered", false)?;
+    p.drain(5_000, usize::MAX)?;
+    p.look("drained", false)
+}
+
+fn splice(p: &mut Played<'_>) -> anyhow::Result<()> {
+    p.fill(10_000, 200_000)?;
+    // tcp_splice_read goes by the socket's O_NONBLOCK, not by SPLICE_F_NONBLOCK.
+    p.server.set_nonblocking(true)?;
+    let (out, into) = io::pipe()?;
+    let mut left = 3;
+    while left > 0 {
+        // SAFETY: both descriptors are open, and no offset is given.
+        let n = unsafe {
+            libc::splice(
+                p.server.as_raw_fd(),
+                std::ptr::null_mut(),
+                into.as_raw_fd(),
+                std::ptr::null_mut(),
+                30_000,
+                0,
+            )
+        };
+        if n <= 0 {
+            left -= 1;
+            thread::sleep(Duration::from_millis(20));
+            continue;
+        }
+        (&out).read_exact(&mut vec![0; n.unsigned_abs()])?;
+    }
+    p.look("spliced", false)
+}
+
+fn timestamps(p: &mut Played<'_>) -> anyhow::Result<()> {
+    // SOF_TIMESTAMPING_TX_SOFTWARE | TX_ACK | SOFTWARE | OPT_ID (include/uapi/linux/net_tstamp.h)
+    let flags: libc::c_int = 1 << 1 | 1 << 9 | 1 << 4 | 1 << 7;
+    // SAFETY: the option is an int.
+    let rc = unsafe {
+        libc::setsockopt(
+            p.client.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_TIMESTAMPING,
+            (&raw const flags).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if rc != 0 {
+        return Err(io::Error::last_os_error().into());
+    }
+    for _ in 0..20 {
+        p.client.write_all(&[b't'; 500])?;
+        p.server.read_exact(&mut [0; 500])?;
+    }
+    p.look("stamps not collected", true)?;
+    let on_queue = p.seen.map_or(0, |r| r.errors_queued());
+    p.check.that(on_queue > 0, || "no stamps".to_owned());
+    let mut collected = 0;
+    let mut room = [0_u8; 2_048];
+    let mut control = [0_u8; 512];
+    loop {
+        let mut part = libc::iovec {
+            iov_base: room.as_mut_ptr().cast(),
+            iov_len: room.len(),
+        };
+        // SAFETY: all of msghdr is integers and pointers, for which 0 is a value.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = control.len() as _;
+        // SAFETY: the message points to room that outlives the call.
+        let n = unsafe {
+            libc::recvmsg(
+                p.client.as_raw_fd(),
+                &raw mut message,
+                libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT,
+            )
+        };
+        if n < 0 {
+            break;
+        }
+        collected += 1;
+    }
+    p.check
+        .that(collected > 0, || "no stamps to collect".to_owned());
+    p.look("stamps collected", true)
+}
+
+fn fin(p: &mut Played<'_>) -> anyhow::Result<()> {
+    p.client.write_all(&[b'f'; 3_000])?;
+    p.server.read_exact(&mut [0; 3_000])?;
+    p.client.shutdown(std::net::Shutdown::Write)?;
+    p.look("a FIN waits", false)?;
+    let n = p.server.read(&mut [0; 10])?;
+    p.check.equal("bytes at the end", n, 0);
+    p.look("it is read", false)
+}
+
+fn disconnect(p: &mut Played<'_>) -> anyhow::Result<()> {
+    p.fill(10_000, 100_000)?;
+    p.look("before", false)?;
+    let (local, peer) = (p.server.local_addr()?.port(), p.server.peer_addr()?.port());
+    // SAFETY: all of sockaddr is integers.
+    let mut nowhere: libc::sockaddr = unsafe { std::mem::zeroed() };
+    nowhere.sa_family = libc::AF_UNSPEC as libc::sa_family_t;
+    // SAFETY: the address outlives the call.
+    let rc = unsafe {
+        libc::connect(
+            p.server.as_raw_fd(),
+            &raw const nowhere,
+            size_of::<libc::sockaddr>() as libc::socklen_t,
+        )
+    };
+    if rc != 0 {
+        return Err(io::Error::last_os_error().into());
+    }
+    p.bench.drain();
+    let truth = MemInfo::read(p.server.as_fd())?;
+    let found = p
+        .bench
+        .accounts()
+        .into_iter()
+        .find(|a| (a.ident.sport, a.ident.dport) == (local, peer));
+    let Some(account) = found else {
+        p.check.fails(format!("{}: no account", p.name));
+        return Ok(());
+    };
+    let name = p.name.clone();
+    p.compare(&name, &account, truth);
+    p.seen = Some(account.receiving);
+    Ok(())
+}
