@@ -3,6 +3,8 @@
 use skmem_common::{
     cause::{Cause, LimitCause, Tier},
     ledger::Since,
+    receive_cause::ReceiveCause,
+    receive_ledger::End,
     record::OP_BOOK,
 };
 
@@ -86,6 +88,23 @@ fn every_kind_of_account_there_and_back() {
     a.receiving.now.rcv_nxt = 100;
     a.receiving.arrived(11_000);
     a.receiving.taken(12_000);
+    a.receiving.start(true, 12_000);
+    a.receiving.now.rmem_alloc += 2_344;
+    a.receiving.now.rcv_nxt += 1_448;
+    a.receiving
+        .ended(End::queued(false, 2_344, 1_448).on(false, true), 13_000);
+    a.receiving.now.rcvbuf = 8_192;
+    a.receiving.now.window = 0;
+    a.receiving
+        .ended(End::frees(ReceiveCause::ReadKtls), 14_000);
+    a.receiving.errors_in = 4_608;
+    a.receiving.errors_in_count = 2;
+    a.receiving.errors_out = 2_304;
+    a.receiving.errors_out_count = 1;
+    a.receiving.waiting = 1;
+    a.receiving.shut.at_ns = 14_000;
+    a.receiving.shut.held = 100;
+    a.receiving.shut.errors = 2_304;
     a.ident.comm = [0xff; 16];
     assert_same(&busy);
     assert_same(&Socket::autotuned(87_040, 1280));
