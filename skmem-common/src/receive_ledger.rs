@@ -127,7 +127,7 @@ pub struct ReceiveLedger {
     pub r: i32,
     /// `sk_rcvbuf` as of the last hook, in bytes.
     pub rcvbuf: i32,
-    /// The same at first sight.
+    /// The same when skmem first saw the socket.
     pub first_rcvbuf: i32,
     /// `rcv_nxt` as of the last hook.
     pub rcv_nxt: u32,

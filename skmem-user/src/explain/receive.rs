@@ -95,7 +95,7 @@ pub struct ReceiveAccount {
     /// Skbs whose truesize was not what `sk_rmem_alloc` grew by, a count; the difference is named
     /// by the fields.
     pub unequal: u64,
-    /// `sk_rcvbuf` at first sight, bytes
+    /// `sk_rcvbuf` when skmem first saw the socket, bytes
     pub rcvbuf_first: i64,
     /// What moved it since; empty: nothing.
     pub rcvbuf_moves: Vec<RcvbufMoves>,
