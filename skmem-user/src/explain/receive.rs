@@ -75,7 +75,8 @@ pub enum HeldBy {
     Overhead,
 }
 
-/// The account of receive memory since skmem first saw the socket: the parts add up to `rmem_alloc`.
+/// The account of receive memory since skmem first saw the socket: the parts add up to
+/// `rmem_alloc`.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ReceiveAccount {
     /// By cause, those that occurred, in a fixed order.
