@@ -118,9 +118,9 @@ hooks! {
     MptcpDestroy = 39 => "mptcp_destroy",
     /// Received data is queued, in sequence or not.
     DataQueue = 40 => "tcp_data_queue",
-    /// A read, under the lock (up to 5.11 `tcp_cleanup_rbuf`, which ends one).
+    /// A read, under the lock (5.10: `tcp_cleanup_rbuf`, which ends one).
     Recvmsg = 41 => "tcp_recvmsg_locked",
-    /// A read by `splice` or by a reader in the kernel (`tcp_read_sock` up to 5.19).
+    /// A read by `splice` or by a reader in the kernel (5.10: `tcp_read_sock`).
     ReadSock = 42 => "__tcp_read_sock",
     /// TLS in the kernel is done with what it read.
     ReadDone = 43 => "tcp_read_done",

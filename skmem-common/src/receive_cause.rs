@@ -70,8 +70,8 @@ causes! {
         SetByApplication = 0 => "rcvbuf-set-by-application",
         /// `tcp_rcv_space_adjust`: a reader keeps up, so that more may arrive.
         RaisedByReading = 1 => "rcvbuf-raised-by-reading",
-        /// Raised as data arrived (`tcp_clamp_window`; 6.18 on also `tcp_rcvbuf_grow` for data out
-        /// of order).
+        /// Raised as data arrived (`tcp_clamp_window`; 7.2: also `tcp_rcvbuf_grow` for data out of
+        /// order).
         RaisedByArrival = 2 => "rcvbuf-raised-by-arrival",
         /// Moved otherwise, and not locked: `SO_RCVLOWAT`, MPTCP.
         Otherwise = 3 => "rcvbuf-moved-otherwise",

@@ -37,7 +37,7 @@ pub enum Step {
     Frees = 6,
 }
 
-/// In [`End::how`]: the socket is a subflow of MPTCP.
+/// In `how` of [`End`]: the socket is a subflow of MPTCP.
 const SUBFLOW: u32 = 1 << 16;
 /// The application has set `SO_RCVBUF` (`SOCK_RCVBUF_LOCK`).
 const LOCKED: u32 = 1 << 17;
@@ -96,7 +96,7 @@ impl End {
         self
     }
 
-    /// For [`ReceiveLedger::settle`].
+    /// As three numbers: what and how, truesize, payload.
     #[must_use]
     #[inline(always)]
     pub const fn packed(self) -> (u32, u32, u32) {

@@ -111,7 +111,7 @@ macro_rules! within {
 }
 
 within! {
-    /// `tcp_read_sock(sk, desc, recv_actor)`, from 6.0 on `__tcp_read_sock`, whose entry says
+    /// `tcp_read_sock(sk, desc, recv_actor)` of 5.10; later `__tcp_read_sock`, whose entry says
     /// nothing that its exit does not.
     read_sock_entry, read_sock_exit: ReadSpliced;
     /// `tcp_zerocopy_receive(sk, zc, …)`
@@ -244,13 +244,11 @@ fn accepted(sk: Sock) -> i32 {
     if sk.0.0.is_null() {
         return 0;
     }
-    if let Some((account, socket)) = accounts::find_or_open(sk) {
-        // Nobody holds the lock: a hook on another CPU may be at the account, and a
-        // version that both count at once might never be even again. What is
-        // written here are single numbers, which the next hook writes anew.
-        look(account, socket);
+    // Where that opens the account, it looks at the socket, too. Nothing but single numbers may be
+    // written here: nobody holds the lock, and a hook on another CPU may be at the account.
+    if let Some((account, _)) = accounts::find_or_open(sk) {
         // Data may have arrived before the connection was accepted.
-        if account.receiving.now.recv_q() != 0 {
+        if account.receiving.now.recv_q() != 0 && account.receiving.segments == 0 {
             account.receiving.arrived(calls::now());
         }
     }

@@ -143,7 +143,7 @@ pub(super) const COLLAPSE: Words = words!(
      many small segments, each with its own head, are most of it then (nstat: TCPRcvCollapsed).",
     "tcp_collapse in tcp_prune_queue",
     ALL,
-    "adds the new skbs and frees the old ones; less than 0 in sum",
+    "adds the new skbs and frees the old ones; mostly less than 0 in sum",
     "By the new skbs, until the old ones are freed.",
     "tcp_collapse_one, exit",
     ""
@@ -203,7 +203,7 @@ pub(super) const READ_KTLS: Words = words!(
     "TLS in the kernel took a whole record out of the receive queue; it keeps what it decrypted \
      in memory that no field of the socket counts.",
     "tcp_read_done",
-    "6.0 to 7.3",
+    "6.1 to 7.3",
     "frees the truesize",
     SHRINKS,
     "tcp_read_done, exit",
@@ -225,8 +225,8 @@ pub(super) const SOCKMAP_TAKEN: Words = words!(
     "taken by a sockmap",
     "A BPF program on a sockmap took skbs out of the receive queue, to pass, redirect or drop them.",
     "tcp_read_skb",
-    "6.0 to 7.3",
-    "frees the truesize of what is passed on",
+    "6.1 to 7.3",
+    "what r fell by meanwhile; skbs that the program passes on to the reader leave it later",
     SHRINKS,
     "tcp_read_skb, entry and exit",
     ""
@@ -235,7 +235,7 @@ pub(super) const SOCKMAP_TAKEN: Words = words!(
 pub(super) const MPTCP_TAKEN: Words = words!(
     "handed to the MPTCP socket",
     "The MPTCP socket above took the data of this subflow: it counts in that socket's r from then on.",
-    "__mptcp_move_skb; up to 6.12 __mptcp_move_skbs_from_subflow",
+    "__mptcp_move_skb",
     "5.10 to 7.3, with MPTCP",
     "frees the truesize on the subflow",
     SHRINKS,
@@ -271,8 +271,8 @@ pub(super) const ERROR_TAKEN: Words = words!(
 
 pub(super) const THROWN_AWAY: Words = words!(
     "unread data thrown away by close()",
-    "close() found unread data and threw it away; the peer got a RST for it, and cannot know what \
-     was read.",
+    "close() found unread data and threw it away. Where the connection was still open, the peer \
+     gets a RST and cannot know what was read.",
     "__tcp_close",
     ALL,
     "frees the truesize of the receive queue",
@@ -296,7 +296,7 @@ pub(super) const DISCONNECTED: Words = words!(
 pub(super) const RCVBUF_SET: Words = words!(
     "SO_RCVBUF was set",
     "The application set SO_RCVBUF (or SO_RCVBUFFORCE): the kernel doubles the value, and tunes \
-     this buffer no more. From 7.2 on window_clamp and rcv_ssthresh follow.",
+     this buffer no more. In 7.2 window_clamp and rcv_ssthresh follow, in 6.12 they do not.",
     "__sock_set_rcvbuf",
     ALL,
     "sk_rcvbuf becomes twice the value, at least SOCK_MIN_RCVBUF",
@@ -319,9 +319,9 @@ pub(super) const RCVBUF_READING: Words = words!(
 
 pub(super) const RCVBUF_ARRIVAL: Words = words!(
     "raised as data arrived",
-    "Data came that did not fit, and there was memory for it: sk_rcvbuf became what r was. From \
-     6.18 on data out of order raises it, too.",
-    "tcp_clamp_window in tcp_prune_queue; tcp_rcvbuf_grow in tcp_data_queue_ofo",
+    "Data came that did not fit, and there was memory for it: sk_rcvbuf became what r was. In 7.2 \
+     data out of order raises it, too.",
+    "tcp_clamp_window in tcp_prune_queue; 7.2: also tcp_rcvbuf_grow in tcp_data_queue_ofo",
     ALL,
     "sk_rcvbuf grows, up to net.ipv4.tcp_rmem[2]",
     LIMIT,
