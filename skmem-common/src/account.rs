@@ -238,6 +238,9 @@ pub struct Account {
     pub reserved: u32,
 }
 
+/// What the help of `--max-sockets` says that a socket takes.
+const _: () = assert!(size_of::<Account>() <= 6 << 10);
+
 impl Account {
     /// An account that was never used.
     ///

@@ -18,7 +18,7 @@ pub struct Tracing {
     /// Ring buffer between kernel and skmem, e.g. 512K, 8M
     #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = size, help_heading = "Resources")]
     pub ring: u32,
-    /// Sockets traced at the same time; each takes about 4 KiB of kernel memory
+    /// Sockets traced at the same time; each takes about 6 KiB of kernel memory
     #[arg(long, value_name = "N", default_value_t = 4096, help_heading = "Resources",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_sockets: u32,

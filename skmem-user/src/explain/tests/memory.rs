@@ -1,10 +1,15 @@
 //! Memory granted and refused, and the receive side.
 
-use skmem_common::memory::Grant;
+use skmem_common::{
+    memory::Grant,
+    receive::Receiving,
+    receive_cause::ReceiveCause,
+    receive_ledger::{End, Step},
+};
 
 use super::socket::{SETTING, Socket, article};
 use crate::{
-    explain::Setting,
+    explain::{Setting, receive::HeldBy},
     render::{self, Style},
 };
 
@@ -106,4 +111,106 @@ fn a_reader_that_does_not_read_is_named_on_its_own_side() {
         (r.recv_q, r.unread_ns, r.longest_unread_ns),
         (0, 0, 100_000)
     );
+}
+
+/// A receive side that a test moves by hand, 1 ms a step.
+struct Reader {
+    r: Receiving,
+    now: u64,
+}
+
+impl Reader {
+    fn new() -> Self {
+        let mut r = Receiving::default();
+        r.now.rcvbuf = 80_000;
+        r.window_moved(40_000);
+        r.start(true, 1_000_000_000);
+        Self {
+            r,
+            now: 1_000_000_000,
+        }
+    }
+
+    fn end(&mut self, end: End) {
+        self.now += 1_000_000;
+        self.r.ended(end, self.now);
+    }
+
+    fn arrives(&mut self, payload: u32) {
+        self.r.now.rcv_nxt += payload;
+        self.r.now.rmem_alloc += 896 + payload.cast_signed();
+        self.end(End::queued(false, 896 + payload, payload));
+        self.r.arrived(self.now);
+    }
+
+    /// The window falls to 0 with this in the buffer.
+    fn shuts(&mut self, unread: i32, held: i32, errors: i32) {
+        self.r.window_moved(0);
+        self.r.shut.at_ns = self.now;
+        self.r.shut.rmem_alloc = self.r.now.rmem_alloc;
+        self.r.shut.rcvbuf = self.r.now.rcvbuf;
+        (self.r.shut.unread, self.r.shut.held, self.r.shut.errors) = (unread, held, errors);
+        self.end(End::of(Step::Outside));
+    }
+}
+
+#[test]
+fn receive_memory_is_named_by_cause() {
+    let mut reader = Reader::new();
+    reader.arrives(30_000);
+    reader.arrives(30_000);
+    reader.r.now.copied_seq += 45_000;
+    reader.r.now.rmem_alloc -= 30_896;
+    reader.end(End::frees(ReceiveCause::Read));
+    reader.r.taken(reader.now);
+    reader.shuts(15_000, 15_000, 0);
+    let mut socket = Socket::with_sndbuf(65_536, 896);
+    socket.account.receiving = reader.r;
+    let v = socket.verdict();
+    let account = v.receive.as_ref().unwrap().account.as_ref().unwrap();
+    assert!(account.closes);
+    assert_eq!((account.sum, account.payload), (30_896, 60_000));
+    assert_eq!(account.of_cause(ReceiveCause::Read), -30_896);
+    assert_eq!(account.unattributed_count, 0);
+    // Of equals, the reader's part.
+    assert_eq!(account.window_shut.unwrap().held_by, HeldBy::Unread);
+    let text = render::text(&v, &Style::PLAIN);
+    for line in [
+        "r by cause since skmem first saw the socket: 30,896 bytes in all",
+        "    in-order           +60,000 B  × 2  payload that arrived in sequence",
+        "    read               -30,896 B  × 1  freed by reads",
+        "  window 0  the last time it fell to 0, r was 30,896 of rb 80,000: unread 15,000 + read but",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    // Most of it was read already: not the reader's pace, but the size of the skb.
+    socket.account.receiving.shut.held = 20_000;
+    let text = render::text(&socket.verdict(), &Style::PLAIN).replace('\n', " ");
+    assert!(text.contains("20,000 of r's 30,896 bytes had been read already"), "{text}");
+}
+
+#[test]
+fn an_error_queue_is_not_the_readers_fault() {
+    let mut reader = Reader::new();
+    reader.arrives(1_000);
+    reader.r.now.copied_seq += 1_000;
+    reader.r.now.rmem_alloc = 60_000;
+    (reader.r.errors_in, reader.r.errors_in_count) = (60_000, 40);
+    reader.end(End::frees(ReceiveCause::Read));
+    reader.r.taken(reader.now);
+    reader.shuts(0, 0, 60_000);
+    let mut socket = Socket::with_sndbuf(65_536, 896);
+    socket.account.receiving = reader.r;
+    let v = socket.verdict();
+    let r = v.receive.as_ref().unwrap();
+    assert!(!r.slow && r.is_filled_by_errors());
+    assert_eq!(r.rmem_alloc, 60_000);
+    assert_eq!(r.account.as_ref().unwrap().error_queue, 60_000);
+    let text = render::text(&v, &Style::PLAIN).replace('\n', " ");
+    for part in [
+        "does not collect its error queue",
+        "60,000 bytes of sk_rcvbuf 80,000, not unread data",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
 }
