@@ -24,6 +24,8 @@ pub enum Mode {
     Miss,
     /// Accounts, and a record where an account's state changes
     Aggregate,
+    /// The same with receive memory (--rx)
+    Receive,
     /// All records of the three hooks without which nothing works
     Essential,
     /// All records of all hooks, read and replayed
@@ -32,11 +34,12 @@ pub enum Mode {
 
 impl Mode {
     /// All of them; the first is what the others are compared with.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Nothing,
         Self::Empty,
         Self::Miss,
         Self::Aggregate,
+        Self::Receive,
         Self::Essential,
         Self::Records,
     ];
@@ -48,6 +51,7 @@ impl Mode {
             Self::Empty => "empty programs on the same functions",
             Self::Miss => "attached, the filter misses",
             Self::Aggregate => "accounts without records",
+            Self::Receive => "accounts of both sides without records",
             Self::Essential => "records of three hooks, replayed",
             Self::Records => "records of all hooks, replayed",
         }
@@ -71,6 +75,11 @@ impl Mode {
             },
             Self::Aggregate => tracer::Options {
                 records: Records::Transitions,
+                ..options
+            },
+            Self::Receive => tracer::Options {
+                records: Records::Transitions,
+                rx: true,
                 ..options
             },
             Self::Essential => tracer::Options {
