@@ -24,8 +24,13 @@ pub fn at_rest(before: &[Truth], after: &[Truth]) -> bool {
             // Option memory is not the queue's: what tracers keep of a socket is charged to it.
             let mut mem = b.mem;
             mem.optmem = a.mem.optmem;
-            // A write that was acknowledged at once leaves the queue as it was.
-            let moved = |t: &Truth| t.tcp.as_ref().map(|tcp| (tcp.bytes_acked, tcp.snd_wnd));
+            // A write that was acknowledged at once leaves the queue as it was. TCP_INFO is read
+            // after the queue: where an ACK comes between the two, and a write fills the queue up
+            // again, only what was sent tells the readings apart.
+            let moved = |t: &Truth| {
+                let tcp = t.tcp.as_ref();
+                tcp.map(|tcp| (tcp.bytes_acked, tcp.bytes_sent, tcp.snd_wnd))
+            };
             b.endpoint == a.endpoint
                 && mem == a.mem
                 && b.queues == a.queues
