@@ -66,6 +66,9 @@ const LEAD: u64 = 128;
 /// How long to go on after the warm-up where connections are counted: the tracer's memory is read
 /// once a second, on a quick machine, too.
 const LEAST: Duration = Duration::from_secs(8);
+/// One connection in this many may be reset where nobody asked for it: a starved kernel gives up
+/// some by itself.
+const RESETS: u64 = 1000;
 
 /// Makes them, one connection after the other.
 pub fn bursts() -> io::Result<()> {
@@ -145,17 +148,25 @@ pub fn run(how: &str) -> io::Result<()> {
     let tracer = Arc::new(Mutex::new(Tracer::new()));
     let made = Arc::new(AtomicU64::new(0));
     let end = Arc::new(AtomicU64::new(u64::MAX));
+    let resets = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
     let clients: Vec<_> = (0..THREADS)
         .map(|_| {
             let (made, end) = (Arc::clone(&made), Arc::clone(&end));
+            let resets = Arc::clone(&resets);
             let tracer = Arc::clone(&tracer);
             thread::spawn(move || -> io::Result<()> {
                 while (started.elapsed().as_millis() as u64) < end.load(Relaxed)
                     || made.load(Relaxed) < least
                 {
                     let n = made.fetch_add(1, Relaxed);
-                    connection(n, port)?;
+                    match connection(n, port) {
+                        Err(error) if is_end(&error) => {
+                            eprintln!("churn: connection {n} was reset: {error}");
+                            resets.fetch_add(1, Relaxed);
+                        }
+                        other => other?,
+                    }
                     if n.is_multiple_of(LEAD) {
                         let tracer = tracer.lock();
                         tracer.unwrap_or_else(PoisonError::into_inner).waits(1)?;
@@ -175,7 +186,13 @@ pub fn run(how: &str) -> io::Result<()> {
             .join()
             .map_err(|_| io::Error::other("a client panicked"))??;
     }
-    eprintln!("{DONE}{}", made.load(Relaxed));
+    let (made, resets) = (made.load(Relaxed), resets.load(Relaxed));
+    if resets > made / RESETS {
+        return Err(io::Error::other(format!(
+            "{resets} of {made} connections were reset by nobody"
+        )));
+    }
+    eprintln!("{DONE}{made}");
     let closing = Instant::now();
     while alive(port)? > 0 {
         if closing.elapsed() > CLOSING {

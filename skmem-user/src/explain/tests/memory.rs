@@ -186,7 +186,10 @@ fn receive_memory_is_named_by_cause() {
     // Most of it was read already: not the reader's pace, but the size of the skb.
     socket.account.receiving.shut.held = 20_000;
     let text = render::text(&socket.verdict(), &Style::PLAIN).replace('\n', " ");
-    assert!(text.contains("20,000 of r's 30,896 bytes had been read already"), "{text}");
+    assert!(
+        text.contains("20,000 of r's 30,896 bytes had been read already"),
+        "{text}"
+    );
 }
 
 #[test]
