@@ -93,7 +93,7 @@ fn a_reader_that_does_not_read_is_named_on_its_own_side() {
         ..SETTING
     };
     let r = &mut socket.account.receiving;
-    *r = skmem_common::receive::Receiving::default();
+    *r = Receiving::default();
     r.window_moved(64_000);
     r.now.rcv_nxt = 1_000;
     r.arrived(2_000_000_000);
