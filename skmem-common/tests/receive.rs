@@ -180,6 +180,37 @@ fn what_no_hook_saw_is_inferred_or_has_no_name() {
 }
 
 #[test]
+fn a_segment_that_repeats_what_came_before() {
+    let mut s = Socket::new();
+    // Of 1,448 bytes 1,000 are there already: they are no payload of the stream.
+    s.r.now.rcv_nxt += 448;
+    s.r.now.rmem_alloc += O + 1_448;
+    s.end(End::queued(false, O as u32 + 1_448, 1_448));
+    assert_eq!(s.of(ReceiveCause::InOrder), (448, 0));
+    assert_eq!(
+        s.of(ReceiveCause::InOrderOverhead),
+        (i64::from(O) + 1_000, 0)
+    );
+    s.closes();
+}
+
+#[test]
+fn a_merge_after_a_read_that_no_hook_saw() {
+    let mut s = Socket::new();
+    s.arrives(3_000);
+    s.r.now.copied_seq += 3_000;
+    s.r.now.rcv_nxt += 100;
+    // 3,000 bytes and their head have left, 100 were copied into room at the tail.
+    s.r.now.rmem_alloc -= O + 3_000;
+    s.end(End::queued(true, O as u32 + 100, 100));
+    assert_eq!(s.of(ReceiveCause::Coalesced), (100, 0));
+    assert_eq!(s.of(ReceiveCause::CoalescedOverhead), (-100, 0));
+    let read = -i64::from(O + 3_000);
+    assert_eq!(s.of(ReceiveCause::Read), (read, read));
+    s.closes();
+}
+
+#[test]
 fn what_was_there_before_is_said_once() {
     let mut r = Receiving::default();
     r.now.rmem_alloc = 5_000;
