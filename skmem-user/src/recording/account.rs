@@ -20,7 +20,7 @@ use super::{error::FormatError, receiving::ReceivingForm};
 use crate::model::end::SavedAccount;
 
 /// No socket has larger sums: adding to them would overflow.
-const LARGEST_SUM: u64 = 1 << 56;
+pub(super) const LARGEST_SUM: u64 = 1 << 56;
 
 /// What `Accounts` blocks are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +70,8 @@ macro_rules! mirror {
         }
     };
 }
+
+pub(super) use mirror;
 
 mirror!(ViewForm of View {
     wmem_queued: i32, sndbuf: i32, forward_alloc: i32, wmem_alloc: i32, write_seq: u32,

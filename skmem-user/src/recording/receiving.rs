@@ -10,10 +10,10 @@ use skmem_common::{
     receive_ledger::{RcvbufTotal, ReceiveLedger},
 };
 
-use super::error::FormatError;
-
-/// As in [`super::account`].
-const LARGEST_SUM: u64 = 1 << 56;
+use super::{
+    account::{LARGEST_SUM, mirror},
+    error::FormatError,
+};
 
 /// A socket's receive side. What older versions did not write is 0.
 #[derive(Default, Serialize, Deserialize)]
@@ -37,18 +37,22 @@ pub(super) struct ReceivingForm {
     account: Option<LedgerForm>,
 }
 
-#[derive(Default, Serialize, Deserialize)]
-#[serde(default)]
-struct ViewForm {
-    rmem_alloc: i32,
-    rcvbuf: i32,
-    backlog: i32,
-    forward_alloc: i32,
-    rcv_nxt: u32,
-    copied_seq: u32,
-    window: u32,
-    state: u32,
-}
+mirror!(
+    #[derive(Default)]
+    #[serde(default)]
+    ViewForm of ReceiveView {
+        rmem_alloc: i32, rcvbuf: i32, backlog: i32, forward_alloc: i32, rcv_nxt: u32,
+        copied_seq: u32, window: u32, state: u32,
+    }
+);
+
+mirror!(
+    #[derive(Default)]
+    #[serde(default)]
+    ShutForm of Shut {
+        at_ns: u64, rmem_alloc: i32, rcvbuf: i32, unread: i32, held: i32, errors: i32,
+    } zero reserved
+);
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -76,22 +80,11 @@ struct LedgerForm {
     shut: ShutForm,
 }
 
-#[derive(Default, Serialize, Deserialize)]
-#[serde(default)]
-struct ShutForm {
-    at_ns: u64,
-    rmem_alloc: i32,
-    rcvbuf: i32,
-    unread: i32,
-    held: i32,
-    errors: i32,
-}
-
 impl ReceivingForm {
     pub(super) fn of(r: &Receiving) -> Self {
         Self {
-            now: ViewForm::of(&r.now),
-            fullest: ViewForm::of(&r.fullest),
+            now: r.now.into(),
+            fullest: r.fullest.into(),
             now_ns: r.now_ns,
             fullest_ns: r.fullest_ns,
             segments: r.segments,
@@ -107,10 +100,10 @@ impl ReceivingForm {
         }
     }
 
-    pub(super) fn fill(&self, to: &mut Receiving) -> Result<(), FormatError> {
+    pub(super) fn fill(self, to: &mut Receiving) -> Result<(), FormatError> {
         *to = Receiving {
-            now: self.now.view(),
-            fullest: self.fullest.view(),
+            now: self.now.into(),
+            fullest: self.fullest.into(),
             now_ns: self.now_ns,
             fullest_ns: self.fullest_ns,
             segments: self.segments,
@@ -124,37 +117,9 @@ impl ReceivingForm {
             zero_windows: self.zero_windows,
             ..Receiving::default()
         };
-        match &self.account {
+        match self.account {
             Some(account) => account.fill(to),
             None => Ok(()),
-        }
-    }
-}
-
-impl ViewForm {
-    fn of(view: &ReceiveView) -> Self {
-        Self {
-            rmem_alloc: view.rmem_alloc,
-            rcvbuf: view.rcvbuf,
-            backlog: view.backlog,
-            forward_alloc: view.forward_alloc,
-            rcv_nxt: view.rcv_nxt,
-            copied_seq: view.copied_seq,
-            window: view.window,
-            state: view.state,
-        }
-    }
-
-    fn view(&self) -> ReceiveView {
-        ReceiveView {
-            rmem_alloc: self.rmem_alloc,
-            rcvbuf: self.rcvbuf,
-            backlog: self.backlog,
-            forward_alloc: self.forward_alloc,
-            rcv_nxt: self.rcv_nxt,
-            copied_seq: self.copied_seq,
-            window: self.window,
-            state: self.state,
         }
     }
 }
@@ -191,18 +156,11 @@ impl LedgerForm {
             waiting: r.waiting,
             shut_ns: r.shut_ns,
             shut_since_ns: r.shut_since_ns,
-            shut: ShutForm {
-                at_ns: r.shut.at_ns,
-                rmem_alloc: r.shut.rmem_alloc,
-                rcvbuf: r.shut.rcvbuf,
-                unread: r.shut.unread,
-                held: r.shut.held,
-                errors: r.shut.errors,
-            },
+            shut: r.shut.into(),
         }
     }
 
-    fn fill(&self, to: &mut Receiving) -> Result<(), FormatError> {
+    fn fill(self, to: &mut Receiving) -> Result<(), FormatError> {
         let sums = self.total.values();
         let sums = sums.flat_map(|(b, i, c)| [b.unsigned_abs(), i.unsigned_abs(), *c]);
         let moves = self.rcvbuf_moves.values();
@@ -258,15 +216,7 @@ impl LedgerForm {
         to.waiting = self.waiting;
         to.shut_ns = self.shut_ns;
         to.shut_since_ns = self.shut_since_ns;
-        to.shut = Shut {
-            at_ns: self.shut.at_ns,
-            rmem_alloc: self.shut.rmem_alloc,
-            rcvbuf: self.shut.rcvbuf,
-            unread: self.shut.unread,
-            held: self.shut.held,
-            errors: self.shut.errors,
-            reserved: 0,
-        };
+        to.shut = self.shut.into();
         Ok(())
     }
 }
