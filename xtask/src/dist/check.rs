@@ -187,7 +187,8 @@ const DEMO: &str = "\
     $1 demo --json > /tmp/demo.json\n\
     grep -q '\"ledger_closes\": *true' /tmp/demo.json\n";
 
-/// dpkg installs the package, it runs, dpkg removes it, and nothing is left.
+/// dpkg installs the package, it runs, dpkg removes it, which keeps recordings, and purges it, which
+/// leaves nothing.
 fn installed(
     setup: &Setup,
     arch: &'static Arch,
@@ -210,7 +211,12 @@ fn installed(
          dpkg --verify skmem\n\
          set -- /usr/bin/skmem\n\
          {DEMO}\
+         wants=/etc/systemd/system/multi-user.target.wants\n\
+         mkdir -p /var/lib/skmem $wants; touch /var/lib/skmem/flight.skm; ln -s /nowhere $wants/skmem-flight.service\n\
+         dpkg --remove skmem\n\
+         test -e /var/lib/skmem/flight.skm\n\
          dpkg --purge skmem\n\
+         rmdir -p $wants 2>/dev/null || true\n\
          files > /tmp/after\n\
          diff /tmp/before /tmp/after\n"
     );

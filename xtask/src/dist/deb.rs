@@ -24,6 +24,9 @@ pub(super) fn package(arch: &Arch, release: &Release, tree: &Files) -> Result<Ve
     let mut control = Files::default();
     control.add("control", 0o644, control_file(arch, release, &data));
     control.add("md5sums", 0o644, sums(&data));
+    for (name, script) in SCRIPTS {
+        control.add(name, 0o755, *script);
+    }
     let packed = |files: &Files| archive::xz(&archive::tar_with(files, release.time, "./")?);
     let mut bytes = b"!<arch>\n".to_vec();
     member(&mut bytes, "debian-binary", release.time, b"2.0\n")?;
@@ -36,6 +39,13 @@ pub(super) fn package(arch: &Arch, release: &Release, tree: &Files) -> Result<Ve
     member(&mut bytes, "data.tar.xz", release.time, &packed(&data)?)?;
     Ok(bytes)
 }
+
+/// What dpkg runs at installing and removing.
+const SCRIPTS: &[(&str, &str)] = &[
+    ("postinst", include_str!("../../../packaging/deb/postinst")),
+    ("postrm", include_str!("../../../packaging/deb/postrm")),
+    ("prerm", include_str!("../../../packaging/deb/prerm")),
+];
 
 fn member(to: &mut Vec<u8>, name: &str, time: u64, bytes: &[u8]) -> Result<()> {
     let length = bytes.len();

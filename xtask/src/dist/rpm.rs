@@ -13,6 +13,22 @@ pub(super) fn name(arch: &Arch, release: &Release) -> String {
     format!("skmem-{}-1.{}.rpm", release.version, arch.name)
 }
 
+/// What rpm runs at installing and removing.
+const SCRIPTS: &[(&str, &str)] = &[
+    (
+        "post_install_script",
+        include_str!("../../../packaging/rpm/post"),
+    ),
+    (
+        "pre_uninstall_script",
+        include_str!("../../../packaging/rpm/preun"),
+    ),
+    (
+        "post_uninstall_script",
+        include_str!("../../../packaging/rpm/postun"),
+    ),
+];
+
 /// Makes the package; the files of the tree are laid beside it for that.
 pub(super) fn write(
     program: &Path,
@@ -24,6 +40,9 @@ pub(super) fn write(
     let directory = to.parent().context("no directory to write in")?;
     let root = directory.join("tree");
     let mut settings = String::new();
+    for (name, script) in SCRIPTS {
+        settings.push_str(&format!("{name} = {script:?}\n"));
+    }
     for (path, file) in tree.iter() {
         let source = root.join(path);
         let parent = source.parent().context("a file without a directory")?;

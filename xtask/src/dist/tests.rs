@@ -151,6 +151,11 @@ fn debians_package_has_what_its_policy_wants() {
     for line in ["Package: skmem", "Version: 0.2.0-1", "Architecture: amd64"] {
         assert!(fields.lines().any(|has| has == line), "{line} in {fields}");
     }
+    for script in ["./postinst", "./postrm", "./prerm"] {
+        let found = control.iter().find(|(path, ..)| path == script).unwrap();
+        assert_eq!(found.1.mode().unwrap(), 0o755, "{script}");
+        assert!(text(script).starts_with("#!/bin/sh\n"), "{script}");
+    }
     let data = untar(&unxz(&members[2].1));
     let paths: Vec<&str> = data.iter().map(|(path, ..)| path.as_str()).collect();
     for path in [
