@@ -259,6 +259,16 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(time)
 }
 
+/// A terminal writes `^C` where its cursor is: what is printed next would stand behind it, and be
+/// wrapped two columns early.
+fn erase_echo() {
+    let mut terminal = std::io::stderr();
+    if terminal.is_terminal() {
+        // Where it cannot be written to, there is nothing to erase.
+        let _ = terminal.write_all(b"\r  \r");
+    }
+}
+
 /// Ends on Ctrl-C, or when asked to terminate; from the call on, not from when it is waited for:
 /// neither ends skmem by itself any more.
 ///
@@ -269,7 +279,7 @@ fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {
         tokio::select! {
-            _ = interrupt.recv() => {}
+            _ = interrupt.recv() => erase_echo(),
             _ = terminate.recv() => {}
         }
     })

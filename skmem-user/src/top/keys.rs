@@ -80,11 +80,7 @@ impl Model {
                 };
             }
             KeyCode::Char('e') => {
-                self.message = Some(
-                    "Nothing is exported: top keeps accounts, and no records. `skmem record -o run.skm --flight 5m` keeps \
-                     those of the last five minutes, and writes them when it gets SIGUSR1."
-                        .to_owned(),
-                );
+                self.message = Some(self.how_to_export());
                 return Action::Draw;
             }
             KeyCode::Char('+' | '-') => {

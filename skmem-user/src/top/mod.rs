@@ -8,9 +8,11 @@
 //! * [`held`]: what holds a sender up, in a word or two
 //! * [`model`]: looks and keys in, rows out
 //! * [`keys`]: what each key does
+//! * `export`: how what is chosen can be recorded
 //! * [`view`]: draws the model
 
 pub mod columns;
+mod export;
 pub mod held;
 pub mod history;
 pub mod keys;

@@ -224,3 +224,61 @@ impl Signals {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::IsTerminal as _,
+        process::{Command, Stdio},
+    };
+
+    use super::*;
+
+    /// What a panic on the screen does; [`a_panic_gives_the_terminal_back`] runs it on a terminal.
+    #[test]
+    #[ignore = "takes the terminal over"]
+    #[should_panic(expected = "on purpose")]
+    fn panics() {
+        let screen = stdout().is_terminal().then(|| Screen::enter().unwrap());
+        // While the screen is held, as it is wherever skmem top may panic.
+        let _held = screen;
+        panic!("on purpose");
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back() {
+        let this = std::env::current_exe().unwrap();
+        let run = format!(
+            "stty rows 24 cols 80; stty -g; {} --exact {}::panics --ignored --nocapture; stty -g",
+            this.display(),
+            module_path!().split_once("::").unwrap().1,
+        );
+        // `script` runs it on a terminal of its own.
+        let output = Command::new("script")
+            .args(["--quiet", "--command", &run, "/dev/null"])
+            .env("TERM", "xterm-256color")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains("test result: ok. 1 passed"), "{text}");
+        let place = |what: &str| {
+            text.find(what)
+                .unwrap_or_else(|| panic!("no {what:?} in {text:?}"))
+        };
+        // The other screen is left, with its cursor, before the panic's words: else nobody reads
+        // them.
+        let (entered, left) = (place("\x1b[?1049h"), place("\x1b[?1049l"));
+        let (cursor, words) = (place("\x1b[?25h"), place("on purpose"));
+        assert!(entered < left && left < words && cursor < words, "{text:?}");
+        let modes = text.lines().filter(|line| {
+            let line = line.trim();
+            line.contains(':') && line.bytes().all(|b| b == b':' || b.is_ascii_hexdigit())
+        });
+        let modes: Vec<&str> = modes.map(str::trim).collect();
+        let [before, after] = modes[..] else {
+            panic!("not two lines of stty -g in {text:?}");
+        };
+        assert_eq!(before, after);
+    }
+}

@@ -163,6 +163,64 @@ fn what_is_over_the_limit_is_told_without_colour_too() {
 }
 
 #[test]
+fn the_row_that_is_chosen_stands_out_but_its_bar_keeps_its_colours() {
+    let mut terminal = Terminal::new(TestBackend::new(120, 20)).unwrap();
+    let mut model = model(books);
+    let theme = Theme {
+        colour: true,
+        keys: true,
+    };
+    terminal
+        .draw(|frame| view::draw(frame.buffer_mut(), &mut model, theme))
+        .unwrap();
+    let buffer = terminal.backend().buffer();
+    let reversed = |cell: &&ratatui::buffer::Cell| cell.modifier.contains(Modifier::REVERSED);
+    let chosen = buffer.content().chunks(120);
+    let chosen: Vec<_> = chosen.filter(|row| reversed(&&row[0])).collect();
+    let [row] = chosen[..] else {
+        panic!("{} rows stand out", chosen.len())
+    };
+    let (inside, outside): (Vec<_>, Vec<_>) =
+        row.iter().partition(|cell| "│▒".contains(cell.symbol()));
+    assert!(!inside.is_empty() && !inside.iter().any(reversed));
+    assert!(outside.iter().filter(|cell| reversed(cell)).count() > 60);
+}
+
+#[test]
+fn how_to_export_names_what_is_chosen() {
+    let said = |model: &mut Model| {
+        type_in(model, "e");
+        model.message.clone().unwrap()
+    };
+    let mut model = model(unknown);
+    press(&mut model, KeyCode::Down);
+    let line = said(&mut model);
+    assert!(line.contains("run.skm --sport 40003 --dst "), "{line}");
+    press(&mut model, KeyCode::Enter);
+    assert_eq!(said(&mut model), line);
+    press(&mut model, KeyCode::Esc);
+    for (by, option) in [
+        (By::Process, " --pid 3"),
+        (By::Unit, " --cgroup /system.slice/"),
+        (By::Netns, " --netns 7."),
+        (By::Remote, " --dst "),
+    ] {
+        type_in(&mut model, "b");
+        assert_eq!(model.by, by);
+        let line = said(&mut model);
+        assert!(line.contains(&format!("run.skm{option}")), "{line}");
+    }
+    // Nothing to choose: no option, and not said to be of a row.
+    type_in(&mut model, "/nothing");
+    press(&mut model, KeyCode::Enter);
+    let line = said(&mut model);
+    assert!(
+        line.contains("of all sockets") && line.contains("run.skm. "),
+        "{line}"
+    );
+}
+
+#[test]
 fn only_rows_on_the_screen_are_drawn_of_many() {
     let mut model = Model::new(By::Socket, Column::W, Duration::from_secs(1));
     let many = (0..20_000).map(|n| {

@@ -68,8 +68,28 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, model: &mut Model, theme: Th
                 ..area
             };
             buffer.set_style(row, Style::new().add_modifier(Modifier::REVERSED));
+            if let Some((before, width)) = place(&columns, Column::Bar) {
+                // Its colours mean something, and its blanks are not what is full.
+                let bar = Rect {
+                    x: row.x.saturating_add(before),
+                    width,
+                    ..row
+                };
+                let plain = Style::new().remove_modifier(Modifier::REVERSED);
+                buffer.set_style(bar.intersection(row), plain);
+            }
         }
     }
+}
+
+/// Columns of the screen before a column, and how many it has.
+fn place(columns: &[(Column, usize)], which: Column) -> Option<(u16, u16)> {
+    let at = columns.iter().position(|(column, _)| *column == which)?;
+    let before: usize = columns[..at].iter().map(|(_, width)| width + 1).sum();
+    Some((
+        u16::try_from(before).ok()?,
+        u16::try_from(columns[at].1).ok()?,
+    ))
 }
 
 /// Words of a row, whose lengths decide how wide columns are.
@@ -348,9 +368,11 @@ fn cell(
         }
         Column::Blocked => match line.blocked_ns {
             None => Cells::from("-"),
-            Some(0) if !line.held_now => Cells::from("0 s"),
             Some(ns) => {
-                let text = short_span(ns);
+                let text = match ns {
+                    0 => "0 s".to_owned(),
+                    ns => short_span(ns),
+                };
                 match line.held_now {
                     true => Cells::styled(format!("{text}+"), theme.alarm()),
                     false => Cells::from(text),
