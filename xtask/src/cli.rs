@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    arch::Arch, bench, check, demo, dist, fuzz, guest, kernels, setup, setup::Setup, soak, test, vm,
+    arch::Arch, bench, check, demo, dist, docs, fuzz, guest, kernels, setup, setup::Setup, soak,
+    test, vm,
 };
 
 /// Tasks around skmem: preparing a machine, booting test VMs, the demo, the tests.
@@ -76,6 +77,8 @@ enum Task {
     Soak(soak::Options),
     /// Check formatting and lints; with --supply-chain, what skmem is made of
     Check(check::Options),
+    /// Build the documents as a web site, with its links checked; --record draws its terminals again
+    Docs(docs::Options),
     /// Make what is given away: archives, packages, a container image, the source
     Dist(dist::Options),
 }
@@ -94,6 +97,7 @@ pub(crate) fn run(cli: Cli) -> Result<u8> {
         Task::Fuzz(options) => fuzz::run(&setup, &options),
         Task::Soak(options) => soak::run(&setup, &options),
         Task::Check(options) => check::run(&setup, &options),
+        Task::Docs(options) => docs::run(&setup, &options),
         Task::Dist(options) => dist::run(&setup, &options),
     }
 }

@@ -1,5 +1,5 @@
 //! skmem's own tasks: `cargo xtask setup`, `build`, `vm`, `demo`, `test`, `fuzz`, `soak`, `check`,
-//! `kernels`, `dist`.
+//! `kernels`, `docs`, `dist`.
 //!
 //! This crate builds on any stable Rust from 1.95 on, and installs the pinned toolchain that the
 //! rest of the workspace needs. Nothing here is part of what skmem ships.
@@ -11,6 +11,7 @@ mod cli;
 mod debian;
 mod demo;
 mod dist;
+mod docs;
 mod error;
 mod fuzz;
 mod guest;

@@ -10,6 +10,7 @@ use crate::{
     setup::{CARGO_DENY, Setup},
 };
 
+pub(crate) mod links;
 mod text;
 
 /// Options of `cargo xtask check`.
@@ -37,6 +38,7 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
 /// own build checks it.
 fn lints(setup: &Setup) -> Result<u8> {
     text::check()?;
+    links::check()?;
     setup.build_tools(Arch::host())?;
     let clippy = [
         "clippy",

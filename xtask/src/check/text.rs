@@ -25,7 +25,7 @@ const THIS: &str = "xtask/src/check/text.rs";
 pub(super) fn check() -> Result<()> {
     let mut wide = Vec::new();
     let mut odd = Vec::new();
-    for name in listed()? {
+    for name in listed(&["*.rs", "*.md"])? {
         // A file that is deleted and not committed yet is listed, too.
         let Ok(text) = fs::read_to_string(paths::root().join(&name)) else {
             continue;
@@ -54,11 +54,12 @@ pub(super) fn check() -> Result<()> {
     Ok(())
 }
 
-/// Sources and documents that git knows.
-fn listed() -> Result<Vec<String>> {
+/// Files that git knows, by patterns of their names; all of them where there are none.
+pub(super) fn listed(patterns: &[&str]) -> Result<Vec<String>> {
     let listed = process::succeed(
         Command::new("git")
-            .args(["ls-files", "-z", "*.rs", "*.md"])
+            .args(["ls-files", "-z", "--"])
+            .args(patterns)
             .current_dir(paths::root()),
         None,
     )?;

@@ -20,7 +20,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 pub(crate) use emulator::command as emulator_command;
 pub(crate) use packages::{JUDGES, Packages};
-pub(crate) use programs::{CARGO_DENY, CARGO_FUZZ, CARGO_GENERATE_RPM, Program};
+pub(crate) use programs::{CARGO_DENY, CARGO_FUZZ, CARGO_GENERATE_RPM, MDBOOK, Program};
 
 use crate::{
     arch::Arch,

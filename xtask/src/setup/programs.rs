@@ -1,5 +1,5 @@
 //! Programs from crates.io, built by the pinned toolchain into the cache: cargo-fuzz, cargo-deny,
-//! cargo-generate-rpm.
+//! cargo-generate-rpm, mdbook.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,6 +15,8 @@ use crate::{paths, process, progress::Step, rust};
 pub(crate) struct Program {
     name: &'static str,
     version: &'static str,
+    /// What of it is wanted, where not all is.
+    features: Option<&'static str>,
     /// How long it takes, for the user who waits.
     takes: &'static str,
 }
@@ -23,6 +25,7 @@ pub(crate) struct Program {
 pub(crate) const CARGO_FUZZ: Program = Program {
     name: "cargo-fuzz",
     version: "0.13.2",
+    features: None,
     takes: "building (a minute)",
 };
 
@@ -30,6 +33,7 @@ pub(crate) const CARGO_FUZZ: Program = Program {
 pub(crate) const CARGO_DENY: Program = Program {
     name: "cargo-deny",
     version: "0.20.2",
+    features: None,
     takes: "building (several minutes)",
 };
 
@@ -37,6 +41,16 @@ pub(crate) const CARGO_DENY: Program = Program {
 pub(crate) const CARGO_GENERATE_RPM: Program = Program {
     name: "cargo-generate-rpm",
     version: "0.21.1",
+    features: None,
+    takes: "building (two minutes)",
+};
+
+/// Makes pages of documents.
+pub(crate) const MDBOOK: Program = Program {
+    name: "mdbook",
+    version: "0.5.4",
+    // Not its web server.
+    features: Some("search"),
     takes: "building (two minutes)",
 };
 
@@ -61,6 +75,9 @@ pub(super) fn ensure(setup: &Setup, program: &Program) -> Result<PathBuf> {
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
         .env("CARGO_TARGET_DIR", &target);
+    if let Some(features) = program.features {
+        install.args(["--no-default-features", "--features", features]);
+    }
     process::succeed(&mut install, Some(&step))
         .with_context(|| format!("{name} cannot be built"))?;
     // What is built here is wanted once.
@@ -76,7 +93,13 @@ pub(super) fn ensure(setup: &Setup, program: &Program) -> Result<PathBuf> {
 }
 
 fn works(path: &Path, program: &Program) -> bool {
-    let expected = format!("{} {}", program.name, program.version);
+    // "mdbook v0.5.4", "cargo-deny 0.20.2".
+    let is_it = |said: &str| {
+        let said = said.trim().split_once(' ');
+        said.is_some_and(|(name, version)| {
+            name == program.name && version.trim_start_matches('v') == program.version
+        })
+    };
     process::capture(Command::new(path).arg("--version"), None)
-        .is_ok_and(|captured| captured.status.success() && captured.stdout.trim() == expected)
+        .is_ok_and(|captured| captured.status.success() && is_it(&captured.stdout))
 }

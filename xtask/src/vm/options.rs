@@ -109,6 +109,14 @@ impl MachineOptions {
         }
     }
 
+    /// The same with more packages in it.
+    pub(crate) fn with_more(&self, packages: &[&str]) -> Self {
+        let mut options = self.clone();
+        let more = packages.iter().map(|&name| name.to_owned());
+        options.with.extend(more);
+        options
+    }
+
     /// What the bench runs on.
     pub(crate) fn for_bench(wanted: &Wanted, timeout: u64, bpftrace: bool) -> Self {
         Self {
