@@ -105,7 +105,7 @@ fn links(text: &str) -> Vec<String> {
     });
     links
         .filter(|link| !link.contains(':'))
-        .map(|link| link.into_string())
+        .map(pulldown_cmark::CowStr::into_string)
         .collect()
 }
 
