@@ -77,7 +77,7 @@ enum Task {
     Soak(soak::Options),
     /// Check formatting and lints; with --supply-chain, what skmem is made of
     Check(check::Options),
-    /// Build the documents as a web site, with its links checked; --record draws its terminals again
+    /// Build the documents as a web site, links checked; --record draws its terminals again
     Docs(docs::Options),
     /// Make what is given away: archives, packages, a container image, the source
     Dist(dist::Options),

@@ -7,7 +7,7 @@ use super::{
 use crate::{render::tamed, snapshot::Row};
 
 impl Model {
-    /// Why nothing is exported, and what to run instead, for the socket or the group that is chosen.
+    /// Why nothing is exported, and what to run instead, for the socket or the group chosen.
     pub(super) fn how_to_export(&self) -> String {
         let chosen = self.chosen();
         let (what, options) = match chosen.map(|(by, row)| (name(by), options(by, row))) {

@@ -187,8 +187,8 @@ const DEMO: &str = "\
     $1 demo --json > /tmp/demo.json\n\
     grep -q '\"ledger_closes\": *true' /tmp/demo.json\n";
 
-/// dpkg installs the package, it runs, dpkg removes it, which keeps recordings, and purges it, which
-/// leaves nothing.
+/// dpkg installs the package, it runs, dpkg removes it, which keeps recordings, and purges it,
+/// which leaves nothing.
 fn installed(
     setup: &Setup,
     arch: &'static Arch,
