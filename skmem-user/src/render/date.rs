@@ -1,6 +1,8 @@
 //! Instants of the wall clock.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
+
+use super::line_buffer::LineBuffer;
 
 /// `2026-11-23 16:07:50.395 UTC`, of ns since 1970.
 #[must_use]
@@ -18,7 +20,7 @@ pub fn utc(ns: u64) -> String {
 }
 
 /// Appends the time of day, `16:07:50.395123`, UTC, of ns since 1970.
-pub(super) fn clock(out: &mut String, ns: u64) {
+pub(super) fn clock(out: &mut LineBuffer, ns: u64) {
     let second = ns / 1_000_000_000 % 86_400;
     let _ = write!(
         out,

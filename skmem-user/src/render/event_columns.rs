@@ -1,13 +1,12 @@
 //! The columns of event lines: which there are, which a terminal has room for,
 //! and what stands in them.
 
-use std::fmt::Write as _;
-
 use skmem_common::record::{Event, FLAG_LOCKLESS, FLAG_TASK, Header, OP_BOOK, OPS, Receive};
 
 use super::{
     date::{clock, utc},
     event_line::{Line, Names, event_text, receive_text},
+    line_buffer::LineBuffer,
     ops::hook_name,
     style::{Role, Style},
 };
@@ -149,6 +148,8 @@ pub struct EventLines {
     last_ns: u64,
     /// `CLOCK_REALTIME` less `CLOCK_MONOTONIC`.
     wall_offset_ns: u64,
+    /// The cell under way.
+    cell: LineBuffer,
 }
 
 impl EventLines {
@@ -164,6 +165,7 @@ impl EventLines {
             zero_ns: None,
             last_ns: 0,
             wall_offset_ns: 0,
+            cell: LineBuffer::default(),
         }
     }
 
@@ -254,7 +256,7 @@ impl EventLines {
     /// The line above event lines. Without a newline.
     #[must_use]
     pub fn header(&self) -> String {
-        let mut out = String::new();
+        let (mut out, mut cell) = (LineBuffer::default(), LineBuffer::default());
         for column in &self.columns {
             let name = match (column, self.times) {
                 (Column::Time, Times::Relative) => "time_s",
@@ -268,15 +270,17 @@ impl EventLines {
                         .map_or("", |n| n.0)
                 }
             };
-            self.cell(&mut out, *column, |out| out.push_str(name));
+            self.cell(&mut out, *column, &mut cell, |out| out.text(name));
         }
         self.finish(&mut out, 0..0);
-        out
+        String::from_utf8(out.as_bytes().to_vec()).unwrap_or_default()
     }
 
     /// Appends one event to `line`. Without a newline.
-    pub fn write_event(&mut self, line: &mut String, event: &Event, names: Names<'_>) {
+    pub fn write_event(&mut self, line: &mut LineBuffer, event: &Event, names: Names<'_>) {
         let view = &event.view;
+        let lockless = event.header.flags & FLAG_LOCKLESS != 0;
+        let changed = if lockless { 0 } else { booked(event) };
         let task = (event.header.flags, event.pid, event.tid);
         self.write(
             line,
@@ -285,20 +289,23 @@ impl EventLines {
             task,
             names,
             event.socket,
+            |column| {
+                Some(match column {
+                    Column::WmemQueued if changed == 0 => view.wmem_queued.into(),
+                    Column::Sndbuf => view.sndbuf.into(),
+                    Column::ForwardAlloc => view.forward_alloc.into(),
+                    Column::WmemAlloc => view.wmem_alloc.into(),
+                    Column::SendQ => view.send_q().into(),
+                    Column::Window => view.snd_wnd.into(),
+                    _ => return None,
+                })
+            },
             |line, column| match column {
                 Column::WmemQueued => {
-                    let booked = booked(event);
-                    if event.header.flags & FLAG_LOCKLESS == 0 && booked != 0 {
-                        line.number(view.wmem_queued.wrapping_sub(booked));
-                        line.text.push('→');
-                    }
+                    line.number(view.wmem_queued.wrapping_sub(changed));
+                    line.push("→");
                     line.number(view.wmem_queued);
                 }
-                Column::Sndbuf => line.number(view.sndbuf),
-                Column::ForwardAlloc => line.number(view.forward_alloc),
-                Column::WmemAlloc => line.number(view.wmem_alloc),
-                Column::SendQ => line.number(view.send_q()),
-                Column::Window => line.number(view.snd_wnd),
                 Column::What => event_text(line, event),
                 _ => {}
             },
@@ -307,7 +314,7 @@ impl EventLines {
 
     /// Appends a change of the receive side to `line`; the columns of the send
     /// side stay empty. Without a newline.
-    pub fn write_receive(&mut self, line: &mut String, record: &Receive, names: Names<'_>) {
+    pub fn write_receive(&mut self, line: &mut LineBuffer, record: &Receive, names: Names<'_>) {
         let task = (record.header.flags, record.pid, record.tid);
         self.write(
             line,
@@ -316,10 +323,11 @@ impl EventLines {
             task,
             names,
             record.socket,
-            |line, column| match column {
-                Column::ForwardAlloc => line.number(record.view.forward_alloc),
-                Column::What => receive_text(line, record),
-                _ => {}
+            |column| (column == Column::ForwardAlloc).then(|| record.view.forward_alloc.into()),
+            |line, column| {
+                if column == Column::What {
+                    receive_text(line, record);
+                }
             },
         );
     }
@@ -327,22 +335,35 @@ impl EventLines {
     #[expect(clippy::too_many_arguments, reason = "what all records have")]
     fn write(
         &mut self,
-        out: &mut String,
+        out: &mut LineBuffer,
         header: &Header,
         time_ns: u64,
         task: (u8, u32, u32),
         names: Names<'_>,
         socket: u64,
-        mut own: impl FnMut(&mut Line<'_>, Column),
+        number: impl Fn(Column) -> Option<i64>,
+        words: impl Fn(&mut Line<'_>, Column),
     ) {
         let zero = *self.zero_ns.get_or_insert(time_ns);
         if self.last_ns == 0 {
             self.last_ns = zero;
         }
         let mut hook = 0..0;
+        let mut cell = std::mem::take(&mut self.cell);
         for column in &self.columns {
+            let number = match column {
+                Column::Cpu => Some(header.cpu.into()),
+                column => number(*column),
+            };
+            if let Some(n) = number.filter(|_| !self.grouped) {
+                if !out.is_empty() {
+                    out.literal(b" ");
+                }
+                out.number_at_right(self.width(*column), n);
+                continue;
+            }
             let from = out.len();
-            self.cell(out, *column, |out| {
+            self.cell(out, *column, &mut cell, |out| {
                 let mut line = Line {
                     text: out,
                     grouped: self.grouped,
@@ -350,22 +371,24 @@ impl EventLines {
                 };
                 match column {
                     Column::Time => match self.times {
-                        Times::Relative => seconds(line.text, zero, time_ns),
-                        Times::Delta => seconds(line.text, self.last_ns, time_ns),
+                        Times::Relative => seconds(&mut line, zero, time_ns),
+                        Times::Delta => seconds(&mut line, self.last_ns, time_ns),
                         Times::Wall => clock(line.text, self.wall_ns(time_ns)),
                     },
-                    Column::Cpu => line.number(header.cpu),
                     Column::Task => line.task(task, names.task),
                     Column::Socket => match names.ends {
-                        Some(ends) => line.text.push_str(ends),
-                        None => _ = write!(line.text, "{socket:#x}"),
+                        Some(ends) => line.push(ends),
+                        None => line.push(&format!("{socket:#x}")),
                     },
                     Column::Ports => match names.ends {
-                        Some(ends) => ports(line.text, ends),
-                        None => _ = write!(line.text, "{socket:#x}"),
+                        Some(ends) => ports(&mut line, ends),
+                        None => line.push(&format!("{socket:#x}")),
                     },
-                    Column::Hook => line.text.push_str(hook_name(header.hook)),
-                    column => own(&mut line, *column),
+                    Column::Hook => line.push(hook_name(header.hook)),
+                    column => match number {
+                        Some(n) => line.number(n),
+                        None => words(&mut line, *column),
+                    },
                 }
             });
             if *column == Column::Hook {
@@ -373,45 +396,81 @@ impl EventLines {
             }
         }
         self.last_ns = time_ns;
+        self.cell = cell;
         self.finish(out, hook);
     }
 
     /// Writes a cell: a blank before all but the first, two before words, and
-    /// its text at the side where it belongs.
-    fn cell(&self, out: &mut String, column: Column, text: impl FnOnce(&mut String)) {
-        if !out.is_empty() {
-            out.push_str(if column == Column::What { "  " } else { " " });
+    /// its text at the side where it belongs. `scratch` is for that text.
+    #[inline]
+    fn cell(
+        &self,
+        out: &mut LineBuffer,
+        column: Column,
+        scratch: &mut LineBuffer,
+        text: impl FnOnce(&mut LineBuffer),
+    ) {
+        if column == Column::What {
+            if !out.is_empty() {
+                out.literal(b"  ");
+            }
+            return text(out);
         }
-        let from = out.len();
-        text(out);
-        let used = out[from..].chars().count();
-        let missing = self.width(column).saturating_sub(used);
+        if !out.is_empty() {
+            out.literal(b" ");
+        }
+        let width = self.width(column);
         if column.is_left() {
-            blanks(out, missing);
+            let from = out.len();
+            text(out);
+            let used = letters(&out.as_bytes()[from..]);
+            out.blanks(width.saturating_sub(used));
         } else {
-            out.insert_str(from, &BLANKS[..missing.min(BLANKS.len())]);
+            scratch.clear();
+            text(scratch);
+            out.blanks(width.saturating_sub(letters(scratch.as_bytes())));
+            out.bytes(scratch.as_bytes());
         }
     }
 
     /// Cuts the line where the terminal ends, and colours the hook's name.
-    fn finish(&self, out: &mut String, hook: std::ops::Range<usize>) {
-        if let Some(cut) = self.cut
-            && let Some((at, _)) = out.char_indices().nth(cut)
-        {
-            let last = out[..at].char_indices().next_back().map_or(0, |(n, _)| n);
-            out.truncate(last);
-            out.push('…');
+    fn finish(&self, out: &mut LineBuffer, hook: std::ops::Range<usize>) {
+        if let Some(cut) = self.cut {
+            let mut starts = (0..out.len()).filter(|at| begins_letter(out.as_bytes()[*at]));
+            let last = starts.nth(cut.saturating_sub(1)).unwrap_or(0);
+            if starts.next().is_some() {
+                out.truncate(last);
+                out.text("…");
+            }
         }
-        out.truncate(out.trim_end_matches(' ').len());
+        out.truncate(out.as_bytes().trim_ascii_end().len());
         if self.colour && hook.end <= out.len() && !hook.is_empty() {
             let style = Style {
                 colour: true,
                 ..Style::PLAIN
             };
-            let name = style.paint(Role::Name, &out[hook.clone()]);
-            out.replace_range(hook, &name);
+            let rest = out.as_bytes()[hook.end..].to_vec();
+            let name = String::from_utf8_lossy(&out.as_bytes()[hook.clone()]);
+            let name = style.paint(Role::Name, &name);
+            out.truncate(hook.start);
+            out.text(&name);
+            out.bytes(&rest);
         }
     }
+}
+
+/// How many letters a text has.
+#[inline]
+fn letters(text: &[u8]) -> usize {
+    if text.is_ascii() {
+        return text.len();
+    }
+    text.iter().filter(|byte| begins_letter(**byte)).count()
+}
+
+/// Whether a byte of UTF-8 is the first one of its letter.
+fn begins_letter(byte: u8) -> bool {
+    byte & 0b1100_0000 != 0b1000_0000
 }
 
 /// What the operations of an event add to `wmem_queued`.
@@ -423,52 +482,45 @@ fn booked(event: &Event) -> i32 {
 
 /// Seconds with microseconds since `from`; a record that was read out of order
 /// may be before it.
-fn seconds(line: &mut String, from: u64, ns: u64) {
+fn seconds(line: &mut Line<'_>, from: u64, ns: u64) {
     let ns = match ns.checked_sub(from) {
         Some(ns) => ns,
         None => {
-            line.push('-');
+            line.push("-");
             from - ns
         }
     };
     let us = ns / 1_000;
-    let mut buffer = itoa::Buffer::new();
-    line.push_str(buffer.format(us / 1_000_000));
-    line.push('.');
-    // The digits after a leading one keep their zeros.
-    let mut buffer = itoa::Buffer::new();
-    line.push_str(&buffer.format(1_000_000 + us % 1_000_000)[1..]);
+    line.plain(us / 1_000_000);
+    // The digits after a leading one keep their zeros, and the point takes its place.
+    let point = line.text.len();
+    line.plain(1_000_000 + us % 1_000_000);
+    line.text.as_mut_bytes()[point] = b'.';
 }
 
 /// `:40000>:5001`, of both ends.
-fn ports(line: &mut String, ends: &str) {
+fn ports(line: &mut Line<'_>, ends: &str) {
     for (n, end) in ends.split('>').enumerate() {
         if n > 0 {
-            line.push('>');
+            line.push(">");
         }
-        line.push_str(end.rfind(':').map_or(end, |at| &end[at..]));
+        line.push(end.rfind(':').map_or(end, |at| &end[at..]));
     }
 }
 
 impl Line<'_> {
     fn task(&mut self, (flags, pid, tid): (u8, u32, u32), name: &str) {
         if flags & FLAG_TASK == 0 {
-            self.text.push_str("softirq");
+            self.push("softirq");
             return;
         }
         // Records name those that send; another may move the socket's state.
-        self.text.push_str(if name.is_empty() { "?" } else { name });
-        self.text.push('/');
+        self.push(if name.is_empty() { "?" } else { name });
+        self.push("/");
         self.plain(pid);
         if tid != pid {
-            self.text.push(':');
+            self.push(":");
             self.plain(tid);
         }
     }
-}
-
-const BLANKS: &str = "                                        ";
-
-fn blanks(line: &mut String, n: usize) {
-    line.push_str(&BLANKS[..n.min(BLANKS.len())]);
 }

@@ -5,8 +5,9 @@ use serde_json::Value;
 use skmem_common::record::{Event, FLAG_LOCKLESS, FLAG_TASK, IDENT_COOKIE, Ident};
 
 use super::{
+    line_buffer::LineBuffer,
     ops::{Decoded, decoded, flags, hook_name},
-    put::{IfKnown, Put, list, object},
+    put::{IfKnown, Put, Word, list, object},
     who::Named,
 };
 use crate::explain::state_name;
@@ -17,7 +18,7 @@ object! {
         /// Version of this contract: 1
         "schema" schema: u32,
         /// `event` or `receive`
-        "type" kind_of: &'static str,
+        "type" kind_of: Word<'static>,
         /// When the call ended, in ns of CLOCK_MONOTONIC
         "time_ns" time_ns: u64,
         /// The same in ns since 1970-01-01 UTC
@@ -26,13 +27,14 @@ object! {
         /// The CPU's number
         "cpu" cpu: u16,
         /// The kernel function, under its newest name
-        "hook" hook: &'static str,
+        "hook" hook: Word<'static>,
         /// `task`: a process called; `entry`: `before` was read at the entry of the call; `step`:
         /// no call ended; `lockless`: read without the lock of the socket
         #[schemars(with = "Vec<String>")]
         "flags" flags: Flags,
         /// Which socket
-        "socket" socket: Socket<'a>,
+        #[schemars(with = "Socket<'a>")]
+        "socket" socket: Which<'a>,
         /// Counts the socket's records, the lost ones too
         "event_no" event_no: u32,
         /// Process; null in softirq
@@ -70,7 +72,7 @@ object! {
         /// `sk_userlocks`; bit 0 is SOCK_SNDBUF_LOCK
         "userlocks" userlocks: u8,
         /// The connection's state, as ss calls it
-        "state" state: &'static str,
+        "state" state: Word<'static>,
         /// `notsent_lowat`, bytes; 0: the sysctl rules
         "notsent_lowat" notsent_lowat: u32,
         /// Of the skb that the call returned or took, bytes; 0: none
@@ -97,7 +99,7 @@ object! {
         /// Place in the table of accounts
         "slot" slot: u32,
         /// `inet` or `inet6`; null where the socket is not known yet, as are the ends
-        "family" family: Option<&'static str>,
+        "family" family: Option<Word<'static>>,
         /// Local address
         "src" src: Option<&'a str>,
         /// Local port
@@ -131,16 +133,54 @@ object! {
 struct Flags(u8);
 
 impl Put for Flags {
-    fn put(&self, out: &mut Vec<u8>) {
-        list(flags(self.0), out);
+    fn put(&self, out: &mut LineBuffer) {
+        list(flags(self.0).map(Word), out);
     }
+}
+
+/// Which socket a record is of. Its object, a quarter of a line, is made once and kept beside its
+/// names.
+pub(super) struct Which<'a> {
+    pub id: u64,
+    pub slot: u32,
+    pub named: Option<&'a Named>,
+}
+
+impl<'a> Which<'a> {
+    fn socket(&self) -> Socket<'a> {
+        Socket::of(self.id, self.slot, self.named)
+    }
+}
+
+impl Put for Which<'_> {
+    fn put(&self, out: &mut LineBuffer) {
+        let make = || {
+            let mut text = LineBuffer::default();
+            self.socket().put(&mut text);
+            Object {
+                of: (self.id, self.slot),
+                text: text.as_bytes().into(),
+            }
+        };
+        match self.named.map(|named| named.object.get_or_init(make)) {
+            Some(object) if object.of == (self.id, self.slot) => out.bytes(&object.text),
+            _ => self.socket().put(out),
+        }
+    }
+}
+
+/// The object of a socket with this number, in this place of the table of accounts.
+#[derive(Debug, Clone)]
+pub(super) struct Object {
+    of: (u64, u32),
+    text: Box<[u8]>,
 }
 
 /// What an event booked.
 struct Ops<'a>(&'a Event);
 
 impl Put for Ops<'_> {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut LineBuffer) {
         list(decoded(self.0), out);
     }
 }
@@ -157,16 +197,16 @@ pub fn event_json(event: &Event, who: Option<&Ident>, comm: Option<&str>) -> Val
 #[must_use]
 pub fn event_json_line(event: &Event, who: Option<&Ident>, comm: Option<&str>) -> String {
     let who = who.map(Named::of);
-    let mut out = Vec::new();
+    let mut out = LineBuffer::default();
     put_event_json(&mut out, event, who.as_ref(), comm, None);
-    String::from_utf8(out).unwrap_or_default()
+    String::from_utf8(out.as_bytes().to_vec()).unwrap_or_default()
 }
 
 /// Appends that line, of a socket that has its text already: for streams.
 /// `wall_ns` is the event's time in ns since 1970-01-01 UTC, where the line is
 /// to have that, too.
 pub fn put_event_json(
-    out: &mut Vec<u8>,
+    out: &mut LineBuffer,
     event: &Event,
     who: Option<&Named>,
     comm: Option<&str>,
@@ -175,7 +215,7 @@ pub fn put_event_json(
     line(event, who, comm, wall_ns).put(out);
 }
 
-fn line<'a>(
+pub(super) fn line<'a>(
     event: &'a Event,
     who: Option<&'a Named>,
     comm: Option<&'a str>,
@@ -187,13 +227,17 @@ fn line<'a>(
     let first = first.map(|w| w.comm.as_str());
     Line {
         schema: 1,
-        kind_of: "event",
+        kind_of: Word("event"),
         time_ns: event.time_ns,
         wall_ns: IfKnown(wall_ns),
         cpu: event.header.cpu,
-        hook: hook_name(event.header.hook),
+        hook: Word(hook_name(event.header.hook)),
         flags: Flags(event.header.flags),
-        socket: Socket::of(event.socket, event.slot, who),
+        socket: Which {
+            id: event.socket,
+            slot: event.slot,
+            named: who,
+        },
         event_no: event.event_no,
         pid: task.then_some(event.pid),
         tid: task.then_some(event.tid),
@@ -212,7 +256,7 @@ fn line<'a>(
         gso_segs: view.gso_segs,
         size_goal: view.size_goal(),
         userlocks: view.userlocks,
-        state: state_name(view.state),
+        state: Word(state_name(view.state)),
         notsent_lowat: view.notsent_lowat,
         truesize: event.truesize,
         arg: event.arg,
@@ -234,18 +278,44 @@ fn before(event: &Event) -> Option<Before> {
 }
 
 impl<'a> Socket<'a> {
-    pub(super) fn of(id: u64, slot: u32, named: Option<&'a Named>) -> Self {
+    fn of(id: u64, slot: u32, named: Option<&'a Named>) -> Self {
         let who = named.map(|n| &n.ident);
         Self {
             id,
             cookie: who.filter(|w| w.flags & IDENT_COOKIE != 0).map(|w| w.id),
             slot,
-            family: who.map(|w| if w.family == 10 { "inet6" } else { "inet" }),
+            family: who.map(|w| Word(if w.family == 10 { "inet6" } else { "inet" })),
             src: named.map(|n| n.src.as_str()),
             sport: who.map(|w| w.sport),
             dst: named.map(|n| n.dst.as_str()),
             dport: who.map(|w| w.dport),
             netns: who.map(|w| w.netns),
+        }
+    }
+}
+
+/// What serde writes of the same: each line is compared with it.
+#[cfg(test)]
+mod serde_too {
+    use serde::{Serialize, Serializer};
+
+    use super::{Flags, Ops, Which, decoded, flags};
+
+    impl Serialize for Flags {
+        fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            to.collect_seq(flags(self.0))
+        }
+    }
+
+    impl Serialize for Ops<'_> {
+        fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            to.collect_seq(decoded(self.0))
+        }
+    }
+
+    impl Serialize for Which<'_> {
+        fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            self.socket().serialize(to)
         }
     }
 }

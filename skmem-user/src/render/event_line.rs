@@ -1,8 +1,6 @@
 //! What a trace event's line says in words: what a call was asked, what it
 //! answered, which bytes it booked.
 
-use std::fmt::Write as _;
-
 use skmem_common::{
     account::{WAIT_BEGINS, WAIT_OTHER},
     hook::Hook,
@@ -13,6 +11,7 @@ use skmem_common::{
 use super::{
     escape::escaped,
     event_columns::EventLines,
+    line_buffer::LineBuffer,
     ops::{Decoded, decoded, wait_reason},
     style::Style,
     who::{comm, short},
@@ -43,14 +42,14 @@ pub fn event_line(event: &Event, who: Option<&Ident>, style: &Style) -> String {
     let ends = who.map(short);
     let task = who.filter(|w| w.pid == event.pid);
     let task = task.map(|w| event_task(&w.comm)).unwrap_or_default();
-    let mut line = String::new();
+    let mut line = LineBuffer::default();
     let names = Names {
         ends: ends.as_deref(),
         task: &task,
     };
     let mut lines = EventLines::plain(style).since(style.zero_ns);
     lines.write_event(&mut line, event, names);
-    line
+    String::from_utf8(line.as_bytes().to_vec()).unwrap_or_default()
 }
 
 /// The line above it. Without a newline.
@@ -61,7 +60,7 @@ pub fn event_header() -> String {
 
 /// A line as it is written.
 pub(super) struct Line<'a> {
-    pub text: &'a mut String,
+    pub text: &'a mut LineBuffer,
     /// Numbers in groups of three.
     pub grouped: bool,
     /// It may be cut.
@@ -71,15 +70,15 @@ pub(super) struct Line<'a> {
 impl Line<'_> {
     /// Keeps what follows apart from what is there.
     fn apart(&mut self) {
-        if !self.text.is_empty() && !self.text.ends_with("  ") {
-            self.text.push_str("  ");
+        if !self.text.is_empty() && !self.text.as_bytes().ends_with(b"  ") {
+            self.push("  ");
         }
     }
 
     /// A number of bytes.
-    pub fn number(&mut self, n: impl Into<i64> + itoa::Integer + Copy) {
+    pub fn number(&mut self, n: impl Into<i64> + Into<i128>) {
         if self.grouped {
-            self.text.push_str(&grouped(n.into()));
+            self.push(&grouped(n.into()));
         } else {
             self.plain(n);
         }
@@ -87,8 +86,14 @@ impl Line<'_> {
 
     /// A number in its decimal digits: a line has a dozen, and `fmt` takes
     /// long.
-    pub fn plain(&mut self, n: impl itoa::Integer) {
-        self.text.push_str(itoa::Buffer::new().format(n));
+    pub fn plain(&mut self, n: impl Into<i128>) {
+        self.text.number(n);
+    }
+
+    /// Words.
+    #[inline]
+    pub fn push(&mut self, words: &str) {
+        self.text.text(words);
     }
 }
 
@@ -104,7 +109,7 @@ pub(super) fn event_text(line: &mut Line<'_>, event: &Event) {
     }
     if event.header.flags & FLAG_LOCKLESS != 0 {
         line.apart();
-        line.text.push_str("(lockless)");
+        line.push("(lockless)");
     }
 }
 
@@ -112,7 +117,7 @@ fn said(line: &mut Line<'_>, event: &Event) {
     let from = line.text.len();
     line.apart();
     if event.header.flags & FLAG_STEP != 0 {
-        line.text.push_str("so far:");
+        line.push("so far:");
     } else if !call(line, event) {
         line.text.truncate(from);
     }
@@ -129,20 +134,20 @@ fn operations(line: &mut Line<'_>, event: &Event) {
 pub(super) fn receive_text(line: &mut Line<'_>, record: &Receive) {
     let view = &record.view;
     if record.header.hook == Hook::Read as u8 {
-        line.text.push_str("the application read");
+        line.push("the application read");
     } else {
-        line.text.push_str("skb truesize ");
+        line.push("skb truesize ");
         line.number(record.truesize);
     }
-    line.text.push_str(": recv_q ");
+    line.push(": recv_q ");
     line.number(view.recv_q());
-    line.text.push_str(" rmem_alloc ");
+    line.push(" rmem_alloc ");
     line.number(view.rmem_alloc);
-    line.text.push_str(" of rcvbuf ");
+    line.push(" of rcvbuf ");
     line.number(view.rcvbuf);
-    line.text.push_str(" window ");
+    line.push(" window ");
     line.number(view.window);
-    line.text.push_str(" backlog ");
+    line.push(" backlog ");
     line.number(view.backlog);
 }
 
@@ -158,74 +163,73 @@ fn call(line: &mut Line<'_>, event: &Event) -> bool {
             // A short write.
             if (0..event.arg).contains(&ret) {
                 line.number(ret);
-                line.text.push_str(" of ");
+                line.push(" of ");
             }
             line.number(event.arg);
-            line.text.push_str(" bytes");
+            line.push(" bytes");
             if ret < 0 {
-                line.text.push_str(": ");
+                line.push(": ");
                 answer(line, ret);
             }
         }
         Hook::AllocSkb => {
             if ret == 0 {
-                line.text.push_str("no skb");
+                line.push("no skb");
             } else {
-                line.text.push_str("truesize ");
+                line.push("truesize ");
                 line.number(event.truesize);
             }
             if event.kind & 1 != 0 {
-                line.text.push_str(" forced");
+                line.push(" forced");
             }
         }
         Hook::MemSchedule => {
             if event.kind != 0 {
-                line.text.push_str("receive: ");
+                line.push("receive: ");
             }
             line.number(event.arg);
-            line.text.push_str(" bytes ");
-            line.text.push_str(grant(ret));
-            line.text.push_str(": fwd ");
+            line.push(" bytes ");
+            line.push(grant(ret));
+            line.push(": fwd ");
             line.number(event.before.forward_alloc);
-            line.text.push('→');
+            line.push("→");
             line.number(event.view.forward_alloc);
         }
         Hook::ForcedSchedule => {
             line.number(event.arg);
-            line.text.push_str(" bytes, whatever the limits say");
+            line.push(" bytes, whatever the limits say");
         }
         Hook::Zerocopy => {
-            line.text.push_str("skb truesize ");
+            line.push("skb truesize ");
             line.number(event.truesize);
         }
         Hook::WaitMemory => {
             let sleeps = event.kind & WAIT_BEGINS != 0;
-            line.text
-                .push_str(match (sleeps, event.kind & WAIT_OTHER != 0) {
-                    (true, false) => "sleeps: ",
-                    (true, true) => "slept before the trace: ",
-                    (false, false) => "held up: ",
-                    (false, true) => "held up after a part was taken: ",
-                });
-            line.text.push_str(wait_reason(event.arg));
+            line.push(match (sleeps, event.kind & WAIT_OTHER != 0) {
+                (true, false) => "sleeps: ",
+                (true, true) => "slept before the trace: ",
+                (false, false) => "held up: ",
+                (false, true) => "held up after a part was taken: ",
+            });
+            line.push(wait_reason(event.arg));
             if !sleeps {
-                line.text.push_str("; ");
+                line.push("; ");
                 answer(line, ret);
             }
         }
-        Hook::WaitConnect if event.kind == 1 => line.text.push_str("sleeps: no connection yet"),
+        Hook::WaitConnect if event.kind == 1 => line.push("sleeps: no connection yet"),
         Hook::WaitConnect => answer(line, ret),
         Hook::Setsockopt => {
             let force = if event.kind != 0 { "FORCE" } else { "" };
-            line.text.push_str("SO_SNDBUF");
-            line.text.push_str(force);
-            line.text.push('=');
+            line.push("SO_SNDBUF");
+            line.push(force);
+            line.push("=");
             line.number(event.arg);
         }
         Hook::SetState => {
-            line.text.push_str(state(event.kind));
-            line.text.push('→');
-            line.text.push_str(state(event.arg.cast_unsigned()));
+            line.push(state(event.kind));
+            line.push("→");
+            line.push(state(event.arg.cast_unsigned()));
         }
         _ => return false,
     }
@@ -249,7 +253,7 @@ fn state(n: u32) -> &'static str {
 
 /// A return value: an errno has its name where senders meet it.
 fn answer(line: &mut Line<'_>, ret: i32) {
-    line.text.push_str(match ret {
+    let name = match ret {
         -11 => "EAGAIN",
         -12 => "ENOMEM",
         -14 => "EFAULT",
@@ -259,27 +263,28 @@ fn answer(line: &mut Line<'_>, ret: i32) {
         -115 => "EINPROGRESS",
         -512 => "ERESTARTSYS",
         -4095..0 => {
-            line.text.push_str("error ");
+            line.push("error ");
             return line.number(-i64::from(ret));
         }
         _ => return line.number(ret),
-    });
+    };
+    line.push(name);
 }
 
 fn operation(line: &mut Line<'_>, op: Decoded) {
     let tilde = |tier: &str| if tier == "inferred" { "~" } else { "" };
     match op {
         Decoded::Book { cause, bytes, tier } => {
-            line.text.push_str(cause);
-            line.text.push(' ');
-            line.text.push_str(tilde(tier));
+            line.push(cause);
+            line.push(" ");
+            line.push(tilde(tier));
             if bytes >= 0 {
-                line.text.push('+');
+                line.push("+");
             }
             line.number(bytes);
         }
         Decoded::Admit { sndbuf } => {
-            line.text.push_str("admitted below ");
+            line.push("admitted below ");
             line.number(sndbuf);
         }
         Decoded::Limit {
@@ -287,15 +292,15 @@ fn operation(line: &mut Line<'_>, op: Decoded) {
             sndbuf,
             tier,
         } => {
-            line.text.push_str("limit ");
-            line.text.push_str(tilde(tier));
+            line.push("limit ");
+            line.push(tilde(tier));
             line.number(sndbuf);
-            line.text.push_str(" (");
-            line.text.push_str(cause);
-            line.text.push(')');
+            line.push(" (");
+            line.push(cause);
+            line.push(")");
         }
         Decoded::Unknown { kind, cause, value } => {
-            _ = write!(line.text, "op{kind}/{cause} {value}");
+            line.push(&format!("op{kind}/{cause} {value}"));
         }
     }
 }

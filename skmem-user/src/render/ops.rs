@@ -11,10 +11,14 @@ use skmem_common::{
     },
 };
 
-use super::put::Put;
+use super::{
+    line_buffer::LineBuffer,
+    put::{Put, Word},
+};
 
 /// One operation, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(tag = "op", rename_all = "kebab-case")]
 pub(super) enum Decoded {
     /// `bytes` of `wmem_queued` booked.
@@ -52,49 +56,43 @@ pub(super) enum Decoded {
 }
 
 impl Put for Decoded {
-    fn put(&self, out: &mut Vec<u8>) {
-        let mut begin = |op: &str| {
-            out.extend_from_slice(b"{\"op\":\"");
-            out.extend_from_slice(op.as_bytes());
-            out.push(b'"');
-        };
+    fn put(&self, out: &mut LineBuffer) {
         match self {
             Self::Book { cause, bytes, tier } => {
-                begin("book");
-                member(out, "cause", cause);
-                member(out, "bytes", bytes);
-                member(out, "tier", tier);
+                out.literal(br#"{"op":"book","cause":"#);
+                Word(cause).put(out);
+                out.literal(br#","bytes":"#);
+                bytes.put(out);
+                out.literal(br#","tier":"#);
+                Word(tier).put(out);
             }
             Self::Admit { sndbuf } => {
-                begin("admit");
-                member(out, "sndbuf", sndbuf);
+                out.literal(br#"{"op":"admit","sndbuf":"#);
+                sndbuf.put(out);
             }
             Self::Limit {
                 cause,
                 sndbuf,
                 tier,
             } => {
-                begin("limit");
-                member(out, "cause", cause);
-                member(out, "sndbuf", sndbuf);
-                member(out, "tier", tier);
+                out.literal(br#"{"op":"limit","cause":"#);
+                Word(cause).put(out);
+                out.literal(br#","sndbuf":"#);
+                sndbuf.put(out);
+                out.literal(br#","tier":"#);
+                Word(tier).put(out);
             }
             Self::Unknown { kind, cause, value } => {
-                begin("unknown");
-                member(out, "kind", kind);
-                member(out, "cause", cause);
-                member(out, "value", value);
+                out.literal(br#"{"op":"unknown","kind":"#);
+                kind.put(out);
+                out.literal(br#","cause":"#);
+                cause.put(out);
+                out.literal(br#","value":"#);
+                value.put(out);
             }
         }
-        out.push(b'}');
+        out.literal(b"}");
     }
-}
-
-fn member(out: &mut Vec<u8>, name: &str, value: &impl Put) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-    value.put(out);
 }
 
 /// The operations of `event`, as many as its header says it has.

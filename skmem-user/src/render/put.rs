@@ -1,12 +1,15 @@
 //! Objects of JSON as text, each field in a few instructions: a stream has
 //! millions of lines, and a serialiser for any type took most of their time.
 
+use super::line_buffer::LineBuffer;
+
 /// Something that JSON has a value for.
 pub(super) trait Put {
     /// Appends it.
-    fn put(&self, out: &mut Vec<u8>);
+    fn put(&self, out: &mut LineBuffer);
 
     /// Its member is left out.
+    #[inline]
     fn is_left_out(&self) -> bool {
         false
     }
@@ -16,8 +19,8 @@ macro_rules! numbers {
     ($($number:ty)+) => {$(
         impl Put for $number {
             #[inline]
-            fn put(&self, out: &mut Vec<u8>) {
-                out.extend_from_slice(itoa::Buffer::new().format(*self).as_bytes());
+            fn put(&self, out: &mut LineBuffer) {
+                out.number(*self);
             }
         }
     )+};
@@ -26,56 +29,80 @@ macro_rules! numbers {
 numbers!(u8 u16 u32 u64 i32);
 
 impl Put for &str {
-    fn put(&self, out: &mut Vec<u8>) {
-        let plain = |b: &u8| *b >= b' ' && *b != b'"' && *b != b'\\';
-        if self.bytes().all(|b| plain(&b)) {
-            out.push(b'"');
-            out.extend_from_slice(self.as_bytes());
-            out.push(b'"');
+    fn put(&self, out: &mut LineBuffer) {
+        let plain = |b: u8| b >= b' ' && b != b'"' && b != b'\\';
+        if self.bytes().all(plain) {
+            Word(self).put(out);
         } else {
-            // A Vec takes everything.
+            // A buffer takes everything.
             let _ = serde_json::to_writer(out, self);
         }
     }
 }
 
+/// A name of the kernel's or of ours: nothing in it needs a backslash.
+#[derive(schemars::JsonSchema)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[schemars(transparent)]
+pub(super) struct Word<'a>(pub &'a str);
+
+impl Put for Word<'_> {
+    #[inline]
+    fn put(&self, out: &mut LineBuffer) {
+        out.literal(b"\"");
+        out.text(self.0);
+        out.literal(b"\"");
+    }
+}
+
 impl<T: Put> Put for Option<T> {
     #[inline]
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut LineBuffer) {
         match self {
             Some(value) => value.put(out),
-            None => out.extend_from_slice(b"null"),
+            None => out.literal(b"null"),
         }
     }
 }
 
 /// A member that is left out where it is not known.
+#[cfg_attr(test, derive(serde::Serialize))]
 pub(super) struct IfKnown<T>(pub Option<T>);
 
 impl<T: Put> Put for IfKnown<T> {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut LineBuffer) {
         self.0.put(out);
     }
 
+    #[inline]
     fn is_left_out(&self) -> bool {
         self.0.is_none()
     }
 }
 
+/// Text as an array of its bytes.
+pub(super) const fn piece<const N: usize>(text: &str) -> [u8; N] {
+    match text.as_bytes().first_chunk() {
+        Some(bytes) => *bytes,
+        None => panic!("the array is longer than the text"),
+    }
+}
+
 /// A list.
-pub(super) fn list(items: impl Iterator<Item = impl Put>, out: &mut Vec<u8>) {
-    out.push(b'[');
+pub(super) fn list(items: impl Iterator<Item = impl Put>, out: &mut LineBuffer) {
+    out.literal(b"[");
     for (n, item) in items.enumerate() {
         if n > 0 {
-            out.push(b',');
+            out.literal(b",");
         }
         item.put(out);
     }
-    out.push(b']');
+    out.literal(b"]");
 }
 
 /// A struct that is printed as an object, its members in their order, each with
-/// the name that it has in JSON. Its schema is made of the same.
+/// the name that it has in JSON; the first is never left out. Its schema is made
+/// of the same, and in tests what serde writes of it, which is to be equal.
 macro_rules! object {
     (
         $(#[$meta:meta])*
@@ -85,23 +112,33 @@ macro_rules! object {
     ) => {
         $(#[$meta])*
         #[derive(schemars::JsonSchema)]
+        #[cfg_attr(test, derive(serde::Serialize))]
         $vis struct $name $(<$life>)? {
-            $($(#[$doc])* #[schemars(rename = $key)] $field: $type,)+
+            $(
+                $(#[$doc])*
+                #[schemars(rename = $key)]
+                #[cfg_attr(test, serde(
+                    rename(serialize = $key),
+                    skip_serializing_if = "crate::render::put::Put::is_left_out"
+                ))]
+                $field: $type,
+            )+
         }
 
         impl $(<$life>)? $crate::render::put::Put for $name $(<$life>)? {
-            fn put(&self, out: &mut Vec<u8>) {
-                let mut sign = b'{';
+            fn put(&self, out: &mut $crate::render::LineBuffer) {
+                let begin = out.len();
                 $(
                     if !self.$field.is_left_out() {
-                        out.push(sign);
-                        out.extend_from_slice(concat!("\"", $key, "\":").as_bytes());
+                        const NAME: &str = concat!(",\"", $key, "\":");
+                        const PIECE: [u8; NAME.len()] = $crate::render::put::piece(NAME);
+                        out.literal(&PIECE);
                         self.$field.put(out);
-                        sign = b',';
                     }
                 )+
-                let _ = sign;
-                out.push(b'}');
+                // The first comma begins the object.
+                out.as_mut_bytes()[begin] = b'{';
+                out.literal(b"}");
             }
         }
     };

@@ -3,9 +3,10 @@
 use skmem_common::record::{FLAG_TASK, Receive};
 
 use super::{
-    event_json::Socket,
+    event_json::{Socket, Which},
+    line_buffer::LineBuffer,
     ops::hook_name,
-    put::{IfKnown, Put as _, object},
+    put::{IfKnown, Put as _, Word, object},
     who::Named,
 };
 use crate::explain::state_name;
@@ -16,7 +17,7 @@ object! {
         /// Version of this contract: 1
         "schema" schema: u32,
         /// `event` or `receive`
-        "type" kind_of: &'static str,
+        "type" kind_of: Word<'static>,
         /// When the call ended, in ns of CLOCK_MONOTONIC
         "time_ns" time_ns: u64,
         /// The same in ns since 1970-01-01 UTC
@@ -25,9 +26,10 @@ object! {
         /// The CPU's number
         "cpu" cpu: u16,
         /// The kernel function, under its newest name
-        "hook" hook: &'static str,
+        "hook" hook: Word<'static>,
         /// Which socket
-        "socket" socket: Socket<'a>,
+        #[schemars(with = "Socket<'a>")]
+        "socket" socket: Which<'a>,
         /// Counts the socket's records, the lost ones too
         "event_no" event_no: u32,
         /// Process; null in softirq
@@ -53,7 +55,7 @@ object! {
         /// What is left of the window offered to the peer, bytes
         "window" window: u32,
         /// The connection's state, as ss calls it
-        "state" state: &'static str,
+        "state" state: Word<'static>,
         /// Of the skb that arrived, bytes
         "truesize" truesize: u32,
     }
@@ -63,7 +65,7 @@ object! {
 /// its time in ns since 1970-01-01 UTC, where the line is to have that, too.
 /// Without a newline.
 pub fn put_receive_json(
-    out: &mut Vec<u8>,
+    out: &mut LineBuffer,
     record: &Receive,
     who: Option<&Named>,
     comm: Option<&str>,
@@ -72,7 +74,7 @@ pub fn put_receive_json(
     line(record, who, comm, wall_ns).put(out);
 }
 
-fn line<'a>(
+pub(super) fn line<'a>(
     record: &Receive,
     who: Option<&'a Named>,
     comm: Option<&'a str>,
@@ -84,12 +86,16 @@ fn line<'a>(
     let first = first.map(|w| w.comm.as_str());
     Line {
         schema: 1,
-        kind_of: "receive",
+        kind_of: Word("receive"),
         time_ns: record.time_ns,
         wall_ns: IfKnown(wall_ns),
         cpu: record.header.cpu,
-        hook: hook_name(record.header.hook),
-        socket: Socket::of(record.socket, record.slot, who),
+        hook: Word(hook_name(record.header.hook)),
+        socket: Which {
+            id: record.socket,
+            slot: record.slot,
+            named: who,
+        },
         event_no: record.event_no,
         pid: task.then_some(record.pid),
         tid: task.then_some(record.tid),
@@ -102,7 +108,7 @@ fn line<'a>(
         copied_seq: view.copied_seq,
         recv_q: view.recv_q(),
         window: view.window,
-        state: state_name(u8::try_from(view.state).unwrap_or(0)),
+        state: Word(state_name(u8::try_from(view.state).unwrap_or(0))),
         truesize: record.truesize,
     }
 }

@@ -1,8 +1,10 @@
 //! Whose socket it is, in words.
 
+use std::sync::OnceLock;
+
 use skmem_common::record::Ident;
 
-use super::escape::escaped;
+use super::{escape::escaped, event_json::Object};
 use crate::explain::{address, verdict::Socket};
 
 /// A socket whose ends and owner are text already, for those who name it often.
@@ -16,6 +18,8 @@ pub struct Named {
     pub dst: String,
     /// Command name of the process that used it first.
     pub comm: String,
+    /// It in JSON, once it was asked for.
+    pub(super) object: OnceLock<Object>,
 }
 
 impl Named {
@@ -27,6 +31,7 @@ impl Named {
             src: address(ident.family, ident.saddr),
             dst: address(ident.family, ident.daddr),
             comm: comm(&ident.comm),
+            object: OnceLock::new(),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{Export, Format, Options, Which, walk::Exported};
 use crate::{
     recording::{Item, Role},
     render::{
-        self,
+        self, LineBuffer,
         export::{
             chrome::Chrome,
             csv::Csv,
@@ -74,7 +74,7 @@ impl Export {
             selected: &meta.selected,
         };
         json::head(&mut out, &head)?;
-        let mut line = Vec::new();
+        let mut line = LineBuffer::default();
         let verdicts = self.records(|exported| {
             line.clear();
             match exported {
@@ -85,8 +85,8 @@ impl Export {
                     render::put_receive_json(&mut line, row.record, row.who, row.comm, None);
                 }
             }
-            line.push(b'\n');
-            Ok(out.write_all(&line)?)
+            out.write_all(line.as_bytes())?;
+            Ok(out.write_all(b"\n")?)
         })?;
         for (verdict, _) in verdicts.list()? {
             json::socket(&mut out, &verdict)?;

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::{
     model::record::Record,
-    render::{self, EventLines, Named, Names},
+    render::{self, EventLines, LineBuffer, Named, Names},
 };
 
 /// Batches that may wait; each is what one look into the ring found. Where the
@@ -127,8 +127,7 @@ struct Lines<W: Write> {
     json: bool,
     form: EventLines,
     sockets: HashMap<u64, Socket>,
-    line: String,
-    object: Vec<u8>,
+    line: LineBuffer,
     printed: u64,
 }
 
@@ -176,8 +175,7 @@ impl<W: Write> Lines<W> {
             json,
             form,
             sockets: HashMap::new(),
-            line: String::new(),
-            object: Vec::new(),
+            line: LineBuffer::default(),
             printed: 0,
         })
     }
@@ -242,10 +240,10 @@ impl<W: Write> Lines<W> {
             s.tasks.get(&tid).or_else(first)
         });
         let name = task.map(|task| task.name.as_str());
+        self.line.clear();
         if self.json {
             let wall_ns = Some(self.form.wall_ns(record.time_ns()));
-            let out = &mut self.object;
-            out.clear();
+            let out = &mut self.line;
             match record {
                 Record::Event(event) => render::put_event_json(out, event, who, name, wall_ns),
                 Record::Receive(received) => {
@@ -253,13 +251,12 @@ impl<W: Write> Lines<W> {
                 }
                 Record::Open(_) | Record::Task(_) => {}
             }
-            return self.out.write_all(out);
+            return self.out.write_all(out.as_bytes());
         }
         let names = Names {
             ends: socket.and_then(|s| s.ends.as_deref()),
             task: task.map_or("", |task| &task.escaped),
         };
-        self.line.clear();
         match record {
             Record::Event(event) => self.form.write_event(&mut self.line, event, names),
             Record::Receive(received) => self.form.write_receive(&mut self.line, received, names),

@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use super::table::{Cells, OpCell, SumCell, Table, write_date, write_instant};
+use crate::render::LineBuffer;
 
 /// A table under way.
 pub struct Csv<W: Write> {
@@ -13,7 +14,7 @@ pub struct Csv<W: Write> {
 
 /// A row under way: a comma behind each cell.
 #[derive(Debug, Default)]
-pub struct Line(Vec<u8>);
+pub struct Line(LineBuffer);
 
 impl<W: Write> Csv<W> {
     /// Starts with the names.
@@ -38,10 +39,10 @@ impl<W: Write> Csv<W> {
         line.clear();
         put(&mut self.line);
         let Line(line) = &mut self.line;
-        if let Some(last) = line.last_mut() {
+        if let Some(last) = line.as_mut_bytes().last_mut() {
             *last = b'\n';
         }
-        self.out.write_all(line)
+        self.out.write_all(line.as_bytes())
     }
 
     /// The end.
@@ -54,9 +55,9 @@ impl<W: Write> Csv<W> {
 }
 
 impl Line {
-    fn cell(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+    fn cell(&mut self, put: impl FnOnce(&mut LineBuffer)) {
         put(&mut self.0);
-        self.0.push(b',');
+        self.0.literal(b",");
     }
 }
 
@@ -66,33 +67,33 @@ impl Cells for Line {
     }
 
     fn bool(&mut self, value: bool) {
-        let word: &[u8] = if value { b"true" } else { b"false" };
-        self.cell(|out| out.extend_from_slice(word));
+        let word = if value { "true" } else { "false" };
+        self.cell(|out| out.text(word));
     }
 
     fn long(&mut self, value: i64) {
-        self.cell(|out| number(value, out));
+        self.cell(|out| out.number(value));
     }
 
     fn unsigned(&mut self, value: u64) {
-        self.cell(|out| number(value, out));
+        self.cell(|out| out.number(value));
     }
 
     fn text(&mut self, value: &str) {
         let plain = |b: u8| !matches!(b, b'"' | b',' | b'\n' | b'\r');
         self.cell(|out| {
             if value.bytes().all(plain) {
-                out.extend_from_slice(value.as_bytes());
+                out.text(value);
                 return;
             }
-            out.push(b'"');
-            for byte in value.bytes() {
-                if byte == b'"' {
-                    out.push(b'"');
+            out.literal(b"\"");
+            for (n, part) in value.split('"').enumerate() {
+                if n > 0 {
+                    out.literal(b"\"\"");
                 }
-                out.push(byte);
+                out.text(part);
             }
-            out.push(b'"');
+            out.literal(b"\"");
         });
     }
 
@@ -111,56 +112,56 @@ impl Cells for Line {
     fn sums(&mut self, sums: impl Iterator<Item = SumCell>) {
         self.cell(|out| {
             words(sums, out, |sum, out| {
-                out.extend_from_slice(sum.cause.as_bytes());
-                out.push(b':');
+                out.text(sum.cause);
+                out.literal(b":");
                 signed(sum.bytes, out);
             });
         });
     }
 }
 
-fn number(n: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
-}
-
 /// The names of operations and causes are plain: nothing in them is quoted.
-fn words<T>(list: impl Iterator<Item = T>, out: &mut Vec<u8>, put: impl Fn(&T, &mut Vec<u8>)) {
+fn words<T>(
+    list: impl Iterator<Item = T>,
+    out: &mut LineBuffer,
+    put: impl Fn(&T, &mut LineBuffer),
+) {
     for (n, item) in list.enumerate() {
         if n > 0 {
-            out.push(b' ');
+            out.literal(b" ");
         }
         put(&item, out);
     }
 }
 
-fn signed(n: i64, out: &mut Vec<u8>) {
+fn signed(n: i64, out: &mut LineBuffer) {
     if n >= 0 {
-        out.push(b'+');
+        out.literal(b"+");
     }
-    number(n, out);
+    out.number(n);
 }
 
-fn op(op: &OpCell, out: &mut Vec<u8>) {
-    let mark: &[u8] = match op.tier {
-        Some("inferred") => b"~",
-        _ => b"",
+fn op(op: &OpCell, out: &mut LineBuffer) {
+    let mark = match op.tier {
+        Some("inferred") => "~",
+        _ => "",
     };
     match (op.op, op.cause) {
         ("book", Some(cause)) => {
-            out.extend_from_slice(cause.as_bytes());
-            out.push(b':');
-            out.extend_from_slice(mark);
+            out.text(cause);
+            out.literal(b":");
+            out.text(mark);
             signed(op.bytes, out);
         }
         (what, cause) => {
-            out.extend_from_slice(what.as_bytes());
-            out.push(if cause.is_some() { b'=' } else { b'<' });
-            number(op.bytes, out);
+            out.text(what);
+            out.literal(if cause.is_some() { b"=" } else { b"<" });
+            out.number(op.bytes);
             if let Some(cause) = cause {
-                out.push(b'(');
-                out.extend_from_slice(cause.as_bytes());
-                out.extend_from_slice(mark);
-                out.push(b')');
+                out.literal(b"(");
+                out.text(cause);
+                out.text(mark);
+                out.literal(b")");
             }
         }
     }

@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use crate::render::LineBuffer;
+
 /// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -176,38 +178,38 @@ impl Table {
 /// `2026-11-23`; empty for a day that the calendar does not have.
 #[must_use]
 pub fn date(days: i32) -> String {
-    let mut out = Vec::new();
+    let mut out = LineBuffer::default();
     write_date(days, &mut out);
-    String::from_utf8(out).unwrap_or_default()
+    String::from_utf8(out.as_bytes().to_vec()).unwrap_or_default()
 }
 
-pub(super) fn write_date(days: i32, out: &mut Vec<u8>) {
+pub(super) fn write_date(days: i32, out: &mut LineBuffer) {
     let Ok(t) = time::OffsetDateTime::from_unix_timestamp(i64::from(days) * 86_400) else {
         return;
     };
     let (year, month, day) = t.to_calendar_date();
     if !(0..=9999).contains(&year) {
-        out.extend_from_slice(t.date().to_string().as_bytes());
+        out.text(&t.date().to_string());
         return;
     }
     let year = year.unsigned_abs();
     pair(year / 100, out);
     pair(year % 100, out);
-    out.push(b'-');
+    out.literal(b"-");
     pair(u8::from(month).into(), out);
-    out.push(b'-');
+    out.literal(b"-");
     pair(day.into(), out);
 }
 
 /// `2026-11-23T15:00:00.000001Z`; empty for a time that the calendar does not have.
 #[must_use]
 pub fn instant(us: i64) -> String {
-    let mut out = Vec::new();
+    let mut out = LineBuffer::default();
     write_instant(us, &mut out);
-    String::from_utf8(out).unwrap_or_default()
+    String::from_utf8(out.as_bytes().to_vec()).unwrap_or_default()
 }
 
-pub(super) fn write_instant(us: i64, out: &mut Vec<u8>) {
+pub(super) fn write_instant(us: i64, out: &mut LineBuffer) {
     const DAY: i64 = 86_400_000_000;
     let before = out.len();
     write_date(i32::try_from(us.div_euclid(DAY)).unwrap_or(i32::MAX), out);
@@ -219,24 +221,23 @@ pub(super) fn write_instant(us: i64, out: &mut Vec<u8>) {
     let two = |n: i64| u32::try_from(n % 100).unwrap_or_default();
     let seconds = of_day / 1_000_000;
     for (sign, n) in [
-        (b'T', seconds / 3600),
-        (b':', seconds / 60 % 60),
-        (b':', seconds % 60),
-        (b'.', of_day / 10_000),
+        (b"T", seconds / 3600),
+        (b":", seconds / 60 % 60),
+        (b":", seconds % 60),
+        (b".", of_day / 10_000),
     ] {
-        out.push(sign);
+        out.literal(sign);
         pair(two(n), out);
     }
     pair(two(of_day / 100), out);
     pair(two(of_day), out);
-    out.push(b'Z');
+    out.literal(b"Z");
 }
 
 /// Two digits.
-fn pair(n: u32, out: &mut Vec<u8>) {
+fn pair(n: u32, out: &mut LineBuffer) {
     let digit = |n: u32| b'0' + u8::try_from(n % 10).unwrap_or_default();
-    out.push(digit(n / 10));
-    out.push(digit(n));
+    out.literal(&[digit(n / 10), digit(n)]);
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use skmem_common::{
 use crate::{
     explain::tests::socket::ident,
     render::{
-        Column, EventLines, Names, Style, Times, event_header, event_json, event_json_line,
-        event_line, event_task,
+        Column, EventLines, LineBuffer, Names, Style, Times, event_header, event_json,
+        event_json_line, event_line, event_task,
     },
 };
 
@@ -117,12 +117,13 @@ fn lines_fit_a_terminal() {
         let style = Style { width, ..STYLE };
         for times in [Times::Relative, Times::Wall, Times::Delta] {
             let mut lines = EventLines::of_terminal(&style, times).with_clock(0, 0);
-            let mut line = String::new();
+            let mut line = LineBuffer::default();
             let names = Names {
                 ends: Some("10.0.0.1:40000>10.0.0.2:5001"),
                 task: "client",
             };
             lines.write_event(&mut line, &e, names);
+            let line = String::from_utf8(line.as_bytes().to_vec()).unwrap();
             println!("{}\n{line}", lines.header());
             assert!(line.chars().count() <= width && lines.header().chars().count() <= width);
             assert!(line.contains("1,063,488→1,064,512"), "{line}");
@@ -154,8 +155,9 @@ fn times_are_of_three_kinds_and_columns_are_chosen() {
         let mut out = Vec::new();
         for time in [1_000_002_000, 1_000_005_000, 3_500_000_000] {
             e.time_ns = time;
-            let mut line = String::new();
+            let mut line = LineBuffer::default();
             lines.write_event(&mut line, &e, Names::default());
+            let line = String::from_utf8(line.as_bytes().to_vec()).unwrap();
             out.push(line.split_whitespace().collect::<Vec<_>>().join(" "));
         }
         assert_eq!(lines.began().unwrap(), "2026-11-28 03:12:25.000 UTC");

@@ -9,8 +9,8 @@ use super::events::event;
 use crate::{
     explain::tests::socket::article,
     render::{
-        EventLines, Listed, Names, Style, brief, ends, event_line, event_task, listing, overview,
-        text, whose,
+        EventLines, LineBuffer, Listed, Names, Style, brief, ends, event_line, event_task, listing,
+        overview, text, whose,
     },
 };
 
@@ -35,7 +35,7 @@ fn a_name_is_no_command_wherever_it_is_printed() {
         ends: Some(&ends_of),
         task: &event_task(&NAME),
     };
-    let mut line = String::new();
+    let mut line = LineBuffer::default();
     EventLines::plain(&style).write_receive(&mut line, &received, names);
     for (what, printed) in [
         ("text", text(&verdict, &style)),
@@ -48,7 +48,10 @@ fn a_name_is_no_command_wherever_it_is_printed() {
         ("ends", ends_of.clone()),
         ("whose", whose(&who)),
         ("event", event_line(&one, Some(&who), &style)),
-        ("receive", line),
+        (
+            "receive",
+            String::from_utf8(line.as_bytes().to_vec()).unwrap(),
+        ),
     ] {
         let command = printed
             .chars()
