@@ -1,12 +1,12 @@
 //! What `skmem export` costs: CPU time, bytes and peak memory of each form, for a recording of many
 //! events.
 //!
-//!     cargo bench --bench export -- [FILE.skm] [EVENTS] [SKMEM…]
+//!     cargo bench --bench export -- [--once] [FILE.skm] [EVENTS] [SKMEM…]
 //!
 //! The recording is FILE's (else the sample's in `tests/`), repeated until it has EVENTS (else
 //! 1,000,000), with times and numbers that go on. Other builds of skmem, given by their paths,
 //! export it in the same run, in turns with this one. Each figure is that of the fastest of three
-//! runs.
+//! runs, with `--once` of one run.
 
 use std::{
     collections::HashMap,
@@ -44,9 +44,13 @@ fn main() -> Result<()> {
     ));
     let mut events = 1_000_000;
     let mut programs = vec![PathBuf::from(env!("CARGO_BIN_EXE_skmem"))];
-    // cargo bench adds --bench.
-    for word in std::env::args().skip(1).filter(|a| !a.starts_with("--")) {
-        if let Ok(n) = word.parse() {
+    let mut runs = RUNS;
+    for word in std::env::args().skip(1) {
+        if word == "--once" {
+            runs = 1;
+        } else if word.starts_with("--") {
+            // cargo bench adds --bench.
+        } else if let Ok(n) = word.parse() {
             events = n;
         } else if Path::new(&word).extension().is_some_and(|e| e == "skm") {
             file = word.into();
@@ -69,7 +73,7 @@ fn main() -> Result<()> {
     );
     for format in FORMATS {
         let mut best: Vec<Option<Cost>> = vec![None; programs.len()];
-        for _ in 0..RUNS {
+        for _ in 0..runs {
             for (program, best) in programs.iter().zip(&mut best) {
                 // An older build may not know a form.
                 let Some(cost) = export(program, &long, format, dir.path())? else {

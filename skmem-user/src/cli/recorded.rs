@@ -67,6 +67,7 @@ impl Recorded {
             survey.name(*tid, comm);
         }
         let mut opening = HashMap::new();
+        recording.skim();
         while let Some(item) = recording.next_item() {
             match item {
                 Item::Record(record) => survey.feed(&record),
@@ -122,6 +123,12 @@ impl Recorded {
         let mut recording = self.open()?;
         while let Some(item) = recording.next_item() {
             each(item)?;
+        }
+        // What was skimmed over the first time.
+        if self.shortcoming.is_none()
+            && let Some(text) = recording.shortcoming()
+        {
+            super::tell(&format!("{} {text}", self.source.path().display()));
         }
         Ok(())
     }

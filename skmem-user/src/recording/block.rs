@@ -87,9 +87,53 @@ pub(super) fn sealed(kind: Kind, payload: &[u8]) -> Vec<u8> {
 /// A block that was read.
 pub(super) struct Block {
     pub kind: Kind,
-    pub payload: Vec<u8>,
     /// Its length in the file, in bytes.
     pub length: u64,
+    codec: u8,
+    /// As it lies in the file.
+    stored: Vec<u8>,
+    /// Length of the payload, in bytes.
+    plain: usize,
+}
+
+impl Block {
+    /// Its payload.
+    ///
+    /// # Errors
+    /// Where it cannot be decompressed.
+    pub fn payload(self) -> Result<Vec<u8>, FormatError> {
+        match self.codec {
+            STORED => Ok(self.stored),
+            _ => decompress(&self.stored, self.plain),
+        }
+    }
+
+    /// What of its payload can be had for nothing: the first bytes, how many differs.
+    pub fn front(&self) -> &[u8] {
+        match self.codec {
+            STORED => &self.stored,
+            _ => literals(&self.stored),
+        }
+    }
+}
+
+/// The bytes that an LZ4 block begins with as they are: nothing comes before them that they could
+/// be a copy of.
+fn literals(block: &[u8]) -> &[u8] {
+    let Some((token, mut rest)) = block.split_first() else {
+        return &[];
+    };
+    let mut length = usize::from(token >> 4);
+    // 15, and what the bytes that follow add: all but the last are 255.
+    while length >= 15
+        && let Some((more, behind)) = rest.split_first()
+    {
+        (length, rest) = (length + usize::from(*more), behind);
+        if *more != 255 {
+            break;
+        }
+    }
+    rest.get(..length).unwrap_or(rest)
 }
 
 /// Reads the next block; None at the end of the file.
@@ -122,16 +166,18 @@ pub(super) fn read(input: &mut impl Read) -> Result<Option<Block>, FormatError> 
     if kind != Kind::Events && length > LARGEST_JSON {
         return Err(FormatError::Length(length as u64));
     }
-    let payload = match header[1] {
-        STORED if stored == length => bytes,
-        STORED => return Err(FormatError::Decompress),
-        LZ4 => decompress(&bytes, length)?,
+    let codec = header[1];
+    match codec {
+        STORED if stored != length => return Err(FormatError::Decompress),
+        STORED | LZ4 => {}
         other => return Err(FormatError::Codec(other)),
-    };
+    }
     Ok(Some(Block {
         kind,
-        payload,
         length: (HEADER + stored) as u64,
+        codec,
+        stored: bytes,
+        plain: length,
     }))
 }
 

@@ -13,7 +13,7 @@ use super::{
     block::{self, Kind},
     choice::{Choice, Cursor},
     error::{Damage, FormatError, RecordingError},
-    events::Decoder,
+    events::{self, Decoder},
     meta::Meta,
 };
 use crate::model::{
@@ -40,6 +40,7 @@ pub struct Recording<R> {
     totals: Option<Totals>,
     damage: Option<Damage>,
     accounts_only: bool,
+    skimmed: bool,
     part: Option<Part>,
 }
 
@@ -99,9 +100,10 @@ impl<R: Read> Recording<R> {
             let block = block.ok_or(FormatError::Content(
                 "no first block that says what it is of",
             ))?;
-            let meta: Meta = serde_json::from_slice(&block.payload)
+            let length = block.length;
+            let meta: Meta = serde_json::from_slice(&block.payload()?)
                 .map_err(|e| FormatError::json("the first block is not as it should be", &e))?;
-            Ok((meta.tamed(), block.length))
+            Ok((meta.tamed(), length))
         });
         let (meta, length) = first.map_err(|why| {
             RecordingError::Damaged(Damage {
@@ -122,6 +124,7 @@ impl<R: Read> Recording<R> {
             totals: None,
             damage: None,
             accounts_only: false,
+            skimmed: false,
             part: None,
         })
     }
@@ -144,9 +147,16 @@ impl<R: Read> Recording<R> {
         &self.meta
     }
 
-    /// From here on records are counted, and passed over.
+    /// From here on records are counted, and passed over: what is damaged in them is not seen.
     pub fn accounts_only(&mut self) {
         self.accounts_only = true;
+    }
+
+    /// From here on events hold only what a survey asks for: hook, socket, time, flags,
+    /// `wmem_queued`, `sndbuf` and operations. All else is 0, and what is damaged there is not
+    /// seen. A part of a recording is read whole: what it is a part by may be anything.
+    pub fn skim(&mut self) {
+        self.skimmed = self.part.is_none();
     }
 
     /// The next of what it holds; None after the last, and where reading had
@@ -157,7 +167,11 @@ impl<R: Read> Recording<R> {
         }
         while self.damage.is_none() {
             if let Some(events) = &mut self.events {
-                match events.next() {
+                let next = match self.skimmed {
+                    true => events.skim(),
+                    false => events.next(),
+                };
+                match next {
                     Ok(Some(record)) => {
                         let part = self.part.as_mut();
                         if part.is_some_and(|p| !p.choice.keeps(&record, &mut p.cursor)) {
@@ -267,9 +281,14 @@ impl<R: Read> Recording<R> {
         match block.kind {
             Kind::Meta => Err(FormatError::Content("a second first block")),
             Kind::Events => {
-                let events = Decoder::new(block.payload)?;
                 // Of a part, records have to be looked at to be counted.
-                if self.accounts_only && self.part.is_none() {
+                let counted = self.accounts_only && self.part.is_none();
+                if counted && let Some(records) = events::count(block.front()) {
+                    self.records += records;
+                    return Ok(Step::On);
+                }
+                let events = Decoder::new(block.payload()?)?;
+                if counted {
                     self.records += events.left();
                 } else {
                     self.events = Some(events);
@@ -277,7 +296,7 @@ impl<R: Read> Recording<R> {
                 Ok(Step::On)
             }
             Kind::Accounts => {
-                let mut accounts = Accounts::from_payload(&block.payload)?;
+                let mut accounts = Accounts::from_payload(&block.payload()?)?;
                 if let Some(part) = &self.part {
                     match part.choice.kept_of(accounts) {
                         Some(kept) => accounts = kept,
@@ -295,7 +314,7 @@ impl<R: Read> Recording<R> {
                 Ok(Step::Accounts(accounts))
             }
             Kind::End => {
-                let totals: Totals = serde_json::from_slice(&block.payload)
+                let totals: Totals = serde_json::from_slice(&block.payload()?)
                     .map_err(|e| FormatError::json("the last block is not as it should be", &e))?;
                 self.totals = Some(totals.tamed());
                 Ok(Step::On)

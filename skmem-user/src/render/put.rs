@@ -1,6 +1,8 @@
 //! Objects of JSON as text, each field in a few instructions: a stream has
 //! millions of lines, and a serialiser for any type took most of their time.
 
+use std::borrow::Cow;
+
 use super::line_buffer::LineBuffer;
 
 /// Something that JSON has a value for.
@@ -41,10 +43,22 @@ impl Put for &str {
 }
 
 /// A name of the kernel's or of ours: nothing in it needs a backslash.
-#[derive(schemars::JsonSchema)]
 #[cfg_attr(test, derive(serde::Serialize))]
-#[schemars(transparent)]
 pub(super) struct Word<'a>(pub &'a str);
+
+impl schemars::JsonSchema for Word<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        str::schema_name()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        str::json_schema(generator)
+    }
+}
 
 impl Put for Word<'_> {
     #[inline]

@@ -30,8 +30,9 @@ pub(in crate::recording) struct Decoder {
     left: u64,
 }
 
-/// The columns of the record that is being read.
-struct Columns<'a> {
+/// The columns of the record that is being read. Those that are skimmed hold a number only in
+/// fields that a survey asks for ([`Column::is_surveyed`]); the others stay 0.
+struct Columns<'a, const SKIMMED: bool> {
     payload: &'a [u8],
     columns: &'a mut [(usize, usize); COLUMNS],
     mask: u64,
@@ -87,11 +88,27 @@ impl Decoder {
     /// # Errors
     /// Where the columns do not hold one.
     pub fn next(&mut self) -> Result<Option<Record>, FormatError> {
+        self.read::<false>()
+    }
+
+    /// The next record, with what [`Recording::skim`] promises. Columns of a block are either read
+    /// or skimmed.
+    ///
+    /// # Errors
+    /// Where the columns do not hold one.
+    ///
+    /// [`Recording::skim`]: crate::recording::Recording::skim
+    pub fn skim(&mut self) -> Result<Option<Record>, FormatError> {
+        self.read::<true>()
+    }
+
+    #[inline]
+    fn read<const SKIMMED: bool>(&mut self) -> Result<Option<Record>, FormatError> {
         if self.left == 0 {
             return Ok(None);
         }
         self.left -= 1;
-        let mut columns = Columns {
+        let mut columns = Columns::<SKIMMED> {
             payload: &self.payload,
             columns: &mut self.columns,
             mask: 0,
@@ -157,7 +174,7 @@ impl Decoder {
     }
 }
 
-impl Columns<'_> {
+impl<const SKIMMED: bool> Columns<'_, SKIMMED> {
     #[inline]
     fn take<T>(
         &mut self,
@@ -179,22 +196,27 @@ impl Columns<'_> {
         self.take(column, varint::take_signed)
     }
 
-    /// A distance between two numbers of 32 bits.
-    #[inline]
+    /// A distance between two numbers of 32 bits. Not inlined: a record has some thirty places for
+    /// one, and a few of them.
+    #[inline(never)]
     fn off(&mut self, column: Column) -> Result<i32, FormatError> {
         let off = self.signed(column)?;
         i32::try_from(off).map_err(|_| FormatError::Content("a difference of more than 32 bits"))
     }
 }
 
-impl Coder for Columns<'_> {
-    #[inline]
+impl<const SKIMMED: bool> Coder for Columns<'_, SKIMMED> {
+    #[inline(always)]
     fn number(
         &mut self,
         column: Column,
         predicted: u32,
         value: &mut u32,
     ) -> Result<(), FormatError> {
+        // Each field has a column of its own, so none has to be passed over.
+        if SKIMMED && !column.is_surveyed() {
+            return Ok(());
+        }
         *value = predicted;
         if self.mask & 1 << column as u32 != 0 {
             *value = predicted.wrapping_add(self.off(column)?.cast_unsigned());

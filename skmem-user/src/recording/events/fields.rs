@@ -63,6 +63,17 @@ pub(super) enum Column {
     Rest = 36,
 }
 
+impl Column {
+    /// Whether who surveys a recording asks for it, or it is needed to read what is asked for.
+    #[inline(always)]
+    pub const fn is_surveyed(self) -> bool {
+        matches!(
+            self,
+            Self::Socket | Self::Flags | Self::Ops | Self::WmemQueued | Self::Sndbuf
+        )
+    }
+}
+
 /// Something that numbers go into, or come out of: a block being written
 /// leaves `value` as it is, one being read sets it.
 pub(super) trait Coder {
@@ -305,7 +316,7 @@ pub(super) fn hook(number: u64) -> Result<Hook, FormatError> {
 /// Kind (2 bits), tier (1), cause (8), and what kind and tier have beyond
 /// that: the likely ones fit into one byte or two.
 fn tag_of(op: &Op) -> u64 {
-    let [kind, tier, cause] = [op.kind, op.tier, op.cause].map(u64::from);
+    let (kind, tier, cause) = (u64::from(op.kind), u64::from(op.tier), u64::from(op.cause));
     kind & 3 | (tier & 1) << 2 | cause << 3 | (kind >> 2) << 11 | (tier >> 1) << 17
 }
 

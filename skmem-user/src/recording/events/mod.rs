@@ -18,9 +18,17 @@ pub(super) mod tests;
 pub(super) use decode::Decoder;
 pub(super) use encode::Encoder;
 
+use super::varint;
+
 /// Most records in a block that is written.
 pub(super) const FULL: u32 = 16 << 10;
 
 /// Most records that a reader takes from one: each may bring a socket, and
 /// thus a context.
 pub(super) const MOST: u64 = 64 << 10;
+
+/// How many records a block holds, whose payload begins so; None where that takes more of it, or is
+/// more than a block may hold.
+pub(super) fn count(mut payload: &[u8]) -> Option<u64> {
+    varint::take(&mut payload).filter(|records| *records <= MOST)
+}

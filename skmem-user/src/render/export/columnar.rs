@@ -204,13 +204,21 @@ fn item(list: &str, field: &str) -> ColumnPath {
     ColumnPath::new([list, "list", "item", field].map(str::to_owned).to_vec())
 }
 
-/// Words of a few kinds, all of which every row group has: their first and last tell a reader
-/// nothing that it could skip, and cost two comparisons a cell.
-const NO_RANGE: &[&str] = &["hook", "state", "wait_reason"];
+/// Words of a few kinds, all of which every row group has, or that a file has one of, as `run` has
+/// it: their first and last tell a reader nothing that it could skip, and cost two comparisons a
+/// cell.
+const NO_RANGE: &[&str] = &[
+    "recording",
+    "hook",
+    "comm",
+    "src",
+    "dst",
+    "state",
+    "wait_reason",
+];
 
 /// Numbers of which a file has few: a dictionary of them is smaller.
 const FEW: &[&str] = &[
-    "part",
     "socket",
     "cpu",
     "pid",

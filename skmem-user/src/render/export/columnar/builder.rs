@@ -201,9 +201,22 @@ impl Texts {
 /// Whether a few bytes are the same: musl's memcmp takes them one by one.
 #[inline]
 fn equal(a: &[u8], b: &[u8]) -> bool {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    let same = |a: &[u8], b: &[u8]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b);
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b) && same(a_rest, b_rest)
+    // Blocks, and one that ends where the text does.
+    a.len() == b.len()
+        && match a.len() {
+            0..4 => a.iter().eq(b),
+            4..8 => same_ends::<4>(a, b),
+            8..16 => same_ends::<8>(a, b),
+            _ => {
+                let mut blocks = a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0);
+                same_ends::<16>(a, b) && blocks.all(|(a, b)| a == b)
+            }
+        }
+}
+
+#[inline]
+fn same_ends<const N: usize>(a: &[u8], b: &[u8]) -> bool {
+    a.first_chunk::<N>() == b.first_chunk() && a.last_chunk::<N>() == b.last_chunk()
 }
 
 /// Appends a few bytes: musl's memcpy is slow to begin.
@@ -381,6 +394,20 @@ mod tests {
             let (_, cells) = read(&mut texts);
             let cells: Vec<_> = cells.iter().map(Option::as_deref).collect();
             assert_eq!(cells, batch);
+        }
+    }
+
+    #[test]
+    fn every_byte_is_compared() {
+        let text: Vec<u8> = (0..100).collect();
+        for to in 0..text.len() {
+            assert!(equal(&text[..to], &text[..to]));
+            assert!(!equal(&text[..to], &text[..=to]));
+            for byte in 0..to {
+                let mut other = text[..to].to_vec();
+                other[byte] ^= 1;
+                assert!(!equal(&text[..to], &other), "{byte} of {to}");
+            }
         }
     }
 
