@@ -177,11 +177,11 @@ const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
 #[inline]
 fn eight(n: u32) -> u64 {
     let n = u64::from(n);
-    let fours = n / 10_000 | (n % 10_000) << 32;
-    let hundreds = (fours * 10_486 >> 20) & 0x0000_007f_0000_007f;
-    let twos = hundreds | (fours - hundreds * 100) << 16;
-    let tens = (twos * 103 >> 10) & 0x000f_000f_000f_000f;
-    tens | (twos - tens * 10) << 8
+    let fours = (n / 10_000) | ((n % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let twos = hundreds | ((fours - hundreds * 100) << 16);
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | ((twos - tens * 10) << 8)
 }
 
 /// The digits of a number below [`BLOCK`] without zeros before them, the first one lowest, and how
@@ -190,7 +190,7 @@ fn eight(n: u32) -> u64 {
 fn significant(n: u32) -> (u64, u32) {
     let digits = eight(n);
     // A 0 has a digit, too.
-    let zeros = (digits | 1 << 56).trailing_zeros() & !7;
+    let zeros = (digits | (1 << 56)).trailing_zeros() & !7;
     ((digits | ZEROS) >> zeros, zeros)
 }
 
