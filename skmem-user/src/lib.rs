@@ -8,7 +8,8 @@
 //! [`workload`] makes traffic whose memory is worth explaining. [`snapshot`] is
 //! what [`diag`] reads of all sockets at once; [`decode`] reads `ss`,
 //! [`glossary`] has the words for both. [`selection`] says which sockets are
-//! meant, in all of them. [`top`] shows sockets live, out of looks and keys.
+//! meant, in all of them. [`top`] shows sockets live, out of looks and keys;
+//! `serve` makes metrics of them.
 //!
 //! What callers need is exported here, and in the modules that are listed below; the others are for
 //! skmem's own program and trials, are left out of this documentation, and may change in any
@@ -57,6 +58,9 @@ mod quantity;
 pub mod recording;
 pub mod render;
 pub mod selection;
+#[cfg(feature = "serve")]
+#[doc(hidden)]
+pub mod serve;
 #[doc(hidden)]
 pub mod snapshot;
 #[doc(hidden)]

@@ -24,6 +24,7 @@ mod decode;
 mod demo;
 mod diff;
 mod doctor;
+mod ends;
 mod explain;
 mod export;
 mod fields;
@@ -40,6 +41,8 @@ mod recorded;
 mod report;
 mod schema;
 mod screen;
+#[cfg(feature = "serve")]
+mod serve;
 mod snapshot;
 mod sockets;
 mod top;
@@ -69,6 +72,7 @@ Examples:
   skmem causes tail-append             what a name in the output means, and what to do
   skmem snapshot                       all sockets' memory now, and whose it is
   skmem top                            the same live
+  skmem serve                          the same for Prometheus
 
 Needs root, or CAP_BPF and CAP_PERFMON, and a kernel from 5.10 on with BTF.")]
 struct Cli {
@@ -103,6 +107,9 @@ enum Command {
     Snapshot(Box<snapshot::Options>),
     /// Show every TCP socket's memory, live: what holds each sender up, and with root why
     Top(Box<top::Options>),
+    /// Serve all sockets' memory and its causes as metrics, for Prometheus
+    #[cfg(feature = "serve")]
+    Serve(Box<serve::Options>),
     /// Say in words what `ss -m` printed
     Decode(decode::Options),
     /// Explain the values that `ss -m` and skmem print
@@ -211,6 +218,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Demo(options) => demo::run(*options, cli.verbose).await,
         Command::Snapshot(options) => snapshot::run(*options, cli.verbose).await,
         Command::Top(options) => top::run(*options, cli.verbose).await,
+        #[cfg(feature = "serve")]
+        Command::Serve(options) => serve::run(*options, cli.verbose).await,
         Command::Decode(options) => decode::run(&options),
         Command::Fields(options) => fields::run(&options),
         Command::Schema(options) => schema::run(&options),

@@ -63,6 +63,7 @@ Examples:
   skmem snapshot                          the sockets that hold most, and the account
   skmem snapshot --explain --dport 5432   say in words what stands out for each
   skmem snapshot --by cgroup --all-netns  which container holds it (as root)
+  skmem snapshot --by pod --all-netns     the same by pod, container or unit
   skmem snapshot --by comm                all workers of a service together
   skmem snapshot --window --dport 5432    what fills r, and why the receive window is what it is (eBPF)
   skmem snapshot --sort fill --watch 1s   full send buffers first, with changes, each second
@@ -338,6 +339,9 @@ fn table(look: &Look, options: &Options, show: &Show, style: &Style) -> String {
                 By::User => "user",
                 By::Port => "port",
                 By::Cgroup => "cgroup",
+                By::Unit => "unit",
+                By::Container => "container",
+                By::Pod => "pod",
                 By::Netns => "network namespace",
                 By::State => "state",
                 By::Remote => "remote address",

@@ -17,6 +17,7 @@ pub mod netns;
 mod netstat;
 pub mod owners;
 pub mod path;
+pub mod pods;
 mod queues;
 pub mod sleepers;
 mod sockopt;

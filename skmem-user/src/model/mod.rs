@@ -9,6 +9,7 @@
 //! * [`timeline`]: one socket over time
 //! * [`end`]: what is known of all sockets when a trace ends
 //! * [`places`]: where sockets live, by name
+//! * [`whose`]: whose a cgroup is: unit, container, pod
 
 mod calls;
 pub mod end;
@@ -17,3 +18,4 @@ pub mod record;
 pub mod replay;
 pub mod survey;
 pub mod timeline;
+pub mod whose;

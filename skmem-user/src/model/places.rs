@@ -7,8 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use skmem_common::record::Ident;
 
-/// Digits of a container's id.
-const CONTAINER_ID: usize = 64;
+use super::whose::Whose;
 
 /// Names, by the numbers that accounts hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
@@ -40,21 +39,11 @@ pub fn cgroup_id(ident: &Ident) -> u64 {
     u64::from(ident.cgroup_lo) | u64::from(ident.cgroup_hi) << 32
 }
 
-/// The innermost container of a cgroup's path: an id as Docker, containerd, CRI-O and Podman write
-/// it, with or without `KIND-` and `.scope`, or a name as LXC and systemd-nspawn do.
+/// The innermost container of a cgroup's path: its id, or its name where the runtime gives names
+/// ([`Whose`]).
 #[must_use]
 pub fn container(path: &str) -> Option<String> {
-    path.rsplit('/').find_map(|part| {
-        let name = part.strip_suffix(".scope").unwrap_or(part);
-        let id = name.rsplit_once('-').map_or(name, |(_, id)| id);
-        if id.len() == CONTAINER_ID && id.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Some(id.to_owned());
-        }
-        let named = part
-            .strip_prefix("lxc.payload.")
-            .or_else(|| name.strip_prefix("machine-").filter(|_| name != part));
-        named.map(str::to_owned)
-    })
+    Whose::of(path).container.map(|container| container.id)
 }
 
 /// The innermost unit of systemd in a cgroup's path.

@@ -1,13 +1,13 @@
 //! Sockets added up by process, command, user, port, cgroup, namespace, state or peer.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 
 use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::row::{Owner, Row};
-use crate::decode::reading::state_name;
+use crate::{decode::reading::state_name, diag::pods::Pods, model::whose::Whose};
 
 /// What one line stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -24,6 +24,12 @@ pub enum By {
     Port,
     /// The cgroup in which it was made: container, service
     Cgroup,
+    /// The systemd unit of that cgroup
+    Unit,
+    /// The container of that cgroup: Docker, Podman, containerd, CRI-O, LXC, systemd-nspawn
+    Container,
+    /// The Kubernetes pod of that cgroup, by its name where the kubelet keeps logs here
+    Pod,
     /// The network namespace
     Netns,
     /// The TCP state
@@ -94,13 +100,23 @@ impl Group {
 /// Adds up, the group that is charged most first. `names` are those of namespaces.
 #[must_use]
 pub fn group(rows: &[Row], by: By, names: &HashMap<u64, String>) -> Vec<Group> {
-    let users = match by {
-        By::User => users(),
-        _ => HashMap::new(),
+    let known = Known {
+        users: match by {
+            By::User => users(),
+            _ => HashMap::new(),
+        },
+        pods: match by {
+            By::Pod => {
+                let mut pods = Pods::below(Path::new("/"));
+                pods.refresh();
+                pods
+            }
+            _ => Pods::default(),
+        },
     };
     let mut groups: HashMap<String, Group> = HashMap::new();
     for row in rows {
-        let key = key(row, by, names, &users);
+        let key = key(row, by, names, &known);
         groups.entry(key).or_default().add(row);
     }
     let mut groups: Vec<Group> = groups
@@ -135,12 +151,30 @@ fn users() -> HashMap<u32, String> {
     text.lines().filter_map(user).collect()
 }
 
-pub(crate) fn key(
-    row: &Row,
-    by: By,
-    names: &HashMap<u64, String>,
-    users: &HashMap<u32, String>,
-) -> String {
+/// What keys are called by, where a row does not hold it.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    users: HashMap<u32, String>,
+    pods: Pods,
+}
+
+impl Known {
+    /// `NAMESPACE/POD`; the pod's UID where nothing names it.
+    fn pod(&self, whose: &Whose) -> Option<String> {
+        let container = whose.container.as_ref();
+        let named = container.and_then(|container| self.pods.container(&container.id));
+        let pod = match named {
+            Some(in_pod) => Some(&in_pod.pod),
+            None => whose.pod.as_deref().and_then(|uid| self.pods.pod(uid)),
+        };
+        match pod {
+            Some(pod) => Some(format!("{}/{}", pod.namespace, pod.name)),
+            None => whose.pod.clone(),
+        }
+    }
+}
+
+pub(crate) fn key(row: &Row, by: By, names: &HashMap<u64, String>, known: &Known) -> String {
     match by {
         By::Socket => format!("cookie {}", row.cookie),
         By::Process => match row.holders.first() {
@@ -151,7 +185,7 @@ pub(crate) fn key(
             Some(holder) => holder.comm.to_string(),
             None => ownerless(row.owner).to_owned(),
         },
-        By::User => match users.get(&row.uid) {
+        By::User => match known.users.get(&row.uid) {
             Some(name) => format!("{name} (uid {})", row.uid),
             None => format!("uid {}", row.uid),
         },
@@ -164,6 +198,26 @@ pub(crate) fn key(
             (None, Some(id)) => format!("cgroup {id}, which is gone or not mounted here"),
             (None, None) => "kernel reports no cgroup".to_owned(),
         },
+        By::Unit | By::Container | By::Pod => {
+            let Some(path) = &row.cgroup else {
+                return key(row, By::Cgroup, names, known);
+            };
+            let whose = Whose::of(path);
+            let found = match by {
+                By::Unit => whose.unit,
+                By::Container => whose
+                    .container
+                    .as_ref()
+                    .zip(whose.short_container())
+                    .map(|(container, short)| format!("{} {short}", container.runtime.name())),
+                _ => known.pod(&whose),
+            };
+            found.unwrap_or_else(|| match by {
+                By::Unit => format!("no unit: {path}"),
+                By::Container => "no container".to_owned(),
+                _ => "no pod".to_owned(),
+            })
+        }
         By::Netns => match names.get(&row.netns) {
             Some(name) => format!("{} ({name})", row.netns),
             None => row.netns.to_string(),
@@ -207,5 +261,18 @@ mod tests {
         assert_eq!(group(&rows, By::Comm, &names)[0].key, "owner not asked");
         assert_eq!(group(&rows, By::Port, &names)[0].key, "1");
         assert!(group(&rows, By::User, &names)[0].key.contains("uid 0"));
+        let id = "ab".repeat(32);
+        let uid = "6d0ee6d8-3a4b-4c5d-8e9f-0123456789ab";
+        let mut row = row(TcpState::Established, 5);
+        row.cgroup = Some(format!("/system.slice/web.service/libpod-payload-{id}"));
+        let keys = |row: &Row| {
+            let all = [By::Unit, By::Container, By::Pod];
+            all.map(|by| key(row, by, &names, &Known::default()))
+        };
+        assert_eq!(keys(&row), ["web.service", "podman abababababab", "no pod"]);
+        row.cgroup = Some(format!("/kubepods/pod{uid}/{id}"));
+        let path = row.cgroup.clone().unwrap();
+        let expected = [&format!("no unit: {path}"), "containerd abababababab", uid];
+        assert_eq!(keys(&row), expected);
     }
 }

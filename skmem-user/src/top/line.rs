@@ -59,7 +59,7 @@ impl By {
     /// What the rows of one group have in common.
     #[must_use]
     pub fn key(self, row: &Row, names: &HashMap<u64, String>) -> String {
-        let of = |by| group::key(row, by, names, &HashMap::new());
+        let of = |by| group::key(row, by, names, &group::Known::default());
         match self {
             Self::Socket => of(Group::Socket),
             Self::Process => of(Group::Process),

@@ -26,5 +26,5 @@ pub mod trigger;
 mod waiters;
 
 pub use attach::Attaching;
-pub use select::{Older, cgroup_note, older, options, options_of_none};
+pub use select::{Older, cgroup_note, older, options, options_of_none, take_all};
 pub use session::Session;

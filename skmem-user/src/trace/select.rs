@@ -25,6 +25,11 @@ pub struct Older {
     pub inodes: Vec<u32>,
 }
 
+/// [`skmem_common::filter::Filter::flags`]: a condition that every socket meets. With it, sockets
+/// that are older than the trace are taken in though they are within their limit, as with any
+/// filter.
+const EVERY: u32 = 1 << 31;
+
 /// From this version on, a program may ask whether the current task's cgroup lies below another
 /// (`bpf_get_current_ancestor_cgroup_id` in `bpf_tracing_func_proto`).
 const KNOWS_CGROUPS: (u32, u32) = (5, 15);
@@ -41,6 +46,12 @@ pub fn options(selection: &Selection) -> Options {
         options.follow = true;
     }
     options
+}
+
+/// The same, and without a filter takes in all sockets that are older than the trace and hold
+/// something.
+pub fn take_all(options: &mut Options) {
+    options.filter.flags |= EVERY;
 }
 
 /// How to trace only the sockets that [`super::Session::adopt`] takes in: the filter is by process,

@@ -7,6 +7,7 @@ mod emulator;
 mod linker;
 mod packages;
 mod programs;
+mod prometheus;
 mod python;
 mod system;
 mod toolchain;
@@ -138,6 +139,11 @@ impl Setup {
     /// Programs of Debian's: the directory that they are in.
     pub(crate) fn packages(&self, wanted: &Packages) -> Result<PathBuf> {
         self.alone(|| packages::ensure(self, wanted))
+    }
+
+    /// Prometheus and promtool, of Debian's: the directory that they are in.
+    pub(crate) fn prometheus(&self) -> Result<PathBuf> {
+        self.alone(|| prometheus::ensure(self))
     }
 
     /// What reads exports in every test run.

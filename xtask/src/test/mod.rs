@@ -27,7 +27,7 @@ use times::{Watch, times};
 use crate::{
     arch::{self, Arch, Flavour},
     guest::{self, Tests},
-    kernels::Wanted,
+    kernels::{self, Wanted},
     process, rust,
     setup::Setup,
     vm::{Extra, MachineOptions, Streams, Vm},
@@ -154,7 +154,8 @@ fn on_host(setup: &Setup, options: &Options) -> Result<Tally> {
         .env("SKMEM_TEST_NODE", readers.node)
         .env("SKMEM_TEST_PERFETTO", readers.perfetto)
         .env("SKMEM_TEST_BROWSER", setup.browser()?)
-        .env("SKMEM_TEST_SHELLS", setup.shells()?);
+        .env("SKMEM_TEST_SHELLS", setup.shells()?)
+        .env("SKMEM_TEST_PROMTOOL", setup.prometheus()?.join("promtool"));
     counted(command)
 }
 
@@ -179,12 +180,19 @@ fn counted(mut command: Command) -> Result<Tally> {
 
 /// A machine with the tests in it, and the skmem that was built with them.
 pub(crate) fn ready(setup: &Setup, tests: &Tests, wanted: &Wanted, timeout: u64) -> Result<Vm> {
-    let program = Extra {
+    let mut extras = vec![Extra {
         guest: IN_GUEST.to_owned(),
         source: tests.program.clone(),
-    };
+    }];
+    // 50 MB: on one kernel.
+    if wanted.kernel == kernels::DEFAULT && wanted.arch.is_host() {
+        extras.push(Extra {
+            guest: "/usr/bin/prometheus".to_owned(),
+            source: setup.prometheus()?.join("prometheus"),
+        });
+    }
     let machine = MachineOptions::for_tests(wanted, timeout).running(&tests.skmem);
-    Vm::prepare(setup, &machine, &[program])
+    Vm::prepare(setup, &machine, &extras)
 }
 
 /// The tests and skmem, built for an architecture.

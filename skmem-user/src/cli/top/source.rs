@@ -1,17 +1,13 @@
 //! Where looks come from: `sock_diag`, and as root the accounts that programs keep.
 
-use std::net::IpAddr;
-
 use anyhow::Result;
 use hashbrown::HashMap;
-use skmem_common::{
-    layout::Records,
-    record::{IDENT_COOKIE, Ident},
-};
+use skmem_common::{layout::Records, record::IDENT_COOKIE};
 
+use super::super::ends::{ends, ends_of};
 use super::{Tracing, live};
 use crate::{
-    explain::{Verdict, address},
+    explain::Verdict,
     kernel::{
         rights::{self, Rights},
         system,
@@ -158,22 +154,4 @@ fn books(session: &Session, rows: &[Row]) -> Result<(Books, HashMap<u64, u64>)> 
         no_slot: totals.no_slot,
     };
     Ok((books, ids))
-}
-
-/// Which connection, in which network namespace.
-type Ends = (u64, IpAddr, u16, IpAddr, u16);
-
-fn ends(row: &Row) -> Ends {
-    (row.netns, row.src, row.sport, row.dst, row.dport)
-}
-
-fn ends_of(ident: &Ident) -> Option<Ends> {
-    let ip = |bytes| address(ident.family, bytes).parse().ok();
-    Some((
-        ident.netns.into(),
-        ip(ident.saddr)?,
-        ident.sport,
-        ip(ident.daddr)?,
-        ident.dport,
-    ))
 }

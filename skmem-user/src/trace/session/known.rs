@@ -81,15 +81,21 @@ impl Session {
         verdicts
     }
 
-    /// The verdict on one open socket; None: it is not traced.
+    /// The verdict on one open socket, at its worst instant; None: it is not traced.
     #[must_use]
     pub fn verdict_on(&self, id: u64) -> Option<Verdict> {
+        self.verdict_at(id, false)
+    }
+
+    /// The same; `now` instead of at the worst instant.
+    #[must_use]
+    pub fn verdict_at(&self, id: u64, now: bool) -> Option<Verdict> {
         // The verdict on an MPTCP socket also depends on its subflows.
         let mut family: Vec<_> = self.open().collect();
         link_subflows(&mut family);
         family.retain(|account| account.ident.id == id || account.mptcp == id);
         let end = self.gather_of(family, Vec::new());
-        let verdicts = self.judge(&end, true, false);
+        let verdicts = self.judge(&end, true, now);
         verdicts.into_iter().find(|verdict| verdict.socket.id == id)
     }
 

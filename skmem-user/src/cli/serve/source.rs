@@ -1,0 +1,322 @@
+//! Where the metrics come from: `sock_diag`, and with rights the accounts that programs keep.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    sync::Arc,
+};
+
+use anyhow::Result;
+use rustix::time::{ClockId, clock_gettime};
+use skmem_common::{
+    layout::Records,
+    record::{IDENT_COOKIE, Ident},
+};
+
+use super::super::{
+    ends::{Ends, ends, ends_of},
+    live,
+    tracing::Tracing,
+};
+use crate::{
+    diag::{cgroups, owners::command_name},
+    kernel::{
+        rights::{self, Rights},
+        system,
+    },
+    model::places::cgroup_id,
+    render::{self, Style},
+    selection::Selection,
+    serve::{
+        book::Book,
+        families::{self, FIXED, Machine, Process, families},
+        published::Published,
+        who::{Names, Who},
+    },
+    snapshot::{
+        Row,
+        capture::{Captured, Looker, Options},
+    },
+    trace::{Session, older, take_all},
+};
+
+/// What looking needs that tracing does not: others' descriptors, other network namespaces, what
+/// sock_diag shows to CAP_NET_ADMIN only.
+fn looking() -> Rights {
+    Rights::SYS_PTRACE | Rights::DAC_READ_SEARCH | Rights::SYS_ADMIN | Rights::NET_ADMIN
+}
+
+/// Paths of cgroups that are remembered; with more, all are looked up again.
+const MOST_CGROUPS: usize = 20_000;
+
+/// Sockets, and what put their bytes there.
+pub(super) struct Source {
+    looker: Looker,
+    asked: Options,
+    selection: Selection,
+    causes: Result<Session, String>,
+    names: Names,
+    book: Book,
+    most_series: usize,
+    failed: u64,
+    started: f64,
+    /// Paths of cgroups by id; None: there is no such cgroup any more.
+    cgroups: HashMap<u64, Option<String>>,
+    /// Whose the sockets of the last look are, by cookie.
+    sockets: HashMap<u64, Arc<Who>>,
+    /// Commands of the processes that held sockets in the last look.
+    commands: HashMap<u32, Box<str>>,
+    /// The tracer's own numbers of sockets whose cookie it does not know, by cookie.
+    ids: HashMap<u64, u64>,
+}
+
+impl Source {
+    /// Attaches, where that is allowed, and gives up all rights that looking does not need; `also`
+    /// are kept.
+    ///
+    /// # Errors
+    /// Where a filter names what does not exist.
+    pub async fn start(
+        which: &Tracing,
+        names: Names,
+        most_series: usize,
+        also: Rights,
+        verbose: bool,
+    ) -> Result<Self> {
+        let (selection, mut tracing) = which.options()?;
+        // The accounts are all that is wanted.
+        tracing.records = Records::Transitions;
+        tracing.verbose = verbose;
+        take_all(&mut tracing);
+        let causes = match rights::may_trace() {
+            false => Err("causes need root, or CAP_BPF and CAP_PERFMON".to_owned()),
+            true => match live::start(&tracing).await {
+                Ok(mut session) => {
+                    session.keep_closed();
+                    live::adopt(&mut session, older(&selection));
+                    session.drop_rights(looking() | also)?;
+                    Ok(session)
+                }
+                Err(error) => Err(format!("{error:#}")),
+            },
+        };
+        if causes.is_err() {
+            rights::keep_only(looking() | also)?;
+        }
+        let all_netns = rights::held().is_ok_and(|held| held.contains(Rights::SYS_ADMIN));
+        Ok(Self {
+            looker: Looker::default(),
+            asked: Options {
+                all_netns,
+                owners: true,
+                brief: true,
+                ..Options::default()
+            },
+            selection,
+            causes,
+            names,
+            book: Book::new(most_series, FIXED),
+            most_series,
+            failed: 0,
+            started: system::wall_ns() as f64 / 1e9,
+            cgroups: HashMap::new(),
+            sockets: HashMap::new(),
+            commands: HashMap::new(),
+            ids: HashMap::new(),
+        })
+    }
+
+    /// Why there are no causes; None: there are.
+    pub fn without_causes(&self) -> Option<&str> {
+        self.causes.as_ref().err().map(String::as_str)
+    }
+
+    /// Looks, and counts.
+    ///
+    /// # Errors
+    /// Where the kernel does not answer.
+    pub fn look(&mut self) -> Result<Published> {
+        let looked = self
+            .looker
+            .look(self.asked)
+            .inspect_err(|_| self.failed += 1);
+        let mut captured = looked?;
+        if !self.selection.is_all() {
+            captured.rows.retain(|row| self.selection.holds(row));
+        }
+        self.names.refresh();
+        if self.cgroups.len() > MOST_CGROUPS {
+            self.cgroups.clear();
+        }
+        self.book.begin();
+        self.rows(&captured.rows);
+        let tracing = self.accounts(&captured)?;
+        let machine = Machine {
+            kernel: captured.kernel.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            account: Some(captured.account.clone()),
+            tracing,
+            took_ns: captured.took_ns,
+            realtime_ns: captured.realtime_ns,
+            most_series: self.most_series as u64,
+            failed: self.failed,
+            process: process(self.started),
+        };
+        Ok(Published::new(families(&self.book, &machine), captured))
+    }
+
+    fn rows(&mut self, rows: &[Row]) {
+        self.sockets.clear();
+        self.commands.clear();
+        for row in rows {
+            let who = self.names.of_row(row);
+            self.book.row(row, &who);
+            self.sockets.insert(row.cookie, who);
+            for holder in &row.holders {
+                let command = self.commands.entry(holder.pid);
+                command.or_insert_with(|| holder.comm.clone());
+            }
+        }
+    }
+
+    fn accounts(&mut self, captured: &Captured) -> Result<Option<families::Tracing>> {
+        let causes = std::mem::replace(&mut self.causes, Err(String::new()));
+        let tracing = match &causes {
+            Ok(session) => Some(self.accounts_of(session, &captured.rows)?),
+            Err(_) => {
+                self.book.end(|_| false);
+                None
+            }
+        };
+        self.causes = causes;
+        Ok(tracing)
+    }
+
+    fn accounts_of(&mut self, session: &Session, rows: &[Row]) -> Result<families::Tracing> {
+        let now = system::monotonic_ns();
+        let idents = session.each_account(|account| account.ident);
+        let without_cookie = idents.iter().any(|ident| ident.flags & IDENT_COOKIE == 0);
+        self.ids.clear();
+        let mut by_ends: HashMap<Ends, u64> = HashMap::new();
+        if without_cookie {
+            by_ends.extend(rows.iter().map(|row| (ends(row), row.cookie)));
+        }
+        self.learn_cgroups(&idents);
+        let mut open = HashSet::new();
+        session.each_account(|account| {
+            let ident = &account.ident;
+            let mut cookie = ident.id;
+            if ident.flags & IDENT_COOKIE == 0
+                && let Some(found) = ends_of(ident).and_then(|ends| by_ends.get(&ends))
+            {
+                cookie = *found;
+                self.ids.insert(cookie, ident.id);
+            }
+            let who = self.who(ident, cookie);
+            self.book.account(account, &who, now);
+            open.insert(ident.id);
+        });
+        self.book.end(|id| open.contains(&id));
+        let totals = session.totals()?;
+        Ok(families::Tracing {
+            lost: totals.all_lost(),
+            skipped: session.skipped_runs(),
+            no_slot: totals.no_slot,
+            accounts: open.len() as u64,
+            slots: session.tracer().table().slots().into(),
+        })
+    }
+
+    /// Whose a socket is: as in the last look, else by what its account knows.
+    fn who(&mut self, ident: &Ident, cookie: u64) -> Arc<Who> {
+        if let Some(who) = self.sockets.get(&cookie) {
+            return Arc::clone(who);
+        }
+        let path = self.cgroups.get(&cgroup_id(ident)).cloned().flatten();
+        // The account knows the name of the thread that used it first; a process is known by
+        // another where its threads have names of their own.
+        let command = match ident.pid {
+            0 => Box::from("(unknown)"),
+            pid => self
+                .commands
+                .entry(pid)
+                .or_insert_with(|| match &*command_name(pid) {
+                    "" => render::comm(&ident.comm).into(),
+                    name => name.into(),
+                })
+                .clone(),
+        };
+        self.names.of(path.as_deref(), &command)
+    }
+
+    fn learn_cgroups<'a>(&mut self, idents: impl IntoIterator<Item = &'a Ident>) {
+        let ids = idents.into_iter().map(cgroup_id);
+        let new: HashSet<u64> = ids
+            .filter(|id| *id != 0 && !self.cgroups.contains_key(id))
+            .collect();
+        let mut paths = cgroups::paths(&new);
+        self.cgroups
+            .extend(new.iter().map(|id| (*id, paths.remove(id))));
+    }
+
+    /// Takes in what the programs tell, and what ended; waits for ever where there are none.
+    ///
+    /// # Errors
+    /// Where that cannot be read.
+    pub async fn step(&mut self) -> Result<()> {
+        let Ok(session) = &mut self.causes else {
+            return std::future::pending().await;
+        };
+        session.step(|_, _| {}).await?;
+        let closed = session.take_closed();
+        if closed.is_empty() {
+            return Ok(());
+        }
+        let now = system::monotonic_ns();
+        self.learn_cgroups(closed.iter().map(|kept| &kept.account.ident));
+        for kept in closed {
+            let ident = kept.account.ident;
+            let who = self.who(&ident, ident.id);
+            self.book.ended(&kept.account, &who, now);
+            self.sockets.remove(&ident.id);
+        }
+        Ok(())
+    }
+
+    /// What `skmem explain` says of a socket, with `now` what `--at-end` makes it say; its error is
+    /// why that is nothing.
+    pub fn explain(&self, cookie: u64, json: bool, now: bool) -> Result<String, String> {
+        let session = self.causes.as_ref().map_err(Clone::clone)?;
+        let id = self.ids.get(&cookie).copied().unwrap_or(cookie);
+        let verdict = session.verdict_at(id, now).ok_or_else(|| {
+            format!("no open socket with the cookie {cookie} has an account: /sockets.json lists sockets")
+        })?;
+        match json {
+            true => render::json(&verdict).map_err(|e| e.to_string()),
+            false => Ok(render::text(&verdict, &Style::PLAIN)),
+        }
+    }
+
+    /// What the session had to say since this was last asked.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        match &mut self.causes {
+            Ok(session) => session.take_notes(),
+            Err(_) => Vec::new(),
+        }
+    }
+}
+
+/// What skmem itself takes.
+fn process(started: f64) -> Process {
+    let cpu = clock_gettime(ClockId::ProcessCPUTime);
+    let pages = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = pages.split(' ').nth(1).and_then(|n| n.parse::<u64>().ok());
+    let fds = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    Process {
+        cpu_ns: (cpu.tv_sec as u64) * 1_000_000_000 + cpu.tv_nsec as u64,
+        resident: pages.unwrap_or(0) * rustix::param::page_size() as u64,
+        // That of the directory itself.
+        fds: (fds as u64).saturating_sub(1),
+        started,
+    }
+}
