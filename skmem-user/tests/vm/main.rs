@@ -29,6 +29,7 @@
 //! * [`leftovers`]: what must not stay behind
 //! * [`screen`]: what the shipped program does on a terminal
 //! * [`top`]: `skmem top` with causes, on a terminal that is emulated
+//! * [`serve`]: `skmem serve` and Prometheus, beside `SO_MEMINFO`
 //! * [`snapshot`]: `skmem snapshot` beside `ss` and the kernel's own numbers
 //! * [`selftest`]: wrong accounts are found out
 //! * [`soak`]: connections that come and go: nothing grows, nothing fills
@@ -72,6 +73,9 @@ mod schema;
 mod screen;
 mod selftest;
 mod sender;
+mod serve;
+#[path = "../support/serving.rs"]
+mod serving;
 mod snapshot;
 mod soak;
 mod sums;
@@ -141,6 +145,7 @@ fn main() -> ExitCode {
     trials.extend(screen::trials());
     trials.extend(programs::trials());
     trials.extend(top::trials());
+    trials.extend(serve::trials());
     trials.extend(docs::trials());
     trials.extend(binary::trials());
     trials.extend(remedies::trials());
