@@ -2,6 +2,7 @@
 //! asked for.
 
 use std::{
+    cmp::Reverse,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -11,6 +12,9 @@ use super::{
     text::{self, Format},
 };
 use crate::snapshot::{Row, SCHEMA, Snapshot, capture::Captured, findings};
+
+/// Sockets that are kept: all of a busy machine's would double what skmem takes.
+pub const SOCKETS: usize = 1_000;
 
 /// The last look that did not fail, and what came after.
 #[derive(Debug, Clone)]
@@ -28,15 +32,20 @@ pub struct Published {
     pub at: Instant,
     /// Metrics.
     pub families: Vec<Family>,
-    /// All sockets.
-    pub captured: Captured,
+    /// The machine's account, and the sockets that are charged most, the largest first: up to
+    /// [`SOCKETS`].
+    captured: Captured,
     texts: [OnceLock<String>; 2],
 }
 
 impl Published {
     /// Of now.
     #[must_use]
-    pub fn new(families: Vec<Family>, captured: Captured) -> Self {
+    pub fn new(families: Vec<Family>, mut captured: Captured) -> Self {
+        let rows = &mut captured.rows;
+        rows.sort_by_key(|row| Reverse(row.charged));
+        rows.truncate(SOCKETS);
+        rows.shrink_to_fit();
         Self {
             at: Instant::now(),
             families,
@@ -57,15 +66,14 @@ impl Published {
         self.at.elapsed()
     }
 
-    /// The `most` sockets that are charged most, as `skmem snapshot --json` prints them.
+    /// The `most` sockets that are charged most, [`SOCKETS`] at most, as `skmem snapshot --json`
+    /// prints them.
     ///
     /// # Errors
     /// Where it cannot be written as JSON, which does not happen.
     pub fn sockets(&self, most: usize) -> serde_json::Result<String> {
         let captured = &self.captured;
-        let mut order: Vec<&Row> = captured.rows.iter().collect();
-        order.sort_by_key(|row| std::cmp::Reverse(row.charged));
-        let mut rows: Vec<Row> = order.into_iter().take(most).cloned().collect();
+        let mut rows: Vec<Row> = captured.rows.iter().take(most).cloned().collect();
         findings::set(&mut rows, &captured.limits, captured.account.tcp_mem);
         let snapshot = Snapshot {
             schema: SCHEMA,
