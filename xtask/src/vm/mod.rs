@@ -44,6 +44,9 @@ pub(crate) struct Options {
     /// Put the files that CMD leaves in $OUT into this directory
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Put a file of this machine into the guest (may be given several times)
+    #[arg(long, value_name = "FILE=PATH", value_parser = parse_extra)]
+    put: Vec<Extra>,
     /// Set a variable in CMD's environment; without a value, pass on the one here
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
@@ -284,7 +287,7 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
         send_out: options.out.is_some(),
         terminal: None,
     };
-    let vm = Vm::prepare(setup, &options.machine, &[])?;
+    let vm = Vm::prepare(setup, &options.machine, &options.put)?;
     Ok(run_here(&vm, &job, options.out.as_deref())?.status)
 }
 
@@ -316,6 +319,21 @@ pub(crate) fn run_here(vm: &Vm, job: &Job, out: Option<&Path>) -> Result<Done> {
     Ok(done)
 }
 
+fn parse_extra(text: &str) -> Result<Extra, String> {
+    match text.rsplit_once('=') {
+        Some((source, guest)) if guest.starts_with('/') && Path::new(source).is_file() => {
+            Ok(Extra {
+                guest: guest.to_owned(),
+                source: source.into(),
+            })
+        }
+        Some((source, guest)) if guest.starts_with('/') => {
+            Err(format!("there is no file {source} here"))
+        }
+        _ => Err("write it as FILE=PATH: a file here, and its absolute path in the guest".into()),
+    }
+}
+
 fn parse_variable(text: &str) -> Result<(String, String)> {
     match text.split_once('=') {
         Some(("", _)) => Err(error::usage(format!(
@@ -339,6 +357,10 @@ mod tests {
     fn variables() {
         assert_eq!(parse_variable("A=b=c").unwrap(), ("A".into(), "b=c".into()));
         assert!(parse_variable("=x").is_err());
+        assert!(parse_extra("Cargo.toml=/opt/x").is_ok());
+        for wrong in ["Cargo.toml", "Cargo.toml=x", "none=/opt/x"] {
+            assert!(parse_extra(wrong).is_err(), "{wrong}");
+        }
         assert!(parse_variable("NO_SUCH_VARIABLE_HERE").is_err());
     }
 }
