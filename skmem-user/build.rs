@@ -26,7 +26,18 @@ fn main() -> Result<()> {
     match env::var_os(OBJECT) {
         Some(path) => take(Path::new(&path)),
         None => build(),
-    }
+    }?;
+    pack()
+}
+
+/// Packs the programs; what is linked in is that.
+fn pack() -> Result<()> {
+    let out = env::var_os("OUT_DIR").context("no OUT_DIR")?;
+    let programs = Path::new(&out).join("skmem-programs");
+    let bytes = fs::read(&programs).context("the programs are not there")?;
+    let packed = lz4_flex::block::compress_prepend_size(&bytes);
+    fs::write(programs.with_extension("lz4"), packed)?;
+    Ok(())
 }
 
 /// Says what is built: the version, and the commit, which who packages a checkout names in a

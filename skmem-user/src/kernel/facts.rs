@@ -17,9 +17,10 @@ use super::{
     btf::KernelBtf,
     errors::refused,
     existing,
+    programs::Programs,
     symbols::{self, Symbols},
     system,
-    tracer::{Bytes, PROGRAMS},
+    tracer::Bytes,
 };
 
 /// Facts of sockets by cookie.
@@ -111,7 +112,7 @@ fn walk_with(
     let mut ebpf = EbpfLoader::new()
         .override_global("OFFSETS", &Bytes(offsets), true)
         .override_global("LOCKED_WALK", &locked, true)
-        .load(PROGRAMS)
+        .load(&Programs::unpack())
         .map_err(|e| refused("cannot load the programs' maps", &e))?;
     existing::walk_all(&mut ebpf, name, &types.targets()?, namespaces, |written| {
         each(&written, &offsets);

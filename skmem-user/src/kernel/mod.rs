@@ -5,7 +5,7 @@
 //! * [`symbols`]: which kernel functions exist out of line
 //! * [`plan`]: which programs go onto which functions of this kernel
 //! * [`tracer`]: load, attach, enable; detach on drop. `attach` does one program, `existing` finds
-//!   older sockets, `errors` has the words
+//!   older sockets, `errors` has the words, `programs` the programs' bytes
 //! * [`facts`]: what a walk over all sockets reads, without any tracing
 //! * [`table`]: the sockets' accounts, as the programs keep them
 //! * [`ring`]: the records, as bytes
@@ -22,6 +22,7 @@ mod errors;
 mod existing;
 pub mod facts;
 pub mod plan;
+mod programs;
 pub mod rights;
 pub mod ring;
 pub mod symbols;

@@ -25,16 +25,13 @@ use super::{
     errors::{internal, refused},
     existing, facts,
     plan::{Attachment, FORK, Kind, Need, Plan, cost},
+    programs::Programs,
     ring::Ring,
     symbols::{self, Symbols},
     system,
     table::Table,
 };
 use crate::diag::empty_skb;
-
-/// The programs, compiled by this crate's build script.
-pub(super) static PROGRAMS: &[u8] =
-    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/skmem-programs"));
 
 /// How to trace.
 #[derive(Debug, Clone)]
@@ -232,7 +229,7 @@ impl Tracer {
             .map_max_entries("SLOT_HASH", slots)
             .map_max_entries("COMMS", comms)
             .map_max_entries("EVENTS", ring)
-            .load(PROGRAMS)
+            .load(&Programs::unpack())
             .map_err(|e| refused("cannot load the programs' maps", &e))?;
 
         let table = match ebpf.map("ACCOUNTS") {
@@ -533,12 +530,12 @@ mod tests {
 
     use aya_obj::{Map, Object};
 
-    use super::PROGRAMS;
+    use super::Programs;
 
     /// Whatever the build leaves out of the programs, loading them does not miss it.
     #[test]
     fn the_programs_have_all_that_they_refer_to() {
-        let mut object = Object::parse(PROGRAMS).unwrap();
+        let mut object = Object::parse(&Programs::unpack()).unwrap();
         assert!(object.programs.len() > 40, "{}", object.programs.len());
         assert!(object.btf_ext.is_some() && object.btf.is_some());
         let sections: HashSet<usize> = object.functions.keys().map(|(index, _)| *index).collect();

@@ -140,7 +140,7 @@ pub(super) fn report(binary: &Binary, written: &[PathBuf]) -> Result<()> {
     let megabytes = |bytes: u64| format!("{:6.2} MB", bytes as f64 / 1e6);
     let parts = [
         ("skmem, stripped", binary.stripped.len()),
-        ("of it eBPF programs", binary.object.len()),
+        ("eBPF programs, packed in it", binary.object.len()),
         ("skmem.debug", binary.debug.len()),
     ];
     for (what, length) in parts {
