@@ -40,9 +40,9 @@ pub fn trials() -> Vec<Trial> {
     vec![Trial::test("serve::counts-to-the-byte", counts)]
 }
 
-/// Sends until the kernel takes no more, and has that stay; or with a `FILE` that is called `ended`,
-/// some bytes that are read, and closes. Each 100 ms what stands in the kernel is written into the
-/// file: w, payload written, cookie.
+/// Sends until the kernel takes no more, and has that stay; or with a `FILE` that is called
+/// `ended`, some bytes that are read, and closes. Each 100 ms what stands in the kernel is written
+/// into the file: w, payload written, cookie.
 pub fn standing(file: &str) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let mut client = TcpStream::connect(listener.local_addr()?)?;
