@@ -247,3 +247,44 @@ pub(crate) fn mended(bytes: &[u8], flat: bool) -> Vec<u8> {
     }
     whole
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_front_is_how_the_payload_begins() {
+        // Bytes that repeat only after `novel`: so many are literals.
+        for novel in [1, 2, 14, 15, 16, 200, 269, 270, 271, 2_000] {
+            let mut random = 1_u32;
+            let begin = std::iter::repeat_with(|| {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (random >> 24) as u8
+            });
+            let mut payload: Vec<u8> = begin.take(novel).collect();
+            payload.resize(novel + 4_000, 7);
+            let sealed = sealed(Kind::Events, &payload);
+            let block = read(&mut &sealed[..]).unwrap().unwrap();
+            assert_eq!(block.codec, LZ4);
+            let front = block.front().to_vec();
+            assert!(
+                front.len() >= novel && payload.starts_with(&front),
+                "{novel}"
+            );
+            assert_eq!(block.payload().unwrap(), payload);
+        }
+    }
+
+    #[test]
+    fn a_block_that_is_cut_has_a_front_all_the_same() {
+        for block in [
+            &[][..],
+            &[0xf0],
+            &[0xf0, 255],
+            &[0xf0, 255, 0],
+            &[0x50, 1, 2],
+        ] {
+            assert!(literals(block).len() <= block.len());
+        }
+    }
+}

@@ -174,11 +174,11 @@ impl<R: Read> Recording<R> {
                 match next {
                     Ok(Some(record)) => {
                         let part = self.part.as_mut();
-                        if part.is_some_and(|p| !p.choice.keeps(&record, &mut p.cursor)) {
+                        if part.is_some_and(|p| !p.choice.keeps(record, &mut p.cursor)) {
                             continue;
                         }
                         self.records += 1;
-                        return Some(Item::Record(record));
+                        return Some(Item::Record(*record));
                     }
                     Ok(None) => self.events = None,
                     Err(why) => self.stop(self.here, why),

@@ -28,6 +28,8 @@ pub(in crate::recording) struct Decoder {
     socket: u32,
     time_ns: u64,
     left: u64,
+    /// The last one: it is not moved from hand to hand.
+    record: Record,
 }
 
 /// The columns of the record that is being read. Those that are skimmed hold a number only in
@@ -75,6 +77,7 @@ impl Decoder {
             socket: 0,
             time_ns: 0,
             left,
+            record: Record::Task(Task::default()),
         })
     }
 
@@ -87,7 +90,7 @@ impl Decoder {
     ///
     /// # Errors
     /// Where the columns do not hold one.
-    pub fn next(&mut self) -> Result<Option<Record>, FormatError> {
+    pub fn next(&mut self) -> Result<Option<&Record>, FormatError> {
         self.read::<false>()
     }
 
@@ -98,12 +101,12 @@ impl Decoder {
     /// Where the columns do not hold one.
     ///
     /// [`Recording::skim`]: crate::recording::Recording::skim
-    pub fn skim(&mut self) -> Result<Option<Record>, FormatError> {
+    pub fn skim(&mut self) -> Result<Option<&Record>, FormatError> {
         self.read::<true>()
     }
 
     #[inline]
-    fn read<const SKIMMED: bool>(&mut self) -> Result<Option<Record>, FormatError> {
+    fn read<const SKIMMED: bool>(&mut self) -> Result<Option<&Record>, FormatError> {
         if self.left == 0 {
             return Ok(None);
         }
@@ -137,7 +140,7 @@ impl Decoder {
         let since = columns.signed(Column::Time)?;
         let time_ns = self.time_ns.wrapping_add(since.cast_unsigned());
         self.time_ns = time_ns;
-        let record = match hook {
+        match hook {
             Hook::Open => {
                 let mut open = Open::default();
                 (open.header.hook, open.ident.id, open.time_ns) = (hook as u8, *id, time_ns);
@@ -145,7 +148,7 @@ impl Decoder {
                 (context.view, context.event_no) = (open.view, open.event_no);
                 context.slot = open.slot;
                 context.task = (open.ident.pid, open.ident.tid);
-                Record::Open(open)
+                self.record = Record::Open(open);
             }
             Hook::Task => {
                 let mut task = Task::default();
@@ -153,24 +156,25 @@ impl Decoder {
                 fields::task(&mut columns, &mut task)?;
                 (context.event_no, context.slot) = (task.event_no, task.slot);
                 context.task = (task.pid, task.tid);
-                Record::Task(task)
+                self.record = Record::Task(task);
             }
             Hook::QueueRcv | Hook::Read => {
                 let mut record = Receive::default();
                 (record.header.hook, record.socket, record.time_ns) = (hook as u8, *id, time_ns);
                 fields::receive(&mut columns, &mut record)?;
                 (context.event_no, context.slot) = (record.event_no, record.slot);
-                Record::Receive(record)
+                self.record = Record::Receive(record);
             }
             _ => {
-                let mut event = Event::default();
-                (event.header.hook, event.socket, event.time_ns) = (hook as u8, *id, time_ns);
-                fields::event(&mut columns, context, &mut event)?;
-                context.learn(&event);
-                Record::Event(event)
+                self.record = Record::Event(Event::default());
+                if let Record::Event(event) = &mut self.record {
+                    (event.header.hook, event.socket, event.time_ns) = (hook as u8, *id, time_ns);
+                    fields::event(&mut columns, context, event)?;
+                    context.learn(event);
+                }
             }
-        };
-        Ok(Some(record))
+        }
+        Ok(Some(&self.record))
     }
 }
 

@@ -211,7 +211,7 @@ pub(in crate::recording) fn record() -> impl Strategy<Value = Record> {
 
 fn back(payload: Vec<u8>) -> Vec<Record> {
     let mut decoder = Decoder::new(payload).unwrap();
-    std::iter::from_fn(|| decoder.next().unwrap()).collect()
+    std::iter::from_fn(|| decoder.next().unwrap().copied()).collect()
 }
 
 proptest! {
