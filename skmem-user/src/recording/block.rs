@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_front_is_how_the_payload_begins() {
-        // Bytes that repeat only after `novel`: so many are literals.
+        // Bytes that repeat only after `novel` of them, which are literals.
         for novel in [1, 2, 14, 15, 16, 200, 269, 270, 271, 2_000] {
             let mut random = 1_u32;
             let begin = std::iter::repeat_with(|| {
