@@ -104,7 +104,8 @@ hooks! {
     Accept = 33 => "inet_csk_accept",
     /// Received data joins the receive queue.
     QueueRcv = 34 => "tcp_queue_rcv",
-    /// Tracepoint: the application has taken received data.
+    /// Tracepoint: the application has taken received data. In recordings of format 1 only: the
+    /// hooks of reads tell as much.
     Read = 35 => "tcp_rcv_space_adjust",
     /// The system call's entry on an MPTCP socket; not under the socket lock,
     /// so it only observes.
@@ -144,4 +145,16 @@ hooks! {
     ErrorQueue = 52 => "sock_queue_err_skb",
     /// A message of the error queue is freed.
     ErrorFree = 53 => "sock_rmem_free",
+    /// Not a kernel function: skmem saw the socket's receive side for the first time.
+    ReceiveSeen = 54 => "receive-seen",
+    /// Not a kernel function: a walk over all sockets found what no hook had seen.
+    ReceiveWalk = 55 => "receive-walk",
+}
+
+impl Hook {
+    /// Whether its records are of the receive side ([`crate::record::Receive`]).
+    #[must_use]
+    pub const fn is_receive(self) -> bool {
+        matches!(self, Self::QueueRcv | Self::Read) || self as u8 >= Self::DataQueue as u8
+    }
 }

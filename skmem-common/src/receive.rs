@@ -4,9 +4,11 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
+    hook::Hook,
     ledger::Total,
     receive_cause::ReceiveCause,
-    receive_ledger::{End, ReceiveLedger},
+    receive_ledger::{End, ReceiveLedger, Step, forward},
+    record::{FLAG_BOOKED, FLAG_LOCKLESS, OP_BOOK, Op, Receive},
 };
 
 /// [`Receiving::clocks`]: all was read, and a reader sleeps in `recv` (`sk_wait_data`).
@@ -89,7 +91,7 @@ pub struct Receiving {
     pub fullest_ns: u64,
     /// Calls of `tcp_queue_rcv`: segments, or several of them in one.
     pub segments: u64,
-    /// Times that the application took data.
+    /// Times that the application took data: calls, and parts of them between which it waited.
     pub reads: u64,
     /// When it did so last, in ns; 0: never.
     pub last_read_ns: u64,
@@ -153,8 +155,8 @@ impl Receiving {
         self.set_clock();
     }
 
-    /// A function has ended, and `now` is filled in: books what it did. Returns a number, as
-    /// [`crate::ledger::Ledger::book`] does.
+    /// A function has ended, and `now` is filled in: books what it did. Returns a number that is
+    /// not 0 where a record is worth making.
     #[inline(always)]
     pub fn ended(&mut self, end: End, now: u64) -> u32 {
         let (how, size, len) = end.packed();
@@ -166,8 +168,24 @@ impl Receiving {
     fn settle(&mut self, how: u32, size: u32, len: u32, now: u64) -> u32 {
         if self.ledger.started == 0 {
             self.start(false, now);
-            return 0;
+            return 1;
         }
+        let turned = self.pass(now);
+        let step = how as u8;
+        if step == Step::Queued as u8 || step == Step::Merged as u8 {
+            self.arrived(now);
+        }
+        if forward(self.now.copied_seq, self.ledger.copied_seq) > 0 {
+            self.taken(now);
+        }
+        let r = self.now.rmem_alloc.wrapping_sub(self.errors_queued());
+        let Self { ledger, now, .. } = self;
+        ledger.settle(r, now, (how, size, len)) | turned
+    }
+
+    /// Moves the clocks on. Returns 1 where the window fell to 0 or opened.
+    #[inline(always)]
+    fn pass(&mut self, now: u64) -> u32 {
         let past = now.wrapping_sub(self.clocks_ns);
         let clock = core::hint::black_box(self.clock as usize) & (CLOCKS - 1);
         self.clocks[clock] = self.clocks[clock].wrapping_add(past);
@@ -176,15 +194,89 @@ impl Receiving {
         if self.now.window == 0 {
             if self.shut_since_ns == 0 {
                 self.shut_since_ns = now;
+                return 1;
             }
         } else if self.shut_since_ns != 0 {
             let past = now.wrapping_sub(self.shut_since_ns);
             self.shut_ns = self.shut_ns.wrapping_add(past);
             self.shut_since_ns = 0;
+            return 1;
         }
-        let r = self.now.rmem_alloc.wrapping_sub(self.errors_queued());
-        let Self { ledger, now, .. } = self;
-        ledger.settle(r, now, (how, size, len))
+        0
+    }
+
+    /// Does again what a record says was done. Of [`Receiving::shut`] it tells the instant and what
+    /// the fields say, not what was read and is held; [`ReceiveLedger::unequal`] stays.
+    pub fn replay(&mut self, record: &Receive) {
+        let ops = &record.ops[..usize::from(record.header.ops).min(record.ops.len())];
+        if record.header.flags & FLAG_LOCKLESS != 0 {
+            ops.iter().for_each(|op| self.error(op));
+            return;
+        }
+        let now = record.time_ns;
+        let (was, is) = (self.now.window, record.view.window);
+        self.window_moved(is);
+        let read = forward(record.view.copied_seq, self.now.copied_seq) > 0;
+        self.now = record.view;
+        let queued = record.header.hook == Hook::QueueRcv as u8;
+        if record.header.flags & FLAG_BOOKED == 0 {
+            // It does not tell what was booked: only the kernel's own account does.
+            self.ledger.started = 0;
+            if queued {
+                self.arrived(now);
+            } else {
+                self.taken(now);
+            }
+            return;
+        }
+        self.waiting = record.waiting;
+        if record.header.hook == Hook::ReceiveSeen as u8 {
+            self.start(true, now);
+            // Its operation tells the same once more.
+            self.ledger.op_count = 0;
+            return;
+        }
+        if is == 0 && was != 0 {
+            self.shut = Shut {
+                at_ns: now,
+                rmem_alloc: self.now.rmem_alloc,
+                rcvbuf: self.now.rcvbuf,
+                unread: self.now.recv_q().cast_signed(),
+                errors: self.errors_queued(),
+                ..Shut::default()
+            };
+        }
+        self.pass(now);
+        if queued {
+            self.arrived(now);
+        }
+        if read {
+            self.taken(now);
+        }
+        let ledger = &mut self.ledger;
+        ops.iter().for_each(|op| ledger.apply(op));
+        ledger.r = ledger.sum() as i32;
+        ledger.rcv_nxt = self.now.rcv_nxt;
+        ledger.copied_seq = self.now.copied_seq;
+    }
+
+    /// A message joined the error queue, or left it.
+    fn error(&mut self, op: &Op) {
+        if op.kind != OP_BOOK {
+            return;
+        }
+        let bytes = u64::from(op.value.unsigned_abs());
+        match ReceiveCause::from_u8(op.cause) {
+            Some(ReceiveCause::ErrorQueued) => {
+                self.errors_in = self.errors_in.wrapping_add(bytes);
+                self.errors_in_count += 1;
+            }
+            Some(ReceiveCause::ErrorTaken) => {
+                self.errors_out = self.errors_out.wrapping_add(bytes);
+                self.errors_out_count += 1;
+            }
+            _ => {}
+        }
     }
 
     #[inline(always)]

@@ -15,6 +15,7 @@ use crate::{
     ledger::Total,
     receive::ReceiveView,
     receive_cause::{RCVBUF_CAUSES, RECEIVE_CAUSES, RcvbufCause, ReceiveCause},
+    record::{OP_BOOK, OP_LIMIT, Op, RECEIVE_OPS},
 };
 
 /// What ends at a hook.
@@ -141,8 +142,10 @@ pub struct ReceiveLedger {
     pub context: u32,
     /// Skbs of their own whose truesize was not what `sk_rmem_alloc` grew by.
     pub unequal: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// How many of `ops` are used.
+    pub op_count: u32,
+    /// What was booked since the last record; full and left alone where no records are made.
+    pub ops: [Op; RECEIVE_OPS],
 }
 
 impl ReceiveLedger {
@@ -156,14 +159,14 @@ impl ReceiveLedger {
         self.copied_seq = view.copied_seq;
         self.started = 1;
         self.loose = u32::from(loose);
-        let before = &mut self.total[ReceiveCause::ReceivedBefore as usize];
-        before.bytes = i64::from(r);
-        before.count = u64::from(r != 0);
+        if r != 0 {
+            self.book(ReceiveCause::ReceivedBefore, Tier::Observed, r);
+        }
     }
 
     /// Books what happened since the hook before, `r` bytes being in the buffer now, the error
-    /// queue apart. The three numbers are [`End::packed`]. Returns how many skbs were unequal:
-    /// see [`crate::ledger::Ledger::book`] for why it is a number.
+    /// queue apart. The three numbers are [`End::packed`]. Returns a number that is not 0 where
+    /// anything has changed: see [`crate::ledger::Ledger::book`] for why it is a number.
     #[inline(always)]
     pub(crate) fn settle(
         &mut self,
@@ -174,6 +177,10 @@ impl ReceiveLedger {
         let moved = r.wrapping_sub(self.r);
         let arrived = forward(view.rcv_nxt, self.rcv_nxt);
         let read = forward(view.copied_seq, self.copied_seq);
+        let changed = moved.cast_unsigned()
+            | (view.rcv_nxt ^ self.rcv_nxt)
+            | (view.copied_seq ^ self.copied_seq)
+            | (view.rcvbuf ^ self.rcvbuf).cast_unsigned();
         self.r = r;
         self.rcv_nxt = view.rcv_nxt;
         self.copied_seq = view.copied_seq;
@@ -246,7 +253,7 @@ impl ReceiveLedger {
             self.infer(moved, arrived, read, how);
         }
         self.loose = 0;
-        self.unequal
+        changed
     }
 
     /// Names a change from the fields alone: the function that made it was not seen.
@@ -295,7 +302,45 @@ impl ReceiveLedger {
         total.bytes += i64::from(bytes);
         total.inferred += i64::from(inferred);
         total.count += 1;
-        total.count
+        let count = total.count;
+        self.log(OP_BOOK, cause, tier, bytes);
+        count
+    }
+
+    /// Keeps an operation for the next record.
+    #[inline(always)]
+    fn log(&mut self, kind: u8, cause: u8, tier: u8, value: i32) {
+        let n = self.op_count as usize;
+        if n < RECEIVE_OPS {
+            self.ops[core::hint::black_box(n) & (RECEIVE_OPS - 1)] = Op {
+                kind,
+                cause,
+                tier,
+                reserved: 0,
+                value,
+            };
+            self.op_count += 1;
+        }
+    }
+
+    /// Does again what a record says was done; what this version does not know is left out.
+    pub fn apply(&mut self, op: &Op) {
+        let value = i64::from(op.value);
+        match op.kind {
+            OP_BOOK if ReceiveCause::from_u8(op.cause).is_some() => {
+                let total = &mut self.total[usize::from(op.cause) & (RECEIVE_CAUSES - 1)];
+                total.bytes += value;
+                total.inferred += value * i64::from(op.tier & 1);
+                total.count += 1;
+            }
+            OP_LIMIT if RcvbufCause::from_u8(op.cause).is_some() => {
+                let moves = &mut self.rcvbuf_moves[usize::from(op.cause) & (RCVBUF_CAUSES - 1)];
+                moves.bytes += value - i64::from(self.rcvbuf);
+                moves.count += 1;
+                self.rcvbuf = op.value;
+            }
+            _ => {}
+        }
     }
 
     /// `sk_rcvbuf` changed: who does that, by the lock and by what ends now.
@@ -315,6 +360,7 @@ impl ReceiveLedger {
         moves.bytes += i64::from(to.wrapping_sub(self.rcvbuf));
         moves.count += 1;
         self.rcvbuf = to;
+        self.log(OP_LIMIT, cause as u8, Tier::Observed as u8, to);
     }
 
     /// What was booked under a cause.
@@ -338,7 +384,7 @@ impl ReceiveLedger {
 
 /// How far a sequence number has gone on; 0 where it went back, as those of a new connection do.
 #[inline(always)]
-fn forward(to: u32, from: u32) -> i32 {
+pub(crate) fn forward(to: u32, from: u32) -> i32 {
     let bytes = to.wrapping_sub(from) as i32;
     if bytes > 0 { bytes } else { 0 }
 }

@@ -16,6 +16,9 @@ pub const OPS: usize = 8;
 /// all records need no more.
 pub const SHORT_OPS: usize = 2;
 
+/// Most operations that a [`Receive`] carries: no hook books more.
+pub const RECEIVE_OPS: usize = 4;
+
 /// Length of an [`Event`] in the short form, in bytes.
 pub const SHORT_EVENT: usize = size_of::<Event>() - (OPS - SHORT_OPS) * size_of::<Op>();
 
@@ -29,6 +32,8 @@ pub const FLAG_ENTRY: u8 = 2;
 pub const FLAG_STEP: u8 = 4;
 /// [`Header::flags`]: read without the socket lock.
 pub const FLAG_LOCKLESS: u8 = 8;
+/// [`Header::flags`] of a [`Receive`]: it carries what was booked. Clear in recordings of format 1.
+pub const FLAG_BOOKED: u8 = 16;
 
 /// [`Ident::flags`]: `id` is the kernel's socket cookie.
 pub const IDENT_COOKIE: u32 = 1;
@@ -154,11 +159,13 @@ pub struct Before {
     pub reserved: u32,
 }
 
-/// [`Op::kind`]: `value` bytes booked under cause `cause`.
+/// [`Op::kind`]: `value` bytes booked under cause `cause`: in a [`Receive`] a
+/// [`crate::receive_cause::ReceiveCause`].
 pub const OP_BOOK: u8 = 0;
 /// [`Op::kind`]: an skb was admitted, tested against a limit of `value` bytes.
 pub const OP_ADMIT: u8 = 1;
-/// [`Op::kind`]: the limit moved to `value` bytes, for limit cause `cause`.
+/// [`Op::kind`]: the limit moved to `value` bytes, for limit cause `cause`: in a [`Receive`] a
+/// [`crate::receive_cause::RcvbufCause`].
 pub const OP_LIMIT: u8 = 2;
 
 /// One operation on a ledger: replaying all of them gives the same account.
@@ -300,7 +307,8 @@ pub struct Task {
     pub comm: [u8; 16],
 }
 
-/// Hooks `QueueRcv` and `Read`: a change of the socket's receive side.
+/// Hooks of the receive side: a change of what it holds, of its window to or from 0, or of who
+/// waits for data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 #[repr(C)]
@@ -319,13 +327,14 @@ pub struct Receive {
     pub pid: u32,
     /// Its thread id.
     pub tid: u32,
-    /// Truesize of the skb that was queued, in bytes; 0 where the application
-    /// has read.
+    /// Truesize of the skb that was queued, in bytes; 0: none was.
     pub truesize: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// Threads that sleep in `sk_wait_data`.
+    pub waiting: u32,
     /// The receive side at the end of the call.
     pub view: ReceiveView,
+    /// What was booked since the socket's `Receive` before this one.
+    pub ops: [Op; RECEIVE_OPS],
 }
 
 const _: () = {

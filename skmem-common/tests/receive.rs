@@ -1,9 +1,11 @@
 //! The account of receive memory, each case as a small stream of ends of functions.
 
 use skmem_common::{
+    hook::Hook,
     receive::{CLOCK_DATA_WAITS, CLOCK_IDLE, CLOCK_READER_WAITS, Receiving},
     receive_cause::{RcvbufCause, ReceiveCause},
     receive_ledger::{End, Step},
+    record::{FLAG_BOOKED, Header, Receive},
 };
 
 /// Truesize of an skb without payload here.
@@ -13,6 +15,8 @@ const O: i32 = 896;
 struct Socket {
     r: Receiving,
     now: u64,
+    /// The same from its records.
+    replayed: Receiving,
 }
 
 impl Socket {
@@ -21,7 +25,12 @@ impl Socket {
         r.now.rcvbuf = 131_072;
         r.now.window = 64_000;
         r.start(true, 0);
-        let mut socket = Self { r, now: 0 };
+        let mut socket = Self {
+            r,
+            now: 0,
+            replayed: Receiving::default(),
+        };
+        socket.tell(Hook::ReceiveSeen);
         socket.end(End::of(Step::Outside));
         socket
     }
@@ -29,7 +38,36 @@ impl Socket {
     /// A function ends, one µs later.
     fn end(&mut self, end: End) {
         self.now += 1_000;
-        self.r.ended(end, self.now);
+        let (how, ..) = end.packed();
+        if self.r.ended(end, self.now) != 0 {
+            let queued = [Step::Queued, Step::Merged]
+                .iter()
+                .any(|s| *s as u8 == how as u8);
+            self.tell(if queued {
+                Hook::QueueRcv
+            } else {
+                Hook::Recvmsg
+            });
+        }
+    }
+
+    /// Makes a record, and replays it.
+    fn tell(&mut self, hook: Hook) {
+        let ledger = &mut self.r.ledger;
+        let ops = std::mem::take(&mut ledger.op_count);
+        self.replayed.replay(&Receive {
+            header: Header {
+                hook: hook as u8,
+                flags: FLAG_BOOKED,
+                ops: ops as u8,
+                ..Header::default()
+            },
+            time_ns: self.r.clocks_ns,
+            waiting: self.r.waiting,
+            view: self.r.now,
+            ops: ledger.ops,
+            ..Receive::default()
+        });
     }
 
     fn arrives(&mut self, payload: u32) {
@@ -64,6 +102,19 @@ impl Socket {
             .sum();
         assert_eq!(sum, i64::from(self.r.now.rmem_alloc), "{:?}", self.r);
         assert_eq!(self.of(ReceiveCause::Unattributed), (0, 0));
+        let kept = |r: &Receiving| {
+            let l = &r.ledger;
+            let books = (l.total, l.rcvbuf_moves, l.rcvbuf, l.first_rcvbuf);
+            let time = (r.clocks, r.clock, r.shut_ns, r.shut_since_ns);
+            let reads = (
+                r.reads,
+                r.last_read_ns,
+                r.unread_since_ns,
+                r.longest_unread_ns,
+            );
+            (books, time, reads, r.segments, r.now)
+        };
+        assert_eq!(kept(&self.replayed), kept(&self.r));
     }
 }
 

@@ -10,6 +10,7 @@ use core::ptr;
 use aya_ebpf::helpers::generated::bpf_sk_storage_get;
 use skmem_common::{
     account::{Account, Look as _, NOSPACE_AT_FIRST, NOSPACE_NOW},
+    hook::Hook,
     layout::{
         ABSENT, SHARED_ENABLED, SHARED_OVERHEAD, SLOTS_IN_HASH, SLOTS_IN_STORAGE, SLOTS_NOWHERE,
     },
@@ -403,6 +404,9 @@ fn open_as<S: Watched>(socket: S, first: u32) -> u32 {
         return NO_SLOT;
     }
     output::opened(account);
+    if maps::rx() && !S::MPTCP {
+        output::receive(account, Hook::ReceiveSeen, 0);
+    }
     core::hint::black_box(tell::opened(&account.ident, slot));
     slot
 }

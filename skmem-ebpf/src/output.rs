@@ -12,9 +12,11 @@ use aya_ebpf::helpers::{
 use skmem_common::{
     account::Account,
     hook::{HOOKS, Hook},
+    receive::ReceiveView,
+    receive_cause::ReceiveCause,
     record::{
-        Before, Event, FLAG_TASK, Header, OPS, Op, Open, Receive, SHORT_EVENT, SHORT_OPS, Task,
-        VERSION, View,
+        Before, Event, FLAG_BOOKED, FLAG_LOCKLESS, FLAG_TASK, Header, OP_BOOK, OPS, Op, Open,
+        RECEIVE_OPS, Receive, SHORT_EVENT, SHORT_OPS, Task, VERSION, View,
     },
 };
 
@@ -272,24 +274,36 @@ unsafe fn fill(
     }
 }
 
-/// Sends the receive side, as the account has it now.
+/// Sends the receive side, as the account has it now, and what was booked.
 #[inline(always)]
-pub fn receive(account: &mut Account, hook: Hook, truesize: u32, softirq: bool) {
-    core::hint::black_box(send_receive(account, hook, truesize, softirq));
+pub fn receive(account: &mut Account, hook: Hook, truesize: u32) {
+    core::hint::black_box(send_receive(account, hook, truesize));
 }
 
 #[inline(never)]
-fn send_receive(account: &mut Account, hook: Hook, truesize: u32, softirq: bool) -> u32 {
+fn send_receive(account: &mut Account, hook: Hook, truesize: u32) -> u32 {
     if !maps::every_call() {
         return 0;
     }
-    let ids = if softirq {
-        0
-    } else {
+    let ops = account.receiving.ledger.op_count;
+    account.receiving.ledger.op_count = 0;
+    // In softirq the current task is anyone.
+    let by_task = matches!(
+        hook,
+        Hook::Recvmsg
+            | Hook::ReadSock
+            | Hook::ReadDone
+            | Hook::ReadZerocopy
+            | Hook::Close
+            | Hook::Disconnect
+            | Hook::WaitData
+    );
+    let ids = if by_task {
         bpf_get_current_pid_tgid()
+    } else {
+        0
     };
-    // SAFETY: the helper takes nothing.
-    let now = unsafe { bpf_ktime_get_ns() };
+    let now = account.receiving.clocks_ns;
     if ids != 0 && account.last_tid != ids as u32 {
         account.last_tid = ids as u32;
         core::hint::black_box(task(account, now, ids));
@@ -306,11 +320,11 @@ fn send_receive(account: &mut Account, hook: Hook, truesize: u32, softirq: bool)
         return 0;
     };
     let to = room.as_mut_ptr().cast::<Receive>();
-    let flags = if ids != 0 { FLAG_TASK } else { 0 };
+    let flags = FLAG_BOOKED | if ids != 0 { FLAG_TASK } else { 0 };
     // SAFETY: a whole Receive was reserved, 8-byte aligned; all of it is
     // written.
     unsafe {
-        (&raw mut (*to).header).write(header(hook, size_of::<Receive>(), flags, 0));
+        (&raw mut (*to).header).write(header(hook, size_of::<Receive>(), flags, ops as u8));
         (&raw mut (*to).time_ns).write(now);
         (&raw mut (*to).socket).write(account.ident.id);
         (&raw mut (*to).event_no).write(account.event_no);
@@ -318,8 +332,72 @@ fn send_receive(account: &mut Account, hook: Hook, truesize: u32, softirq: bool)
         (&raw mut (*to).pid).write((ids >> 32) as u32);
         (&raw mut (*to).tid).write(ids as u32);
         (&raw mut (*to).truesize).write(truesize);
-        (&raw mut (*to).reserved).write(0);
+        (&raw mut (*to).waiting).write(account.receiving.waiting);
         (&raw mut (*to).view).write(account.receiving.now);
+        (&raw mut (*to).ops).write(account.receiving.ledger.ops);
+    }
+    room.submit(wake(&mut counters.pending, size_of::<Receive>()));
+    0
+}
+
+/// Sends that a message of `truesize` bytes joined the error queue or left it: without the socket's
+/// lock, so that nothing of the account is touched.
+#[inline(always)]
+pub fn error(account: &Account, hook: Hook, truesize: u32, socket: TcpSock) {
+    core::hint::black_box(send_error(account, hook, truesize, socket.sk));
+}
+
+#[inline(never)]
+fn send_error(account: &Account, hook: Hook, truesize: u32, sk: Sock) -> u32 {
+    if !maps::every_call() {
+        return 0;
+    }
+    let Some(counters) = maps::counters() else {
+        return 0;
+    };
+    let slot = counter(hook);
+    counters.produced[slot] += 1;
+    let Some(mut room) = EVENTS.reserve_bytes(size_of::<Receive>(), 0) else {
+        counters.lost[slot] += 1;
+        return 0;
+    };
+    let mut view = ReceiveView::default();
+    if let Some(socket) = sk.as_tcp() {
+        sk.receive_into(socket.tp, &mut view);
+        view.window = sk.window(socket.tp);
+    }
+    // The truesize of one skb.
+    let size = truesize as i32;
+    let (cause, value) = match hook {
+        Hook::ErrorQueue => (ReceiveCause::ErrorQueued, size),
+        _ => (ReceiveCause::ErrorTaken, size.wrapping_neg()),
+    };
+    let to = room.as_mut_ptr().cast::<Receive>();
+    let flags = FLAG_BOOKED | FLAG_LOCKLESS;
+    // SAFETY: a whole Receive was reserved, 8-byte aligned; all of it is written.
+    unsafe {
+        (&raw mut (*to).header).write(header(hook, size_of::<Receive>(), flags, 1));
+        (&raw mut (*to).time_ns).write(bpf_ktime_get_ns());
+        (&raw mut (*to).socket).write(account.ident.id);
+        (&raw mut (*to).event_no).write(account.event_no);
+        (&raw mut (*to).slot).write(account.slot);
+        (&raw mut (*to).pid).write(0);
+        (&raw mut (*to).tid).write(0);
+        (&raw mut (*to).truesize).write(truesize);
+        (&raw mut (*to).waiting).write(account.receiving.waiting);
+        (&raw mut (*to).view).write(view);
+        (&raw mut (*to).ops[0]).write(Op {
+            kind: OP_BOOK,
+            cause: cause as u8,
+            tier: 0,
+            reserved: 0,
+            value,
+        });
+        let mut n = 1;
+        while n < RECEIVE_OPS {
+            (&raw mut (*to).ops[n]).write(Op::default());
+            n += 1;
+        }
     }
     room.submit(wake(&mut counters.pending, size_of::<Receive>()));
     0

@@ -3,8 +3,8 @@
 
 use aya_ebpf::{
     helpers::bpf_probe_read_kernel,
-    macros::{btf_tracepoint, fentry, fexit},
-    programs::{BtfTracePointContext, FEntryContext, FExitContext},
+    macros::{fentry, fexit},
+    programs::{FEntryContext, FExitContext},
 };
 use skmem_common::{
     account::Account,
@@ -34,78 +34,69 @@ pub fn queue_rcv_exit(ctx: FExitContext) -> i32 {
     let len: u32 = unsafe { KernelPtr(skb).load(offset!(skb_len)) };
     let merged: i32 = ctx.arg(3);
     calls::change!(account, |a| {
-        let now = calls::now();
         look(a, socket);
-        book(a, socket, End::queued(merged != 0, size, len), now);
-        a.receiving.arrived(now);
-        output::receive(a, Hook::QueueRcv, size, true);
-    });
-    0
-}
-
-/// `tcp_rcv_space_adjust(sk)`: fires whenever the application has taken data, by whatever call,
-/// under the lock. The skb that it took from may be freed later in the call, so that nothing is
-/// booked here.
-#[btf_tracepoint]
-pub fn space_adjust(ctx: BtfTracePointContext) -> i32 {
-    let sk = Sock::new(ctx.arg(0));
-    let Some((account, socket)) = accounts::find_or_open(sk) else {
-        return 0;
-    };
-    calls::change!(account, |a| {
-        look(a, socket);
-        a.receiving.taken(calls::now());
-        output::receive(a, Hook::Read, 0, false);
+        let end = End::queued(merged != 0, size, len);
+        if book(a, socket, end) != 0 {
+            output::receive(a, Hook::QueueRcv, size);
+        }
     });
     0
 }
 
 macro_rules! ends {
-    ($($(#[$doc:meta])* $exit:ident: $end:expr;)*) => {$(
+    ($($(#[$doc:meta])* $exit:ident: $hook:ident, $end:expr;)*) => {$(
         $(#[$doc])*
         #[fexit]
         pub fn $exit(ctx: FExitContext) -> i32 {
-            ended(Sock::new(ctx.arg(0)), $end)
+            ended(traced(Sock::new(ctx.arg(0))), Hook::$hook, $end)
         }
     )*};
 }
 
 ends! {
     /// `tcp_data_queue(sk, skb)`: what it did besides `tcp_queue_rcv`.
-    data_queue_exit: End::of(Step::DataQueue);
+    data_queue_exit: DataQueue, End::of(Step::DataQueue);
     /// `tcp_collapse_one(sk, skb, list, root)`
-    collapse_exit: End::of(Step::Collapse);
+    collapse_exit: CollapseOne, End::of(Step::Collapse);
     /// `tcp_prune_ofo_queue(sk, in_skb)`
-    prune_exit: End::of(Step::Prune);
+    prune_exit: PruneOfo, End::of(Step::Prune);
+    /// `tcp_disconnect(sk, flags)`
+    disconnect_exit: Disconnect, End::frees(ReceiveCause::Disconnected);
+}
+
+macro_rules! reads {
+    ($($(#[$doc:meta])* $exit:ident: $hook:ident, $cause:ident;)*) => {$(
+        $(#[$doc])*
+        #[fexit]
+        pub fn $exit(ctx: FExitContext) -> i32 {
+            // A socket that only reads is first seen here.
+            let found = accounts::find_or_open(Sock::new(ctx.arg(0)));
+            ended(found, Hook::$hook, End::frees(ReceiveCause::$cause))
+        }
+    )*};
+}
+
+reads! {
     /// `tcp_recvmsg_locked(sk, …)`; on 5.10 `tcp_cleanup_rbuf(sk, copied)`, which ends each part of
     /// a read.
-    recvmsg_exit: End::frees(ReceiveCause::Read);
+    recvmsg_exit: Recvmsg, Read;
     /// `tcp_read_done(sk, len)`
-    read_done_exit: End::frees(ReceiveCause::ReadKtls);
-    /// `tcp_disconnect(sk, flags)`
-    disconnect_exit: End::frees(ReceiveCause::Disconnected);
+    read_done_exit: ReadDone, ReadKtls;
 }
 
 macro_rules! within {
-    ($($(#[$doc:meta])* $entry:ident, $exit:ident: $cause:ident;)*) => {$(
+    ($($(#[$doc:meta])* $entry:ident, $exit:ident: $hook:ident, $cause:ident;)*) => {$(
         $(#[$doc])*
         #[fentry]
         pub fn $entry(ctx: FEntryContext) -> i32 {
-            begins(Sock::new(ctx.arg(0)), ReceiveCause::$cause)
+            begins(Sock::new(ctx.arg(0)), Hook::$hook, ReceiveCause::$cause)
         }
 
         $(#[$doc])*
         #[fexit]
         pub fn $exit(ctx: FExitContext) -> i32 {
-            let Some((account, socket)) = traced(Sock::new(ctx.arg(0))) else {
-                return 0;
-            };
-            calls::change!(account, |a| {
-                look(a, socket);
-                book(a, socket, End::frees(ReceiveCause::$cause), calls::now());
-                a.receiving.ledger.context = 0;
-            });
-            0
+            let found = accounts::find_or_open(Sock::new(ctx.arg(0)));
+            turns(found, Hook::$hook, End::frees(ReceiveCause::$cause), 0)
         }
     )*};
 }
@@ -113,23 +104,27 @@ macro_rules! within {
 within! {
     /// `tcp_read_sock(sk, desc, recv_actor)` of 5.10; later `__tcp_read_sock`, whose entry says
     /// nothing that its exit does not.
-    read_sock_entry, read_sock_exit: ReadSpliced;
+    read_sock_entry, read_sock_exit: ReadSock, ReadSpliced;
     /// `tcp_zerocopy_receive(sk, zc, …)`
-    read_zerocopy_entry, read_zerocopy_exit: ReadZerocopy;
+    read_zerocopy_entry, read_zerocopy_exit: ReadZerocopy, ReadZerocopy;
     /// `tcp_read_skb(sk, recv_actor)`
-    read_skb_entry, read_skb_exit: SockmapTaken;
+    read_skb_entry, read_skb_exit: ReadSkb, SockmapTaken;
 }
 
 /// `__tcp_close(sk, timeout)`: empties the receive queue before it works off the backlog.
 #[fentry]
 pub fn close_entry(ctx: FEntryContext) -> i32 {
-    begins(Sock::new(ctx.arg(0)), ReceiveCause::ThrownAway)
+    begins(Sock::new(ctx.arg(0)), Hook::Close, ReceiveCause::ThrownAway)
 }
 
 /// `__release_sock(sk)`: what arrives from here on is no part of the call that held the lock.
 #[fentry]
 pub fn release_sock_entry(ctx: FEntryContext) -> i32 {
-    ended(Sock::new(ctx.arg(0)), End::frees(ReceiveCause::Read))
+    ended(
+        traced(Sock::new(ctx.arg(0))),
+        Hook::ReleaseSock,
+        End::frees(ReceiveCause::Read),
+    )
 }
 
 /// `sk_wait_data(sk, timeo, skb)`: the reader has read what there was, and sleeps.
@@ -157,7 +152,8 @@ fn waits(sk: Sock, begins: bool) -> i32 {
             r.waiting.saturating_sub(1)
         };
         look(a, socket);
-        book(a, socket, End::frees(ReceiveCause::Read), calls::now());
+        core::hint::black_box(book(a, socket, End::frees(ReceiveCause::Read)));
+        output::receive(a, Hook::WaitData, 0);
     });
     0
 }
@@ -167,7 +163,7 @@ fn waits(sk: Sock, begins: bool) -> i32 {
 #[fexit]
 pub fn error_queue_exit(ctx: FExitContext) -> i32 {
     let refused: i32 = ctx.arg(2);
-    let Some((account, _)) = traced(Sock::new(ctx.arg(0))) else {
+    let Some((account, socket)) = traced(Sock::new(ctx.arg(0))) else {
         return 0;
     };
     if refused != 0 {
@@ -180,6 +176,7 @@ pub fn error_queue_exit(ctx: FExitContext) -> i32 {
         add(&raw mut (*r).errors_in, u64::from(size));
         add(&raw mut (*r).errors_in_count, 1);
     }
+    output::error(account, Hook::ErrorQueue, size, socket);
     0
 }
 
@@ -195,7 +192,7 @@ pub fn error_free_entry(ctx: FEntryContext) -> i32 {
     if sk.is_null() {
         return 0;
     }
-    let Some((account, _)) = traced(Sock::new(sk)) else {
+    let Some((account, socket)) = traced(Sock::new(sk)) else {
         return 0;
     };
     let size = truesize(skb);
@@ -205,6 +202,7 @@ pub fn error_free_entry(ctx: FEntryContext) -> i32 {
         add(&raw mut (*r).errors_out, u64::from(size));
         add(&raw mut (*r).errors_out_count, 1);
     }
+    output::error(account, Hook::ErrorFree, size, socket);
     0
 }
 
@@ -276,37 +274,54 @@ fn traced(sk: Sock) -> Option<(&'static mut Account, TcpSock)> {
 
 /// A function has ended that may have changed the receive buffer.
 #[inline(always)]
-fn ended(sk: Sock, end: End) -> i32 {
-    let Some((account, socket)) = traced(sk) else {
+fn ended(found: Option<(&'static mut Account, TcpSock)>, hook: Hook, end: End) -> i32 {
+    let Some((account, socket)) = found else {
         return 0;
     };
     calls::change!(account, |a| {
         look(a, socket);
-        book(a, socket, end, calls::now());
+        if book(a, socket, end) != 0 {
+            output::receive(a, hook, 0);
+        }
     });
     0
 }
 
 /// A function begins within which frees have this cause.
 #[inline(always)]
-fn begins(sk: Sock, cause: ReceiveCause) -> i32 {
-    let Some((account, socket)) = traced(sk) else {
+fn begins(sk: Sock, hook: Hook, cause: ReceiveCause) -> i32 {
+    turns(traced(sk), hook, End::of(Step::Outside), cause as u32)
+}
+
+/// The same where frees have another cause from here on.
+#[inline(always)]
+fn turns(
+    found: Option<(&'static mut Account, TcpSock)>,
+    hook: Hook,
+    end: End,
+    context: u32,
+) -> i32 {
+    let Some((account, socket)) = found else {
         return 0;
     };
     calls::change!(account, |a| {
         look(a, socket);
-        book(a, socket, End::of(Step::Outside), calls::now());
-        a.receiving.ledger.context = cause as u32;
+        if book(a, socket, end) != 0 {
+            output::receive(a, hook, 0);
+        }
+        a.receiving.ledger.context = context;
     });
     0
 }
 
-/// Books what has changed since the hook before; the fields were looked at.
+/// Books what has changed since the hook before; the fields were looked at. Returns a number that
+/// is not 0 where a record is worth making.
 #[inline(always)]
-pub fn book(account: &mut Account, socket: TcpSock, end: End, now: u64) {
+fn book(account: &mut Account, socket: TcpSock, end: End) -> u32 {
     let subflow = socket.sk.is_mptcp(socket.tp);
     let locked = socket.sk.userlocks() & SOCK_RCVBUF_LOCK != 0;
-    account.receiving.ended(end.on(subflow, locked), now);
+    let end = end.on(subflow, locked);
+    account.receiving.ended(end, calls::now())
 }
 
 /// Begins the receive account of a socket that gets an account now.
@@ -321,7 +336,9 @@ pub fn start(account: &mut Account, socket: TcpSock) {
 #[inline(always)]
 pub fn walked(account: &mut Account, socket: TcpSock) {
     look(account, socket);
-    book(account, socket, End::of(Step::Outside), calls::now());
+    if book(account, socket, End::of(Step::Outside)) != 0 {
+        output::receive(account, Hook::ReceiveWalk, 0);
+    }
 }
 
 #[inline(always)]

@@ -107,7 +107,6 @@ static PROBES: &[Probe] = &[
     probe!(QueueRcv, Label, "tcp_queue_rcv": "queue_rcv_exit" @ Fexit),
     probe!(Accept, Label, "inet_csk_accept" / 2: "accept_exit" @ Fexit),
     probe!(Accept, Label, "inet_csk_accept" / 4: "accept_old_exit" @ Fexit),
-    probe!(Read, Label, "tcp_rcv_space_adjust": "space_adjust" @ Tracepoint),
     probe!(DataQueue, Label, "tcp_data_queue": "data_queue_exit" @ Fexit),
     probe!(Recvmsg, Label, "tcp_recvmsg_locked": "recvmsg_exit" @ Fexit),
     probe!(Recvmsg, Label, "tcp_cleanup_rbuf": "recvmsg_exit" @ Fexit),
@@ -156,7 +155,12 @@ pub fn attached_to() -> Vec<String> {
 #[must_use]
 pub fn cost(hook: Hook) -> &'static str {
     match hook {
-        Hook::None | Hook::Open | Hook::Task => "nothing",
+        Hook::None
+        | Hook::Open
+        | Hook::Task
+        | Hook::Read
+        | Hook::ReceiveSeen
+        | Hook::ReceiveWalk => "nothing",
         Hook::Walk => {
             "MPTCP sockets that are older than the trace will be found at their next call"
         }
@@ -194,7 +198,6 @@ pub fn cost(hook: Hook) -> &'static str {
         Hook::MsgAlloc => "memory that kTLS has charged and not queued yet will not be known",
         Hook::QueueRcv => "data that arrives will not be traced",
         Hook::Accept => "accepted connections are first seen when they read or send",
-        Hook::Read => "reads will not be traced",
         Hook::DataQueue => "data out of order will be inferred or have no name",
         Hook::Recvmsg => "reads will be inferred",
         Hook::ReadSock => "reads by splice will show as read or be inferred",

@@ -504,10 +504,9 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map> {
 const OBSERVE: [Hook; 2] = [Hook::Sendmsg, Hook::ForcedSchedule];
 
 /// Hooks of the receive side.
-const RECEIVE: [Hook; 17] = [
+const RECEIVE: [Hook; 16] = [
     Hook::Accept,
     Hook::QueueRcv,
-    Hook::Read,
     Hook::DataQueue,
     Hook::Recvmsg,
     Hook::ReadSock,

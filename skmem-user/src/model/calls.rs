@@ -167,17 +167,17 @@ impl Calls {
         }
     }
 
+    /// Whether records tell the same account of receive memory as the kernel's; so it is where none
+    /// was kept.
+    pub fn received_the_same(&self, kernel: &Receiving) -> bool {
+        let (ours, theirs) = (&self.receiving.ledger, &kernel.ledger);
+        theirs.started == 0
+            || ours.total == theirs.total && ours.rcvbuf_moves == theirs.rcvbuf_moves
+    }
+
     /// Takes in a change of the receive side.
     pub fn receive(&mut self, record: &Receive) {
-        // Records do not tell what was booked: only the kernel's own account does.
-        self.receiving.ledger.started = 0;
-        self.receiving.window_moved(record.view.window);
-        self.receiving.now = record.view;
-        if record.header.hook == Hook::Read as u8 {
-            self.receiving.taken(record.time_ns);
-        } else {
-            self.receiving.arrived(record.time_ns);
-        }
+        self.receiving.replay(record);
     }
 }
 

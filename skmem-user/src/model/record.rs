@@ -3,7 +3,9 @@
 
 use skmem_common::{
     hook::Hook,
-    record::{Event, Header, OPS, Open, Receive, SHORT_EVENT, SHORT_OPS, Task, VERSION},
+    record::{
+        Event, FLAG_LOCKLESS, Header, OPS, Open, Receive, SHORT_EVENT, SHORT_OPS, Task, VERSION,
+    },
 };
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -72,9 +74,13 @@ impl Record {
             Hook::Task => Task::read_from_bytes(bytes)
                 .map(Self::Task)
                 .map_err(|_| wrong_length),
-            Hook::QueueRcv | Hook::Read => Receive::read_from_bytes(bytes)
-                .map(Self::Receive)
-                .map_err(|_| wrong_length),
+            hook if hook.is_receive() => match Receive::read_from_bytes(bytes) {
+                Ok(r) if usize::from(r.header.ops) > r.ops.len() => {
+                    Err(DecodeError::Ops(r.header.ops))
+                }
+                Ok(r) => Ok(Self::Receive(r)),
+                Err(_) => Err(wrong_length),
+            },
             _ => {
                 let room = match bytes.len() {
                     SHORT_EVENT => SHORT_OPS,
@@ -96,7 +102,11 @@ impl Record {
     #[must_use]
     pub fn place(&self) -> Option<(u64, u32)> {
         match self {
-            Self::Event(e) if e.header.flags & skmem_common::record::FLAG_LOCKLESS != 0 => None,
+            Self::Event(Event { header, .. }) | Self::Receive(Receive { header, .. })
+                if header.flags & FLAG_LOCKLESS != 0 =>
+            {
+                None
+            }
             Self::Event(e) => Some((e.socket, e.event_no)),
             Self::Open(o) => Some((o.ident.id, o.event_no)),
             Self::Task(t) => Some((t.socket, t.event_no)),

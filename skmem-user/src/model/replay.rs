@@ -180,7 +180,8 @@ impl Replay {
             operation(&mut replayed, op, account.last_ns);
         }
         let kernel = &account.ledger;
-        Some(same(&replayed.now, &kernel.now) && same(replayed.at_worst(), kernel.at_worst()))
+        let sent = same(&replayed.now, &kernel.now) && same(replayed.at_worst(), kernel.at_worst());
+        Some(sent && socket.calls.received_the_same(&account.receiving))
     }
 }
 

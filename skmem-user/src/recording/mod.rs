@@ -39,8 +39,8 @@ pub use reader::{Item, Recording};
 pub use storage::Medium;
 pub use writer::{BlockEncoder, EncodedBlock, Writer};
 
-/// Version of the format.
-pub const FORMAT: u32 = 1;
+/// The newest version of the format.
+pub const FORMAT: u32 = 2;
 
 /// What every recording starts with. Like PNG's: no text file starts so, and a
 /// transfer that changes line ends or cuts the eighth bit is found out.

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{
-    FORMAT, MAGIC,
+    MAGIC,
     account::{Accounts, Role},
     block::{self, Kind},
     events::Encoder,
@@ -94,7 +94,7 @@ impl<W: Storage> Writer<W> {
     /// Where `out` cannot be written, as everywhere below.
     pub fn new(mut out: W, meta: &Meta) -> io::Result<Self> {
         let mut start = MAGIC.to_vec();
-        start.extend_from_slice(&FORMAT.to_le_bytes());
+        start.extend_from_slice(&meta.format().to_le_bytes());
         start.extend_from_slice(&[0; 4]);
         start.append(&mut block::sealed(Kind::Meta, &serde_json::to_vec(meta)?));
         out.write_all(&start)?;

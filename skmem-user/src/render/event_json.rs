@@ -130,7 +130,7 @@ object! {
 }
 
 /// The header's flags, by their names.
-struct Flags(u8);
+pub(super) struct Flags(pub u8);
 
 impl Put for Flags {
     fn put(&self, out: &mut LineBuffer) {

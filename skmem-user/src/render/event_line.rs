@@ -12,7 +12,7 @@ use super::{
     escape::escaped,
     event_columns::EventLines,
     line_buffer::LineBuffer,
-    ops::{Decoded, decoded, wait_reason},
+    ops::{Decoded, decoded, received, wait_reason},
     style::Style,
     who::{comm, short},
 };
@@ -134,12 +134,17 @@ fn operations(line: &mut Line<'_>, event: &Event) {
 pub(super) fn receive_text(line: &mut Line<'_>, record: &Receive) {
     let view = &record.view;
     if record.header.hook == Hook::Read as u8 {
-        line.push("the application read");
-    } else {
+        line.push("the application read: ");
+    } else if record.truesize != 0 {
         line.push("skb truesize ");
         line.number(record.truesize);
+        line.push(": ");
     }
-    line.push(": recv_q ");
+    for op in received(record) {
+        operation(line, op);
+        line.apart();
+    }
+    line.push("recv_q ");
     line.number(view.recv_q());
     line.push(" rmem_alloc ");
     line.number(view.rmem_alloc);
@@ -295,6 +300,13 @@ fn operation(line: &mut Line<'_>, op: Decoded) {
             line.push("limit ");
             line.push(tilde(tier));
             line.number(sndbuf);
+            line.push(" (");
+            line.push(cause);
+            line.push(")");
+        }
+        Decoded::Rcvbuf { cause, rcvbuf } => {
+            line.push("rcvbuf ");
+            line.number(rcvbuf);
             line.push(" (");
             line.push(cause);
             line.push(")");

@@ -5,9 +5,10 @@ use schemars::JsonSchema;
 use skmem_common::{
     cause::{Cause, LimitCause, Tier},
     hook::Hook,
+    receive_cause::{RcvbufCause, ReceiveCause},
     record::{
         Event, FLAG_ENTRY, FLAG_LOCKLESS, FLAG_STEP, FLAG_TASK, OP_ADMIT, OP_BOOK, OP_LIMIT, OPS,
-        Op,
+        Op, Receive,
     },
 };
 
@@ -21,11 +22,11 @@ use super::{
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(tag = "op", rename_all = "kebab-case")]
 pub(super) enum Decoded {
-    /// `bytes` of `wmem_queued` booked.
+    /// `bytes` booked: of `wmem_queued`; in a `receive` line of `rmem_alloc`.
     Book {
         /// Name of the cause
         cause: &'static str,
-        /// Bytes of `wmem_queued`; frees are negative
+        /// Bytes; frees are negative
         bytes: i32,
         /// `observed` or `inferred`
         tier: &'static str,
@@ -43,6 +44,13 @@ pub(super) enum Decoded {
         sndbuf: i32,
         /// `observed` or `inferred`
         tier: &'static str,
+    },
+    /// The limit of the receive buffer moved to `rcvbuf`.
+    Rcvbuf {
+        /// Name of the cause
+        cause: &'static str,
+        /// `sk_rcvbuf`, bytes
+        rcvbuf: i32,
     },
     /// Of a newer skmem.
     Unknown {
@@ -82,6 +90,12 @@ impl Put for Decoded {
                 out.literal(br#","tier":"#);
                 Word(tier).put(out);
             }
+            Self::Rcvbuf { cause, rcvbuf } => {
+                out.literal(br#"{"op":"rcvbuf","cause":"#);
+                Word(cause).put(out);
+                out.literal(br#","rcvbuf":"#);
+                rcvbuf.put(out);
+            }
             Self::Unknown { kind, cause, value } => {
                 out.literal(br#"{"op":"unknown","kind":"#);
                 kind.put(out);
@@ -101,17 +115,46 @@ pub(super) fn decoded(event: &Event) -> impl Iterator<Item = Decoded> + '_ {
     event.ops[..used].iter().map(decode)
 }
 
-fn decode(op: &Op) -> Decoded {
-    let tier = if op.tier == Tier::Inferred as u8 {
-        "inferred"
-    } else {
-        "observed"
-    };
-    let unknown = Decoded::Unknown {
+/// The same of a change of the receive side.
+pub(super) fn received(record: &Receive) -> impl Iterator<Item = Decoded> + '_ {
+    let used = usize::from(record.header.ops).min(record.ops.len());
+    record.ops[..used].iter().map(decode_received)
+}
+
+fn decode_received(op: &Op) -> Decoded {
+    match op.kind {
+        OP_BOOK => ReceiveCause::from_u8(op.cause).map_or(unknown(op), |cause| Decoded::Book {
+            cause: cause.name(),
+            bytes: op.value,
+            tier: tier(op),
+        }),
+        OP_LIMIT => RcvbufCause::from_u8(op.cause).map_or(unknown(op), |cause| Decoded::Rcvbuf {
+            cause: cause.name(),
+            rcvbuf: op.value,
+        }),
+        _ => unknown(op),
+    }
+}
+
+fn unknown(op: &Op) -> Decoded {
+    Decoded::Unknown {
         kind: op.kind,
         cause: op.cause,
         value: op.value,
-    };
+    }
+}
+
+fn tier(op: &Op) -> &'static str {
+    if op.tier == Tier::Inferred as u8 {
+        "inferred"
+    } else {
+        "observed"
+    }
+}
+
+fn decode(op: &Op) -> Decoded {
+    let tier = tier(op);
+    let unknown = unknown(op);
     match op.kind {
         OP_BOOK => Cause::from_u8(op.cause).map_or(unknown, |cause| Decoded::Book {
             cause: cause.name(),

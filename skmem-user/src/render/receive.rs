@@ -1,12 +1,12 @@
 //! A change of a socket's receive side (`--rx`) as JSON.
 
-use skmem_common::record::{FLAG_TASK, Receive};
+use skmem_common::record::{FLAG_BOOKED, FLAG_TASK, Receive};
 
 use super::{
-    event_json::{Socket, Which},
+    event_json::{Flags, Socket, Which},
     line_buffer::LineBuffer,
-    ops::hook_name,
-    put::{IfKnown, Put as _, Word, object},
+    ops::{Decoded, hook_name, received},
+    put::{IfKnown, Put, Word, list, object},
     who::Named,
 };
 use crate::explain::state_name;
@@ -56,8 +56,26 @@ object! {
         "window" window: u32,
         /// The connection's state, as ss calls it
         "state" state: Word<'static>,
-        /// Of the skb that arrived, bytes
+        /// Of the skb that arrived, or that joined or left the error queue, bytes; 0: none
         "truesize" truesize: u32,
+        /// `task`: a process called; `lockless`: read without the lock of the socket
+        #[schemars(with = "Vec<String>")]
+        "flags" flags: Flags,
+        /// Threads that sleep in recv(); null where the recording does not tell
+        "waiting" waiting: Option<u32>,
+        /// What was booked since the socket's record before this one, in order; null where the
+        /// recording does not tell
+        #[schemars(with = "Option<Vec<Decoded>>")]
+        "ops" ops: Option<Ops<'a>>,
+    }
+}
+
+/// What a change booked.
+struct Ops<'a>(&'a Receive);
+
+impl Put for Ops<'_> {
+    fn put(&self, out: &mut LineBuffer) {
+        list(received(self.0), out);
     }
 }
 
@@ -75,7 +93,7 @@ pub fn put_receive_json(
 }
 
 pub(super) fn line<'a>(
-    record: &Receive,
+    record: &'a Receive,
     who: Option<&'a Named>,
     comm: Option<&'a str>,
     wall_ns: Option<u64>,
@@ -84,6 +102,8 @@ pub(super) fn line<'a>(
     let task = record.header.flags & FLAG_TASK != 0;
     let first = who.filter(|w| task && w.ident.pid == record.pid);
     let first = first.map(|w| w.comm.as_str());
+    // Recordings of format 1 do not tell what was booked.
+    let booked = record.header.flags & FLAG_BOOKED != 0;
     Line {
         schema: 1,
         kind_of: Word("receive"),
@@ -110,5 +130,8 @@ pub(super) fn line<'a>(
         window: view.window,
         state: Word(state_name(u8::try_from(view.state).unwrap_or(0))),
         truesize: record.truesize,
+        flags: Flags(record.header.flags),
+        waiting: booked.then_some(record.waiting),
+        ops: booked.then_some(Ops(record)),
     }
 }

@@ -29,12 +29,11 @@ use crate::{
 const SCENARIOS: [&str; 2] = ["blocking-writer", "acks-blackholed"];
 
 /// Hooks of traces and of the receive side, which an account does without.
-const ELSEWHERE: [Hook; 5] = [
+const ELSEWHERE: [Hook; 4] = [
     Hook::Sendmsg,
     Hook::ForcedSchedule,
     Hook::Accept,
     Hook::QueueRcv,
-    Hook::Read,
 ];
 
 pub fn trials() -> Vec<Trial> {

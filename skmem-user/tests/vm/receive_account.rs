@@ -30,6 +30,7 @@ use crate::{
     binary,
     case::{SKMEM, TRIES},
     check::Check,
+    sums,
 };
 
 pub fn trials() -> Vec<Trial> {
@@ -403,6 +404,7 @@ impl Played<'_> {
         let check = &mut *self.check;
         let sum: i64 = ReceiveCause::ALL.iter().map(|c| r.total(*c).bytes).sum();
         let story = || account_line(r);
+        sums::replay(check, name, &self.bench.tape.replay, account);
         check.that(sum == i64::from(truth.rmem_alloc), || {
             format!(
                 "{name}: the causes add up to {sum}, SO_MEMINFO says {}: {}",

@@ -7,7 +7,8 @@ use skmem_common::{
     cause::Cause,
     hook::Hook,
     receive::ReceiveView,
-    record::{Header, Receive, VERSION},
+    receive_cause::ReceiveCause,
+    record::{FLAG_BOOKED, Header, Op, Receive, VERSION},
 };
 
 use super::tests::export;
@@ -76,14 +77,19 @@ fn lake(dir: &Path) -> std::path::PathBuf {
 }
 
 fn received(socket: u64, time_ns: u64) -> Record {
+    let book = Op {
+        cause: ReceiveCause::InOrder as u8,
+        value: 999,
+        ..Op::default()
+    };
     Record::Receive(Receive {
         header: Header {
             len: size_of::<Receive>() as u16,
             version: VERSION,
             hook: Hook::QueueRcv as u8,
             cpu: 0,
-            flags: 0,
-            ops: 0,
+            flags: FLAG_BOOKED,
+            ops: 1,
         },
         time_ns,
         socket,
@@ -92,7 +98,8 @@ fn received(socket: u64, time_ns: u64) -> Record {
         pid: 0,
         tid: 0,
         truesize: 2_304,
-        reserved: 0,
+        waiting: 0,
+        ops: [book, Op::default(), Op::default(), Op::default()],
         view: ReceiveView {
             rmem_alloc: 2_304,
             rcvbuf: 131_072,

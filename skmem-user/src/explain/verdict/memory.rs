@@ -57,7 +57,7 @@ pub struct Receive {
     pub fullest_ns: u64,
     /// Segments that arrived (`tcp_queue_rcv`).
     pub segments: u64,
-    /// Times that the application took data (`tcp_rcv_space_adjust`).
+    /// Times that the application took data: calls, and parts of calls between which it waited.
     pub reads: u64,
     /// Since the last one, in ns; None where there was none.
     pub since_read_ns: Option<u64>,

@@ -2,7 +2,7 @@
 
 use skmem_common::{
     cause::Cause,
-    record::{Event, FLAG_LOCKLESS, FLAG_TASK, OP_ADMIT, OP_BOOK, OP_LIMIT, Op, View},
+    record::{Event, FLAG_LOCKLESS, FLAG_TASK, OP_ADMIT, OP_BOOK, OP_LIMIT, Op, Receive, View},
 };
 
 /// The causes by which format 1 predicts `write_seq`: part of the format, as it
@@ -61,6 +61,11 @@ impl Context {
     pub fn call(&self, hook: u8) -> [u32; 4] {
         let found = self.calls.iter().find(|(h, _)| *h == hook);
         found.map_or([0; 4], |(_, call)| *call)
+    }
+
+    /// Keeps what the next events are predicted from, after a change of the receive side.
+    pub fn passed(&mut self, record: &Receive) {
+        (self.event_no, self.slot) = (record.event_no, record.slot);
     }
 
     /// Keeps what the next records are predicted from.

@@ -158,11 +158,11 @@ impl Decoder {
                 context.task = (task.pid, task.tid);
                 self.record = Record::Task(task);
             }
-            Hook::QueueRcv | Hook::Read => {
+            hook if hook.is_receive() => {
                 let mut record = Receive::default();
                 (record.header.hook, record.socket, record.time_ns) = (hook as u8, *id, time_ns);
                 fields::receive(&mut columns, &mut record)?;
-                (context.event_no, context.slot) = (record.event_no, record.slot);
+                context.passed(&record);
                 self.record = Record::Receive(record);
             }
             _ => {

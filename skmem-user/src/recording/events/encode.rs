@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 use skmem_common::{
     hook::Hook,
-    record::{Event, OPS},
+    record::{Event, OPS, RECEIVE_OPS},
 };
 
 use super::{
@@ -126,8 +126,9 @@ impl Encoder {
             }
             Record::Receive(record) => {
                 let mut record = *record;
+                record.header.ops = record.header.ops.min(RECEIVE_OPS as u8);
                 fields::receive(&mut self.columns, &mut record)?;
-                (context.event_no, context.slot) = (record.event_no, record.slot);
+                context.passed(&record);
             }
         }
         let mut mask = self.columns.mask;

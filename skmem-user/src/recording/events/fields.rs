@@ -4,8 +4,8 @@
 use skmem_common::{
     hook::Hook,
     record::{
-        Event, FLAG_LOCKLESS, FLAG_TASK, Header, Ident, OPS, Op, Open, Receive, SHORT_EVENT,
-        SHORT_OPS, Task, VERSION, View,
+        Event, FLAG_BOOKED, FLAG_LOCKLESS, FLAG_TASK, Header, Ident, OPS, Op, Open, Receive,
+        SHORT_EVENT, SHORT_OPS, Task, VERSION, View,
     },
 };
 
@@ -238,6 +238,20 @@ pub(super) fn receive(coder: &mut impl Coder, record: &mut Receive) -> Result<()
         record.tid,
         record.truesize
     );
+    if record.header.flags & FLAG_BOOKED == 0 {
+        // Of format 1; nothing was booked.
+        record.header.ops = 0;
+    } else {
+        plain!(coder, record.waiting);
+        let used = usize::from(record.header.ops);
+        let ops = record.ops.get_mut(..used);
+        for op in ops.ok_or(FormatError::Content("a record with too many operations"))? {
+            let mut tag = tag_of(op);
+            coder.plain(Column::Rest, &mut tag)?;
+            op_of(tag, op)?;
+            plain_signed!(coder, op.value);
+        }
+    }
     let view = &mut record.view;
     plain_signed!(
         coder,

@@ -5,8 +5,8 @@ use skmem_common::{
     hook::Hook,
     receive::ReceiveView,
     record::{
-        Before, Event, FLAG_LOCKLESS, Header, Ident, OPS, Op, Open, Receive, SHORT_EVENT,
-        SHORT_OPS, Task, VERSION, View,
+        Before, Event, FLAG_BOOKED, FLAG_LOCKLESS, Header, Ident, OPS, Op, Open, RECEIVE_OPS,
+        Receive, SHORT_EVENT, SHORT_OPS, Task, VERSION, View,
     },
 };
 
@@ -67,7 +67,7 @@ fn socket() -> impl Strategy<Value = u64> {
 fn event() -> impl Strategy<Value = Record> {
     let hook = (0..Hook::ALL.len()).prop_map(|n| Hook::ALL[n]);
     let hook = hook.prop_filter("events", |h| {
-        !matches!(h, Hook::Open | Hook::Task | Hook::QueueRcv | Hook::Read)
+        !matches!(h, Hook::Open | Hook::Task) && !h.is_receive()
     });
     (
         hook,
@@ -175,13 +175,26 @@ fn task() -> impl Strategy<Value = Record> {
 
 fn receive() -> impl Strategy<Value = Record> {
     (
-        prop_oneof![Just(Hook::QueueRcv), Just(Hook::Read)],
+        prop_oneof![Just(Hook::QueueRcv), Just(Hook::Read), Just(Hook::Recvmsg)],
         (any::<u64>(), any::<u64>(), socket()),
-        vec(number(), 13),
+        vec(number(), 14),
+        vec(op(), RECEIVE_OPS),
     )
-        .prop_map(|(hook, (word, time_ns, socket), n)| {
+        .prop_map(|(hook, (word, time_ns, socket), n, some)| {
+            // Those of format 1 carry no operations.
+            let booked = word & 1 << 8 != 0;
+            let used = if booked {
+                word as usize % (RECEIVE_OPS + 1)
+            } else {
+                0
+            };
+            let mut header = header(hook, size_of::<Receive>(), used, word);
+            header.flags &= !FLAG_BOOKED;
+            header.flags |= if booked { FLAG_BOOKED } else { 0 };
+            let mut ops = [Op::default(); RECEIVE_OPS];
+            ops[..used].copy_from_slice(&some[..used]);
             Record::Receive(Receive {
-                header: header(hook, size_of::<Receive>(), 0, word),
+                header,
                 time_ns,
                 socket,
                 event_no: n[0],
@@ -189,7 +202,8 @@ fn receive() -> impl Strategy<Value = Record> {
                 pid: n[2],
                 tid: n[3],
                 truesize: n[4],
-                reserved: 0,
+                waiting: if booked { n[13] } else { 0 },
+                ops,
                 view: ReceiveView {
                     rmem_alloc: n[5].cast_signed(),
                     rcvbuf: n[6].cast_signed(),

@@ -286,7 +286,7 @@ fn waited(wait: Option<Wait>) -> (Option<u64>, Option<WaitReason>) {
     }
 }
 
-fn cell(op: Decoded) -> OpCell {
+pub(super) fn cell(op: Decoded) -> OpCell {
     match op {
         Decoded::Book { cause, bytes, tier } => OpCell {
             op: "book",
@@ -309,6 +309,12 @@ fn cell(op: Decoded) -> OpCell {
             cause: Some(cause),
             tier: Some(tier),
             bytes: sndbuf.into(),
+        },
+        Decoded::Rcvbuf { cause, rcvbuf } => OpCell {
+            op: "rcvbuf",
+            cause: Some(cause),
+            tier: None,
+            bytes: rcvbuf.into(),
         },
         Decoded::Unknown { value, .. } => OpCell {
             op: "unknown",

@@ -1,17 +1,22 @@
 //! The table of receives: one row for each change of a socket's receive side
 //! (`skmem record --rx`).
 
-use skmem_common::record::{FLAG_TASK, Receive};
+use skmem_common::record::{FLAG_LOCKLESS, FLAG_TASK, Receive};
 
 use super::{
-    events::{HOST, LOST_BEFORE, Origin, PART, RECORDING, RUN, Row, SOCKET, TIME_NS, begin, who},
+    events::{
+        HOST, LOST_BEFORE, Origin, PART, RECORDING, RUN, Row, SOCKET, TIME_NS, begin, cell, who,
+    },
     table::{
         Cells,
-        Kind::{Date, Long, Text, Time},
+        Kind::{Date, Long, Ops, Text, Time},
         Table, column, optional,
     },
 };
-use crate::{explain::state_name, render::ops::hook_name};
+use crate::{
+    explain::state_name,
+    render::ops::{hook_name, received},
+};
 
 /// The table.
 pub const RECEIVES: Table = Table {
@@ -28,13 +33,13 @@ pub const RECEIVES: Table = Table {
         column(
             "event_no",
             Long,
-            "number of the record among all records of the socket: those in `events` count as well",
+            "number of the record among all records of the socket: those in `events` count as well; 0 where it was made without the socket's lock (the error queue), those take none",
         ),
         LOST_BEFORE,
         column(
             "hook",
             Text,
-            "`tcp_queue_rcv`: a segment joined the receive queue; `tcp_rcv_space_adjust`: the application has read",
+            "the kernel function: `tcp_queue_rcv` where a segment joined the receive queue, `tcp_recvmsg_locked` where the application has read (in older recordings `tcp_rcv_space_adjust`), …",
         ),
         column("cpu", Long, "the CPU it ran on"),
         optional("pid", Long, "process; null in softirq"),
@@ -72,7 +77,12 @@ pub const RECEIVES: Table = Table {
         column(
             "truesize",
             Long,
-            "truesize of the skb that was queued, bytes; 0 for a read",
+            "truesize of the skb that was queued, or that joined or left the error queue, bytes; else 0",
+        ),
+        column(
+            "ops",
+            Ops,
+            "what was booked since the socket's row before this one: `book` (bytes of `rmem_alloc` under a cause), `rcvbuf` (`rcvbuf` moved to `bytes`); empty in older recordings",
         ),
     ],
 };
@@ -83,7 +93,8 @@ impl Row<'_, Receive> {
         let (record, view) = (self.record, &self.record.view);
         let by_task = record.header.flags & FLAG_TASK != 0;
         begin(to, origin, record.time_ns, record.socket);
-        to.long(record.event_no.into());
+        let lockless = record.header.flags & FLAG_LOCKLESS != 0;
+        to.long(if lockless { 0 } else { record.event_no.into() });
         to.count(self.lost_before);
         to.text(hook_name(record.header.hook));
         to.long(record.header.cpu.into());
@@ -99,5 +110,6 @@ impl Row<'_, Receive> {
         to.long(view.rcv_nxt.into());
         to.long(view.copied_seq.into());
         to.long(record.truesize.into());
+        to.ops(received(record).map(cell));
     }
 }
