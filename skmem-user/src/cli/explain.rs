@@ -9,8 +9,12 @@ use tokio::process::Child;
 
 use super::{command, duration, interrupted, live, print, screen::Length, style, tracing::Tracing};
 use crate::{
-    explain::Verdict,
+    explain::{
+        Verdict,
+        pair::{self, Pair},
+    },
     render,
+    selection::Selection,
     trace::{Session, older},
 };
 
@@ -36,6 +40,7 @@ Examples:
   skmem explain --dport 5432 --until-blocked  until a sender sleeps for want of buffer space
   skmem explain --json -- ./sender            run a command and watch its sockets
   skmem explain --rx -p 4711                  also its receive memory by cause, and whether it reads
+  skmem explain --pair --dport 5432 -d 10s    both ends on this machine: where the bytes wait
   skmem explain --aggregate --duration 1h     all day long: accounts only, no record of each call
   skmem explain --all --dst 10.0.0.0/8        those within their limits, too
 
@@ -63,6 +68,11 @@ pub struct Options {
     /// Explain the end of the watch, not the worst moment
     #[arg(long)]
     at_end: bool,
+    /// Join the two ends of each connection that has both on this machine, and say where its bytes
+    /// are between send() and recv(), and which one place holds them up; traces the receive side,
+    /// and every TCP socket, since the other end may be anyone's
+    #[arg(long, conflicts_with_all = ["all", "at_end"])]
+    pair: bool,
     #[command(flatten)]
     length: Length,
     /// Print one JSON object a socket
@@ -79,11 +89,20 @@ pub struct Options {
 /// Where tracing is not possible, or CMD cannot be started.
 pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let (selection, mut tracing) = options.tracing.options()?;
+    // The other end may be anyone's: what was asked for is chosen at the end.
+    let traced = match options.pair {
+        true => Selection::default(),
+        false => selection.clone(),
+    };
+    if options.pair {
+        tracing = options.tracing.options_of(&traced);
+        tracing.rx = true;
+    }
     tracing.verbose = verbose;
     if options.aggregates() {
         tracing.records = Records::Transitions;
     }
-    if !options.command.is_empty() {
+    if !options.command.is_empty() && !options.pair {
         command::follow_children(&mut tracing);
     }
     command::look_up(&options.command)?;
@@ -93,7 +112,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         session = live::start(&tracing) => session?,
         () = &mut stop => return Ok(live::gave_up()),
     };
-    live::adopt(&mut session, older(&selection));
+    live::adopt(&mut session, older(&traced));
     let mut child = command::start(&options.command)?;
     session.drop_rights(command::rights(&options.command))?;
     if child.is_none() && options.duration.is_none() && !options.until_blocked {
@@ -102,6 +121,9 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let status = watch(&mut session, &options, child.as_mut(), stop.as_mut()).await?;
     session.finish(|_, _| {});
     live::say(&mut session);
+    if options.pair {
+        return paired(&session, &options, &selection).map(|()| status);
+    }
     report(&session, &options)?;
     Ok(status)
 }
@@ -111,7 +133,7 @@ impl Options {
     fn aggregates(&self) -> bool {
         let long = self.duration.is_some_and(|time| time > LONG);
         let all = self.tracing.which.sockets.is_empty() && self.command.is_empty();
-        self.aggregate || (!self.records && (long || all))
+        self.aggregate || (!self.records && (long || all || self.pair))
     }
 }
 
@@ -146,14 +168,54 @@ async fn watch(
     }
 }
 
+/// The connections of which both ends were traced.
+fn paired(session: &Session, options: &Options, selection: &Selection) -> Result<()> {
+    let end = session.end("asked")?;
+    if end.totals.no_slot > 0 {
+        eprintln!("skmem: {}", no_slot(end.totals.no_slot));
+    }
+    let verdicts = session.judge(&end, true, true);
+    let found = pair::pairs(&end, &verdicts, selection);
+    print_pairs(
+        &found,
+        options.json,
+        session.release(),
+        session.sockets() as u64,
+    )
+}
+
+/// One after the other, or one JSON object a line.
+pub(super) fn print_pairs(pairs: &[Pair], json: bool, kernel: &str, sockets: u64) -> Result<()> {
+    if pairs.is_empty() {
+        let why = "no matching connection has both ends on this machine and was in use meanwhile";
+        eprintln!("skmem: {why}; {sockets} sockets were seen");
+        return match json {
+            true => print(&format!("{}\n", render::no_verdicts_json(kernel, sockets)?)),
+            false => Ok(()),
+        };
+    }
+    let style = style();
+    for (n, one) in pairs.iter().enumerate() {
+        match (json, n) {
+            (true, _) => print(&format!("{}\n", serde_json::to_string(one)?))?,
+            (false, 0) => print(&render::pair(one, &style))?,
+            (false, 1..FEW) => print(&format!("\n{}", render::pair(one, &style)))?,
+            (false, FEW) => print(&format!("\n{}", render::pair_line(one)))?,
+            (false, _) => print(&render::pair_line(one))?,
+        }
+    }
+    Ok(())
+}
+
+fn no_slot(sockets: u64) -> String {
+    format!("{sockets} sockets found no room in the table; give --max-sockets a larger number")
+}
+
 fn report(session: &Session, options: &Options) -> Result<()> {
     let verdicts = session.verdicts(options.all, options.at_end);
     let lost = session.totals()?;
     if lost.no_slot > 0 {
-        eprintln!(
-            "skmem: {} sockets found no room in the table; give --max-sockets a larger number",
-            lost.no_slot
-        );
+        eprintln!("skmem: {}", no_slot(lost.no_slot));
     }
     let n = session.sockets();
     if let Some(note) = session.left_out_note() {

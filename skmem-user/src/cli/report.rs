@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::{
     at::At,
     chosen::{Chosen, WindowArgs},
-    explain::{print_json, print_text},
+    explain::{print_json, print_pairs, print_text},
     pick::{self, Known, Wanted},
     print,
     screen::Length,
@@ -16,7 +16,7 @@ use super::{
     style, tell,
 };
 use crate::{
-    explain::{Source, Verdict},
+    explain::{Source, Verdict, pair},
     model::end::{SavedAccount, Totals},
     recording::{Item, Outcome, Playback, Recording, RecordingError, outcome},
     render::{self, Listed, tamed},
@@ -74,6 +74,10 @@ pub struct Options {
     #[arg(long, value_name = "TIME", allow_hyphen_values = true,
           conflicts_with_all = ["at_end", "sockets", "from", "to"])]
     at: Option<At>,
+    /// Join the two ends of each connection that the recording holds both of, and say where its
+    /// bytes are between send() and recv(): of `skmem record --rx`
+    #[arg(long, conflicts_with_all = ["sockets", "socket", "all", "at_end", "at", "about"])]
+    pair: bool,
     #[command(flatten)]
     which: SocketArgs,
     #[command(flatten)]
@@ -103,7 +107,11 @@ enum Sort {
 /// Where the file is not a recording, or does not have what was asked for.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let name = options.file.display();
-    let chosen = Chosen::of(&options.file, &options.which, options.window)?;
+    let chosen = match options.pair {
+        // The other end may be anyone's: what was asked for is chosen at the end.
+        true => Chosen::of(&options.file, &SocketArgs::default(), options.window)?,
+        false => Chosen::of(&options.file, &options.which, options.window)?,
+    };
     let open = || chosen.open();
     let context = |e: RecordingError| anyhow!(e).context(format!("cannot report on {name}"));
     let (outcome, recording) = outcome(open).map_err(context)?;
@@ -130,6 +138,12 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             .end
             .verdicts(&kernel, all, options.at_end, outcome.source())
     };
+    if options.pair {
+        let selection = options.which.of_recording()?;
+        let found = pair::pairs(&outcome.end, &verdicts(true), &selection);
+        print_pairs(&found, options.json, &kernel, outcome.end.totals.sockets)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let place = name.to_string();
     if options.socket.is_some() || options.at.is_some() {
         let mut all = verdicts(true);

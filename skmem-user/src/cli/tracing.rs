@@ -36,15 +36,21 @@ impl Tracing {
         if let Some(note) = trace::cgroup_note(&selection) {
             tell(&note);
         }
-        let options = tracer::Options {
+        let options = self.options_of(&selection);
+        Ok((selection, options))
+    }
+
+    /// What the kernel side is asked for, of these sockets.
+    #[must_use]
+    pub fn options_of(&self, selection: &Selection) -> tracer::Options {
+        tracer::Options {
             ring_bytes: self.ring,
             max_sockets: self.max_sockets,
             without: self.hide.without_hook.clone(),
             without_fields: self.hide.without_field.clone(),
             rx: self.rx,
-            ..trace::options(&selection)
-        };
-        Ok((selection, options))
+            ..trace::options(selection)
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! * [`pages`]: every name with its words, for `skmem causes`
 //! * [`compare`]: a case without and with a fix
 //! * [`diff`]: two recordings
+//! * [`pair`]: both ends of a connection
 //! * [`window`]: what a receive buffer holds, and why the window is what it is
 //! * [`remedies`]: the words for each piece of advice, their one source
 //! * [`measured`]: the figures behind the advice
@@ -31,8 +32,10 @@ mod memory;
 mod named;
 pub mod numbers;
 pub mod pages;
+pub mod pair;
 pub mod receive;
 pub mod remedies;
+mod subject;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod texts;

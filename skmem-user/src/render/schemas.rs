@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{event_json, export::json, listing::Listed, receive};
 use crate::{
-    explain::{Verdict, diff::Difference, pages::Description},
+    explain::{Verdict, diff::Difference, pages::Description, pair::Pair},
     model::end::Totals,
     recording::Meta,
 };
@@ -52,16 +52,17 @@ macro_rules! either {
 }
 
 either! {
-    /// A line of `skmem explain --json`
-    Explained: Verdict(Verdict), None(NoVerdicts<'static>)
+    /// A line of `skmem explain --json`, with --pair as well
+    Explained: Verdict(Verdict), None(NoVerdicts<'static>), Pair(Pair)
 }
 either! {
     /// A line of `skmem trace --json`
     Traced: Event(event_json::Line<'static>), Receive(receive::Line<'static>)
 }
 either! {
-    /// A line of `skmem report --json`, with --sockets or --about as well
-    Reported: Verdict(Verdict), None(NoVerdicts<'static>), Socket(Listed), About(About<'static>)
+    /// A line of `skmem report --json`, with --sockets, --about or --pair as well
+    Reported: Verdict(Verdict), None(NoVerdicts<'static>), Socket(Listed), About(About<'static>),
+    Pair(Pair)
 }
 either! {
     /// A line of `skmem export --format json`

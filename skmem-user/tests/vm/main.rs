@@ -24,6 +24,7 @@
 //! * [`filters`]: which sockets are traced
 //! * [`library`]: the example of the library
 //! * [`receive`], [`receive_account`]: the receive side: its fields, its bytes by cause
+//! * [`pair`]: both ends of a connection
 //! * [`held`]: senders that sleep since before the trace
 //! * [`programs`]: programs that people run
 //! * [`leftovers`]: what must not stay behind
@@ -59,6 +60,7 @@ mod harm;
 mod held;
 mod leftovers;
 mod library;
+mod pair;
 mod process;
 mod programs;
 mod receive;
@@ -139,6 +141,7 @@ fn main() -> ExitCode {
     trials.extend(aggregate::trials());
     trials.extend(receive::trials());
     trials.extend(receive_account::trials());
+    trials.extend(pair::trials());
     trials.extend(filters::trials());
     trials.extend(library::trials());
     trials.extend(held::trials());

@@ -9,4 +9,5 @@ mod causes;
 mod contract;
 mod limits;
 mod memory;
+mod pair;
 mod unusual;
