@@ -149,6 +149,8 @@ hooks! {
     ReceiveSeen = 54 => "receive-seen",
     /// Not a kernel function: a walk over all sockets found what no hook had seen.
     ReceiveWalk = 55 => "receive-walk",
+    /// `SO_RCVLOWAT`: the receive buffer is made large enough for it.
+    SetRcvlowat = 56 => "tcp_set_rcvlowat",
 }
 
 impl Hook {

@@ -73,8 +73,11 @@ causes! {
         /// Raised as data arrived (`tcp_clamp_window`; 7.2: also `tcp_rcvbuf_grow` for data out of
         /// order).
         RaisedByArrival = 2 => "rcvbuf-raised-by-arrival",
-        /// Moved otherwise, and not locked: `SO_RCVLOWAT`, MPTCP.
+        /// Moved otherwise, and not locked: on a subflow, which MPTCP sets from above
+        /// (`mptcp_rcv_space_adjust`), or where no hook saw it.
         Otherwise = 3 => "rcvbuf-moved-otherwise",
+        /// `SO_RCVLOWAT` asks for more than the buffer would hold (`tcp_set_rcvlowat`).
+        RaisedForLowat = 4 => "rcvbuf-raised-for-rcvlowat",
     }
 }
 

@@ -36,6 +36,8 @@ pub enum Step {
     Prune = 5,
     /// A function that frees; which cause is in the next byte.
     Frees = 6,
+    /// `tcp_set_rcvlowat`
+    Lowat = 7,
 }
 
 /// In `how` of [`End`]: the socket is a subflow of MPTCP.
@@ -186,7 +188,7 @@ impl ReceiveLedger {
         self.copied_seq = view.copied_seq;
         let step = how as u8;
         if view.rcvbuf != self.rcvbuf {
-            self.limit_moved(view.rcvbuf, step, how & LOCKED != 0);
+            self.limit_moved(view.rcvbuf, how);
         }
         // A FIN takes a sequence number and holds no payload; a segment may repeat what was
         // received before.
@@ -345,13 +347,16 @@ impl ReceiveLedger {
 
     /// `sk_rcvbuf` changed: who does that, by the lock and by what ends now.
     #[inline(always)]
-    fn limit_moved(&mut self, to: i32, step: u8, locked: bool) {
-        let cause = if locked {
+    fn limit_moved(&mut self, to: i32, how: u32) {
+        let step = how as u8;
+        let cause = if how & LOCKED != 0 {
             RcvbufCause::SetByApplication
+        } else if step == Step::Lowat as u8 {
+            RcvbufCause::RaisedForLowat
+        } else if step == Step::Outside as u8 || how & SUBFLOW != 0 {
+            RcvbufCause::Otherwise
         } else if step == Step::Frees as u8 {
             RcvbufCause::RaisedByReading
-        } else if step == Step::Outside as u8 {
-            RcvbufCause::Otherwise
         } else {
             RcvbufCause::RaisedByArrival
         };

@@ -296,6 +296,12 @@ fn moves_of_the_limit() {
     let mut s = Socket::new();
     for (to, end, locked, cause) in [
         (
+            150_000,
+            End::of(Step::Lowat),
+            false,
+            RcvbufCause::RaisedForLowat,
+        ),
+        (
             200_000,
             End::frees(ReceiveCause::Read),
             false,
@@ -326,6 +332,10 @@ fn moves_of_the_limit() {
         let moved = s.r.ledger.rcvbuf_moved(cause);
         assert_eq!((moved.bytes, moved.count), (i64::from(to - before), 1));
     }
+    // MPTCP sets a subflow's from above, whatever is seen next.
+    s.r.now.rcvbuf = 400_000;
+    s.end(End::of(Step::DataQueue).on(true, false));
+    assert_eq!(s.r.ledger.rcvbuf_moved(RcvbufCause::Otherwise).count, 2);
 }
 
 #[test]

@@ -297,6 +297,7 @@ fn send_receive(account: &mut Account, hook: Hook, truesize: u32) -> u32 {
             | Hook::Close
             | Hook::Disconnect
             | Hook::WaitData
+            | Hook::SetRcvlowat
     );
     let ids = if by_task {
         bpf_get_current_pid_tgid()

@@ -61,6 +61,8 @@ ends! {
     collapse_exit: CollapseOne, End::of(Step::Collapse);
     /// `tcp_prune_ofo_queue(sk, in_skb)`
     prune_exit: PruneOfo, End::of(Step::Prune);
+    /// `tcp_set_rcvlowat(sk, val)`
+    set_rcvlowat_exit: SetRcvlowat, End::of(Step::Lowat);
     /// `tcp_disconnect(sk, flags)`
     disconnect_exit: Disconnect, End::frees(ReceiveCause::Disconnected);
 }

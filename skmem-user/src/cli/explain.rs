@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::Args;
-use skmem_common::layout::Records;
+use skmem_common::{filter::ADOPT, layout::Records};
 use tokio::process::Child;
 
 use super::{command, duration, interrupted, live, print, screen::Length, style, tracing::Tracing};
@@ -97,6 +97,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     if options.pair {
         tracing = options.tracing.options_of(&traced);
         tracing.rx = true;
+        tracing.filter.flags |= ADOPT;
     }
     tracing.verbose = verbose;
     if options.aggregates() {

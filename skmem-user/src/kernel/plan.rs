@@ -121,6 +121,7 @@ static PROBES: &[Probe] = &[
     probe!(ReleaseSock, Label, "__release_sock": "release_sock_entry" @ Fentry),
     probe!(CollapseOne, Label, "tcp_collapse_one": "collapse_exit" @ Fexit),
     probe!(PruneOfo, Label, "tcp_prune_ofo_queue": "prune_exit" @ Fexit),
+    probe!(SetRcvlowat, Label, "tcp_set_rcvlowat": "set_rcvlowat_exit" @ Fexit),
     probe!(ErrorQueue, Label, "sock_queue_err_skb": "error_queue_exit" @ Fexit),
     probe!(ErrorFree, Label, "sock_rmem_free": "error_free_entry" @ Fentry),
     probe!(TrimHead, Label, "tcp_trim_head": "trim_head_entry" @ Fentry, "trim_head_exit" @ Fexit),
@@ -210,6 +211,9 @@ pub fn cost(hook: Hook) -> &'static str {
         Hook::ReleaseSock => "reads and what arrived meanwhile may be booked as one",
         Hook::CollapseOne | Hook::PruneOfo => {
             "receive buffers that are collapsed or pruned will show as out of order"
+        }
+        Hook::SetRcvlowat => {
+            "a receive buffer that SO_RCVLOWAT raises will show as raised by data that arrives"
         }
         Hook::ErrorQueue => "messages on the error queue will have no name",
         Hook::ErrorFree => "messages that leave the error queue will have no name",

@@ -504,7 +504,7 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map> {
 const OBSERVE: [Hook; 2] = [Hook::Sendmsg, Hook::ForcedSchedule];
 
 /// Hooks of the receive side.
-const RECEIVE: [Hook; 16] = [
+const RECEIVE: [Hook; 17] = [
     Hook::Accept,
     Hook::QueueRcv,
     Hook::DataQueue,
@@ -519,6 +519,7 @@ const RECEIVE: [Hook; 16] = [
     Hook::ReleaseSock,
     Hook::CollapseOne,
     Hook::PruneOfo,
+    Hook::SetRcvlowat,
     Hook::ErrorQueue,
     Hook::ErrorFree,
 ];

@@ -115,6 +115,7 @@ fn places() -> Result<(), Failed> {
     for connection in &all {
         compare(&mut check, connection, &pairs)?;
     }
+    // These are older than the watch.
     let text = binary::skmem(&["explain", "--pair", "--duration", "100ms", "--pid", &pid])?;
     binary::ended(&mut check, "skmem explain --pair, as text", &text, 0);
     let text = String::from_utf8_lossy(&text.stdout);

@@ -140,6 +140,7 @@ pub const fn of_rcvbuf(cause: RcvbufCause) -> Words {
         RcvbufCause::RaisedByReading => receive::RCVBUF_READING,
         RcvbufCause::RaisedByArrival => receive::RCVBUF_ARRIVAL,
         RcvbufCause::Otherwise => receive::RCVBUF_OTHERWISE,
+        RcvbufCause::RaisedForLowat => receive::RCVBUF_LOWAT,
     }
 }
 

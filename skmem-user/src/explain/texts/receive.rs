@@ -331,12 +331,24 @@ pub(super) const RCVBUF_ARRIVAL: Words = words!(
 
 pub(super) const RCVBUF_OTHERWISE: Words = words!(
     "moved otherwise",
-    "sk_rcvbuf moved, was not locked, and neither a read nor an arrival did it: SO_RCVLOWAT, which \
-     makes room for what it asks, or MPTCP, which passes its own on.",
-    "tcp_set_rcvlowat, sync_socket_options",
+    "sk_rcvbuf moved and was not locked. On an MPTCP subflow: MPTCP raises it as its own reader keeps \
+     up, or passes on what the application set. Elsewhere no hook saw what moved it.",
+    "mptcp_rcv_space_adjust, sync_socket_options",
     ALL,
     "sk_rcvbuf moves",
     LIMIT,
-    "sk_rcvbuf differs at a hook that neither reads nor queues",
+    "sk_rcvbuf differs on a subflow, or at a hook that neither reads nor queues",
+    ""
+);
+
+pub(super) const RCVBUF_LOWAT: Words = words!(
+    "raised for SO_RCVLOWAT",
+    "SO_RCVLOWAT asked for more bytes than the buffer would have held: sk_rcvbuf became what they take, \
+     so that the reader is woken at all. Where SO_RCVBUF was set, it stays, and the value is cut to half of it.",
+    "tcp_set_rcvlowat",
+    ALL,
+    "sk_rcvbuf becomes tcp_space_from_win(SO_RCVLOWAT), where that is more",
+    LIMIT,
+    "tcp_set_rcvlowat, exit",
     ""
 );

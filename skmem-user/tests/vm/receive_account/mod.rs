@@ -33,20 +33,14 @@ use crate::{
     sums,
 };
 
+mod cases;
+
 pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("receive::every-byte-of-r-has-a-name", every_byte),
         Trial::test("receive::an-error-queue-is-named", error_queue),
         Trial::test("receive::a-slow-reader-is-named", slow_reader_demo),
     ]
-}
-
-/// A connection over loopback; the account is that of `end`.
-struct Case {
-    name: &'static str,
-    play: fn(&mut Played<'_>) -> anyhow::Result<()>,
-    /// Causes that it brings about, at the server's end unless said otherwise.
-    causes: &'static [ReceiveCause],
 }
 
 /// A case under way.
@@ -60,57 +54,6 @@ struct Played<'a> {
     seen: Option<Receiving>,
 }
 
-const CASES: &[Case] = &[
-    Case {
-        name: "small writes, read at once",
-        play: small_writes,
-        causes: &[
-            ReceiveCause::InOrder,
-            ReceiveCause::InOrderOverhead,
-            ReceiveCause::Read,
-        ],
-    },
-    Case {
-        name: "a slow reader",
-        play: slow_reader,
-        causes: &[
-            ReceiveCause::Coalesced,
-            ReceiveCause::CoalescedOverhead,
-            ReceiveCause::Read,
-        ],
-    },
-    Case {
-        name: "one-byte segments without a reader",
-        play: one_byte_segments,
-        causes: &[ReceiveCause::Collapse],
-    },
-    Case {
-        name: "a peek, and a limit that is lowered",
-        play: peek,
-        causes: &[ReceiveCause::Read],
-    },
-    Case {
-        name: "splice out of the socket",
-        play: splice,
-        causes: &[ReceiveCause::ReadSpliced],
-    },
-    Case {
-        name: "timestamps on the error queue",
-        play: timestamps,
-        causes: &[ReceiveCause::ErrorQueued, ReceiveCause::ErrorTaken],
-    },
-    Case {
-        name: "a FIN, read to the end",
-        play: fin,
-        causes: &[ReceiveCause::FinReceived, ReceiveCause::Read],
-    },
-    Case {
-        name: "a disconnect with unread data",
-        play: disconnect,
-        causes: &[ReceiveCause::Disconnected],
-    },
-];
-
 fn every_byte() -> Result<(), Failed> {
     let mut check = Check::default();
     let mut bench = Bench::start(Options {
@@ -119,7 +62,7 @@ fn every_byte() -> Result<(), Failed> {
         ..Bench::options()
     })
     .map_err(bench::failed)?;
-    for case in CASES {
+    for case in cases::CASES {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let listener = TcpListener::bind(address)?;
             let client = TcpStream::connect(listener.local_addr()?)?;
@@ -138,6 +81,15 @@ fn every_byte() -> Result<(), Failed> {
                 continue;
             };
             eprintln!("tests: {}: {}", case.name, account_line(&seen));
+            for cause in case.moves {
+                check.that(seen.ledger.rcvbuf_moved(*cause).count != 0, || {
+                    format!(
+                        "{} {address}: no {cause}: {}",
+                        case.name,
+                        account_line(&seen)
+                    )
+                });
+            }
             for cause in case.causes {
                 check.that(seen.total(*cause).count != 0, || {
                     format!(
@@ -217,6 +169,7 @@ fn case(
                 continue;
             }
             let what = format!("{name}, {when}, port {}", account.ident.sport);
+            sums::replay(check, &what, &bench.tape.replay, account);
             let sum = r.ledger.sum();
             check.equal(
                 format_args!("{what}: causes, and r as of the last hook"),
@@ -434,223 +387,4 @@ impl Played<'_> {
         let inferred: i64 = r.ledger.total.iter().map(|t| t.inferred.abs()).sum();
         check.equal(format_args!("{name}: inferred"), inferred, 0);
     }
-
-    /// Writes until the kernel takes no more.
-    fn fill(&mut self, piece: usize, most: usize) -> anyhow::Result<usize> {
-        let payload = vec![b'r'; piece];
-        self.client.set_nonblocking(true)?;
-        let (mut written, mut refused) = (0, 0);
-        while written < most && refused < 3 {
-            match self.client.write(&payload) {
-                Ok(n) => (written, refused) = (written + n, 0),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    refused += 1;
-                    thread::sleep(Duration::from_millis(50));
-                }
-                Err(e) => return Err(e.into()),
-            }
-        }
-        self.client.set_nonblocking(false)?;
-        Ok(written)
-    }
-
-    /// Reads in pieces until nothing is left.
-    fn drain(&mut self, piece: usize, most: usize) -> anyhow::Result<()> {
-        self.server.set_nonblocking(true)?;
-        let mut room = vec![0; piece];
-        let (mut got, mut empty) = (0, 0);
-        while got < most && empty < 3 {
-            match self.server.read(&mut room) {
-                Ok(0) => break,
-                Ok(n) => (got, empty) = (got + n, 0),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    empty += 1;
-                    thread::sleep(Duration::from_millis(30));
-                }
-                Err(e) => return Err(e.into()),
-            }
-        }
-        self.server.set_nonblocking(false)?;
-        Ok(())
-    }
-}
-
-fn small_writes(p: &mut Played<'_>) -> anyhow::Result<()> {
-    p.client.set_nodelay(true)?;
-    for n in [1, 100, 1_000, 4_000, 20_000] {
-        p.client.write_all(&vec![b's'; n])?;
-        p.look(&format!("{n} bytes written"), false)?;
-        p.server.read_exact(&mut vec![0; n])?;
-        p.look(&format!("{n} bytes read"), false)?;
-    }
-    // A reader that sleeps in recv is woken.
-    let mut server = p.server.try_clone()?;
-    let reader = thread::spawn(move || server.read_exact(&mut [0; 10_000]));
-    thread::sleep(Duration::from_millis(100));
-    for _ in 0..10 {
-        p.client.write_all(&[b's'; 1_000])?;
-    }
-    reader
-        .join()
-        .map_err(|_| anyhow::anyhow!("the reader panicked"))??;
-    p.look("a reader that slept", false)
-}
-
-fn slow_reader(p: &mut Played<'_>) -> anyhow::Result<()> {
-    p.fill(64 << 10, 8 << 20)?;
-    p.look("full", false)?;
-    for n in 0..10 {
-        p.drain(4_096, 40_960)?;
-        p.look(&format!("piece {n}"), false)?;
-    }
-    p.drain(64 << 10, usize::MAX)?;
-    p.look("drained", false)
-}
-
-fn one_byte_segments(p: &mut Played<'_>) -> anyhow::Result<()> {
-    SockRef::from(&p.server).set_recv_buffer_size(2_304)?;
-    p.client.set_nodelay(true)?;
-    p.fill(1, 20_000)?;
-    p.look("full", false)?;
-    p.drain(100, usize::MAX)?;
-    p.look("drained", false)
-}
-
-fn peek(p: &mut Played<'_>) -> anyhow::Result<()> {
-    p.fill(10_000, 60_000)?;
-    p.server.peek(&mut [0; 30_000])?;
-    p.look("peeked", false)?;
-    SockRef::from(&p.server).set_recv_buffer_size(4_096)?;
-    p.fill(1_000, 100_000)?;
-    p.look("lowered", false)?;
-    p.drain(5_000, usize::MAX)?;
-    p.look("drained", false)
-}
-
-fn splice(p: &mut Played<'_>) -> anyhow::Result<()> {
-    p.fill(10_000, 200_000)?;
-    // tcp_splice_read goes by the socket's O_NONBLOCK, not by SPLICE_F_NONBLOCK.
-    p.server.set_nonblocking(true)?;
-    let (out, into) = io::pipe()?;
-    let mut left = 3;
-    while left > 0 {
-        // SAFETY: both descriptors are open, and no offset is given.
-        let n = unsafe {
-            libc::splice(
-                p.server.as_raw_fd(),
-                std::ptr::null_mut(),
-                into.as_raw_fd(),
-                std::ptr::null_mut(),
-                30_000,
-                0,
-            )
-        };
-        if n <= 0 {
-            left -= 1;
-            thread::sleep(Duration::from_millis(20));
-            continue;
-        }
-        (&out).read_exact(&mut vec![0; n.unsigned_abs()])?;
-    }
-    p.look("spliced", false)
-}
-
-fn timestamps(p: &mut Played<'_>) -> anyhow::Result<()> {
-    // SOF_TIMESTAMPING_TX_SOFTWARE | TX_ACK | SOFTWARE | OPT_ID (include/uapi/linux/net_tstamp.h)
-    let flags: libc::c_int = 1 << 1 | 1 << 9 | 1 << 4 | 1 << 7;
-    // SAFETY: the option is an int.
-    let rc = unsafe {
-        libc::setsockopt(
-            p.client.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_TIMESTAMPING,
-            (&raw const flags).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    if rc != 0 {
-        return Err(io::Error::last_os_error().into());
-    }
-    for _ in 0..20 {
-        p.client.write_all(&[b't'; 500])?;
-        p.server.read_exact(&mut [0; 500])?;
-    }
-    p.look("stamps not collected", true)?;
-    let on_queue = p.seen.map_or(0, |r| r.errors_queued());
-    p.check.that(on_queue > 0, || "no stamps".to_owned());
-    let mut collected = 0;
-    let mut room = [0_u8; 2_048];
-    let mut control = [0_u8; 512];
-    loop {
-        let mut part = libc::iovec {
-            iov_base: room.as_mut_ptr().cast(),
-            iov_len: room.len(),
-        };
-        // SAFETY: all of msghdr is integers and pointers, for which 0 is a value.
-        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-        message.msg_iov = &raw mut part;
-        message.msg_iovlen = 1;
-        message.msg_control = control.as_mut_ptr().cast();
-        message.msg_controllen = control.len() as _;
-        // SAFETY: the message points to room that outlives the call.
-        let n = unsafe {
-            libc::recvmsg(
-                p.client.as_raw_fd(),
-                &raw mut message,
-                libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT,
-            )
-        };
-        if n < 0 {
-            break;
-        }
-        collected += 1;
-    }
-    p.check
-        .that(collected > 0, || "no stamps to collect".to_owned());
-    p.look("stamps collected", true)
-}
-
-fn fin(p: &mut Played<'_>) -> anyhow::Result<()> {
-    p.client.write_all(&[b'f'; 3_000])?;
-    p.server.read_exact(&mut [0; 3_000])?;
-    p.client.shutdown(std::net::Shutdown::Write)?;
-    p.look("a FIN waits", false)?;
-    let n = p.server.read(&mut [0; 10])?;
-    p.check.equal("bytes at the end", n, 0);
-    p.look("it is read", false)
-}
-
-fn disconnect(p: &mut Played<'_>) -> anyhow::Result<()> {
-    p.fill(10_000, 100_000)?;
-    p.look("before", false)?;
-    let (local, peer) = (p.server.local_addr()?.port(), p.server.peer_addr()?.port());
-    // SAFETY: all of sockaddr is integers.
-    let mut nowhere: libc::sockaddr = unsafe { std::mem::zeroed() };
-    nowhere.sa_family = libc::AF_UNSPEC as libc::sa_family_t;
-    // SAFETY: the address outlives the call.
-    let rc = unsafe {
-        libc::connect(
-            p.server.as_raw_fd(),
-            &raw const nowhere,
-            size_of::<libc::sockaddr>() as libc::socklen_t,
-        )
-    };
-    if rc != 0 {
-        return Err(io::Error::last_os_error().into());
-    }
-    p.bench.drain();
-    let truth = MemInfo::read(p.server.as_fd())?;
-    let found = p
-        .bench
-        .accounts()
-        .into_iter()
-        .find(|a| (a.ident.sport, a.ident.dport) == (local, peer));
-    let Some(account) = found else {
-        p.check.fails(format!("{}: no account", p.name));
-        return Ok(());
-    };
-    let name = p.name.clone();
-    p.compare(&name, &account, truth);
-    p.seen = Some(account.receiving);
-    Ok(())
 }
