@@ -133,6 +133,7 @@ fn side(chosen: &Chosen, wanted: Option<Wanted>) -> Result<Side> {
         over_limit: 0,
         taken: 0,
         blocked_ns: 0,
+        receive: None,
         run: Run::of(command, worst.clone(), &last, peak, None),
     };
     Ok(side.over_all(&all))

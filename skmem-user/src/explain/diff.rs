@@ -3,7 +3,7 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use skmem_common::cause::Cause;
+use skmem_common::{cause::Cause, receive_cause::ReceiveCause};
 
 use super::{
     compare::{Change, Outcome, Run},
@@ -29,6 +29,8 @@ pub struct Difference {
     pub outcome: Outcome,
     /// Bytes since the last admission at the worst instants, by cause.
     pub causes: Vec<CauseChange>,
+    /// Bytes of receive memory, in and out, of all sockets; empty without `--rx`.
+    pub receive_causes: Vec<ReceiveCauseChange>,
 }
 
 /// One recording. Integers are bytes unless they are counts or end in `_ns`.
@@ -54,6 +56,8 @@ pub struct Side {
     pub taken: i64,
     /// How long senders slept, of all sockets.
     pub blocked_ns: u64,
+    /// The receive sides of all sockets together; None without `--rx`.
+    pub receive: Option<ReceiveSide>,
     /// The socket that is compared.
     pub run: Run,
 }
@@ -73,6 +77,92 @@ pub struct CauseChange {
     pub change: i64,
 }
 
+/// The receive sides of all sockets of a recording, added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct ReceiveSide {
+    /// Payload that arrived in sequence.
+    pub payload: i64,
+    /// Times that applications took data.
+    pub reads: u64,
+    /// Times that a window fell to 0.
+    pub zero_windows: u64,
+    /// How long windows were 0.
+    pub window_zero_ns: u64,
+    /// How long data waited to be read, or was being read.
+    pub data_waits_ns: u64,
+    /// How long all was read and a reader slept in `recv`.
+    pub reader_waits_ns: u64,
+    /// Bytes of `rmem_alloc` by cause, in the order of [`ReceiveCause::ALL`].
+    #[serde(skip)]
+    causes: Vec<i64>,
+}
+
+/// A cause's bytes of receive memory in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct ReceiveCauseChange {
+    /// Its name.
+    #[serde(serialize_with = "by_name")]
+    #[schemars(with = "String")]
+    pub cause: ReceiveCause,
+    /// In the first recording.
+    pub before: i64,
+    /// In the second.
+    pub after: i64,
+    /// The second less the first.
+    pub change: i64,
+}
+
+impl ReceiveSide {
+    fn of(verdicts: &[Verdict]) -> Option<Self> {
+        let accounts = verdicts
+            .iter()
+            .filter_map(|v| v.receive.as_ref())
+            .filter_map(|r| Some((r, r.account.as_ref()?)));
+        let mut sum: Option<Self> = None;
+        for (receive, account) in accounts {
+            let sum = sum.get_or_insert_with(|| Self {
+                causes: vec![0; ReceiveCause::ALL.len()],
+                ..Self::default()
+            });
+            sum.payload = sum.payload.saturating_add(account.payload);
+            let add = |to: &mut u64, n: u64| *to = to.saturating_add(n);
+            add(&mut sum.reads, receive.reads);
+            add(&mut sum.zero_windows, receive.zero_windows);
+            add(&mut sum.window_zero_ns, account.window_zero_ns);
+            add(&mut sum.data_waits_ns, account.data_waits_ns);
+            add(&mut sum.reader_waits_ns, account.reader_waits_ns);
+            for (to, cause) in sum.causes.iter_mut().zip(ReceiveCause::ALL) {
+                *to = to.saturating_add(account.of_cause(*cause));
+            }
+        }
+        sum
+    }
+}
+
+/// Those of either, what changed most first.
+fn receive_causes(
+    before: Option<&ReceiveSide>,
+    after: Option<&ReceiveSide>,
+) -> Vec<ReceiveCauseChange> {
+    let of = |side: Option<&ReceiveSide>, n: usize| {
+        side.and_then(|side| side.causes.get(n).copied())
+            .unwrap_or(0)
+    };
+    let mut causes: Vec<ReceiveCauseChange> = ReceiveCause::ALL
+        .iter()
+        .enumerate()
+        .map(|(n, cause)| ReceiveCauseChange {
+            cause: *cause,
+            before: of(before, n),
+            after: of(after, n),
+            change: of(after, n).saturating_sub(of(before, n)),
+        })
+        .filter(|c| (c.before, c.after) != (0, 0))
+        .collect();
+    causes.sort_by_key(|c| std::cmp::Reverse(c.change.unsigned_abs()));
+    causes
+}
+
 impl Side {
     /// Adds up what concerns all sockets. `verdicts` are on all of them.
     #[must_use]
@@ -81,6 +171,7 @@ impl Side {
         self.taken = verdicts.iter().map(|v| v.taken).sum();
         let slept = verdicts.iter().filter_map(|v| v.blocked);
         self.blocked_ns = slept.fold(0, |sum, b| sum.saturating_add(b.total_ns));
+        self.receive = ReceiveSide::of(verdicts);
         self
     }
 }
@@ -96,6 +187,7 @@ impl Difference {
             same_limit: a.sndbuf == b.sndbuf,
             outcome: Outcome::of(a, b),
             causes: causes(&a.verdict, &b.verdict),
+            receive_causes: receive_causes(before.receive.as_ref(), after.receive.as_ref()),
             before,
             after,
         }
@@ -125,6 +217,8 @@ fn causes(before: &Verdict, after: &Verdict) -> Vec<CauseChange> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use skmem_common::receive_ledger::End;
+
     use crate::explain::{
         compare::Peak,
         tests::socket::{Socket, article},
@@ -143,6 +237,7 @@ pub(crate) mod tests {
             over_limit: 0,
             taken: 0,
             blocked_ns: 0,
+            receive: None,
             run: Run::of("./sender".into(), v.clone(), &v, Peak::default(), None),
         }
         .over_all(&[v])
@@ -169,6 +264,29 @@ pub(crate) mod tests {
         let sum: i64 = d.causes.iter().map(|c| c.after).sum();
         let v = &d.after.run.verdict;
         assert_eq!(sum, v.causes.iter().map(|c| c.bytes).sum::<i64>());
+    }
+
+    /// The article's socket, which also received.
+    pub(crate) fn receiving(payload: u32) -> Socket {
+        let mut socket = article(896);
+        let r = &mut socket.account.receiving;
+        r.start(false, 0);
+        r.now.rcv_nxt = payload;
+        r.now.rmem_alloc = 896 + payload.cast_signed();
+        r.ended(End::queued(false, 896 + payload, payload), 5_000);
+        socket
+    }
+
+    #[test]
+    fn receive_sides_are_added_up() {
+        let d = Difference::of(side("a", &receiving(1_000)), side("b", &receiving(5_000)));
+        let side = |s: &Side| s.receive.as_ref().map(|r| (r.payload, r.reads));
+        assert_eq!(side(&d.before), Some((1_000, 0)));
+        assert_eq!(side(&d.after), Some((5_000, 0)));
+        let of = |n: usize| (d.receive_causes[n].cause, d.receive_causes[n].change);
+        assert_eq!(of(0), (ReceiveCause::InOrder, 4_000));
+        assert_eq!(of(1), (ReceiveCause::InOrderOverhead, 0));
+        assert_eq!(d.receive_causes.len(), 2);
     }
 
     #[test]

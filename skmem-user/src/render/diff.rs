@@ -11,7 +11,7 @@ use super::{
 };
 use crate::explain::{
     compare::{Outcome, Run},
-    diff::{Difference, Side},
+    diff::{Difference, ReceiveSide, Side},
     numbers::grouped,
 };
 
@@ -58,6 +58,20 @@ pub fn difference(d: &Difference, style: &Style) -> String {
     }
     title(&mut out, "All sockets", style);
     table(&mut out, &over_all(d), heads, style);
+    if let (Some(a), Some(b)) = (&d.before.receive, &d.after.receive) {
+        title(
+            &mut out,
+            "Receive memory of all sockets, bytes by cause",
+            style,
+        );
+        let causes = d.receive_causes.iter().map(|c| Row {
+            name: c.cause.name(),
+            cells: [change(c.before), change(c.after)],
+            change: change(c.change),
+        });
+        let rows: Vec<Row> = causes.chain(received(a, b)).collect();
+        table(&mut out, &rows, heads, style);
+    }
     out
 }
 
@@ -127,6 +141,26 @@ fn held_up(a: &Run, b: &Run) -> Vec<Row> {
         count("sleeps", |b| b.waits + b.asleep),
         count("refusals (EAGAIN)", |b| b.refusals),
         count("short writes", |b| b.short_writes),
+    ]
+}
+
+fn received(a: &ReceiveSide, b: &ReceiveSide) -> [Row; 6] {
+    let n = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    [
+        Row::numbers("payload that arrived", a.payload, b.payload),
+        Row::numbers("reads", n(a.reads), n(b.reads)),
+        Row::times(
+            "data waited, or was being read",
+            a.data_waits_ns,
+            b.data_waits_ns,
+        ),
+        Row::times(
+            "a reader slept in recv",
+            a.reader_waits_ns,
+            b.reader_waits_ns,
+        ),
+        Row::times("the window was 0", a.window_zero_ns, b.window_zero_ns),
+        Row::numbers("  times", n(a.zero_windows), n(b.zero_windows)),
     ]
 }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use io_uring::{IoUring, opcode, types::Fd};
+use skmem::diag::MemInfo;
 use skmem_common::receive_cause::{RcvbufCause, ReceiveCause};
 use socket2::SockRef;
 
@@ -368,12 +369,12 @@ fn urgent(p: &mut Played<'_>) -> anyhow::Result<()> {
     SockRef::from(&p.client).send_out_of_band(b"!")?;
     p.client.write_all(&[b'u'; 500])?;
     p.look("an urgent byte among others", false)?;
-    // A read ends before it, and the next one leaves it out.
-    p.drain(300, 1_000)?;
-    p.look("read but for the urgent byte", false)?;
     let mut byte = [std::mem::MaybeUninit::uninit()];
     SockRef::from(&p.server).recv_out_of_band(&mut byte)?;
-    p.look("the urgent byte is read", false)
+    p.look("the urgent byte is read, and stays in its skb", false)?;
+    // A read ends before it, and the next one leaves it out.
+    p.drain(300, usize::MAX)?;
+    p.look("the rest is read", false)
 }
 
 /// `struct tcp_zerocopy_receive` (include/uapi/linux/tcp.h), as 5.10 has it.

@@ -2,9 +2,8 @@
 //! kernel reports of the same socket (`SO_MEMINFO`).
 
 use std::{
-    io::{self, Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    os::fd::{AsFd as _, AsRawFd as _},
+    os::fd::AsFd as _,
     path::Path,
     process::id,
     thread,
@@ -23,7 +22,6 @@ use skmem_common::{
     receive::Receiving,
     receive_cause::{RECEIVE_CAUSES, RcvbufCause, ReceiveCause},
 };
-use socket2::SockRef;
 
 use crate::{
     bench::{self, Bench},
