@@ -1,6 +1,8 @@
 //! `skmem plot`: one recorded socket over time.
 
 use std::{
+    cmp::Reverse,
+    collections::HashMap,
     io::{IsTerminal as _, Write as _},
     path::PathBuf,
     process::ExitCode,
@@ -22,7 +24,11 @@ use super::{
 };
 use crate::{
     explain::numbers::grouped,
-    model::{survey, timeline::Timeline},
+    model::{
+        record::Record,
+        survey,
+        timeline::{Timeline, receive::Receiver},
+    },
     recording::Item,
     render::{
         self,
@@ -55,7 +61,8 @@ Examples:
   skmem plot run.skm -o run.html             one file to zoom into; works offline
   skmem plot run.skm --socket :5001          the socket with this port
   skmem plot run.skm -p nginx --dport 5432   the worst socket of a process
-  skmem plot run.skm --from 1.2s --to 1.5s   a part of it, closer")]
+  skmem plot run.skm --from 1.2s --to 1.5s   a part of it, closer
+  skmem plot run.skm --rx                    its receive memory and window")]
 pub struct Options {
     /// A recording made by `skmem record`
     #[arg(value_name = "FILE")]
@@ -76,6 +83,11 @@ pub struct Options {
     /// Plot in characters, even where stdout is not a terminal: --format text
     #[arg(long, conflicts_with_all = ["output", "format"])]
     text: bool,
+    /// Draw the receive side instead: what r consists of under rb, the window, and when it was 0;
+    /// of `skmem record --rx`. Without --socket: the socket whose receive buffer held most. Text,
+    /// SVG or PNG
+    #[arg(long)]
+    rx: bool,
     #[command(flatten)]
     which: SocketArgs,
     #[command(flatten)]
@@ -108,6 +120,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     if form == Form::Png && target.is_stdout() && std::io::stdout().is_terminal() {
         let text = "a PNG is not for a terminal: -o FILE.png writes a file";
         return Err(Usage(anyhow::anyhow!(text)).into());
+    }
+    if options.rx {
+        return received(options, &recorded, form, target);
     }
     let id = recorded.choose(options.socket.as_deref())?;
     let verdict = recorded.verdict(id)?;
@@ -149,11 +164,97 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         Form::Svg => plot::svg(&figure).into_bytes(),
         Form::Png => png(&plot::svg(&figure))?,
     };
+    write(target, &drawn)
+}
+
+fn write(target: Target, drawn: &[u8]) -> Result<ExitCode> {
     Output::new(target, Access::Umask)?.write(|mut out| {
-        out.write_all(&drawn)?;
+        out.write_all(drawn)?;
         Ok(out.flush()?)
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Draws the receive side.
+fn received(
+    options: &Options,
+    recorded: &Recorded,
+    form: Form,
+    target: Target,
+) -> Result<ExitCode> {
+    if form == Form::Html {
+        let text = "the receive side is drawn as text, SVG or PNG: -o FILE.svg";
+        return Err(Usage(anyhow::anyhow!(text)).into());
+    }
+    // By socket: the most in its buffer, its first and its last record of the receive side.
+    let mut found: HashMap<u64, (i32, u64, u64)> = HashMap::new();
+    recorded.again(|item| {
+        if let Item::Record(Record::Receive(r)) = item {
+            let seen = (r.view.rmem_alloc, r.time_ns, r.time_ns);
+            let one = found.entry(r.socket).or_insert(seen);
+            one.0 = one.0.max(r.view.rmem_alloc);
+            (one.1, one.2) = (one.1.min(r.time_ns), one.2.max(r.time_ns));
+        }
+        Ok(())
+    })?;
+    let id = match &options.socket {
+        Some(socket) => recorded.choose(Some(socket))?,
+        // Of equals the one that came first.
+        None => match found
+            .iter()
+            .max_by_key(|(_, (most, first, _))| (*most, Reverse(*first)))
+        {
+            Some((id, _)) => *id,
+            None => bail!(
+                "the recording holds no record of the receive side: `skmem record --rx` makes them"
+            ),
+        },
+    };
+    let Some((_, first, last)) = found.get(&id) else {
+        bail!("no record of that socket's receive side: `skmem record --rx` makes them");
+    };
+    let margin = ((last - first) / 50).max(1_000);
+    let (begin, end) = recorded.span();
+    let ns = |at: At| at.ns((begin, end), &recorded.meta.clock);
+    let from = options
+        .window
+        .from
+        .map_or(first.saturating_sub(margin).max(begin), ns);
+    let to = options
+        .window
+        .to
+        .map_or(last.saturating_add(margin).min(end.max(*last)), ns);
+    if from >= to {
+        let wall = |ns| recorded.meta.clock.wall_ns(ns);
+        bail!(Usage(nothing((begin, end), wall)));
+    }
+    let (columns, _) = if form == Form::Text { TERMINAL } else { PAGE };
+    let mut receiver = Receiver::new(from, to, columns);
+    recorded.again(|item| {
+        if let Item::Record(Record::Receive(record)) = item
+            && record.socket == id
+        {
+            receiver.feed(&record);
+        }
+        Ok(())
+    })?;
+    receiver.finish();
+    let figure = plot::ReceiveFigure {
+        receiver: &receiver,
+        verdict: &recorded.verdict(id)?,
+        zero_ns: begin,
+        began: began(recorded.meta.clock.wall_ns(begin)),
+    };
+    let drawn = match form {
+        Form::Text if target.is_stdout() => {
+            print(&plot::receive_text(&figure, &style(), lines()))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Form::Text => plot::receive_text(&figure, &render::Style::PLAIN, 40).into_bytes(),
+        Form::Png => png(&plot::receive_svg(&figure))?,
+        _ => plot::receive_svg(&figure).into_bytes(),
+    };
+    write(target, &drawn)
 }
 
 fn form(options: &Options) -> Result<Form> {

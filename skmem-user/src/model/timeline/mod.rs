@@ -4,12 +4,14 @@
 //! * [`stack`]: which cause queued each byte that is queued *now*
 //! * [`waits`]: when senders were held up
 //! * [`life`]: how long an admitted skb's bytes stayed queued
+//! * [`receive`]: the receive side
 //! * [`thin`]: samples within bounded memory, extremes kept
 //!
 //! [`Timeline`] puts them together for a plot.
 
 mod gather;
 pub mod life;
+pub mod receive;
 pub mod stack;
 #[cfg(test)]
 pub(crate) mod tests;

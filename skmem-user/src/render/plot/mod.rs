@@ -6,6 +6,7 @@
 //! * `palette`: colours and letters of causes
 //! * `scale`: axes
 //! * `text`, `svg`, `html`, `png`: the forms
+//! * `receive`: the receive side, as text and SVG
 //!
 //! Between two records nothing is known to have happened, so all curves are
 //! steps.
@@ -16,6 +17,7 @@ mod html;
 mod palette;
 #[cfg(feature = "png")]
 mod png;
+mod receive;
 mod scale;
 mod svg;
 #[cfg(test)]
@@ -27,6 +29,7 @@ pub use figure::Figure;
 pub use html::html;
 #[cfg(feature = "png")]
 pub use png::{PngError, png};
+pub use receive::{ReceiveFigure, receive_svg, receive_text};
 pub use svg::svg;
 pub use text::text;
 

@@ -167,7 +167,6 @@ fn case(
                 continue;
             }
             let what = format!("{name}, {when}, port {}", account.ident.sport);
-            sums::replay(check, &what, &bench.tape.replay, account);
             let sum = r.ledger.sum();
             check.equal(
                 format_args!("{what}: causes, and r as of the last hook"),
@@ -181,6 +180,7 @@ fn case(
                 found[*cause as usize] += r.total(*cause).count;
             }
             if when == "at the end" {
+                sums::replay(check, &what, &bench.tape.replay, account);
                 eprintln!("tests: {what}: {}", account_line(r));
             }
         }
