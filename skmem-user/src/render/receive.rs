@@ -135,3 +135,17 @@ pub(super) fn line<'a>(
         ops: booked.then_some(Ops(record)),
     }
 }
+
+/// What serde writes of the same: each line is compared with it.
+#[cfg(test)]
+mod serde_too {
+    use serde::{Serialize, Serializer};
+
+    use super::{Ops, received};
+
+    impl Serialize for Ops<'_> {
+        fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            to.collect_seq(received(self.0))
+        }
+    }
+}
