@@ -212,7 +212,8 @@ pub(super) const READ_KTLS: Words = words!(
 
 pub(super) const READ_ZEROCOPY: Words = words!(
     "freed by TCP_ZEROCOPY_RECEIVE",
-    "Received pages were mapped into the application instead of being copied.",
+    "Received pages were mapped into the application instead of being copied. An skb of which only some \
+     pages could be mapped stays until the rest of it is read.",
     "tcp_zerocopy_receive",
     ALL,
     "frees the truesize; the pages live on in the mapping",

@@ -158,7 +158,20 @@ fn case(
         .map_err(|error| DriverError::Failed(format!("{error:#}")))?;
     let at_rest = bench.accounts();
     bench.during(driver.finish())?;
-    let at_end = bench.accounts();
+    // Until the tape has all of their records.
+    let mut at_end = bench.accounts();
+    for _ in 0..TRIES {
+        let tape = &bench.tape.replay;
+        if at_end
+            .iter()
+            .all(|a| a.lost != 0 || tape.agrees(a).is_some())
+        {
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
+        bench.drain();
+        at_end = bench.accounts();
+    }
     let mut found = [0_u64; RECEIVE_CAUSES];
     for (when, accounts) in [("at rest", &at_rest), ("at the end", &at_end)] {
         for account in accounts.iter().filter(|a| a.ident.family != 0) {
