@@ -17,8 +17,8 @@ pub const BY_DPORT: u32 = 32;
 pub const BY_SADDR: u32 = 64;
 /// [`Filter::flags`]: only remote addresses in this prefix.
 pub const BY_DADDR: u32 = 128;
-/// [`Filter::flags`]: sockets that are older than the trace get an account if they hold anything, as
-/// where a filter names them.
+/// [`Filter::flags`]: sockets that are older than the trace get an account if they hold anything,
+/// as where a filter names them.
 pub const ADOPT: u32 = 256;
 /// [`Filter::flags`]: everything that asks for the current task.
 pub const BY_TASK: u32 = BY_PID | BY_COMM | BY_CGROUP;

@@ -293,7 +293,8 @@ fn ended(found: Option<(&'static mut Account, TcpSock)>, hook: Hook, end: End) -
     0
 }
 
-/// Whether nothing is to be booked: most runs of `tcp_data_queue` come after `tcp_queue_rcv` did all.
+/// Whether nothing is to be booked: most runs of `tcp_data_queue` come after `tcp_queue_rcv`, which
+/// did it all.
 #[inline(always)]
 fn is_as_before(account: &Account, socket: TcpSock) -> bool {
     let r = &account.receiving;

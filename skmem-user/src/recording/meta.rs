@@ -126,9 +126,8 @@ impl Meta {
         )
     }
 
-    /// With all of its texts made safe for a terminal.
-    /// The version of the format that a recording of this is written in: 2 where it may hold records
-    /// of the receive side.
+    /// The version of the format that a recording of this is written in: 2 where it may hold
+    /// records of the receive side.
     #[must_use]
     pub fn format(&self) -> u32 {
         let hooked = |hook: &&Hook| self.hooks.iter().any(|h| h.hook == hook.name());
@@ -139,6 +138,7 @@ impl Meta {
         if receives { FORMAT } else { 1 }
     }
 
+    /// With all of its texts made safe for a terminal.
     pub(super) fn tamed(mut self) -> Self {
         let words = self.command.iter_mut().chain(&mut self.notes);
         let pairs = self.filters.iter_mut().flat_map(|(a, b)| [a, b]);

@@ -120,8 +120,8 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Between these instants, in ns of `CLOCK_MONOTONIC`; of each of `columns` columns the extremes
-    /// are kept.
+    /// Between these instants, in ns of `CLOCK_MONOTONIC`; of each of `columns` columns the
+    /// extremes are kept.
     #[must_use]
     pub fn new(from_ns: u64, to_ns: u64, columns: usize) -> Self {
         Self {

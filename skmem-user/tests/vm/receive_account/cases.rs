@@ -219,9 +219,9 @@ fn splice(p: &mut Played<'_>) -> anyhow::Result<()> {
         let n = unsafe {
             libc::splice(
                 p.server.as_raw_fd(),
-                std::ptr::null_mut(),
+                ptr::null_mut(),
                 into.as_raw_fd(),
-                std::ptr::null_mut(),
+                ptr::null_mut(),
                 30_000,
                 0,
             )
