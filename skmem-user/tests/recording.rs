@@ -176,13 +176,13 @@ fn bad_files_are_told_in_a_line() {
         (output.status.code(), words)
     };
     let mut future = good.clone();
-    future[8] = 2;
+    future[8] = 3;
     let mut flipped = good.clone();
     flipped[good.len() / 2] ^= 1;
     for (bytes, code, words) in [
         (&b"text\n"[..], 1, "not an skmem recording"),
         (b"", 1, "not an skmem recording"),
-        (&future, 1, "format 2; this skmem reads formats up to 1"),
+        (&future, 1, "format 3; this skmem reads formats up to 2"),
         (
             &good[..40],
             1,

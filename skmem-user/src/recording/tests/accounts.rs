@@ -31,6 +31,8 @@ fn visible(account: &Account) -> Account {
     (a.queued_new, a.queued_tested, a.cut_from, a.starved) = (0, 0, 0, 0);
     (a.allocated, a.last_tid, a.reported_excess, a.reported_moves) = (0, 0, 0, 0);
     (a.closing, a.unanchored, a.probing) = (0, 0, 0);
+    let (ours, none) = (&mut a.receiving.ledger, &empty.receiving.ledger);
+    (ours.ops, ours.op_count) = (none.ops, 0);
     if a.ledger.at_peak != 0 || a.ledger.worst_ns == 0 {
         a.ledger.worst = empty.ledger.worst;
     }
