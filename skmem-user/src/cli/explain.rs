@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::Args;
-use skmem_common::{filter::ADOPT, layout::Records};
+use skmem_common::layout::Records;
 use tokio::process::Child;
 
 use super::{command, duration, interrupted, live, print, screen::Length, style, tracing::Tracing};
@@ -15,7 +15,7 @@ use crate::{
     },
     render,
     selection::Selection,
-    trace::{Session, older},
+    trace::{Session, older, take_all},
 };
 
 /// A sender counts as blocked after it has slept this long.
@@ -97,7 +97,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     if options.pair {
         tracing = options.tracing.options_of(&traced);
         tracing.rx = true;
-        tracing.filter.flags |= ADOPT;
+        take_all(&mut tracing);
     }
     tracing.verbose = verbose;
     if options.aggregates() {

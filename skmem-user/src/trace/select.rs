@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use skmem_common::filter::{BY_CGROUP, BY_PID};
+use skmem_common::filter::{ADOPT, BY_CGROUP, BY_PID};
 
 use crate::{
     diag::{
@@ -24,11 +24,6 @@ pub struct Older {
     /// for.
     pub inodes: Vec<u32>,
 }
-
-/// [`skmem_common::filter::Filter::flags`]: a condition that every socket meets. With it, sockets
-/// that are older than the trace are taken in though they are within their limit, as with any
-/// filter.
-const EVERY: u32 = 1 << 31;
 
 /// From this version on, a program may ask whether the current task's cgroup lies below another
 /// (`bpf_get_current_ancestor_cgroup_id` in `bpf_tracing_func_proto`).
@@ -51,7 +46,7 @@ pub fn options(selection: &Selection) -> Options {
 /// The same, and without a filter takes in all sockets that are older than the trace and hold
 /// something.
 pub fn take_all(options: &mut Options) {
-    options.filter.flags |= EVERY;
+    options.filter.flags |= ADOPT;
 }
 
 /// How to trace only the sockets that [`super::Session::adopt`] takes in: the filter is by process,
