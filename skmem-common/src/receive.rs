@@ -67,7 +67,19 @@ pub struct ReceiveView {
     pub state: u32,
 }
 
+/// States in which a peer may send data and a window is offered (`tcp_states.h`): `ESTABLISHED`,
+/// `FIN_WAIT1`, `FIN_WAIT2`.
+const RECEIVES: u32 = 1 << 1 | 1 << 4 | 1 << 5;
+
 impl ReceiveView {
+    /// Whether the peer may send nothing because the window is 0; before the connection is made,
+    /// and after the peer's FIN, 0 means nothing.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_shut(&self) -> bool {
+        self.window == 0 && RECEIVES & 1 << (self.state & 31) != 0
+    }
+
     /// Recv-Q as `ss` and `SIOCINQ` have it: `rcv_nxt - copied_seq`; 0 where a
     /// listener's fields mean something else.
     #[must_use]
@@ -191,7 +203,7 @@ impl Receiving {
         self.clocks[clock] = self.clocks[clock].wrapping_add(past);
         self.clocks_ns = now;
         self.set_clock();
-        if self.now.window == 0 {
+        if self.now.is_shut() {
             if self.shut_since_ns == 0 {
                 self.shut_since_ns = now;
                 return 1;

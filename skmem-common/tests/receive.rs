@@ -24,6 +24,7 @@ impl Socket {
         let mut r = Receiving::default();
         r.now.rcvbuf = 131_072;
         r.now.window = 64_000;
+        r.now.state = 1;
         r.start(true, 0);
         let mut socket = Self {
             r,
@@ -359,4 +360,10 @@ fn three_clocks_and_that_of_the_window() {
     s.r.now.window = 5_000;
     s.end(End::of(Step::Outside));
     assert_eq!((s.r.shut_ns, s.r.shut_since_ns), (2_000, 0));
+    // After the peer's FIN, and before the connection is made, 0 means nothing.
+    for state in [8, 2] {
+        (s.r.now.window, s.r.now.state) = (0, state);
+        s.end(End::of(Step::Outside));
+        assert_eq!(s.r.shut_since_ns, 0);
+    }
 }

@@ -220,10 +220,13 @@ fn received(
         .window
         .from
         .map_or(first.saturating_sub(margin).max(begin), ns);
-    let to = options
-        .window
-        .to
-        .map_or(last.saturating_add(margin).min(end.max(*last)), ns);
+    let verdict = recorded.verdict(id)?;
+    // What holds at the last record of an open socket holds to the end.
+    let until = match verdict.socket.closed {
+        true => last.saturating_add(margin).min(end.max(*last)),
+        false => end.max(*last),
+    };
+    let to = options.window.to.map_or(until, ns);
     if from >= to {
         let wall = |ns| recorded.meta.clock.wall_ns(ns);
         bail!(Usage(nothing((begin, end), wall)));
@@ -241,7 +244,7 @@ fn received(
     receiver.finish();
     let figure = plot::ReceiveFigure {
         receiver: &receiver,
-        verdict: &recorded.verdict(id)?,
+        verdict: &verdict,
         zero_ns: begin,
         began: began(recorded.meta.clock.wall_ns(begin)),
     };

@@ -83,6 +83,10 @@ pub struct Way {
     pub wmem_queued: i64,
     /// `sk_rmem_alloc` of the receiver, bytes of truesize
     pub rmem_alloc: i64,
+    /// `sk_rcvbuf`, its limit, bytes
+    pub rcvbuf: i64,
+    /// What is left of the window that the receiver offers, bytes
+    pub window: i64,
     /// The one place that holds the rest up
     pub held_at: Place,
 }
@@ -313,6 +317,8 @@ impl Way {
             not_read,
             wmem_queued: from.wmem_queued.into(),
             rmem_alloc: receive.map_or(to.rmem_alloc.into(), |r| r.rmem_alloc),
+            rcvbuf: to.rcvbuf.into(),
+            window: to.window.into(),
             held_at: Place::Nowhere,
         };
         way.held_at = way.place(sender.verdict, receive);
@@ -321,7 +327,7 @@ impl Way {
 
     fn place(&self, sender: &Verdict, receive: Option<&Receive>) -> Place {
         let blamed = sender.blame.as_ref().map(|blame| blame.holder);
-        let shut = self.not_sent > 0 && receive.is_some_and(|r| r.window == 0);
+        let shut = self.not_sent > 0 && self.rcvbuf != 0 && self.window == 0;
         let last = sender.output.last.as_ref().map(|o| o.stopped_by);
         let holder = match blamed {
             Some(holder) => holder,

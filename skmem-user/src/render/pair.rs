@@ -39,7 +39,6 @@ pub fn pair(pair: &Pair, style: &Style) -> String {
         let text = "by sequence numbers: the addresses differ, as NAT makes them";
         row(&mut out, "joined", LABEL, text, style);
     }
-    out.push('\n');
     flow(&mut out, way, first, second, style);
     out.push('\n');
     if let Some(blame) = &first.blame {
@@ -109,6 +108,9 @@ fn place(way: &Way, from: &Verdict, to: &Verdict) -> String {
         ),
         Place::Network => {
             format!("the path between them holds it up, neither {sender} nor {receiver}")
+        }
+        Place::Reader if receive.is_none_or(|r| r.reads == 0) => {
+            format!("the reader holds it up: {receiver} has not read since skmem saw its socket")
         }
         Place::Reader => format!(
             "the reader holds it up: {receiver} reads more slowly than {sender} writes{}",
@@ -211,17 +213,13 @@ fn flow(out: &mut String, way: &Way, from: &Verdict, to: &Verdict, style: &Style
         let columns = head.chars().count();
         hang(out, &head, columns, text, None, style);
     }
-    let window = to
-        .receive
-        .as_ref()
-        .map_or(String::new(), |r| format!(", window {}", grouped(r.window)));
-    let rcvbuf = to.receive.as_ref().map_or(0, |r| r.rcvbuf);
     let text = format!(
-        "sender w {} of sndbuf {}; receiver r {} of rb {}{window}",
+        "sender w {} of sndbuf {}; receiver r {} of rb {}, window {}",
         grouped(way.wmem_queued),
         grouped(from.sndbuf),
         grouped(way.rmem_alloc),
-        grouped(rcvbuf)
+        grouped(way.rcvbuf),
+        grouped(way.window)
     );
     row(out, "memory", LABEL, &text, style);
 }

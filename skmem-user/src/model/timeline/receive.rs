@@ -158,9 +158,9 @@ impl Receiver {
             let read = self.copied_seq.replace(view.copied_seq);
             let read = read.is_some_and(|was| view.copied_seq.wrapping_sub(was).cast_signed() > 0);
             self.reads += u64::from(read && inside);
-            match (view.window, self.shut_since) {
-                (0, None) => self.shut_since = Some(at),
-                (1.., Some(since)) => {
+            match (view.is_shut(), self.shut_since) {
+                (true, None) => self.shut_since = Some(at),
+                (false, Some(since)) => {
                     self.shut_since = None;
                     self.was_shut(since, at);
                 }
@@ -276,6 +276,7 @@ mod tests {
                 rcv_nxt: received,
                 copied_seq: read,
                 window,
+                state: 1,
                 ..ReceiveView::default()
             },
             ..Receive::default()
