@@ -213,6 +213,7 @@ fn installed(
          {DEMO}\
          wants=/etc/systemd/system/multi-user.target.wants\n\
          mkdir -p /var/lib/skmem $wants; touch /var/lib/skmem/flight.skm; ln -s /nowhere $wants/skmem-flight.service\n\
+         ln -s /nowhere $wants/skmem-serve.service\n\
          dpkg --remove skmem\n\
          test -e /var/lib/skmem/flight.skm\n\
          dpkg --purge skmem\n\

@@ -85,6 +85,12 @@ const DOCUMENTS: &[&str] = &[
     "SECURITY.md",
 ];
 
+/// Of `packaging/`: units of systemd, which nothing starts or enables but the administrator.
+const UNITS: &[&str] = &["skmem-flight.service", "skmem-serve.service"];
+
+/// Of `packaging/`: rules, dashboard and DaemonSet for `skmem serve`, to be copied from there.
+const FOR_FLEETS: &[&str] = &["grafana", "kubernetes", "prometheus"];
+
 /// All of them.
 pub(super) fn tree(binary: &Binary, metadata: &Metadata, release: &Release) -> Result<Files> {
     let mut tree = Files::default();
@@ -120,10 +126,14 @@ pub(super) fn tree(binary: &Binary, metadata: &Metadata, release: &Release) -> R
         0o644,
         notices::text(metadata)?,
     );
-    tree.add(
-        "lib/systemd/system/skmem-flight.service",
-        0o644,
-        read(&root.join("packaging/skmem-flight.service"))?,
-    );
+    let packaging = root.join("packaging");
+    for unit in UNITS {
+        let place = format!("lib/systemd/system/{unit}");
+        tree.add(&place, 0o644, read(&packaging.join(unit))?);
+    }
+    for name in FOR_FLEETS {
+        let place = format!("share/doc/skmem/{name}");
+        tree.add_directory(&place, &packaging.join(name))?;
+    }
     Ok(tree)
 }
