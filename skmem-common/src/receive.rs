@@ -217,8 +217,8 @@ impl Receiving {
         0
     }
 
-    /// Does again what a record says was done. Of [`Receiving::shut`] it tells the instant and what
-    /// the fields say, not what was read and is held; [`ReceiveLedger::unequal`] stays.
+    /// Does again what a record says was done. It does not tell what was read and is held, so that
+    /// [`Receiving::shut`] is not known after the window fell to 0; [`ReceiveLedger::unequal`] stays.
     pub fn replay(&mut self, record: &Receive) {
         let ops = &record.ops[..usize::from(record.header.ops).min(record.ops.len())];
         if record.header.flags & FLAG_LOCKLESS != 0 {
@@ -249,14 +249,7 @@ impl Receiving {
             return;
         }
         if is == 0 && was != 0 {
-            self.shut = Shut {
-                at_ns: now,
-                rmem_alloc: self.now.rmem_alloc,
-                rcvbuf: self.now.rcvbuf,
-                unread: self.now.recv_q().cast_signed(),
-                errors: self.errors_queued(),
-                ..Shut::default()
-            };
+            self.shut = Shut::default();
         }
         self.pass(now);
         if queued {

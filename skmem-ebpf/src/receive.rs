@@ -49,7 +49,7 @@ macro_rules! ends {
         $(#[$doc])*
         #[fexit]
         pub fn $exit(ctx: FExitContext) -> i32 {
-            ended(traced(Sock::new(ctx.arg(0))), Hook::$hook, $end)
+            may_have_ended(traced(Sock::new(ctx.arg(0))), Hook::$hook, $end)
         }
     )*};
 }
@@ -123,7 +123,7 @@ pub fn close_entry(ctx: FEntryContext) -> i32 {
 /// `__release_sock(sk)`: what arrives from here on is no part of the call that held the lock.
 #[fentry]
 pub fn release_sock_entry(ctx: FEntryContext) -> i32 {
-    ended(
+    may_have_ended(
         traced(Sock::new(ctx.arg(0))),
         Hook::ReleaseSock,
         End::frees(ReceiveCause::Read),
@@ -281,9 +281,6 @@ fn ended(found: Option<(&'static mut Account, TcpSock)>, hook: Hook, end: End) -
     let Some((account, socket)) = found else {
         return 0;
     };
-    if is_as_before(account, socket) {
-        return 0;
-    }
     calls::change!(account, |a| {
         look(a, socket);
         if book(a, socket, end) != 0 {
@@ -291,6 +288,17 @@ fn ended(found: Option<(&'static mut Account, TcpSock)>, hook: Hook, end: End) -
         }
     });
     0
+}
+
+/// The same of one that seldom has changed it.
+#[inline(always)]
+fn may_have_ended(found: Option<(&'static mut Account, TcpSock)>, hook: Hook, end: End) -> i32 {
+    match found {
+        Some((account, socket)) if !is_as_before(account, socket) => {
+            ended(Some((account, socket)), hook, end)
+        }
+        _ => 0,
+    }
 }
 
 /// Whether nothing is to be booked: most runs of `tcp_data_queue` come after `tcp_queue_rcv`, which

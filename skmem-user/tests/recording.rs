@@ -1,6 +1,6 @@
-//! A recording kept from a real run (`skmem demo article --all --json --record`, kernel 6.12), in
-//! every version of the format: today's skmem reads it, and says what was said live. And the
-//! program on files that are not recordings.
+//! Recordings kept from real runs (`skmem demo article --all --json --record`, kernel 6.12, and what
+//! is said below), in every version of the format: today's skmem reads them, and says what was said
+//! live. And the program on files that are not recordings.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -103,6 +103,57 @@ fn holds(now: &Value, then: &Value, what: &str) {
         }
         other => assert_eq!(now, other, "{what}"),
     }
+}
+
+/// The facts of a receive side.
+const RECEIVE_FACTS: &[&str] = &[
+    "recv_q",
+    "rmem_alloc",
+    "rcvbuf",
+    "window",
+    "zero_windows",
+    "segments",
+    "reads",
+    "slow",
+];
+
+/// `skmem demo error-queue --all --json --record`, kernel 6.12: its records tell what was booked.
+#[test]
+fn format_2_says_what_was_said_live() {
+    let file = sample("v2-error-queue.skm");
+    let file = file.to_str().unwrap();
+    let live = fs::read_to_string(sample("v2-error-queue.json")).unwrap();
+    let live: Vec<Value> = live
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let reported = json(&["report", file, "--all", "--json"]);
+    assert_eq!(reported.len(), live.len());
+    for then in &live {
+        let id = &then["socket"]["id"];
+        let now = reported.iter().find(|v| &v["socket"]["id"] == id).unwrap();
+        for fact in RECEIVE_FACTS {
+            assert_eq!(now["receive"][fact], then["receive"][fact], "{fact}");
+        }
+        holds(
+            &now["receive"]["account"],
+            &then["receive"]["account"],
+            "receive.account",
+        );
+        // The records alone tell the same sums.
+        let id = id.to_string();
+        let replayed = &json(&["report", file, "--json", "--socket", &id, "--at", "-0s"])[0];
+        let (ours, kernels) = (
+            &replayed["receive"]["account"],
+            &then["receive"]["account"],
+        );
+        for fact in ["causes", "sum", "error_queue", "payload", "rcvbuf_moves"] {
+            assert_eq!(ours[fact], kernels[fact], "{fact} by replay");
+        }
+    }
+    let plotted = skmem(&["plot", file, "--rx", "--text"]);
+    let said = text(&plotted.stdout);
+    assert!(said.contains("error queue 79,572"), "{said}");
 }
 
 #[test]

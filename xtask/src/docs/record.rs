@@ -50,8 +50,17 @@ const RECORDINGS: &[Recording] = &[
     recording("demo", "skmem demo", 40, false),
     recording("explain", "skmem explain --dport 5432", 40, false),
     recording("snapshot", "skmem snapshot --explain", 32, false),
+    recording(
+        "pair",
+        "skmem explain --pair --dport 8080 -d 5s",
+        24,
+        false,
+    ),
     recording("top", "skmem top", 32, true),
 ];
+
+/// A picture that skmem draws itself, at the end of [`SCRIPT`].
+const PLOT: &str = "plot-rx.svg";
 
 /// A screen that stands for less is on its way to the next one.
 const STANDS: Duration = Duration::from_millis(200);
@@ -71,14 +80,21 @@ pub(super) fn run(setup: &Setup, options: &MachineOptions) -> Result<Vec<PathBuf
     ensure!(done.status == 0, "the runs failed, see above");
     let to = paths::root().join("docs/terminal");
     fs::create_dir_all(&to).with_context(|| format!("cannot create {}", to.display()))?;
-    let pictures = RECORDINGS.iter().map(|recording| {
-        let path = to.join(format!("{}.svg", recording.name));
-        let frames = frames(recording, out.path())?;
-        let svg = svg::draw(recording.command, COLUMNS, &frames);
+    let write = |name: &str, svg: Vec<u8>| {
+        let path = to.join(name);
         fs::write(&path, svg).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(path)
+    };
+    let pictures = RECORDINGS.iter().map(|recording| {
+        let frames = frames(recording, out.path())?;
+        let svg = svg::draw(recording.command, COLUMNS, &frames);
+        write(&format!("{}.svg", recording.name), svg.into())
     });
-    pictures.collect()
+    let mut pictures = pictures.collect::<Result<Vec<PathBuf>>>()?;
+    let drawn = out.path().join(PLOT);
+    let drawn = fs::read(&drawn).with_context(|| format!("cannot read {}", drawn.display()))?;
+    pictures.push(write(PLOT, drawn)?);
+    Ok(pictures)
 }
 
 /// The screens of a recording.

@@ -44,6 +44,12 @@ until_true holds 5432
 until_true holds 8080
 terminal snapshot 32 'skmem snapshot --explain' < /dev/null > /dev/null
 
+terminal pair 24 'skmem explain --pair --dport 8080 -d 5s' < /dev/null > /dev/null
+
 # Looks, opens the first socket, looks and ends.
 { until_true shown top '5432'; sleep 5; printf '\r'; sleep 5; printf q; sleep 1; } |
     terminal top 32 'skmem top' > /dev/null
+
+# No terminal: the picture that skmem draws itself.
+skmem demo slow-reader --record "$OUT/slow-reader.skm" > /dev/null
+skmem plot "$OUT/slow-reader.skm" --rx -o "$OUT/plot-rx.svg" 2> /dev/null

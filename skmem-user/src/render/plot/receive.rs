@@ -8,6 +8,7 @@ use anstyle::{Ansi256Color, Color, Style as Ansi};
 use super::{
     palette::{FORWARD_ALLOC, SNDBUF, WORST},
     scale::{Axis, bytes, ticks, time, unit},
+    svg::{BOLD, FAINT, FRAME, GRID, INK},
     xml::{Anchor, Drawing, escape},
 };
 use crate::{
@@ -303,12 +304,6 @@ const HEIGHT: f64 = 620.0;
 const LEFT: f64 = 92.0;
 const RIGHT: f64 = 1099.0;
 const BOTTOM: f64 = 500.0;
-
-const GRID: &str = r##"stroke="#d8d8d8" stroke-width="0.6""##;
-const FRAME: &str = r##"fill="none" stroke="#666666" stroke-width="0.8""##;
-const INK: &str = r##"fill="#1a1a1a""##;
-const FAINT: &str = r##"fill="#555555""##;
-const BOLD: &str = r##"fill="#1a1a1a" font-weight="bold""##;
 
 /// As SVG.
 #[must_use]

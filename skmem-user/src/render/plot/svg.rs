@@ -35,11 +35,11 @@ const SMALL: f64 = 84.0;
 /// Height of a row of ticks.
 const ROW: f64 = 17.0;
 
-const GRID: &str = r##"stroke="#d8d8d8" stroke-width="0.6""##;
-const FRAME: &str = r##"fill="none" stroke="#666666" stroke-width="0.8""##;
-const INK: &str = r##"fill="#1a1a1a""##;
-const FAINT: &str = r##"fill="#555555""##;
-const BOLD: &str = r##"fill="#1a1a1a" font-weight="bold""##;
+pub(super) const GRID: &str = r##"stroke="#d8d8d8" stroke-width="0.6""##;
+pub(super) const FRAME: &str = r##"fill="none" stroke="#666666" stroke-width="0.8""##;
+pub(super) const INK: &str = r##"fill="#1a1a1a""##;
+pub(super) const FAINT: &str = r##"fill="#555555""##;
+pub(super) const BOLD: &str = r##"fill="#1a1a1a" font-weight="bold""##;
 
 /// The whole picture.
 #[must_use]
