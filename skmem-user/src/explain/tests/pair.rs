@@ -77,6 +77,7 @@ fn end(sides: &[Side]) -> End {
         [last.snd_una, last.snd_nxt, last.write_seq] = side.sends;
         let r = &mut account.receiving;
         [r.now.copied_seq, r.now.rcv_nxt] = side.receives;
+        r.now.rcvbuf = 131_072;
         r.now.window = side.window;
         r.segments = 1;
         r.start(false, 0);
