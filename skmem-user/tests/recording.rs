@@ -143,10 +143,7 @@ fn format_2_says_what_was_said_live() {
         // The records alone tell the same sums.
         let id = id.to_string();
         let replayed = &json(&["report", file, "--json", "--socket", &id, "--at", "-0s"])[0];
-        let (ours, kernels) = (
-            &replayed["receive"]["account"],
-            &then["receive"]["account"],
-        );
+        let (ours, kernels) = (&replayed["receive"]["account"], &then["receive"]["account"]);
         for fact in ["causes", "sum", "error_queue", "payload", "rcvbuf_moves"] {
             assert_eq!(ours[fact], kernels[fact], "{fact} by replay");
         }

@@ -41,7 +41,12 @@ pub fn pair(pair: &Pair, style: &Style) -> String {
     }
     flow(&mut out, way, first, second, style);
     out.push('\n');
-    if let Some(blame) = &first.blame {
+    // Where it is the receiver, its own row says why: the sender knows no more than the window.
+    let at_receiver = matches!(
+        way.held_at,
+        Place::Reader | Place::ErrorQueue | Place::ReceiveBuffer
+    );
+    if let Some(blame) = first.blame.as_ref().filter(|_| !at_receiver) {
         row(&mut out, "sender", LABEL, &blame.sentence, style);
     }
     if let Some(receive) = &second.receive {
@@ -189,9 +194,7 @@ fn flow(out: &mut String, way: &Way, from: &Verdict, to: &Verdict, style: &Style
             way.on_the_way,
             match way.on_the_way < 0 {
                 true => "the receiver was read later than the sender (snd_nxt - rcv_nxt)",
-                false => {
-                    "sent, not received in sequence: qdisc, wire, backlog, out of order (snd_nxt - rcv_nxt)"
-                }
+                false => "sent, not received in sequence (snd_nxt - rcv_nxt)",
             },
         ),
         (

@@ -50,12 +50,7 @@ const RECORDINGS: &[Recording] = &[
     recording("demo", "skmem demo", 40, false),
     recording("explain", "skmem explain --dport 5432", 40, false),
     recording("snapshot", "skmem snapshot --explain", 32, false),
-    recording(
-        "pair",
-        "skmem explain --pair --dport 8080 -d 5s",
-        24,
-        false,
-    ),
+    recording("pair", "skmem explain --pair --dport 8080 -d 5s", 24, false),
     recording("top", "skmem top", 32, true),
 ];
 
