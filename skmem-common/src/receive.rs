@@ -218,7 +218,8 @@ impl Receiving {
     }
 
     /// Does again what a record says was done. It does not tell what was read and is held, so that
-    /// [`Receiving::shut`] is not known after the window fell to 0; [`ReceiveLedger::unequal`] stays.
+    /// [`Receiving::shut`] is not known after the window fell to 0; [`ReceiveLedger::unequal`]
+    /// stays.
     pub fn replay(&mut self, record: &Receive) {
         let ops = &record.ops[..usize::from(record.header.ops).min(record.ops.len())];
         if record.header.flags & FLAG_LOCKLESS != 0 {

@@ -1,6 +1,6 @@
-//! Recordings kept from real runs (`skmem demo article --all --json --record`, kernel 6.12, and what
-//! is said below), in every version of the format: today's skmem reads them, and says what was said
-//! live. And the program on files that are not recordings.
+//! Recordings kept from real runs (`skmem demo article --all --json --record`, kernel 6.12, and
+//! what is said below), in every version of the format: today's skmem reads them, and says what was
+//! said live. And the program on files that are not recordings.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
