@@ -49,11 +49,8 @@ pub fn difference(d: &Difference, style: &Style) -> String {
             "Since the last admission before the worst instant, bytes by cause",
             style,
         );
-        let causes = d.causes.iter().map(|c| Row {
-            name: c.cause.name(),
-            cells: [change(c.before), change(c.after)],
-            change: change(c.change),
-        });
+        let causes = d.causes.iter();
+        let causes = causes.map(|c| of_cause(c.cause.name(), c.before, c.after, c.change));
         table(&mut out, &causes.collect::<Vec<_>>(), heads, style);
     }
     title(&mut out, "All sockets", style);
@@ -64,11 +61,8 @@ pub fn difference(d: &Difference, style: &Style) -> String {
             "Receive memory of all sockets, bytes by cause",
             style,
         );
-        let causes = d.receive_causes.iter().map(|c| Row {
-            name: c.cause.name(),
-            cells: [change(c.before), change(c.after)],
-            change: change(c.change),
-        });
+        let causes = d.receive_causes.iter();
+        let causes = causes.map(|c| of_cause(c.cause.name(), c.before, c.after, c.change));
         let rows: Vec<Row> = causes.chain(received(a, b)).collect();
         table(&mut out, &rows, heads, style);
     }
@@ -142,6 +136,14 @@ fn held_up(a: &Run, b: &Run) -> Vec<Row> {
         count("refusals (EAGAIN)", |b| b.refusals),
         count("short writes", |b| b.short_writes),
     ]
+}
+
+fn of_cause(name: &'static str, before: i64, after: i64, less: i64) -> Row {
+    Row {
+        name,
+        cells: [change(before), change(after)],
+        change: change(less),
+    }
 }
 
 fn received(a: &ReceiveSide, b: &ReceiveSide) -> [Row; 6] {

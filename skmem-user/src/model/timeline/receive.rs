@@ -111,7 +111,7 @@ pub struct Receiver {
     errors: i32,
     /// Since when the window is 0.
     shut_since: Option<u64>,
-    /// Time at window 0 and episodes of it, of each column: whether there was any.
+    /// When the window was 0, those that are close joined; how long together, and how often.
     shut: Vec<(u64, u64)>,
     shut_ns: u64,
     shut_count: u64,

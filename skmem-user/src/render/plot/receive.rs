@@ -3,12 +3,11 @@
 
 use std::fmt::Write as _;
 
-use anstyle::{Ansi256Color, Color, Style as Ansi};
-
 use super::{
     palette::{FORWARD_ALLOC, SNDBUF, WORST},
     scale::{Axis, bytes, ticks, time, unit},
     svg::{BOLD, FAINT, FRAME, GRID, INK},
+    text::{fill, painted},
     xml::{Anchor, Drawing, escape},
 };
 use crate::{
@@ -133,7 +132,9 @@ pub fn receive_text(figure: &ReceiveFigure<'_>, style: &Style, height: usize) ->
     let columns = style.width.saturating_sub(MARGIN + 1).max(20);
     let used = out.lines().count() + legend.len() + 3;
     let rows = height.saturating_sub(used).max(LEAST);
-    let cells = cells(figure.receiver, &samples, columns);
+    let fuller = |a: &Filled, b: &Filled| a.rmem_alloc >= b.rmem_alloc;
+    let span = figure.receiver.span();
+    let cells = fill(&samples, |s| s.time_ns, span, columns, fuller);
     let top = most(&samples);
     let axis = Axis::new(0.0, top, 0.0, rows as f64);
     let of = |n: f64| (axis.at(n).floor() as usize).min(rows - 1);
@@ -168,27 +169,6 @@ pub fn receive_text(figure: &ReceiveFigure<'_>, style: &Style, height: usize) ->
     out
 }
 
-/// For each column the fullest of its samples, or the one that it starts with.
-fn cells(receiver: &Receiver, samples: &[Filled], columns: usize) -> Vec<Option<Filled>> {
-    let (from, to) = receiver.span();
-    let mut cells: Vec<Option<Filled>> = vec![None; columns];
-    let (mut next, mut held) = (0, None::<Filled>);
-    for (n, cell) in cells.iter_mut().enumerate() {
-        *cell = held;
-        while let Some(sample) = samples.get(next) {
-            if column(sample.time_ns, from, to, columns) > n {
-                break;
-            }
-            if cell.is_none_or(|c| sample.rmem_alloc >= c.rmem_alloc) {
-                *cell = Some(*sample);
-            }
-            held = Some(*sample);
-            next += 1;
-        }
-    }
-    cells
-}
-
 fn mark(
     cell: Option<&Filled>,
     n: usize,
@@ -219,19 +199,11 @@ fn mark(
     for band in &BANDS {
         let above = below + f64::from((band.of)(sample).max(0));
         if middle >= below && middle < above {
-            return painted(band, style);
+            return painted(band.letter, band.ansi, style);
         }
         below = above;
     }
     " ".to_owned()
-}
-
-fn painted(band: &Band, style: &Style) -> String {
-    if !style.colour {
-        return band.letter.to_string();
-    }
-    let colour = Ansi::new().fg_color(Some(Color::Ansi256(Ansi256Color(band.ansi))));
-    format!("{colour}{}{colour:#}", band.letter)
 }
 
 fn time_line(out: &mut String, figure: &ReceiveFigure<'_>, columns: usize) {

@@ -39,7 +39,7 @@ pub fn text(figure: &Figure<'_>, style: &Style, height: usize) -> String {
     let samples = figure.timeline.samples();
     let bands = Figure::bands(&samples);
     let columns = style.width.saturating_sub(MARGIN + 1).max(20);
-    let cells = fill(figure, &samples, columns, higher);
+    let cells = fill(&samples, |s| s.time_ns, span_of(figure), columns, higher);
     let title = title(figure, style);
     let legend = legend(figure, &samples, &bands, style);
     let strips = strips(figure, &samples, columns);
@@ -90,22 +90,22 @@ fn title(figure: &Figure<'_>, style: &Style) -> Vec<String> {
     lines
 }
 
-/// For each column one sample: of those in it, and of the one that it starts
-/// with, the one that beats the others.
-fn fill(
-    figure: &Figure<'_>,
-    samples: &[Sample],
+/// For each column between two instants one sample: of those in it, and of the
+/// one that it starts with, the one that beats the others.
+pub(super) fn fill<T: Copy>(
+    samples: &[T],
+    time_ns: impl Fn(&T) -> u64,
+    (from_ns, to_ns): (u64, u64),
     columns: usize,
-    beats: impl Fn(&Sample, &Sample) -> bool,
-) -> Vec<Option<Sample>> {
-    let t = figure.timeline;
-    let mut cells: Vec<Option<Sample>> = vec![None; columns];
+    beats: impl Fn(&T, &T) -> bool,
+) -> Vec<Option<T>> {
+    let mut cells: Vec<Option<T>> = vec![None; columns];
     let mut next = 0;
-    let mut held: Option<Sample> = None;
+    let mut held: Option<T> = None;
     for (n, cell) in cells.iter_mut().enumerate() {
         *cell = held;
         while let Some(sample) = samples.get(next) {
-            if column(sample.time_ns, t.from_ns(), t.to_ns(), columns) > n {
+            if column(time_ns(sample), from_ns, to_ns, columns) > n {
                 break;
             }
             if cell.is_none_or(|c| beats(sample, &c)) {
@@ -116,6 +116,10 @@ fn fill(
         }
     }
     cells
+}
+
+fn span_of(figure: &Figure<'_>) -> (u64, u64) {
+    (figure.timeline.from_ns(), figure.timeline.to_ns())
 }
 
 /// Most queued.
@@ -190,11 +194,15 @@ fn band<'a>(sample: &Sample, bands: &'a [Band], at: f64) -> Option<&'a Band> {
 }
 
 fn letter(band: &Band, style: &Style) -> String {
-    let letter = band.look.letter;
+    painted(band.look.letter, band.look.ansi, style)
+}
+
+/// A band's letter in a colour of terminals with 256 of them.
+pub(super) fn painted(letter: char, ansi: u8, style: &Style) -> String {
     if !style.colour {
         return letter.to_string();
     }
-    let colour = Ansi::new().fg_color(Some(Color::Ansi256(Ansi256Color(band.look.ansi))));
+    let colour = Ansi::new().fg_color(Some(Color::Ansi256(Ansi256Color(ansi))));
     format!("{colour}{letter}{colour:#}")
 }
 
@@ -290,7 +298,13 @@ fn bars(
     columns: usize,
     of: impl Fn(&Sample) -> i32,
 ) -> String {
-    let cells = fill(figure, samples, columns, |a, b| of(a) > of(b));
+    let cells = fill(
+        samples,
+        |s| s.time_ns,
+        span_of(figure),
+        columns,
+        |a, b| of(a) > of(b),
+    );
     let most = cells.iter().flatten().map(&of).max().unwrap_or(0).max(1);
     let bar = |cell: &Option<Sample>| match cell.as_ref().map(&of) {
         Some(n) if n > 0 => {
