@@ -18,12 +18,11 @@ use super::{
 };
 use crate::{
     explain::Verdict,
-    recording::Selected,
+    recording::{Selected, copy},
     render::export::{Origin, SocketRow, table},
 };
 
 mod forms;
-mod skm;
 #[cfg(feature = "parquet")]
 mod tables;
 mod verdicts;
@@ -156,7 +155,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             bail!("this skmem was built without Parquet and Arrow (feature `parquet`)")
         }
         Format::Skm => Output::new(target, Access::Owner)?
-            .write(|out| skm::write(export.recorded.source(), out)),
+            .write(|out| Ok(copy(export.recorded.source().open()?, out)?)),
         _ => Output::new(target, Access::Owner)?.write(|out| export.form(options, out)),
     }?;
     Ok(ExitCode::SUCCESS)

@@ -14,7 +14,6 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use disk::{Disk, Limits};
 use files::Files;
-use flight::Flight;
 use progress::Progress;
 use tokio::{
     process::Child,
@@ -29,12 +28,11 @@ use crate::{
     kernel::{rights::Rights, tracer},
     model::{end::WRITE_FAILED, record::Record, replay::Replay},
     recording::Meta,
-    trace::{Session, about, older, sink::Sink, tape::Tape, trigger::Trigger},
+    trace::{Session, about, flight::Flight, older, sink::Sink, tape::Tape, trigger::Trigger},
 };
 
 mod disk;
 mod files;
-mod flight;
 mod progress;
 
 /// How often accounts go into a recording: what a SIGKILL costs where records
@@ -270,7 +268,7 @@ impl Options {
 fn sink(options: &Options, files: Files, meta: &Meta) -> Result<Box<dyn Sink>> {
     if let Some(keep) = options.flight {
         let most = options.max_size.unwrap_or(FLIGHT_MEMORY);
-        return Ok(Box::new(Flight::new(files, keep, most)));
+        return Ok(Box::new(Flight::new(Box::new(files), keep, most)));
     }
     let limits = Limits {
         rotate: options.rotate,
@@ -376,18 +374,14 @@ async fn watch(
 
 /// What is to be looked at from time to time.
 fn looked(session: &Session, tape: &mut Tape, options: &Options) -> Result<Option<End>> {
-    let stats = tape.stats();
-    if stats.failed.load(Relaxed) {
+    if tape.stats().failed.load(Relaxed) {
         return Ok(Some(End::Failed));
     }
-    let full = stats.full.load(Relaxed);
     if options.flight.is_some() {
-        if full {
-            tape.checkpoint(session);
-        }
+        tape.make_room(session);
         return Ok(options.shown_in(session).map(End::Trigger));
     }
-    if full {
+    if tape.stats().full.load(Relaxed) {
         return Ok(Some(End::Full));
     }
     if options.rotate.is_some_and(|rotate| tape.has(rotate)) {

@@ -9,6 +9,7 @@
 //! * [`playback`]: the result of one, with an end or without
 //! * [`parts`]: the files of one
 //! * [`choice`]: a part of one: some of its sockets, some of its time
+//! * [`mod@copy`]: a part of one as a recording of its own
 //! * [`storage`]: what it is written to, and what is removed when that is full
 //! * [`error`]: what can be wrong with one
 //!
@@ -18,6 +19,7 @@
 pub mod account;
 pub(crate) mod block;
 pub mod choice;
+mod copy;
 pub mod error;
 mod events;
 pub mod meta;
@@ -32,6 +34,7 @@ mod varint;
 pub mod writer;
 
 pub use account::{Accounts, Role};
+pub use copy::copy;
 pub use error::{Damage, FormatError, RecordingError};
 pub use meta::{Clock, HookFound, Meta, Selected};
 pub use playback::{Outcome, Playback, outcome};

@@ -1,34 +1,66 @@
-//! What the key `e` says: the command that records what is chosen.
+//! The key `e`: which sockets it is about; why nothing is exported, and what to run instead.
 
 use super::{
     line::By,
+    look::Causes,
     model::{Model, Page},
 };
 use crate::{render::tamed, snapshot::Row};
 
-impl Model {
-    /// Why nothing is exported, and what to run instead, for the socket or the group chosen.
-    pub(super) fn how_to_export(&self) -> String {
-        let chosen = self.chosen();
-        let (what, options) = match chosen.map(|(by, row)| (name(by), options(by, row))) {
-            Some((what, options)) if !options.is_empty() => (what, format!(" {options}")),
-            _ => ("all sockets", String::new()),
-        };
-        format!(
-            "Nothing is exported: top keeps accounts, and no record of each call. To keep the last five minutes of \
-             {what} from now on, run in another terminal: skmem record --flight 5m -o run.skm{options}. It writes them \
-             into run.skm when it gets SIGUSR1; then: skmem report run.skm."
-        )
-    }
+/// The sockets of the row that is chosen, or the one that is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// `this socket`, `this process`, …
+    pub what: &'static str,
+    /// `SO_COOKIE` of each.
+    pub cookies: Vec<u64>,
+    /// The options of skmem that choose the same ones, with their values; none where there are no
+    /// such options.
+    pub options: Vec<(String, String)>,
+}
 
-    /// The row that is chosen, or open, and what it stands for.
-    fn chosen(&self) -> Option<(By, &Row)> {
+impl Model {
+    /// What is chosen; None: there is no row.
+    #[must_use]
+    pub fn chosen(&self) -> Option<Chosen> {
         if let Page::Socket(opened) = &self.page {
-            return Some((By::Socket, &opened.row));
+            return Some(Chosen {
+                what: name(By::Socket),
+                cookies: vec![opened.cookie],
+                options: options(By::Socket, &opened.row),
+            });
         }
         let line = self.lines.get(self.at())?;
-        let row = self.look.as_ref()?.captured.rows.get(line.first)?;
-        Some((self.by, row))
+        let rows = &self.look.as_ref()?.captured.rows;
+        let all = std::iter::once(&line.first).chain(&line.others);
+        Some(Chosen {
+            what: name(self.by),
+            cookies: all.map(|at| rows[*at].cookie).collect(),
+            options: options(self.by, rows.get(line.first)?),
+        })
+    }
+
+    /// Why nothing can be exported, and what to run instead; None: it can.
+    pub(super) fn why_not_exported(&self) -> Option<String> {
+        let Some(chosen) = self.chosen() else {
+            return Some("Nothing is exported: there is no row.".to_owned());
+        };
+        if self.flight.is_some() {
+            return None;
+        }
+        let mut run = "skmem top --flight 5m".to_owned();
+        for (option, value) in &chosen.options {
+            run.push_str(&format!(" --{option} {}", quoted(value)));
+        }
+        let causes = self.look.as_ref().map(|look| &look.causes);
+        Some(match causes {
+            Some(Causes::Unknown(_)) => format!(
+                "Nothing is exported: calls are recorded as root only. sudo {run} keeps those of the next minutes for e."
+            ),
+            _ => format!(
+                "Nothing is exported: top was started without --flight. {run} keeps the calls of the next minutes for e."
+            ),
+        })
     }
 }
 
@@ -43,23 +75,28 @@ fn name(by: By) -> &'static str {
 }
 
 /// The options that choose the same sockets; none where there is no such option.
-fn options(by: By, row: &Row) -> String {
+fn options(by: By, row: &Row) -> Vec<(String, String)> {
+    let option = |name: &str, value: String| (name.to_owned(), value);
     match by {
-        By::Socket if row.listens() => format!("--sport {}", row.sport),
-        By::Socket => format!(
-            "--sport {} --dst {} --dport {}",
-            row.sport, row.dst, row.dport
-        ),
+        By::Socket if row.listens() => vec![option("sport", row.sport.to_string())],
+        By::Socket => vec![
+            option("sport", row.sport.to_string()),
+            option("dst", row.dst.to_string()),
+            option("dport", row.dport.to_string()),
+        ],
         By::Process => {
             let first = row.holders.first();
-            first.map_or_else(String::new, |holder| format!("--pid {}", holder.pid))
+            let pid = first.map(|holder| option("pid", holder.pid.to_string()));
+            pid.into_iter().collect()
         }
         By::Unit => {
-            let path = row.cgroup.as_deref();
-            path.map_or_else(String::new, |path| format!("--cgroup {}", quoted(path)))
+            let path = row.cgroup.as_ref();
+            path.map(|path| option("cgroup", path.clone()))
+                .into_iter()
+                .collect()
         }
-        By::Netns => format!("--netns {}", row.netns),
-        By::Remote => format!("--dst {}", row.dst),
+        By::Netns => vec![option("netns", row.netns.to_string())],
+        By::Remote => vec![option("dst", row.dst.to_string())],
     }
 }
 

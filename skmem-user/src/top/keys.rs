@@ -7,7 +7,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::{
     columns::Column,
     line::By,
-    model::{Model, Page},
+    model::{Message, Model, Page},
 };
 
 /// Least time between looks.
@@ -26,6 +26,8 @@ pub enum Action {
     Suspend,
     /// Look at once, and from now on at the new interval.
     Look,
+    /// Write what is chosen into a recording: [`Model::chosen`].
+    Export,
 }
 
 /// What the keys do, for the help page.
@@ -41,7 +43,7 @@ pub const HELP: [(&str, &str); 13] = [
     ("/", "show only rows with these words in their names"),
     ("p, Space", "pause: no look is taken; again to go on"),
     ("+ -", "look more often, less often"),
-    ("e", "say how the last minutes are recorded"),
+    ("e", "export the row's last minutes (--flight)"),
     ("?", "this page"),
 ];
 
@@ -80,8 +82,10 @@ impl Model {
                 };
             }
             KeyCode::Char('e') => {
-                self.message = Some(self.how_to_export());
-                return Action::Draw;
+                let why = self.why_not_exported();
+                let export = why.is_none();
+                self.message = why.map(|text| Message { text, alarm: true });
+                return if export { Action::Export } else { Action::Draw };
             }
             KeyCode::Char('+' | '-') => {
                 let faster = key.code == KeyCode::Char('+');

@@ -36,6 +36,8 @@ pub struct Books {
     pub skipped: u64,
     /// Sockets that found no room in the table.
     pub no_slot: u64,
+    /// Bytes of records that are in memory, to be exported; None: none are kept.
+    pub kept: Option<u64>,
 }
 
 /// What of an account is shown in a row. Bytes, ns, and counts.

@@ -8,11 +8,11 @@
 //! * [`held`]: what holds a sender up, in a word or two
 //! * [`model`]: looks and keys in, rows out
 //! * [`keys`]: what each key does
-//! * `export`: how what is chosen can be recorded
+//! * [`export`]: what is chosen, and how it can be recorded
 //! * [`view`]: draws the model
 
 pub mod columns;
-mod export;
+pub mod export;
 pub mod held;
 pub mod history;
 pub mod keys;
@@ -23,5 +23,6 @@ pub mod model;
 mod tests;
 pub mod view;
 
+pub use export::Chosen;
 pub use look::{Booked, Books, Causes, Look};
-pub use model::Model;
+pub use model::{Message, Model};

@@ -37,7 +37,9 @@ pub struct Model {
     /// Only the rows of this group.
     pub within: Option<(By, String)>,
     /// Something to say, until the next key.
-    pub message: Option<String>,
+    pub message: Option<Message>,
+    /// How much of the past is kept for an export; None: nothing is.
+    pub flight: Option<Duration>,
     /// What is on the screen.
     pub page: Page,
     /// Which row is chosen; None: the first.
@@ -49,6 +51,15 @@ pub struct Model {
     pub(super) look: Option<Look>,
     pub(super) lines: Vec<Line>,
     pub(super) histories: Histories,
+}
+
+/// What is said below the rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// A sentence or two.
+    pub text: String,
+    /// Something did not work.
+    pub alarm: bool,
 }
 
 /// What is on the screen.
@@ -95,6 +106,7 @@ impl Model {
             typing: None,
             within: None,
             message: None,
+            flight: None,
             page: Page::Table,
             selected: None,
             offset: 0,

@@ -9,11 +9,13 @@
 //! * `select`: what a trace needs of a selection of sockets
 //! * [`tape`]: a session whose records go into a recording
 //! * [`sink`]: the thread that writes it
+//! * [`flight`]: a recording of the last minutes, in memory until something asks for it
 //! * [`about`]: what it says of itself
 //! * [`trigger`]: the conditions of a black box
 
 pub mod about;
 mod attach;
+pub mod flight;
 mod holders;
 mod rights;
 pub mod ring;

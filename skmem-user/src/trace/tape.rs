@@ -20,6 +20,9 @@ use crate::{
     recording::{Meta, Role},
 };
 
+/// What the writing thread says of a segment is of the last one for a while after another began.
+const ROOM: Duration = Duration::from_millis(50);
+
 /// A recording under way.
 pub struct Tape {
     recorder: Recorder,
@@ -114,6 +117,13 @@ impl Tape {
         if !accounts.is_empty() || !self.changed_only {
             self.recorder
                 .send(Message::Accounts(Role::Checkpoint, now, accounts));
+        }
+    }
+
+    /// Has a black box begin a segment where one alone is too large, so that older ones can go.
+    pub fn make_room(&mut self, session: &Session) {
+        if self.stats().full.load(Relaxed) && self.checkpointed.elapsed() >= ROOM {
+            self.checkpoint(session);
         }
     }
 

@@ -129,7 +129,7 @@ pub fn report(check: &mut Check, file: &Path, arguments: &[&str]) -> Result<Vec<
 }
 
 /// What a recording says of itself, which must be there.
-fn about(check: &mut Check, file: &Path) -> Result<Value, Failed> {
+pub fn about(check: &mut Check, file: &Path) -> Result<Value, Failed> {
     let about = report(check, file, &["--about"])?;
     Ok(about.into_iter().next().ok_or("nothing about it")?)
 }

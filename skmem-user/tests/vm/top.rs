@@ -2,6 +2,7 @@
 //! same moment.
 
 use std::{
+    fs,
     io::Write as _,
     net::{Shutdown, TcpListener, TcpStream},
     os::fd::AsFd as _,
@@ -12,12 +13,22 @@ use std::{
 
 use libtest_mimic::{Failed, Trial};
 use rustix::process::Signal;
+use serde_json::Value;
 use skmem::{diag::MemInfo, explain::numbers::grouped, render::snapshot::short};
 
-use crate::{case::SKMEM, check::Check, driven::Driven};
+use crate::{
+    binary::contract,
+    case::SKMEM,
+    check::Check,
+    driven::Driven,
+    recording::{Room, about, report},
+};
 
 pub fn trials() -> Vec<Trial> {
-    vec![Trial::test("top::says-what-explain-says", says)]
+    vec![
+        Trial::test("top::says-what-explain-says", says),
+        Trial::test("top::exports-the-last-minutes", exports),
+    ]
 }
 
 /// A sender sleeps, since its peer does not read: the row says so, and the page of the socket what
@@ -86,6 +97,75 @@ fn says() -> Result<(), Failed> {
     check.equal("exit status", top.ended().code(), Some(143));
     top.assert_given_back();
     client.shutdown(Shutdown::Both)?;
+    let _ = writer.join();
+    check.done()
+}
+
+/// The key `e`: the calls on the socket that is chosen, none on another one that is traced too; each
+/// time into a file of its own.
+fn exports() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let to = listener.local_addr()?;
+    let clients = [TcpStream::connect(to)?, TcpStream::connect(to)?];
+    let servers = [listener.accept()?.0, listener.accept()?.0];
+    let room = Room::new("top")?;
+    let mut command = Command::new(SKMEM);
+    command
+        .args(["top", "--flight", "1m", "--interval", "500ms", "--dport"])
+        .arg(to.port().to_string())
+        .current_dir(&room.0);
+    let mut top = Driven::start(&mut command, 160, 40);
+    top.until_reads("bytes kept for e");
+    // The other one holds less.
+    (&clients[1]).write_all(&[b'o'; 1000])?;
+    socket2::SockRef::from(&clients[0]).set_send_buffer_size(65_536)?;
+    let mut writer = clients[0].try_clone()?;
+    let writer = thread::spawn(move || while writer.write_all(&[b's'; 1000]).is_ok() {});
+    top.until("a sender that sleeps", |screen| {
+        let contents = screen.contents();
+        contents.contains("peer window") && contents.contains(" s+")
+    });
+    top.press("e");
+    let said = top.until_reads("explains it");
+    top.press("e");
+    top.until("another file", |_| {
+        fs::read_dir(&room.0).is_ok_and(|files| files.count() == 2)
+    });
+    let truth = MemInfo::read(clients[0].as_fd())?;
+    top.press("q");
+    check.equal("exit status", top.ended().code(), Some(0));
+    top.assert_given_back();
+    let mut files = Vec::new();
+    for file in fs::read_dir(&room.0)? {
+        files.push(file?.path());
+    }
+    check.equal("files", files.len(), 2);
+    let named = |file: &std::path::PathBuf| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        said.contains(&*name)
+    };
+    check.that(files.iter().any(named), || format!("{files:?} in\n{said}"));
+    for file in &files {
+        let about = about(&mut check, file)?;
+        check.equal("damage", &about["damage"], &Value::Null);
+        check.equal("trigger", &about["meta"]["trigger"], &"the key e".into());
+        // Each write, until the sender slept.
+        check.that(about["records"].as_u64() > Some(60), || about.to_string());
+        let verdicts = report(&mut check, file, &["--all", "--at-end"])?;
+        check.equal("sockets", verdicts.len(), 1);
+        for verdict in &verdicts {
+            contract(&mut check, verdict);
+            let port = clients[0].local_addr()?.port();
+            check.equal("port", &verdict["socket"]["sport"], &port.into());
+            let w = truth.wmem_queued;
+            check.equal("wmem_queued", &verdict["wmem_queued"], &w.into());
+            check.equal("lost", &verdict["lost_events"], &0.into());
+        }
+    }
+    for socket in clients.iter().chain(&servers) {
+        socket.shutdown(Shutdown::Both)?;
+    }
     let _ = writer.join();
     check.done()
 }

@@ -52,6 +52,8 @@ pub(crate) struct Output {
     access: Access,
     /// The first failure to write, which libraries tell in words of their own.
     failure: Arc<Mutex<Option<io::Error>>>,
+    /// Somebody else says that it is written.
+    quiet: bool,
 }
 
 impl Output {
@@ -71,7 +73,15 @@ impl Output {
             hidden,
             access,
             failure: Arc::default(),
+            quiet: false,
         })
+    }
+
+    /// Nothing is said on stderr once it is written.
+    #[must_use]
+    pub(crate) fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
     }
 
     /// What to write to; it is flushed when it is dropped.
@@ -135,7 +145,9 @@ impl Output {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(there(&self.target.named)),
             Err(e) => Err(self.target.failed(e)),
             Ok(()) => {
-                crate::cli::tell(&format!("wrote {}", self.target));
+                if !self.quiet {
+                    crate::cli::tell(&format!("wrote {}", self.target));
+                }
                 Ok(())
             }
         }

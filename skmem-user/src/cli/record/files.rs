@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     cli::output::{self, Target},
     recording::{Medium, Meta, Writer, parts::Parts},
+    trace::flight::{Fill, Outlet},
 };
 
 /// Where a recording goes.
@@ -37,11 +38,6 @@ impl Files {
         }
     }
 
-    #[cfg(test)]
-    pub fn none() -> Self {
-        Self::new("/dev/null".as_ref(), false).expect("there is one everywhere")
-    }
-
     /// What it is written to.
     pub fn target(&self) -> &Target {
         &self.target
@@ -64,5 +60,15 @@ impl Files {
             fs::remove_file(old)?;
         }
         Ok(writer)
+    }
+}
+
+/// A black box is written to one after the other.
+impl Outlet for Files {
+    fn write(&mut self, n: u32, meta: &Meta, fill: &Fill) -> io::Result<()> {
+        let mut writer = self.begin(n, meta)?;
+        fill(&mut writer).and(writer.get_mut().sync())?;
+        eprintln!("skmem: {} written", self.path(n).display());
+        Ok(())
     }
 }

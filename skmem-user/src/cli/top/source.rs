@@ -1,11 +1,13 @@
 //! Where looks come from: `sock_diag`, and as root the accounts that programs keep.
 
-use anyhow::Result;
+use std::{collections::HashSet, time::Duration};
+
+use anyhow::{Result, bail};
 use hashbrown::HashMap;
 use skmem_common::{layout::Records, record::IDENT_COOKIE};
 
 use super::super::ends::{ends, ends_of};
-use super::{Tracing, live};
+use super::{Tracing, kept::Kept, live};
 use crate::{
     explain::Verdict,
     kernel::{
@@ -17,8 +19,8 @@ use crate::{
         Row,
         capture::{Looker, Options},
     },
-    top::{Booked, Books, Causes, Look},
-    trace::{Session, older},
+    top::{Booked, Books, Causes, Chosen, Look, Message},
+    trace::{Session, about, older},
 };
 
 /// What looking needs that tracing does not: others' descriptors, other network namespaces, and
@@ -33,6 +35,8 @@ pub(super) struct Source {
     asked: Options,
     selection: Selection,
     causes: Result<Session, String>,
+    /// With `--flight`.
+    kept: Option<Kept>,
     /// The tracer's own numbers of sockets whose cookie it does not know (before 5.12), by cookie.
     ids: HashMap<u64, u64>,
 }
@@ -41,12 +45,24 @@ impl Source {
     /// Attaches, where that is wanted and allowed.
     ///
     /// # Errors
-    /// Where a filter names what does not exist.
-    pub async fn start(which: &Tracing, causes: bool, verbose: bool) -> Result<Self> {
+    /// Where a filter names what does not exist; where `flight` asks for records, and there can be
+    /// none.
+    pub async fn start(
+        which: &Tracing,
+        causes: bool,
+        flight: Option<Duration>,
+        verbose: bool,
+    ) -> Result<Self> {
         let (selection, mut tracing) = which.options()?;
-        // The accounts are all that is wanted.
-        tracing.records = Records::Transitions;
+        let mut rights = looking();
+        match flight {
+            // The accounts are all that is wanted.
+            None => tracing.records = Records::Transitions,
+            // Exports may lie where root may not write without.
+            Some(_) => rights |= Rights::DAC_OVERRIDE,
+        }
         tracing.verbose = verbose;
+        let mut kept = None;
         let causes = match causes {
             false => Err("--no-causes".to_owned()),
             true if !rights::may_trace() => {
@@ -55,12 +71,19 @@ impl Source {
             true => match live::start(&tracing).await {
                 Ok(mut session) => {
                     live::adopt(&mut session, older(&selection));
-                    session.drop_rights(looking())?;
+                    session.drop_rights(rights)?;
+                    if let Some(keep) = flight {
+                        let meta = about::meta(&session, &tracing, which.which.sockets.named());
+                        kept = Some(Kept::start(&mut session, meta, keep)?);
+                    }
                     Ok(session)
                 }
                 Err(error) => Err(format!("{error:#}")),
             },
         };
+        if let (Err(why), Some(_)) = (&causes, flight) {
+            bail!("--flight records calls, and none can be recorded: {why}");
+        }
         Ok(Self {
             looker: Looker::default(),
             asked: Options {
@@ -72,6 +95,7 @@ impl Source {
             },
             selection,
             causes,
+            kept,
             ids: HashMap::new(),
         })
     }
@@ -87,7 +111,8 @@ impl Source {
         }
         let causes = match &self.causes {
             Ok(session) => {
-                let (books, ids) = books(session, &captured.rows)?;
+                let (mut books, ids) = books(session, &captured.rows)?;
+                books.kept = self.kept.as_ref().map(Kept::bytes);
                 self.ids = ids;
                 Causes::Kept(books)
             }
@@ -102,26 +127,54 @@ impl Source {
 
     /// What the account of a socket says now, as `skmem explain` has it.
     pub fn verdict(&self, cookie: u64) -> Option<Verdict> {
-        let id = self.ids.get(&cookie).copied().unwrap_or(cookie);
-        self.causes.as_ref().ok()?.verdict_on(id)
+        self.causes.as_ref().ok()?.verdict_on(self.id(cookie))
     }
 
-    /// Takes in what the programs tell; waits for ever where there are none.
+    /// The tracer's number of a socket.
+    fn id(&self, cookie: u64) -> u64 {
+        self.ids.get(&cookie).copied().unwrap_or(cookie)
+    }
+
+    /// Takes in what the programs tell; waits for ever where there are none. What there is to say of
+    /// an export, where there is something.
     ///
     /// # Errors
     /// Where that cannot be read.
-    pub async fn step(&mut self) -> Result<()> {
-        match &mut self.causes {
-            Ok(session) => session.step(|_, _| {}).await,
-            Err(_) => std::future::pending().await,
+    pub async fn step(&mut self) -> Result<Option<Message>> {
+        match (&mut self.causes, &mut self.kept) {
+            (Ok(session), Some(kept)) => kept.step(session).await,
+            (Ok(session), None) => session.step(|_, _| {}).await.map(|()| None),
+            (Err(_), _) => std::future::pending().await,
         }
     }
 
-    /// Says on stderr what the session had to say.
-    pub fn say(&mut self) {
+    /// Has the calls of some sockets written into a recording; [`Source::step`] says how that went.
+    ///
+    /// # Errors
+    /// Where the kernel refuses its counters.
+    pub fn export(&mut self, chosen: Chosen, keep: Duration) -> Result<()> {
+        let sockets: HashSet<u64> = chosen.cookies.iter().map(|c| self.id(*c)).collect();
+        match (&self.causes, &mut self.kept) {
+            (Ok(session), Some(kept)) => kept.write(session, chosen, sockets, keep),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until what was exported is written, and says on stderr what there is to say of that,
+    /// and of the session.
+    ///
+    /// # Errors
+    /// Where the kernel refuses its counters.
+    pub fn end(mut self) -> Result<()> {
         if let Ok(session) = &mut self.causes {
             live::say(session);
+            if let Some(kept) = self.kept.take() {
+                for said in kept.end(session.end("asked")?) {
+                    eprintln!("skmem: {}", said.text);
+                }
+            }
         }
+        Ok(())
     }
 }
 
@@ -152,6 +205,7 @@ fn books(session: &Session, rows: &[Row]) -> Result<(Books, HashMap<u64, u64>)> 
         lost: totals.all_lost(),
         skipped: session.skipped_runs(),
         no_slot: totals.no_slot,
+        kept: None,
     };
     Ok((books, ids))
 }

@@ -149,6 +149,7 @@ fn books() -> Causes {
         lost: 0,
         skipped: 2,
         no_slot: 0,
+        kept: None,
     })
 }
 

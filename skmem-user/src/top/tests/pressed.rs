@@ -121,9 +121,9 @@ fn pause_and_intervals_are_told_to_the_caller() {
 fn export_says_how_and_the_next_key_ends_that() {
     let mut model = model(unknown);
     type_in(&mut model, "e");
-    assert!(frame(&mut model, 60, 20).contains("skmem record"));
+    assert!(frame(&mut model, 60, 20).contains("skmem top --flight"));
     press(&mut model, KeyCode::Down);
-    assert!(!frame(&mut model, 60, 20).contains("skmem record"));
+    assert!(!frame(&mut model, 60, 20).contains("skmem top --flight"));
 }
 
 #[test]
@@ -190,34 +190,52 @@ fn the_row_that_is_chosen_stands_out_but_its_bar_keeps_its_colours() {
 fn how_to_export_names_what_is_chosen() {
     let said = |model: &mut Model| {
         type_in(model, "e");
-        model.message.clone().unwrap()
+        model.message.clone().unwrap().text
     };
     let mut model = model(unknown);
     press(&mut model, KeyCode::Down);
     let line = said(&mut model);
-    assert!(line.contains("run.skm --sport 40003 --dst "), "{line}");
+    assert!(
+        line.contains("skmem top --flight 5m --sport 40003 --dst "),
+        "{line}"
+    );
     press(&mut model, KeyCode::Enter);
     assert_eq!(said(&mut model), line);
     press(&mut model, KeyCode::Esc);
     for (by, option) in [
         (By::Process, " --pid 3"),
         (By::Unit, " --cgroup /system.slice/"),
-        (By::Netns, " --netns 7."),
+        (By::Netns, " --netns 7 "),
         (By::Remote, " --dst "),
     ] {
         type_in(&mut model, "b");
         assert_eq!(model.by, by);
         let line = said(&mut model);
-        assert!(line.contains(&format!("run.skm{option}")), "{line}");
+        assert!(line.contains(&format!("--flight 5m{option}")), "{line}");
     }
-    // Nothing to choose: no option, and not said to be of a row.
     type_in(&mut model, "/nothing");
     press(&mut model, KeyCode::Enter);
     let line = said(&mut model);
-    assert!(
-        line.contains("of all sockets") && line.contains("run.skm. "),
-        "{line}"
-    );
+    assert!(line.contains("there is no row"), "{line}");
+}
+
+#[test]
+fn what_is_kept_is_exported_of_what_is_chosen() {
+    let mut model = model(books);
+    model.flight = Some(Duration::from_secs(300));
+    let export = |model: &mut Model| {
+        let action = press(model, KeyCode::Char('e'));
+        (action, model.chosen().unwrap().cookies)
+    };
+    assert_eq!(export(&mut model), (Action::Export, vec![2]));
+    type_in(&mut model, "bb/nginx");
+    press(&mut model, KeyCode::Enter);
+    let (action, mut cookies) = export(&mut model);
+    cookies.sort_unstable();
+    assert_eq!((action, cookies), (Action::Export, vec![1, 3]));
+    type_in(&mut model, "/nobody");
+    press(&mut model, KeyCode::Enter);
+    assert_eq!(press(&mut model, KeyCode::Char('e')), Action::Draw);
 }
 
 #[test]

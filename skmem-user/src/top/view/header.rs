@@ -108,6 +108,9 @@ fn causes(look: &Look, theme: Theme) -> (String, Style) {
                     count(books.no_slot)
                 ));
             }
+            if let Some(bytes) = books.kept {
+                text.push_str(&format!("; {} bytes kept for e", count(bytes)));
+            }
             let bad = books.lost + books.skipped + books.no_slot > 0;
             (text, if bad { theme.alarm() } else { Style::new() })
         }
@@ -173,7 +176,12 @@ pub(super) fn footer(buffer: &mut Buffer, area: Rect, model: &Model, theme: Them
         return put(buffer, last, 0, &cut(&text, width), theme.bold());
     }
     if let Some(message) = &model.message {
-        let wrapped = wrapped(message, width);
+        let wrapped = wrapped(&message.text, width);
+        let style = if message.alarm {
+            theme.alarm()
+        } else {
+            theme.bold()
+        };
         let lines: Vec<&str> = wrapped.lines().collect();
         let height = (lines.len() as u16).min(area.height);
         let place = Rect {
@@ -183,7 +191,7 @@ pub(super) fn footer(buffer: &mut Buffer, area: Rect, model: &Model, theme: Them
         };
         Clear.render(place, buffer);
         for (n, line) in lines.iter().enumerate() {
-            put(buffer, place, n as u16, line, theme.alarm());
+            put(buffer, place, n as u16, line, style);
         }
         return;
     }

@@ -5,24 +5,36 @@
 //! sockets, so that what is left when older segments were dropped can be
 //! explained.
 
-use std::{collections::VecDeque, io, path::PathBuf, time::Duration};
+use std::{collections::VecDeque, io, time::Duration};
 
-use super::files::Files;
+use super::sink::Sink;
 use crate::{
     model::{
         end::{End, SavedAccount},
         record::Record,
     },
-    recording::{BlockEncoder, EncodedBlock, Meta, Role},
-    trace::sink::Sink,
+    recording::{BlockEncoder, EncodedBlock, Medium, Meta, Role, Writer},
 };
 
 /// Segments that a black box is made of, about.
 const SEGMENTS: u32 = 8;
 
+/// Where a black box is written.
+pub trait Outlet: Send {
+    /// Writes it, for the `n`th time, from 1: begins a recording with `meta`, which `fill` goes on
+    /// with to its end.
+    ///
+    /// # Errors
+    /// Where it cannot be written; nothing is kept in memory any more then.
+    fn write(&mut self, n: u32, meta: &Meta, fill: &Fill) -> io::Result<()>;
+}
+
+/// Writes what the box holds, and the end.
+pub type Fill<'a> = dyn Fn(&mut Writer<Medium>) -> io::Result<()> + 'a;
+
 /// The black box.
-pub(super) struct Flight {
-    files: Files,
+pub struct Flight {
+    outlet: Box<dyn Outlet>,
     written: u32,
     packer: BlockEncoder,
     segments: VecDeque<Segment>,
@@ -39,9 +51,10 @@ struct Segment {
 
 impl Flight {
     /// Keeps the last `keep`, in at most about `most` bytes.
-    pub fn new(files: Files, keep: Duration, most: u64) -> Self {
+    #[must_use]
+    pub fn new(outlet: Box<dyn Outlet>, keep: Duration, most: u64) -> Self {
         Self {
-            files,
+            outlet,
             written: 0,
             packer: BlockEncoder::default(),
             segments: VecDeque::from([Segment::default()]),
@@ -51,6 +64,7 @@ impl Flight {
     }
 
     /// How often a segment begins.
+    #[must_use]
     pub fn segment(keep: Duration) -> Duration {
         (keep / SEGMENTS).clamp(Duration::from_millis(250), Duration::from_secs(5))
     }
@@ -75,21 +89,21 @@ impl Flight {
         }
     }
 
-    /// Writes what there is; gives the file's name.
-    fn write(&mut self, meta: &Meta, end: &End) -> io::Result<PathBuf> {
+    /// Writes what there is.
+    fn write(&mut self, meta: &Meta, end: &End) -> io::Result<()> {
         self.flush()?;
         self.written += 1;
-        let path = self.files.path(self.written);
         let meta = Meta {
             part: self.written,
             ..meta.clone()
         };
-        let mut writer = self.files.begin(self.written, &meta)?;
-        let mut blocks = self.segments.iter().flat_map(|s| &s.blocks);
-        let written = blocks.try_for_each(|block| writer.sealed(block));
-        let ended = writer.end(&end.open, &end.totals);
-        written.and(ended).and(writer.get_mut().sync())?;
-        Ok(path)
+        let segments = &self.segments;
+        self.outlet.write(self.written, &meta, &|writer| {
+            let mut blocks = segments.iter().flat_map(|s| &s.blocks);
+            let written = blocks.try_for_each(|block| writer.sealed(block));
+            let ended = writer.end(&end.open, &end.totals);
+            written.and(ended)
+        })
     }
 }
 
@@ -120,9 +134,7 @@ impl Sink for Flight {
     }
 
     fn next(&mut self, meta: &Meta, end: &End) -> io::Result<()> {
-        let path = self.write(meta, end)?;
-        eprintln!("skmem: {} written", path.display());
-        Ok(())
+        self.write(meta, end)
     }
 
     fn end(&mut self, meta: &Meta, end: &End) -> io::Result<()> {
@@ -149,6 +161,14 @@ mod tests {
 
     use super::*;
 
+    struct Nowhere;
+
+    impl Outlet for Nowhere {
+        fn write(&mut self, _n: u32, _meta: &Meta, _fill: &Fill) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     fn event(time_ns: u64, word: u64) -> Record {
         // Numbers that nothing predicts: they do not compress.
         let noise = word.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -165,7 +185,7 @@ mod tests {
 
     #[test]
     fn only_the_last_seconds_stay() {
-        let mut flight = Flight::new(Files::none(), Duration::from_nanos(1000), u64::MAX);
+        let mut flight = Flight::new(Box::new(Nowhere), Duration::from_nanos(1000), u64::MAX);
         for n in 0..100 {
             flight
                 .accounts(Role::Checkpoint, n * 100, &[])
@@ -179,7 +199,7 @@ mod tests {
     #[test]
     fn memory_is_bounded_whatever_comes() {
         let most = 1 << 20;
-        let mut flight = Flight::new(Files::none(), Duration::from_secs(60), most);
+        let mut flight = Flight::new(Box::new(Nowhere), Duration::from_secs(60), most);
         for n in 0..1_000_000 {
             flight.record(&event(n, n)).unwrap_or_default();
             if flight.is_full() {

@@ -1,17 +1,14 @@
-//! A part of a recording as a recording.
+//! A recording, or a part of one, as a recording.
 
-use std::io::Write;
+use std::io::{self, Read, Write};
 
-use anyhow::Result;
+use super::{Item, Recording, Role, Writer, storage::Plain};
 
-use crate::{
-    cli::chosen::Chosen,
-    recording::{Item, Role, Writer, storage::Plain},
-};
-
-/// Writes what `part` is of: blocks in the order of the whole, then its end where it has one.
-pub(super) fn write(part: &Chosen, out: impl Write) -> Result<()> {
-    let mut recording = part.open()?;
+/// Writes what is read: blocks in the order of the whole, then its end where it has one.
+///
+/// # Errors
+/// Where `out` cannot be written.
+pub fn copy<R: Read>(mut recording: Recording<R>, out: impl Write) -> io::Result<()> {
     let mut writer = Writer::new(Plain(out), recording.meta())?;
     // Those of an end that is earlier lie in the end alone.
     let mut open = Vec::new();
@@ -31,5 +28,5 @@ pub(super) fn write(part: &Chosen, out: impl Write) -> Result<()> {
         Some(end) => writer.end(&open, &end.totals)?,
         None => writer.flush()?,
     }
-    Ok(writer.get_mut().flush()?)
+    writer.get_mut().flush()
 }
