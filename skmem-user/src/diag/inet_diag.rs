@@ -42,6 +42,13 @@ const EXTENSIONS: u8 = 1 << (TCP_INFO - 1) | 1 << (SKMEMINFO - 1);
 /// The kernel fills dumps in parts of at most 32 KiB (`netlink_dump`).
 const PART: usize = 64 << 10;
 
+/// Every state (`idiag_states`).
+pub const EVERY_STATE: u32 = u32::MAX;
+/// All but `TCP_BOUND_INACTIVE` (13, from 6.8 on): sockets that are bound and neither listen nor are
+/// connected. They hold no memory, and lie in a table of their own, whose walk takes a tenth of the
+/// time of a dump of 10,000 sockets.
+pub const IN_USE: u32 = (1 << 13) - 1;
+
 /// How a dump ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dumped {
@@ -51,8 +58,8 @@ pub struct Dumped {
     pub interrupted: bool,
 }
 
-/// Hands every socket of a protocol, IPv4 and IPv6, in the calling thread's network namespace, to
-/// `each`.
+/// Hands every socket of a protocol in one of these states, IPv4 and IPv6, in the calling thread's
+/// network namespace, to `each`.
 ///
 /// A socket may be listed twice, or missed, when the kernel's table changes between two parts of
 /// the dump; its cookie identifies it.
@@ -60,21 +67,26 @@ pub struct Dumped {
 /// # Errors
 /// Where the kernel refuses ([`DiagError::is_unsupported`]: the protocol's module is not there), or
 /// ends the dump early.
-pub fn dump(protocol: Protocol, mut each: impl FnMut(DiagSocket)) -> Result<Dumped> {
+pub fn dump(protocol: Protocol, states: u32, mut each: impl FnMut(&DiagSocket)) -> Result<Dumped> {
     if protocol == Protocol::Mptcp && !mptcp_is_known() {
         // A kernel that does not know the attribute would list raw sockets instead.
         return Err(failed(io::Error::from_raw_os_error(libc::ENOENT)));
     }
     let mut dumped = Dumped::default();
     if protocol == Protocol::Tcp {
-        match pass(&both_families(), protocol, &mut dumped, &mut each) {
+        match pass(&both_families(states), protocol, &mut dumped, &mut each) {
             // Refused before the first socket: the kernel may have given the older request up.
             Err(error) if error.is_unsupported() => {}
             other => return other.map(|()| dumped),
         }
     }
     for family in [Family::Ipv4, Family::Ipv6] {
-        match pass(&request(protocol, family), protocol, &mut dumped, &mut each) {
+        match pass(
+            &request(protocol, family, states),
+            protocol,
+            &mut dumped,
+            &mut each,
+        ) {
             // IPv6 is switched off: there are no such sockets.
             Err(error) if error.is_unsupported() && family == Family::Ipv6 => {}
             other => other?,
@@ -88,7 +100,7 @@ fn pass(
     request: &[u8],
     protocol: Protocol,
     dumped: &mut Dumped,
-    each: &mut impl FnMut(DiagSocket),
+    each: &mut impl FnMut(&DiagSocket),
 ) -> Result<()> {
     let mut socket = Socket::new(NETLINK_SOCK_DIAG).map_err(failed)?;
     socket.bind_auto().map_err(failed)?;
@@ -121,7 +133,7 @@ fn failed(source: io::Error) -> DiagError {
 }
 
 /// `struct nlmsghdr`, `struct inet_diag_req_v2`, and for a protocol beyond 255 its attribute.
-fn request(protocol: Protocol, family: Family) -> Vec<u8> {
+fn request(protocol: Protocol, family: Family, states: u32) -> Vec<u8> {
     let family = match family {
         Family::Ipv4 => libc::AF_INET,
         Family::Ipv6 => libc::AF_INET6,
@@ -134,8 +146,7 @@ fn request(protocol: Protocol, family: Family) -> Vec<u8> {
     let len = REQUEST + wide.map_or(0, |_| 8);
     let mut bytes = header(len, BY_FAMILY);
     bytes.extend([family as u8, protocol as u8, EXTENSIONS, 0]);
-    // Every state.
-    bytes.extend(u32::MAX.to_ne_bytes());
+    bytes.extend(states.to_ne_bytes());
     // struct inet_diag_sockid: any.
     bytes.extend([0; 48]);
     if let Some(protocol) = wide {
@@ -147,14 +158,13 @@ fn request(protocol: Protocol, family: Family) -> Vec<u8> {
 }
 
 /// `struct nlmsghdr`, `struct inet_diag_req`: TCP of both families.
-fn both_families() -> Vec<u8> {
+fn both_families(states: u32) -> Vec<u8> {
     let mut bytes = header(OLD_REQUEST, TCP_BOTH);
     // The family (any), and two lengths that no kernel reads.
     bytes.extend([libc::AF_UNSPEC as u8, 0, 0, EXTENSIONS]);
     // struct inet_diag_sockid: any.
     bytes.extend([0; 48]);
-    // Every state.
-    bytes.extend(u32::MAX.to_ne_bytes());
+    bytes.extend(states.to_ne_bytes());
     // idiag_dbs, which no kernel reads.
     bytes.extend([0; 4]);
     bytes
@@ -174,7 +184,7 @@ fn read_part(
     mut rest: &[u8],
     protocol: Protocol,
     dumped: &mut Dumped,
-    each: &mut impl FnMut(DiagSocket),
+    each: &mut impl FnMut(&DiagSocket),
 ) -> Result<bool> {
     while rest.len() >= HEADER {
         let message = NetlinkBuffer::new_checked(rest)
@@ -185,7 +195,7 @@ fn read_part(
             DONE | ERROR => return refusal(body).map_or(Ok(true), Err),
             OVERRUN => return Err(DiagError::format(WHAT, "messages were lost")),
             BY_FAMILY | TCP_BOTH => match DiagSocket::parse(body, protocol) {
-                Some(socket) => each(socket),
+                Some(socket) => each(&socket),
                 None => dumped.unreadable += 1,
             },
             _ => {}
@@ -287,12 +297,12 @@ mod tests {
 
     #[test]
     fn mptcp_is_asked_for_by_attribute_and_tcp_for_both_families_at_once() {
-        let bytes = request(Protocol::Mptcp, Family::Ipv4);
+        let bytes = request(Protocol::Mptcp, Family::Ipv4, EVERY_STATE);
         assert_eq!((bytes.len(), bytes[0]), (80, 80));
         assert_eq!(bytes[76..], 262_u32.to_ne_bytes());
-        let tcp = request(Protocol::Tcp, Family::Ipv6);
+        let tcp = request(Protocol::Tcp, Family::Ipv6, EVERY_STATE);
         assert_eq!((tcp.len(), tcp[16], tcp[17]), (72, 10, 6));
-        let both = both_families();
+        let both = both_families(EVERY_STATE);
         assert_eq!((both.len(), both[0], both[4], both[16]), (76, 76, 18, 0));
         assert_eq!(both[68..72], u32::MAX.to_ne_bytes());
     }
@@ -324,8 +334,9 @@ mod tests {
             found.sort_unstable_by_key(|(cookie, ..)| *cookie);
             found
         };
-        let each = [Family::Ipv4, Family::Ipv6].map(|family| request(Protocol::Tcp, family));
-        assert_eq!(ours(&[both_families()]), ours(&each));
+        let each =
+            [Family::Ipv4, Family::Ipv6].map(|family| request(Protocol::Tcp, family, IN_USE));
+        assert_eq!(ours(&[both_families(IN_USE)]), ours(&each));
         assert_eq!(ours(&each).len(), cookies.len());
     }
 

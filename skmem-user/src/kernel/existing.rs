@@ -42,7 +42,8 @@ pub(super) fn walk(
         // The kernel calls `mptcp_diag_fill_info` for each, where our program is. Where the
         // namespace cannot be entered, a note says so below.
         let _ = inside(namespace, || {
-            inet_diag::dump(Protocol::Mptcp, |_| {}).map_err(io::Error::other)
+            inet_diag::dump(Protocol::Mptcp, inet_diag::EVERY_STATE, |_| {})
+                .map_err(io::Error::other)
         });
     }
     // The program writes nothing: reading to the end runs it.

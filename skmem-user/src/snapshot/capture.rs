@@ -51,7 +51,8 @@ pub struct Options {
     /// Ask for the path below TCP, of sockets that queue.
     pub paths: bool,
     /// Leave out what only explains the account: slab and memory cgroups. The kernel holds a lock
-    /// of all caches meanwhile (`slab_mutex`), which is not to be taken each second.
+    /// of all caches meanwhile (`slab_mutex`), which is not to be taken each second. And sockets
+    /// that are bound and nothing else.
     pub brief: bool,
     /// What fills the receive buffer of each TCP socket, and what its window depends on: loads an
     /// eBPF program.
@@ -452,25 +453,34 @@ fn list(namespace: &Namespace, options: Options) -> Result<Listed> {
         bypasses: bypasses_prot_mem(),
         notes: Vec::new(),
     };
-    list_protocol(&mut listed, Protocol::Tcp, namespace)?;
+    let states = match options.brief {
+        true => inet_diag::IN_USE,
+        false => inet_diag::EVERY_STATE,
+    };
+    list_protocol(&mut listed, Protocol::Tcp, states, namespace)?;
     if listed.maybe_mptcp && inet_diag::mptcp_is_known() {
-        list_protocol(&mut listed, Protocol::Mptcp, namespace)?;
+        list_protocol(&mut listed, Protocol::Mptcp, states, namespace)?;
     }
     if options.udp {
-        list_protocol(&mut listed, Protocol::Udp, namespace)?;
+        list_protocol(&mut listed, Protocol::Udp, states, namespace)?;
     }
     Ok(listed)
 }
 
 /// Lists the sockets of one protocol.
-fn list_protocol(listed: &mut Listed, protocol: Protocol, namespace: &Namespace) -> Result<()> {
-    let dumped = inet_diag::dump(protocol, |socket| {
+fn list_protocol(
+    listed: &mut Listed,
+    protocol: Protocol,
+    states: u32,
+    namespace: &Namespace,
+) -> Result<()> {
+    let dumped = inet_diag::dump(protocol, states, |socket| {
         if socket.time_wait {
             listed.time_wait += 1;
             return;
         }
         listed.maybe_mptcp |= !socket.privileged || socket.upper_layer == Some(UpperLayer::Mptcp);
-        listed.rows.push(Row::new(&socket, namespace.inode));
+        listed.rows.push(Row::new(socket, namespace.inode));
     });
     match dumped {
         Ok(dumped) if dumped.unreadable > 0 => listed.notes.push(format!(

@@ -35,7 +35,7 @@ pub(super) fn wait(ends: [&Netns; 2]) {
 fn has_sockets(netns: &Netns) -> bool {
     let mut found = false;
     let looked = netns.run(|| {
-        inet_diag::dump(Protocol::Tcp, |socket| {
+        inet_diag::dump(Protocol::Tcp, inet_diag::IN_USE, |socket| {
             found |= !matches!(socket.state, TcpState::Listen | TcpState::TimeWait);
         })?;
         Ok(())

@@ -123,7 +123,7 @@ fn mptcp(stage: &Stage) -> Result<Done> {
     let subflows = || {
         net.client.run(|| {
             let mut found: Vec<Truth> = Vec::new();
-            let all = inet_diag::dump(diag::Protocol::Tcp, |socket| {
+            let all = inet_diag::dump(diag::Protocol::Tcp, inet_diag::IN_USE, |socket| {
                 if socket.state != TcpState::Listen {
                     found.extend(socket.truth());
                 }
