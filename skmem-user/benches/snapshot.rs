@@ -1,4 +1,5 @@
-//! What `skmem snapshot` costs beside `ss`, at 1,000, 10,000 and 100,000 sockets, in the same run.
+//! What `skmem snapshot` costs beside `ss`, at 1,000, 10,000 and 100,000 sockets, in the same run; and
+//! `skmem top` at a look a second, as any user.
 //!
 //! `cargo bench --bench snapshot [-- N…]`, as root: the sockets are loopback pairs in a network
 //! namespace of their own. The commands take turns, several times, with their output thrown away;
@@ -6,10 +7,13 @@
 //! side.
 
 use std::{
+    fs::File,
     io::{Read as _, Write as _},
     mem::MaybeUninit,
     net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::process::CommandExt as _,
     process::{Child, Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -18,6 +22,17 @@ use rustix::{
     process::{Resource, getrlimit, setrlimit},
     thread::{UnshareFlags, unshare_unsafe},
 };
+
+#[expect(clippy::unwrap_used, reason = "as in tests")]
+#[path = "../tests/support/terminal.rs"]
+mod terminal;
+
+/// How long `top` is looked at.
+const WATCHED: Duration = Duration::from_secs(20);
+/// Its first looks read who holds what, and do not count.
+const BEGINS: Duration = Duration::from_secs(3);
+/// `nobody`.
+const ANY_USER: u32 = 65_534;
 
 /// Pairs on one listener: a client's ports are as many at most.
 const PAIRS: usize = 20_000;
@@ -104,9 +119,60 @@ fn main() -> Result<()> {
                 ours.cpu.as_secs_f64() / theirs.cpu.as_secs_f64()
             );
         }
+        let (user, kernel) = top()?;
+        println!(
+            "{size:>8}  skmem top, a look a second, as any user: {:.1} % of a CPU ({user:.1} in user mode, {kernel:.1} in the kernel)",
+            user + kernel
+        );
         std::io::stdout().flush()?;
     }
     Ok(())
+}
+
+/// What `skmem top` takes on a terminal, in percent of a CPU: in user mode, in the kernel.
+fn top() -> Result<(f64, f64)> {
+    let (mut ours, theirs) = terminal::terminal(160, 50);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skmem"));
+    command
+        .args(["top", "--no-causes"])
+        .env("TERM", "xterm-256color")
+        .uid(ANY_USER)
+        .gid(ANY_USER)
+        .stdin(theirs.try_clone()?)
+        .stderr(theirs.try_clone()?)
+        .stdout(theirs);
+    let mut child = command.spawn().context("cannot run skmem top")?;
+    // Its ends of the terminal, which are ours, too.
+    drop(command);
+    // It would wait for room.
+    let screen = thread::spawn(move || -> std::io::Result<u64> {
+        std::io::copy(&mut ours, &mut std::io::sink())
+    });
+    thread::sleep(BEGINS);
+    let before = ticks(child.id())?;
+    let begun = Instant::now();
+    thread::sleep(WATCHED);
+    let after = ticks(child.id())?;
+    let seconds = begun.elapsed().as_secs_f64();
+    child.kill()?;
+    child.wait()?;
+    let _ = screen.join();
+    let a_second = rustix::param::clock_ticks_per_second() as f64;
+    let percent = |ticks: u64| ticks as f64 / a_second / seconds * 100.0;
+    Ok((percent(after.0 - before.0), percent(after.1 - before.1)))
+}
+
+/// `utime` and `stime` of `/proc/PID/stat`.
+fn ticks(pid: u32) -> Result<(u64, u64)> {
+    let mut stat = String::new();
+    File::open(format!("/proc/{pid}/stat"))
+        .context("skmem top has ended")?
+        .read_to_string(&mut stat)?;
+    // The command's name may hold spaces.
+    let (_, rest) = stat.rsplit_once(')').context("no name")?;
+    let mut fields = rest.split_whitespace().skip(11);
+    let mut next = || -> Result<u64> { Ok(fields.next().context("cut")?.parse()?) };
+    Ok((next()?, next()?))
 }
 
 #[derive(Clone, Copy)]

@@ -1,4 +1,4 @@
-//! skmem: every byte of a TCP socket's send memory has a name.
+//! skmem: every byte of a TCP socket's memory has a name.
 //!
 //! Arrows point one way: [`cli`] uses everything; [`render`] shows what
 //! [`explain`] says of accounts; [`model`] rebuilds accounts from records;

@@ -52,7 +52,7 @@ mod version;
 mod welcome;
 mod why;
 
-/// Names every byte of a TCP socket's send memory.
+/// Names every byte of a TCP socket's memory.
 ///
 /// `ss -m` shows that a socket's queue went past SO_SNDBUF; skmem says which
 /// bytes, put there by which kernel code, under which limit, and what to do.

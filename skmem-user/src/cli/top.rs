@@ -56,20 +56,20 @@ Exit status: 0, 1 for a failure, 2 for wrong usage, 128 + N where signal N ended
 pub struct Options {
     #[command(flatten)]
     tracing: Tracing,
-    /// What a row stands for; the key b goes round
+    /// What a row stands for; the key b changes it
     #[arg(short, long, value_name = "WHAT", default_value = "socket")]
     by: By,
     /// What rows are sorted by, largest first; the keys < and > choose another
     #[arg(short, long, value_name = "COLUMN", default_value = "w")]
     sort: Column,
-    /// Look so often, e.g. 500ms, 2s
+    /// Time from one look to the next, e.g. 500ms, 2s; the keys + and - change it
     #[arg(short, long, value_name = "TIME", value_parser = duration, default_value = "1s")]
     interval: Duration,
     /// Print one frame as text, after two looks with the interval between them (the default where
     /// stdout is not a terminal)
     #[arg(long)]
     once: bool,
-    /// Rows of that frame [default: 20]
+    /// Rows of the frame of --once [default: 20]
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: Option<u16>,
     /// Do not trace: no eBPF, whatever the rights

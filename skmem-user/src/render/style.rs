@@ -2,7 +2,10 @@
 
 use std::fmt::Display;
 
-use anstyle::{AnsiColor, Style as Ansi};
+use anstyle::{Ansi256Color, AnsiColor, Style as Ansi};
+
+/// A blue that is read on a dark background and on a light one, which cyan is not.
+const BLUE: Ansi256Color = Ansi256Color(31);
 
 /// How text looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +48,7 @@ impl Style {
         let ansi = match role {
             Role::Title => Ansi::new().bold(),
             Role::Alarm => AnsiColor::Red.on_default().bold(),
-            Role::Name => AnsiColor::Cyan.on_default(),
+            Role::Name => BLUE.on_default(),
             Role::Aside => Ansi::new().dimmed(),
         };
         format!("{ansi}{text}{ansi:#}")

@@ -139,7 +139,9 @@ impl Kernel {
         let mut dumped = Vec::new();
         let mut mptcp = Vec::new();
         if inet_diag::mptcp_is_known() {
-            inet_diag::dump(Protocol::Mptcp, |socket| dumped.push(socket))?;
+            inet_diag::dump(Protocol::Mptcp, inet_diag::EVERY_STATE, |socket| {
+                dumped.push(socket.clone());
+            })?;
             mptcp = ss("-Mnm")?;
         }
         Ok(Self {

@@ -70,7 +70,7 @@ fn says() -> Result<(), Failed> {
         "explain", "--all", "--json", "-d", "100ms", "--sport", &from,
     ];
     let output = Command::new(SKMEM).args(explain).output()?;
-    let verdict: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let verdict: Value = serde_json::from_slice(&output.stdout)?;
     // Times in a sentence differ from moment to moment.
     let sentence = verdict["blame"]["sentence"].as_str().unwrap_or("none");
     let before = sentence.split(|c: char| c.is_ascii_digit()).next();

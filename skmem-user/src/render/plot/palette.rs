@@ -13,7 +13,7 @@ pub(super) struct Look {
     pub colour: &'static str,
     /// In characters.
     pub letter: char,
-    /// A colour of terminals with 256 of them.
+    /// A colour of terminals with 256 of them, to be read on a dark background and on a light one.
     pub ansi: u8,
 }
 
@@ -35,7 +35,7 @@ impl Look {
 pub(super) type Pair = [&'static str; 2];
 
 /// What is left over when there are too many bands.
-pub(super) const OTHER: Look = look("#dddddd", '*', 252);
+pub(super) const OTHER: Look = look("#dddddd", '*', 243);
 
 /// The limit.
 pub(super) const SNDBUF: &str = "#000000";
@@ -60,25 +60,25 @@ const fn look(colour: &'static str, letter: char, ansi: u8) -> Look {
 /// looks like what is left over.
 pub(super) const fn of(cause: Cause) -> Look {
     match cause {
-        Cause::PreExisting => look("#bbbbbb", '.', 250),
-        Cause::Unattributed => look("#222222", '?', 255),
+        Cause::PreExisting => look("#bbbbbb", '.', 245),
+        Cause::Unattributed => look("#222222", '?', 241),
         Cause::NewSkb => look("#0072b2", 'n', 33),
         Cause::SkbOverhead => look("#332288", 'o', 99),
-        Cause::FirstFill => look("#56b4e9", 'f', 117),
-        Cause::TailAppend => look("#e69f00", 'a', 214),
+        Cause::FirstFill => look("#56b4e9", 'f', 67),
+        Cause::TailAppend => look("#e69f00", 'a', 136),
         Cause::TailRefill => look("#d55e00", 'r', 202),
         Cause::Forced => look("#e31a1c", '!', 196),
-        Cause::Splice => look("#009e73", 's', 36),
-        Cause::ZerocopyPageRounding => look("#f0e442", 'z', 227),
-        Cause::TsoSplit => look("#cc79a7", 't', 175),
-        Cause::RetransmitFragment => look("#882255", 'R', 125),
-        Cause::SackSplit => look("#999933", 'k', 143),
+        Cause::Splice => look("#009e73", 's', 30),
+        Cause::ZerocopyPageRounding => look("#f0e442", 'z', 100),
+        Cause::TsoSplit => look("#cc79a7", 't', 168),
+        Cause::RetransmitFragment => look("#882255", 'R', 126),
+        Cause::SackSplit => look("#999933", 'k', 101),
         Cause::ProbeSplit => look("#aa4499", 'p', 170),
-        Cause::MtuProbe => look("#44aa99", 'm', 79),
+        Cause::MtuProbe => look("#44aa99", 'm', 65),
         Cause::Syn | Cause::SynData | Cause::SynAck => look("#117733", 'y', 29),
-        Cause::Fin => look("#ddcc77", 'F', 186),
-        Cause::MptcpSubflow => look("#661100", 'M', 88),
-        Cause::MptcpData => look("#56b4e9", 'd', 117),
+        Cause::Fin => look("#ddcc77", 'F', 137),
+        Cause::MptcpSubflow => look("#661100", 'M', 131),
+        Cause::MptcpData => look("#56b4e9", 'd', 67),
         Cause::MptcpFragHeader => look("#0072b2", 'h', 33),
         Cause::Ack
         | Cause::MptcpAck
@@ -89,5 +89,44 @@ pub(super) const fn of(cause: Cause) -> Look {
         | Cause::UnusedSkb
         | Cause::Purge
         | Cause::Reset => OTHER,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Relative luminance of a colour from 16 on: the cube of 6 × 6 × 6, then grey (WCAG 2, 1.4.3).
+    fn luminance(ansi: u8) -> f64 {
+        let levels = match ansi {
+            232.. => [8 + 10 * u32::from(ansi - 232); 3],
+            _ => [36, 6, 1].map(|step| match u32::from(ansi - 16) / step % 6 {
+                0 => 0,
+                n => 55 + 40 * n,
+            }),
+        };
+        let linear = levels.map(|level| {
+            let part = f64::from(level) / 255.0;
+            match part <= 0.04 {
+                true => part / 12.92,
+                false => ((part + 0.055) / 1.055).powf(2.4),
+            }
+        });
+        linear[0] * 0.2126 + linear[1] * 0.7152 + linear[2] * 0.0722
+    }
+
+    #[test]
+    fn letters_are_read_on_black_and_on_white() {
+        for cause in Cause::ALL {
+            let look = of(cause);
+            let light = luminance(look.ansi);
+            let (on_black, on_white) = ((light + 0.05) / 0.05, 1.05 / (light + 0.05));
+            assert!(
+                on_black > 2.9 && on_white > 2.9,
+                "{}: {} is {on_black:.1} : 1 on black, {on_white:.1} : 1 on white",
+                cause.name(),
+                look.ansi
+            );
+        }
     }
 }

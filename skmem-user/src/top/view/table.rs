@@ -3,7 +3,7 @@
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
-    style::{Color, Modifier, Style},
+    style::{Modifier, Style},
     text::{Line as Cells, Span},
 };
 use unicode_width::UnicodeWidthStr as _;
@@ -332,11 +332,7 @@ fn cell(
     match column {
         Column::Process => {
             let known = row.is_some_and(|row| !row.holders.is_empty());
-            let style = if known {
-                theme.tinted(Style::new(), Color::Cyan)
-            } else {
-                theme.aside()
-            };
+            let style = if known { Style::new() } else { theme.aside() };
             Cells::styled(cut(&texts.process, width), style)
         }
         Column::Ends if model.by != By::Socket => Cells::from(cut(&texts.ends, width)),

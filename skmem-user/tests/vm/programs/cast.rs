@@ -291,7 +291,9 @@ fn speaks(program: &Program) -> Result<(), Missing> {
 fn until(what: &str, is: impl Fn(&skmem::diag::DiagSocket) -> bool) -> Result<(), Failed> {
     let there = wait_for(|| {
         let mut found = false;
-        let dumped = inet_diag::dump(Protocol::Tcp, |socket| found |= is(&socket));
+        let dumped = inet_diag::dump(Protocol::Tcp, inet_diag::EVERY_STATE, |socket| {
+            found |= is(socket)
+        });
         dumped.is_ok() && found
     });
     there

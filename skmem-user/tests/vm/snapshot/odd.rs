@@ -310,7 +310,7 @@ fn delayed() -> Outcome {
         client.read_exact(&mut bytes)?;
         client.write_all(b"ack")?;
         server.read_exact(&mut bytes)?;
-        inet_diag::dump(Protocol::Tcp, |socket| {
+        inet_diag::dump(Protocol::Tcp, inet_diag::EVERY_STATE, |socket| {
             if socket.cookie == cookie {
                 seen = socket.timer;
             }
