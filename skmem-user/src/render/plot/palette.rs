@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn letters_are_read_on_black_and_on_white() {
         for cause in Cause::ALL {
-            let look = of(cause);
+            let look = of(*cause);
             let light = luminance(look.ansi);
             let (on_black, on_white) = ((light + 0.05) / 0.05, 1.05 / (light + 0.05));
             assert!(

@@ -138,7 +138,7 @@ fn colour_is_for_terminals_only() {
         colour: true,
         ..Style::PLAIN
     };
-    assert!(text(&figure(&t, None), &style, 23).contains("\x1b[38;5;214ma"));
+    assert!(text(&figure(&t, None), &style, 23).contains("\x1b[38;5;136ma"));
 }
 
 #[test]
