@@ -292,7 +292,7 @@ fn until(what: &str, is: impl Fn(&skmem::diag::DiagSocket) -> bool) -> Result<()
     let there = wait_for(|| {
         let mut found = false;
         let dumped = inet_diag::dump(Protocol::Tcp, inet_diag::EVERY_STATE, |socket| {
-            found |= is(socket)
+            found |= is(socket);
         });
         dumped.is_ok() && found
     });
