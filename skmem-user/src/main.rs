@@ -1,5 +1,8 @@
 //! The command `skmem`; everything is in the library.
 
+#[cfg(any(target_env = "musl", test))]
+mod memcmp;
+
 /// musl's own allocator is small, and slow.
 #[cfg(target_env = "musl")]
 #[global_allocator]

@@ -84,7 +84,7 @@ pub struct Options {
     /// Directories by_host=… and by_date=…, as Hive names them: host, date, or both
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     partition: Vec<By>,
-    /// Write arrow and arrow-stream without LZ4, for readers that lack it
+    /// Write perfetto, arrow and arrow-stream without compression, for readers that lack it
     #[arg(long)]
     uncompressed: bool,
 }
@@ -170,9 +170,12 @@ fn check(options: &Options) -> Result<()> {
     if !columnar && !options.partition.is_empty() {
         bail!("--partition is for parquet, arrow and arrow-stream");
     }
-    let arrow = matches!(options.format, Format::Arrow | Format::ArrowStream);
-    if options.uncompressed && !arrow {
-        bail!("--uncompressed is for arrow and arrow-stream");
+    let compressed = matches!(
+        options.format,
+        Format::Perfetto | Format::Arrow | Format::ArrowStream
+    );
+    if options.uncompressed && !compressed {
+        bail!("--uncompressed is for perfetto, arrow and arrow-stream");
     }
     if options.table != Which::Events && options.format != Format::Csv {
         bail!("--table is for csv: the other forms hold all tables");

@@ -21,6 +21,10 @@ EXTRA = {
     "types": "SELECT DISTINCT host, date, run, socket, part FROM sockets ORDER BY host, run, socket, part",
     "times": "SELECT MIN(time) AS first_time, MAX(time_ns) AS last_ns FROM events",
     "rx": "SELECT COUNT(*) AS n, SUM(rmem_alloc) AS r, MAX(receive_window) AS w FROM receives",
+    "rx_rows": """SELECT r.host, r.run, r.time_ns, r.hook, r.rcvbuf, r.op.op AS op, r.op.cause AS cause,
+        r.op.tier AS tier, r.op.bytes AS bytes
+        FROM (SELECT host, run, recording, time_ns, hook, rcvbuf, UNNEST(ops) AS op FROM receives) AS r
+        ORDER BY host, run, recording, time_ns, op, cause""",
 }
 
 

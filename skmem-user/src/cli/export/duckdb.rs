@@ -27,6 +27,7 @@ const CAUSE: &str = include_str!("../../../../docs/queries/dominant-cause.sql");
 const BLOCKED: &str = include_str!("../../../../docs/queries/blocked-by-service.sql");
 const READERS: &str = include_str!("../../../../docs/queries/slow-readers.sql");
 const BY_DAY: &str = include_str!("../../../../docs/queries/causes-by-day.sql");
+const RECEIVED_BY_DAY: &str = include_str!("../../../../docs/queries/receive-causes-by-day.sql");
 const BEFORE_AFTER: &str = include_str!("../../../../docs/queries/before-after.sql");
 
 fn ask(lake: &Path, query: &str) -> Vec<Value> {
@@ -179,7 +180,15 @@ fn parts_and_black_boxes_count_once() {
 fn a_recording_and_parts_of_it_count_once() {
     let dir = tempfile::tempdir().expect("a directory");
     let alone = lake(dir.path());
-    let queries = [WORST, CAUSE, BLOCKED, READERS, BY_DAY, BEFORE_AFTER];
+    let queries = [
+        WORST,
+        CAUSE,
+        BLOCKED,
+        READERS,
+        BY_DAY,
+        RECEIVED_BY_DAY,
+        BEFORE_AFTER,
+    ];
     let answers = queries.map(|query| ask(&alone, query));
     let rows = |lake: &Path| ask(lake, "SELECT COUNT(*) AS n FROM events")[0]["n"].as_u64();
     let before = rows(&alone);
@@ -237,4 +246,55 @@ fn every_byte_is_in_the_events() {
     assert_eq!(of("time").as_deref(), Some("TIMESTAMP WITH TIME ZONE"));
     assert_eq!(of("socket").as_deref(), Some("UBIGINT"));
     assert_eq!(of("date").as_deref(), Some("DATE"));
+}
+
+#[test]
+fn every_byte_is_in_the_receives() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let lake = dir.path().join("lake");
+    let sampled = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/recordings/v2-error-queue.skm"
+    );
+    let to = lake.to_str().expect("a name");
+    export(
+        Path::new(sampled),
+        &["--format", "parquet", "--partition", "date", "-o", to],
+    )
+    .expect("an export");
+    // One socket's error queue is left full, the other's receive buffer is read empty.
+    let number = |row: &Value, name: &str| row[name].to_string().trim_matches('"').to_owned();
+    let sums = ask(
+        &lake,
+        "WITH booked AS (
+             SELECT socket, SUM(op.bytes) AS bytes
+             FROM (SELECT socket, UNNEST(ops) AS op FROM receives)
+             WHERE op.op = 'book' GROUP BY socket)
+         SELECT socket, bytes, ARG_MAX(rmem_alloc, time_ns) AS held
+         FROM receives JOIN booked USING (socket)
+         GROUP BY socket, bytes ORDER BY socket",
+    );
+    let of = |name| sums.iter().map(|row| number(row, name)).collect::<Vec<_>>();
+    assert_eq!(of("bytes"), ["79572", "0"]);
+    assert_eq!(of("bytes"), of("held"));
+    let causes = ask(&lake, RECEIVED_BY_DAY);
+    let causes: Vec<_> = causes
+        .iter()
+        .map(|row| {
+            (
+                row["cause"].as_str().unwrap_or_default(),
+                number(row, "bytes"),
+            )
+        })
+        .collect();
+    let expected = [
+        ("in-order-overhead", "180096"),
+        ("in-order", "107240"),
+        ("error-queued", "79572"),
+        ("read", "-287336"),
+    ];
+    assert_eq!(
+        causes,
+        expected.map(|(cause, bytes)| (cause, bytes.to_owned()))
+    );
 }

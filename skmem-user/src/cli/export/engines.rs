@@ -4,11 +4,11 @@ use std::{path::Path, process::Command};
 
 use serde_json::{Map, Value};
 use skmem_common::{
-    cause::Cause,
+    cause::{Cause, Tier},
     hook::Hook,
     receive::ReceiveView,
-    receive_cause::ReceiveCause,
-    record::{FLAG_BOOKED, Header, Op, Receive, VERSION},
+    receive_cause::{RcvbufCause, ReceiveCause},
+    record::{FLAG_BOOKED, FLAG_LOCKLESS, Header, OP_LIMIT, Op, Receive, VERSION},
 };
 
 use super::tests::export;
@@ -52,7 +52,7 @@ fn lake(dir: &Path) -> std::path::PathBuf {
             .sleep_us(900_000 + n);
         let mut reader = Story::new(100 + n, 10_000);
         reader.end(Hook::Ack);
-        reader.records.push(received(100 + n, reader.now + 5_000));
+        reader.records.extend(received(100 + n, reader.now + 5_000));
         let file = dir.join(format!("{n}.skm"));
         write(&file, host, &[&story, &reader, &article()]);
         keep(&file, &[]);
@@ -76,40 +76,68 @@ fn lake(dir: &Path) -> std::path::PathBuf {
     lake
 }
 
-fn received(socket: u64, time_ns: u64) -> Record {
-    let book = Op {
-        cause: ReceiveCause::InOrder as u8,
-        value: 999,
+/// A segment that was merged into the receive queue, which moved the limit; then a message of the
+/// error queue, which comes without the socket's lock and has no number.
+fn received(socket: u64, time_ns: u64) -> [Record; 2] {
+    let book = |cause: ReceiveCause, tier: Tier, value| Op {
+        cause: cause as u8,
+        tier: tier as u8,
+        value,
         ..Op::default()
     };
-    Record::Receive(Receive {
-        header: Header {
-            len: size_of::<Receive>() as u16,
-            version: VERSION,
-            hook: Hook::QueueRcv as u8,
-            cpu: 0,
-            flags: FLAG_BOOKED,
-            ops: 1,
-        },
-        time_ns,
-        socket,
-        event_no: 3,
-        slot: 1,
-        pid: 0,
-        tid: 0,
-        truesize: 2_304,
-        waiting: 0,
-        ops: [book, Op::default(), Op::default(), Op::default()],
-        view: ReceiveView {
-            rmem_alloc: 2_304,
-            rcvbuf: 131_072,
-            rcv_nxt: 1_000,
-            copied_seq: 1,
-            window: 65_535,
-            state: 1,
-            ..ReceiveView::default()
-        },
-    })
+    let limit = Op {
+        kind: OP_LIMIT,
+        cause: RcvbufCause::RaisedByArrival as u8,
+        value: 131_072,
+        ..Op::default()
+    };
+    let record = |hook: Hook, flags, ns, event_no, ops: [Op; 4], used| {
+        let bytes: i32 = ops
+            .iter()
+            .filter(|op| op.kind != OP_LIMIT)
+            .map(|op| op.value)
+            .sum();
+        Record::Receive(Receive {
+            header: Header {
+                len: size_of::<Receive>() as u16,
+                version: VERSION,
+                hook: hook as u8,
+                cpu: 0,
+                flags: FLAG_BOOKED | flags,
+                ops: used,
+            },
+            time_ns: time_ns + ns,
+            socket,
+            event_no,
+            slot: 1,
+            pid: 0,
+            tid: 0,
+            truesize: 2_304,
+            waiting: 0,
+            ops,
+            view: ReceiveView {
+                rmem_alloc: bytes,
+                rcvbuf: 131_072,
+                rcv_nxt: 1_000,
+                copied_seq: 1,
+                window: 65_535,
+                state: 1,
+                ..ReceiveView::default()
+            },
+        })
+    };
+    let coalesced = [
+        book(ReceiveCause::Coalesced, Tier::Observed, 999),
+        book(ReceiveCause::CoalescedOverhead, Tier::Inferred, -99),
+        limit,
+        Op::default(),
+    ];
+    let error = book(ReceiveCause::ErrorQueued, Tier::Observed, 2_304);
+    let error = [error, Op::default(), Op::default(), Op::default()];
+    [
+        record(Hook::QueueRcv, 0, 0, 3, coalesced, 3),
+        record(Hook::ErrorQueue, FLAG_LOCKLESS, 1_000, 0, error, 1),
+    ]
 }
 
 #[test]

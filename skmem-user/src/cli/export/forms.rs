@@ -26,16 +26,16 @@ impl Export {
     /// Writes it in the form that was asked for.
     pub(super) fn form(&self, options: &Options, out: impl Write) -> Result<()> {
         match options.format {
-            Format::Perfetto => self.perfetto(out),
+            Format::Perfetto => self.perfetto(!options.uncompressed, out),
             Format::Chrome => self.chrome(out),
             Format::Json => self.json(out),
             _ => self.csv(options.table, out),
         }
     }
 
-    fn perfetto(&self, out: impl Write) -> Result<()> {
+    fn perfetto(&self, deflated: bool, out: impl Write) -> Result<()> {
         let clock = &self.recorded.meta.clock;
-        let trace = Perfetto::new(out, clock.monotonic_ns, clock.wall_ns)?;
+        let trace = Perfetto::new(out, deflated, clock.monotonic_ns, clock.wall_ns)?;
         let mut trace = Failing(trace, Ok(()));
         self.spans(|id, shown| {
             let name = || self.group(id);

@@ -86,6 +86,12 @@ fn the_trace_processor_has_all_slices_and_counters() {
             &make("perfetto", ".pftrace"),
             &[ERRORS, SLICES, COUNTERS, ENDED],
         );
+        let plain = to("plain.pftrace");
+        let words = ["--format", "perfetto", "--uncompressed", "-o"];
+        let words = [&words[..], &[plain.to_str().expect("a name")]].concat();
+        export(file, &words).expect("an export");
+        let plain = ask(&plain, &[ERRORS, SLICES, COUNTERS, ENDED]);
+        assert_eq!(native, plain);
         let chrome = ask(&make("chrome", ".json"), &[ERRORS, SLICES, COUNTERS, ENDED]);
         assert_eq!(native[0], Vec::<Value>::new());
         assert_eq!(chrome[0], Vec::<Value>::new());

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::{By, Export, Format, Options, walk::Exported};
 use crate::{
@@ -139,8 +139,7 @@ impl<'a> Files<'a> {
             Entry::Vacant(place) => {
                 let path = self.tree.path(self.table, day);
                 if let Some(parent) = path.parent() {
-                    std::fs::create_dir_all(parent)
-                        .with_context(|| format!("cannot make {}", parent.display()))?;
+                    make(parent)?;
                 }
                 let output = Output::new(Target::new(&path, self.tree.force)?, Access::Owner)?;
                 let columnar = Columnar::new(self.table, self.tree.form, output.writer()?);
@@ -162,6 +161,22 @@ impl<'a> Files<'a> {
         });
         all.collect()
     }
+}
+
+/// Makes a directory, where there is none.
+fn make(directory: &Path) -> Result<()> {
+    // What it lies in may be a file as well.
+    let file = directory
+        .ancestors()
+        .find(|path| path.exists() && !path.is_dir());
+    if let Some(file) = file {
+        bail!(
+            "cannot write into {}: it is not a directory, and the tables need one",
+            file.display()
+        );
+    }
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("cannot make {}", directory.display()))
 }
 
 /// A name that is safe in a path, and that every engine reads as it stands:

@@ -363,7 +363,10 @@ struct Sequence {
 #[test]
 fn perfetto_has_counters_sleeps_and_lives() {
     let case = Case::new();
-    let file = case.export("a.pftrace", &["--format", "perfetto", "--socket", "17"]);
+    let file = case.export(
+        "a.pftrace",
+        &["--format", "perfetto", "--uncompressed", "--socket", "17"],
+    );
     let (counters, slices) = decoded(&file);
     let group = "10.0.0.1:40000>10.0.0.2:5001  client (pid 123)";
     let of = |name: &str| counters[&format!("{group}/{name}")].clone();
@@ -479,6 +482,20 @@ mod columnar {
         for table in ["sockets", "receives"] {
             let of_day = dir.join(format!("{table}/by_host=h-db-1/by_date=2026-11-23"));
             assert!(of_day.exists(), "{}", of_day.display());
+        }
+    }
+
+    #[test]
+    fn a_file_is_no_place_for_tables() {
+        let case = Case::new();
+        let file = case.export("a.csv", &["--format", "csv"]);
+        for to in [file.clone(), file.join("b")] {
+            let words = ["--format", "parquet", "-o", to.to_str().expect("a name")];
+            let error = export(&case.dir.path().join("a.skm"), &words).expect_err("an error");
+            assert!(
+                error.to_string().contains("a.csv: it is not a directory"),
+                "{error:#}"
+            );
         }
     }
 

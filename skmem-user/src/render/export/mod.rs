@@ -14,6 +14,7 @@ pub mod columnar;
 pub mod csv;
 pub mod events;
 pub mod json;
+mod packed;
 pub mod perfetto;
 pub(crate) mod proto;
 pub mod receives;

@@ -3,7 +3,8 @@
 //! Counters are nearly all of a trace, so they are made small: each socket has a
 //! sequence of packets of its own, with defaults for the clock (which counts on
 //! from the packet before) and for the tracks; one packet has all counters that
-//! moved at an instant; names are written once a sequence and referred to by number.
+//! moved at an instant; names are written once a sequence and referred to by number; all of it is
+//! deflated in blocks.
 
 use std::io::{self, Write};
 
@@ -11,6 +12,7 @@ use hashbrown::HashMap;
 use prost::Message as _;
 
 use super::{
+    packed::Packed,
     proto::{
         CLOCK_MONOTONIC, CLOCK_REALTIME, Clock, ClockSnapshot, CounterDescriptor, Data,
         DebugAnnotation, EXPLICIT, EventCategory, EventName, INCREMENTAL_STATE_CLEARED, INSTANT,
@@ -40,7 +42,7 @@ const RECEIVE: &[Counter] = &[Counter::RmemAlloc, Counter::RecvQ, Counter::Rcvbu
 
 /// A trace under way.
 pub struct Perfetto<W: Write> {
-    out: W,
+    out: Packed<W>,
     sockets: HashMap<u64, Socket>,
     next_track: u64,
     packet: Vec<u8>,
@@ -69,13 +71,13 @@ enum Space {
 }
 
 impl<W: Write> Perfetto<W> {
-    /// Starts with both clocks at the same instant, in ns.
+    /// Starts with both clocks at the same instant, in ns; `deflated` or not.
     ///
     /// # Errors
     /// Where `out` cannot be written.
-    pub fn new(out: W, monotonic_ns: u64, wall_ns: u64) -> io::Result<Self> {
+    pub fn new(out: W, deflated: bool, monotonic_ns: u64, wall_ns: u64) -> io::Result<Self> {
         let mut trace = Self {
-            out,
+            out: Packed::new(out, deflated),
             sockets: HashMap::new(),
             next_track: 1,
             packet: Vec::new(),
@@ -141,7 +143,7 @@ impl<W: Write> Perfetto<W> {
     /// # Errors
     /// Where it cannot be written.
     pub fn finish(mut self) -> io::Result<()> {
-        self.out.flush()
+        self.out.finish()
     }
 
     /// A socket's sequence, and its group of tracks.
@@ -252,7 +254,7 @@ impl<W: Write> Perfetto<W> {
             named,
             &values[..count],
         );
-        self.out.write_all(&self.packet)
+        self.out.packets(&self.packet)
     }
 
     /// The first track of a side's counters; new ones are described first.
@@ -382,7 +384,7 @@ impl<W: Write> Perfetto<W> {
         let trace = Trace {
             packet: vec![packet],
         };
-        self.out.write_all(&trace.encode_to_vec())
+        self.out.packets(&trace.encode_to_vec())
     }
 }
 

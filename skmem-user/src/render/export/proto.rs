@@ -244,6 +244,18 @@ pub fn counter_packet(
     out[packet - 1] = u8::try_from(whole - packet).unwrap_or(0);
 }
 
+/// What comes before `len` bytes of deflated packets: a [`Trace`] of one packet with the field
+/// `compressed_packets`.
+pub fn compressed_packets(len: usize) -> Vec<u8> {
+    let mut field = Vec::new();
+    varint(&mut field, 50 << 3 | u64::from(LENGTH));
+    varint(&mut field, len as u64);
+    let mut out = vec![tag(1, LENGTH)];
+    varint(&mut out, (field.len() + len) as u64);
+    out.extend(field);
+    out
+}
+
 const VARINT: u8 = 0;
 const LENGTH: u8 = 2;
 

@@ -40,6 +40,7 @@ impl Builder {
         }
     }
 
+    #[inline]
     pub fn null(&mut self) {
         match self {
             Self::Bool(b) => b.append_null(),
@@ -88,6 +89,7 @@ impl<P: ArrowPrimitiveType> Numbers<P> {
         self.values.push(value);
     }
 
+    #[inline]
     fn null(&mut self) {
         self.missing.push(self.values.len());
         self.values.push(P::Native::default());
@@ -140,6 +142,7 @@ impl Texts {
         self.end();
     }
 
+    #[inline]
     fn end(&mut self) {
         self.ends
             .push(i32::try_from(self.bytes.len()).unwrap_or(i32::MAX));
@@ -267,6 +270,7 @@ pub(super) struct List<C> {
 }
 
 impl<C: Columns> List<C> {
+    #[inline]
     pub fn push(&mut self, item: &C::Item) {
         self.items.push(item);
         self.len += 1;
@@ -305,6 +309,7 @@ pub(super) struct OpColumns {
 impl Columns for OpColumns {
     type Item = OpCell;
 
+    #[inline]
     fn push(&mut self, op: &OpCell) {
         self.op.push(op.op);
         self.cause.maybe(op.cause);
@@ -323,6 +328,7 @@ impl Columns for OpColumns {
 }
 
 impl Texts {
+    #[inline]
     fn maybe(&mut self, text: Option<&str>) {
         match text {
             Some(text) => self.push(text),
