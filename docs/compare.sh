@@ -1,7 +1,7 @@
 #!/bin/sh
 # The README's case, with programs that everybody has, and what other tools show of it (docs/compare.md):
 #
-#   cargo xtask vm --kernel 6.12 --memory 3G --with ss,socat,bpftrace,libbpf-tools \
+#   cargo xtask vm --kernel 6.12 --memory 3G --with ss,socat,bpftrace,libbpf-tools,pcp \
 #       --put docs/compare.sh=/opt/compare.sh -- sh /opt/compare.sh
 #
 # `dd` writes 1,024 bytes at a time to a socket whose SO_SNDBUF is 4,096; `sleep` holds the other end, and reads nothing.
@@ -40,6 +40,14 @@ show $ip netns exec a $ss -tmi
 show $ip netns exec b $ss -tm
 show $ip netns exec a cat /proc/net/sockstat
 show $ip netns exec a /usr/bin/nstat -as
+# PCP's agent as a library of pminfo: no daemon. Its own list of names is complete only where PCP is installed.
+agent=/usr/lib/pcp/pmdas/sockets
+{ echo 'root { network }'; sed -n '/^network/,$p' $agent/pmns | sed 's/SOCKETS/154/'; } > /tmp/names
+pcp="/usr/bin/pminfo -n /tmp/names -L -K clear -K add,154,$agent/pmda_sockets.so,sockets_init -f"
+show /usr/bin/pminfo -V
+for name in sendq skmem.str skmem.wmem_queued skmem.snd_buf notsent timer.str busy; do
+    show $ip netns exec a $pcp network.persocket.$name
+done
 show skmem snapshot --all-netns --explain
 show skmem explain -d 4s --all --dport 5001 --brief
 # Their summaries come with the end.

@@ -48,7 +48,7 @@ Examples:
   skmem top --dport 5432         connections to a port
   skmem top --by unit            containers and units, each in a row
   skmem top --sort blocked       those whose senders wait longest (as root)
-  skmem top -p nginx --flight 5m as root, with the last five minutes at hand for the key e
+  skmem top -p nginx --flight 5m  as root: the key e has the last five minutes
   skmem top --no-causes          as root, but nothing is traced
   skmem top --once -n 5          one frame as text, for a script or a ticket
 

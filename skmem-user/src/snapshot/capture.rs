@@ -34,6 +34,10 @@ use crate::{
     kernel::facts::{self, Fact},
 };
 
+/// Looks for which MPTCP sockets are not asked for again by a user who is not shown which TCP sockets
+/// are subflows, where there were none.
+const WITHOUT_MPTCP: u32 = 9;
+
 /// Holders are read again after this time in any case: descriptors are passed on.
 const STALE: Duration = Duration::from_secs(30);
 
@@ -102,6 +106,9 @@ pub struct Looker {
     held: Option<Held>,
     /// Paths of cgroups by their ids; None: there is no such cgroup.
     cgroups: HashMap<u64, Option<String>>,
+    /// Looks to come for which there is taken to be no MPTCP socket that is not seen by its
+    /// subflows.
+    without_mptcp: u32,
 }
 
 /// Who held what, and when that was read.
@@ -158,6 +165,7 @@ impl Looker {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |time| ns(time.as_nanos()));
         let begun = Instant::now();
+        let guess = !options.brief || self.without_mptcp == 0;
         let since = Since::now();
         // Which namespaces there are is known only when all descriptors have been looked at; where
         // only ours is wanted, both go on at once.
@@ -167,7 +175,7 @@ impl Looker {
             let held = self.held.as_ref();
             let namespaces = held.map_or(&nobody, |held| held.owners.held_namespaces());
             let found = netns::find(namespaces).context(proc)?;
-            let listed = Gathered::list(&found, options)?;
+            let listed = Gathered::list(&found, options, guess)?;
             (fresh, found, listed)
         } else {
             thread::scope(|scope| {
@@ -176,13 +184,24 @@ impl Looker {
                     false => Ok(false),
                 });
                 let found = netns::find(&HashMap::new()).context(proc)?;
-                let listed = Gathered::list(&found, options)?;
+                let listed = Gathered::list(&found, options, guess)?;
                 let fresh = owners.join().unwrap_or_else(|panic| resume_unwind(panic))?;
                 anyhow::Ok((fresh, found, listed))
             })?
         };
         let took_ns = ns(begun.elapsed().as_nanos());
         let (mut gathered, before, after, visited) = listed;
+        self.without_mptcp = match guess {
+            true if gathered
+                .rows
+                .iter()
+                .any(|row| row.protocol == Protocol::Mptcp) =>
+            {
+                0
+            }
+            true => WITHOUT_MPTCP,
+            false => self.without_mptcp - 1,
+        };
         let version = version(&release);
         multipath::link(&mut gathered.rows);
         let nobody = Owners::default();
@@ -271,9 +290,11 @@ fn ns(nanos: u128) -> u64 {
 struct Listed {
     rows: Vec<Row>,
     time_wait: u64,
-    /// Some socket is a subflow, or the kernel does not tell. Each MPTCP socket that holds memory
+    /// Some socket is a subflow. Each MPTCP socket that holds memory
     /// has one, so without any its own table, whose walk takes as long as thousands of
     /// sockets, need not be asked for.
+    is_mptcp: bool,
+    /// The kernel does not tell of each whether it is one.
     maybe_mptcp: bool,
     limits: Limits,
     /// Shown in the initial namespace only, as is the next.
@@ -298,14 +319,16 @@ struct Gathered {
 }
 
 impl Gathered {
-    /// All sockets, with the kernel's count before and after.
+    /// All sockets, with the kernel's count before and after. `guess`: also MPTCP sockets where it is
+    /// not shown whether there are any.
     fn list(
         found: &Namespaces,
         options: Options,
+        guess: bool,
     ) -> Result<(Self, SockstatTcp, SockstatTcp, Visited)> {
         let before = SockstatTcp::read()?;
         let mut gathered = Self::default();
-        let visited = gathered.visit(found, options)?;
+        let visited = gathered.visit(found, options, guess)?;
         if options.exact {
             gathered.walk(found, options);
         }
@@ -326,14 +349,14 @@ impl Gathered {
     }
 
     /// Lists our own namespace, and the others where they are wanted.
-    fn visit(&mut self, found: &Namespaces, options: Options) -> Result<Visited> {
+    fn visit(&mut self, found: &Namespaces, options: Options, guess: bool) -> Result<Visited> {
         let (mut visited, mut refused) = (0, Vec::new());
         for (at, namespace) in found.all.iter().enumerate() {
             // Our own comes first, and needs no permission.
             let listed = match at {
-                0 => list(namespace, options)?,
+                0 => list(namespace, options, guess)?,
                 _ if !options.all_netns => continue,
-                _ => match netns::inside(&namespace.path, || list(namespace, options)) {
+                _ => match netns::inside(&namespace.path, || list(namespace, options, guess)) {
                     Ok(listed) => listed?,
                     Err(error) => {
                         refused.push(format!("{} ({}): {error}", namespace.name, namespace.inode));
@@ -442,10 +465,11 @@ fn windows(rows: &mut [Row], namespaces: &[PathBuf], notes: &mut Vec<String>) {
 }
 
 /// Lists the calling thread's namespace, which is `namespace`.
-fn list(namespace: &Namespace, options: Options) -> Result<Listed> {
+fn list(namespace: &Namespace, options: Options, guess: bool) -> Result<Listed> {
     let mut listed = Listed {
         rows: Vec::new(),
         time_wait: 0,
+        is_mptcp: false,
         maybe_mptcp: false,
         limits: limits(),
         tcp_mem: diag::tcp_mem().ok(),
@@ -458,7 +482,7 @@ fn list(namespace: &Namespace, options: Options) -> Result<Listed> {
         false => inet_diag::EVERY_STATE,
     };
     list_protocol(&mut listed, Protocol::Tcp, states, namespace)?;
-    if listed.maybe_mptcp && inet_diag::mptcp_is_known() {
+    if (listed.is_mptcp || guess && listed.maybe_mptcp) && inet_diag::mptcp_is_known() {
         list_protocol(&mut listed, Protocol::Mptcp, states, namespace)?;
     }
     if options.udp {
@@ -479,7 +503,8 @@ fn list_protocol(
             listed.time_wait += 1;
             return;
         }
-        listed.maybe_mptcp |= !socket.privileged || socket.upper_layer == Some(UpperLayer::Mptcp);
+        listed.is_mptcp |= socket.upper_layer == Some(UpperLayer::Mptcp);
+        listed.maybe_mptcp |= !socket.privileged;
         listed.rows.push(Row::new(socket, namespace.inode));
     });
     match dumped {
