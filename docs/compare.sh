@@ -45,8 +45,8 @@ agent=/usr/lib/pcp/pmdas/sockets
 { echo 'root { network }'; sed -n '/^network/,$p' $agent/pmns | sed 's/SOCKETS/154/'; } > /tmp/names
 pcp="/usr/bin/pminfo -n /tmp/names -L -K clear -K add,154,$agent/pmda_sockets.so,sockets_init -f"
 show /usr/bin/pminfo -V
-all=network.persocket
-show $ip netns exec a $pcp $all.sendq $all.skmem.str $all.skmem.wmem_queued $all.skmem.snd_buf $all.notsent $all.timer.str $all.busy
+names=$(printf 'network.persocket.%s ' sendq skmem.str skmem.wmem_queued skmem.snd_buf notsent timer.str busy)
+show $ip netns exec a $pcp $names
 show skmem snapshot --all-netns --explain
 show skmem explain -d 4s --all --dport 5001 --brief
 # Their summaries come with the end.
