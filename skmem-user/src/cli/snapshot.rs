@@ -67,7 +67,7 @@ Examples:
   skmem snapshot --by comm                all workers of a service together
   skmem snapshot --window --dport 5432    what fills r, and why the receive window is what it is (eBPF)
   skmem snapshot --sort fill --watch 1s   full send buffers first, with changes, each second
-  skmem snapshot --probe 3                what put the bytes into the three worst send queues (eBPF)
+  skmem snapshot --probe 3                what put the bytes into the three worst queues, w and r (eBPF)
   skmem snapshot --check                  for monitoring: exit status 3 if memory is unaccounted for
   skmem snapshot --json | jq '.sockets[0]'
 
@@ -129,8 +129,8 @@ pub struct Options {
     /// With --watch: stop after N snapshots
     #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Trace the send queues of the worst N sockets for a moment, and say which kernel code put
-    /// their bytes there (eBPF: root, or CAP_BPF and CAP_PERFMON) [N: 5]
+    /// Trace the N send queues and the N receive queues that hold most for a moment, and say which
+    /// kernel code put their bytes there (eBPF: root, or CAP_BPF and CAP_PERFMON) [N: 5]
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "5",
           value_parser = clap::value_parser!(u8).range(1..=100),
           conflicts_with_all = ["watch", "check", "csv", "by", "udp"], help_heading = "Why it is queued")]

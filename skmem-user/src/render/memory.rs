@@ -125,7 +125,7 @@ pub(super) fn nothing_sent(out: &mut String, v: &Verdict, style: &Style) {
 }
 
 /// Whether the reader keeps up.
-pub(super) fn answer(r: &Receive) -> String {
+pub(in crate::render) fn answer(r: &Receive) -> String {
     let read = match (r.reads, r.since_read_ns) {
         (0, _) | (_, None) => "the application has not read from this socket".to_owned(),
         (n, Some(since)) => format!(

@@ -18,7 +18,7 @@ use crate::explain::{
 const LABEL: usize = 10;
 
 /// All of it.
-pub(super) fn write(out: &mut String, account: &ReceiveAccount, style: &Style) {
+pub(in crate::render) fn write(out: &mut String, account: &ReceiveAccount, style: &Style) {
     let heading = format!(
         "r by cause since skmem first saw the socket: {} in all{}",
         bytes(account.sum),

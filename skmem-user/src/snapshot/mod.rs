@@ -50,7 +50,7 @@ pub struct Snapshot {
     /// Groups of the sockets that match, with `--by`
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub groups: Option<Vec<group::Group>>,
-    /// What a short trace found in the worst send queues, with `--probe`
+    /// What a short trace found in the worst send and receive queues, with `--probe`
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub probe: Option<probe::Probe>,
     /// What could not be seen, and why

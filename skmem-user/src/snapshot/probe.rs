@@ -1,6 +1,7 @@
-//! What a short trace found in the send queues that hold most, joined with the snapshot. Pure.
+//! What a short trace found in the send and receive queues that hold most, joined with the
+//! snapshot. Pure.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,10 @@ use skmem_common::cause::Cause;
 use super::Row;
 use crate::{
     diag::Protocol,
-    explain::{Verdict, texts, verdict},
+    explain::{
+        Verdict, texts,
+        verdict::{self, Receive},
+    },
 };
 
 /// What `--probe` found.
@@ -21,13 +25,16 @@ pub struct Probe {
     pub failed: Option<String>,
     /// Truesize of an empty packet of TCP's on this kernel, bytes; null: could not be measured
     pub skb_truesize: Option<i64>,
-    /// Sockets, in the snapshot's order
+    /// Sockets whose send queues hold most, in the snapshot's order
     pub sockets: Vec<Probed>,
+    /// Sockets whose receive queues hold most, those first
+    #[serde(skip_deserializing)]
+    pub receivers: Vec<ProbedReceiver>,
 }
 
-/// One of the sockets that hold most.
+/// Which socket it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Probed {
+pub struct Which {
     /// `SO_COOKIE`
     pub cookie: u64,
     /// Network namespace, by inode
@@ -40,10 +47,31 @@ pub struct Probed {
     pub dst: IpAddr,
     /// Remote port
     pub dport: u16,
+}
+
+/// One of the sockets whose send queues hold most.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Probed {
+    /// Which socket it is
+    #[serde(flatten)]
+    pub which: Which,
     /// `wmem_queued` in the snapshot, which was taken right after the trace, bytes
     pub wmem_queued: i64,
     /// What was traced; null: its queue was empty when the trace began, or it was not there
     pub traced: Option<Traced>,
+}
+
+/// One of the sockets whose receive queues hold most.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ProbedReceiver {
+    /// Which socket it is
+    #[serde(flatten)]
+    pub which: Which,
+    /// `rmem_alloc` in the snapshot, which was taken right after the trace, bytes
+    pub rmem_alloc: i64,
+    /// Its receive side at the end of the trace, as `skmem explain --rx` has it; null: its queue
+    /// was empty when the trace began, or it was not there
+    pub receive: Option<Receive>,
 }
 
 /// A socket's account at the end of the trace. Bytes, but for counts and times.
@@ -127,6 +155,22 @@ pub fn is_candidate(row: &Row) -> bool {
     row.protocol != Protocol::Udp && row.memory.is_some_and(|memory| memory.wmem_queued > 0)
 }
 
+/// Whether a socket's receive queue holds anything that a trace could explain: an MPTCP socket's
+/// own is not accounted for, its subflows' are.
+#[must_use]
+pub fn is_receiver(row: &Row) -> bool {
+    row.protocol == Protocol::Tcp && row.memory.is_some_and(|memory| memory.rmem_alloc > 0)
+}
+
+/// The first `most` sockets whose receive queues hold most.
+#[must_use]
+pub fn receivers(rows: &[Row], most: usize) -> Vec<&Row> {
+    let mut rows: Vec<&Row> = rows.iter().filter(|row| is_receiver(row)).collect();
+    rows.sort_by_key(|row| Reverse(row.bytes(|memory| memory.rmem_alloc)));
+    rows.truncate(most);
+    rows
+}
+
 /// The verdict on a row's socket.
 #[must_use]
 pub fn verdict_on<'a>(row: &Row, verdicts: &'a [Verdict]) -> Option<&'a Verdict> {
@@ -141,7 +185,8 @@ pub fn verdict_on<'a>(row: &Row, verdicts: &'a [Verdict]) -> Option<&'a Verdict>
 }
 
 impl Probe {
-    /// The first `most` candidates of the snapshot's rows, each with its verdict (`--at-end`).
+    /// The first `most` candidates of the snapshot's rows, of both sides, each with its verdict
+    /// (`--at-end`).
     #[must_use]
     pub fn new(
         rows: &[Row],
@@ -166,21 +211,22 @@ impl Probe {
             .filter(|row| is_candidate(row))
             .take(most)
             .map(|row| Probed {
-                cookie: row.cookie,
-                netns: row.netns,
-                src: row.src,
-                sport: row.sport,
-                dst: row.dst,
-                dport: row.dport,
+                which: Which::from(row),
                 wmem_queued: row.bytes(|memory| memory.wmem_queued),
                 traced: found(row).map(|verdict| Traced::new(verdict, skb_truesize)),
             })
             .collect();
+        let receivers = receivers(rows, most).into_iter().map(|row| ProbedReceiver {
+            which: Which::from(row),
+            rmem_alloc: row.bytes(|memory| memory.rmem_alloc),
+            receive: found(row).and_then(|verdict| verdict.receive.clone()),
+        });
         Self {
             traced_ns,
             failed: None,
             skb_truesize,
             sockets,
+            receivers: receivers.collect(),
         }
     }
 
@@ -190,6 +236,19 @@ impl Probe {
         Self {
             failed: Some(why),
             ..Self::default()
+        }
+    }
+}
+
+impl From<&Row> for Which {
+    fn from(row: &Row) -> Self {
+        Self {
+            cookie: row.cookie,
+            netns: row.netns,
+            src: row.src,
+            sport: row.sport,
+            dst: row.dst,
+            dport: row.dport,
         }
     }
 }
@@ -317,7 +376,7 @@ pub(crate) mod tests {
         let (row, probe) = probed(false);
         assert_eq!(probe.sockets.len(), 1);
         assert_eq!(
-            (probe.sockets[0].cookie, probe.sockets[0].wmem_queued),
+            (probe.sockets[0].which.cookie, probe.sockets[0].wmem_queued),
             (row.cookie, 15_376)
         );
         let traced = probe.sockets[0].traced.as_ref().unwrap();
@@ -362,6 +421,27 @@ pub(crate) mod tests {
         verdict.socket.sport -= 1;
         verdict.socket.closed = true;
         assert!(traced(&[verdict], &row).is_none());
+    }
+
+    #[test]
+    fn receivers_are_those_that_hold_most_in_r_first() {
+        let with = |state, r| Row::new(&socket(state, mem(0, r, 0, 8192)), 1);
+        let rows = [
+            with(TcpState::Established, 10),
+            with(TcpState::Established, 0),
+            with(TcpState::CloseWait, 4000),
+        ];
+        let held = |most| {
+            let found = receivers(&rows, most).into_iter();
+            let held = found.map(|row| row.bytes(|memory| memory.rmem_alloc));
+            held.collect::<Vec<_>>()
+        };
+        assert_eq!(held(5), [4000, 10]);
+        assert_eq!(held(1), [4000]);
+        let probe = Probe::new(&rows, &[], 1, 1, None);
+        assert!(probe.sockets.is_empty());
+        assert_eq!(probe.receivers.len(), 1);
+        assert!(probe.receivers[0].receive.is_none());
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! `--probe`: a look, a short trace of the send queues that held most in it, and the look that is
-//! shown.
+//! `--probe`: a look, a short trace of the send and receive queues that held most in it, and the
+//! look that is shown.
 //!
 //! The trace comes first, so that what is shown is what the causes add up to. Only the sockets
 //! chosen are traced: a filter that no process passes, and a walk that adopts sockets by inode.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::HashSet, path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use skmem_common::layout::Records;
@@ -18,7 +18,7 @@ use crate::{
     snapshot::{
         Row,
         capture::Captured,
-        probe::{Probe, is_candidate},
+        probe::{Probe, is_candidate, receivers},
     },
     trace::{self, Older},
 };
@@ -36,13 +36,13 @@ pub(super) async fn run(
     mut look: impl FnMut() -> Result<Look>,
 ) -> Result<Look> {
     let first = look()?;
-    let chosen: Vec<&Row> = first
-        .captured
-        .rows
-        .iter()
-        .filter(|row| is_candidate(row))
-        .take(LEAST.max(most * SPARE))
-        .collect();
+    let traced = LEAST.max(most * SPARE);
+    let rows = &first.captured.rows;
+    let receivers = receivers(rows, traced);
+    let senders = rows.iter().filter(|row| is_candidate(row)).take(traced);
+    let mut chosen: Vec<&Row> = senders.collect();
+    let both: HashSet<u64> = chosen.iter().map(|row| row.cookie).collect();
+    chosen.extend(receivers.iter().filter(|row| !both.contains(&row.cookie)));
     if chosen.is_empty() {
         return Ok(Look {
             probe: Some(Probe::default()),
@@ -52,7 +52,7 @@ pub(super) async fn run(
     let one = empty_skb();
     let how = How {
         time,
-        rx: false,
+        rx: !receivers.is_empty(),
         at_end: true,
         verbose,
     };

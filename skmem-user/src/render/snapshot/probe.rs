@@ -1,4 +1,7 @@
-//! What a short trace found in the worst send queues: an account for each, under the socket's name.
+//! What a short trace found in the worst send and receive queues: an account for each, under the
+//! socket's name.
+
+use skmem_common::receive_cause::ReceiveCause;
 
 use super::{
     short::size,
@@ -6,16 +9,18 @@ use super::{
 };
 use crate::{
     decode::{Reading, Weight, findings},
-    explain::numbers::grouped,
+    explain::{numbers::grouped, receive::ReceivePart},
     render::{
         Style,
         layout::{hang, title},
+        memory::answer,
+        receive_account,
         style::Role,
         units::{bytes, change, counted, signed, span},
     },
     snapshot::{
         Row,
-        probe::{HeldUp, Part, Probe, Probed, Traced},
+        probe::{HeldUp, Part, Probe, Probed, ProbedReceiver, Traced},
     },
 };
 
@@ -35,12 +40,22 @@ pub fn probe(probe: &Probe, rows: &[Row], show: &Show, style: &Style) -> String 
         );
         return out;
     }
-    if probe.sockets.is_empty() {
+    if probe.sockets.is_empty() && probe.receivers.is_empty() {
         title(&mut out, "What put it there", style);
-        let none = "No send queue of these sockets holds anything: there is nothing to trace.";
+        let none = "No send or receive queue of these sockets holds anything: there is nothing to trace.";
         hang(&mut out, "  ", 2, none, None, style);
         return out;
     }
+    if !probe.sockets.is_empty() {
+        senders(&mut out, probe, rows, show, style);
+    }
+    if !probe.receivers.is_empty() {
+        receivers(&mut out, probe, rows, show, style);
+    }
+    out
+}
+
+fn senders(out: &mut String, probe: &Probe, rows: &[Row], show: &Show, style: &Style) {
     let heading = format!(
         "What put it there: the worst {}, traced for {}",
         match probe.sockets.len() {
@@ -49,17 +64,83 @@ pub fn probe(probe: &Probe, rows: &[Row], show: &Show, style: &Style) -> String 
         },
         span(probe.traced_ns)
     );
-    title(&mut out, &heading, style);
+    title(out, &heading, style);
     for (at, probed) in probe.sockets.iter().enumerate() {
-        let Some(row) = rows.iter().find(|row| row.cookie == probed.cookie) else {
+        let Some(row) = rows.iter().find(|row| row.cookie == probed.which.cookie) else {
             continue;
         };
         if at > 0 {
             out.push('\n');
         }
-        one(&mut out, probed, row, probe, show, style);
+        one(out, probed, row, probe, show, style);
     }
-    out
+}
+
+/// What fills the receive queues.
+fn receivers(out: &mut String, probe: &Probe, rows: &[Row], show: &Show, style: &Style) {
+    let heading = format!(
+        "What fills r: the worst {}, traced for {}",
+        match probe.receivers.len() {
+            1 => "receive queue".to_owned(),
+            n => format!("{n} receive queues"),
+        },
+        span(probe.traced_ns)
+    );
+    title(out, &heading, style);
+    for (at, probed) in probe.receivers.iter().enumerate() {
+        let Some(row) = rows.iter().find(|row| row.cookie == probed.which.cookie) else {
+            continue;
+        };
+        if at > 0 {
+            out.push('\n');
+        }
+        receiver(out, probed, row, show, style);
+    }
+}
+
+fn receiver(out: &mut String, probed: &ProbedReceiver, row: &Row, show: &Show, style: &Style) {
+    let who = format!("{} · {}", place(row), holders(row));
+    hang(out, "", 4, &who, Some(Role::Name), style);
+    let Some(receive) = &probed.receive else {
+        let text = format!(
+            "r {}: not traced, for its queue was empty when the trace began, or it came later. Probe again, or trace \
+             its next calls with `skmem explain --rx`.",
+            bytes(probed.rmem_alloc)
+        );
+        return hang(out, "  ", 2, &text, None, style);
+    };
+    let mut text = format!(
+        "r {} of rb {}",
+        bytes(receive.rmem_alloc),
+        grouped(receive.rcvbuf)
+    );
+    if probed.rmem_alloc != receive.rmem_alloc {
+        text.push_str(&format!(
+            "; {} when the sockets above were listed, a moment later",
+            grouped(probed.rmem_alloc)
+        ));
+    }
+    let untouched = receive.account.as_ref().is_some_and(|account| {
+        let before = |part: &ReceivePart| part.cause == ReceiveCause::ReceivedBefore;
+        account.causes.iter().all(before)
+    });
+    if untouched {
+        text.push_str(&format!(
+            ". All of it is older than the trace (received-before) and nothing has moved since: which calls put it \
+             there is not known. {} of it are data that nobody has read; the rest is heads of skbs, room that data \
+             does not fill, data that was read in part or is out of order, or the error queue.",
+            bytes(receive.recv_q)
+        ));
+        hang(out, "  ", 2, &text, None, style);
+    } else {
+        text.push_str(&format!("; {}", answer(receive)));
+        let role = receive.slow.then_some(Role::Alarm);
+        hang(out, "  ", 2, &text, role, style);
+        if let Some(account) = &receive.account {
+            receive_account::write(out, account, style);
+        }
+    }
+    alarms(out, row, show, style);
 }
 
 fn one(out: &mut String, probed: &Probed, row: &Row, probe: &Probe, show: &Show, style: &Style) {
@@ -89,9 +170,18 @@ fn one(out: &mut String, probed: &Probed, row: &Row, probe: &Probe, show: &Show,
     if let Some(held) = &traced.held_up {
         say(&held_up(held), None);
     }
+    // A socket that is shown once more, as a receiver, has them there.
+    if !probe.receivers.iter().any(|r| r.which == probed.which) {
+        alarms(out, row, show, style);
+    }
+}
+
+/// What is wrong with a socket, where it is not said above.
+fn alarms(out: &mut String, row: &Row, show: &Show, style: &Style) {
     for finding in findings(&Reading::from(row), limits(row, show)) {
         if finding.weight == Weight::Alarm && !show.explain {
-            say(&format!("! {}", finding.text), Some(Role::Alarm));
+            let text = format!("! {}", finding.text);
+            hang(out, "  ", 2, &text, Some(Role::Alarm), style);
         }
     }
 }

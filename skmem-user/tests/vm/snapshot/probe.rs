@@ -1,7 +1,7 @@
-//! `--probe`: the causes of what the worst send queues hold.
+//! `--probe`: the causes of what the worst send and receive queues hold.
 
 use std::{
-    io::Write as _,
+    io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::fd::AsFd as _,
     sync::atomic::{AtomicBool, Ordering::SeqCst},
@@ -17,7 +17,7 @@ use skmem::{
     workload::Options,
 };
 
-use super::{Rest, described, int, json, rows};
+use super::{Rest, described, int, json};
 use crate::{check::Check, schema, truth};
 
 pub(super) fn trials() -> Vec<Trial> {
@@ -48,6 +48,17 @@ fn adds_up(check: &mut Check, probed: &Value) {
         let named = part["text"].as_str().is_some_and(|text| !text.is_empty());
         check.that(named, || format!("no words for {part}"));
     }
+}
+
+/// What every traced receiver must keep.
+fn receiver_adds_up(check: &mut Check, probed: &Value) {
+    let receive = &probed["receive"];
+    let account = &receive["account"];
+    let causes = account["causes"].as_array().map_or(&[][..], Vec::as_slice);
+    let sum: i64 = causes.iter().map(|part| int(part, "bytes")).sum();
+    check.equal("Σ of causes, and r", sum, int(receive, "rmem_alloc"));
+    check.equal("r closes", &account["closes"], &true.into());
+    check.equal("r unattributed", int(account, "unattributed_count"), 0);
 }
 
 /// A full queue that was there before, in another namespace.
@@ -87,13 +98,29 @@ fn stuck() -> Result<(), Failed> {
         let overhead = queued - i64::from(truth.queues.outq);
         check.equal("packets", int(traced, "skbs") * one, overhead);
     }
+    let receivers = snapshot["probe"]["receivers"].as_array();
+    let receivers = receivers.map_or(&[][..], Vec::as_slice);
+    check.equal("receivers probed", receivers.len(), 1);
+    for probed in receivers {
+        receiver_adds_up(&mut check, probed);
+        let queued = int(probed, "rmem_alloc");
+        let receive = &probed["receive"];
+        check.equal("r, and sock_diag", int(receive, "rmem_alloc"), queued);
+        let parts = receive["account"]["causes"].as_array().cloned();
+        let parts = parts.unwrap_or_default();
+        let names: Vec<_> = parts.iter().map(|part| part["cause"].clone()).collect();
+        check.equal("causes of r", names, vec![Value::from("received-before")]);
+    }
     let text = super::skmem(&["snapshot", "-A", "--probe", "1", "--probe-time", "1s"])?;
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    eprintln!("tests: {text}");
     for word in [
         "What put it there",
         "pre-existing",
         "is not known",
         "packet",
+        "What fills r",
+        "received-before",
     ] {
         check.that(text.contains(word), || format!("no word of {word}: {text}"));
     }
@@ -114,11 +141,11 @@ fn moving() -> Result<(), Failed> {
         (&client).write_all(&[7; 60_000])?;
         Ok((client, server))
     };
-    let (client, _server) = pair()?;
+    let (client, server) = pair()?;
     let cookie = socket_cookie(client.as_fd())?;
     thread::sleep(Duration::from_millis(500));
     let stop = AtomicBool::new(false);
-    let (snapshot, written) = thread::scope(|scope| {
+    let (snapshot, written, read) = thread::scope(|scope| {
         let writer = scope.spawn(|| {
             let mut written = 0_i64;
             while !stop.load(SeqCst) {
@@ -128,21 +155,51 @@ fn moving() -> Result<(), Failed> {
             }
             Ok::<_, std::io::Error>(written)
         });
-        let sport = client.local_addr().map_or(0, |end| end.port()).to_string();
+        let reader = scope.spawn(|| {
+            let mut room = [0; 500];
+            while !stop.load(SeqCst) {
+                (&server).read_exact(&mut room)?;
+                thread::sleep(Duration::from_millis(20));
+            }
+            Ok::<_, std::io::Error>(())
+        });
+        let pid = std::process::id().to_string();
         let snapshot = json(&[
             "snapshot",
-            "--sport",
-            &sport,
+            "--pid",
+            &pid,
             "--probe",
             "--probe-time",
             "3s",
             "--json",
         ]);
         stop.store(true, SeqCst);
-        (snapshot, writer.join())
+        let read = reader.join().map_err(|_| "the reader failed");
+        (snapshot, writer.join(), read)
     });
     let snapshot = snapshot?;
     let written = written.map_err(|_| "the writer failed")??;
+    read??;
+    let receivers = snapshot["probe"]["receivers"].as_array();
+    let receivers = receivers.map_or(&[][..], Vec::as_slice);
+    let port = client.local_addr()?.port();
+    let ours: Vec<_> = receivers.iter().filter(|r| r["dport"] == port).collect();
+    check.equal("our receiver is probed", ours.len(), 1);
+    for probed in ours {
+        receiver_adds_up(&mut check, probed);
+        let account = &probed["receive"]["account"];
+        let causes = account["causes"].as_array().map_or(&[][..], Vec::as_slice);
+        let by = |cause: &str| {
+            let part = causes.iter().find(|part| part["cause"] == cause);
+            part.map_or(0, |part| int(part, "bytes"))
+        };
+        check.that(by("received-before") > 0 && by("read") < 0, || {
+            format!("read meanwhile, of what was there before: {account}")
+        });
+        check.that(int(&probed["receive"], "reads") > 0, || {
+            "no read was seen".into()
+        });
+    }
     let found = snapshot["probe"]["sockets"]
         .as_array()
         .map_or(&[][..], Vec::as_slice);
@@ -167,7 +224,6 @@ fn moving() -> Result<(), Failed> {
         check.that(put > 100 && put <= written, || {
             format!("{put} bytes of 100-byte writes, of {written} in all: {traced}")
         });
-        check.equal("snapshot", rows(&snapshot).len(), 1);
         let now = i64::from(MemInfo::read(client.as_fd())?.wmem_queued);
         check.that(now >= int(traced, "wmem_queued"), || {
             format!("w is {now} now, and was {traced}")
