@@ -134,6 +134,7 @@ offsets! {
     msg_size: "sk_msg"."sg.size" optional "nothing",
     skb_truesize: "sk_buff"."truesize",
     skb_len: "sk_buff"."len" optional "the receive side will not be traced",
+    user_data: "sock"."sk_user_data" optional "what a sockmap redirects will have no name until it is read",
     skb_sk: "sk_buff"."sk" optional "what leaves the error queue will be inferred",
     skb_cb: "sk_buff"."cb",
     msg_flags: "msghdr"."msg_flags" optional "spliced and zero-copied bytes will be named after the skb they are in",

@@ -7,7 +7,7 @@ use crate::{
     hook::Hook,
     ledger::Total,
     receive_cause::ReceiveCause,
-    receive_ledger::{End, ReceiveLedger, Step, forward},
+    receive_ledger::{End, IN_FLIGHT, ReceiveLedger, Step, forward},
     record::{FLAG_BOOKED, FLAG_LOCKLESS, OP_BOOK, Op, Receive},
 };
 
@@ -119,8 +119,9 @@ pub struct Receiving {
     pub bytes: u64,
     /// Times that the window offered to the peer fell to 0.
     pub zero_windows: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// Calls under way that move a message onto the error queue or from it: whether
+    /// `sk_rmem_alloc` has it is not known.
+    pub in_flight: u32,
     /// Names of the bytes.
     pub ledger: ReceiveLedger,
     /// Truesize of what joined the error queue under skmem's eyes, in bytes. Written without the
@@ -191,6 +192,8 @@ impl Receiving {
             self.taken(now);
         }
         let r = self.now.rmem_alloc.wrapping_sub(self.errors_queued());
+        // One number, as in `End::queued`.
+        let how = how | u32::from(self.in_flight != 0) * IN_FLIGHT;
         let Self { ledger, now, .. } = self;
         ledger.settle(r, now, (how, size, len)) | turned
     }

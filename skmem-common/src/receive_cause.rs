@@ -60,6 +60,11 @@ causes! {
         ThrownAway = 20 => "thrown-away",
         /// Thrown away by `tcp_disconnect`: `connect(AF_UNSPEC)`, or an abort.
         Disconnected = 21 => "disconnected",
+        /// A sockmap's program put data there for the reader: redirected from another socket, or
+        /// what it took from this one before (`sk_psock_skb_ingress`, `bpf_tcp_ingress`).
+        SockmapQueued = 22 => "sockmap-queued",
+        /// Freed by a read of what a sockmap put there (`sk_msg_recvmsg`).
+        SockmapRead = 23 => "sockmap-read",
     }
 }
 
@@ -103,7 +108,8 @@ impl ReceiveCause {
             | Self::MptcpTaken
             | Self::ErrorTaken
             | Self::ThrownAway
-            | Self::Disconnected => true,
+            | Self::Disconnected
+            | Self::SockmapRead => true,
             Self::ReceivedBefore
             | Self::Unattributed
             | Self::InOrder
@@ -113,7 +119,8 @@ impl ReceiveCause {
             | Self::OutOfOrder
             | Self::Collapse
             | Self::FinReceived
-            | Self::ErrorQueued => false,
+            | Self::ErrorQueued
+            | Self::SockmapQueued => false,
         }
     }
 }

@@ -45,6 +45,9 @@ const SUBFLOW: u32 = 1 << 16;
 /// The application has set `SO_RCVBUF` (`SOCK_RCVBUF_LOCK`).
 const LOCKED: u32 = 1 << 17;
 
+/// A message is on its way to the error queue or from it: `sk_rmem_alloc` may have it already.
+pub(crate) const IN_FLIGHT: u32 = 1 << 18;
+
 /// A function that has ended, packed: a program of the kernel passes few arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
@@ -142,6 +145,11 @@ pub struct ReceiveLedger {
     pub loose: u32,
     /// A [`ReceiveCause`] that frees, under a call that has begun; 0: none is open.
     pub context: u32,
+    /// 1: a sockmap has put data there, or has taken some: what no hook sees is its doing.
+    pub psock: u32,
+    /// A [`ReceiveCause`] of what was left to the next hook, for a message was on its way to the
+    /// error queue or from it; 0: nothing was.
+    pub deferred: u32,
     /// Skbs of their own whose truesize was not what `sk_rmem_alloc` grew by.
     pub unequal: u32,
     /// How many of `ops` are used.
@@ -212,7 +220,8 @@ impl ReceiveLedger {
                 );
             }
             if rest != 0 {
-                self.unequal = self.unequal.wrapping_add(1);
+                let unequal = u32::from(how & IN_FLIGHT == 0);
+                self.unequal = self.unequal.wrapping_add(unequal);
                 self.infer(rest, 0, read, how);
             }
         } else if step == Step::Merged as u8 {
@@ -226,6 +235,14 @@ impl ReceiveLedger {
                 charged.wrapping_sub(payload),
             );
             self.infer(rest, 0, read, how);
+        } else if how & IN_FLIGHT != 0 {
+            // The next hook books it, once it is known what is the error queue's.
+            self.r = r.wrapping_sub(moved);
+            self.deferred = if step == Step::Frees as u8 {
+                how >> 8 & 0xff
+            } else {
+                ReceiveCause::OutOfOrder as u32 * u32::from(step == Step::DataQueue as u8)
+            };
         } else if moved == 0 {
             // Nothing to name.
         } else if step == Step::DataQueue as u8 && moved > 0 && arrived == 0 {
@@ -254,6 +271,9 @@ impl ReceiveLedger {
         } else {
             self.infer(moved, arrived, read, how);
         }
+        if how & IN_FLIGHT == 0 {
+            self.deferred = 0;
+        }
         self.loose = 0;
         changed
     }
@@ -264,7 +284,9 @@ impl ReceiveLedger {
         if moved == 0 {
             return;
         }
-        if self.loose != 0 {
+        if how & IN_FLIGHT != 0 {
+            self.r = self.r.wrapping_sub(moved);
+        } else if self.loose != 0 {
             // Read without the lock before: this says what it was.
             self.book(ReceiveCause::ReceivedBefore, Tier::Observed, moved);
         } else if moved > 0 && arrived > 0 {
@@ -277,8 +299,17 @@ impl ReceiveLedger {
             );
         } else if moved < 0 && how & SUBFLOW != 0 {
             self.book(ReceiveCause::MptcpTaken, Tier::Inferred, moved);
+        } else if self.psock != 0 {
+            let cause = if moved > 0 {
+                ReceiveCause::SockmapQueued
+            } else {
+                ReceiveCause::SockmapRead
+            };
+            self.book(cause, Tier::Inferred, moved);
         } else if moved < 0 && read > 0 {
             self.book(ReceiveCause::Read, Tier::Inferred, moved);
+        } else if self.deferred != 0 {
+            self.book_number(self.deferred as u8, Tier::Inferred, moved);
         } else {
             self.book(ReceiveCause::Unattributed, Tier::Observed, moved);
         }

@@ -278,6 +278,48 @@ fn what_was_there_before_is_said_once() {
 }
 
 #[test]
+fn a_message_on_its_way_to_the_error_queue_is_nobodys_yet() {
+    const MESSAGE: i32 = 1_396;
+    let mut s = Socket::new();
+    s.arrives(1_000);
+    // It is charged, and not counted yet, while data arrives, something is read, and a hole opens.
+    s.r.in_flight = 1;
+    s.r.now.rmem_alloc += MESSAGE;
+    s.arrives(500);
+    s.end(End::of(Step::DataQueue));
+    s.r.now.rmem_alloc -= O + 1_000;
+    s.end(End::frees(ReceiveCause::ThrownAway));
+    assert_eq!(s.of(ReceiveCause::OutOfOrder), (0, 0));
+    // It has arrived.
+    s.r.errors_in += MESSAGE as u64;
+    s.r.in_flight = 0;
+    s.end(End::of(Step::Outside));
+    let freed = -i64::from(O + 1_000);
+    assert_eq!(s.of(ReceiveCause::ThrownAway), (freed, freed));
+    assert_eq!(s.of(ReceiveCause::Unattributed), (0, 0));
+    assert_eq!(s.of(ReceiveCause::InOrder), (1_500, 0));
+    assert_eq!(s.r.ledger.unequal, 0);
+    s.closes();
+    // What nothing explains has no name once more.
+    s.r.now.rmem_alloc += 7;
+    s.end(End::of(Step::Outside));
+    assert_eq!(s.of(ReceiveCause::Unattributed).0, 7);
+}
+
+#[test]
+fn what_a_sockmap_does_is_named_from_the_fields_and_its_reads_are_seen() {
+    let mut s = Socket::new();
+    s.r.now.rmem_alloc += 20_000;
+    s.r.ledger.psock = 1;
+    s.end(End::of(Step::Outside));
+    assert_eq!(s.of(ReceiveCause::SockmapQueued), (20_000, 20_000));
+    s.r.now.rmem_alloc -= 20_000;
+    s.end(End::frees(ReceiveCause::SockmapRead));
+    assert_eq!(s.of(ReceiveCause::SockmapRead), (-20_000, 0));
+    s.closes();
+}
+
+#[test]
 fn a_fin_is_an_skb_and_no_payload() {
     let mut s = Socket::new();
     s.r.now.rcv_nxt += 1;

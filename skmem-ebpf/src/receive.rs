@@ -114,6 +114,31 @@ within! {
     read_skb_entry, read_skb_exit: ReadSkb, SockmapTaken;
 }
 
+/// `sk_msg_recvmsg(sk, psock, msg, len, flags)`: what has come since the hook before is what a
+/// sockmap put there.
+#[fentry]
+pub fn sockmap_recvmsg_entry(ctx: FEntryContext) -> i32 {
+    let found = traced(Sock::new(ctx.arg(0)));
+    let found = found.map(|(account, socket)| {
+        account.receiving.ledger.psock = 1;
+        (account, socket)
+    });
+    let cause = ReceiveCause::SockmapRead as u32;
+    turns(found, Hook::SockmapRecvmsg, End::of(Step::Outside), cause)
+}
+
+/// `sk_msg_recvmsg(sk, psock, msg, len, flags)`
+#[fexit]
+pub fn sockmap_recvmsg_exit(ctx: FExitContext) -> i32 {
+    let found = accounts::find_or_open(Sock::new(ctx.arg(0)));
+    turns(
+        found,
+        Hook::SockmapRecvmsg,
+        End::frees(ReceiveCause::SockmapRead),
+        0,
+    )
+}
+
 /// `__tcp_close(sk, timeout)`: empties the receive queue before it works off the backlog.
 #[fentry]
 pub fn close_entry(ctx: FEntryContext) -> i32 {
@@ -162,7 +187,16 @@ fn waits(sk: Sock, begins: bool) -> i32 {
 }
 
 /// `sock_queue_err_skb(sk, skb)`: a timestamp or an ICMP error joins the error queue, without the
-/// socket's lock; 0: it did.
+/// socket's lock.
+#[fentry]
+pub fn error_queue_entry(ctx: FEntryContext) -> i32 {
+    if let Some((account, _)) = traced(Sock::new(ctx.arg(0))) {
+        in_flight(account, 1);
+    }
+    0
+}
+
+/// `sock_queue_err_skb(sk, skb)`; 0: it has joined.
 #[fexit]
 pub fn error_queue_exit(ctx: FExitContext) -> i32 {
     let refused: i32 = ctx.arg(2);
@@ -170,6 +204,7 @@ pub fn error_queue_exit(ctx: FExitContext) -> i32 {
         return 0;
     };
     if refused != 0 {
+        in_flight(account, -1);
         return 0;
     }
     let size = truesize(ctx.arg(1));
@@ -179,6 +214,7 @@ pub fn error_queue_exit(ctx: FExitContext) -> i32 {
         add(&raw mut (*r).errors_in, u64::from(size));
         add(&raw mut (*r).errors_in_count, 1);
     }
+    in_flight(account, -1);
     output::error(account, Hook::ErrorQueue, size, socket);
     0
 }
@@ -187,17 +223,10 @@ pub fn error_queue_exit(ctx: FExitContext) -> i32 {
 #[fentry]
 pub fn error_free_entry(ctx: FEntryContext) -> i32 {
     let skb: *const u8 = ctx.arg(0);
-    if offset!(skb_sk) == ABSENT {
-        return 0;
-    }
-    // SAFETY: the offset is that of a pointer to a socket.
-    let sk: *const u8 = unsafe { KernelPtr(skb).load(offset!(skb_sk)) };
-    if sk.is_null() {
-        return 0;
-    }
-    let Some((account, socket)) = traced(Sock::new(sk)) else {
+    let Some((account, socket)) = owner(skb) else {
         return 0;
     };
+    in_flight(account, 1);
     let size = truesize(skb);
     let r = &raw mut account.receiving;
     // SAFETY: the account outlives the program.
@@ -207,6 +236,45 @@ pub fn error_free_entry(ctx: FEntryContext) -> i32 {
     }
     output::error(account, Hook::ErrorFree, size, socket);
     0
+}
+
+/// `sock_rmem_free(skb)`
+#[fexit]
+pub fn error_free_exit(ctx: FExitContext) -> i32 {
+    if let Some((account, _)) = owner(ctx.arg(0)) {
+        in_flight(account, -1);
+    }
+    0
+}
+
+/// The account of the socket that an skb belongs to.
+#[inline(always)]
+fn owner(skb: *const u8) -> Option<(&'static mut Account, TcpSock)> {
+    if offset!(skb_sk) == ABSENT {
+        return None;
+    }
+    // SAFETY: the offset is that of a pointer to a socket.
+    let sk: *const u8 = unsafe { KernelPtr(skb).load(offset!(skb_sk)) };
+    if sk.is_null() {
+        return None;
+    }
+    traced(Sock::new(sk))
+}
+
+/// A message is on its way to the error queue or from it (1), or has arrived (-1).
+#[inline(always)]
+fn in_flight(account: &mut Account, more: i32) {
+    let calls = &raw mut account.receiving.in_flight;
+    // SAFETY: the account outlives the program; the number is 4 bytes aligned, and other CPUs add
+    // to it as well.
+    unsafe {
+        core::arch::asm!(
+            "lock *(u32 *)({to} + 0) += {n}",
+            to = in(reg) calls,
+            n = in(reg) i64::from(more),
+            options(nostack),
+        );
+    }
 }
 
 /// Adds to a number that other CPUs add to as well.
@@ -365,6 +433,9 @@ pub fn start(account: &mut Account, socket: TcpSock) {
 #[inline(always)]
 pub fn walked(account: &mut Account, socket: TcpSock) {
     look(account, socket);
+    if socket.sk.has_psock() {
+        account.receiving.ledger.psock = 1;
+    }
     if book(account, socket, End::of(Step::Outside)) != 0 {
         output::receive(account, Hook::ReceiveWalk, 0);
     }

@@ -299,6 +299,13 @@ impl Sock {
         offset!(is_mptcp) != ABSENT && unsafe { tp.load::<u8>(offset!(is_mptcp)) } & 1 != 0
     }
 
+    /// Whether a sockmap holds it: `SK_USER_DATA_PSOCK` in `sk_user_data`, 6.0 on.
+    #[inline(always)]
+    pub fn has_psock(self) -> bool {
+        // SAFETY: a pointer field of sock, whose low bits are flags.
+        offset!(user_data) != ABSENT && unsafe { self.load::<u64>(offset!(user_data)) } & 4 != 0
+    }
+
     /// Whether a protocol sits on top that charges memory for itself: kTLS,
     /// MPTCP (`icsk_ulp_ops`).
     #[inline(always)]

@@ -115,6 +115,9 @@ static PROBES: &[Probe] = &[
     probe!(ReadDone, Label, "tcp_read_done": "read_done_exit" @ Fexit),
     probe!(ReadZerocopy, Label, "tcp_zerocopy_receive": "read_zerocopy_entry" @ Fentry, "read_zerocopy_exit" @ Fexit),
     probe!(ReadSkb, Label, "tcp_read_skb": "read_skb_entry" @ Fentry, "read_skb_exit" @ Fexit),
+    probe!(SockmapRecvmsg, Label, "__sk_msg_recvmsg" / 6: "sockmap_recvmsg_entry" @ Fentry, "sockmap_recvmsg_exit" @ Fexit),
+    probe!(SockmapRecvmsg, Label, "sk_msg_recvmsg" / 5: "sockmap_recvmsg_entry" @ Fentry, "sockmap_recvmsg_exit" @ Fexit),
+    probe!(SockmapRecvmsg, Label, "__tcp_bpf_recvmsg" / 5: "sockmap_recvmsg_entry" @ Fentry, "sockmap_recvmsg_exit" @ Fexit),
     probe!(Close, Label, "__tcp_close": "close_entry" @ Fentry),
     probe!(Disconnect, Label, "tcp_disconnect": "disconnect_exit" @ Fexit),
     probe!(WaitData, Label, "sk_wait_data": "wait_data_entry" @ Fentry, "wait_data_exit" @ Fexit),
@@ -122,8 +125,8 @@ static PROBES: &[Probe] = &[
     probe!(CollapseOne, Label, "tcp_collapse_one": "collapse_exit" @ Fexit),
     probe!(PruneOfo, Label, "tcp_prune_ofo_queue": "prune_exit" @ Fexit),
     probe!(SetRcvlowat, Label, "tcp_set_rcvlowat": "set_rcvlowat_exit" @ Fexit),
-    probe!(ErrorQueue, Label, "sock_queue_err_skb": "error_queue_exit" @ Fexit),
-    probe!(ErrorFree, Label, "sock_rmem_free": "error_free_entry" @ Fentry),
+    probe!(ErrorQueue, Label, "sock_queue_err_skb": "error_queue_entry" @ Fentry, "error_queue_exit" @ Fexit),
+    probe!(ErrorFree, Label, "sock_rmem_free": "error_free_entry" @ Fentry, "error_free_exit" @ Fexit),
     probe!(TrimHead, Label, "tcp_trim_head": "trim_head_entry" @ Fentry, "trim_head_exit" @ Fexit),
     probe!(RemoveEmpty, Label, "tcp_remove_empty_skb": "remove_empty_entry" @ Fentry, "remove_empty_exit" @ Fexit),
     probe!(LossProbe, Label, "tcp_send_loss_probe": "loss_probe_entry" @ Fentry, "loss_probe_exit" @ Fexit),
@@ -205,6 +208,7 @@ pub fn cost(hook: Hook) -> &'static str {
         Hook::ReadDone => "reads by kTLS will be inferred",
         Hook::ReadZerocopy => "TCP_ZEROCOPY_RECEIVE will show as read or be inferred",
         Hook::ReadSkb => "what a sockmap takes will have no name",
+        Hook::SockmapRecvmsg => "what a sockmap puts into a receive buffer will have no name",
         Hook::Close => "data that close() throws away will have no name",
         Hook::Disconnect => "data that a disconnect throws away will have no name",
         Hook::WaitData => "the time that readers sleep will not be known",
@@ -262,6 +266,7 @@ impl Plan {
                 | Hook::MsgAlloc
                 | Hook::ReadDone
                 | Hook::ReadSkb
+                | Hook::SockmapRecvmsg
         )
     }
 

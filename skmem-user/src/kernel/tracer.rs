@@ -504,7 +504,7 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map> {
 const OBSERVE: [Hook; 2] = [Hook::Sendmsg, Hook::ForcedSchedule];
 
 /// Hooks of the receive side.
-const RECEIVE: [Hook; 17] = [
+const RECEIVE: [Hook; 18] = [
     Hook::Accept,
     Hook::QueueRcv,
     Hook::DataQueue,
@@ -513,6 +513,7 @@ const RECEIVE: [Hook; 17] = [
     Hook::ReadDone,
     Hook::ReadZerocopy,
     Hook::ReadSkb,
+    Hook::SockmapRecvmsg,
     Hook::Close,
     Hook::Disconnect,
     Hook::WaitData,

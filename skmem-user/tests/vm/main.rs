@@ -32,6 +32,7 @@
 //! * [`top`]: `skmem top` with causes, on a terminal that is emulated
 //! * [`serve`]: `skmem serve` and Prometheus, beside `SO_MEMINFO`
 //! * [`snapshot`]: `skmem snapshot` beside `ss` and the kernel's own numbers
+//! * [`sockmap`]: sockmaps for trials
 //! * [`selftest`]: wrong accounts are found out
 //! * [`soak`]: connections that come and go: nothing grows, nothing fills
 //! * [`remedies`]: what is said to help, and what is said not to
@@ -80,6 +81,7 @@ mod serve;
 mod serving;
 mod snapshot;
 mod soak;
+mod sockmap;
 mod sums;
 #[path = "../support/terminal.rs"]
 mod terminal;

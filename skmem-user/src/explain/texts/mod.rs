@@ -124,6 +124,8 @@ pub const fn of_receive(cause: ReceiveCause) -> Words {
         ReceiveCause::ReadKtls => receive::READ_KTLS,
         ReceiveCause::ReadZerocopy => receive::READ_ZEROCOPY,
         ReceiveCause::SockmapTaken => receive::SOCKMAP_TAKEN,
+        ReceiveCause::SockmapQueued => receive::SOCKMAP_QUEUED,
+        ReceiveCause::SockmapRead => receive::SOCKMAP_READ,
         ReceiveCause::MptcpTaken => receive::MPTCP_TAKEN,
         ReceiveCause::ErrorQueued => receive::ERROR_QUEUED,
         ReceiveCause::ErrorTaken => receive::ERROR_TAKEN,

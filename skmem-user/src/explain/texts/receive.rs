@@ -31,7 +31,8 @@ macro_rules! words {
 pub(super) const RECEIVED_BEFORE: Words = words!(
     "there before skmem saw the socket",
     "These bytes were in the receive buffer when skmem first saw the socket: when the trace began, \
-     or when accept() returned it. Data that arrives before accept() is among them.",
+     or when accept() returned it. Data that arrives before accept() is among them, that of TCP Fast Open, too, \
+     which comes with the SYN.",
     "none: before skmem",
     ALL,
     "sk_rmem_alloc as skmem found it",
@@ -230,6 +231,31 @@ pub(super) const SOCKMAP_TAKEN: Words = words!(
     "what r fell by meanwhile; skbs that the program passes on to the reader leave it later",
     SHRINKS,
     "tcp_read_skb, entry and exit",
+    ""
+);
+
+pub(super) const SOCKMAP_QUEUED: Words = words!(
+    "put there by a sockmap",
+    "A BPF program on a sockmap put data into this socket for its reader: redirected from another socket \
+     (bpf_msg_redirect_map, bpf_sk_redirect_map), or taken from this one before and passed on. It counts in r, and \
+     in no Recv-Q. Messages that a sender redirects count in r from 6.13 on, and where that came back to 6.12; before, \
+     in f.",
+    "sk_psock_skb_ingress, bpf_tcp_ingress",
+    ALL,
+    "adds the truesize of the skb, or the size of the message",
+    SHRINKS,
+    "inferred: sk_rmem_alloc grew, and nothing had arrived, on a socket that a sockmap holds",
+    ""
+);
+
+pub(super) const SOCKMAP_READ: Words = words!(
+    "freed by a read of what a sockmap put there",
+    "The application read data that a BPF program on a sockmap had put into this socket.",
+    "sk_msg_recvmsg",
+    "5.10 to 7.3 (5.10: __tcp_bpf_recvmsg)",
+    "frees the truesize of the skb, or the size of the message, when its last byte is read",
+    SHRINKS,
+    "sk_msg_recvmsg, entry and exit",
     ""
 );
 

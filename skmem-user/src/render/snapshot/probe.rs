@@ -42,7 +42,8 @@ pub fn probe(probe: &Probe, rows: &[Row], show: &Show, style: &Style) -> String 
     }
     if probe.sockets.is_empty() && probe.receivers.is_empty() {
         title(&mut out, "What put it there", style);
-        let none = "No send or receive queue of these sockets holds anything: there is nothing to trace.";
+        let none =
+            "No send or receive queue of these sockets holds anything: there is nothing to trace.";
         hang(&mut out, "  ", 2, none, None, style);
         return out;
     }

@@ -1,7 +1,9 @@
 //! What happens on a connection while its receive memory is accounted for.
 
 use std::{
+    fs,
     io::{self, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::fd::{AsFd, AsRawFd as _},
     ptr, thread,
     time::Duration,
@@ -10,9 +12,13 @@ use std::{
 use io_uring::{IoUring, opcode, types::Fd};
 use skmem::diag::MemInfo;
 use skmem_common::receive_cause::{RcvbufCause, ReceiveCause};
-use socket2::SockRef;
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::Played;
+use crate::{
+    case::kernel,
+    sockmap::{Kind, Sockmap},
+};
 
 /// A connection over loopback; the account is that of `end`.
 pub(super) struct Case {
@@ -22,95 +28,135 @@ pub(super) struct Case {
     pub causes: &'static [ReceiveCause],
     /// What moves the limit in it.
     pub moves: &'static [RcvbufCause],
+    /// Some of it no hook sees: it is named from the fields.
+    pub inferred: bool,
+}
+
+impl Case {
+    const fn new(
+        name: &'static str,
+        play: fn(&mut Played<'_>) -> anyhow::Result<()>,
+        causes: &'static [ReceiveCause],
+    ) -> Self {
+        Self {
+            name,
+            play,
+            causes,
+            moves: &[],
+            inferred: false,
+        }
+    }
+
+    const fn moving(mut self, moves: &'static [RcvbufCause]) -> Self {
+        self.moves = moves;
+        self
+    }
+
+    const fn inferred(mut self) -> Self {
+        self.inferred = true;
+        self
+    }
 }
 
 pub(super) const CASES: &[Case] = &[
-    Case {
-        name: "small writes, read at once",
-        play: small_writes,
-        causes: &[
+    Case::new(
+        "small writes, read at once",
+        small_writes,
+        &[
             ReceiveCause::InOrder,
             ReceiveCause::InOrderOverhead,
             ReceiveCause::Read,
         ],
-        moves: &[],
-    },
-    Case {
-        name: "a slow reader",
-        play: slow_reader,
-        causes: &[
+    ),
+    Case::new(
+        "a slow reader",
+        slow_reader,
+        &[
             ReceiveCause::Coalesced,
             ReceiveCause::CoalescedOverhead,
             ReceiveCause::Read,
         ],
-        moves: &[],
-    },
-    Case {
-        name: "one-byte segments without a reader",
-        play: one_byte_segments,
-        causes: &[ReceiveCause::Collapse],
-        moves: &[],
-    },
-    Case {
-        name: "a peek, and a limit that is lowered",
-        play: peek,
-        causes: &[ReceiveCause::Read],
-        moves: &[RcvbufCause::SetByApplication],
-    },
-    Case {
-        name: "splice out of the socket",
-        play: splice,
-        causes: &[ReceiveCause::ReadSpliced],
-        moves: &[],
-    },
-    Case {
-        name: "timestamps on the error queue",
-        play: timestamps,
-        causes: &[ReceiveCause::ErrorQueued, ReceiveCause::ErrorTaken],
-        moves: &[],
-    },
-    Case {
-        name: "a FIN, read to the end",
-        play: fin,
-        causes: &[ReceiveCause::FinReceived, ReceiveCause::Read],
-        moves: &[],
-    },
-    Case {
-        name: "a disconnect with unread data",
-        play: disconnect,
-        causes: &[ReceiveCause::Disconnected],
-        moves: &[],
-    },
-    Case {
-        name: "SO_RCVLOWAT above what the buffer holds",
-        play: lowat,
-        causes: &[ReceiveCause::InOrder],
-        moves: &[RcvbufCause::RaisedForLowat],
-    },
-    Case {
-        name: "urgent data",
-        play: urgent,
-        causes: &[ReceiveCause::InOrder, ReceiveCause::Read],
-        moves: &[],
-    },
-    Case {
-        name: "pages that TCP_ZEROCOPY_RECEIVE maps",
-        play: zerocopy_receive,
-        causes: &[ReceiveCause::InOrder],
-        moves: &[],
-    },
-    Case {
-        name: "recv by io_uring",
-        play: ring,
-        causes: &[ReceiveCause::InOrder, ReceiveCause::Read],
-        moves: &[],
-    },
-    Case {
-        name: "data that TCP_REPAIR puts back",
-        play: repair,
-        causes: &[ReceiveCause::InOrder, ReceiveCause::Read],
-        moves: &[],
-    },
+    ),
+    Case::new(
+        "one-byte segments without a reader",
+        one_byte_segments,
+        &[ReceiveCause::Collapse],
+    ),
+    Case::new(
+        "a peek, and a limit that is lowered",
+        peek,
+        &[ReceiveCause::Read],
+    )
+    .moving(&[RcvbufCause::SetByApplication]),
+    Case::new(
+        "splice out of the socket",
+        splice,
+        &[ReceiveCause::ReadSpliced],
+    ),
+    Case::new(
+        "timestamps on the error queue",
+        timestamps,
+        &[ReceiveCause::ErrorQueued, ReceiveCause::ErrorTaken],
+    ),
+    Case::new(
+        "a FIN, read to the end",
+        fin,
+        &[ReceiveCause::FinReceived, ReceiveCause::Read],
+    ),
+    Case::new(
+        "a disconnect with unread data",
+        disconnect,
+        &[ReceiveCause::Disconnected],
+    ),
+    Case::new(
+        "SO_RCVLOWAT above what the buffer holds",
+        lowat,
+        &[ReceiveCause::InOrder],
+    )
+    .moving(&[RcvbufCause::RaisedForLowat]),
+    Case::new(
+        "urgent data",
+        urgent,
+        &[ReceiveCause::InOrder, ReceiveCause::Read],
+    ),
+    Case::new(
+        "pages that TCP_ZEROCOPY_RECEIVE maps",
+        zerocopy_receive,
+        &[ReceiveCause::InOrder],
+    ),
+    Case::new(
+        "recv by io_uring",
+        ring,
+        &[ReceiveCause::InOrder, ReceiveCause::Read],
+    ),
+    Case::new(
+        "data that TCP_REPAIR puts back",
+        repair,
+        &[ReceiveCause::InOrder, ReceiveCause::Read],
+    ),
+    Case::new(
+        "data that comes with the SYN",
+        fast_open,
+        &[ReceiveCause::ReceivedBefore, ReceiveCause::Read],
+    ),
+    Case::new(
+        "messages that a sockmap redirects here",
+        redirected_messages,
+        &[],
+    )
+    .inferred(),
+    Case::new(
+        "packets that a sockmap redirects here",
+        redirected_packets,
+        &[ReceiveCause::SockmapQueued, ReceiveCause::SockmapRead],
+    )
+    .inferred(),
+    Case::new(
+        "packets that a sockmap passes on",
+        passed,
+        &[ReceiveCause::InOrder],
+    )
+    .inferred(),
 ];
 
 impl Played<'_> {
@@ -379,7 +425,7 @@ fn urgent(p: &mut Played<'_>) -> anyhow::Result<()> {
     p.look("the rest is read", false)
 }
 
-/// `struct tcp_zerocopy_receive` (include/uapi/linux/tcp.h), as 5.10 has it.
+/// `struct tcp_zerocopy_receive` (include/uapi/linux/tcp.h); 5.10 has it up to `err`.
 #[repr(C)]
 #[derive(Default)]
 struct ZerocopyReceive {
@@ -388,10 +434,32 @@ struct ZerocopyReceive {
     recv_skip_hint: u32,
     inq: u32,
     err: i32,
+    copybuf_address: u64,
+    copybuf_len: i32,
+    flags: u32,
 }
 
-/// `TCP_ZEROCOPY_RECEIVE`
-const TCP_ZEROCOPY_RECEIVE: i32 = 35;
+impl ZerocopyReceive {
+    /// getsockopt() on the server's end, which fills it in.
+    fn call(&mut self, p: &Played<'_>) -> io::Result<()> {
+        const TCP_ZEROCOPY_RECEIVE: i32 = 35;
+        let mut len = size_of::<Self>() as libc::socklen_t;
+        // SAFETY: the structure and its length outlive the call.
+        let rc = unsafe {
+            libc::getsockopt(
+                p.server.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                TCP_ZEROCOPY_RECEIVE,
+                ptr::from_mut(self).cast(),
+                &raw mut len,
+            )
+        };
+        match rc {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
 
 /// Maps what the server has received; returns how many bytes that was.
 fn map_received(p: &Played<'_>, length: usize) -> io::Result<u32> {
@@ -414,21 +482,21 @@ fn map_received(p: &Played<'_>, length: usize) -> io::Result<u32> {
         length: length as u32,
         ..ZerocopyReceive::default()
     };
-    let mut len = size_of::<ZerocopyReceive>() as libc::socklen_t;
-    // SAFETY: the structure and its length outlive the call.
-    let rc = unsafe {
-        libc::getsockopt(
-            p.server.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            TCP_ZEROCOPY_RECEIVE,
-            (&raw mut ask).cast(),
-            &raw mut len,
-        )
-    };
-    let failed = (rc != 0).then(io::Error::last_os_error);
+    let asked = ask.call(p);
     // SAFETY: the area that was mapped above.
     unsafe { libc::munmap(area, length) };
-    failed.map_or(Ok(ask.length), Err)
+    asked.map(|()| ask.length)
+}
+
+/// Lets `TCP_ZEROCOPY_RECEIVE` copy what is less than its buffer; returns how many bytes that was.
+fn copy_received(p: &Played<'_>, room: &mut [u8]) -> io::Result<i32> {
+    let mut ask = ZerocopyReceive {
+        copybuf_address: room.as_mut_ptr() as u64,
+        copybuf_len: room.len() as i32,
+        ..ZerocopyReceive::default()
+    };
+    ask.call(p)?;
+    Ok(ask.copybuf_len)
 }
 
 fn zerocopy_receive(p: &mut Played<'_>) -> anyhow::Result<()> {
@@ -451,7 +519,20 @@ fn zerocopy_receive(p: &mut Played<'_>) -> anyhow::Result<()> {
     p.check.that(mapped > 0, || "no page was mapped".to_owned());
     p.look(&format!("{mapped} bytes are mapped"), false)?;
     p.drain(PIECE, usize::MAX)?;
-    p.look("drained", false)
+    p.look("drained", false)?;
+    p.client.write_all(&[b'c'; 1_000])?;
+    p.look("less than a page waits", false)?;
+    // 5.10 knows no such buffer.
+    if kernel() >= (6, 0) {
+        let copied = copy_received(p, &mut [0; 4_096])?;
+        p.check.equal("bytes copied", copied, 1_000);
+        p.look("it was copied", false)?;
+        let freed = p
+            .seen
+            .map_or(0, |r| r.total(ReceiveCause::ReadZerocopy).bytes);
+        p.check.that(freed < 0, || "no read-zerocopy".to_owned());
+    }
+    Ok(())
 }
 
 fn ring(p: &mut Played<'_>) -> anyhow::Result<()> {
@@ -499,5 +580,93 @@ fn repair(p: &mut Played<'_>) -> anyhow::Result<()> {
     p.look("read", false)?;
     // The peer never sent those bytes: a RST ends what it would not understand.
     SockRef::from(&p.server).set_linger(Some(Duration::ZERO))?;
+    Ok(())
+}
+
+/// Sets a sysctl until it is dropped.
+struct Sysctl(&'static str, String);
+
+impl Sysctl {
+    fn set(path: &'static str, value: &str) -> io::Result<Self> {
+        let before = fs::read_to_string(path)?;
+        fs::write(path, value)?;
+        Ok(Self(path, before))
+    }
+}
+
+impl Drop for Sysctl {
+    fn drop(&mut self) {
+        let _ = fs::write(self.0, &self.1);
+    }
+}
+
+fn fast_open(p: &mut Played<'_>) -> anyhow::Result<()> {
+    /// Client and server, both without a cookie: `TFO_CLIENT_ENABLE`, `TFO_SERVER_ENABLE`,
+    /// `TFO_CLIENT_NO_COOKIE`, `TFO_SERVER_COOKIE_NOT_REQD` (include/net/tcp.h).
+    const NO_COOKIES: &str = "519";
+    let _sysctl = Sysctl::set("/proc/sys/net/ipv4/tcp_fastopen", NO_COOKIES)?;
+    let here = SocketAddr::new(p.server.local_addr()?.ip(), 0);
+    let listener = TcpListener::bind(here)?;
+    set(&listener, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, 8)?;
+    let to = SockAddr::from(listener.local_addr()?);
+    let client = Socket::new(Domain::for_address(here), Type::STREAM, None)?;
+    client.send_to_with_flags(&[b'f'; 700], &to, libc::MSG_FASTOPEN)?;
+    p.client = client.into();
+    (p.server, _) = listener.accept()?;
+    p.look("it came with the SYN", false)?;
+    let synced = p
+        .seen
+        .map_or(0, |r| r.total(ReceiveCause::ReceivedBefore).bytes);
+    p.check
+        .that(synced > 0, || format!("{}: no data in the SYN", p.name));
+    p.client.write_all(&[b'f'; 2_000])?;
+    p.look("more has come", false)?;
+    p.server.read_exact(&mut [0; 2_700])?;
+    p.look("read", false)
+}
+
+/// What a second connection carries reaches the reader of this one.
+fn redirected(p: &mut Played<'_>, kind: Kind) -> anyhow::Result<()> {
+    const PIECE: usize = 20_000;
+    let map = Sockmap::redirecting(kind)?;
+    let listener = TcpListener::bind(SocketAddr::new(p.server.local_addr()?.ip(), 0))?;
+    let mut other = TcpStream::connect(listener.local_addr()?)?;
+    let (far, _) = listener.accept()?;
+    map.put(0, &p.server)?;
+    map.put(
+        1,
+        match kind {
+            Kind::Messages => &other,
+            Kind::Packets => &far,
+        },
+    )?;
+    for n in 1..=3 {
+        other.write_all(&[b'm'; PIECE])?;
+        p.walk(&format!("redirected {n}"))?;
+        p.server.read_exact(&mut [0; PIECE - 100])?;
+        p.look(&format!("read but for a little {n}"), false)?;
+        p.server.read_exact(&mut [0; 100])?;
+        p.look(&format!("read {n}"), false)?;
+    }
+    Ok(())
+}
+
+fn redirected_messages(p: &mut Played<'_>) -> anyhow::Result<()> {
+    redirected(p, Kind::Messages)
+}
+
+fn redirected_packets(p: &mut Played<'_>) -> anyhow::Result<()> {
+    redirected(p, Kind::Packets)
+}
+
+fn passed(p: &mut Played<'_>) -> anyhow::Result<()> {
+    let map = Sockmap::passing()?;
+    map.put(0, &p.server)?;
+    for n in [100, 5_000, 60_000] {
+        p.client.write_all(&vec![b'p'; n])?;
+        p.walk(&format!("{n} bytes passed on"))?;
+        p.server.read_exact(&mut vec![0; n])?;
+        p.look(&format!("{n} bytes read"), false)?;
+    }
     Ok(())
 }

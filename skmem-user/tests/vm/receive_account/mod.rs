@@ -13,7 +13,7 @@ use std::{
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 use skmem::{
-    diag::MemInfo,
+    diag::{Counters, MemInfo, tcp_counters},
     kernel::tracer::Options,
     workload::{self, Driver, DriverError},
 };
@@ -26,7 +26,7 @@ use skmem_common::{
 use crate::{
     bench::{self, Bench},
     binary,
-    case::{SKMEM, TRIES},
+    case::{SKMEM, TRIES, kernel},
     check::Check,
     sums,
 };
@@ -50,6 +50,8 @@ struct Played<'a> {
     server: TcpStream,
     /// What the account of the server's end has seen so far.
     seen: Option<Receiving>,
+    /// No name may be inferred.
+    strict: bool,
 }
 
 fn every_byte() -> Result<(), Failed> {
@@ -72,13 +74,16 @@ fn every_byte() -> Result<(), Failed> {
                 client,
                 server,
                 seen: None,
+                strict: !case.inferred,
             };
+            let before = tcp_counters()?;
             (case.play)(&mut played).map_err(|e| format!("{}: {e:#}", played.name))?;
             let Some(seen) = played.seen else {
                 check.fails(format!("{}: nothing was looked at", case.name));
                 continue;
             };
             eprintln!("tests: {}: {}", case.name, account_line(&seen));
+            played.counted(&before, &tcp_counters()?)?;
             for cause in case.moves {
                 check.that(seen.ledger.rcvbuf_moved(*cause).count != 0, || {
                     format!(
@@ -121,6 +126,9 @@ const SCENARIOS: &[(&str, &[ReceiveCause])] = &[
         &[ReceiveCause::Coalesced, ReceiveCause::Read],
     ),
     ("error-queue", &[ReceiveCause::ErrorQueued]),
+    ("big-tcp", &[ReceiveCause::InOrder]),
+    ("tcp-mem", &[ReceiveCause::InOrder]),
+    ("memcg-limit", &[ReceiveCause::InOrder]),
 ];
 
 /// Plays all of them under the tracer that is there.
@@ -321,7 +329,64 @@ fn account_line(r: &Receiving) -> String {
     )
 }
 
+/// What the kernel counts of these: skbs merged, put out of order, collapsed; and whether a cause
+/// counts the same. Where the compiler has put `tcp_collapse_one` into its caller (5.10, 6.1), one
+/// run sees what several calls did.
+const COUNTED: [(&str, ReceiveCause, bool); 3] = [
+    ("TCPRcvCoalesce", ReceiveCause::Coalesced, true),
+    ("TCPOFOQueue", ReceiveCause::OutOfOrder, true),
+    ("TCPRcvCollapsed", ReceiveCause::Collapse, false),
+];
+
 impl Played<'_> {
+    /// Compares counts of causes at both ends with the kernel's counters.
+    fn counted(&mut self, before: &Counters, after: &Counters) -> Result<(), Failed> {
+        let ports = (
+            self.client.local_addr()?.port(),
+            self.server.local_addr()?.port(),
+        );
+        let accounts = self.bench.accounts();
+        let ends = accounts.iter().filter(|a| {
+            let (s, d) = (a.ident.sport, a.ident.dport);
+            (s, d) == ports || (d, s) == ports
+        });
+        let ends: Vec<_> = ends.collect();
+        for (name, cause, exact) in COUNTED {
+            let of = |counters: &Counters| counters.get(name).copied().unwrap_or(0);
+            let ours: u64 = ends.iter().map(|a| a.receiving.total(cause).count).sum();
+            let (ours, kernels) = (i64::try_from(ours)?, of(after) - of(before));
+            let agree = match exact {
+                true => ours == kernels,
+                false => ours <= kernels && (ours == 0) == (kernels == 0),
+            };
+            self.check
+                .that(agree || self.bench.tracer.skipped_runs() != 0, || {
+                    format!("{}: {cause} × {ours}, {name} {kernels}", self.name)
+                });
+        }
+        Ok(())
+    }
+
+    /// A walk, for what no hook has seen yet, and a comparison.
+    fn walk(&mut self, what: &str) -> anyhow::Result<()> {
+        // The work that a sockmap leaves to the kernel is done when nothing moves any more.
+        let mut last = -1;
+        for _ in 0..TRIES {
+            let r = MemInfo::read(self.server.as_fd())?.rmem_alloc;
+            if r == last {
+                break;
+            }
+            last = r;
+            thread::sleep(Duration::from_millis(50));
+        }
+        self.bench.walk(&[id()])?;
+        // There a walk has no lock: what no hook has seen is named by the next one.
+        if kernel() < (6, 0) {
+            return Ok(());
+        }
+        self.look(what, false)
+    }
+
     /// Compares the account of one end with what the kernel says of it now.
     fn look(&mut self, what: &str, client: bool) -> anyhow::Result<()> {
         let end = if client { &self.client } else { &self.server };
@@ -396,6 +461,8 @@ impl Played<'_> {
             format!("{name}: skbs of another size than r grew by: {}", story())
         });
         let inferred: i64 = r.ledger.total.iter().map(|t| t.inferred.abs()).sum();
-        check.equal(format_args!("{name}: inferred"), inferred, 0);
+        if self.strict {
+            check.equal(format_args!("{name}: inferred"), inferred, 0);
+        }
     }
 }

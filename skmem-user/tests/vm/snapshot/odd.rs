@@ -3,9 +3,8 @@
 
 use std::{
     fs,
-    io::{self, Read as _, Write as _},
-    net::TcpStream,
-    os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
+    io::{Read as _, Write as _},
+    os::fd::AsFd as _,
     process::Command,
 };
 
@@ -19,7 +18,12 @@ use super::{
     checked, int, json, nothing_is_left,
     rows::{pair, row, said},
 };
-use crate::{Outcome, case, check::Check, process::wait_for};
+use crate::{
+    Outcome, case,
+    check::Check,
+    process::wait_for,
+    sockmap::{Kind, Sockmap},
+};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -71,108 +75,11 @@ fn repair() -> Result<(), Failed> {
     check.done()
 }
 
-/// bpf(2), with an attribute of these words of 32 bits.
-fn bpf(command: libc::c_long, words: &[u32]) -> io::Result<RawFd> {
-    let mut attribute = [0_u32; 32];
-    attribute[..words.len()].copy_from_slice(words);
-    // SAFETY: the attribute is valid for its size, and what it points to outlives the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            attribute.as_ptr(),
-            size_of_val(&attribute),
-        )
-    };
-    match result {
-        0.. => Ok(result as RawFd),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// An address in two words.
-fn address<T>(of: &T) -> [u32; 2] {
-    let address = (&raw const *of).addr() as u64;
-    [address as u32, (address >> 32) as u32]
-}
-
-/// A map of type SOCKMAP whose sockets' sends go to the ingress of its first one.
-fn redirecting() -> io::Result<OwnedFd> {
-    const MAP_CREATE: libc::c_long = 0;
-    const PROG_LOAD: libc::c_long = 5;
-    const PROG_ATTACH: libc::c_long = 8;
-    const SOCKMAP: u32 = 15;
-    const SK_MSG: u32 = 16;
-    const SK_MSG_VERDICT: u32 = 7;
-    const MSG_REDIRECT_MAP: u32 = 60;
-    const INGRESS: u32 = 1;
-    let map = bpf(MAP_CREATE, &[SOCKMAP, 4, 4, 2])?;
-    // SAFETY: the kernel has just given it to us.
-    let map = unsafe { OwnedFd::from_raw_fd(map) };
-    let fd = map.as_raw_fd().cast_unsigned();
-    // r2 = map; r3 = key 0; r4 = BPF_F_INGRESS; call; exit: code, registers and offset in one word,
-    // then the number.
-    let program: [[u32; 2]; 6] = [
-        [0x1218, fd],
-        [0, 0],
-        [0x03b7, 0],
-        [0x04b7, INGRESS],
-        [0x85, MSG_REDIRECT_MAP],
-        [0x95, 0],
-    ];
-    let licence = *b"GPL\0";
-    let [program_low, program_high] = address(&program);
-    let [licence_low, licence_high] = address(&licence);
-    let loaded = bpf(
-        PROG_LOAD,
-        &[
-            SK_MSG,
-            6,
-            program_low,
-            program_high,
-            licence_low,
-            licence_high,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            SK_MSG_VERDICT,
-        ],
-    )?;
-    // SAFETY: as above.
-    let loaded = unsafe { OwnedFd::from_raw_fd(loaded) };
-    bpf(
-        PROG_ATTACH,
-        &[fd, loaded.as_raw_fd().cast_unsigned(), SK_MSG_VERDICT],
-    )?;
-    Ok(map)
-}
-
-/// Puts a socket into a map.
-fn put(map: &OwnedFd, key: u32, socket: &TcpStream) -> io::Result<()> {
-    const MAP_UPDATE_ELEM: libc::c_long = 2;
-    let value = socket.as_raw_fd();
-    let ([key_low, key_high], [value_low, value_high]) = (address(&key), address(&value));
-    let fd = map.as_raw_fd().cast_unsigned();
-    bpf(
-        MAP_UPDATE_ELEM,
-        &[fd, 0, key_low, key_high, value_low, value_high],
-    )?;
-    Ok(())
-}
-
 fn sockmap() -> Outcome {
     const BYTES: usize = 60_000;
     let mut check = Check::default();
     nothing_is_left()?;
-    let map = match redirecting() {
+    let map = match Sockmap::redirecting(Kind::Messages) {
         Ok(map) => map,
         Err(error) => {
             return Ok(Completion::ignored_with(format!("no sockmap: {error}")));
@@ -180,8 +87,8 @@ fn sockmap() -> Outcome {
     };
     let (mut sender, other) = pair()?;
     let (target, far) = pair()?;
-    put(&map, 0, &target)?;
-    put(&map, 1, &sender)?;
+    map.put(0, &target)?;
+    map.put(1, &sender)?;
     sender.write_all(&[7; BYTES])?;
     let held = MemInfo::read(target.as_fd())?.rmem_alloc;
     let seen = row(&target, &[])?;
