@@ -152,7 +152,7 @@ hooks! {
     /// `SO_RCVLOWAT`: the receive buffer is made large enough for it.
     SetRcvlowat = 56 => "tcp_set_rcvlowat",
     /// A read of what a sockmap put there, under the lock (5.10: `__tcp_bpf_recvmsg`).
-    SockmapRecvmsg = 57 => "sk_msg_recvmsg",
+    SockmapRecvmsg = 57 => "__sk_msg_recvmsg",
 }
 
 impl Hook {

@@ -63,7 +63,7 @@ causes! {
         /// A sockmap's program put data there for the reader: redirected from another socket, or
         /// what it took from this one before (`sk_psock_skb_ingress`, `bpf_tcp_ingress`).
         SockmapQueued = 22 => "sockmap-queued",
-        /// Freed by a read of what a sockmap put there (`sk_msg_recvmsg`).
+        /// Freed by a read of what a sockmap put there (`__sk_msg_recvmsg`).
         SockmapRead = 23 => "sockmap-read",
     }
 }

@@ -114,7 +114,7 @@ within! {
     read_skb_entry, read_skb_exit: ReadSkb, SockmapTaken;
 }
 
-/// `sk_msg_recvmsg(sk, psock, msg, len, flags)`: what has come since the hook before is what a
+/// `__sk_msg_recvmsg(sk, psock, msg, len, flags, copied_from_self)`: what has come since the hook before is what a
 /// sockmap put there.
 #[fentry]
 pub fn sockmap_recvmsg_entry(ctx: FEntryContext) -> i32 {
@@ -127,7 +127,7 @@ pub fn sockmap_recvmsg_entry(ctx: FEntryContext) -> i32 {
     turns(found, Hook::SockmapRecvmsg, End::of(Step::Outside), cause)
 }
 
-/// `sk_msg_recvmsg(sk, psock, msg, len, flags)`
+/// `__sk_msg_recvmsg(sk, …)`
 #[fexit]
 pub fn sockmap_recvmsg_exit(ctx: FExitContext) -> i32 {
     let found = accounts::find_or_open(Sock::new(ctx.arg(0)));

@@ -251,11 +251,11 @@ pub(super) const SOCKMAP_QUEUED: Words = words!(
 pub(super) const SOCKMAP_READ: Words = words!(
     "freed by a read of what a sockmap put there",
     "The application read data that a BPF program on a sockmap had put into this socket.",
-    "sk_msg_recvmsg",
-    "5.10 to 7.3 (5.10: __tcp_bpf_recvmsg)",
+    "__sk_msg_recvmsg",
+    "5.10 to 7.3 (5.10: __tcp_bpf_recvmsg; before __sk_msg_recvmsg came: sk_msg_recvmsg)",
     "frees the truesize of the skb, or the size of the message, when its last byte is read",
     SHRINKS,
-    "sk_msg_recvmsg, entry and exit",
+    "__sk_msg_recvmsg, entry and exit",
     ""
 );
 
