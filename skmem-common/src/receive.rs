@@ -193,7 +193,7 @@ impl Receiving {
         }
         let r = self.now.rmem_alloc.wrapping_sub(self.errors_queued());
         // One number, as in `End::queued`.
-        let how = how | u32::from(self.in_flight != 0) * IN_FLIGHT;
+        let how = how | (u32::from(self.in_flight != 0) * IN_FLIGHT);
         let Self { ledger, now, .. } = self;
         ledger.settle(r, now, (how, size, len)) | turned
     }

@@ -114,8 +114,8 @@ within! {
     read_skb_entry, read_skb_exit: ReadSkb, SockmapTaken;
 }
 
-/// `__sk_msg_recvmsg(sk, psock, msg, len, flags, copied_from_self)`: what has come since the hook before is what a
-/// sockmap put there.
+/// `__sk_msg_recvmsg(sk, psock, msg, len, flags, copied_from_self)`: what has come since the hook
+/// before is what a sockmap put there.
 #[fentry]
 pub fn sockmap_recvmsg_entry(ctx: FEntryContext) -> i32 {
     let found = traced(Sock::new(ctx.arg(0)));

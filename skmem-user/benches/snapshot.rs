@@ -1,5 +1,5 @@
-//! What `skmem snapshot` costs beside `ss`, at 1,000, 10,000 and 100,000 sockets, in the same run; and
-//! `skmem top` at a look a second, as any user.
+//! What `skmem snapshot` costs beside `ss`, at 1,000, 10,000 and 100,000 sockets, in the same run;
+//! and `skmem top` at a look a second, as any user.
 //!
 //! `cargo bench --bench snapshot [-- N…]`, as root: the sockets are loopback pairs in a network
 //! namespace of their own. The commands take turns, several times, with their output thrown away;

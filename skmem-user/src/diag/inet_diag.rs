@@ -44,9 +44,9 @@ const PART: usize = 64 << 10;
 
 /// Every state (`idiag_states`).
 pub const EVERY_STATE: u32 = u32::MAX;
-/// All but `TCP_BOUND_INACTIVE` (13, from 6.8 on): sockets that are bound and neither listen nor are
-/// connected. They hold no memory, and lie in a table of their own, whose walk takes a tenth of the
-/// time of a dump of 10,000 sockets.
+/// All but `TCP_BOUND_INACTIVE` (13, from 6.8 on): sockets that are bound and neither listen nor
+/// are connected. They hold no memory, and lie in a table of their own, whose walk takes a tenth
+/// of the time of a dump of 10,000 sockets.
 pub const IN_USE: u32 = (1 << 13) - 1;
 
 /// How a dump ended.

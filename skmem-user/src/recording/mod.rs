@@ -9,7 +9,7 @@
 //! * [`playback`]: the result of one, with an end or without
 //! * [`parts`]: the files of one
 //! * [`choice`]: a part of one: some of its sockets, some of its time
-//! * [`mod@copy`]: a part of one as a recording of its own
+//! * `copy`: a part of one as a recording of its own
 //! * [`storage`]: what it is written to, and what is removed when that is full
 //! * [`error`]: what can be wrong with one
 //!

@@ -34,8 +34,8 @@ use crate::{
     kernel::facts::{self, Fact},
 };
 
-/// Looks for which MPTCP sockets are not asked for again by a user who is not shown which TCP sockets
-/// are subflows, where there were none.
+/// Looks for which MPTCP sockets are not asked for again by a user who is not shown which TCP
+/// sockets are subflows, where there were none.
 const WITHOUT_MPTCP: u32 = 9;
 
 /// Holders are read again after this time in any case: descriptors are passed on.
@@ -319,8 +319,8 @@ struct Gathered {
 }
 
 impl Gathered {
-    /// All sockets, with the kernel's count before and after. `guess`: also MPTCP sockets where it is
-    /// not shown whether there are any.
+    /// All sockets, with the kernel's count before and after. `guess`: also MPTCP sockets where it
+    /// is not shown whether there are any.
     fn list(
         found: &Namespaces,
         options: Options,

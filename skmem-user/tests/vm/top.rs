@@ -101,8 +101,8 @@ fn says() -> Result<(), Failed> {
     check.done()
 }
 
-/// The key `e`: the calls on the socket that is chosen, none on another one that is traced too; each
-/// time into a file of its own.
+/// The key `e`: the calls on the socket that is chosen, none on another one that is traced too;
+/// each time into a file of its own.
 fn exports() -> Result<(), Failed> {
     let mut check = Check::default();
     let listener = TcpListener::bind("127.0.0.1:0")?;

@@ -135,8 +135,8 @@ impl Source {
         self.ids.get(&cookie).copied().unwrap_or(cookie)
     }
 
-    /// Takes in what the programs tell; waits for ever where there are none. What there is to say of
-    /// an export, where there is something.
+    /// Takes in what the programs tell; waits for ever where there are none. What there is to say
+    /// of an export, where there is something.
     ///
     /// # Errors
     /// Where that cannot be read.
