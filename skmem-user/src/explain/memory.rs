@@ -52,7 +52,7 @@ impl Receive {
 
     pub(super) fn of(account: &Account, setting: &Setting<'_>) -> Option<Self> {
         let r = &account.receiving;
-        if r.segments == 0 && r.reads == 0 {
+        if r.segments == 0 && r.reads == 0 && r.now.rmem_alloc == 0 {
             return None;
         }
         let since = |ns: u64| setting.now_ns.saturating_sub(ns);

@@ -26,13 +26,13 @@ mod unlisted;
 pub use account::Account;
 pub use row::Row;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// Version of the JSON contract.
 pub const SCHEMA: u32 = 1;
 
 /// All that one look found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Snapshot {
     /// Version of this contract: 1
     pub schema: u32,

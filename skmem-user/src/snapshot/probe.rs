@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What `--probe` found.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Probe {
     /// How long was traced, ns
     pub traced_ns: u64,
@@ -28,7 +28,6 @@ pub struct Probe {
     /// Sockets whose send queues hold most, in the snapshot's order
     pub sockets: Vec<Probed>,
     /// Sockets whose receive queues hold most, those first
-    #[serde(skip_deserializing)]
     pub receivers: Vec<ProbedReceiver>,
 }
 

@@ -12,10 +12,7 @@ use std::{
 use libtest_mimic::{Failed, Trial};
 use rustix::net::sockopt::set_socket_send_buffer_size_force;
 use serde_json::Value;
-use skmem::{
-    diag::{MemInfo, socket_cookie},
-    workload::Options,
-};
+use skmem::{diag::socket_cookie, workload::Options};
 
 use super::{Rest, described, int, json};
 use crate::{check::Check, schema, truth};
@@ -156,7 +153,8 @@ fn moving() -> Result<(), Failed> {
             Ok::<_, std::io::Error>(written)
         });
         let reader = scope.spawn(|| {
-            let mut room = [0; 500];
+            // No more than is written, so that there is always something to read.
+            let mut room = [0; 100];
             while !stop.load(SeqCst) {
                 (&server).read_exact(&mut room)?;
                 thread::sleep(Duration::from_millis(20));
@@ -223,10 +221,6 @@ fn moving() -> Result<(), Failed> {
         // before.
         check.that(put > 100 && put <= written, || {
             format!("{put} bytes of 100-byte writes, of {written} in all: {traced}")
-        });
-        let now = i64::from(MemInfo::read(client.as_fd())?.wmem_queued);
-        check.that(now >= int(traced, "wmem_queued"), || {
-            format!("w is {now} now, and was {traced}")
         });
     }
     check.done()
