@@ -11,7 +11,7 @@ mod shell;
 mod tree;
 
 use std::{
-    io,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -103,12 +103,17 @@ impl Vm {
             extra,
         };
         let initrd = image::build(&parts)?;
+        let memory = options.memory_for(
+            fs::metadata(&initrd)
+                .with_context(|| format!("cannot read {}", initrd.display()))?
+                .len(),
+        )?;
         let mut machine = Machine {
             arch,
             kernel: kernel.image.clone(),
             initrd,
             cpus: options.cpus,
-            memory: options.memory,
+            memory,
             accel: Accel::Tcg,
             icount: options.icount,
         };

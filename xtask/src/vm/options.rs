@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     arch::{Arch, Flavour},
+    error,
     kernels::{self, Wanted},
 };
 
@@ -29,9 +30,10 @@ pub(crate) struct MachineOptions {
     /// Processors of the guest
     #[arg(long, global = true, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(super) cpus: u32,
-    /// Memory of the guest: a number of MiB, or with a suffix M or G
-    #[arg(long, global = true, value_name = "SIZE", default_value = "512M", value_parser = parse_memory)]
-    pub(super) memory: u32,
+    /// Memory of the guest: a number of MiB, or with a suffix M or G [default: 512M, or what its
+    /// files need]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_memory)]
+    pub(super) memory: Option<u32>,
     /// How the guest's processors are made; auto takes KVM when a trial boot with it works
     #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
     pub(super) accel: AccelChoice,
@@ -66,6 +68,24 @@ impl MachineOptions {
         }
     }
 
+    /// Memory of the guest, in MiB, whose image is of this many bytes: it lies there once as it is
+    /// loaded, and once unpacked.
+    ///
+    /// # Errors
+    /// Where what was asked for does not hold it.
+    pub(super) fn memory_for(&self, image: u64) -> Result<u32> {
+        let files = u32::try_from(image >> 20).unwrap_or(u32::MAX);
+        let least = files.saturating_mul(2).saturating_add(ROOM);
+        match self.memory {
+            None => Ok(least.max(DEFAULT_MEMORY)),
+            Some(asked) if asked >= least => Ok(asked),
+            Some(asked) => Err(error::usage(format!(
+                "--memory {asked}M does not hold the guest's files ({files} MiB, twice while they are unpacked): give \
+                 it {least}M or more"
+            ))),
+        }
+    }
+
     /// What the tests run on.
     pub(crate) fn for_tests(wanted: &Wanted, timeout: u64) -> Self {
         let Wanted {
@@ -81,7 +101,7 @@ impl MachineOptions {
             cpus: 2,
             // tcp_mem goes by it, and the cases with thousands of connections are not about
             // tcp_mem.
-            memory: 2048,
+            memory: Some(2048),
             accel: AccelChoice::Auto,
             icount: false,
             timeout: Some(timeout),
@@ -121,7 +141,7 @@ impl MachineOptions {
     pub(crate) fn for_bench(wanted: &Wanted, timeout: u64, bpftrace: bool) -> Self {
         Self {
             // bpftrace and its libraries lie in it.
-            memory: 1536,
+            memory: Some(1536),
             accel: AccelChoice::Tcg,
             with: if bpftrace {
                 vec!["bpftrace".to_owned()]
@@ -160,6 +180,12 @@ const SUITE: &str = "bookworm";
 /// Seconds that a command may take where nothing else is said.
 pub(super) const TIMEOUT: u64 = 300;
 
+/// Memory of a guest where nothing else is said, in MiB.
+const DEFAULT_MEMORY: u32 = 512;
+
+/// What its kernel and its programs need beside its files, in MiB.
+const ROOM: u32 = 64;
+
 /// Less than this does not hold the image, and more than this is a slip of the pen.
 const MEMORY: std::ops::RangeInclusive<u32> = 128..=65536;
 
@@ -187,6 +213,26 @@ fn parse_memory(text: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_holds_the_files_of_the_guest() {
+        let options = |memory| MachineOptions {
+            memory,
+            ..MachineOptions::for_tests(
+                &Wanted {
+                    kernel: kernels::DEFAULT.to_owned(),
+                    arch: Arch::host(),
+                    flavour: None,
+                },
+                1,
+            )
+        };
+        assert_eq!(options(None).memory_for(30 << 20).unwrap(), 512);
+        assert_eq!(options(None).memory_for(300 << 20).unwrap(), 664);
+        assert_eq!(options(Some(700)).memory_for(300 << 20).unwrap(), 700);
+        let refused = options(Some(512)).memory_for(300 << 20).unwrap_err();
+        assert!(refused.to_string().contains("664M"), "{refused}");
+    }
 
     #[test]
     fn memory_in_mebibytes() {
