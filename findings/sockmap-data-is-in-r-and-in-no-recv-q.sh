@@ -21,7 +21,7 @@ def bpf(command, form, *values):
 def address(buffer): return ctypes.addressof(buffer)
 sockmap = bpf(0, '4I', 15, 4, 4, 2)
 # r2 = map; r3 = 0; r4 = BPF_F_INGRESS; call bpf_msg_redirect_map; exit
-code = struct.pack('<BBhi' * 6, 0x18, 0x12, 0, sockmap, 0, 0, 0, 0, 0xb7, 3, 0, 0, 0xb7, 4, 0, 1, 0x85, 0, 0, 60, 0x95, 0, 0, 0)
+code = struct.pack('<' + 'BBhi' * 6, 0x18, 0x12, 0, sockmap, 0, 0, 0, 0, 0xb7, 3, 0, 0, 0xb7, 4, 0, 1, 0x85, 0, 0, 60, 0x95, 0, 0, 0)
 program, licence = ctypes.create_string_buffer(code), ctypes.create_string_buffer(b'GPL')
 verdict = bpf(5, '2I2Q12I', 16, 6, address(program), address(licence), *[0] * 11, 7)
 bpf(8, '3I', sockmap, verdict, 7)

@@ -299,14 +299,14 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
 /// Runs one job with its output on ours, and puts the files that it leaves in `$OUT` into `out`.
 pub(crate) fn run_here(vm: &Vm, job: &Job, out: Option<&Path>) -> Result<Done> {
     if let Some(out) = out {
-        std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+        fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     }
     let mut archive = None;
     let done = vm.run(job, || {
         archive = out.map(session::spool).transpose()?;
         let out = archive
             .as_ref()
-            .map(std::fs::File::try_clone)
+            .map(fs::File::try_clone)
             .transpose()
             .context("cannot duplicate a file")?;
         Ok(Streams {
