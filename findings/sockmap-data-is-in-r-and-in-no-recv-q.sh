@@ -1,17 +1,16 @@
 #!/usr/bin/env bash
-# Linux 6.12: what a sockmap redirects into a socket can be read there, and is in neither Recv-Q nor SIOCINQ.
+# Linux 6.12 and iproute2 6.1: what a sockmap redirects into a socket can be read there, FIONREAD counts it, and ss has no Recv-Q.
 #
-# Expected: what recv() gives was counted before: FIONREAD (SIOCINQ) says how many bytes can be read, ss shows them as Recv-Q,
-# and r in ss -m is their memory.
+# Expected: Recv-Q of ss is what FIONREAD (SIOCINQ) says, the bytes that recv() can give; r in ss -m is their memory.
 # Seen: a program on a sockmap (BPF_SK_MSG_VERDICT, bpf_msg_redirect_map with BPF_F_INGRESS) sends 20,000 bytes of one socket into
-# another. poll() says that it is readable and recv() gives all of them; FIONREAD is 0 before and after, and r is 20,000:
-# payload without the overhead that packets have.
-GUEST_PACKAGES=libpython3.11-stdlib
+# another. poll() says that it is readable, FIONREAD 20,000, recv() gives all of them; ss prints Recv-Q 0, for it takes
+# rcv_nxt - copied_seq, which these bytes never passed. r is 20,000: payload without the overhead that packets have.
+GUEST_PACKAGES="libpython3.11-stdlib iproute2"
 . "$(dirname "$0")/guest.bash"
 
 cat >"$TEMP/program.py" <<'END'
 from sockets import *
-import ctypes
+import ctypes, subprocess
 libc = ctypes.CDLL(None, use_errno=True)
 def bpf(command, form, *values):
     attribute = ctypes.create_string_buffer(struct.pack(form, *values), 128)
@@ -36,10 +35,12 @@ sender.sendall(b'x' * 20000)
 poll = select.poll()
 poll.register(reader, select.POLLIN)
 readable, waits, r = bool(poll.poll(1000)), queued(reader, SIOCINQ), mem(reader)['r']
+listed = subprocess.run(['/bin/ss', '-tnH', 'sport', '= :%d' % reader.getsockname()[1]], capture_output=True, text=True).stdout
+recv_q = [int(line.split()[1]) for line in listed.splitlines() if 'ESTAB' in line]
 got = 0
 while got < 20000: got += len(reader.recv(20000 - got))
-print('readable', readable, '; FIONREAD', waits, '; r', r, '; recv() gave', got, '; r', mem(reader)['r'])
-print('AS DESCRIBED' if (readable, waits, r, got, mem(reader)['r']) == (True, 0, 20000, 20000, 0) else 'CHANGED')
+print('readable', readable, '; FIONREAD', waits, '; Recv-Q', recv_q, '; r', r, '; recv() gave', got, '; r', mem(reader)['r'])
+print('AS DESCRIBED' if (readable, waits, recv_q, r, got, mem(reader)['r']) == (True, 20000, [0], 20000, 20000, 0) else 'CHANGED')
 END
 guest linux-image-6.12.117+deb12-cloud-amd64 "" "$TEMP/program.py" | tee "$TEMP/seen"
 grep -qx 'AS DESCRIBED' "$TEMP/seen"
