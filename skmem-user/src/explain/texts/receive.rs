@@ -243,7 +243,8 @@ pub(super) const SOCKMAP_QUEUED: Words = words!(
     "sk_psock_skb_ingress, bpf_tcp_ingress",
     ALL,
     "adds the truesize of the skb, or the size of the message",
-    SHRINKS,
+    "Packets by one skb: r is tested before each (sk_psock_create_ingress_msg). Messages by any amount: they are \
+     tested against tcp_mem, not against rb (bpf_tcp_ingress).",
     "inferred: sk_rmem_alloc grew, and nothing had arrived, on a socket that a sockmap holds",
     ""
 );
