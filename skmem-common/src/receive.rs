@@ -192,8 +192,11 @@ impl Receiving {
             self.taken(now);
         }
         let r = self.now.rmem_alloc.wrapping_sub(self.errors_queued());
-        // One number, as in `End::queued`.
-        let how = how | (u32::from(self.in_flight != 0) * IN_FLIGHT);
+        if self.ledger.has_waited_long() {
+            self.in_flight = 0;
+        }
+        // Below 0 where the begin of a call was not seen. One number, as in `End::queued`.
+        let how = how | (u32::from(self.in_flight.cast_signed() > 0) * IN_FLIGHT);
         let Self { ledger, now, .. } = self;
         ledger.settle(r, now, (how, size, len)) | turned
     }

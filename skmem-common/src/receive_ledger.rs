@@ -147,8 +147,9 @@ pub struct ReceiveLedger {
     pub context: u32,
     /// 1: a sockmap has put data there, or has taken some: what no hook sees is its doing.
     pub psock: u32,
-    /// A [`ReceiveCause`] of what was left to the next hook, for a message was on its way to the
-    /// error queue or from it; 0: nothing was.
+    /// In the low 8 bits a [`ReceiveCause`] of what was left to the next hook, for a message was on
+    /// its way to the error queue or from it (0: nothing was); in the others, at how many hooks on
+    /// end one was.
     pub deferred: u32,
     /// Skbs of their own whose truesize was not what `sk_rmem_alloc` grew by.
     pub unequal: u32,
@@ -172,6 +173,13 @@ impl ReceiveLedger {
         if r != 0 {
             self.book(ReceiveCause::ReceivedBefore, Tier::Observed, r);
         }
+    }
+
+    /// Whether a message has been on its way for longer than any is: the end of its call was not
+    /// seen (a run that the kernel skipped).
+    #[inline(always)]
+    pub(crate) const fn has_waited_long(&self) -> bool {
+        self.deferred >> 8 >= 64
     }
 
     /// Books what happened since the hook before, `r` bytes being in the buffer now, the error
@@ -238,11 +246,13 @@ impl ReceiveLedger {
         } else if how & IN_FLIGHT != 0 {
             // The next hook books it, once it is known what is the error queue's.
             self.r = r.wrapping_sub(moved);
-            self.deferred = if step == Step::Frees as u8 {
-                how >> 8 & 0xff
-            } else {
-                ReceiveCause::OutOfOrder as u32 * u32::from(step == Step::DataQueue as u8)
-            };
+            if step == Step::Frees as u8 {
+                self.deferred = self.deferred & !0xff | how >> 8 & 0xff;
+            } else if step == Step::DataQueue as u8 && moved > 0 && self.deferred as u8 == 0 {
+                self.deferred |= ReceiveCause::OutOfOrder as u32;
+            }
+        } else if self.deferred as u8 != 0 {
+            self.infer(moved, arrived, read, how);
         } else if moved == 0 {
             // Nothing to name.
         } else if step == Step::DataQueue as u8 && moved > 0 && arrived == 0 {
@@ -271,9 +281,11 @@ impl ReceiveLedger {
         } else {
             self.infer(moved, arrived, read, how);
         }
-        if how & IN_FLIGHT == 0 {
-            self.deferred = 0;
-        }
+        self.deferred = if how & IN_FLIGHT == 0 {
+            0
+        } else {
+            self.deferred.wrapping_add(1 << 8)
+        };
         self.loose = 0;
         changed
     }
@@ -308,7 +320,7 @@ impl ReceiveLedger {
             self.book(cause, Tier::Inferred, moved);
         } else if moved < 0 && read > 0 {
             self.book(ReceiveCause::Read, Tier::Inferred, moved);
-        } else if self.deferred != 0 {
+        } else if self.deferred as u8 != 0 {
             self.book_number(self.deferred as u8, Tier::Inferred, moved);
         } else {
             self.book(ReceiveCause::Unattributed, Tier::Observed, moved);

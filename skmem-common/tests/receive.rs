@@ -307,6 +307,28 @@ fn a_message_on_its_way_to_the_error_queue_is_nobodys_yet() {
 }
 
 #[test]
+fn a_message_whose_arrival_was_not_seen_holds_nothing_up_for_long() {
+    let mut s = Socket::new();
+    s.r.in_flight = 1;
+    s.arrives(1_000);
+    s.reads(1_000, O + 1_000);
+    assert_eq!(s.of(ReceiveCause::Read), (0, 0));
+    for _ in 0..70 {
+        s.arrives(100);
+        s.end(End::of(Step::DataQueue));
+    }
+    assert_eq!(s.r.in_flight, 0);
+    assert_eq!(s.of(ReceiveCause::Read).0, -i64::from(O + 1_000));
+    s.arrives(1);
+    s.closes();
+    // The end of one that was not seen to begin.
+    s.r.in_flight = u32::MAX;
+    s.reads(100, O + 100);
+    assert_eq!(s.of(ReceiveCause::Read).0, -i64::from(2 * O + 1_100));
+    s.closes();
+}
+
+#[test]
 fn what_a_sockmap_does_is_named_from_the_fields_and_its_reads_are_seen() {
     let mut s = Socket::new();
     s.r.now.rmem_alloc += 20_000;
