@@ -330,8 +330,8 @@ fn account_line(r: &Receiving) -> String {
 }
 
 /// What the kernel counts of these: skbs merged, put out of order, collapsed; and whether a cause
-/// counts the same. Where the compiler has put `tcp_collapse_one` into its caller (5.10, 6.1), one
-/// run sees what several calls did.
+/// counts the same. On 5.10 and 6.1 one run at the exit of `tcp_collapse_one` sees what several
+/// calls did: some of them seem to be inlined.
 const COUNTED: [(&str, ReceiveCause, bool); 3] = [
     ("TCPRcvCoalesce", ReceiveCause::Coalesced, true),
     ("TCPOFOQueue", ReceiveCause::OutOfOrder, true),
