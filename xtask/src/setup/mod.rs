@@ -166,6 +166,11 @@ impl Setup {
         })
     }
 
+    /// What holds manifests against the schemas of Kubernetes: the Python that has it.
+    pub(crate) fn manifests(&self) -> Result<PathBuf> {
+        self.alone(|| python::ensure(self, &python::MANIFESTS))
+    }
+
     /// A program from crates.io: where it is.
     pub(crate) fn program(&self, program: &Program) -> Result<PathBuf> {
         self.alone(|| {

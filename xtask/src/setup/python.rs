@@ -1,5 +1,5 @@
-//! Python packages that read what `skmem export` writes in tests, each set in an environment of its
-//! own.
+//! Python packages that tests need, each set in an environment of its own: what reads exports, and
+//! what judges manifests.
 
 use std::{
     fs,
@@ -44,6 +44,15 @@ pub(crate) const ENGINES: Environment = Environment {
     probe: "import chdb, datafusion, duckdb, polars, pyspark",
 };
 
+/// What holds manifests against the schemas of Kubernetes.
+pub(crate) const MANIFESTS: Environment = Environment {
+    name: "manifests",
+    what: "the schemas of Kubernetes",
+    requirements: include_str!("manifests.txt"),
+    options: READERS.options,
+    probe: "import kubernetes_validate",
+};
+
 const PYTHON: &str = "python3";
 /// Debian's Python makes no environments without it.
 const VENV: &str = "python3-venv";
@@ -60,9 +69,7 @@ pub(super) fn ensure(setup: &Setup, environment: &Environment) -> Result<PathBuf
     {
         return Ok(python);
     }
-    setup.needs(&format!(
-        "{what} (from PyPI, for the tests of `skmem export`)"
-    ))?;
+    setup.needs(&format!("{what} (from PyPI, for the tests)"))?;
     if !is_on_path(PYTHON) {
         system::install(setup, PYTHON, VENV)?;
     }

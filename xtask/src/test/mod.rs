@@ -155,7 +155,8 @@ fn on_host(setup: &Setup, options: &Options) -> Result<Tally> {
         .env("SKMEM_TEST_PERFETTO", readers.perfetto)
         .env("SKMEM_TEST_BROWSER", setup.browser()?)
         .env("SKMEM_TEST_SHELLS", setup.shells()?)
-        .env("SKMEM_TEST_PROMTOOL", setup.prometheus()?.join("promtool"));
+        .env("SKMEM_TEST_PROMTOOL", setup.prometheus()?.join("promtool"))
+        .env("SKMEM_TEST_MANIFESTS", setup.manifests()?);
     counted(command)
 }
 
