@@ -122,7 +122,7 @@ fn the_daemonset_has_the_rights_of_the_unit_and_no_others() {
     for mount in mounts {
         assert_eq!(mount["readOnly"], true, "{mount}");
     }
-    // Each directory of the node is where the program is told to look.
+    // Each directory of the node is where --host-root has it.
     let volumes = pod["volumes"].as_array().unwrap();
     assert_eq!(volumes.len(), mounts.len());
     for volume in volumes {

@@ -110,6 +110,7 @@ fn try_kvm(machine: &Machine) -> Result<bool> {
     };
     let machine = Machine {
         accel: Accel::Kvm,
+        systemd: false,
         ..machine.clone()
     };
     let nowhere = Streams {

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use skmem_vm_init::SYSTEMD;
 
 use super::Accel;
 use crate::{arch::Arch, setup::emulator_command};
@@ -24,6 +25,8 @@ pub(super) struct Machine {
     pub(super) accel: Accel,
     /// Guest time is a count of instructions.
     pub(super) icount: bool,
+    /// systemd is the first process.
+    pub(super) systemd: bool,
 }
 
 impl Machine {
@@ -66,9 +69,10 @@ impl Machine {
             .arg(&self.initrd);
         // A panic, and an oops as well, ends the machine at once instead of leaving it hanging.
         let console_port = self.arch.console;
+        let systemd = if self.systemd { SYSTEMD } else { "" };
         qemu.args([
             "-append",
-            &format!("console={console_port} loglevel=4 panic=-1 oops=panic"),
+            &format!("console={console_port} loglevel=4 panic=-1 oops=panic {systemd}"),
         ]);
         qemu.args([
             "-chardev",

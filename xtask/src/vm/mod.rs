@@ -88,7 +88,7 @@ impl Vm {
         setup.build_tools(arch)?;
         let busybox = setup.busybox(arch)?;
         let kernel = setup.kernel(&wanted, options.modules.as_ref())?;
-        let extras = extras::unpacked(setup, arch, &options.suite, &options.with)?;
+        let extras = extras::unpacked(setup, arch, &options.suite, &options.packages())?;
         let skmem = options
             .skmem
             .clone()
@@ -116,6 +116,7 @@ impl Vm {
             memory,
             accel: Accel::Tcg,
             icount: options.icount,
+            systemd: options.systemd,
         };
         machine.accel = match options.accel {
             // Only TCG can count instructions.

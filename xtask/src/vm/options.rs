@@ -50,6 +50,9 @@ pub(crate) struct MachineOptions {
     /// Debian's release that they are of
     #[arg(long, global = true, value_name = "SUITE", default_value = SUITE)]
     pub(super) suite: String,
+    /// Let Debian's systemd be the guest's first process
+    #[arg(long, global = true)]
+    pub(super) systemd: bool,
     /// Say nothing on stderr but CMD's own words and failures
     #[arg(long, short, global = true)]
     pub(super) quiet: bool,
@@ -68,20 +71,26 @@ impl MachineOptions {
         }
     }
 
-    /// Memory of the guest, in MiB, whose image is of this many bytes: it lies there once as it is
-    /// loaded, and once unpacked.
+    /// All packages that it has.
+    pub(super) fn packages(&self) -> Vec<String> {
+        let systemd = self.systemd.then(|| "systemd".to_owned());
+        self.with.iter().cloned().chain(systemd).collect()
+    }
+
+    /// Memory of the guest, in MiB, whose image is of this many bytes: it lies there as it is
+    /// loaded, and files may take half of the rest.
     ///
     /// # Errors
     /// Where what was asked for does not hold it.
     pub(super) fn memory_for(&self, image: u64) -> Result<u32> {
         let files = u32::try_from(image >> 20).unwrap_or(u32::MAX);
-        let least = files.saturating_mul(2).saturating_add(ROOM);
+        let least = files.saturating_mul(3).saturating_add(ROOM);
         match self.memory {
             None => Ok(least.max(DEFAULT_MEMORY)),
             Some(asked) if asked >= least => Ok(asked),
             Some(asked) => Err(error::usage(format!(
-                "--memory {asked}M does not hold the guest's files ({files} MiB, twice while they are unpacked): give \
-                 it {least}M or more"
+                "--memory {asked}M does not hold the guest's files ({files} MiB, three times that while they \
+                 are unpacked): give it {least}M or more"
             ))),
         }
     }
@@ -107,6 +116,7 @@ impl MachineOptions {
             timeout: Some(timeout),
             with: WITH.iter().map(|&tool| tool.to_owned()).collect(),
             suite: SUITE.to_owned(),
+            systemd: false,
             quiet: false,
             skmem: None,
         }
@@ -228,10 +238,10 @@ mod tests {
             )
         };
         assert_eq!(options(None).memory_for(30 << 20).unwrap(), 512);
-        assert_eq!(options(None).memory_for(300 << 20).unwrap(), 664);
-        assert_eq!(options(Some(700)).memory_for(300 << 20).unwrap(), 700);
+        assert_eq!(options(None).memory_for(300 << 20).unwrap(), 964);
+        assert_eq!(options(Some(1000)).memory_for(300 << 20).unwrap(), 1000);
         let refused = options(Some(512)).memory_for(300 << 20).unwrap_err();
-        assert!(refused.to_string().contains("664M"), "{refused}");
+        assert!(refused.to_string().contains("964M"), "{refused}");
     }
 
     #[test]

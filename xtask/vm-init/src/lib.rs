@@ -23,6 +23,8 @@ pub const SHELL_TTY: &str = "/dev/hvc0";
 pub const OUT_DIR: &str = "/out";
 /// What a line on the console begins with that says why the guest gives up before the job.
 pub const GIVES_UP: &str = "skmem-vm-init gives up: ";
+/// On the kernel's command line: systemd is to be the first process, see [`Job`].
+pub const SYSTEMD: &str = "skmem.systemd";
 /// A file in the image: the modules to load, one path a line, each after those it depends on.
 pub const MODULES_FILE: &str = "/etc/skmem-modules";
 

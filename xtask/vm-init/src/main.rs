@@ -1,5 +1,5 @@
 //! PID 1 of the VM that `cargo xtask vm` boots: prepares a small Linux, runs one command, reports
-//! how it ended.
+//! how it ended. Where systemd is to be PID 1, it becomes that, and a child of it does the rest.
 //!
 //! Errors here go to the console, and the machine is powered off: that distinguishes them from a
 //! panic for the host.
@@ -10,6 +10,7 @@ mod kmsg;
 mod modules;
 mod mounts;
 mod ports;
+mod systemd;
 
 use std::{
     fs::{self, File},
@@ -24,11 +25,17 @@ use nix::sys::reboot::{RebootMode, reboot};
 use skmem_vm_init::{CONTROL_PORT, GIVES_UP, Job, Message, OUT_DIR, decode, encode};
 
 fn main() {
-    if std::process::id() != 1 {
-        eprintln!("error: this is the first process of skmem's test VM and does nothing elsewhere");
-        std::process::exit(2);
-    }
-    if let Err(error) = run() {
+    let done = match std::process::id() {
+        1 => begin(),
+        _ if systemd::has_handed_over() => systemd::wait_until_it_is_up().and_then(|()| run()),
+        _ => {
+            eprintln!(
+                "error: this is the first process of skmem's test VM and does nothing elsewhere"
+            );
+            std::process::exit(2);
+        }
+    };
+    if let Err(error) = done {
         eprintln!("{GIVES_UP}{error:#}");
         // What is left in the serial port's buffer would go down with the machine.
         thread::sleep(Duration::from_millis(200));
@@ -37,12 +44,19 @@ fn main() {
 }
 
 /// Returns only with an error: the host ends the machine.
-fn run() -> Result<()> {
+fn begin() -> Result<()> {
     mounts::mount_all()?;
     applets::link_all()?;
     modules::load_all()?;
     prepare_system()?;
+    match systemd::is_wanted()? {
+        true => systemd::hand_over(),
+        false => run(),
+    }
+}
 
+/// Does what the host asks for. Returns only with an error, too.
+fn run() -> Result<()> {
     let mut control = ports::open(CONTROL_PORT)?;
     let mut from_host = BufReader::new(
         control
