@@ -1,4 +1,4 @@
-//! systemd as the first process, where the kernel's command line asks for it. It does not touch what
+//! systemd as the first process, where the kernel's command line asks for it. It leaves alone what
 //! ran before it, so a child that was started in time gets the job.
 
 use std::{
