@@ -36,6 +36,7 @@ use crate::{
     snapshot::{
         Row,
         capture::{Captured, Looker, Options},
+        row::Owner,
     },
     trace::{Session, older, take_all},
 };
@@ -171,7 +172,10 @@ impl Source {
         for row in rows {
             let who = self.names.of_row(row);
             self.book.row(row, &who);
-            self.sockets.insert(row.cookie, who);
+            // Not each look knows who holds it; its account knows who used it first.
+            if !matches!(row.owner, Owner::NotAsked | Owner::NotFound) {
+                self.sockets.insert(row.cookie, who);
+            }
             for holder in &row.holders {
                 let command = self.commands.entry(holder.pid);
                 command.or_insert_with(|| holder.comm.clone());
