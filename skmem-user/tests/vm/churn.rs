@@ -3,9 +3,10 @@
 //! by RST, of either side.
 
 use std::{
-    fs,
+    env, fs,
     io::{self, ErrorKind, Read as _, Write as _},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    os::unix::process::parent_id,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -28,6 +29,9 @@ const CLOSING: Duration = Duration::from_secs(120);
 /// Printed on stderr once the first connections were made, and at the end.
 pub const WARM: &str = "churn: warm ";
 pub const DONE: &str = "churn: done ";
+
+/// The environment variable that names the tracer by its pid, where that is not the parent.
+pub const TRACER: &str = "SKMEM_TEST_TRACER";
 
 /// How a connection goes: the first byte that the client sends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,6 +59,11 @@ const WAYS: [Way; 6] = [
     Way::ServerReset,
     Way::HalfClosed,
 ];
+
+/// How many sockets send, of a number of connections: each client, and the server of one way.
+pub const fn senders(connections: u64) -> u64 {
+    connections + connections / WAYS.len() as u64
+}
 
 /// Bursts of connections; between two of them there is time to collect the closed ones.
 pub const BURSTS: usize = 15;
@@ -90,12 +99,14 @@ pub fn bursts() -> io::Result<()> {
     Ok(())
 }
 
-/// The process that traces this one, and started it.
+/// The process that traces this one.
 struct Tracer(u32);
 
 impl Tracer {
+    /// The one that is named, else the one that started this one.
     fn new() -> Self {
-        Self(std::os::unix::process::parent_id())
+        let named = env::var(TRACER).ok().and_then(|pid| pid.parse().ok());
+        Self(named.unwrap_or_else(parent_id))
     }
 
     /// Waits until it has gone to sleep that many times more, which it does when it has done all

@@ -19,6 +19,8 @@ use serde_json::Value;
 
 use crate::{binary, case::SKMEM, check::Check, churn, sender};
 
+mod serve;
+
 /// The environment variable that says how many seconds each of them lasts.
 const TIME: &str = "SKMEM_TEST_SOAK";
 /// Connections where nothing says how long, after the warm-up: their sockets would fill the slots
@@ -39,6 +41,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("soak::aggregate", || soak("--aggregate")),
         Trial::test("soak::records", || soak("--records")),
+        Trial::test("soak::serve", serve::soak),
         Trial::test("soak::slots-come-back-when-they-are-needed", bursts),
         Trial::test("soak::children-that-ended-make-room-for-others", children),
     ]
