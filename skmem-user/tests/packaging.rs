@@ -14,6 +14,7 @@ use std::{
 use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_skmem");
+const FLEET: &str = include_str!("../../docs/fleet.md");
 const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/packaging/manifests.py");
 /// Versions of Kubernetes whose schemas the manifests must keep: the first that knows all of their
 /// fields (`appArmorProfile`), to the last that there is.
@@ -98,6 +99,7 @@ fn the_daemonset_has_the_rights_of_the_unit_and_no_others() {
     let security = &container["securityContext"];
     assert_eq!(security["privileged"], false);
     assert_eq!(security["readOnlyRootFilesystem"], true);
+    assert_eq!(security["seccompProfile"]["type"], "RuntimeDefault");
     assert_eq!(security["capabilities"]["drop"], serde_json::json!(["ALL"]));
     let added = security["capabilities"]["add"].as_array().unwrap();
     let added: BTreeSet<&str> = added.iter().map(|name| name.as_str().unwrap()).collect();
@@ -166,7 +168,6 @@ fn each_rule_has_a_test_and_each_alert_its_line_in_the_docs() {
     let read = |name: &str| fs::read_to_string(packaging().join(name)).unwrap();
     let rules = read("prometheus/skmem.rules.yml");
     let tests = read("prometheus/skmem.rules.test.yml");
-    let docs = read("../docs/fleet.md");
     let alerts = named(&rules, "alert");
     assert!(alerts.len() > 10, "{alerts:?}");
     for alert in alerts {
@@ -178,7 +179,7 @@ fn each_rule_has_a_test_and_each_alert_its_line_in_the_docs() {
             "no test has {alert} fire"
         );
         assert!(
-            docs.contains(&format!("`{alert}`")),
+            FLEET.contains(&format!("`{alert}`")),
             "docs/fleet.md lacks {alert}"
         );
     }
@@ -218,6 +219,85 @@ fn rules_and_dashboard_ask_for_metrics_that_there_are() {
         }
     }
     assert!(names > 30, "{names}");
+}
+
+/// Each `prometheus.yml` of docs/fleet.md, beside the rules.
+#[test]
+fn prometheus_takes_the_configurations_of_the_docs() {
+    let promtool = outside("SKMEM_TEST_PROMTOOL");
+    let rules = packaging().join("prometheus/skmem.rules.yml");
+    let blocks: Vec<&str> = FLEET.split("```yaml\n").skip(1).collect();
+    assert_eq!(blocks.len(), 2);
+    for block in blocks {
+        let (text, _) = block.split_once("```").unwrap();
+        // Debian's build finds no pods: all else of that one is held against it.
+        let lines = text.lines().map(|line| {
+            let line = line.strip_prefix("   ").unwrap();
+            match line.contains("kubernetes_sd_configs") {
+                true => "    static_configs: [{targets: [\"node:9464\"]}]",
+                false => line,
+            }
+        });
+        let room = tempfile::tempdir().unwrap();
+        let file = room.path().join("prometheus.yml");
+        fs::write(&file, lines.collect::<Vec<_>>().join("\n")).unwrap();
+        fs::copy(&rules, room.path().join("skmem.rules.yml")).unwrap();
+        let mut command = Command::new(&promtool);
+        let output = command
+            .args(["check", "config"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        let said = said(&output);
+        assert!(
+            output.status.success() && said.contains("1 rule files found"),
+            "{said}"
+        );
+    }
+}
+
+/// The lines of docs/fleet.md that make one data set of recordings, and that ask for something.
+#[test]
+#[cfg(feature = "parquet")]
+fn recordings_of_nodes_become_one_data_set() {
+    let line = |begin: &str| {
+        let line = FLEET
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(begin));
+        line.unwrap_or_else(|| panic!("docs/fleet.md has no line {begin}…"))
+    };
+    let room = tempfile::tempdir().unwrap();
+    let recordings = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
+    for (node, name) in [("n1", "v1-article.skm"), ("n2", "v1-several.skm")] {
+        let directory = room.path().join("recordings").join(node);
+        fs::create_dir_all(&directory).unwrap();
+        fs::copy(recordings.join(name), directory.join("flight.skm")).unwrap();
+    }
+    let bin = Path::new(PROGRAM).parent().unwrap().display();
+    let script = format!(
+        "set -e; PATH={bin}:$PATH; for file in {}",
+        line("for file in ")
+    );
+    // The second time changes nothing.
+    for _ in 0..2 {
+        let mut command = Command::new("sh");
+        let command = command.args(["-c", &script]).current_dir(room.path());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    let query = line("duckdb -c \"").strip_suffix('"').unwrap();
+    let mut command = Command::new(outside("SKMEM_TEST_DUCKDB"));
+    let ask = "import sys, duckdb; print(duckdb.sql(sys.argv[1]).fetchall())";
+    let output = command
+        .args(["-c", ask, query])
+        .current_dir(room.path())
+        .output()
+        .unwrap();
+    let rows = said(&output);
+    assert!(output.status.success(), "{rows}");
+    for comm in ["'demo-sender'", "'nc'"] {
+        assert_eq!(rows.matches(comm).count(), 1, "{rows}");
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! A `skmem serve` that runs beside the test, and requests to it.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
+    ops::Deref,
     process::{Child, Command, ExitStatus, Stdio},
 };
 
@@ -10,10 +11,15 @@ use std::{
 pub struct Serving {
     child: Child,
     stderr: BufReader<std::process::ChildStderr>,
-    /// Where it listens.
-    pub address: String,
+    client: Client,
     /// What it said before.
     pub said: Vec<String>,
+}
+
+/// Asks one, also one that this test did not start.
+pub struct Client {
+    /// Where it listens.
+    pub address: String,
 }
 
 /// What it answered.
@@ -44,7 +50,9 @@ impl Serving {
         let mut serving = Self {
             child,
             stderr,
-            address: String::new(),
+            client: Client {
+                address: String::new(),
+            },
             said: Vec::new(),
         };
         loop {
@@ -53,7 +61,7 @@ impl Serving {
             assert_ne!(read, 0, "skmem serve ended: {:?}", serving.said);
             let address = line.split_once("serving http://").map(|(_, at)| at);
             if let Some((address, _)) = address.and_then(|at| at.split_once('/')) {
-                address.clone_into(&mut serving.address);
+                address.clone_into(&mut serving.client.address);
                 return serving;
             }
             serving.said.push(line);
@@ -64,6 +72,24 @@ impl Serving {
         rustix::process::Pid::from_child(&self.child)
     }
 
+    /// Its end by a signal; what it said since it serves.
+    pub fn ended(mut self, signal: rustix::process::Signal) -> (ExitStatus, String) {
+        rustix::process::kill_process(self.pid(), signal).unwrap();
+        let mut text = String::new();
+        self.stderr.read_to_string(&mut text).unwrap();
+        (self.child.wait().unwrap(), text)
+    }
+}
+
+impl Deref for Serving {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Client {
     /// Sends the head of a request, or a part of one.
     pub fn connect(&self, head: &str) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).unwrap();
@@ -83,23 +109,22 @@ impl Serving {
     }
 
     pub fn send(&self, request: &str) -> Answer {
+        Answer::read(self.connect(request)).unwrap()
+    }
+}
+
+impl Answer {
+    /// Reads it to its end.
+    pub fn read(mut stream: TcpStream) -> io::Result<Self> {
         let mut text = String::new();
-        self.connect(request).read_to_string(&mut text).unwrap();
+        stream.read_to_string(&mut text)?;
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let status = head.split(' ').nth(1).and_then(|n| n.parse().ok());
-        Answer {
+        Ok(Self {
             status: status.unwrap_or(0),
             head: head.to_lowercase(),
             body: body.to_owned(),
-        }
-    }
-
-    /// Its end by a signal; what it said since it serves.
-    pub fn ended(mut self, signal: rustix::process::Signal) -> (ExitStatus, String) {
-        rustix::process::kill_process(self.pid(), signal).unwrap();
-        let mut text = String::new();
-        self.stderr.read_to_string(&mut text).unwrap();
-        (self.child.wait().unwrap(), text)
+        })
     }
 }
 

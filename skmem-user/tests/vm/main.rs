@@ -31,6 +31,8 @@
 //! * [`screen`]: what the shipped program does on a terminal
 //! * [`top`]: `skmem top` with causes, on a terminal that is emulated
 //! * [`serve`]: `skmem serve` and Prometheus, beside `SO_MEMINFO`
+//! * [`metrics`], [`standing`]: questions about metrics, and a sender whose sums are known
+//! * [`units`], [`containers`]: where systemd is the first process: its units, Podman's containers
 //! * [`snapshot`]: `skmem snapshot` beside `ss` and the kernel's own numbers
 //! * [`sockmap`]: sockmaps for trials
 //! * [`selftest`]: wrong accounts are found out
@@ -52,6 +54,7 @@ mod case;
 mod causes;
 mod check;
 mod churn;
+mod containers;
 mod docs;
 #[path = "../support/driven.rs"]
 mod driven;
@@ -61,6 +64,7 @@ mod harm;
 mod held;
 mod leftovers;
 mod library;
+mod metrics;
 mod pair;
 mod process;
 mod programs;
@@ -82,12 +86,14 @@ mod serving;
 mod snapshot;
 mod soak;
 mod sockmap;
+mod standing;
 mod sums;
 #[path = "../support/terminal.rs"]
 mod terminal;
 mod top;
 mod traffic;
 mod truth;
+mod units;
 mod verdict;
 
 use std::process::ExitCode;
@@ -132,6 +138,27 @@ fn main() -> ExitCode {
     // The tracer is one, and a scenario ends with the thread that started it (PR_SET_PDEATHSIG).
     arguments.test_threads = Some(1);
     let before = leftovers::State::read();
+    let mut trials = match units::are_there() {
+        true => units::trials()
+            .into_iter()
+            .chain(containers::trials())
+            .collect(),
+        false => ordinary(before),
+    };
+    if std::env::var_os(CORE).is_some() {
+        trials.retain(|trial| {
+            CORE_TRIALS
+                .iter()
+                .any(|part| trial.name().starts_with(part))
+        });
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    report::print();
+    conclusion.exit_code()
+}
+
+/// Those of a machine on which nothing else runs.
+fn ordinary(before: leftovers::State) -> Vec<Trial> {
     let mut trials: Vec<Trial> = Case::all().into_iter().map(Case::trial).collect();
     trials.push(Trial::test(
         "scenario-end::every-record-is-accounted-for",
@@ -162,14 +189,5 @@ fn main() -> ExitCode {
     trials.push(Trial::test("end::nothing-is-left-behind", move || {
         leftovers::check(&before)
     }));
-    if std::env::var_os(CORE).is_some() {
-        trials.retain(|trial| {
-            CORE_TRIALS
-                .iter()
-                .any(|part| trial.name().starts_with(part))
-        });
-    }
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    report::print();
-    conclusion.exit_code()
+    trials
 }

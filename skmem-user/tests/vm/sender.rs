@@ -1,7 +1,7 @@
 //! This program in another role: a command for `skmem explain -- CMD`, which goes over its limit
 //! and ends with a code of its own when its stdin does; or one for `skmem record -- CMD`, which
 //! sends as fast as it can; or one that sends now and then; or those of [`churn`], [`ring`] and
-//! [`serve`].
+//! [`standing`].
 
 use std::{
     env, fs,
@@ -16,7 +16,7 @@ use std::{
 use rustix::process::{Signal, set_parent_process_death_signal};
 use socket2::SockRef;
 
-use crate::{churn, programs::ring, serve};
+use crate::{churn, programs::ring, standing};
 
 /// The environment variable that asks for it: [`OVERFILL`], [`BULK`], [`TRICKLE`], [`CHURN`] or
 /// [`BURSTS`], or those of [`ring`].
@@ -54,8 +54,8 @@ pub fn run() -> ExitCode {
         ring::zerocopy(port)
     } else if let Some(port) = role.strip_prefix(ring::WORKER) {
         ring::worker(port)
-    } else if let Some(file) = role.strip_prefix(serve::STANDING) {
-        serve::standing(file)
+    } else if let Some(file) = role.strip_prefix(standing::STANDING) {
+        standing::run(file)
     } else if role == BURSTS {
         churn::bursts()
     } else {

@@ -59,6 +59,10 @@ pub(crate) struct Options {
     /// (and nothing else, where neither of the kinds is named)
     #[arg(long)]
     engines: bool,
+    /// Run those of the VM tests that need systemd and Podman, on a machine that has them (and
+    /// nothing else, where neither of the kinds is named)
+    #[arg(long, conflicts_with_all = ["arch", "flavour", "core"])]
+    systemd: bool,
     /// A kernel for the VM tests; give it again for more
     #[arg(long, value_name = "KERNEL")]
     kernel: Vec<String>,
@@ -91,7 +95,7 @@ pub(crate) struct Options {
 /// Runs them; the code is 1 when one failed.
 pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     setup.build_tools(Arch::host())?;
-    let both = !options.host && !options.vm && !options.engines;
+    let both = !options.host && !options.vm && !options.engines && !options.systemd;
     let mut table = Vec::new();
     if options.host || both {
         table.push(Row::of("this machine".to_owned(), || {
@@ -101,7 +105,7 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     if options.engines {
         table.push(Row::of("engines".to_owned(), || engines(setup)));
     }
-    if options.vm || both {
+    if options.vm || options.systemd || both {
         table.extend(in_vms(setup, options, &places(options)));
     }
     process::check_interrupted()?;
@@ -181,10 +185,7 @@ fn counted(mut command: Command) -> Result<Tally> {
 
 /// A machine with the tests in it, and the skmem that was built with them.
 pub(crate) fn ready(setup: &Setup, tests: &Tests, wanted: &Wanted, timeout: u64) -> Result<Vm> {
-    let mut extras = vec![Extra {
-        guest: IN_GUEST.to_owned(),
-        source: tests.program.clone(),
-    }];
+    let mut extras = vec![in_guest(tests)];
     // 50 MB: on one kernel.
     if wanted.kernel == kernels::DEFAULT && wanted.arch.is_host() {
         extras.push(Extra {
@@ -194,6 +195,19 @@ pub(crate) fn ready(setup: &Setup, tests: &Tests, wanted: &Wanted, timeout: u64)
     }
     let machine = MachineOptions::for_tests(wanted, timeout).running(&tests.skmem);
     Vm::prepare(setup, &machine, &extras)
+}
+
+/// The same with systemd as the first process, and with Podman.
+fn ready_with_systemd(setup: &Setup, tests: &Tests, wanted: &Wanted, timeout: u64) -> Result<Vm> {
+    let machine = MachineOptions::for_tests(wanted, timeout).running(&tests.skmem);
+    Vm::prepare(setup, &machine.with_systemd(), &[in_guest(tests)])
+}
+
+fn in_guest(tests: &Tests) -> Extra {
+    Extra {
+        guest: IN_GUEST.to_owned(),
+        source: tests.program.clone(),
+    }
 }
 
 /// The tests and skmem, built for an architecture.
@@ -212,17 +226,20 @@ fn in_vms(setup: &Setup, options: &Options, places: &[Place]) -> Vec<Row> {
         .collect();
     let vms: Vec<Result<Vm>> = places
         .iter()
-        .map(|Place { wanted, .. }| {
+        .map(|place| {
+            let wanted = &place.wanted;
             let tests = built.iter().find(|(arch, _)| *arch == wanted.arch);
             let (_, tests) = tests.context("nothing was built for this architecture")?;
             let tests = tests.as_ref().map_err(|failure| anyhow!("{failure:#}"))?;
+            let ready = if place.systemd {
+                ready_with_systemd
+            } else {
+                ready
+            };
             ready(setup, tests, wanted, options.timeout)
         })
         .collect();
-    let names: Vec<String> = places
-        .iter()
-        .map(|place| place.wanted.to_string())
-        .collect();
+    let names: Vec<String> = places.iter().map(Place::name).collect();
     let width = names.iter().map(String::len).max().unwrap_or(0);
     let rows: Vec<Mutex<Option<Row>>> = places.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);

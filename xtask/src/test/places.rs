@@ -5,7 +5,7 @@ use std::fs;
 use super::Options;
 use crate::{
     arch::{Arch, Flavour},
-    kernels::Wanted,
+    kernels::{self, Wanted},
 };
 
 /// The kernels that the VM tests run on where none is named: those of this machine's architecture
@@ -32,10 +32,33 @@ pub(super) struct Place {
     pub(super) wanted: Wanted,
     /// Those only that may come out differently on another architecture.
     pub(super) core: bool,
+    /// systemd is the first process: those that need it, and no others.
+    pub(super) systemd: bool,
+}
+
+impl Place {
+    /// How tables call it.
+    pub(super) fn name(&self) -> String {
+        let systemd = if self.systemd { " systemd" } else { "" };
+        format!("{}{systemd}", self.wanted)
+    }
+
+    fn with_systemd(kernel: &str) -> Self {
+        Self {
+            wanted: Wanted::usual(kernel, Arch::host()),
+            core: false,
+            systemd: true,
+        }
+    }
 }
 
 /// What the options ask for.
 pub(super) fn places(options: &Options) -> Vec<Place> {
+    if options.systemd {
+        let kernels = options.kernel.iter().map(String::as_str);
+        let usual = options.kernel.is_empty().then_some(kernels::DEFAULT);
+        return kernels.chain(usual).map(Place::with_systemd).collect();
+    }
     if !options.kernel.is_empty() {
         let place = |kernel: &String| Place {
             wanted: Wanted {
@@ -44,6 +67,7 @@ pub(super) fn places(options: &Options) -> Vec<Place> {
                 flavour: options.flavour,
             },
             core: options.core,
+            systemd: false,
         };
         return options.kernel.iter().map(place).collect();
     }
@@ -57,10 +81,14 @@ pub(super) fn places(options: &Options) -> Vec<Place> {
         Some(Place {
             wanted,
             core: options.core || reduced,
+            systemd: false,
         })
     };
     let asked = |place: &Place| options.arch.is_none_or(|arch| arch == place.wanted.arch);
-    KERNELS.iter().filter_map(place).filter(asked).collect()
+    let systemd =
+        (options.arch.is_none() && !options.core).then(|| Place::with_systemd(kernels::DEFAULT));
+    let places = KERNELS.iter().filter_map(place).filter(asked);
+    places.chain(systemd).collect()
 }
 
 /// How many machines run at a time.
@@ -94,7 +122,8 @@ mod tests {
         let line = Line::parse_from(["test"].iter().chain(words));
         let places = places(&line.options);
         [true, false].map(|host| {
-            let those = places.iter().filter(|p| p.wanted.arch.is_host() == host);
+            let ordinary = places.iter().filter(|p| !p.systemd);
+            let those = ordinary.filter(|p| p.wanted.arch.is_host() == host);
             (those.clone().count(), those.filter(|p| p.core).count())
         })
     }
@@ -116,5 +145,24 @@ mod tests {
         let both = ["--arch", foreign.name, "--core"];
         assert_eq!(planned(&both), [(0, 0), (other, other)]);
         assert_eq!(planned(&["--kernel", "6.12"]), [(1, 0), (0, 0)]);
+    }
+    #[test]
+    fn one_machine_has_systemd() {
+        let planned = |words: &[&str]| {
+            let line = Line::parse_from(["test"].iter().chain(words));
+            let places = places(&line.options);
+            let with: Vec<String> = places
+                .iter()
+                .filter(|p| p.systemd)
+                .map(Place::name)
+                .collect();
+            (with.join(", "), places.len())
+        };
+        let (with, all) = planned(&[]);
+        assert_eq!((with.as_str(), all), ("6.12 systemd", KERNELS.len() + 1));
+        assert_eq!(planned(&["--kernel", "6.1"]), (String::new(), 1));
+        assert_eq!(planned(&["--systemd"]), ("6.12 systemd".to_owned(), 1));
+        let named = ["--systemd", "--kernel", "7.2"];
+        assert_eq!(planned(&named), ("7.2 systemd".to_owned(), 1));
     }
 }

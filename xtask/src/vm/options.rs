@@ -139,6 +139,14 @@ impl MachineOptions {
         }
     }
 
+    /// The same with systemd as the first process and Podman, and none of the usual packages.
+    pub(crate) fn with_systemd(self) -> Self {
+        Self {
+            systemd: true,
+            ..self.with(SUITE, SYSTEMD_TESTS)
+        }
+    }
+
     /// The same with more packages in it.
     pub(crate) fn with_more(&self, packages: &[&str]) -> Self {
         let mut options = self.clone();
@@ -182,6 +190,10 @@ pub(super) enum AccelChoice {
 /// What tests have in their guest: `ss`, which skmem's numbers are held against, and programs that
 /// people run, which it watches.
 const WITH: &[&str] = &["ss", "iperf3", "mptcpize", "nginx", "redis-server", "socat"];
+
+/// What tests have where systemd is the first process: Podman, and the bus over which it asks for
+/// cgroups.
+const SYSTEMD_TESTS: &[&str] = &["dbus", "podman"];
 
 /// Where packages come from where no release is named, whatever the guest's kernel is: old enough
 /// for programs that the oldest kernel can run.
