@@ -270,6 +270,9 @@ fn daemonset() -> Result<(), Failed> {
     check.that(there, || "it does not serve".to_owned());
     let text = client.get("/metrics").body;
     check.that(text.contains("\nskmem_tracing 1\n"), || text.clone());
+    if !check.is_good() {
+        return check.done();
+    }
 
     let container = Container::start(room.path(), "beside", &["run"], None)?;
     let there = wait_for(|| Stands::read(&container.file).is_some());

@@ -1,5 +1,5 @@
-//! The unit that is shipped, under Debian's systemd: what it may do, what it counts, and that it
-//! comes back.
+//! The units that are shipped, under Debian's systemd: what `skmem serve` may do there, what it
+//! counts, and that it comes back; that the black box is written.
 
 use std::{
     collections::HashSet,
@@ -13,16 +13,19 @@ use libtest_mimic::{Failed, Trial};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
+    case::SKMEM,
     check::Check,
     metrics::{Metrics, asked},
     process::{status, wait_for},
     sender::{BULK, ROLE},
     serving::Client,
-    standing::STANDING,
+    standing::{STANDING, Stands},
 };
 
 const UNIT: &str = include_str!("../../../packaging/skmem-serve.service");
 const NAME: &str = "skmem-serve.service";
+const BLACK_BOX: &str = include_str!("../../../packaging/skmem-flight.service");
+const BLACK_BOX_NAME: &str = "skmem-flight.service";
 /// Where it runs the program from.
 const PROGRAM: &str = "/usr/bin/skmem";
 /// Where guests have it.
@@ -45,6 +48,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("units::systemd-has-nothing-against-it", judged),
         Trial::test("units::serves-with-few-rights-and-comes-back", serves),
         Trial::test("units::writes-the-textfile-that-its-comment-names", writes),
+        Trial::test("units::the-black-box-is-written-on-reload", black_box),
     ]
 }
 
@@ -62,13 +66,15 @@ pub fn succeeds(program: &str, arguments: &[&str]) -> Result<String, Failed> {
     Err(format!("{program} {arguments:?}: {}: {text}{said}", output.status).into())
 }
 
-/// Puts the unit where the package puts it, and the program.
+/// Puts the units where the package puts them, and the program.
 fn install() -> Result<(), Failed> {
     if !Path::new(PROGRAM).exists() {
         symlink(BUILT, PROGRAM)?;
     }
     fs::create_dir_all("/etc/systemd/system")?;
-    fs::write(format!("/etc/systemd/system/{NAME}"), UNIT)?;
+    for (name, unit) in [(NAME, UNIT), (BLACK_BOX_NAME, BLACK_BOX)] {
+        fs::write(format!("/etc/systemd/system/{name}"), unit)?;
+    }
     succeeds("systemctl", &["daemon-reload"]).map(drop)
 }
 
@@ -120,7 +126,11 @@ fn ready() -> bool {
 
 /// What it said in the journal.
 fn journal() -> String {
-    succeeds("journalctl", &["-u", NAME, "--no-pager"]).unwrap_or_default()
+    journal_of(NAME)
+}
+
+fn journal_of(unit: &str) -> String {
+    succeeds("journalctl", &["-u", unit, "--no-pager"]).unwrap_or_default()
 }
 
 fn judged() -> Result<(), Failed> {
@@ -271,5 +281,46 @@ fn writes() -> Result<(), Failed> {
         "it stays when the service has ended".to_owned()
     });
     fs::remove_dir_all(drop_in)?;
+    check.done()
+}
+
+/// The recordings of the black box.
+fn recordings() -> Vec<PathBuf> {
+    let entries = fs::read_dir("/var/lib/skmem").into_iter().flatten();
+    let paths = entries.flatten().map(|entry| entry.path());
+    paths
+        .filter(|path| path.extension().is_some_and(|end| end == "skm"))
+        .collect()
+}
+
+/// As its comment says: started, it writes nothing; reloaded, it writes what it has, and goes on.
+fn black_box() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let room = tempfile::tempdir()?;
+    install()?;
+    succeeds("systemctl", &["start", BLACK_BOX_NAME])?;
+    let there = wait_for(|| journal_of(BLACK_BOX_NAME).contains("programs attached"));
+    check.that(there, || journal_of(BLACK_BOX_NAME));
+    let sender = Sender::start(room.path(), "demo-recorded")?;
+    let there = wait_for(|| Stands::read(&sender.file).is_some());
+    check.that(there, || "the sender does not stand".to_owned());
+    check.equal("recordings before", recordings(), Vec::new());
+    for written in 1..3 {
+        succeeds("systemctl", &["reload", BLACK_BOX_NAME])?;
+        let there = wait_for(|| recordings().len() == written);
+        check.that(there, || {
+            format!("{:?}: {}", recordings(), journal_of(BLACK_BOX_NAME))
+        });
+    }
+    let cookie = Stands::read(&sender.file).map_or(0, |stands| stands.cookie);
+    for file in recordings() {
+        let said = succeeds(SKMEM, &["report", &file.to_string_lossy(), "--json"])?;
+        check.that(said.contains(&format!(":{cookie},")), || {
+            format!("{}: nothing of the socket {cookie}: {said}", file.display())
+        });
+    }
+    succeeds("systemctl", &["stop", BLACK_BOX_NAME])?;
+    let result = succeeds("systemctl", &["show", "-P", "Result", BLACK_BOX_NAME])?;
+    check.equal("how it ended", result.as_str(), "success");
     check.done()
 }
