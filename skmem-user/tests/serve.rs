@@ -97,7 +97,11 @@ fn each_path_answers() {
         ("/nothing", 404),
         ("/explain/x", 400),
         ("/explain/1", 404),
+        ("/explain/1?format=pdf", 400),
         ("/sockets.json?top=x", 400),
+        ("/flight/", 404),
+        ("/flight.json", 404),
+        ("/flight/skmem-20261129-021530.skm", 404),
     ] {
         let answer = serving.get(path);
         assert_eq!(answer.status, status, "{path}");
@@ -231,6 +235,9 @@ fn a_textfile_is_written_and_wrong_usage_is_one_line() {
         &["--textfile", "metrics.txt"],
         &["--max-series", "1"],
         &["--interval", "0s"],
+        &["--when", "blocked>1s"],
+        &["--flight", "/tmp", "--when", "blocked>0s"],
+        &["--flight", "/tmp", "--max-files", "0"],
     ] {
         assert_eq!(run(wrong).0, Some(2), "{wrong:?}");
     }

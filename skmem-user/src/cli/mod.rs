@@ -36,6 +36,7 @@ mod offers;
 mod output;
 mod pick;
 mod plot;
+mod recent;
 pub(crate) mod record;
 mod recorded;
 mod report;

@@ -52,6 +52,9 @@ enum What {
     Bench,
     /// `skmem causes --json`
     Causes,
+    /// `/flight.json` of `skmem serve`
+    #[cfg(feature = "serve")]
+    Flight,
 }
 
 /// Runs it.
@@ -72,6 +75,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         What::Doctor => doctor::schema(),
         What::Bench => bench::schema(),
         What::Causes => schemas::causes(),
+        #[cfg(feature = "serve")]
+        What::Flight => crate::serve::flight::schema(),
     };
     print(&format!("{}\n", serde_json::to_string_pretty(&schema)?))?;
     Ok(ExitCode::SUCCESS)

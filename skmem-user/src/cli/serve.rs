@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use clap::Args;
+use flight::FlightArgs;
 use source::Source;
 use tokio::{
     sync::{mpsc, watch},
@@ -31,6 +32,7 @@ use crate::{
     },
 };
 
+mod flight;
 mod source;
 
 /// Requests that wait for the main thread.
@@ -45,13 +47,18 @@ As root (or with CAP_BPF and CAP_PERFMON) skmem keeps an account of each matchin
 that metrics have causes. Without these rights it serves what sock_diag shows. Labels are namespace, pod,
 container, unit, comm and cause; never addresses or ports. There is no TLS: put a proxy in front of it.
 
-Paths: /metrics, /sockets.json?top=N, /explain/COOKIE, /healthz, /readyz.
+With --flight all calls of the last seconds are in memory as well, and those of sockets whose sender waits too
+long, or whose queue goes too far over its limit, are written into a file; the oldest files give way. The
+price: 32 MiB of memory at most, and what recording costs (docs/cost.md).
+
+Paths: /metrics, /sockets.json?top=N, /explain/COOKIE, /flight/, /healthz, /readyz.
 
 Examples:
   skmem serve                              http://127.0.0.1:9464/metrics
   skmem serve --listen [::]:9464 --bearer-token-file /etc/skmem/token
   skmem serve --cgroup kubepods.slice      pods only
   skmem serve --rx                         the receive side, too
+  skmem serve --flight /var/lib/skmem --when 'blocked>500ms' --last 1m
   skmem serve --listen none --textfile /var/lib/node_exporter/skmem.prom
 
 Exit status: 0 where it was asked to end (Ctrl-C, SIGTERM), 1 for a failure, 2 for wrong usage.")]
@@ -89,6 +96,8 @@ pub struct Options {
         help_heading = "Serving"
     )]
     host_root: PathBuf,
+    #[command(flatten)]
+    flight: FlightArgs,
 }
 
 /// Where to listen.
@@ -147,15 +156,16 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     // What cannot be is said before anything is attached; from here on no signal ends skmem.
     let listener = listener(options.listen)?;
     let mut end = std::pin::pin!(interrupted()?);
+    let files = options.flight.files()?;
     let names = Names::new(Pods::below(&options.host_root));
     let most = options.max_series as usize;
-    // The collector's directory may be another user's.
-    let also = match options.textfile {
-        Some(_) => Rights::DAC_OVERRIDE,
-        None => Rights::empty(),
+    // The collector's directory may be another user's, and so may that of the black box.
+    let also = match options.textfile.is_some() || options.flight.is_wanted() {
+        true => Rights::DAC_OVERRIDE,
+        false => Rights::empty(),
     };
     let mut source = tokio::select! {
-        source = Source::start(&options.tracing, names, most, also, verbose) => source?,
+        source = Source::start(&options.tracing, (&options.flight, files.clone()), names, most, also, verbose) => source?,
         () = &mut end => return Ok(live::gave_up()),
     };
     if let Some(why) = source.without_causes() {
@@ -180,6 +190,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
                 token,
                 latest: receiver,
                 asks: asks.clone(),
+                files,
                 stale: options.interval.saturating_mul(MISSED),
             };
             Some(server.start().context("cannot start the server")?)
@@ -194,14 +205,16 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
             // `asks` is held here, so there is always one more.
             Some(ask) = asked.recv() => match ask {
                 Ask::Look => latest.borrow().look.age() > FRESH,
-                Ask::Explain { cookie, json, now, reply } => {
-                    // Who asked may have gone.
-                    let _ = reply.send(source.explain(cookie, json, now));
+                Ask::Explain { cookie, form, now, reply } => {
+                    source.explain(cookie, form, now, reply);
                     false
                 }
             },
             step = source.step() => { step?; false }
         };
+        for note in source.take_notes() {
+            tell(&note);
+        }
         if !due {
             continue;
         }
@@ -226,9 +239,6 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
                 latest.send_modify(|latest| latest.failed = Some(why));
             }
         }
-        for note in source.take_notes() {
-            tell(&note);
-        }
         // A look that takes longer than the interval does not make the next ones hurry.
         next = Instant::now() + options.interval;
     }
@@ -236,6 +246,9 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     if let Some(server) = server {
         // A panic there has been printed.
         let _ = server.join();
+    }
+    for note in source.end()? {
+        tell(&note);
     }
     Ok(ExitCode::SUCCESS)
 }

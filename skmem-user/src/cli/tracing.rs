@@ -15,9 +15,9 @@ pub struct Tracing {
     /// reads, whether it keeps up
     #[arg(long, help_heading = "What")]
     pub rx: bool,
-    /// Ring buffer between kernel and skmem, e.g. 512K, 8M
-    #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = size, help_heading = "Resources")]
-    pub ring: u32,
+    /// Ring buffer between kernel and skmem, e.g. 512K [default: 8M; serve without --flight: 1M]
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Resources")]
+    pub ring: Option<u32>,
     /// Sockets traced at the same time; each takes about 6 KiB of kernel memory
     #[arg(long, value_name = "N", default_value_t = 4096, help_heading = "Resources",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -25,6 +25,14 @@ pub struct Tracing {
     #[command(flatten)]
     pub hide: Hide,
 }
+
+/// Bytes of the ring where nobody says how many.
+const RING: u32 = 8 << 20;
+
+/// The same of who reads accounts, and few records. The ring counts twice as resident memory of
+/// skmem.
+#[cfg(feature = "serve")]
+pub const SMALL_RING: u32 = 1 << 20;
 
 impl Tracing {
     /// What is meant, and what the kernel side is asked for.
@@ -44,7 +52,7 @@ impl Tracing {
     #[must_use]
     pub fn options_of(&self, selection: &Selection) -> tracer::Options {
         tracer::Options {
-            ring_bytes: self.ring,
+            ring_bytes: self.ring.unwrap_or(RING),
             max_sockets: self.max_sockets,
             without: self.hide.without_hook.clone(),
             without_fields: self.hide.without_field.clone(),

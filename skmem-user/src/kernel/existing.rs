@@ -26,7 +26,7 @@ use crate::diag::{Protocol, inet_diag, netns};
 /// Where the kernel has no iterator over TCP sockets (5.8 on has).
 pub(super) fn walk(
     ebpf: &mut Ebpf,
-    types: &Btf,
+    types: Option<&Btf>,
     namespaces: &[PathBuf],
     inodes: &[u32],
 ) -> Result<Vec<String>> {
@@ -55,7 +55,7 @@ pub(super) fn walk(
 pub(super) fn walk_all(
     ebpf: &mut Ebpf,
     name: &str,
-    types: &Btf,
+    types: Option<&Btf>,
     namespaces: &[PathBuf],
     mut each: impl FnMut(Vec<u8>),
 ) -> Result<Vec<String>> {
@@ -63,6 +63,7 @@ pub(super) fn walk_all(
         return Err(internal(name));
     };
     if program.fd().is_err() {
+        let types = types.ok_or_else(|| internal(name))?;
         program
             .load("tcp", types)
             .map_err(|e| refused("cannot walk the sockets", &e))?;

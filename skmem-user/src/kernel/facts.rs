@@ -114,7 +114,13 @@ fn walk_with(
         .override_global("LOCKED_WALK", &locked, true)
         .load(&Programs::unpack())
         .map_err(|e| refused("cannot load the programs' maps", &e))?;
-    existing::walk_all(&mut ebpf, name, &types.targets()?, namespaces, |written| {
-        each(&written, &offsets);
-    })
+    existing::walk_all(
+        &mut ebpf,
+        name,
+        Some(&types.targets()?),
+        namespaces,
+        |written| {
+            each(&written, &offsets);
+        },
+    )
 }

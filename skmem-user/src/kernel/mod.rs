@@ -21,6 +21,7 @@ pub mod counters;
 mod errors;
 mod existing;
 pub mod facts;
+mod mapped;
 pub mod plan;
 mod programs;
 pub mod rights;

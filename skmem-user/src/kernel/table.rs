@@ -1,18 +1,22 @@
-//! The table of accounts, mapped into this process: reading an account costs
-//! no system call and does not disturb the programs that keep it.
+//! The table of accounts, mapped into this process: reading an account does not disturb the
+//! programs that keep it, and costs no system call but where the table is large.
 
 use std::{
     mem::MaybeUninit,
-    os::fd::{AsFd, AsRawFd},
-    ptr::{self, NonNull},
+    os::fd::AsFd,
+    ptr,
     sync::atomic::{Ordering, fence},
     time::{Duration, Instant},
 };
 
 use aya::maps::{MapData, Queue};
-use skmem_common::{account::Account, record::IDENT_CLOSED, version::whole};
+use skmem_common::{
+    account::{Account, Blocked},
+    record::IDENT_CLOSED,
+    version::whole,
+};
 
-use super::{KernelError, Result};
+use super::{KernelError, Result, mapped::Mapped};
 
 /// Time within which a hook finishes a change of an account, even where its CPU was taken away in
 /// between.
@@ -21,9 +25,19 @@ pub const STABLE_READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// The accounts of all traced sockets, by slot.
 #[derive(Debug)]
 pub struct Table {
-    base: NonNull<u8>,
-    bytes: usize,
+    memory: Mapped,
     slots: u32,
+}
+
+/// What an account says of its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sender {
+    /// Where the account is.
+    pub slot: u32,
+    /// `sk_wmem_queued`, in bytes.
+    pub queued: i32,
+    /// How it is held up.
+    pub blocked: Blocked,
 }
 
 /// A socket that is destroyed, or about to be.
@@ -37,10 +51,6 @@ pub struct Ending {
     pub closed: bool,
 }
 
-// SAFETY: the mapping belongs to this value alone and is read with care for
-// concurrent writers (the kernel's), as `read` says.
-unsafe impl Send for Table {}
-
 const STRIDE: usize = size_of::<Account>().next_multiple_of(8);
 
 impl Table {
@@ -49,25 +59,16 @@ impl Table {
     /// # Errors
     /// Where the kernel refuses.
     pub fn new(map: &MapData, slots: u32) -> Result<Self> {
-        let bytes = (STRIDE * slots as usize).next_multiple_of(rustix::param::page_size());
-        // SAFETY: a fresh shared mapping of a map made with BPF_F_MMAPABLE.
-        let base = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                map.fd().as_fd().as_raw_fd(),
-                0,
-            )
-        };
-        let base = NonNull::new(base.cast::<u8>())
-            .filter(|_| base != libc::MAP_FAILED)
-            .ok_or_else(|| KernelError::Refused {
+        let memory = map
+            .fd()
+            .as_fd()
+            .try_clone_to_owned()
+            .and_then(|map| Mapped::new(map, STRIDE * slots as usize))
+            .map_err(|e| KernelError::Refused {
                 what: "cannot map the table of accounts".into(),
-                reason: std::io::Error::last_os_error().to_string(),
+                reason: e.to_string(),
             })?;
-        Ok(Self { base, bytes, slots })
+        Ok(Self { memory, slots })
     }
 
     /// How many sockets fit.
@@ -116,6 +117,28 @@ impl Table {
             .filter_map(|slot| self.read(slot))
     }
 
+    /// What each account says of its sender; what a hook is changing may be torn. None of the
+    /// accounts is copied: this is asked often.
+    pub fn senders(&self) -> impl Iterator<Item = Sender> + '_ {
+        (0..self.slots)
+            .filter(|slot| self.in_use(*slot))
+            .filter_map(|slot| {
+                let at = self.at(slot)?;
+                // SAFETY: `at` points to a whole account in the mapping; its numbers are plain.
+                let (queued, blocked) = unsafe {
+                    (
+                        (&raw const (*at).ledger.now.w).read_volatile(),
+                        (&raw const (*at).blocked).read_volatile(),
+                    )
+                };
+                Some(Sender {
+                    slot,
+                    queued,
+                    blocked,
+                })
+            })
+    }
+
     /// The sockets that are destroyed, or about to be. None of their accounts
     /// is copied: this is asked often.
     pub fn ending(&self) -> impl Iterator<Item = Ending> + '_ {
@@ -157,17 +180,11 @@ impl Table {
             .is_some_and(|at| unsafe { (&raw const (*at).ident.id).read_volatile() } != 0)
     }
 
+    /// Where an account is, until this is asked for another one.
     fn at(&self, slot: u32) -> Option<*mut Account> {
-        (slot < self.slots).then(|| {
-            // SAFETY: the mapping holds `slots` accounts.
-            unsafe { self.base.as_ptr().add(STRIDE * slot as usize) }.cast()
-        })
-    }
-}
-
-impl Drop for Table {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is ours and no reference into it is left.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.bytes) };
+        let from = STRIDE * slot as usize;
+        let at = (slot < self.slots).then(|| self.memory.at(from, STRIDE))??;
+        // The mapping begins with a page, and `STRIDE` is a multiple of the alignment.
+        Some(at.cast())
     }
 }

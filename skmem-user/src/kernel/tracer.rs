@@ -91,7 +91,8 @@ pub struct Tracer {
     attached: Vec<Attachment>,
     notes: Vec<String>,
     logger: Option<EbpfLogger<Stderr>>,
-    types: Btf,
+    /// None once nothing more may be loaded.
+    types: Option<Btf>,
     offsets: Offsets,
 }
 
@@ -283,7 +284,7 @@ impl Tracer {
             attached,
             notes,
             logger,
-            types: btf,
+            types: Some(btf),
             offsets: offsets.0,
         };
         if options.filter.flags & BY_PID != 0 {
@@ -339,7 +340,13 @@ impl Tracer {
     /// # Errors
     /// Where the kernel has no iterator over TCP sockets.
     pub fn walk(&mut self, namespaces: &[PathBuf], inodes: &[u32]) -> Result<Vec<String>> {
-        existing::walk(&mut self.ebpf, &self.types, namespaces, inodes)
+        existing::walk(&mut self.ebpf, self.types.as_ref(), namespaces, inodes)
+    }
+
+    /// Forgets the kernel's types, some 14 MiB: no program can be loaded from here on. Those of
+    /// walks are loaded by the first one.
+    pub fn forget_types(&mut self) {
+        self.types = None;
     }
 
     /// What the receive windows of all TCP sockets in these network namespaces
@@ -356,7 +363,7 @@ impl Tracer {
         existing::walk_all(
             &mut self.ebpf,
             program,
-            &self.types,
+            self.types.as_ref(),
             namespaces,
             |written| {
                 found.extend(facts::read_receivers(&written));

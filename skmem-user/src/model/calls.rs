@@ -92,6 +92,11 @@ impl Calls {
         all
     }
 
+    /// Whether a thread sleeps.
+    pub fn has_sleepers(&self) -> bool {
+        !self.sleepers.is_empty()
+    }
+
     /// Puts all of it into an account.
     pub fn fill(&self, account: &mut Account) {
         account.last = self.last;

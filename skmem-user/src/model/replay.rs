@@ -228,6 +228,12 @@ impl Socket {
         self.calls.sleepers()
     }
 
+    /// Whether there are any.
+    #[must_use]
+    pub fn has_sleepers(&self) -> bool {
+        self.calls.has_sleepers()
+    }
+
     fn go_on_from(&mut self, account: &Account) {
         self.ident = Some(account.ident);
         *self.ledger = account.ledger;

@@ -113,6 +113,8 @@ pub struct Machine {
     pub most_series: u64,
     /// Looks that failed.
     pub failed: u64,
+    /// The black box; None: there is none.
+    pub flight: Option<Flight>,
     /// skmem's own price.
     pub process: Process,
 }
@@ -132,6 +134,17 @@ pub struct Tracing {
     pub slots: u64,
 }
 
+/// What the black box has come to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Flight {
+    /// Files written.
+    pub written: u64,
+    /// Files that could not be written.
+    pub failed: u64,
+    /// Records in memory, bytes.
+    pub bytes: u64,
+}
+
 /// What skmem itself uses, as other programs name it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Process {
@@ -146,7 +159,7 @@ pub struct Process {
 }
 
 /// Series that are not of a group, at most; a test counts them.
-pub const FIXED: usize = 56;
+pub const FIXED: usize = 59;
 
 const fn counter(name: &'static str, unit: &'static str, help: &'static str) -> Metric {
     Metric::new(Kind::Counter, name, unit, help)
@@ -478,6 +491,23 @@ fn of_machine(book: &Book, machine: &Machine) -> Vec<Family> {
             tracing.no_slot,
         );
     }
+    if let Some(flight) = machine.flight {
+        count(
+            "skmem_flight_files_written",
+            "Recordings that the black box wrote: see --flight",
+            flight.written,
+        );
+        count(
+            "skmem_flight_files_failed",
+            "Recordings that the black box could not write",
+            flight.failed,
+        );
+        let help = "Records that the black box holds in memory";
+        out.push(alone(
+            gauge("skmem_flight_memory", "bytes", help),
+            Value::Count(flight.bytes),
+        ));
+    }
     let mut value = |name, help, n| out.push(alone(gauge(name, "", help), Value::Count(n)));
     value(
         "skmem_tracing",
@@ -658,6 +688,7 @@ mod tests {
             version: "1".into(),
             account: None,
             tracing: Some(Tracing::default()),
+            flight: Some(Flight::default()),
             ..Machine::default()
         }
     }

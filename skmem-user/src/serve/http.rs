@@ -4,17 +4,26 @@
 
 use std::{
     convert::Infallible,
-    io,
+    fs::File,
+    io::{self, Read as _},
     net::TcpListener as StdListener,
-    sync::Arc,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use hyper::{
     Method, Request, Response,
-    body::Incoming,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, WWW_AUTHENTICATE},
+    body::{Body, Bytes, Frame, Incoming, SizeHint},
+    header::{
+        ACCEPT, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderName,
+        HeaderValue, WWW_AUTHENTICATE,
+    },
     server::conn::http1,
     service::service_fn,
 };
@@ -22,12 +31,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Builder,
-    sync::{Semaphore, mpsc, oneshot, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     time::{sleep, timeout},
 };
 
 use super::{
-    pages::{Asked, Page},
+    flight::Files,
+    pages::{Asked, Form, Page, RECORDING},
     published::Latest,
 };
 use crate::kernel::rights::{self, Rights};
@@ -38,6 +48,12 @@ const CONNECTIONS: usize = 64;
 const HEAD: Duration = Duration::from_secs(5);
 /// Within this time a connection has had its answer.
 const CONNECTION: Duration = Duration::from_secs(30);
+/// Within this time a file has been sent: it may be large, and the way there slow.
+const DOWNLOAD: Duration = Duration::from_secs(600);
+/// Files that are sent at a time.
+const DOWNLOADS: usize = 4;
+/// Bytes of a file that are read at once.
+const PIECE: usize = 64 << 10;
 /// Most bytes of a request's head; 8 KiB is the least that hyper takes.
 const HEAD_BYTES: usize = 16 << 10;
 /// Looks are not made more often for requests, however many there are.
@@ -56,12 +72,12 @@ pub enum Ask {
     Explain {
         /// `SO_COOKIE`
         cookie: u64,
-        /// As JSON.
-        json: bool,
+        /// How.
+        form: Form,
         /// Of now, and not of the worst instant.
         now: bool,
-        /// Where it goes; its error is why there is none.
-        reply: oneshot::Sender<Result<String, String>>,
+        /// Where it goes; its error says why there is none.
+        reply: oneshot::Sender<Result<String, Page>>,
     },
 }
 
@@ -76,6 +92,8 @@ pub struct Server {
     pub latest: watch::Receiver<Latest>,
     /// The main thread.
     pub asks: mpsc::Sender<Ask>,
+    /// The files of the black box; None: there is none.
+    pub files: Option<Files>,
     /// From this age on, what was published is stale.
     pub stale: Duration,
 }
@@ -109,6 +127,8 @@ impl Server {
             token: self.token,
             latest: self.latest.clone(),
             asks: self.asks,
+            files: self.files,
+            downloads: Arc::new(Semaphore::new(DOWNLOADS)),
             stale: self.stale,
         });
         let mut end = self.latest;
@@ -121,8 +141,7 @@ impl Server {
                     Ok((stream, _)) => {
                         let shared = Arc::clone(&shared);
                         tokio::spawn(async move {
-                            // A client that is too slow, or that went away, harms nobody.
-                            let _ = timeout(CONNECTION, serve(stream, shared)).await;
+                            serve(stream, shared).await;
                             drop(place);
                         });
                     }
@@ -142,36 +161,103 @@ struct Shared {
     token: Option<String>,
     latest: watch::Receiver<Latest>,
     asks: mpsc::Sender<Ask>,
+    files: Option<Files>,
+    downloads: Arc<Semaphore>,
     stale: Duration,
 }
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>) -> hyper::Result<()> {
+/// A client that is too slow, or that went away, harms nobody.
+async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+    let downloads = AtomicBool::new(false);
     let answer = |request: Request<Incoming>| {
         let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(shared.answer(&request).await) }
+        let downloads = &downloads;
+        async move {
+            let response = shared.answer(&request).await;
+            let is_file = matches!(response.body(), Content::File { .. });
+            downloads.store(is_file, Relaxed);
+            Ok::<_, Infallible>(response)
+        }
     };
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_buf_size(HEAD_BYTES)
-        // A connection that stays open would hold a place.
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service_fn(answer))
-        .await
+    let mut connection = std::pin::pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .max_buf_size(HEAD_BYTES)
+            // A connection that stays open would hold a place.
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(stream), service_fn(answer))
+    );
+    if timeout(CONNECTION, &mut connection).await.is_err() && downloads.load(Relaxed) {
+        let _ = timeout(DOWNLOAD, connection).await;
+    }
+}
+
+/// An answer's body.
+enum Content {
+    Text(Option<Bytes>),
+    /// A file, and how much of it is to come. It is read as the client takes it; disk and client
+    /// are in no hurry.
+    File {
+        file: File,
+        left: u64,
+        _place: OwnedSemaphorePermit,
+    },
+}
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Poll::Ready(match self.get_mut() {
+            Self::Text(text) => text.take().map(|text| Ok(Frame::data(text))),
+            Self::File { left: 0, .. } => None,
+            Self::File { file, left, .. } => Some(piece(file, left)),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Text(None) | Self::File { left: 0, .. })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(match self {
+            Self::Text(text) => text.as_ref().map_or(0, |text| text.len() as u64),
+            Self::File { left, .. } => *left,
+        })
+    }
+}
+
+/// The next piece of a file of which so much is left.
+fn piece(file: &mut File, left: &mut u64) -> io::Result<Frame<Bytes>> {
+    let most = usize::try_from(*left).map_or(PIECE, |left| left.min(PIECE));
+    let mut piece = vec![0; most];
+    let bytes = file.read(&mut piece)?;
+    if bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    piece.truncate(bytes);
+    *left -= bytes as u64;
+    Ok(Frame::data(piece.into()))
 }
 
 impl Shared {
-    async fn answer(&self, request: &Request<Incoming>) -> Response<String> {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Content> {
         let page = match self.page(request).await {
-            Ok(page) | Err(page) => page,
+            Ok(Answer::File(content, name)) => return file(content, &name),
+            Ok(Answer::Page(page)) | Err(page) => page,
         };
         let status = page.status;
-        let mut response = Response::new(page.body);
+        let mut response = Response::new(Content::Text(Some(page.body.into())));
         if let Ok(status) = status.try_into() {
             *response.status_mut() = status;
         }
         let mut put = |name: HeaderName, value: &'static str| {
-            let value = hyper::header::HeaderValue::from_static(value);
+            let value = HeaderValue::from_static(value);
             response.headers_mut().insert(name, value);
         };
         put(CONTENT_TYPE, page.kind);
@@ -181,7 +267,7 @@ impl Shared {
         response
     }
 
-    async fn page(&self, request: &Request<Incoming>) -> Result<Page, Page> {
+    async fn page(&self, request: &Request<Incoming>) -> Result<Answer, Page> {
         if ![Method::GET, Method::HEAD].contains(request.method()) {
             return Err(Page::error(405, "only GET: nothing can be changed here"));
         }
@@ -199,10 +285,32 @@ impl Shared {
             self.freshen().await;
         }
         let latest = self.latest.borrow().clone();
-        match asked.answer(&latest, latest.look.age() > self.stale) {
-            Some(page) => Ok(page),
-            None => self.explain(&asked).await,
+        if let Some(page) = asked.answer(&latest, latest.look.age() > self.stale) {
+            return Ok(Answer::Page(page));
         }
+        match asked {
+            Asked::Flight(form) => Ok(Answer::Page(Page::files(self.files.as_ref(), form))),
+            Asked::File(name) => self.file(name),
+            asked => self.explain(&asked).await.map(Answer::Page),
+        }
+    }
+
+    fn file(&self, name: String) -> Result<Answer, Page> {
+        let files = self.files.as_ref().ok_or_else(Page::no_flight)?;
+        let found = files
+            .read(&name)
+            .map_err(|e| Page::error(500, &format!("cannot read the file: {e}")))?;
+        let none = || Page::error(404, "no such file: /flight/ lists them");
+        let (file, left) = found.ok_or_else(none)?;
+        let place = Arc::clone(&self.downloads).try_acquire_owned();
+        let place =
+            place.map_err(|_| Page::error(503, "too many downloads at a time: try again"))?;
+        let content = Content::File {
+            file,
+            left,
+            _place: place,
+        };
+        Ok(Answer::File(content, name))
     }
 
     /// Has a look made where the last is too old; waits for it, but not for long.
@@ -217,13 +325,13 @@ impl Shared {
     }
 
     async fn explain(&self, asked: &Asked) -> Result<Page, Page> {
-        let Asked::Explain { cookie, json, now } = *asked else {
+        let Asked::Explain { cookie, form, now } = *asked else {
             return Err(Page::error(404, "no such page: / lists them"));
         };
         let (reply, answer) = oneshot::channel();
         let ask = Ask::Explain {
             cookie,
-            json,
+            form,
             now,
             reply,
         };
@@ -231,11 +339,30 @@ impl Shared {
             .try_send(ask)
             .map_err(|_| Page::error(503, "too many requests at a time: try again"))?;
         match timeout(LOOK, answer).await {
-            Ok(Ok(Ok(text))) => Ok(Page::verdict(text, json)),
-            Ok(Ok(Err(why))) => Err(Page::error(404, &why)),
+            Ok(Ok(Ok(text))) => Ok(Page::verdict(text, form)),
+            Ok(Ok(Err(page))) => Err(page),
             _ => Err(Page::error(503, "no answer in time: try again")),
         }
     }
+}
+
+/// What a request gets.
+enum Answer {
+    Page(Page),
+    /// A file, and its name.
+    File(Content, String),
+}
+
+fn file(content: Content, name: &str) -> Response<Content> {
+    let mut response = Response::new(content);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(RECORDING));
+    // A name of the black box has nothing in it that must be quoted.
+    let attached = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
+    if let Ok(attached) = attached {
+        headers.insert(CONTENT_DISPOSITION, attached);
+    }
+    response
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {

@@ -1,6 +1,10 @@
 //! What each path answers. Pure, but for what [`super::http`] asks the main thread for.
 
-use super::{published::Latest, text::Format};
+use super::{
+    flight::{Files, List},
+    published::Latest,
+    text::{Format, wanted},
+};
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +20,9 @@ pub struct Page {
 /// `Content-Type` of plain text.
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
+/// A recording.
+pub(super) const RECORDING: &str = "application/octet-stream";
 
 /// Sockets in `/sockets.json` where nobody says how many.
 const TOP: usize = 100;
@@ -30,8 +37,11 @@ const INDEX: &str = "\
 <li><a href=\"/metrics\">/metrics</a>: OpenMetrics, or Prometheus' text
 <li><a href=\"/sockets.json\">/sockets.json</a>: the sockets that are charged most, as <code>skmem snapshot --json</code>
 prints them; <code>?top=N</code>
-<li>/explain/COOKIE: what <code>skmem explain</code> says of a socket; <code>?format=json</code>;
-<code>?at=end</code>: of now, and not of the instant that was worst
+<li>/explain/COOKIE: what <code>skmem explain</code> says of a socket; <code>?format=text</code>, <code>json</code>,
+<code>html</code> (with a plot of the last seconds, of <code>--flight</code>); <code>?at=end</code>: of now, and not of the
+instant that was worst
+<li><a href=\"/flight/\">/flight/</a>: recordings of sockets that met a condition (<code>--flight</code>), each to download;
+<a href=\"/flight.json\">/flight.json</a>
 <li><a href=\"/healthz\">/healthz</a>, <a href=\"/readyz\">/readyz</a>: whether it runs, and whether its values are of now
 </ul>
 </html>
@@ -50,15 +60,65 @@ pub enum Asked {
     Metrics(Format),
     /// The sockets that are charged most.
     Sockets(usize),
-    /// A verdict, as JSON or text.
+    /// A verdict.
     Explain {
         /// `SO_COOKIE`
         cookie: u64,
-        /// As JSON.
-        json: bool,
+        /// How.
+        form: Form,
         /// Of now, and not of the worst instant.
         now: bool,
     },
+    /// The files of the black box.
+    Flight(Form),
+    /// One of them, by its name.
+    File(String),
+}
+
+/// How something is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Lines.
+    Text,
+    /// For programs.
+    Json,
+    /// For a browser.
+    Html,
+}
+
+impl Form {
+    /// By `?format=`, else by `Accept`; text where nobody says.
+    fn of(format: Option<&str>, accept: &str) -> Result<Self, Page> {
+        let known = [
+            ("text", "text/plain", Self::Text),
+            ("json", JSON, Self::Json),
+            ("html", "text/html", Self::Html),
+        ];
+        match format {
+            None => {
+                let named = |kind: &str| {
+                    let found = known.iter().find(|(_, known, _)| *known == kind);
+                    let any = ["text/*", "*/*"].contains(&kind).then_some(Self::Text);
+                    found.map(|(_, _, form)| *form).or(any)
+                };
+                Ok(wanted(accept, |kind, _| named(kind)).unwrap_or(Self::Text))
+            }
+            Some(format) => {
+                let found = known.iter().find(|(name, ..)| *name == format);
+                found.map(|(_, _, form)| *form).ok_or_else(|| {
+                    Page::error(400, "format: give text, json or html, e.g. ?format=json")
+                })
+            }
+        }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => TEXT,
+            Self::Json => JSON,
+            Self::Html => HTML,
+        }
+    }
 }
 
 impl Asked {
@@ -81,7 +141,12 @@ impl Asked {
                 Some(Ok(most)) => Self::Sockets(most),
                 Some(Err(_)) => return Err(Page::error(400, "top: give a number, e.g. ?top=20")),
             },
+            "/flight.json" => Self::Flight(Form::Json),
+            "/flight" | "/flight/" => Self::Flight(Form::of(parameter("format"), accept)?),
             _ => {
+                if let Some(name) = path.strip_prefix("/flight/") {
+                    return Ok(Self::File(name.to_owned()));
+                }
                 let cookie = path
                     .strip_prefix("/explain/")
                     .ok_or_else(|| Page::error(404, "no such page: / lists them"))?;
@@ -91,9 +156,11 @@ impl Asked {
                         "give a socket's cookie, a number: /sockets.json has them",
                     )
                 })?;
-                let json = parameter("format") == Some("json");
-                let now = parameter("at") == Some("end");
-                Self::Explain { cookie, json, now }
+                Self::Explain {
+                    cookie,
+                    form: Form::of(parameter("format"), accept)?,
+                    now: parameter("at") == Some("end"),
+                }
             }
         })
     }
@@ -115,7 +182,7 @@ impl Asked {
     pub fn answer(&self, latest: &Latest, stale: bool) -> Option<Page> {
         let published = &latest.look;
         Some(match self {
-            Self::Index => Page::new("text/html; charset=utf-8", INDEX.to_owned()),
+            Self::Index => Page::new(HTML, INDEX.to_owned()),
             Self::Health => Page::new(TEXT, "ok\n".to_owned()),
             Self::Ready => match &latest.failed {
                 Some(why) => Page::error(503, &format!("the last look failed: {why}")),
@@ -129,7 +196,7 @@ impl Asked {
                 Ok(body) => Page::new(JSON, body),
                 Err(e) => Page::error(500, &e.to_string()),
             },
-            Self::Explain { .. } => return None,
+            Self::Explain { .. } | Self::Flight(_) | Self::File(_) => return None,
         })
     }
 }
@@ -157,9 +224,40 @@ impl Page {
 
     /// A verdict.
     #[must_use]
-    pub fn verdict(text: String, json: bool) -> Self {
-        Self::new(if json { JSON } else { TEXT }, text)
+    pub fn verdict(text: String, form: Form) -> Self {
+        Self::new(form.content_type(), text)
     }
+
+    /// The files of the black box.
+    #[must_use]
+    pub fn files(files: Option<&Files>, form: Form) -> Self {
+        let Some(files) = files else {
+            return Self::no_flight();
+        };
+        let list = files.list().map_err(|e| e.to_string());
+        let body = list.and_then(|list| match form {
+            Form::Text => Ok(list.text()),
+            Form::Html => Ok(list.html()),
+            Form::Json => json(&list).map_err(|e| e.to_string()),
+        });
+        match body {
+            Ok(body) => Self::new(form.content_type(), body),
+            Err(why) => Self::error(500, &format!("cannot list the files: {why}")),
+        }
+    }
+
+    /// There is no black box.
+    #[must_use]
+    pub fn no_flight() -> Self {
+        Self::error(
+            404,
+            "there is no black box: skmem serve --flight DIR keeps one",
+        )
+    }
+}
+
+fn json(list: &List) -> serde_json::Result<String> {
+    Ok(serde_json::to_string(list)? + "\n")
 }
 
 #[cfg(test)]
@@ -172,15 +270,41 @@ mod tests {
         assert_eq!(of("/metrics", ""), Ok(Asked::Metrics(Format::Prometheus)));
         assert_eq!(of("/sockets.json", ""), Ok(Asked::Sockets(100)));
         assert_eq!(of("/sockets.json", "a=1&top=7"), Ok(Asked::Sockets(7)));
-        let explain = Asked::Explain {
-            cookie: 12,
-            json: true,
-            now: false,
+        let explain = |form| {
+            Ok(Asked::Explain {
+                cookie: 12,
+                form,
+                now: false,
+            })
         };
-        assert_eq!(of("/explain/12", "format=json"), Ok(explain));
+        assert_eq!(of("/explain/12", "format=json"), explain(Form::Json));
+        assert_eq!(of("/explain/12", "format=html"), explain(Form::Html));
+        assert_eq!(of("/explain/12", ""), explain(Form::Text));
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+        for (accept, form) in [
+            (browser, Form::Html),
+            ("application/json", Form::Json),
+            ("*/*", Form::Text),
+            ("text/html;q=0.5, text/plain", Form::Text),
+        ] {
+            assert_eq!(
+                Asked::of("/explain/12", "", accept),
+                explain(form),
+                "{accept}"
+            );
+        }
+        assert_eq!(of("/flight.json", ""), Ok(Asked::Flight(Form::Json)));
+        assert_eq!(
+            Asked::of("/flight/", "", browser),
+            Ok(Asked::Flight(Form::Html))
+        );
+        // Whether there is such a file is asked of the directory.
+        let file = Asked::File("../../etc/passwd".to_owned());
+        assert_eq!(of("/flight/../../etc/passwd", ""), Ok(file));
         let status = |path: &str, query: &str| of(path, query).unwrap_err().status;
         assert_eq!(status("/sockets.json", "top=many"), 400);
         assert_eq!(status("/explain/x", ""), 400);
+        assert_eq!(status("/explain/1", "format=pdf"), 400);
         assert_eq!(status("/etc/passwd", ""), 404);
         assert_eq!(status("/metrics/", ""), 404);
         assert!(of("/readyz", "").unwrap().is_open() && !of("/", "").unwrap().is_open());

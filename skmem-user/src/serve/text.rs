@@ -38,35 +38,43 @@ impl Format {
     /// say, or takes neither.
     #[must_use]
     pub fn wanted(accept: &str) -> Self {
-        let mut best = (0, Self::Prometheus);
-        for range in accept.split(',') {
-            let mut parts = range.split(';').map(str::trim);
-            let kind = parts.next().unwrap_or_default();
-            let mut quality = 1000;
-            let mut version = "1.0.0";
-            for part in parts {
-                match part.split_once('=') {
-                    Some(("q", q)) => {
-                        let q: f32 = q.trim().parse().unwrap_or(0.0);
-                        quality = (q.clamp(0.0, 1.0) * 1000.0) as u32;
-                    }
-                    Some(("version", v)) => version = v.trim().trim_matches('"'),
-                    _ => {}
-                }
+        let known = |kind: &str, version: &str| match kind {
+            "application/openmetrics-text" if ["1.0.0", "0.0.1"].contains(&version) => {
+                Some(Self::OpenMetrics)
             }
-            let format = match kind {
-                "application/openmetrics-text" if ["1.0.0", "0.0.1"].contains(&version) => {
-                    Self::OpenMetrics
+            "text/plain" | "text/*" | "*/*" => Some(Self::Prometheus),
+            _ => None,
+        };
+        wanted(accept, known).unwrap_or(Self::Prometheus)
+    }
+}
+
+/// What a client would rather have, by its `Accept`: of what is `known`, by type and version, the
+/// first one of the highest quality.
+pub(super) fn wanted<T>(accept: &str, known: impl Fn(&str, &str) -> Option<T>) -> Option<T> {
+    let mut best = (0, None);
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        let mut quality = 1000;
+        let mut version = "1.0.0";
+        for part in parts {
+            match part.split_once('=') {
+                Some(("q", q)) => {
+                    let q: f32 = q.trim().parse().unwrap_or(0.0);
+                    quality = (q.clamp(0.0, 1.0) * 1000.0) as u32;
                 }
-                "text/plain" | "text/*" | "*/*" => Self::Prometheus,
-                _ => continue,
-            };
-            if quality > best.0 {
-                best = (quality, format);
+                Some(("version", v)) => version = v.trim().trim_matches('"'),
+                _ => {}
             }
         }
-        best.1
+        if quality > best.0
+            && let Some(found) = known(kind, version)
+        {
+            best = (quality, Some(found));
+        }
     }
+    best.1
 }
 
 /// All of it as text.

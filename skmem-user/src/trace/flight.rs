@@ -47,6 +47,8 @@ struct Segment {
     begin_ns: u64,
     blocks: Vec<EncodedBlock>,
     bytes: u64,
+    /// Those of them that are records: what it began with no new segment makes less.
+    records: u64,
 }
 
 impl Flight {
@@ -69,9 +71,11 @@ impl Flight {
         (keep / SEGMENTS).clamp(Duration::from_millis(250), Duration::from_secs(5))
     }
 
-    fn put(&mut self, block: EncodedBlock) {
+    fn put(&mut self, block: EncodedBlock, is_records: bool) {
         if let Some(segment) = self.segments.back_mut() {
-            segment.bytes += block.bytes();
+            let bytes = block.bytes();
+            segment.bytes += bytes;
+            segment.records += if is_records { bytes } else { 0 };
             segment.blocks.push(block);
         }
     }
@@ -110,25 +114,27 @@ impl Flight {
 impl Sink for Flight {
     fn record(&mut self, record: &Record) -> io::Result<()> {
         if let Some(block) = self.packer.push(record) {
-            self.put(block);
+            self.put(block, true);
         }
         Ok(())
     }
 
     fn accounts(&mut self, role: Role, now_ns: u64, accounts: &[SavedAccount]) -> io::Result<()> {
         self.flush()?;
-        if role == Role::Checkpoint {
+        // The accounts of one instant come in pieces.
+        let begun = self.segments.back().map_or(0, |s| s.begin_ns);
+        if role == Role::Checkpoint && begun != now_ns {
             self.begin(now_ns);
         }
         for block in EncodedBlock::accounts(role, now_ns, accounts) {
-            self.put(block);
+            self.put(block, false);
         }
         Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         if let Some(block) = self.packer.flush() {
-            self.put(block);
+            self.put(block, true);
         }
         Ok(())
     }
@@ -151,7 +157,8 @@ impl Sink for Flight {
 
     fn is_full(&self) -> bool {
         // One segment alone: it must end, so that older ones can go.
-        self.bytes().1 > self.most / u64::from(SEGMENTS)
+        let records = self.segments.back().map_or(0, |s| s.records);
+        records > self.most / u64::from(SEGMENTS)
     }
 }
 

@@ -12,8 +12,10 @@
 //! * [`flight`]: a recording of the last minutes, in memory until something asks for it
 //! * [`about`]: what it says of itself
 //! * [`trigger`]: the conditions of a black box
+//! * [`alarms`]: which sockets meet them, each time anew
 
 pub mod about;
+pub mod alarms;
 mod attach;
 pub mod flight;
 mod holders;
@@ -28,5 +30,5 @@ pub mod trigger;
 mod waiters;
 
 pub use attach::Attaching;
-pub use select::{Older, cgroup_note, older, options, options_of_none, take_all};
-pub use session::Session;
+pub use select::{Older, accounts_alone, cgroup_note, older, options, options_of_none, take_all};
+pub use session::{HeldUp, Session};

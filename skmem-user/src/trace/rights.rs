@@ -18,6 +18,8 @@ impl Session {
     /// Where the kernel refuses.
     pub fn drop_rights(&mut self, also: Rights) -> Result<()> {
         let held = rights::held()?;
+        // What needs them would need the rights, too.
+        self.tracer.forget_types();
         // Other users' descriptors cannot be looked at later.
         let accounts: Vec<_> = self.tracer.table().accounts().collect();
         self.holders = Holders::learn(&accounts);

@@ -3,7 +3,10 @@
 
 use std::path::PathBuf;
 
-use skmem_common::filter::{ADOPT, BY_CGROUP, BY_PID};
+use skmem_common::{
+    filter::{ADOPT, BY_CGROUP, BY_PID},
+    layout::Records,
+};
 
 use crate::{
     diag::{
@@ -47,6 +50,13 @@ pub fn options(selection: &Selection) -> Options {
 /// something.
 pub fn take_all(options: &mut Options) {
     options.filter.flags |= ADOPT;
+}
+
+/// Has accounts kept of all matching sockets, those included that hold something already, and no
+/// records: for who runs all the time.
+pub fn accounts_alone(options: &mut Options) {
+    options.records = Records::Transitions;
+    take_all(options);
 }
 
 /// How to trace only the sockets that [`super::Session::adopt`] takes in: the filter is by process,

@@ -16,12 +16,19 @@ use super::{
 };
 use crate::{
     kernel::system,
-    model::{end::End, record::Record, replay::Replay},
+    model::{
+        end::{End, SavedAccount},
+        record::Record,
+        replay::Replay,
+    },
     recording::{Meta, Role},
 };
 
 /// What the writing thread says of a segment is of the last one for a while after another began.
 const ROOM: Duration = Duration::from_millis(50);
+
+/// Accounts that are handed over at once: those of a busy machine are as large as all that is kept.
+const PIECE: usize = 64;
 
 /// A recording under way.
 pub struct Tape {
@@ -70,7 +77,20 @@ impl Tape {
     pub async fn step(
         &mut self,
         session: &mut Session,
+        each: impl FnMut(&Record, &Replay),
+    ) -> Result<()> {
+        self.step_telling(session, each, |_| {}).await
+    }
+
+    /// The same; `gone` hears of the accounts of sockets that have ended.
+    ///
+    /// # Errors
+    /// Those of [`Session::step`].
+    pub async fn step_telling(
+        &mut self,
+        session: &mut Session,
         mut each: impl FnMut(&Record, &Replay),
+        gone: impl FnMut(&SavedAccount),
     ) -> Result<()> {
         let recorder = &mut self.recorder;
         session
@@ -80,7 +100,7 @@ impl Tape {
             })
             .await?;
         self.recorder.hand_over();
-        self.closed(session);
+        self.closed(session, gone);
         if self.checkpointed.elapsed() >= self.every {
             self.checkpoint(session);
         }
@@ -95,28 +115,39 @@ impl Tape {
             each(record, replay);
         });
         self.recorder.hand_over();
-        self.closed(session);
+        self.closed(session, |_| {});
     }
 
     /// The accounts as they are now. They go before the records that are still
     /// in the ring: all records before them are in them.
     pub fn checkpoint(&mut self, session: &Session) {
         self.checkpointed = Instant::now();
-        let mut accounts = session.accounts();
         let now = system::monotonic_ns();
-        if self.changed_only {
-            let versions = &mut self.versions;
-            let ids: std::collections::HashSet<u64> =
-                accounts.iter().map(|k| k.account.ident.id).collect();
-            versions.retain(|id, _| ids.contains(id));
-            accounts.retain(|k| {
-                let version = k.account.version;
-                versions.insert(k.account.ident.id, version) != Some(version)
-            });
+        let changed_only = self.changed_only;
+        let mut versions = HashMap::new();
+        let mut piece = Vec::new();
+        // A segment begins, whether there are accounts or not.
+        let mut begun = changed_only;
+        for kept in session.saved() {
+            let (id, version) = (kept.account.ident.id, kept.account.version);
+            if changed_only {
+                versions.insert(id, version);
+                if self.versions.get(&id) == Some(&version) {
+                    continue;
+                }
+            }
+            piece.push(kept);
+            if piece.len() >= PIECE {
+                let piece = std::mem::take(&mut piece);
+                self.recorder
+                    .send(Message::Accounts(Role::Checkpoint, now, piece));
+                begun = true;
+            }
         }
-        if !accounts.is_empty() || !self.changed_only {
+        self.versions = versions;
+        if !piece.is_empty() || !begun {
             self.recorder
-                .send(Message::Accounts(Role::Checkpoint, now, accounts));
+                .send(Message::Accounts(Role::Checkpoint, now, piece));
         }
     }
 
@@ -133,16 +164,22 @@ impl Tape {
     /// # Errors
     /// Where the kernel refuses its counters.
     pub fn next(&mut self, session: &Session, reason: &str, trigger: Option<String>) -> Result<()> {
+        let end = session.end(reason)?;
+        self.next_with(end, trigger);
+        Ok(())
+    }
+
+    /// The same with what is known at its end.
+    pub fn next_with(&mut self, end: End, trigger: Option<String>) {
         self.recorder.hand_over();
         let meta = Meta {
             trigger,
             ..self.meta.clone()
         };
-        let end = Box::new(session.end(reason)?);
-        self.recorder.send(Message::Next(Box::new(meta), end));
+        self.recorder
+            .send(Message::Next(Box::new(meta), Box::new(end)));
         self.nexts += 1;
         self.versions.clear();
-        Ok(())
     }
 
     /// Ends the recording; says how many bytes it has.
@@ -177,8 +214,9 @@ impl Tape {
         self.stats().bytes.load(Relaxed)
     }
 
-    fn closed(&mut self, session: &mut Session) {
+    fn closed(&mut self, session: &mut Session, gone: impl FnMut(&SavedAccount)) {
         let closed = session.take_closed();
+        closed.iter().for_each(gone);
         if !closed.is_empty() {
             let now = system::monotonic_ns();
             self.recorder

@@ -49,7 +49,11 @@ impl Waiters {
             |a: &Account| may_wait_unseen(a) && now.saturating_sub(a.blocked.wrote_ns) > QUIET;
         let mut looked = HashMap::new();
         let mut due = false;
-        for account in table.accounts().filter(|a| waits(a)) {
+        // Nothing is withheld from a sender that has nothing queued, which most have: the others'
+        // accounts are looked at whole.
+        let senders = table.senders().filter(|sender| sender.queued > 0);
+        let accounts = senders.filter_map(|sender| table.read(sender.slot));
+        for account in accounts.filter(|a| waits(a)) {
             let id = account.ident.id;
             let wrote = account.blocked.wrote_ns;
             let known = self.looked.get(&id).filter(|(at, _)| *at == wrote);

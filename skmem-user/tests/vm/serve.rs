@@ -26,11 +26,13 @@ use crate::{
 };
 
 mod dashboard;
+mod flight;
 
 pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("serve::counts-to-the-byte", counts),
         Trial::test("serve::dashboard-and-rules-have-data", dashboard::has_data),
+        Trial::test("serve::black-box", flight::black_box),
     ]
 }
 

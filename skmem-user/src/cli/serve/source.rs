@@ -6,20 +6,25 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use rustix::time::{ClockId, clock_gettime};
 use skmem_common::{
-    layout::Records,
+    account::Account,
     record::{IDENT_COOKIE, Ident},
 };
+use tokio::sync::oneshot;
 
-use super::super::{
-    ends::{Ends, ends, ends_of},
-    live,
-    tracing::Tracing,
+use super::{
+    super::{
+        ends::{Ends, ends, ends_of},
+        live,
+        tracing::{SMALL_RING, Tracing},
+    },
+    flight::{BlackBox, FlightArgs},
 };
 use crate::{
     diag::{cgroups, owners::command_name},
+    explain::Verdict,
     kernel::{
         rights::{self, Rights},
         system,
@@ -29,7 +34,10 @@ use crate::{
     selection::Selection,
     serve::{
         book::Book,
+        drawn,
         families::{self, FIXED, Machine, Process, families},
+        flight::Files,
+        pages::{Form, Page},
         published::Published,
         who::{Names, Who},
     },
@@ -38,7 +46,7 @@ use crate::{
         capture::{Captured, Looker, Options},
         row::Owner,
     },
-    trace::{Session, older, take_all},
+    trace::{Session, about, accounts_alone, older, take_all},
 };
 
 /// What looking needs that tracing does not: others' descriptors, other network namespaces, what
@@ -56,6 +64,8 @@ pub(super) struct Source {
     asked: Options,
     selection: Selection,
     causes: Result<Session, String>,
+    /// With `--flight`.
+    flight: Option<BlackBox>,
     names: Names,
     book: Book,
     most_series: usize,
@@ -73,34 +83,49 @@ pub(super) struct Source {
 
 impl Source {
     /// Attaches, where that is allowed, and gives up all rights that looking does not need; `also`
-    /// are kept.
+    /// are kept. `files` are those of the black box, where there is to be one.
     ///
     /// # Errors
-    /// Where a filter names what does not exist.
+    /// Where a filter names what does not exist; where a black box is wanted, and nothing can be
+    /// recorded.
     pub async fn start(
         which: &Tracing,
+        (args, files): (&FlightArgs, Option<Files>),
         names: Names,
         most_series: usize,
         also: Rights,
         verbose: bool,
     ) -> Result<Self> {
         let (selection, mut tracing) = which.options()?;
-        // The accounts are all that is wanted.
-        tracing.records = Records::Transitions;
+        match files.is_some() {
+            true => take_all(&mut tracing),
+            false => {
+                accounts_alone(&mut tracing);
+                tracing.ring_bytes = which.ring.unwrap_or(SMALL_RING);
+            }
+        }
         tracing.verbose = verbose;
-        take_all(&mut tracing);
+        let mut flight = None;
         let causes = match rights::may_trace() {
             false => Err("causes need root, or CAP_BPF and CAP_PERFMON".to_owned()),
             true => match live::start(&tracing).await {
                 Ok(mut session) => {
                     session.keep_closed();
+                    session.keep_sleepers_only();
                     live::adopt(&mut session, older(&selection));
                     session.drop_rights(looking() | also)?;
+                    if let Some(files) = files.clone() {
+                        let meta = about::meta(&session, &tracing, which.which.sockets.named());
+                        flight = Some(BlackBox::start(&mut session, meta, args, files)?);
+                    }
                     Ok(session)
                 }
                 Err(error) => Err(format!("{error:#}")),
             },
         };
+        if let (Err(why), Some(_)) = (&causes, &files) {
+            bail!("--flight records calls, and none can be recorded: {why}");
+        }
         if causes.is_err() {
             rights::keep_only(looking() | also)?;
         }
@@ -115,6 +140,7 @@ impl Source {
             },
             selection,
             causes,
+            flight,
             names,
             book: Book::new(most_series, FIXED),
             most_series,
@@ -161,6 +187,7 @@ impl Source {
             realtime_ns: captured.realtime_ns,
             most_series: self.most_series as u64,
             failed: self.failed,
+            flight: self.flight.as_ref().map(BlackBox::counted),
             process: process(self.started),
         };
         Ok(Published::new(families(&self.book, &machine), captured))
@@ -198,28 +225,35 @@ impl Source {
 
     fn accounts_of(&mut self, session: &Session, rows: &[Row]) -> Result<families::Tracing> {
         let now = system::monotonic_ns();
-        let idents = session.each_account(|account| account.ident);
-        let without_cookie = idents.iter().any(|ident| ident.flags & IDENT_COOKIE == 0);
         self.ids.clear();
-        let mut by_ends: HashMap<Ends, u64> = HashMap::new();
-        if without_cookie {
-            by_ends.extend(rows.iter().map(|row| (ends(row), row.cookie)));
-        }
-        self.learn_cgroups(&idents);
+        let mut by_ends: Option<HashMap<Ends, u64>> = None;
         let mut open = HashSet::new();
+        // In cgroups that are not known yet: their names are looked up for all at once.
+        let mut strangers: Vec<(Box<Account>, u64)> = Vec::new();
         session.each_account(|account| {
             let ident = &account.ident;
+            open.insert(ident.id);
             let mut cookie = ident.id;
-            if ident.flags & IDENT_COOKIE == 0
-                && let Some(found) = ends_of(ident).and_then(|ends| by_ends.get(&ends))
-            {
-                cookie = *found;
-                self.ids.insert(cookie, ident.id);
+            if ident.flags & IDENT_COOKIE == 0 {
+                let by_ends = by_ends
+                    .get_or_insert_with(|| rows.iter().map(|r| (ends(r), r.cookie)).collect());
+                if let Some(found) = ends_of(ident).and_then(|ends| by_ends.get(&ends)) {
+                    cookie = *found;
+                    self.ids.insert(cookie, ident.id);
+                }
+            }
+            if self.is_stranger(ident, cookie) {
+                strangers.push((Box::new(*account), cookie));
+                return;
             }
             let who = self.who(ident, cookie);
             self.book.account(account, &who, now);
-            open.insert(ident.id);
         });
+        self.learn_cgroups(strangers.iter().map(|(account, _)| &account.ident));
+        for (account, cookie) in strangers {
+            let who = self.who(&account.ident, cookie);
+            self.book.account(&account, &who, now);
+        }
         self.book.end(|id| open.contains(&id));
         let totals = session.totals()?;
         Ok(families::Tracing {
@@ -229,6 +263,12 @@ impl Source {
             accounts: open.len() as u64,
             slots: session.tracer().table().slots().into(),
         })
+    }
+
+    /// Whether nothing is known yet of whose a socket is.
+    fn is_stranger(&self, ident: &Ident, cookie: u64) -> bool {
+        let cgroup = cgroup_id(ident);
+        !self.sockets.contains_key(&cookie) && cgroup != 0 && !self.cgroups.contains_key(&cgroup)
     }
 
     /// Whose a socket is: as in the last look, else by what its account knows.
@@ -271,8 +311,13 @@ impl Source {
         let Ok(session) = &mut self.causes else {
             return std::future::pending().await;
         };
-        session.step(|_, _| {}).await?;
-        let closed = session.take_closed();
+        let closed = match &mut self.flight {
+            Some(flight) => flight.step(session).await?,
+            None => {
+                session.step(|_, _| {}).await?;
+                session.take_closed()
+            }
+        };
         if closed.is_empty() {
             return Ok(());
         }
@@ -287,25 +332,63 @@ impl Source {
         Ok(())
     }
 
-    /// What `skmem explain` says of a socket, with `now` what `--at-end` makes it say; its error is
-    /// why that is nothing.
-    pub fn explain(&self, cookie: u64, json: bool, now: bool) -> Result<String, String> {
-        let session = self.causes.as_ref().map_err(Clone::clone)?;
-        let id = self.ids.get(&cookie).copied().unwrap_or(cookie);
-        let verdict = session.verdict_at(id, now).ok_or_else(|| {
-            format!("no open socket with the cookie {cookie} has an account: /sockets.json lists sockets")
-        })?;
-        match json {
-            true => render::json(&verdict).map_err(|e| e.to_string()),
-            false => Ok(render::text(&verdict, &Style::PLAIN)),
-        }
+    /// Replies with what `skmem explain` says of a socket, with `now` what `--at-end` makes it say.
+    pub fn explain(
+        &mut self,
+        cookie: u64,
+        form: Form,
+        now: bool,
+        reply: oneshot::Sender<Result<String, Page>>,
+    ) {
+        let answer = match (self.verdict(cookie, now), form) {
+            (Err(page), _) => Err(page),
+            (Ok(verdict), Form::Text) => Ok(render::text(&verdict, &Style::PLAIN)),
+            (Ok(verdict), Form::Json) => {
+                render::json(&verdict).map_err(|e| Page::error(500, &e.to_string()))
+            }
+            (Ok(verdict), Form::Html) => match (&self.causes, &mut self.flight) {
+                (Ok(session), Some(flight)) => return flight.draw(session, verdict, reply),
+                _ => Ok(drawn::text(&verdict, drawn::NO_FLIGHT)),
+            },
+        };
+        // Who asked may have gone.
+        let _ = reply.send(answer);
     }
 
-    /// What the session had to say since this was last asked.
+    fn verdict(&self, cookie: u64, now: bool) -> Result<Verdict, Page> {
+        let causes = self.causes.as_ref();
+        let session = causes.map_err(|why| Page::error(404, why))?;
+        let id = self.ids.get(&cookie).copied().unwrap_or(cookie);
+        session.verdict_at(id, now).ok_or_else(|| {
+            let text = format!(
+                "no open socket with the cookie {cookie} has an account: /sockets.json lists sockets"
+            );
+            Page::error(404, &text)
+        })
+    }
+
+    /// What the session and the black box had to say since this was last asked.
     pub fn take_notes(&mut self) -> Vec<String> {
-        match &mut self.causes {
+        let mut notes = match &mut self.causes {
             Ok(session) => session.take_notes(),
             Err(_) => Vec::new(),
+        };
+        if let Some(flight) = &mut self.flight {
+            notes.extend(flight.take_notes());
+        }
+        notes
+    }
+
+    /// Waits until what the black box was asked for is written; what there is to say of it.
+    ///
+    /// # Errors
+    /// Where the kernel refuses its counters.
+    pub fn end(self) -> Result<Vec<String>> {
+        match (&self.causes, self.flight) {
+            (Ok(session), Some(flight)) => {
+                Ok(flight.end(session.end_of("asked", &HashSet::new())?))
+            }
+            _ => Ok(Vec::new()),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     figure::{Figure, STACK_NOTE},
     palette::{FORWARD_ALLOC, Pair, SEND_Q, SNDBUF, WMEM_ALLOC, WORST},
     scale::unit,
-    xml::escape,
+    xml::{escape, escape_lines},
 };
 use crate::model::timeline::{Sample, Tick};
 
@@ -100,6 +100,16 @@ struct Colours {
 /// The whole page.
 #[must_use]
 pub fn html(figure: &Figure<'_>) -> String {
+    html_beside(figure, "")
+}
+
+/// The same with a text below the plot; empty: none.
+#[must_use]
+pub fn html_beside(figure: &Figure<'_>, text: &str) -> String {
+    let text = match text {
+        "" => String::new(),
+        text => format!("<pre>{}</pre>\n", escape_lines(text)),
+    };
     // It holds nothing that JSON cannot. "<" would end the script element.
     let data = serde_json::to_string(&data(figure)).unwrap_or_default();
     let style = format!("{UPLOT_STYLE}\n{STYLE}");
@@ -110,6 +120,7 @@ pub fn html(figure: &Figure<'_>) -> String {
         ("because", escape(&because)),
         ("subtitle", escape(&figure.subtitle().join(" · "))),
         ("note", escape(STACK_NOTE)),
+        ("text", text),
         ("remarks", escape(&figure.remarks().join(" "))),
         ("licence", UPLOT_LICENCE.trim().to_owned()),
         ("css", style),

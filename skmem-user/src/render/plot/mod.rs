@@ -26,12 +26,13 @@ mod text;
 mod xml;
 
 pub use figure::Figure;
-pub use html::html;
+pub use html::{html, html_beside};
 #[cfg(feature = "png")]
 pub use png::{PngError, png};
 pub use receive::{ReceiveFigure, receive_svg, receive_text};
 pub use svg::svg;
 pub use text::text;
+pub use xml::{escape, escape_lines};
 
 /// How a cause looks in characters: its letter, and a colour of terminals with 256 of them.
 #[must_use]

@@ -67,7 +67,8 @@ impl Drawing {
 
 /// `text` as XML (and HTML) has it. Characters that XML does not allow become
 /// question marks.
-pub(super) fn escape(text: &str) -> String {
+#[must_use]
+pub fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -81,6 +82,13 @@ pub(super) fn escape(text: &str) -> String {
         }
     }
     safe
+}
+
+/// The same of a text of several lines, which they stay.
+#[must_use]
+pub fn escape_lines(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(escape).collect();
+    lines.join("\n")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 use skmem_common::{
-    account::Account,
+    account::{Account, Blocked},
     hook::Hook,
     record::{IDENT_MPTCP, IDENT_MPTCP_SOCKET},
 };
@@ -23,6 +23,17 @@ use crate::{
         replay,
     },
 };
+
+/// A socket whose sender is held up, or was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldUp {
+    /// Its number.
+    pub socket: u64,
+    /// Since when it has been, in ns of `CLOCK_MONOTONIC`; None: not now, or not for that long.
+    pub since_ns: Option<u64>,
+    /// The longest sleep that has ended, in ns.
+    pub longest_ns: u64,
+}
 
 impl Session {
     /// Whether a traced sender has been held up for at least `long`: asleep, or
@@ -57,6 +68,35 @@ impl Session {
     #[must_use]
     pub fn was_blocked_for(&self, long: Duration) -> bool {
         self.any_held_up(long, |a| a.blocked.longest_ns)
+    }
+
+    /// Sockets whose sender has been asleep, or is held up now, for at least `long`. Cheap where
+    /// there are none: it is asked of all sockets, all the time.
+    #[must_use]
+    pub fn held_up_for(&self, long: Duration) -> Vec<HeldUp> {
+        let now = system::monotonic_ns();
+        let long = u64::try_from(long.as_nanos()).unwrap_or(u64::MAX);
+        let may_be = |blocked: &Blocked| {
+            blocked.longest_ns >= long
+                || blocked.asleep != 0
+                || blocked.refused_ns != 0
+                || blocked.nospace != 0
+        };
+        let table = self.tracer.table();
+        let senders = table.senders().filter(|sender| may_be(&sender.blocked));
+        let held_up = senders.filter_map(|sender| {
+            let mut account = table.read(sender.slot).filter(|a| !a.ident.measures())?;
+            self.sleepers.correct(&mut account);
+            let since = held_up_since(&account);
+            let since_ns = since.filter(|since| now.saturating_sub(*since) >= long);
+            let longest_ns = account.blocked.longest_ns;
+            (since_ns.is_some() || longest_ns >= long).then_some(HeldUp {
+                socket: account.ident.id,
+                since_ns,
+                longest_ns,
+            })
+        });
+        held_up.collect()
     }
 
     /// The verdicts on all sockets, worst first; `all` also those that never
@@ -155,8 +195,25 @@ impl Session {
     /// # Errors
     /// Where the kernel refuses its counters.
     pub fn end(&self, reason: &str) -> Result<End> {
+        self.ended(reason, self.gather())
+    }
+
+    /// The same, where only these sockets are wanted, by their numbers: of closed ones nothing, and
+    /// the MPTCP sockets besides, which say whose the subflows are.
+    ///
+    /// # Errors
+    /// Where the kernel refuses its counters.
+    pub fn end_of(&self, reason: &str, sockets: &HashSet<u64>) -> Result<End> {
+        let is_wanted = |account: &Account| {
+            let ident = &account.ident;
+            sockets.contains(&ident.id) || ident.flags & IDENT_MPTCP_SOCKET != 0
+        };
+        let open = self.open().filter(|account| is_wanted(account)).collect();
+        self.ended(reason, self.gather_of(open, Vec::new()))
+    }
+
+    fn ended(&self, reason: &str, mut end: End) -> Result<End> {
         let counted = self.totals()?;
-        let mut end = self.gather();
         reason.clone_into(&mut end.totals.reason);
         end.totals.no_slot = counted.no_slot;
         end.totals.hooks = Hook::ALL
@@ -174,13 +231,16 @@ impl Session {
     /// The accounts of open sockets as they are now.
     #[must_use]
     pub fn accounts(&self) -> Vec<SavedAccount> {
-        self.open()
-            .map(|account| SavedAccount {
-                sleepers: self.sleepers(&account),
-                account,
-                stream_agrees: None,
-            })
-            .collect()
+        self.saved().collect()
+    }
+
+    /// The same, one after the other.
+    pub fn saved(&self) -> impl Iterator<Item = SavedAccount> + '_ {
+        self.open().map(|account| SavedAccount {
+            sleepers: self.sleepers(&account),
+            account,
+            stream_agrees: None,
+        })
     }
 
     /// The accounts of open sockets, but those that a skmem measures by.

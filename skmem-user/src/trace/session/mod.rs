@@ -35,6 +35,7 @@ mod closed;
 mod known;
 mod taken;
 
+pub use known::HeldUp;
 pub(super) use known::limit;
 use taken::Taken;
 
@@ -64,6 +65,8 @@ pub struct Session {
     /// Connections that a skmem measures this kernel by, by their numbers: they
     /// are shown nowhere.
     measuring: HashSet<u64>,
+    /// What records tell is not kept, but for who sleeps.
+    sleepers_only: bool,
     /// Children are traced, too.
     follow: bool,
     release: String,
@@ -100,6 +103,7 @@ impl Session {
             collected: Instant::now(),
             ended: 0,
             measuring: HashSet::new(),
+            sleepers_only: false,
             follow: options.follow,
             release: system::release(),
             room: options.ring_bytes.next_power_of_two() as usize / size_of::<Task>(),
@@ -155,6 +159,12 @@ impl Session {
                 .err()
                 .map(|e| format!("{e}; threads that slept before are seen when they wake")),
         );
+    }
+
+    /// From here on nothing is kept of what records tell, but who sleeps: replayed accounts of all
+    /// sockets take more memory than all else, and are only for a comparison with the kernel's.
+    pub fn keep_sleepers_only(&mut self) {
+        self.sleepers_only = true;
     }
 
     /// What could not be done, in sentences, since this was last asked.
@@ -213,6 +223,7 @@ impl Session {
             replay: &mut self.replay,
             ended: &mut self.ended,
             measuring: &mut self.measuring,
+            sleepers_only: self.sleepers_only,
         };
         self.reader
             .read(|record| taken.take(record, &mut each))
@@ -275,6 +286,7 @@ impl Session {
             replay: &mut self.replay,
             ended: &mut self.ended,
             measuring: &mut self.measuring,
+            sleepers_only: self.sleepers_only,
         };
         // Not until it is empty: on a busy machine it never may be.
         let mut left = self.room;

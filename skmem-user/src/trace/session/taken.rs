@@ -11,6 +11,8 @@ pub(super) struct Taken<'a> {
     pub replay: &'a mut Replay,
     pub ended: &'a mut u32,
     pub measuring: &'a mut HashSet<u64>,
+    /// Of a socket on which nobody sleeps nothing is kept.
+    pub sleepers_only: bool,
 }
 
 impl Taken<'_> {
@@ -20,8 +22,17 @@ impl Taken<'_> {
         if self.is_of_measuring(record) {
             return;
         }
-        self.replay.apply(record);
+        let id = record.socket();
+        if !self.sleepers_only || is_wait(record) || self.replay.socket(id).is_some() {
+            self.replay.apply(record);
+        }
         each(record, self.replay);
+        if self.sleepers_only
+            && let Some(socket) = self.replay.socket(id)
+            && !socket.has_sleepers()
+        {
+            self.replay.forget(id);
+        }
     }
 
     /// Whether it is about a connection that a skmem measures by.
@@ -40,4 +51,9 @@ impl Taken<'_> {
 /// of a socket.
 fn is_end(record: &Record) -> bool {
     matches!(record, Record::Event(e) if e.header.hook == Hook::Purge as u8)
+}
+
+/// Whether a record is of a sleep for want of send memory.
+fn is_wait(record: &Record) -> bool {
+    matches!(record, Record::Event(e) if e.header.hook == Hook::WaitMemory as u8)
 }
