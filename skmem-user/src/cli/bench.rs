@@ -12,6 +12,8 @@ mod load;
 mod measure;
 mod mode;
 mod report;
+#[cfg(feature = "serve")]
+mod serve;
 
 use std::process::ExitCode;
 
@@ -33,7 +35,7 @@ use super::print;
 #[command(after_help = "\
 A thread sends to itself and reads what it sent; the time of one send and its read is compared with
 nothing attached. Under `qemu -icount` (cargo xtask bench) a nanosecond is an instruction. Nothing
-but the bench's own sockets is traced.
+but the bench's own sockets is traced, but in the mode serve and with --serve.
 
 Loads (--load LOAD, or LOAD:BYTES for another size than --write-size):
   lockstep   a thread sends to itself over loopback, and reads what it sent
@@ -46,7 +48,8 @@ Examples:
   skmem bench
   skmem bench --write-size 100,1024,65536 --json
   skmem bench --load lockstep,acks:100,sockets --rounds 1
-  skmem bench --mode nothing,records --programs")]
+  skmem bench --mode nothing,records --programs
+  skmem bench --serve                        as root: what skmem serve itself takes")]
 pub struct Options {
     /// Bytes in each send
     #[arg(long, value_name = "BYTES", value_delimiter = ',', default_value = "1024",
@@ -83,6 +86,15 @@ pub struct Options {
     /// Also what reading, replaying, recording and printing an event takes
     #[arg(long)]
     events: bool,
+    /// Measure `skmem serve` instead: its memory and the CPU time of a scrape, beside 10,080
+    /// sockets of 280 processes
+    #[cfg(feature = "serve")]
+    #[arg(long, conflicts_with_all = ["load", "mode", "beside", "programs", "verifier", "events"])]
+    serve: bool,
+    /// What --serve starts: a process of this name with N connections
+    #[cfg(feature = "serve")]
+    #[arg(long, value_name = "NAME:N", hide = true)]
+    hold: Option<serve::Hold>,
     /// Print JSON: one object for each line of the tables
     #[arg(long)]
     json: bool,
@@ -110,6 +122,23 @@ impl Options {
 /// Where nothing can be measured: the first mode fails, or the sockets do. A
 /// later mode that fails is reported and left out.
 pub async fn run(options: Options) -> Result<ExitCode> {
+    #[cfg(feature = "serve")]
+    {
+        if let Some(hold) = &options.hold {
+            hold.run()?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if options.serve {
+            let mut report = Report::new(0, 0);
+            report.served(serve::measure()?);
+            print(&if options.json {
+                report.json()?
+            } else {
+                report.text()
+            })?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
     let cells = options.cells();
     let modes = options.mode.iter().map(|mode| Watcher::Mode(*mode));
     let watchers: Vec<Watcher<'_>> = modes

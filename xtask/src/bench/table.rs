@@ -44,6 +44,19 @@ enum Line {
         step: String,
         ns_per_event: f64,
     },
+    Serve(Served),
+}
+
+/// What `skmem serve` took. Times in ns, memory in bytes.
+#[derive(Debug, Deserialize)]
+struct Served {
+    accounts: u64,
+    series: u64,
+    look_ns: u64,
+    again_ns: u64,
+    resident: u64,
+    anonymous: u64,
+    most_resident: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -101,10 +114,11 @@ fn section(lines: &[Line]) -> String {
                     "ordinary clock, software emulation"
                 };
                 let (s, r) = (plural(*cpus), plural(*rounds));
-                _ = write!(
-                    text,
-                    "\n#### {kernel}, {cpus} vCPU{s}, {unit}; median of {rounds} round{r} of {sends} sends\n"
-                );
+                _ = write!(text, "\n#### {kernel}, {cpus} vCPU{s}, {unit}");
+                if *rounds != 0 {
+                    _ = write!(text, "; median of {rounds} round{r} of {sends} sends");
+                }
+                text.push('\n');
                 continue;
             }
             Line::Cost(cost) => format!(
@@ -115,6 +129,10 @@ fn section(lines: &[Line]) -> String {
             ),
             // A table of their own each, below.
             Line::Program { .. } | Line::Verifier { .. } => continue,
+            Line::Serve(_) => "\n**skmem serve**\n\n\
+                 | accounts | series | ns of a scrape that looks | of one soon after | resident memory, MiB | its own (RssAnon) | most (VmHWM) |\n\
+                 |--:|--:|--:|--:|--:|--:|--:|\n"
+                .to_owned(),
             Line::Event { .. } => "\n**Reading side**\n\n\
                  | step | ns an event |\n|---|--:|\n"
                 .to_owned(),
@@ -241,6 +259,19 @@ fn row(line: &Line) -> String {
             grouped(c.lost),
             grouped(c.reader_ns_per_send),
         ),
+        Line::Serve(served) => {
+            let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+            format!(
+                "| {} | {} | {} | {} | {:.1} | {:.1} | {:.1} |\n",
+                grouped(served.accounts),
+                grouped(served.series),
+                grouped(served.look_ns),
+                grouped(served.again_ns),
+                mib(served.resident),
+                mib(served.anonymous),
+                mib(served.most_resident),
+            )
+        }
         Line::Event { step, ns_per_event } => format!("| {step} | {ns_per_event:.0} |\n"),
     }
 }
@@ -312,6 +343,17 @@ mod tests {
         let verifier = "3,234,567 instructions walked for 2 programs; the most for ack_entry 2,000,000, ack_exit";
         assert!(text.contains(verifier), "{text}");
         assert!(text.ends_with("1 round of 1000 sends\n"), "{text}");
+    }
+
+    #[test]
+    fn what_serve_takes_is_a_table() {
+        let lines = r#"{"kind":"machine","kernel":"6.12.1","cpus":1,"rounds":0,"sends":0}
+{"kind":"serve","accounts":10001,"series":1990,"look_ns":40000000,"again_ns":900000,"resident":31457280,"anonymous":20971520,"most_resident":33554432}
+"#;
+        let text = Results::read(lines.to_owned()).unwrap().markdown();
+        let row = "| 10,001 | 1,990 | 40,000,000 | 900,000 | 30.0 | 20.0 | 32.0 |";
+        assert!(text.contains(row), "{text}");
+        assert!(text.contains("1 ns is 1 instruction\n"), "{text}");
     }
 
     #[test]

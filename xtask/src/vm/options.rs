@@ -170,6 +170,14 @@ impl MachineOptions {
         }
     }
 
+    /// The same with memory for some hundred processes.
+    pub(crate) fn roomy(&self) -> Self {
+        Self {
+            memory: Some(3072),
+            ..self.clone()
+        }
+    }
+
     /// The same with one processor and a clock that counts instructions.
     pub(crate) fn counting(&self) -> Self {
         Self {

@@ -26,6 +26,8 @@ pub enum Mode {
     Aggregate,
     /// The same with receive memory (--rx)
     Receive,
+    /// Accounts of all sockets of the machine, as `skmem serve` keeps them
+    Serve,
     /// All records of the three hooks without which nothing works
     Essential,
     /// All records of all hooks, read and replayed
@@ -34,12 +36,13 @@ pub enum Mode {
 
 impl Mode {
     /// All of them; the first is what the others are compared with.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Nothing,
         Self::Empty,
         Self::Miss,
         Self::Aggregate,
         Self::Receive,
+        Self::Serve,
         Self::Essential,
         Self::Records,
     ];
@@ -52,6 +55,7 @@ impl Mode {
             Self::Miss => "attached, the filter misses",
             Self::Aggregate => "accounts without records",
             Self::Receive => "accounts of both sides without records",
+            Self::Serve => "accounts of everything (skmem serve)",
             Self::Essential => "records of three hooks, replayed",
             Self::Records => "records of all hooks, replayed",
         }
@@ -82,6 +86,11 @@ impl Mode {
                 rx: true,
                 ..options
             },
+            Self::Serve => {
+                let mut options = trace::options(&Selection::default());
+                trace::accounts_alone(&mut options);
+                options
+            }
             Self::Essential => tracer::Options {
                 without: unessential(),
                 ..options

@@ -6,6 +6,8 @@ use anyhow::Result;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 
+#[cfg(feature = "serve")]
+use super::serve::Served;
 use super::{
     events::Step,
     measure::{Cell, Sample, Timed, Verified},
@@ -61,6 +63,8 @@ enum Line<'a> {
     Program(&'a Program),
     Verifier(&'a Verified),
     Event(&'a Step),
+    #[cfg(feature = "serve")]
+    Serve(&'a Served),
 }
 
 /// The schema of a line.
@@ -88,6 +92,8 @@ pub struct Report {
     programs: Vec<Program>,
     verified: Vec<Verified>,
     events: Vec<Step>,
+    #[cfg(feature = "serve")]
+    served: Option<Served>,
 }
 
 impl Report {
@@ -104,6 +110,8 @@ impl Report {
             programs: Vec::new(),
             verified: Vec::new(),
             events: Vec::new(),
+            #[cfg(feature = "serve")]
+            served: None,
         }
     }
 
@@ -155,6 +163,12 @@ impl Report {
         self.events = steps;
     }
 
+    /// Sets what `skmem serve` takes.
+    #[cfg(feature = "serve")]
+    pub fn served(&mut self, served: Served) {
+        self.served = Some(served);
+    }
+
     /// An object a line.
     ///
     /// # Errors
@@ -165,6 +179,8 @@ impl Report {
             .chain(self.programs.iter().map(Line::Program))
             .chain(self.verified.iter().map(Line::Verifier))
             .chain(self.events.iter().map(Line::Event));
+        #[cfg(feature = "serve")]
+        let lines = lines.chain(self.served.iter().map(Line::Serve));
         let mut text = String::new();
         for line in lines {
             text += &serde_json::to_string(&line)?;
@@ -181,11 +197,15 @@ impl Report {
             rounds,
             sends,
         } = &self.machine;
-        let mut text = format!(
-            "kernel {kernel}, {cpus} CPU{}, {rounds} round{} of {sends} sends\n",
-            plural(*cpus),
-            plural(*rounds as usize)
-        );
+        let mut text = format!("kernel {kernel}, {cpus} CPU{}", plural(*cpus));
+        // Nothing was sent where something else is measured.
+        match *rounds {
+            0 => text.push('\n'),
+            rounds => {
+                let s = plural(rounds as usize);
+                text += &format!(", {rounds} round{s} of {sends} sends\n");
+            }
+        }
         let mut of = None;
         for cost in &self.costs {
             let cell = (&cost.load, cost.write_size);
@@ -237,6 +257,10 @@ impl Report {
             for step in &self.events {
                 text += &step.line();
             }
+        }
+        #[cfg(feature = "serve")]
+        if let Some(served) = &self.served {
+            text += &served.lines();
         }
         text
     }
