@@ -30,11 +30,13 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one on what serves at `target`; None: this guest has none.
-    pub fn start(room: &Path, target: &str) -> Result<Option<Self>, Failed> {
-        if !Path::new(PROGRAM).exists() {
-            return Ok(None);
-        }
+    /// Whether this guest has one.
+    pub fn is_here() -> bool {
+        Path::new(PROGRAM).exists()
+    }
+
+    /// Starts one on what serves at `target`.
+    pub fn start(room: &Path, target: &str) -> Result<Self, Failed> {
         fs::write(room.join("skmem.rules.yml"), RULES)?;
         let file = room.join("prometheus.yml");
         let text = format!(
@@ -55,12 +57,12 @@ impl Prometheus {
                 .arg("--log.level=warn")
                 .stdin(Stdio::null()),
         )?;
-        Ok(Some(Self {
+        Ok(Self {
             _process: process,
             client: Client {
                 address: free.to_string(),
             },
-        }))
+        })
     }
 
     /// The answer to a request of its API, with these parameters; null: it has none yet.
