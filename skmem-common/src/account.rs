@@ -26,6 +26,10 @@ pub const FRAMES: usize = 8;
 pub const FRAME_ZEROCOPY: u8 = 1;
 /// [`Frame::flags`]: `MSG_SPLICE_PAGES`, or a sendpage function.
 pub const FRAME_SPLICE: u8 = 2;
+/// [`Frame::flags`], lean set: of `tcp_fragment`, the skb is on the retransmit queue.
+pub const FRAME_SENT: u8 = 4;
+/// [`Frame::flags`], lean set: of `tcp_fragment`, the skb is on the write queue.
+pub const FRAME_UNSENT: u8 = 8;
 /// [`Frame::flags`]: the start of the call was not seen.
 const FRAME_ORPHAN: u8 = 128;
 
@@ -234,8 +238,12 @@ pub struct Account {
     pub probing: u32,
     /// Of an MPTCP socket: the connection's token; 0: not known.
     pub token: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// Lean set: `snd_una` at the end of the last ACK.
+    pub acked: u32,
+    /// Lean set: 1: the tail is the remainder of a split, as far as the send call now at work knows.
+    pub refills: u32,
+    /// Lean set: 1: the payload that the send call counts next was charged before, page by page.
+    pub zerocopied: u32,
 }
 
 /// What the help of `--max-sockets` says that a socket takes.
@@ -259,6 +267,8 @@ impl Account {
         self.ledger.start(w, sndbuf, now);
         self.write_seq = write_seq;
         self.snd_una = snd_una;
+        self.acked = snd_una;
+        self.note_probing(look.probing());
     }
 
     /// The innermost open call, [`Hook::None`] where there is none.
@@ -316,7 +326,7 @@ impl Account {
                 self.write_seq = write_seq;
             }
         }
-        self.book_pending(look, now);
+        self.settle_as(self.before(hook, flags, look), look, now);
         // What comes from here on is done by calls that are seen.
         self.unanchored = 0;
         self.drop_stale(hook);
@@ -370,6 +380,9 @@ impl Account {
         if hook as u8 == Hook::WriteXmit as u8 {
             self.allocated = 0;
         }
+        if is_send(hook as u8) && look.lean() {
+            self.zerocopied = 0;
+        }
         CallExit {
             frame,
             entered,
@@ -392,7 +405,12 @@ impl Account {
     }
 
     #[inline(always)]
-    fn settle_as(&mut self, call: u32, look: &impl Look, now: impl Fn() -> u64 + Copy) -> u64 {
+    pub(crate) fn settle_as(
+        &mut self,
+        call: u32,
+        look: &impl Look,
+        now: impl Fn() -> u64 + Copy,
+    ) -> u64 {
         let (w, sndbuf, write_seq, snd_una) = look.glance();
         let mut booked_ns = 0;
         if self.ledger.now.w != w
@@ -409,7 +427,7 @@ impl Account {
 
     /// Keeps what was seen of MTU probes, after it was compared.
     #[inline(always)]
-    fn note_probing(&mut self, probing: u8) {
+    pub(crate) fn note_probing(&mut self, probing: u8) {
         if probing != PROBING_UNKNOWN {
             self.probing = u32::from(probing);
         }
@@ -446,6 +464,9 @@ impl Account {
         if self.overhead == 0 {
             self.overhead = truesize;
         }
+        if look.lean() && top != Hook::Fragment as u8 && top != Hook::Connect as u8 {
+            return self.lean_alloc(skb, truesize);
+        }
         if top == Hook::WriteXmit as u8 || top == Hook::Connect as u8 {
             // What the skb before this one has changed.
             self.book_pending(look, now);
@@ -474,16 +495,28 @@ impl Account {
         look: &impl Look,
         now: impl Fn() -> u64 + Copy,
     ) {
+        let top = self.top();
+        let limit = self.ledger.now.sndbuf;
+        if look.lean() {
+            self.lean_entail(truesize);
+        }
         self.book_pending(look, now);
         let mut sndbuf = self.ledger.now.sndbuf;
+        if look.lean() && limit > sndbuf && is_send(top) {
+            // What was refused or forced for this skb has cut the limit.
+            self.cut_from = limit;
+        }
         if self.cut_from != 0 {
             sndbuf = self.cut_from;
             self.cut_from = 0;
         }
-        let top = self.top();
         let tested = self.ledger.now.w < sndbuf && (is_send(top) || top == Hook::None as u8);
         self.queued_new = self.queued_new.wrapping_add(truesize as i32);
         self.queued_tested = u32::from(tested);
+        if look.lean() && self.ledger.now.w == 0 {
+            // ACKs that met an empty queue have left no trace.
+            self.acked = self.snd_una;
+        }
         self.overhead = truesize;
         self.fresh = skb;
         self.split = 0;
@@ -568,6 +601,9 @@ impl Account {
     pub fn wait_end(&mut self, frame: Frame, look: &impl Look, now: impl Fn() -> u64 + Copy) {
         self.book_pending(look, now);
         self.fresh = 0;
+        if look.lean() {
+            self.note_tail(look);
+        }
         if frame.hook != Hook::None as u8 && (self.depth as usize) < FRAMES {
             self.push_frame(frame);
         }
@@ -576,7 +612,7 @@ impl Account {
     /// Forgets open calls that cannot be around `hook`: the end of theirs was
     /// not seen.
     #[inline(always)]
-    fn drop_stale(&mut self, hook: Hook) {
+    pub(crate) fn drop_stale(&mut self, hook: Hook) {
         if self.depth != 0
             && (is_send(hook as u8) || hook as u8 == Hook::Ack as u8)
             && !may_surround(self.top(), hook as u8)
@@ -658,9 +694,29 @@ impl Account {
 
     /// Opens a call; there must be room.
     #[inline(always)]
-    fn push_frame(&mut self, frame: Frame) {
+    pub(crate) fn push_frame(&mut self, frame: Frame) {
         self.frames[self.depth as usize & (FRAMES - 1)] = frame;
         self.depth = self.depth.wrapping_add(1);
+    }
+
+    /// Whether [`Account::transition`] may find something in a call that is none of a sleeper's,
+    /// and not the last.
+    #[inline(always)]
+    #[must_use]
+    pub fn may_be_transition(&self) -> bool {
+        let worst = self.ledger.worst_excess;
+        (worst > 0 && worst >> 1 >= self.reported_excess)
+            || self.ledger.move_count != self.reported_moves
+    }
+
+    /// User pages were attached to an skb and charged, and are not payload yet.
+    #[inline(always)]
+    pub fn zerocopy(&mut self, look: &impl Look, now: impl Fn() -> u64 + Copy) -> u64 {
+        let top = self.top();
+        if look.lean() && is_send(top) {
+            return self.settle_as(Hook::Zerocopy as u32, look, now);
+        }
+        self.settle_as(u32::from(top), look, now)
     }
 
     /// Whether a call makes a record where only transitions are reported; asked

@@ -9,7 +9,9 @@
 //! not once for each way that leads to it.
 
 use crate::{
-    account::{Account, FRAME_SPLICE, FRAME_ZEROCOPY, Look, PROBING_YES, is_send},
+    account::{
+        Account, FRAME_SENT, FRAME_SPLICE, FRAME_UNSENT, FRAME_ZEROCOPY, Look, PROBING_YES, is_send,
+    },
     cause::{Cause, LimitCause, Tier},
     hook::Hook,
     record::{IDENT_MPTCP, OP_BOOK, Op},
@@ -91,21 +93,138 @@ impl Account {
             self.blocked.nospace = 0;
         }
         if moved != 0 || written != 0 || self.allocated != 0 {
-            self.plan_change(hook, moved, written, tier, seen);
-            let mut part = 0;
-            while part < PARTS {
-                let op = self.parts[part];
-                if op.value != 0 {
-                    self.parts[part].value = 0;
-                    self.book(op, now);
-                }
-                part += 1;
+            if seen.look.lean() && !L::MPTCP && self.unanchored == 0 {
+                let put = self.plan_put(hook, moved, written, tier);
+                core::hint::black_box(self.book_parts(now));
+                self.plan_rest(hook, moved.wrapping_sub(put), written, tier, seen);
+            } else {
+                self.plan_change(hook, moved, written, tier, seen);
             }
+            core::hint::black_box(self.book_parts(now));
         }
         if seen.sndbuf < limit {
             self.limit_moved(seen, now);
         }
         now
+    }
+
+    /// Books what is planned. A number as for [`Account::observe`].
+    #[inline(never)]
+    fn book_parts(&mut self, now: u64) -> u64 {
+        let mut part = 0;
+        while part < PARTS {
+            let op = self.parts[part];
+            if op.value != 0 {
+                self.parts[part].value = 0;
+                self.book(op, now);
+            }
+            part += 1;
+        }
+        now
+    }
+
+    /// Lean set: plans what the open send call, or `tcp_send_fin`, has put into the queue before
+    /// whatever else has happened. Gives back how much of `moved` that is.
+    #[inline(always)]
+    fn plan_put(
+        &mut self,
+        hook: u8,
+        moved: i32,
+        written: i32,
+        tier: Tier,
+    ) -> i32 {
+        let top = self.top();
+        if top == Hook::SendFin as u8 && hook == Hook::WriteXmit as u8 {
+            // It queues an skb where none waits, which is sent as it is; else the FIN rides on
+            // the last one.
+            let fin = moved.wrapping_sub(self.allocated);
+            if fin <= 0 {
+                return 0;
+            }
+            self.plan(MAIN, Cause::Fin, tier, fin);
+            return fin;
+        }
+        let sends = is_send(top);
+        if !sends && self.queued_new == 0 {
+            return 0;
+        }
+        // The send path was seen at work, but not its start.
+        let tier = if sends { tier } else { Tier::Inferred };
+        let flags = if sends { self.frame().flags } else { 0 };
+        let new = self.plan_new(tier);
+        let cause = if top == Hook::MptcpFrag as u8 {
+            Cause::MptcpSubflow
+        } else if self.starved != 0 {
+            Cause::Forced
+        } else if flags & FRAME_SPLICE != 0 {
+            Cause::Splice
+        } else if new > 0 || self.fresh != 0 {
+            Cause::FirstFill
+        } else if self.refills != 0 {
+            Cause::TailRefill
+        } else {
+            Cause::TailAppend
+        };
+        self.plan(PAYLOAD, cause, tier, written);
+        if self.zerocopied != 0 && written != 0 {
+            // Its pages were charged before.
+            self.zerocopied = 0;
+            let rounding = written.wrapping_neg();
+            self.plan(FREED, Cause::ZerocopyPageRounding, Tier::Observed, rounding);
+            return new;
+        }
+        new.wrapping_add(written)
+    }
+
+    /// Lean set: plans the rest.
+    #[inline(always)]
+    fn plan_rest(
+        &mut self,
+        hook: u8,
+        rest: i32,
+        written: i32,
+        tier: Tier,
+        seen: &Sight<impl Look>,
+    ) {
+        if hook == Hook::Zerocopy as u8 {
+            if rest > 0 {
+                self.zerocopied = 1;
+            }
+            self.plan(ADDED, Cause::ZerocopyPageRounding, Tier::Observed, rest);
+        } else if is_send(hook) {
+            if rest == 0 {
+                return;
+            }
+            if self.frame().flags & FRAME_ZEROCOPY != 0 {
+                let part = if rest < 0 { FREED } else { ADDED };
+                self.plan(part, Cause::ZerocopyPageRounding, Tier::Observed, rest);
+            } else {
+                self.infer_rest(rest, seen);
+            }
+        } else if rest != 0 || self.allocated != 0 {
+            let left = self.named(hook, rest, tier, seen);
+            if left != 0 {
+                // What a send call has written is planned.
+                let written = if is_send(self.top()) { 0 } else { written };
+                self.infer(left, written, seen);
+            }
+        } else if written > 1 && seen.snd_una != self.snd_una && !is_send(self.top()) {
+            self.infer(0, written, seen);
+        }
+    }
+
+    /// Plans the skbs that a send call has queued; gives back their truesize.
+    #[inline(always)]
+    fn plan_new(&mut self, tier: Tier) -> i32 {
+        let new = self.queued_new;
+        let cause = if self.queued_tested != 0 {
+            Cause::NewSkb
+        } else {
+            Cause::SkbOverhead
+        };
+        self.queued_new = 0;
+        self.plan(MAIN, cause, tier, new);
+        new
     }
 
     #[inline(always)]
@@ -192,6 +311,8 @@ impl Account {
         const XMIT: u8 = Hook::WriteXmit as u8;
         const FRAGMENT: u8 = Hook::Fragment as u8;
         const RETRANSMIT: u8 = Hook::Retransmit as u8;
+        const PROBE: u8 = Hook::LossProbe as u8;
+        const WAKEUP: u8 = Hook::WriteWakeup as u8;
         const FIN: u8 = Hook::SendFin as u8;
         const CONNECT: u8 = Hook::Connect as u8;
         const SYNACK: u8 = Hook::SendSynack as u8;
@@ -201,7 +322,12 @@ impl Account {
         const REMOVE: u8 = Hook::RemoveEmpty as u8;
         let cause = match hook {
             ACK if moved < 0 => {
-                if seen.snd_una != self.frame().before.snd_una || tier as u8 != 0 {
+                let before = if seen.look.lean() {
+                    self.acked
+                } else {
+                    self.frame().before.snd_una
+                };
+                if seen.snd_una != before || tier as u8 != 0 {
                     Cause::Ack
                 } else if self.whole_skbs(moved) {
                     Cause::SackShift
@@ -210,12 +336,21 @@ impl Account {
                 }
             }
             XMIT => return self.transmitted(moved, tier, seen),
-            FRAGMENT if moved > 0 => match self.parent() {
-                RETRANSMIT => Cause::RetransmitFragment,
-                ACK => Cause::SackSplit,
-                XMIT => Cause::TsoSplit,
-                _ => Cause::ProbeSplit,
-            },
+            FRAGMENT if moved > 0 => {
+                let flags = self.frame().flags;
+                match self.parent() {
+                    RETRANSMIT => Cause::RetransmitFragment,
+                    ACK => Cause::SackSplit,
+                    XMIT => Cause::TsoSplit,
+                    // Of the lean set's calls that are not seen to begin, one sends and one
+                    // looks through what was sent.
+                    WAKEUP => Cause::ProbeSplit,
+                    _ if flags & FRAME_UNSENT != 0 => Cause::TsoSplit,
+                    PROBE => Cause::ProbeSplit,
+                    _ if flags & FRAME_SENT != 0 => Cause::SackSplit,
+                    _ => Cause::ProbeSplit,
+                }
+            }
             RETRANSMIT if moved < 0 && self.whole_skbs(moved) => Cause::RetransmitCollapse,
             FIN if moved > 0 => Cause::Fin,
             // In any other state the end of the call was not seen.
@@ -257,14 +392,7 @@ impl Account {
         tier: Tier,
         seen: &Sight<impl Look>,
     ) {
-        let new = self.queued_new;
-        let cause = if self.queued_tested != 0 {
-            Cause::NewSkb
-        } else {
-            Cause::SkbOverhead
-        };
-        self.queued_new = 0;
-        self.plan(MAIN, cause, tier, new);
+        let new = self.plan_new(tier);
         let cause = if hook == Hook::MptcpFrag as u8 {
             Cause::MptcpSubflow
         } else if self.starved != 0 {
@@ -310,6 +438,12 @@ impl Account {
             return 0;
         }
         let rest = moved.wrapping_sub(allocated);
+        if rest < 0 && seen.look.lean() && seen.snd_una != self.acked {
+            // Within a tcp_ack (tcp_xmit_recovery), which has freed before.
+            self.plan(FREED, Cause::Ack, tier, rest);
+            self.plan(MAIN, Cause::TsoSplit, tier, allocated);
+            return 0;
+        }
         if rest > 0 || (rest < 0 && !self.whole_skbs(rest)) {
             return moved;
         }

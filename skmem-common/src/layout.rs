@@ -11,6 +11,12 @@ pub const SHARED_ENABLED: u32 = 0;
 /// all sockets of a kernel; 0: not known, each socket's own first skb shows it.
 pub const SHARED_OVERHEAD: u32 = 1;
 
+/// Slot of the map `SHARED`, lean set: 1 once memory was refused to a traced socket: from then on
+/// memory that is granted is looked at, too.
+pub const SHARED_REFUSED: u32 = 2;
+/// Slots of the map `SHARED`.
+pub const SHARED_SLOTS: u32 = 3;
+
 /// Where the programs find a socket's slot: nowhere, so that they return at
 /// once, for the bench; other values than these are the offset of
 /// `sk_bpf_storage`, which says at a glance that a socket has none.

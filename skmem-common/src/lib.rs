@@ -31,6 +31,7 @@ pub mod facts;
 pub mod filter;
 pub mod hook;
 pub mod layout;
+pub mod lean;
 pub mod ledger;
 pub mod look;
 pub mod memory;

@@ -53,6 +53,10 @@ pub trait Look: Copy {
     fn state(&self) -> u8;
     /// [`Seen::tail`].
     fn tail(&self) -> u64;
+    /// The hooks are the lean set: see [`crate::lean`].
+    fn lean(&self) -> bool {
+        false
+    }
 }
 
 impl Look for Seen {

@@ -61,8 +61,8 @@ pub struct Scheduled {
     pub granted_over_memcg: u32,
     /// Of the refused ones: [`Grant::RefusedOverTcpMem`].
     pub refused_over_tcp_mem: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// 1: by the lean set of hooks ([`crate::lean`]), which does not count [`Grant::Granted`].
+    pub lean: u32,
 }
 
 impl Scheduled {

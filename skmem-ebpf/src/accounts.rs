@@ -103,8 +103,13 @@ pub fn find_at(address: u64) -> Option<&'static mut Account> {
 /// its lock: a new account where it has none and the filter wants it.
 #[inline(always)]
 pub fn find_or_open(sk: Sock) -> Option<(&'static mut Account, TcpSock)> {
-    let slot = slot_of(sk).or_else(|| slot_opened(sk))?;
-    Some((at(slot)?, sk.as_tcp()?))
+    Some((account_for(sk)?, sk.as_tcp()?))
+}
+
+/// The same without the socket.
+#[inline(always)]
+pub fn account_for(sk: Sock) -> Option<&'static mut Account> {
+    at(slot_of(sk).or_else(|| slot_opened(sk))?)
 }
 
 #[inline(always)]
@@ -355,6 +360,7 @@ fn open_as<S: Watched>(socket: S, first: u32) -> u32 {
     calls::change!(account, |a| {
         a.ident = who;
         a.slot = slot;
+        a.scheduled.lean = u32::from(maps::lean());
         a.ident.flags |= socket.known_flags();
         identify(sk, &mut a.ident, walk);
         if S::MPTCP {

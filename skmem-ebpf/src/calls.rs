@@ -236,6 +236,12 @@ pub fn look_at_worst(account: &mut Account, socket: impl Watched) -> u32 {
     let view = &mut account.ledger.worst_view;
     socket.glance_into(view);
     socket.rest_into(view);
+    if socket.lean() && account.ledger.at_peak == 0 {
+        // What was freed since in the same call is in sk_forward_alloc.
+        let freed = account.ledger.worst.w.wrapping_sub(view.wmem_queued);
+        view.wmem_queued = account.ledger.worst.w;
+        view.forward_alloc = view.forward_alloc.wrapping_sub(freed);
+    }
     view.untrimmed = socket.untrimmed(view.snd_una);
     outlet::worst(account, socket);
     account.ledger.worst_view.untrimmed

@@ -101,6 +101,10 @@ pub fn write_space_entry(ctx: FEntryContext) -> i32 {
         return 0;
     }
     let Some(socket) = sk.as_tcp() else { return 0 };
+    // In the lean set some calls are not seen to begin; setsockopt leaves the queue as it is.
+    if maps::lean() && !account.queue_is_booked(&socket) {
+        return 0;
+    }
     let mut call = Call::of(Hook::WriteSpace);
     call.softirq = true;
     calls::change!(account, |a| {

@@ -10,6 +10,7 @@
 //! * [`calls`]: what every program does at the entry and the exit of a call
 //! * [`send`], [`memory`], [`queue`], [`wait`], [`limit`], [`receive`], [`mptcp`], [`life`]: the
 //!   programs, one file per hook family
+//! * [`lean`]: the programs of the lean set on the functions that run most, in place of those above
 //! * [`facts`]: what a walk reads of all sockets, for the account of `skmem snapshot --check`
 //! * [`window`]: what fills receive buffers and what windows depend on, by a walk
 //!
@@ -26,6 +27,7 @@ mod facts;
 mod filter;
 mod identity;
 mod known;
+mod lean;
 mod life;
 mod limit;
 mod maps;

@@ -10,7 +10,7 @@ use skmem_common::{
     account::{Account, Frame},
     filter::Filter,
     hook::HOOKS,
-    layout::{Offsets, Records, SLOTS_NOWHERE},
+    layout::{Offsets, Records, SHARED_SLOTS, SLOTS_NOWHERE},
 };
 
 /// `BPF_F_MMAPABLE`: user space reads the table without system calls.
@@ -133,7 +133,7 @@ pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0)
 
 /// What all sockets share: see `SHARED_…` in [`skmem_common::layout`].
 #[map]
-pub static SHARED: Array<u32> = Array::with_max_entries(2, 0);
+pub static SHARED: Array<u32> = Array::with_max_entries(SHARED_SLOTS, 0);
 
 #[unsafe(no_mangle)]
 static OFFSETS: Global<Offsets> = Global::new(Offsets::NONE);
@@ -149,6 +149,9 @@ static USE_COOKIE: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static RECORDS: Global<u32> = Global::new(Records::Calls as u32);
 
+/// 1: the hooks are the lean set.
+#[unsafe(no_mangle)]
+static LEAN: Global<u32> = Global::new(0);
 /// 1: the receive side is traced, too.
 #[unsafe(no_mangle)]
 static RX: Global<u32> = Global::new(0);
@@ -215,6 +218,12 @@ pub fn page_shift() -> u32 {
 #[inline(always)]
 pub fn rx() -> bool {
     RX.load() != 0
+}
+
+/// Whether the hooks are the lean set.
+#[inline(always)]
+pub fn lean() -> bool {
+    LEAN.load() != 0
 }
 
 /// Whether each call that changed something makes a record.

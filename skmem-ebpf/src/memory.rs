@@ -1,5 +1,7 @@
 //! Memory for a socket's queues: `sk_forward_alloc` and who fills it.
 
+use core::ptr;
+
 use aya_ebpf::{
     helpers::bpf_probe_read_kernel,
     macros::{fentry, fexit},
@@ -8,13 +10,14 @@ use aya_ebpf::{
 use skmem_common::{
     account::{Account, Look as _},
     hook::Hook,
-    layout::ABSENT,
+    layout::{ABSENT, SHARED_REFUSED},
     memory::{Grant, pages_of},
     record::FLAG_ENTRY,
 };
 
 use crate::{
-    accounts, calls, maps,
+    accounts, calls,
+    maps::{self, SHARED},
     mptcp::Msk,
     output::{self, Call},
     socket::{KernelPtr, Sock, Watched as _, offset},
@@ -87,6 +90,61 @@ pub fn mem_schedule_exit(ctx: FExitContext) -> i32 {
         } else {
             calls::flush(a, socket, Hook::MemSchedule, call.softirq);
         }
+    });
+    0
+}
+
+/// `__sk_mem_schedule(sk, size, kind)`, in the lean set: only what is refused matters, and what is
+/// granted after that; for an MPTCP socket it is the test against the limit.
+#[fexit]
+pub fn lean_mem_schedule_exit(ctx: FExitContext) -> i32 {
+    let sk = Sock::new(ctx.arg(0));
+    let size: i32 = ctx.arg(1);
+    let kind: u32 = ctx.arg(2);
+    let granted: u32 = ctx.arg(3);
+    let granted = granted & 1 != 0;
+    if kind != SK_MEM_SEND {
+        if maps::rx()
+            && let Some(account) = accounts::find(sk)
+        {
+            let bytes = whole_pages(size);
+            calls::change!(account, |a| a.receiving.scheduled(granted, bytes));
+        }
+        return 0;
+    }
+    if let Some(msk) = Msk::new(sk) {
+        if let Some(account) = accounts::find(sk) {
+            scheduled_mptcp(account, msk, granted, size);
+        }
+        return 0;
+    }
+    // SAFETY: offsets and types are those of the kernel's BTF.
+    let (w, sndbuf): (i32, i32) =
+        unsafe { (sk.load(offset!(wmem_queued)), sk.load(offset!(sndbuf))) };
+    // The kernel lets a sender through in spite of other limits where it is at its own.
+    let at_limit = w.wrapping_add(size) >= sndbuf;
+    if granted && !at_limit && SHARED.get(SHARED_REFUSED).is_none_or(|r| *r == 0) {
+        return 0;
+    }
+    let Some((account, socket)) = calls::traced(sk) else {
+        return 0;
+    };
+    let cut = sndbuf < account.ledger.now.sndbuf;
+    let grant = grant(sk, granted, size, cut);
+    if grant as u8 == Grant::Granted as u8 && account.starved == 0 {
+        return 0;
+    }
+    if !granted && let Some(refused) = SHARED.get_ptr_mut(SHARED_REFUSED) {
+        // SAFETY: the map outlives the program; a word is written whole.
+        unsafe { ptr::write_volatile(refused, 1) };
+    }
+    calls::change!(account, |a| {
+        if grant as u8 != Grant::Granted as u8 {
+            a.scheduled.count(grant, whole_pages(size));
+        }
+        a.schedule(granted, &socket, calls::now);
+        calls::note_worst(a, socket);
+        calls::flush(a, socket, Hook::MemSchedule, false);
     });
     0
 }

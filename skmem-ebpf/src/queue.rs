@@ -6,15 +6,22 @@ use aya_ebpf::{
     macros::{fentry, fexit},
     programs::{FEntryContext, FExitContext},
 };
-use skmem_common::{hook::Hook, record::IDENT_MPTCP};
+use skmem_common::{
+    account::{FRAME_SENT, FRAME_UNSENT},
+    hook::Hook,
+    record::IDENT_MPTCP,
+};
 
 use crate::{
-    accounts, calls,
+    accounts, calls, maps,
     mptcp::Msk,
     outlet,
     output::Call,
     socket::{Sock, Watched as _},
 };
+
+/// `enum tcp_queue` of include/net/tcp.h (4.15 to 7.2)
+const TCP_FRAG_IN_RTX_QUEUE: u32 = 1;
 
 macro_rules! calls {
     ($($(#[$doc:meta])* $entry:ident, $exit:ident: $hook:ident, sk = $arg:literal;)*) => {$(
@@ -44,8 +51,6 @@ calls! {
     ack_entry, ack_exit: Ack, sk = 0;
     /// `tcp_write_xmit(sk, mss_now, nonagle, push_one, gfp)`
     write_xmit_entry, write_xmit_exit: WriteXmit, sk = 0;
-    /// `tcp_fragment(sk, queue, skb, len, mss_now, gfp)`
-    fragment_entry, fragment_exit: Fragment, sk = 0;
     /// `__tcp_retransmit_skb(sk, skb, segs)`
     retransmit_entry, retransmit_exit: Retransmit, sk = 0;
     /// `tcp_retransmit_skb(sk, skb, segs)`, into which 6.1's compiler inlined
@@ -65,6 +70,34 @@ calls! {
     write_wakeup_entry, write_wakeup_exit: WriteWakeup, sk = 0;
     /// `tcp_reset(sk, skb)`
     reset_entry, reset_exit: Reset, sk = 0;
+}
+
+/// `tcp_fragment(sk, queue, skb, len, mss_now, gfp)`
+#[fentry]
+pub fn fragment_entry(ctx: FEntryContext) -> i32 {
+    let Some((account, socket)) = calls::traced(Sock::new(ctx.arg(0))) else {
+        return 0;
+    };
+    let queue: u32 = ctx.arg(1);
+    let flags = match (maps::lean(), queue) {
+        (false, _) => 0,
+        (true, TCP_FRAG_IN_RTX_QUEUE) => FRAME_SENT,
+        (true, _) => FRAME_UNSENT,
+    };
+    calls::enter_with(account, socket, Hook::Fragment, flags, 0, true);
+    0
+}
+
+/// `tcp_fragment(sk, queue, skb, len, mss_now, gfp)`
+#[fexit]
+pub fn fragment_exit(ctx: FExitContext) -> i32 {
+    let Some((account, socket)) = calls::traced(Sock::new(ctx.arg(0))) else {
+        return 0;
+    };
+    let mut call = Call::of(Hook::Fragment);
+    call.softirq = true;
+    calls::leave(account, socket, call, false);
+    0
 }
 
 /// `mptcp_sendmsg_frag(sk, ssk, dfrag, info)`: books on the subflow.

@@ -17,7 +17,7 @@ use skmem_common::{
 };
 
 use crate::{
-    accounts, calls, output,
+    accounts, calls, lean, maps, output,
     socket::{KernelPtr, SOCK_RCVBUF_LOCK, Sock, TcpSock, offset, truesize},
 };
 
@@ -146,10 +146,20 @@ pub fn close_entry(ctx: FEntryContext) -> i32 {
 }
 
 /// `__release_sock(sk)`: what arrives from here on is no part of the call that held the lock.
+///
+/// In the lean set also what a send call has queued until here is booked, which goes on once that
+/// is processed: an ACK among it would book it, but at a time when the queue has shrunk.
 #[fentry]
 pub fn release_sock_entry(ctx: FEntryContext) -> i32 {
+    let sk = Sock::new(ctx.arg(0));
+    if maps::lean() {
+        lean::released(sk);
+    }
+    if !maps::rx() {
+        return 0;
+    }
     may_have_ended(
-        traced(Sock::new(ctx.arg(0))),
+        traced(sk),
         Hook::ReleaseSock,
         End::frees(ReceiveCause::Read),
     )

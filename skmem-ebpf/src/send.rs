@@ -5,7 +5,7 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext},
 };
 use skmem_common::{
-    account::{FRAME_SPLICE, FRAME_ZEROCOPY},
+    account::{Account, FRAME_SPLICE, FRAME_ZEROCOPY},
     hook::Hook,
     layout::ABSENT,
     record::{FLAG_ENTRY, FLAG_LOCKLESS},
@@ -47,6 +47,14 @@ pub fn sendmsg_locked_entry(ctx: FEntryContext) -> i32 {
     let Some((account, socket)) = accounts::find_or_open(sk) else {
         return 0;
     };
+    let flags = frame_flags(account, msg);
+    calls::enter_with(account, socket, Hook::SendmsgLocked, flags, size, false);
+    0
+}
+
+/// What a send call is asked for, as `FRAME_…`.
+#[inline(always)]
+pub fn frame_flags(account: &mut Account, msg: KernelPtr) -> u8 {
     let mut flags = 0;
     if offset!(msg_flags) != ABSENT {
         // SAFETY: the offset and type are those of the kernel's BTF.
@@ -59,8 +67,7 @@ pub fn sendmsg_locked_entry(ctx: FEntryContext) -> i32 {
             flags |= FRAME_SPLICE;
         }
     }
-    calls::enter_with(account, socket, Hook::SendmsgLocked, flags, size, false);
-    0
+    flags
 }
 
 /// `tcp_sendmsg_locked(sk, msg, size)`
@@ -185,7 +192,7 @@ fn zerocopied(sk: Sock, skb: *const u8) {
     };
     calls::change!(account, |a| {
         let before = a.last_seen();
-        a.book_pending(&socket, calls::now);
+        a.zerocopy(&socket, calls::now);
         calls::note_worst(a, socket);
         if maps::every_hook() {
             let mut call = Call::of(Hook::Zerocopy);

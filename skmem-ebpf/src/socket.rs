@@ -11,7 +11,7 @@ use skmem_common::{
 };
 
 use crate::{
-    calls,
+    calls, maps,
     output::{self, Call},
 };
 
@@ -281,6 +281,13 @@ impl Sock {
         }
     }
 
+    /// Address of the last skb of the write queue, or of the queue where it is empty.
+    #[inline(always)]
+    pub fn tail(self) -> u64 {
+        // SAFETY: the offset is that of a sk_buff_head, which is `next`, `prev`.
+        unsafe { self.load(offset!(write_queue) + 8) }
+    }
+
     /// Whether messages are on the error queue.
     #[inline(always)]
     pub fn has_errors(self) -> bool {
@@ -451,8 +458,12 @@ impl Look for TcpSock {
 
     #[inline(always)]
     fn tail(&self) -> u64 {
-        // SAFETY: as above; sk_buff_head is `next`, `prev`.
-        unsafe { self.sk.load(offset!(write_queue) + 8) }
+        self.sk.tail()
+    }
+
+    #[inline(always)]
+    fn lean(&self) -> bool {
+        maps::lean()
     }
 }
 

@@ -7,12 +7,18 @@ use clap::Args;
 use skmem_common::layout::Records;
 use tokio::process::Child;
 
-use super::{command, duration, interrupted, live, print, screen::Length, style, tracing::Tracing};
+use super::{
+    command, duration, interrupted, live, print,
+    screen::Length,
+    style,
+    tracing::Tracing,
+};
 use crate::{
     explain::{
         Verdict,
         pair::{self, Pair},
     },
+    kernel::plan::Set,
     render,
     selection::Selection,
     trace::{Session, older, take_all},
@@ -100,6 +106,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         take_all(&mut tracing);
     }
     tracing.verbose = verbose;
+    tracing.set = options.tracing.hooks.unwrap_or(Set::Lean);
     if options.aggregates() {
         tracing.records = Records::Transitions;
     }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     diag::TcpState,
-    kernel::rights,
+    kernel::{plan::Set, rights},
     render::{
         Style,
         snapshot::{self as show, Show},
@@ -139,6 +139,10 @@ pub struct Options {
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s",
           requires = "probe", help_heading = "Why it is queued")]
     probe_time: Duration,
+    /// With --probe: which kernel functions to hook, as in skmem explain
+    #[arg(long, value_enum, value_name = "lean|all", default_value_t = Set::Lean,
+          hide_possible_values = true, requires = "probe", help_heading = "Why it is queued")]
+    hooks: Set,
     /// Print one JSON object; with --watch, one a line (`skmem schema snapshot` describes it)
     #[arg(long, conflicts_with = "csv")]
     json: bool,
@@ -225,7 +229,15 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut look = match options.probe {
-        Some(most) => probe::run(most.into(), options.probe_time, verbose, look).await?,
+        Some(most) => {
+            let how = probe::Asked {
+                most: most.into(),
+                time: options.probe_time,
+                set: options.hooks,
+                verbose,
+            };
+            probe::run(how, look).await?
+        },
         None => look()?,
     };
     let failed = look

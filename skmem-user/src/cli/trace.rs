@@ -8,7 +8,7 @@ use skmem_common::layout::Records;
 
 use super::{duration, interrupted, live, screen, style, tracing::Tracing};
 use crate::{
-    kernel::{counters::Totals, rights::Rights, system},
+    kernel::{counters::Totals, plan::Set, rights::Rights, system},
     render::{Column, EventLines, Times},
     trace::{Session, older},
 };
@@ -104,7 +104,10 @@ impl Options {
 pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let (selection, mut tracing) = options.tracing.options()?;
     tracing.verbose = verbose;
-    tracing.records = Records::Hooks;
+    // Hooks within a call are not in the lean set.
+    if tracing.set == Set::All {
+        tracing.records = Records::Hooks;
+    }
     let mut stop = std::pin::pin!(interrupted()?);
     let mut session = tokio::select! {
         session = live::start(&tracing) => session?,

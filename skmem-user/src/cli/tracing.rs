@@ -4,7 +4,12 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{hide::Hide, sockets::LiveArgs, tell};
-use crate::{kernel::tracer, quantity, selection::Selection, trace};
+use crate::{
+    kernel::{plan::Set, tracer},
+    quantity,
+    selection::Selection,
+    trace,
+};
 
 /// How sockets are traced.
 #[derive(Debug, Clone, Default, Args)]
@@ -15,6 +20,12 @@ pub struct Tracing {
     /// reads, whether it keeps up
     #[arg(long, help_heading = "What")]
     pub rx: bool,
+    /// Which kernel functions to hook. lean: those that keep the same account, cause by cause, at
+    /// half the price. all: also count what memory is granted, and see each call begin
+    /// [default: lean; of trace and record: all]
+    #[arg(long, value_enum, value_name = "lean|all", hide_possible_values = true,
+          help_heading = "What")]
+    pub hooks: Option<Set>,
     /// Ring buffer between kernel and skmem, e.g. 512K [default: 8M; serve without --flight: 1M]
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Resources")]
     pub ring: Option<u32>,
@@ -57,6 +68,7 @@ impl Tracing {
             without: self.hide.without_hook.clone(),
             without_fields: self.hide.without_field.clone(),
             rx: self.rx,
+            set: self.hooks.unwrap_or_default(),
             ..trace::options(selection)
         }
     }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     explain::Verdict,
-    kernel::rights,
+    kernel::{plan::Set, rights},
     render::{
         self, Style,
         snapshot::{self as show, Show},
@@ -273,6 +273,7 @@ async fn trace(
         time: options.duration,
         rx: true,
         at_end: false,
+        set: Set::Lean,
         verbose,
     };
     let traced = probe::trace(captured, chosen, &how).await;

@@ -14,7 +14,7 @@ use super::{
     fields::{Asked, At, Queue, moves},
     verdict::{
         Admission, Blame, Blocked, CauseSum, CauseTotal, Clock, Clocks, Held, LimitChange, MPTCP,
-        Memory, Outputs, PeerWindow, Receive, SCHEMA, SelfCheck, Socket, Verdict,
+        HookSet, Memory, Outputs, PeerWindow, Receive, SCHEMA, SelfCheck, Socket, Verdict,
     },
 };
 
@@ -81,6 +81,7 @@ pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
         unattributed: unattributed.bytes,
         unattributed_count: unattributed.count,
         skipped_runs: setting.skipped_runs,
+        hooks: HookSet::of(account),
         memory: Memory::of(account),
         receive: Receive::of(account, setting),
         blocked: Blocked::of(account, setting),

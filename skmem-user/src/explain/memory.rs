@@ -5,18 +5,27 @@ use skmem_common::account::Account;
 use super::{
     Setting,
     receive::{HeldBy, ReceiveAccount},
-    verdict::{Memory, Receive},
+    verdict::{HookSet, Memory, Receive},
 };
 
 /// Data that waits unread this long, in ns, waits for the reader.
 const LONG: u64 = 200_000_000;
 
+impl HookSet {
+    pub(super) fn of(account: &Account) -> Self {
+        match account.scheduled.lean {
+            0 => Self::All,
+            _ => Self::Lean,
+        }
+    }
+}
+
 impl Memory {
     pub(super) fn of(account: &Account) -> Self {
         let s = &account.scheduled;
         Self {
-            granted: s.granted,
-            granted_bytes: s.bytes,
+            granted: (s.lean == 0).then_some(s.granted),
+            granted_bytes: (s.lean == 0).then_some(s.bytes),
             granted_over_tcp_mem: s.granted_over_tcp_mem.into(),
             granted_over_memcg: s.granted_over_memcg.into(),
             refused: s.refused,
@@ -31,7 +40,7 @@ impl Memory {
     pub fn named(&self) -> Vec<(&'static str, u64)> {
         use super::pages::Memory as Name;
         let all = [
-            (Name::Granted, self.granted),
+            (Name::Granted, self.granted.unwrap_or(0)),
             (Name::GrantedOverTcpMem, self.granted_over_tcp_mem),
             (Name::GrantedOverMemcg, self.granted_over_memcg),
             (Name::Refused, self.refused),

@@ -10,7 +10,7 @@ use super::{
     KernelError, Result,
     btf::{KernelBtf, VMLINUX},
     errors::CONFIDENTIALITY,
-    plan::{Need, Plan, cost},
+    plan::{Need, Plan, Set, cost},
     symbols::{self, Symbols},
     system,
     tracer::{Options, Tracer},
@@ -313,7 +313,7 @@ fn fields_and_hooks(btf: &KernelBtf, symbols: &Symbols, from: &str) -> Vec<Findi
             None,
         ));
     }
-    let plan = match Plan::new(btf, symbols, &[]) {
+    let plan = match Plan::new(btf, symbols, &[], Set::All) {
         Ok(plan) => plan,
         Err(error) => {
             findings.push(Finding::bad(

@@ -32,6 +32,29 @@ pub enum Need {
     Label,
 }
 
+/// Which hooks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Set {
+    /// All, at the entry and at the exit.
+    #[default]
+    All,
+    /// Those that keep the account exact at the least price: see [`skmem_common::lean`].
+    Lean,
+}
+
+/// Programs of the full set that the lean set does without, and what it has in their place.
+static LEAN: &[(&str, Option<&str>)] = &[
+    ("sendmsg_locked_entry", Some("lean_sendmsg_entry")),
+    ("sendmsg_locked_exit", Some("lean_sendmsg_exit")),
+    ("alloc_skb_exit", Some("lean_alloc_exit")),
+    ("alloc_skb_sized_exit", Some("lean_alloc_sized_exit")),
+    ("mem_schedule_exit", Some("lean_mem_schedule_exit")),
+    ("ack_entry", None),
+    ("ack_exit", Some("lean_ack_exit")),
+    ("write_xmit_entry", None),
+    ("write_xmit_exit", Some("lean_write_xmit_exit")),
+];
+
 /// One way to serve a hook.
 #[derive(Debug)]
 struct Probe {
@@ -241,6 +264,16 @@ pub struct Attachment {
     pub function: &'static str,
 }
 
+impl Set {
+    /// The program that does the work of one of the full set, if there is work.
+    fn program(self, full: &'static str) -> Option<&'static str> {
+        match (self, LEAN.iter().find(|(name, _)| *name == full)) {
+            (Self::Lean, Some((_, lean))) => *lean,
+            _ => Some(full),
+        }
+    }
+}
+
 /// What to attach, and what cannot be.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -280,7 +313,7 @@ impl Plan {
     ///
     /// # Errors
     /// Where an essential hook cannot be served.
-    pub fn new(btf: &KernelBtf, symbols: &Symbols, without: &[Hook]) -> Result<Self> {
+    pub fn new(btf: &KernelBtf, symbols: &Symbols, without: &[Hook], set: Set) -> Result<Self> {
         let fits = |probe: &Probe| {
             if probe.programs.iter().all(|(_, k)| *k == Kind::Tracepoint) {
                 return true;
@@ -312,14 +345,17 @@ impl Plan {
                 plan.missing.push(*hook);
             }
             for probe in chosen {
-                plan.attachments
-                    .extend(probe.programs.iter().map(|(program, kind)| Attachment {
+                let programs = probe.programs.iter();
+                let programs = programs.filter_map(|(program, kind)| {
+                    Some(Attachment {
                         hook: *hook,
                         need,
-                        program,
+                        program: set.program(program)?,
                         kind: *kind,
                         function: probe.function,
-                    }));
+                    })
+                });
+                plan.attachments.extend(programs);
             }
         }
         Ok(plan)

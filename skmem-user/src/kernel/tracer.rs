@@ -24,7 +24,7 @@ use super::{
     counters::{CpuCounters, Runs, Totals, runs},
     errors::{internal, refused},
     existing, facts,
-    plan::{Attachment, FORK, Kind, Need, Plan, cost},
+    plan::{Attachment, FORK, Kind, Need, Plan, Set, cost},
     programs::Programs,
     ring::Ring,
     symbols::{self, Symbols},
@@ -51,6 +51,8 @@ pub struct Options {
     /// Which records to make; with [`Records::Hooks`] also the hooks are
     /// attached that only observe.
     pub records: Records,
+    /// Which hooks; with [`Records::Hooks`] it is all of them.
+    pub set: Set,
     /// Also trace the receive side.
     pub rx: bool,
     /// Programs that return at once: what attaching alone costs.
@@ -73,6 +75,7 @@ impl Default for Options {
             ring_bytes: 8 << 20,
             max_sockets: 4096,
             records: Records::Calls,
+            set: Set::All,
             rx: false,
             empty: false,
             without: Vec::new(),
@@ -169,10 +172,12 @@ impl Tracer {
         if !observe {
             without.extend(OBSERVE);
         }
+        let lean = options.set == Set::Lean && !observe;
+        let set = if lean { Set::Lean } else { Set::All };
         if !options.rx {
-            without.extend(RECEIVE);
+            without.extend(RECEIVE.iter().filter(|hook| !(lean && LENT.contains(hook))));
         }
-        let plan = Plan::new(&types, &here, &without)?;
+        let plan = Plan::new(&types, &here, &without, set)?;
         let mut notes: Vec<String> = types
             .missing()
             .iter()
@@ -202,6 +207,7 @@ impl Tracer {
             options.records as u32,
             u32::from(here.surely_has(symbols::LOCKED_WALK)),
             u32::from(options.rx),
+            u32::from(lean),
         ];
         let level = if options.verbose {
             log::Level::Debug as u8
@@ -223,6 +229,7 @@ impl Tracer {
             .override_global("RECORDS", &flags[2], true)
             .override_global("LOCKED_WALK", &flags[3], true)
             .override_global("RX", &flags[4], true)
+            .override_global("LEAN", &flags[5], true)
             .override_global("PAGE_SHIFT", &page_shift, true)
             .override_global("AYA_LOG_LEVEL", &level, true)
             .map_max_entries("ACCOUNTS", slots)
@@ -531,6 +538,9 @@ const RECEIVE: [Hook; 18] = [
     Hook::ErrorQueue,
     Hook::ErrorFree,
 ];
+
+/// Of these, those that the lean set needs on the send side.
+const LENT: [Hook; 1] = [Hook::ReleaseSock];
 
 #[cfg(test)]
 mod tests {

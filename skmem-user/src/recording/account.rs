@@ -102,8 +102,8 @@ mirror!(
     #[serde(default)]
     ScheduledForm of Scheduled {
         granted: u64, refused: u64, bytes: u64, granted_over_tcp_mem: u32,
-        granted_over_memcg: u32, refused_over_tcp_mem: u32,
-    } zero reserved
+        granted_over_memcg: u32, refused_over_tcp_mem: u32, lean: u32,
+    }
 );
 
 mirror!(#[derive(Default)] MessagesForm of Messages { count: u32, largest: u32 });

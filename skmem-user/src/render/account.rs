@@ -8,7 +8,7 @@ use super::{
     style::{Role, Style},
     units::{bytes, change, signed, span},
 };
-use crate::explain::{Verdict, numbers::grouped, texts};
+use crate::explain::{Verdict, numbers::grouped, texts, verdict::HookSet};
 
 /// A line of the table.
 pub(super) struct Row {
@@ -206,9 +206,13 @@ fn ledger(out: &mut String, verdict: &Verdict, style: &Style) {
     } else {
         "IS NOT"
     };
+    let hooks = match verdict.hooks {
+        HookSet::All => "",
+        HookSet::Lean => "; lean set of hooks",
+    };
     let text = format!(
         "since skmem first saw the socket: {} {sum} wmem_queued {}; inferred {}, BPF program runs missed (all \
-         sockets) {}",
+         sockets) {}{hooks}",
         text.join(", "),
         grouped(verdict.wmem_queued),
         grouped(verdict.inferred),

@@ -17,50 +17,54 @@ use crate::explain::{
 /// Columns of labels.
 const LABEL: usize = 10;
 
-/// What `__sk_mem_schedule` said.
+/// What `__sk_mem_schedule` said, and which hooks counted.
 pub(super) fn granted(out: &mut String, v: &Verdict, style: &Style) {
-    if let Some(text) = words(&v.memory) {
-        row(out, "memory", LABEL, &text, style);
+    let mut text = scheduled(&v.memory);
+    if v.memory.messages != 0 {
+        text.push(format!(
+            "{} charged by the layer above (kTLS) before it is queued, up to {} each",
+            counted(signed(v.memory.messages), "message"),
+            bytes(signed(v.memory.largest_message))
+        ));
+    }
+    if !text.is_empty() {
+        row(out, "memory", LABEL, &text.join("; "), style);
     }
 }
 
-fn words(m: &Memory) -> Option<String> {
-    if m.granted == 0 && m.refused == 0 && m.messages == 0 {
-        return None;
-    }
+fn scheduled(m: &Memory) -> Vec<String> {
+    let mut text = Vec::new();
     let times = |n: u64| counted(signed(n), "time");
-    let mut text = vec![format!(
-        "__sk_mem_schedule granted {}, {} ahead of use",
-        times(m.granted),
-        bytes(signed(m.granted_bytes))
-    )];
-    if m.granted_over_tcp_mem != 0 {
+    let counted = m.granted.is_some();
+    if let (Some(granted @ 1..), Some(ahead)) = (m.granted, m.granted_bytes) {
         text.push(format!(
-            "{} of them over tcp_mem[2], the sender being at its limit",
-            grouped(signed(m.granted_over_tcp_mem))
+            "__sk_mem_schedule granted {}, {} ahead of use",
+            times(granted),
+            bytes(signed(ahead))
         ));
+    }
+    // Where the others are not counted there is nothing that these are a part of.
+    let part = |n: u64| match counted {
+        true => format!("{} of them", grouped(signed(n))),
+        false => format!("__sk_mem_schedule granted {}", times(n)),
+    };
+    if m.granted_over_tcp_mem != 0 {
+        let granted = part(m.granted_over_tcp_mem);
+        text.push(format!("{granted} over tcp_mem[2], the sender being at its limit"));
     }
     if m.granted_over_memcg != 0 {
-        text.push(format!(
-            "{} of them over the cgroup's limit, sk_sndbuf being cut for it",
-            grouped(signed(m.granted_over_memcg))
-        ));
+        let granted = part(m.granted_over_memcg);
+        text.push(format!("{granted} over the cgroup's limit, sk_sndbuf being cut for it"));
     }
     if m.refused != 0 {
+        let who = if text.is_empty() { "__sk_mem_schedule " } else { "" };
         text.push(format!(
-            "refused {}, {} of them over tcp_mem[2]",
+            "{who}refused {}, {} of them over tcp_mem[2]",
             times(m.refused),
             grouped(signed(m.refused_over_tcp_mem))
         ));
     }
-    if m.messages != 0 {
-        text.push(format!(
-            "{} charged by the layer above (kTLS) before it is queued, up to {} each",
-            counted(signed(m.messages), "message"),
-            bytes(signed(m.largest_message))
-        ));
-    }
-    Some(text.join("; "))
+    text
 }
 
 /// What arrived and was not read.

@@ -14,7 +14,7 @@ use crate::{
         cgroups, netns,
         owners::{self, Owners},
     },
-    kernel::{system, tracer::Options},
+    kernel::{plan::Set, system, tracer::Options},
     selection::Selection,
 };
 
@@ -56,6 +56,7 @@ pub fn take_all(options: &mut Options) {
 /// records: for who runs all the time.
 pub fn accounts_alone(options: &mut Options) {
     options.records = Records::Transitions;
+    options.set = Set::Lean;
     take_all(options);
 }
 

@@ -15,6 +15,7 @@ use skmem::{
     diag::{netns, owners::Owners},
     kernel::{
         counters::Totals,
+        plan::Set,
         tracer::{Options, Tracer},
     },
     model::{record::Record, replay::Replay},
@@ -50,7 +51,7 @@ pub fn shared<T>(work: impl FnOnce(&mut Bench) -> Result<T, Failed>) -> Result<T
             return Err(why.into());
         }
         if shared.is_none() {
-            match Bench::start(Bench::options()) {
+            match Bench::start(Bench::options()).and_then(Bench::with_twin) {
                 Ok(bench) => *shared = Some(bench),
                 Err(error) => {
                     let why = format!("no tracer: {error:#}");
@@ -86,19 +87,39 @@ pub struct Bench {
     pub tape: Tape,
     /// Sockets of earlier cases that the kernel still has: their slots are theirs.
     lingering: HashSet<u64>,
-    // Last, for the reader leaves its runtime.
+    /// A tracer beside it, of the same sockets.
+    twin: Option<Box<Twin>>,
+    // Last, for the readers leave its runtime.
     runtime: tokio::runtime::Runtime,
 }
 
+/// A second tracer, by the lean set of hooks.
+struct Twin {
+    tracer: Tracer,
+    reader: Reader,
+    tape: Tape,
+    lingering: HashSet<u64>,
+}
+
 /// What was recorded.
+#[derive(Default)]
 pub struct Tape {
     pub replay: Replay,
-    seen: [u64; HOOKS],
+    seen: Seen,
     recent: VecDeque<Event>,
     /// Records that moved a limit.
     pub limits: Vec<Event>,
     /// The story of bytes that nothing named.
     pub suspects: Vec<String>,
+}
+
+/// Records by hook.
+struct Seen([u64; HOOKS]);
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self([0; HOOKS])
+    }
 }
 
 impl Bench {
@@ -139,16 +160,60 @@ impl Bench {
         Ok(Self {
             tracer,
             reader,
-            tape: Tape {
-                replay: Replay::default(),
-                seen: [0; HOOKS],
-                recent: VecDeque::new(),
-                limits: Vec::new(),
-                suspects: Vec::new(),
-            },
+            tape: Tape::default(),
             lingering: HashSet::new(),
+            twin: None,
             runtime,
         })
+    }
+
+    /// Starts a second tracer of the same sockets, by the lean set of hooks.
+    fn with_twin(mut self) -> Result<Self> {
+        let started = Instant::now();
+        let mut tracer = Tracer::load(&Options {
+            set: Set::Lean,
+            ..Self::options()
+        })?;
+        let ring = tracer.take_ring()?;
+        let reader = {
+            let _inside = self.runtime.enter();
+            Reader::new(ring).context("cannot poll the ring buffer")?
+        };
+        tracer.enable()?;
+        eprintln!(
+            "tests: lean set: {} programs attached in {:.1} s",
+            tracer.attached().len(),
+            started.elapsed().as_secs_f64()
+        );
+        self.twin = Some(Box::new(Twin {
+            tracer,
+            reader,
+            tape: Tape::default(),
+            lingering: HashSet::new(),
+        }));
+        Ok(self)
+    }
+
+    /// Lets the filter admit another process.
+    pub fn add_pid(&mut self, pid: u32) -> Result<()> {
+        self.tracer.add_pid(pid)?;
+        if let Some(twin) = &mut self.twin {
+            twin.tracer.add_pid(pid)?;
+        }
+        Ok(())
+    }
+
+    /// What the lean set says of the sockets; None where there is no such tracer.
+    pub fn lean(&mut self) -> Option<(Vec<Box<Account>>, &Tape)> {
+        self.drain();
+        let twin = self.twin.as_ref()?;
+        Some((twin.accounts(), &twin.tape))
+    }
+
+    /// Runs of either tracer's programs that the kernel has skipped.
+    pub fn skipped_runs(&self) -> u64 {
+        let twin = self.twin.as_ref().map_or(0, |t| t.tracer.skipped_runs());
+        self.tracer.skipped_runs() + twin
     }
 
     /// Reads records while `work` goes on.
@@ -156,6 +221,7 @@ impl Bench {
         let Self {
             reader,
             tape,
+            twin,
             runtime,
             ..
         } = self;
@@ -167,6 +233,9 @@ impl Bench {
                     read = reader.read(|record| tape.take(record)) => {
                         read.expect("the ring buffer can be polled");
                     }
+                    read = Twin::read(twin.as_deref_mut()) => {
+                        read.expect("the ring buffer can be polled");
+                    }
                 }
             }
         })
@@ -176,6 +245,10 @@ impl Bench {
     pub fn drain(&mut self) {
         let tape = &mut self.tape;
         while self.reader.drain(|record| tape.take(record)) > 0 {}
+        if let Some(twin) = &mut self.twin {
+            let tape = &mut twin.tape;
+            while twin.reader.drain(|record| tape.take(record)) > 0 {}
+        }
     }
 
     /// Reads records for a while.
@@ -188,7 +261,10 @@ impl Bench {
     /// hold.
     pub fn walk(&mut self, pids: &[u32]) -> Result<()> {
         let namespaces = netns::of(pids, &Owners::among(pids.to_vec()));
-        let notes = self.tracer.walk(&namespaces, &[])?;
+        let mut notes = self.tracer.walk(&namespaces, &[])?;
+        if let Some(twin) = &mut self.twin {
+            notes.extend(twin.tracer.walk(&namespaces, &[])?);
+        }
         anyhow::ensure!(notes.is_empty(), "{}", notes.join("; "));
         self.drain();
         Ok(())
@@ -220,7 +296,7 @@ impl Bench {
             let n = *hook as usize;
             check.equal(
                 format_args!("records of {}: seen + lost, and produced", hook.name()),
-                self.tape.seen[n] + totals.lost[n],
+                self.tape.seen.0[n] + totals.lost[n],
                 totals.produced[n],
             );
         }
@@ -241,14 +317,49 @@ impl Bench {
             self.tape.replay.forget(account.ident.id);
             self.tracer.free_slot(account.slot).map_err(failed)?;
         }
-        self.tape.recent.clear();
-        self.tape.limits.clear();
-        self.tape.suspects.clear();
+        self.tape.clear();
+        self.twin.as_mut().map_or(Ok(()), |twin| twin.forget())
+    }
+}
+
+impl Twin {
+    /// Waits for records; for ever, where there is no tracer to make any.
+    async fn read(twin: Option<&mut Self>) -> std::io::Result<()> {
+        match twin {
+            Some(Self { reader, tape, .. }) => {
+                reader.read(|record| tape.take(record)).await.map(|_| ())
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    fn accounts(&self) -> Vec<Box<Account>> {
+        let all = self.tracer.table().accounts();
+        all.filter(|account| !self.lingering.contains(&account.ident.id))
+            .collect()
+    }
+
+    fn forget(&mut self) -> Result<(), Failed> {
+        for account in self.accounts() {
+            if account.ident.flags & IDENT_CLOSED == 0 {
+                self.lingering.insert(account.ident.id);
+                continue;
+            }
+            self.tape.replay.forget(account.ident.id);
+            self.tracer.free_slot(account.slot).map_err(failed)?;
+        }
+        self.tape.clear();
         Ok(())
     }
 }
 
 impl Tape {
+    fn clear(&mut self) {
+        self.recent.clear();
+        self.limits.clear();
+        self.suspects.clear();
+    }
+
     fn take(&mut self, record: &Record) {
         self.replay.apply(record);
         let hook = match record {
@@ -260,7 +371,7 @@ impl Tape {
             Record::Task(_) => Hook::Task as u8,
             Record::Receive(receive) => receive.header.hook,
         };
-        self.seen[usize::from(hook) % HOOKS] += 1;
+        self.seen.0[usize::from(hook) % HOOKS] += 1;
     }
 
     fn event(&mut self, event: &Event) {

@@ -25,7 +25,7 @@ use crate::{
     blame,
     causes::Found,
     check::Check,
-    formulas,
+    formulas, lean,
     report::{self, Row},
     sums, truth, verdict,
 };
@@ -142,10 +142,11 @@ impl Case {
             .during(async { Driver::spawn(Path::new(SKMEM), self.scenario.name, &options) })?;
         let ready = bench.during(driver.ready())?;
         for pid in &ready.pids {
-            if let Err(error) = bench.tracer.add_pid(*pid) {
+            if let Err(error) = bench.add_pid(*pid) {
                 check.fails(error.to_string());
             }
         }
+        let skipped = bench.skipped_runs();
         bench.during(driver.go())?;
         let settled = bench.during(driver.settled())?;
         // Where the last calls on a socket were runs that the kernel skipped, its account stands at
@@ -158,6 +159,7 @@ impl Case {
         for account in &accounts {
             sums::replay(check, "at rest", &bench.tape.replay, account);
         }
+        lean::check(check, "at rest", bench, &accounts, skipped);
         let rest = Rest {
             params: self
                 .options
@@ -184,6 +186,7 @@ impl Case {
             fill(row, account);
         }
         row.sockets = accounts.len();
+        lean::check(check, "at the end", bench, &accounts, skipped);
         let found = Found::of(&accounts, &bench.tape.limits);
         eprintln!("tests: {}: found {}", self.name, found.line());
         found.check(check, name, self.provokes, kernel());

@@ -1,7 +1,11 @@
 //! What the docs say of this kernel is so.
 
 use libtest_mimic::{Failed, Trial};
-use skmem::kernel::{btf::KernelBtf, plan::Plan, symbols::Symbols};
+use skmem::kernel::{
+    btf::KernelBtf,
+    plan::{Plan, Set},
+    symbols::Symbols,
+};
 use skmem_common::hook::Hook;
 
 use crate::{bench, case, check::Check};
@@ -23,7 +27,7 @@ fn hooks() -> Result<(), Failed> {
         .find_map(|line| cells(line).position(|cell| cell == format!("{major}.{minor}")))
         .ok_or_else(|| format!("docs/kernels.md has no column {major}.{minor}"))?;
     let btf = KernelBtf::running().map_err(bench::failed)?;
-    let plan = Plan::new(&btf, &Symbols::running(), &[]).map_err(bench::failed)?;
+    let plan = Plan::new(&btf, &Symbols::running(), &[], Set::All).map_err(bench::failed)?;
     for hook in Hook::ALL {
         let mut served: Vec<&str> = plan
             .attachments

@@ -62,6 +62,7 @@ mod filters;
 mod formulas;
 mod harm;
 mod held;
+mod lean;
 mod leftovers;
 mod library;
 mod metrics;

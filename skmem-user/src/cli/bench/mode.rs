@@ -6,7 +6,7 @@ use skmem_common::{hook::Hook, layout::Records};
 
 use crate::{
     kernel::{
-        plan::{Need, Plan},
+        plan::{Need, Plan, Set},
         tracer,
     },
     selection::{Port, Selection},
@@ -22,12 +22,18 @@ pub enum Mode {
     Empty,
     /// Attached, and the filter wants none of the sockets
     Miss,
-    /// Accounts, and a record where an account's state changes
-    Aggregate,
+    /// Accounts by the lean set of hooks, and a record where an account's state changes
+    Lean,
     /// The same with receive memory (--rx)
+    LeanReceive,
+    /// Accounts by all hooks (--hooks all)
+    Aggregate,
+    /// The same with receive memory
     Receive,
     /// Accounts of all sockets of the machine, as `skmem serve` keeps them
     Serve,
+    /// A record of each call by the lean set, read and replayed
+    LeanRecords,
     /// All records of the three hooks without which nothing works
     Essential,
     /// All records of all hooks, read and replayed
@@ -36,13 +42,16 @@ pub enum Mode {
 
 impl Mode {
     /// All of them; the first is what the others are compared with.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Nothing,
         Self::Empty,
         Self::Miss,
+        Self::Lean,
+        Self::LeanReceive,
         Self::Aggregate,
         Self::Receive,
         Self::Serve,
+        Self::LeanRecords,
         Self::Essential,
         Self::Records,
     ];
@@ -53,9 +62,12 @@ impl Mode {
             Self::Nothing => "nothing attached",
             Self::Empty => "empty programs on the same functions",
             Self::Miss => "attached, the filter misses",
-            Self::Aggregate => "accounts without records",
-            Self::Receive => "accounts of both sides without records",
+            Self::Lean => "accounts, lean set",
+            Self::LeanReceive => "accounts of both sides, lean set",
+            Self::Aggregate => "accounts, all hooks",
+            Self::Receive => "accounts of both sides, all hooks",
             Self::Serve => "accounts of everything (skmem serve)",
+            Self::LeanRecords => "records of each call, lean set",
             Self::Essential => "records of three hooks, replayed",
             Self::Records => "records of all hooks, replayed",
         }
@@ -76,6 +88,21 @@ impl Mode {
                     sport: Some(Port::Number(1)),
                     ..Selection::default()
                 })
+            },
+            Self::Lean => tracer::Options {
+                records: Records::Transitions,
+                set: Set::Lean,
+                ..options
+            },
+            Self::LeanReceive => tracer::Options {
+                records: Records::Transitions,
+                set: Set::Lean,
+                rx: true,
+                ..options
+            },
+            Self::LeanRecords => tracer::Options {
+                set: Set::Lean,
+                ..options
             },
             Self::Aggregate => tracer::Options {
                 records: Records::Transitions,

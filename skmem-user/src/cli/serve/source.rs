@@ -26,6 +26,7 @@ use crate::{
     diag::{cgroups, owners::command_name},
     explain::Verdict,
     kernel::{
+        plan::Set,
         rights::{self, Rights},
         system,
     },
@@ -104,6 +105,7 @@ impl Source {
                 tracing.ring_bytes = which.ring.unwrap_or(SMALL_RING);
             }
         }
+        tracing.set = which.hooks.unwrap_or(Set::Lean);
         tracing.verbose = verbose;
         let mut flight = None;
         let causes = match rights::may_trace() {

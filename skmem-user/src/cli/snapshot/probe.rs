@@ -14,7 +14,7 @@ use crate::{
     cli::{interrupted, live},
     diag::empty_skb,
     explain::Verdict,
-    kernel::{system, tracer},
+    kernel::{plan::Set, system, tracer},
     snapshot::{
         Row,
         capture::Captured,
@@ -28,11 +28,26 @@ const SPARE: usize = 4;
 /// The least number of sockets traced.
 const LEAST: usize = 64;
 
+/// What is asked for.
+pub(super) struct Asked {
+    /// Queues of each side that are shown.
+    pub most: usize,
+    /// For how long; Ctrl-C ends it earlier.
+    pub time: Duration,
+    /// Which hooks.
+    pub set: Set,
+    /// Say what is attached.
+    pub verbose: bool,
+}
+
 /// Looks, traces, and looks again.
 pub(super) async fn run(
-    most: usize,
-    time: Duration,
-    verbose: bool,
+    Asked {
+        most,
+        time,
+        set,
+        verbose,
+    }: Asked,
     mut look: impl FnMut() -> Result<Look>,
 ) -> Result<Look> {
     let first = look()?;
@@ -54,6 +69,7 @@ pub(super) async fn run(
         time,
         rx: !receivers.is_empty(),
         at_end: true,
+        set,
         verbose,
     };
     let (probe, look) = match trace(&first.captured, &chosen, &how).await {
@@ -81,6 +97,8 @@ pub(in crate::cli) struct How {
     pub rx: bool,
     /// Explain the end, not the worst instant.
     pub at_end: bool,
+    /// Which hooks.
+    pub set: Set,
     /// Say what is attached.
     pub verbose: bool,
 }
@@ -108,6 +126,7 @@ pub(in crate::cli) async fn trace(seen: &Captured, chosen: &[&Row], how: &How) -
         max_sockets: u32::try_from(chosen.len() + nameless + LEAST).unwrap_or(u32::MAX),
         // The accounts are all that is wanted.
         records: Records::Transitions,
+        set: how.set,
         ring_bytes: 4096,
         rx: how.rx,
         verbose: how.verbose,

@@ -11,6 +11,7 @@ use super::{Tracing, kept::Kept, live};
 use crate::{
     explain::Verdict,
     kernel::{
+        plan::Set,
         rights::{self, Rights},
         system,
     },
@@ -62,6 +63,7 @@ impl Source {
             Some(_) => rights |= Rights::DAC_OVERRIDE,
         }
         tracing.verbose = verbose;
+        tracing.set = which.hooks.unwrap_or(Set::Lean);
         let mut kept = None;
         let causes = match causes {
             false => Err("--no-causes".to_owned()),

@@ -20,7 +20,7 @@ fn grants_are_told_by_how_they_ended() {
         socket.account.scheduled.count(*grant, 4096);
     }
     let v = socket.verdict();
-    assert_eq!((v.memory.granted, v.memory.refused), (3, 2));
+    assert_eq!((v.memory.granted, v.memory.refused), (Some(3), 2));
     assert_eq!(v.memory.granted_over_tcp_mem, 1);
     let names: Vec<_> = v.memory.named().into_iter().map(|(name, _)| name).collect();
     assert_eq!(

@@ -5,15 +5,28 @@ use serde::Serialize;
 
 use crate::explain::{receive::ReceiveAccount, window::Window};
 
+/// The hooks that an account was kept by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HookSet {
+    /// All, at entries and exits.
+    #[default]
+    All,
+    /// Those that keep the same account at the least price: memory that is granted within the
+    /// limits is not counted.
+    Lean,
+}
+
 /// `sk_forward_alloc`'s side: memory that the socket was granted, which is no
 /// byte of `wmem_queued` by itself. Counts since skmem saw the socket, up to
 /// when the account was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Memory {
-    /// Calls of `__sk_mem_schedule(SK_MEM_SEND)` that were granted.
-    pub granted: u64,
-    /// What they added to `sk_forward_alloc`.
-    pub granted_bytes: u64,
+    /// Calls of `__sk_mem_schedule(SK_MEM_SEND)` that were granted; None where they were not
+    /// counted ([`HookSet::Lean`]).
+    pub granted: Option<u64>,
+    /// What they added to `sk_forward_alloc`; None where they were not counted.
+    pub granted_bytes: Option<u64>,
     /// Of those, granted over `tcp_mem[2]` (the suppress branch).
     pub granted_over_tcp_mem: u64,
     /// Of those, granted though the memory cgroup had refused.

@@ -16,7 +16,7 @@ mod socket;
 
 pub use blocked::{Blame, Blocked, Clocks, Held, HeldNow, Reasons, SinceIs, Withheld};
 pub use limit::{ChainStep, Doubling, LimitChange};
-pub use memory::{Memory, Receive};
+pub use memory::{HookSet, Memory, Receive};
 pub use output::{OutputState, Outputs, PeerWindow};
 pub use socket::Socket;
 
@@ -116,6 +116,8 @@ pub struct Verdict {
     pub unattributed_count: u64,
     /// Program runs that the kernel skipped, of all sockets together.
     pub skipped_runs: u64,
+    /// The hooks that the account was kept by.
+    pub hooks: HookSet,
     /// What was asked of `__sk_mem_schedule` for this socket.
     pub memory: Memory,
     /// The receive side; None unless it was traced and something arrived.

@@ -1,0 +1,151 @@
+//! The lean set of hooks: ends of calls, and few entries.
+//!
+//! Most of what the entries of the full set book can be told later, from the fields. What a send
+//! call has put into the queue is `write_seq` and the skbs that were queued, whatever came after
+//! it; so `tcp_write_xmit` and `tcp_ack` need no entry, where each books at its end first what the
+//! send call around it has put there, and then what it has done itself. Nothing else moves
+//! `sk_wmem_queued` between two of these ends: each rare function that does has its own hooks, and
+//! says at its entry what the call around it has done so far ([`Account::before`]).
+//!
+//! What the full set knows by the tail of the write queue at the entry of `tcp_write_xmit` is noted
+//! when a send call begins, and again where `tcp_write_xmit` has split or merged.
+
+use crate::{
+    account::{
+        Account, FRAME_SENT, FRAME_UNSENT, Frame, Look, PROBING_YES, is_send,
+    },
+    hook::Hook,
+    record::Before,
+};
+
+impl Account {
+    /// `tcp_sendmsg_locked` is entered by a thread that has no call open on the socket, of which
+    /// all that was queued is booked. `tail` is [`crate::look::Seen::tail`].
+    #[inline(always)]
+    pub fn begin_send(&mut self, flags: u8, arg: i32, tail: u64, before: Before) {
+        self.fresh = 0;
+        self.starved = 0;
+        self.refills = u32::from(self.split != 0 && self.split == tail);
+        self.push_frame(Frame {
+            hook: Hook::SendmsgLocked as u8,
+            flags,
+            allocs: 0,
+            ops_before: self.op_count as u8,
+            arg,
+            before,
+        });
+    }
+
+    /// Whether nothing but [`Account::begin_send`] needs to be done at the entry of a send call.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.depth == 0 && self.unanchored == 0
+    }
+
+    /// `tcp_stream_alloc_skb` has returned, in a send call or in `tcp_write_xmit`: which of both
+    /// it was shows when the skb is queued, or is not.
+    #[inline(always)]
+    pub fn lean_alloc(&mut self, skb: u64, truesize: u32) {
+        self.allocated = self.allocated.wrapping_add(truesize as i32);
+        self.split = skb;
+    }
+
+    /// `tcp_write_xmit` has sent an MTU probe, and goes on. Gives the time of what it booked.
+    #[inline(always)]
+    pub fn probe_sent(&mut self, look: &impl Look, now: impl Fn() -> u64 + Copy) -> u64 {
+        let booked_ns = self.settle_as(Hook::WriteXmit as u32, look, now);
+        self.note_probing(look.probing());
+        booked_ns
+    }
+
+    /// That skb is queued by a send call: it is no part of a split.
+    #[inline(always)]
+    pub(crate) fn lean_entail(&mut self, truesize: u32) {
+        let left = self.allocated.wrapping_sub(truesize as i32);
+        // MPTCP allocates its own.
+        if left >= 0 && self.top() != Hook::MptcpFrag as u8 {
+            self.allocated = left;
+        }
+    }
+
+    /// Whether `tcp_write_xmit` has changed nothing: what the send call around it has put into the
+    /// queue is booked at that call's end.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_only_sent(&self, look: &impl Look) -> bool {
+        let (w, sndbuf, write_seq, _) = look.glance();
+        let written = write_seq.wrapping_sub(self.write_seq);
+        let charged = if self.zerocopied != 0 { 0 } else { written };
+        let put = self.queued_new.wrapping_add(charged as i32);
+        w == self.ledger.now.w.wrapping_add(put)
+            && sndbuf == self.ledger.now.sndbuf
+            && self.allocated == 0
+            && (self.depth != 0 || (written == 0 && put == 0))
+    }
+
+    /// Whether all that was queued and freed is booked.
+    #[inline(always)]
+    #[must_use]
+    pub fn queue_is_booked(&self, look: &impl Look) -> bool {
+        let (w, _, write_seq, _) = look.glance();
+        w == self.ledger.now.w && write_seq == self.write_seq && self.allocated == 0
+    }
+
+    /// `tcp_write_xmit` or `tcp_ack` returns. Gives the time of what it booked; 0: there was
+    /// nothing.
+    #[inline(always)]
+    pub fn ended(
+        &mut self,
+        hook: Hook,
+        look: &impl Look,
+        now: impl Fn() -> u64 + Copy,
+    ) -> u64 {
+        if hook as u8 == Hook::Ack as u8 {
+            self.drop_stale(hook);
+        }
+        let booked_ns = self.settle_as(u32::from(hook as u8), look, now);
+        self.allocated = 0;
+        if hook as u8 == Hook::WriteXmit as u8 {
+            self.note_probing(look.probing());
+            self.note_tail(look);
+        } else {
+            self.acked = self.snd_una;
+            if self.probing == u32::from(PROBING_YES) {
+                self.note_probing(look.probing());
+            }
+        }
+        booked_ns
+    }
+
+    /// Which skb the next payload goes into.
+    #[inline(always)]
+    pub fn note_tail(&mut self, look: &impl Look) {
+        let tail = look.tail();
+        self.refills = u32::from(self.split != 0 && self.split == tail);
+        if self.fresh != tail {
+            self.fresh = 0;
+        }
+    }
+
+    /// Under which call, a number of a [`Hook`], that is booked which has changed before the entry
+    /// of `hook`.
+    #[inline(always)]
+    pub(crate) fn before(&self, hook: Hook, flags: u8, look: &impl Look) -> u32 {
+        const ACK: u32 = Hook::Ack as u32;
+        const XMIT: u32 = Hook::WriteXmit as u32;
+        let top = self.top();
+        if look.lean() && (top == Hook::None as u8 || is_send(top)) {
+            if flags & FRAME_UNSENT != 0 {
+                return XMIT;
+            }
+            if flags & FRAME_SENT != 0
+                || hook as u8 == Hook::Retransmit as u8
+                || hook as u8 == Hook::TrimHead as u8
+            {
+                return ACK;
+            }
+        }
+        u32::from(top)
+    }
+}

@@ -1,0 +1,222 @@
+//! The lean set's programs on the functions that run most: see [`skmem_common::lean`]. All other
+//! functions have the programs of the full set.
+
+use aya_ebpf::{
+    macros::{fentry, fexit},
+    programs::{FEntryContext, FExitContext},
+};
+use skmem_common::{
+    account::{Account, Look as _, PROBING_YES},
+    hook::Hook,
+    record::{Before, FLAG_ENTRY},
+};
+
+use crate::{
+    accounts, calls, maps,
+    output::{self, Call},
+    send,
+    socket::{KernelPtr, Sock, TcpSock, offset, truesize},
+};
+
+/// `tcp_sendmsg_locked(sk, msg, size)`
+#[fentry]
+pub fn lean_sendmsg_entry(ctx: FEntryContext) -> i32 {
+    let sk = Sock::new(ctx.arg(0));
+    let size: i32 = ctx.arg(2);
+    let Some(account) = accounts::account_for(sk) else {
+        return 0;
+    };
+    let flags = send::frame_flags(account, KernelPtr(ctx.arg(1)));
+    if !account.is_settled() {
+        let Some(socket) = sk.as_tcp() else { return 0 };
+        calls::enter_with(account, socket, Hook::SendmsgLocked, flags, size, false);
+        account.note_tail(&socket);
+        return 0;
+    }
+    let before = if maps::every_call() {
+        let mut before = account.last_seen();
+        // SAFETY: the offset and type are those of the kernel's BTF.
+        before.forward_alloc = unsafe { sk.load(offset!(forward_alloc)) };
+        before
+    } else {
+        // What tells a short write from a refusal.
+        Before {
+            write_seq: account.write_seq,
+            ..Before::default()
+        }
+    };
+    account.begin_send(flags, size, sk.tail(), before);
+    0
+}
+
+/// `tcp_sendmsg_locked(sk, msg, size)`
+#[fexit]
+pub fn lean_sendmsg_exit(ctx: FExitContext) -> i32 {
+    let Some((account, socket)) = calls::traced(Sock::new(ctx.arg(0))) else {
+        return 0;
+    };
+    let mut call = Call::of(Hook::SendmsgLocked);
+    call.arg = ctx.arg(2);
+    call.ret = ctx.arg(3);
+    if maps::every_call() {
+        calls::leave(account, socket, call, true);
+        return 0;
+    }
+    calls::change!(account, |a| {
+        let left = a.leave(call.hook, &socket, calls::now);
+        report(a, socket, call, left.booked_ns, &left.frame.before);
+    });
+    0
+}
+
+/// `tcp_stream_alloc_skb(sk, gfp, force)`
+#[fexit]
+pub fn lean_alloc_exit(ctx: FExitContext) -> i32 {
+    allocated(Sock::new(ctx.arg(0)), ctx.arg(3));
+    0
+}
+
+/// `sk_stream_alloc_skb(sk, size, gfp, force)`, up to 5.16, and `tcp_stream_alloc_skb` with the
+/// same arguments, up to 6.1
+#[fexit]
+pub fn lean_alloc_sized_exit(ctx: FExitContext) -> i32 {
+    allocated(Sock::new(ctx.arg(0)), ctx.arg(4));
+    0
+}
+
+#[inline(always)]
+fn allocated(sk: Sock, skb: *const u8) {
+    if skb.is_null() {
+        return;
+    }
+    let Some(account) = accounts::find(sk) else {
+        return;
+    };
+    let size = truesize(skb);
+    let top = account.top();
+    if top == Hook::Fragment as u8 || top == Hook::Connect as u8 {
+        if let Some(socket) = sk.as_tcp() {
+            calls::change!(account, |a| {
+                a.alloc(skb.addr() as u64, size, &socket, calls::now);
+                calls::note_worst(a, socket);
+            });
+        }
+        return;
+    }
+    // A second one in the same call, which may have begun with an MTU probe.
+    if account.allocated != 0
+        && account.probing != u32::from(PROBING_YES)
+        && let Some(socket) = sk.as_tcp()
+        && socket.probing() == PROBING_YES
+    {
+        calls::change!(account, |a| {
+            core::hint::black_box(a.probe_sent(&socket, calls::now));
+            calls::note_worst(a, socket);
+        });
+    }
+    if account.overhead == 0 {
+        account.overhead = size;
+    }
+    account.lean_alloc(skb.addr() as u64, size);
+}
+
+/// `tcp_write_xmit(sk, mss_now, nonagle, push_one, gfp)`
+#[fexit]
+pub fn lean_write_xmit_exit(ctx: FExitContext) -> i32 {
+    let Some((account, socket)) = calls::traced(Sock::new(ctx.arg(0))) else {
+        return 0;
+    };
+    if !account.is_only_sent(&socket) {
+        ended(account, socket, Hook::WriteXmit);
+    }
+    0
+}
+
+/// `tcp_ack(sk, skb, flag)`
+#[fexit]
+pub fn lean_ack_exit(ctx: FExitContext) -> i32 {
+    let sk = Sock::new(ctx.arg(0));
+    let Some(account) = accounts::find(sk) else {
+        return 0;
+    };
+    // SAFETY: offsets and types are those of the kernel's BTF.
+    let (w, sndbuf): (i32, i32) =
+        unsafe { (sk.load(offset!(wmem_queued)), sk.load(offset!(sndbuf))) };
+    let same = w == account.ledger.now.w
+        && sndbuf == account.ledger.now.sndbuf
+        && account.depth == 0
+        && account.probing != u32::from(PROBING_YES);
+    // The next skb that is queued says what was acknowledged until then.
+    if same && w == 0 {
+        return 0;
+    }
+    let Some(socket) = sk.as_tcp() else { return 0 };
+    if same {
+        let (.., snd_una) = socket.glance();
+        account.snd_una = snd_una;
+        account.acked = snd_una;
+        return 0;
+    }
+    ended(account, socket, Hook::Ack);
+    0
+}
+
+/// The end of a call that was not seen to begin.
+#[inline(always)]
+fn ended(account: &mut Account, socket: TcpSock, hook: Hook) {
+    let mut call = Call::of(hook);
+    call.softirq = true;
+    calls::change!(account, |a| {
+        let before = a.last_seen();
+        let ops = a.op_count;
+        let booked_ns = a.ended(hook, &socket, calls::now);
+        if maps::every_call() {
+            let wanted = calls::note_worst(a, socket);
+            // What an outer call did is in its own record.
+            let outer = if a.depth != 0 { ops } else { 0 };
+            if !wanted && a.op_count <= outer {
+                return;
+            }
+            if booked_ns != 0 {
+                a.last_ns = booked_ns;
+                call.timed = true;
+            }
+            output::event(a, &call, &before, socket);
+        } else {
+            report(a, socket, call, booked_ns, &before);
+        }
+    });
+}
+
+/// Makes a record where only transitions are reported.
+#[inline(always)]
+fn report(account: &mut Account, socket: TcpSock, mut call: Call, booked_ns: u64, before: &Before) {
+    calls::note_worst(account, socket);
+    if booked_ns != 0 {
+        account.last_ns = booked_ns;
+        call.timed = true;
+    }
+    if !account.may_be_transition() {
+        account.op_count = 0;
+        return;
+    }
+    call.flags = FLAG_ENTRY;
+    output::event(account, &call, before, socket);
+}
+
+/// `__release_sock(sk)`: books what the send call that gives up the lock has queued.
+#[inline(always)]
+pub fn released(sk: Sock) {
+    let Some(account) = accounts::find(sk) else {
+        return;
+    };
+    if account.depth == 0 {
+        return;
+    }
+    let Some(socket) = sk.as_tcp() else { return };
+    calls::change!(account, |a| {
+        a.book_pending(&socket, calls::now);
+        calls::note_worst(a, socket);
+        calls::flush(a, socket, Hook::ReleaseSock, false);
+    });
+}
