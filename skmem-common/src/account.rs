@@ -294,7 +294,7 @@ impl Account {
 
     /// Closes the innermost open call.
     #[inline(always)]
-    fn pop(&mut self) -> Frame {
+    pub(crate) fn pop(&mut self) -> Frame {
         let frame = *self.frame();
         self.frame().hook = Hook::None as u8;
         self.depth = self.depth.wrapping_sub(1);
@@ -464,9 +464,6 @@ impl Account {
         if self.overhead == 0 {
             self.overhead = truesize;
         }
-        if look.lean() && top != Hook::Fragment as u8 && top != Hook::Connect as u8 {
-            return self.lean_alloc(skb, truesize);
-        }
         if top == Hook::WriteXmit as u8 || top == Hook::Connect as u8 {
             // What the skb before this one has changed.
             self.book_pending(look, now);
@@ -497,9 +494,6 @@ impl Account {
     ) {
         let top = self.top();
         let limit = self.ledger.now.sndbuf;
-        if look.lean() {
-            self.lean_entail(truesize);
-        }
         self.book_pending(look, now);
         let mut sndbuf = self.ledger.now.sndbuf;
         if look.lean() && limit > sndbuf && is_send(top) {
@@ -632,7 +626,7 @@ impl Account {
     /// Closes calls above the innermost one of `hook`; 0 where there is none,
     /// and nothing is closed. A number as for [`Account::unwind_stale`].
     #[inline(never)]
-    fn unwind(&mut self, hook: u8) -> u32 {
+    pub(crate) fn unwind(&mut self, hook: u8) -> u32 {
         let depth = self.depth;
         self.find_open(|open| open == hook);
         if self.depth == 0 {
@@ -750,7 +744,7 @@ impl Account {
     }
 
     #[inline(always)]
-    fn push(&mut self, kind: u8, cause: u8, tier: u8, value: i32) {
+    pub(crate) fn push(&mut self, kind: u8, cause: u8, tier: u8, value: i32) {
         let n = self.op_count as usize;
         if n >= OPS {
             self.ops_lost += 1;

@@ -126,13 +126,7 @@ impl Account {
     /// Lean set: plans what the open send call, or `tcp_send_fin`, has put into the queue before
     /// whatever else has happened. Gives back how much of `moved` that is.
     #[inline(always)]
-    fn plan_put(
-        &mut self,
-        hook: u8,
-        moved: i32,
-        written: i32,
-        tier: Tier,
-    ) -> i32 {
+    fn plan_put(&mut self, hook: u8, moved: i32, written: i32, tier: Tier) -> i32 {
         let top = self.top();
         if top == Hook::SendFin as u8 && hook == Hook::WriteXmit as u8 {
             // It queues an skb where none waits, which is sent as it is; else the FIN rides on

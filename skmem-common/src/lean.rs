@@ -11,11 +11,10 @@
 //! when a send call begins, and again where `tcp_write_xmit` has split or merged.
 
 use crate::{
-    account::{
-        Account, FRAME_SENT, FRAME_UNSENT, Frame, Look, PROBING_YES, is_send,
-    },
+    account::{Account, FRAME_SENT, FRAME_UNSENT, FRAMES, Frame, Look, PROBING_YES, is_send},
+    cause::{Cause, Tier},
     hook::Hook,
-    record::Before,
+    record::{Before, OP_ADMIT, OP_BOOK},
 };
 
 impl Account {
@@ -43,8 +42,8 @@ impl Account {
         self.depth == 0 && self.unanchored == 0
     }
 
-    /// `tcp_stream_alloc_skb` has returned, in a send call or in `tcp_write_xmit`: which of both
-    /// it was shows when the skb is queued, or is not.
+    /// `tcp_stream_alloc_skb` has returned an skb for the second part of one that
+    /// `tcp_write_xmit` splits.
     #[inline(always)]
     pub fn lean_alloc(&mut self, skb: u64, truesize: u32) {
         self.allocated = self.allocated.wrapping_add(truesize as i32);
@@ -57,16 +56,6 @@ impl Account {
         let booked_ns = self.settle_as(Hook::WriteXmit as u32, look, now);
         self.note_probing(look.probing());
         booked_ns
-    }
-
-    /// That skb is queued by a send call: it is no part of a split.
-    #[inline(always)]
-    pub(crate) fn lean_entail(&mut self, truesize: u32) {
-        let left = self.allocated.wrapping_sub(truesize as i32);
-        // MPTCP allocates its own.
-        if left >= 0 && self.top() != Hook::MptcpFrag as u8 {
-            self.allocated = left;
-        }
     }
 
     /// Whether `tcp_write_xmit` has changed nothing: what the send call around it has put into the
@@ -84,6 +73,135 @@ impl Account {
             && (self.depth != 0 || (written == 0 && put == 0))
     }
 
+    /// A send call ends that was nothing special: what it has put into the queue is all that has
+    /// happened. Gives the time of it; 0: it was something else, and nothing is done.
+    #[inline(always)]
+    pub fn end_plain_send(
+        &mut self,
+        look: &impl Look,
+        records: bool,
+        now: impl Fn() -> u64,
+    ) -> u64 {
+        let (w, sndbuf, write_seq, snd_una) = look.glance();
+        let written = write_seq.wrapping_sub(self.write_seq) as i32;
+        let new = self.queued_new;
+        let frame = &self.frames[0];
+        let plain = self.depth == 1
+            && frame.hook == Hook::SendmsgLocked as u8
+            && frame.flags == 0
+            && self.starved | self.unanchored | self.zerocopied | self.allocated as u32 == 0
+            && sndbuf == self.ledger.now.sndbuf
+            && written > 0
+            && w == self.ledger.now.w.wrapping_add(new).wrapping_add(written);
+        if !plain {
+            return 0;
+        }
+        let now = now();
+        self.blocked.wrote_ns = now;
+        self.blocked.refused_ns = 0;
+        self.blocked.nospace = 0;
+        let mut payload = Cause::TailAppend as u8;
+        if self.refills != 0 {
+            payload = Cause::TailRefill as u8;
+        }
+        if self.fresh != 0 {
+            payload = Cause::FirstFill as u8;
+        }
+        if new != 0 {
+            let mut cause = Cause::SkbOverhead as u8;
+            if self.queued_tested != 0 {
+                cause = Cause::NewSkb as u8;
+            }
+            self.add(cause, new, records, || now);
+            self.queued_new = 0;
+        }
+        self.add(payload, written, records, || now);
+        self.ledger.settle(w, now);
+        self.write_seq = write_seq;
+        self.snd_una = snd_una;
+        self.fresh = 0;
+        self.frames[0].hook = Hook::None as u8;
+        self.depth = 0;
+        self.last_ns = now;
+        now
+    }
+
+    /// `tcp_ack` ends that has freed what was acknowledged, and done nothing else; false: it was
+    /// something else, and nothing is done.
+    #[inline(always)]
+    pub fn end_plain_ack(
+        &mut self,
+        look: &impl Look,
+        records: bool,
+        now: impl Fn() -> u64,
+    ) -> bool {
+        let (w, sndbuf, write_seq, snd_una) = look.glance();
+        let moved = w.wrapping_sub(self.ledger.now.w);
+        let plain = self.depth == 0
+            && self.queued_new as u32 | self.unanchored | self.allocated as u32 == 0
+            && self.probing != u32::from(PROBING_YES)
+            && sndbuf == self.ledger.now.sndbuf
+            && write_seq == self.write_seq
+            && snd_una != self.acked
+            && moved < 0;
+        if !plain {
+            return false;
+        }
+        self.ledger.may_fall();
+        self.add(Cause::Ack as u8, moved, records, now);
+        self.ledger.now.w = w;
+        self.snd_una = snd_una;
+        self.acked = snd_una;
+        true
+    }
+
+    /// A send call queues a new skb of `truesize` bytes, with nothing to be booked before; false:
+    /// there is something, and nothing is done. `w` and `sndbuf` are those of the socket.
+    #[inline(always)]
+    pub fn entail_plain(
+        &mut self,
+        skb: u64,
+        truesize: u32,
+        (w, sndbuf): (i32, i32),
+        records: bool,
+        now: impl Fn() -> u64,
+    ) -> bool {
+        let plain = self.depth == 1
+            && self.frames[0].hook == Hook::SendmsgLocked as u8
+            && self.unanchored | self.zerocopied | (self.queued_new | self.allocated) as u32 == 0
+            && w == self.ledger.now.w
+            && sndbuf == self.ledger.now.sndbuf;
+        if !plain {
+            return false;
+        }
+        self.queued_new = truesize as i32;
+        self.overhead = truesize;
+        self.fresh = skb;
+        self.split = 0;
+        if w == 0 {
+            // ACKs that met an empty queue have left no trace: all was acknowledged.
+            self.acked = self.write_seq;
+        }
+        let tested = w < sndbuf;
+        self.queued_tested = u32::from(tested);
+        if tested {
+            self.ledger.admit(sndbuf, now());
+            if records {
+                self.push(OP_ADMIT, 0, 0, sndbuf);
+            }
+        }
+        true
+    }
+
+    /// Books what was seen; for the next record, where `records` are made.
+    #[inline(always)]
+    fn add(&mut self, cause: u8, bytes: i32, records: bool, now: impl Fn() -> u64) {
+        self.ledger.add(cause, bytes, now);
+        if records {
+            self.push(OP_BOOK, cause, Tier::Observed as u8, bytes);
+        }
+    }
+
     /// Whether all that was queued and freed is booked.
     #[inline(always)]
     #[must_use]
@@ -95,12 +213,7 @@ impl Account {
     /// `tcp_write_xmit` or `tcp_ack` returns. Gives the time of what it booked; 0: there was
     /// nothing.
     #[inline(always)]
-    pub fn ended(
-        &mut self,
-        hook: Hook,
-        look: &impl Look,
-        now: impl Fn() -> u64 + Copy,
-    ) -> u64 {
+    pub fn ended(&mut self, hook: Hook, look: &impl Look, now: impl Fn() -> u64 + Copy) -> u64 {
         if hook as u8 == Hook::Ack as u8 {
             self.drop_stale(hook);
         }
@@ -116,6 +229,27 @@ impl Account {
             }
         }
         booked_ns
+    }
+
+    /// A function is entered that only names what the calls within it do.
+    #[inline(always)]
+    pub fn begin_around(&mut self, hook: Hook) {
+        if self.depth as usize >= FRAMES {
+            self.stale += 1;
+            return;
+        }
+        self.push_frame(Frame {
+            hook: hook as u8,
+            ..Frame::default()
+        });
+    }
+
+    /// It returns.
+    #[inline(always)]
+    pub fn end_around(&mut self, hook: Hook) {
+        if self.top() == hook as u8 || core::hint::black_box(self.unwind(hook as u8)) != 0 {
+            self.pop();
+        }
     }
 
     /// Which skb the next payload goes into.

@@ -221,6 +221,47 @@ impl Ledger {
         count
     }
 
+    /// Books what was seen, without the worst instant: for a change of several parts, after which
+    /// [`Ledger::settle`] is called, once the first of them has asked [`Ledger::may_fall`] where
+    /// it is negative.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, cause: u8, bytes: i32, now: impl Fn() -> u64) {
+        let n = core::hint::black_box(cause as usize) & (CAUSES - 1);
+        let total = &mut self.now.total[n];
+        total.bytes += i64::from(bytes);
+        total.count += 1;
+        let bit = 1u32 << n;
+        let since = &mut self.now.since[n];
+        if self.now.since_mask & bit == 0 {
+            self.now.since_mask |= bit;
+            *since = Since {
+                first_ns: now(),
+                bytes,
+                inferred: 0,
+                count: 1,
+                reserved: 0,
+            };
+        } else {
+            since.bytes = since.bytes.wrapping_add(bytes);
+            since.count = since.count.wrapping_add(1);
+        }
+    }
+
+    /// Keeps the worst instant, before a part that is negative.
+    #[inline(always)]
+    pub(crate) fn may_fall(&mut self) {
+        if self.at_peak != 0 {
+            core::hint::black_box(self.keep_worst());
+        }
+    }
+
+    /// `sk_wmem_queued` after all parts.
+    #[inline(always)]
+    pub(crate) fn settle(&mut self, w: i32, now: u64) {
+        self.now.w = w;
+        self.raise(now);
+    }
+
     /// Books a new value of `sk_sndbuf`. Returns a number as [`Ledger::book`]
     /// does: how many moves there were.
     #[inline(never)]

@@ -23,6 +23,8 @@ use crate::{
 /// Operations that one hook may add; an entry that leaves less room sends
 /// what there is.
 const OPS_PER_HOOK: u32 = 4;
+/// The same of the lean set, whose hooks also add what the call around them has done.
+const OPS_PER_LEAN_HOOK: u32 = 6;
 
 /// The clock of all records.
 #[inline(always)]
@@ -129,7 +131,12 @@ pub fn enter_with(
 /// room.
 #[inline(always)]
 pub fn flush(account: &mut Account, socket: impl Watched, hook: Hook, softirq: bool) {
-    if account.op_count > OPS as u32 - OPS_PER_HOOK {
+    let added = if socket.lean() {
+        OPS_PER_LEAN_HOOK
+    } else {
+        OPS_PER_HOOK
+    };
+    if account.op_count > OPS as u32 - added {
         socket.step(account, hook, softirq);
     }
 }

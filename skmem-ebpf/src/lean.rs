@@ -58,6 +58,22 @@ pub fn lean_sendmsg_exit(ctx: FExitContext) -> i32 {
     let mut call = Call::of(Hook::SendmsgLocked);
     call.arg = ctx.arg(2);
     call.ret = ctx.arg(3);
+    let plain = calls::change!(account, |a| {
+        clear(a, socket, call.hook);
+        let before = if maps::every_call() {
+            a.frames[0].before
+        } else {
+            Before::default()
+        };
+        let booked_ns = a.end_plain_send(&socket, maps::every_call(), calls::now);
+        if booked_ns != 0 && (maps::every_call() || a.ledger.view_wanted != 0) {
+            report(a, socket, call, booked_ns, &before);
+        }
+        booked_ns != 0
+    });
+    if plain {
+        return 0;
+    }
     if maps::every_call() {
         calls::leave(account, socket, call, true);
         return 0;
@@ -72,7 +88,7 @@ pub fn lean_sendmsg_exit(ctx: FExitContext) -> i32 {
 /// `tcp_stream_alloc_skb(sk, gfp, force)`
 #[fexit]
 pub fn lean_alloc_exit(ctx: FExitContext) -> i32 {
-    allocated(Sock::new(ctx.arg(0)), ctx.arg(3));
+    allocated(Sock::new(ctx.arg(0)), ctx.arg(2), ctx.arg(3));
     0
 }
 
@@ -80,12 +96,15 @@ pub fn lean_alloc_exit(ctx: FExitContext) -> i32 {
 /// same arguments, up to 6.1
 #[fexit]
 pub fn lean_alloc_sized_exit(ctx: FExitContext) -> i32 {
-    allocated(Sock::new(ctx.arg(0)), ctx.arg(4));
+    allocated(Sock::new(ctx.arg(0)), ctx.arg(3), ctx.arg(4));
     0
 }
 
+/// Only that for a split is noted: it must not fail, though the queue is not empty
+/// (`tso_fragment`). A send call forces the first skb of an empty queue, and what it queues is seen
+/// in `tcp_skb_entail`; an MTU probe's is not forced.
 #[inline(always)]
-fn allocated(sk: Sock, skb: *const u8) {
+fn allocated(sk: Sock, force: u32, skb: *const u8) {
     if skb.is_null() {
         return;
     }
@@ -103,9 +122,16 @@ fn allocated(sk: Sock, skb: *const u8) {
         }
         return;
     }
-    // A second one in the same call, which may have begun with an MTU probe.
-    if account.allocated != 0
-        && account.probing != u32::from(PROBING_YES)
+    if account.overhead == 0 {
+        account.overhead = size;
+    }
+    // SAFETY: the offset and type are those of the kernel's BTF.
+    let w: i32 = unsafe { sk.load(offset!(wmem_queued)) };
+    if force & 1 == 0 || w == 0 {
+        return;
+    }
+    // The call may have begun with an MTU probe.
+    if account.probing != u32::from(PROBING_YES)
         && let Some(socket) = sk.as_tcp()
         && socket.probing() == PROBING_YES
     {
@@ -114,10 +140,34 @@ fn allocated(sk: Sock, skb: *const u8) {
             calls::note_worst(a, socket);
         });
     }
-    if account.overhead == 0 {
-        account.overhead = size;
-    }
     account.lean_alloc(skb.addr() as u64, size);
+}
+
+/// `tcp_skb_entail(sk, skb)`, where there is nothing to do but to note the new skb.
+#[inline(always)]
+pub fn entailed(sk: Sock, skb: *const u8) -> bool {
+    let Some(account) = accounts::find(sk) else {
+        return true;
+    };
+    // SAFETY: offsets and types are those of the kernel's BTF.
+    let limits = unsafe { (sk.load(offset!(wmem_queued)), sk.load(offset!(sndbuf))) };
+    let records = maps::every_call();
+    let plain = calls::change!(account, |a| {
+        a.entail_plain(
+            skb.addr() as u64,
+            truesize(skb),
+            limits,
+            records,
+            calls::now,
+        )
+    });
+    if plain
+        && records
+        && let Some(socket) = sk.as_tcp()
+    {
+        calls::change!(account, |a| calls::flush(a, socket, Hook::Entail, false));
+    }
+    plain
 }
 
 /// `tcp_write_xmit(sk, mss_now, nonagle, push_one, gfp)`
@@ -157,7 +207,24 @@ pub fn lean_ack_exit(ctx: FExitContext) -> i32 {
         account.acked = snd_una;
         return 0;
     }
-    ended(account, socket, Hook::Ack);
+    let plain = calls::change!(account, |a| {
+        clear(a, socket, Hook::Ack);
+        if maps::every_call() {
+            let before = a.last_seen();
+            let plain = a.end_plain_ack(&socket, true, calls::now);
+            if plain {
+                let mut call = Call::of(Hook::Ack);
+                call.softirq = true;
+                output::event(a, &call, &before, socket);
+            }
+            plain
+        } else {
+            a.end_plain_ack(&socket, false, calls::now)
+        }
+    });
+    if !plain {
+        ended(account, socket, Hook::Ack);
+    }
     0
 }
 
@@ -167,6 +234,7 @@ fn ended(account: &mut Account, socket: TcpSock, hook: Hook) {
     let mut call = Call::of(hook);
     call.softirq = true;
     calls::change!(account, |a| {
+        clear(a, socket, hook);
         let before = a.last_seen();
         let ops = a.op_count;
         let booked_ns = a.ended(hook, &socket, calls::now);
@@ -188,7 +256,17 @@ fn ended(account: &mut Account, socket: TcpSock, hook: Hook) {
     });
 }
 
-/// Makes a record where only transitions are reported.
+/// Makes room for the operations of one hook.
+#[inline(always)]
+fn clear(account: &mut Account, socket: TcpSock, hook: Hook) {
+    if maps::every_call() {
+        calls::flush(account, socket, hook, true);
+    } else {
+        account.op_count = 0;
+    }
+}
+
+/// Makes a record of a call: where only transitions are reported, of one that may be one.
 #[inline(always)]
 fn report(account: &mut Account, socket: TcpSock, mut call: Call, booked_ns: u64, before: &Before) {
     calls::note_worst(account, socket);
@@ -196,12 +274,25 @@ fn report(account: &mut Account, socket: TcpSock, mut call: Call, booked_ns: u64
         account.last_ns = booked_ns;
         call.timed = true;
     }
-    if !account.may_be_transition() {
-        account.op_count = 0;
+    if !maps::every_call() && !account.may_be_transition() {
         return;
     }
     call.flags = FLAG_ENTRY;
     output::event(account, &call, before, socket);
+}
+
+/// The entry or the exit of a call that only names what the calls within it do: nothing awaits to
+/// be booked before it, and each of those books its own.
+#[inline(always)]
+pub fn around(sk: Sock, hook: Hook, begins: bool) {
+    let Some(account) = accounts::find(sk) else {
+        return;
+    };
+    if begins {
+        account.begin_around(hook);
+    } else {
+        account.end_around(hook);
+    }
 }
 
 /// `__release_sock(sk)`: books what the send call that gives up the lock has queued.

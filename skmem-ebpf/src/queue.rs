@@ -13,7 +13,7 @@ use skmem_common::{
 };
 
 use crate::{
-    accounts, calls, maps,
+    accounts, calls, lean, maps,
     mptcp::Msk,
     outlet,
     output::Call,
@@ -64,6 +64,42 @@ calls! {
     trim_head_entry, trim_head_exit: TrimHead, sk = 0;
     /// `tcp_remove_empty_skb(sk)`
     remove_empty_entry, remove_empty_exit: RemoveEmpty, sk = 0;
+}
+
+macro_rules! around {
+    ($($(#[$doc:meta])* $entry:ident, $exit:ident: $hook:ident, sk = $arg:literal;)*) => {$(
+        $(#[$doc])*
+        #[fentry]
+        pub fn $entry(ctx: FEntryContext) -> i32 {
+            let sk = Sock::new(ctx.arg($arg));
+            if maps::lean() {
+                lean::around(sk, Hook::$hook, true);
+            } else {
+                calls::enter(sk, Hook::$hook, true);
+            }
+            0
+        }
+
+        $(#[$doc])*
+        #[fexit]
+        pub fn $exit(ctx: FExitContext) -> i32 {
+            let sk = Sock::new(ctx.arg($arg));
+            if maps::lean() {
+                lean::around(sk, Hook::$hook, false);
+                return 0;
+            }
+            let Some((account, socket)) = calls::traced(sk) else {
+                return 0;
+            };
+            let mut call = Call::of(Hook::$hook);
+            call.softirq = true;
+            calls::leave(account, socket, call, false);
+            0
+        }
+    )*};
+}
+
+around! {
     /// `tcp_send_loss_probe(sk)`
     loss_probe_entry, loss_probe_exit: LossProbe, sk = 0;
     /// `tcp_write_wakeup(sk, mib)`

@@ -157,6 +157,8 @@ fn begin_on(ctx: &FEntryContext, account: &mut Account, socket: impl Waits, hook
             call.timed = true;
             a.last_ns = since_ns;
             output::event(a, &call, &frame.before, socket);
+        } else {
+            calls::flush(a, socket, hook, false);
         }
     });
 }

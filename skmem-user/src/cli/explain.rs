@@ -7,12 +7,7 @@ use clap::Args;
 use skmem_common::layout::Records;
 use tokio::process::Child;
 
-use super::{
-    command, duration, interrupted, live, print,
-    screen::Length,
-    style,
-    tracing::Tracing,
-};
+use super::{command, duration, interrupted, live, print, screen::Length, style, tracing::Tracing};
 use crate::{
     explain::{
         Verdict,

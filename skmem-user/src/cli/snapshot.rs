@@ -237,7 +237,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
                 verbose,
             };
             probe::run(how, look).await?
-        },
+        }
         None => look()?,
     };
     let failed = look

@@ -23,8 +23,13 @@ pub struct Tracing {
     /// Which kernel functions to hook. lean: those that keep the same account, cause by cause, at
     /// half the price. all: also count what memory is granted, and see each call begin
     /// [default: lean; of trace and record: all]
-    #[arg(long, value_enum, value_name = "lean|all", hide_possible_values = true,
-          help_heading = "What")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "lean|all",
+        hide_possible_values = true,
+        help_heading = "What"
+    )]
     pub hooks: Option<Set>,
     /// Ring buffer between kernel and skmem, e.g. 512K [default: 8M; serve without --flight: 1M]
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Resources")]

@@ -13,8 +13,8 @@ use super::{
     Setting, advice, checks,
     fields::{Asked, At, Queue, moves},
     verdict::{
-        Admission, Blame, Blocked, CauseSum, CauseTotal, Clock, Clocks, Held, LimitChange, MPTCP,
-        HookSet, Memory, Outputs, PeerWindow, Receive, SCHEMA, SelfCheck, Socket, Verdict,
+        Admission, Blame, Blocked, CauseSum, CauseTotal, Clock, Clocks, Held, HookSet, LimitChange,
+        MPTCP, Memory, Outputs, PeerWindow, Receive, SCHEMA, SelfCheck, Socket, Verdict,
     },
 };
 

@@ -50,14 +50,22 @@ fn scheduled(m: &Memory) -> Vec<String> {
     };
     if m.granted_over_tcp_mem != 0 {
         let granted = part(m.granted_over_tcp_mem);
-        text.push(format!("{granted} over tcp_mem[2], the sender being at its limit"));
+        text.push(format!(
+            "{granted} over tcp_mem[2], the sender being at its limit"
+        ));
     }
     if m.granted_over_memcg != 0 {
         let granted = part(m.granted_over_memcg);
-        text.push(format!("{granted} over the cgroup's limit, sk_sndbuf being cut for it"));
+        text.push(format!(
+            "{granted} over the cgroup's limit, sk_sndbuf being cut for it"
+        ));
     }
     if m.refused != 0 {
-        let who = if text.is_empty() { "__sk_mem_schedule " } else { "" };
+        let who = if text.is_empty() {
+            "__sk_mem_schedule "
+        } else {
+            ""
+        };
         text.push(format!(
             "{who}refused {}, {} of them over tcp_mem[2]",
             times(m.refused),

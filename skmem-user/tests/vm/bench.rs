@@ -99,6 +99,8 @@ struct Twin {
     reader: Reader,
     tape: Tape,
     lingering: HashSet<u64>,
+    /// Accounts of the last reading.
+    kept: Vec<Box<Account>>,
 }
 
 /// What was recorded.
@@ -190,6 +192,7 @@ impl Bench {
             reader,
             tape: Tape::default(),
             lingering: HashSet::new(),
+            kept: Vec::new(),
         }));
         Ok(self)
     }
@@ -203,11 +206,44 @@ impl Bench {
         Ok(())
     }
 
-    /// What the lean set says of the sockets; None where there is no such tracer.
-    pub fn lean(&mut self) -> Option<(Vec<Box<Account>>, &Tape)> {
+    /// What the lean set says of the sockets; none where there is no such tracer.
+    pub fn lean_accounts(&mut self) -> Vec<Box<Account>> {
         self.drain();
-        let twin = self.twin.as_ref()?;
-        Some((twin.accounts(), &twin.tape))
+        self.keep_lean();
+        self.lean_at_rest()
+    }
+
+    /// Keeps what the lean set says of the sockets now; false where records of it are still to be
+    /// read.
+    pub fn keep_lean(&mut self) -> bool {
+        let Some(twin) = &mut self.twin else {
+            return true;
+        };
+        twin.kept = twin.accounts();
+        twin.tape.has_read(&twin.kept)
+    }
+
+    /// Whether nothing has moved these accounts since they were read.
+    pub fn are_as_before(&self, accounts: &[Box<Account>]) -> bool {
+        let now = self.accounts();
+        accounts.iter().all(|account| {
+            let same = now.iter().find(|a| a.ident.id == account.ident.id);
+            same.is_some_and(|a| a.version == account.version)
+        })
+    }
+
+    /// What was kept.
+    pub fn lean_at_rest(&mut self) -> Vec<Box<Account>> {
+        let kept = self
+            .twin
+            .as_mut()
+            .map(|twin| std::mem::take(&mut twin.kept));
+        kept.unwrap_or_default()
+    }
+
+    /// What the lean set's records say; None where there is no such tracer.
+    pub fn lean_tape(&self) -> Option<&Tape> {
+        Some(&self.twin.as_ref()?.tape)
     }
 
     /// Runs of either tracer's programs that the kernel has skipped.
@@ -354,6 +390,12 @@ impl Twin {
 }
 
 impl Tape {
+    /// Whether all records of these accounts are read, and none that is younger.
+    pub fn has_read(&self, accounts: &[Box<Account>]) -> bool {
+        let read = |a: &Account| a.lost != 0 || self.replay.agrees(a).is_some();
+        accounts.iter().all(|account| read(account))
+    }
+
     fn clear(&mut self) {
         self.recent.clear();
         self.limits.clear();

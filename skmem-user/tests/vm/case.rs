@@ -155,11 +155,12 @@ impl Case {
             .walk(&ready.pids)
             .map_err(|error| DriverError::Failed(format!("{error:#}")))?;
         let (truths, accounts) = reading(bench, &mut driver, check)?;
+        let twins = bench.lean_at_rest();
         unnamed(bench, check);
         for account in &accounts {
             sums::replay(check, "at rest", &bench.tape.replay, account);
         }
-        lean::check(check, "at rest", bench, &accounts, skipped);
+        lean::check(check, "at rest", bench, &accounts, &twins, skipped);
         let rest = Rest {
             params: self
                 .options
@@ -186,7 +187,8 @@ impl Case {
             fill(row, account);
         }
         row.sockets = accounts.len();
-        lean::check(check, "at the end", bench, &accounts, skipped);
+        let twins = bench.lean_accounts();
+        lean::check(check, "at the end", bench, &accounts, &twins, skipped);
         let found = Found::of(&accounts, &bench.tape.limits);
         eprintln!("tests: {}: found {}", self.name, found.line());
         found.check(check, name, self.provokes, kernel());
@@ -363,10 +365,9 @@ pub fn reading(
         let before = bench.during(driver.truth())?;
         bench.drain();
         let accounts = bench.accounts();
+        let read = bench.keep_lean() && bench.are_as_before(&accounts);
         let after = bench.during(driver.truth())?;
-        let replay = &bench.tape.replay;
-        let read = |a: &Account| a.lost != 0 || replay.agrees(a).is_some();
-        if truth::at_rest(&before, &after) && accounts.iter().all(|a| read(a)) {
+        if truth::at_rest(&before, &after) && read && bench.tape.has_read(&accounts) {
             return Ok((after, accounts));
         }
         bench.wait(Duration::from_millis(50));

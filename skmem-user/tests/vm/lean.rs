@@ -18,21 +18,34 @@ use crate::{bench::Bench, check::Check, sums};
 pub fn check(
     check: &mut Check,
     when: &str,
-    bench: &mut Bench,
+    bench: &Bench,
     all: &[Box<Account>],
+    lean: &[Box<Account>],
     skipped: u64,
 ) {
     let skipped = bench.skipped_runs() - skipped;
-    let Some((lean, tape)) = bench.lean() else {
+    let Some(tape) = bench.lean_tape() else {
         return;
     };
-    for account in &lean {
+    for story in &tape.suspects {
+        check.fails(format!(
+            "lean set: events around bytes that nothing names:\n{story}"
+        ));
+    }
+    for account in lean {
         sums::check(check, account);
         sums::replay(check, &format!("lean set, {when}"), &tape.replay, account);
     }
     for account in all {
         let who = &account.ident;
-        let ports = |a: &Account| (a.ident.netns, a.ident.sport, a.ident.dport, a.ident.flags & IDENT_MPTCP_SOCKET);
+        let ports = |a: &Account| {
+            (
+                a.ident.netns,
+                a.ident.sport,
+                a.ident.dport,
+                a.ident.flags & IDENT_MPTCP_SOCKET,
+            )
+        };
         let Some(other) = lean.iter().find(|a| ports(a) == ports(account)) else {
             check.fails(format!(
                 "lean set, {when}: no account of :{}→:{}",
