@@ -240,7 +240,7 @@ pub struct Account {
     pub token: u32,
     /// Lean set: `snd_una` at the end of the last ACK.
     pub acked: u32,
-    /// Lean set: 1: the tail is the remainder of a split, as far as the send call now at work knows.
+    /// Lean set: 1: the tail is the remainder of a split.
     pub refills: u32,
     /// Lean set: 1: the payload that the send call counts next was charged before, page by page.
     pub zerocopied: u32,

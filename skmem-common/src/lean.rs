@@ -1,11 +1,11 @@
 //! The lean set of hooks: ends of calls, and few entries.
 //!
-//! Most of what the entries of the full set book can be told later, from the fields. What a send
+//! Most of what the entries of the full set book shows later, from the fields. What a send
 //! call has put into the queue is `write_seq` and the skbs that were queued, whatever came after
 //! it; so `tcp_write_xmit` and `tcp_ack` need no entry, where each books at its end first what the
 //! send call around it has put there, and then what it has done itself. Nothing else moves
 //! `sk_wmem_queued` between two of these ends: each rare function that does has its own hooks, and
-//! says at its entry what the call around it has done so far ([`Account::before`]).
+//! says at its entry what the call around it has done so far (`Account::before`).
 //!
 //! What the full set knows by the tail of the write queue at the entry of `tcp_write_xmit` is noted
 //! when a send call begins, and again where `tcp_write_xmit` has split or merged.

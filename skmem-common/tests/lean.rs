@@ -160,9 +160,9 @@ impl Both {
         self.full.has(sums);
         let (full, lean) = (&self.full.account.ledger, &self.lean.ledger);
         for cause in Cause::ALL {
-            let (said, told) = (full.now.total(*cause), lean.now.total(*cause));
-            assert_eq!(said.bytes, told.bytes, "{}", cause.name());
-            assert_eq!(told.inferred, 0, "{}", cause.name());
+            let (said, few) = (full.now.total(*cause), lean.now.total(*cause));
+            assert_eq!(said.bytes, few.bytes, "{}", cause.name());
+            assert_eq!(few.inferred, 0, "{}", cause.name());
             let since = |of: &skmem_common::ledger::Balance| of.since(*cause).map(|s| s.bytes);
             let (full, lean) = (full.at_worst(), lean.at_worst());
             assert_eq!(since(full), since(lean), "{} at the worst", cause.name());

@@ -33,18 +33,12 @@ pub fn lean_sendmsg_entry(ctx: FEntryContext) -> i32 {
         account.note_tail(&socket);
         return 0;
     }
-    let before = if maps::every_call() {
-        let mut before = account.last_seen();
+    // All of it: to clear the rest would take a loop.
+    let mut before = account.last_seen();
+    if maps::every_call() {
         // SAFETY: the offset and type are those of the kernel's BTF.
         before.forward_alloc = unsafe { sk.load(offset!(forward_alloc)) };
-        before
-    } else {
-        // What tells a short write from a refusal.
-        Before {
-            write_seq: account.write_seq,
-            ..Before::default()
-        }
-    };
+    }
     account.begin_send(flags, size, sk.tail(), before);
     0
 }
@@ -60,16 +54,21 @@ pub fn lean_sendmsg_exit(ctx: FExitContext) -> i32 {
     call.ret = ctx.arg(3);
     let plain = calls::change!(account, |a| {
         clear(a, socket, call.hook);
-        let before = if maps::every_call() {
-            a.frames[0].before
+        if maps::every_call() {
+            let before = a.frames[0].before;
+            let booked_ns = a.end_plain_send(&socket, true, calls::now);
+            if booked_ns != 0 {
+                report(a, socket, call, booked_ns, &before);
+            }
+            booked_ns != 0
         } else {
-            Before::default()
-        };
-        let booked_ns = a.end_plain_send(&socket, maps::every_call(), calls::now);
-        if booked_ns != 0 && (maps::every_call() || a.ledger.view_wanted != 0) {
-            report(a, socket, call, booked_ns, &before);
+            let booked_ns = a.end_plain_send(&socket, false, calls::now);
+            if booked_ns != 0 && a.ledger.view_wanted != 0 {
+                let before = a.frames[0].before;
+                report(a, socket, call, booked_ns, &before);
+            }
+            booked_ns != 0
         }
-        booked_ns != 0
     });
     if plain {
         return 0;
@@ -308,6 +307,6 @@ pub fn released(sk: Sock) {
     calls::change!(account, |a| {
         a.book_pending(&socket, calls::now);
         calls::note_worst(a, socket);
-        calls::flush(a, socket, Hook::ReleaseSock, false);
+        calls::flush(a, socket, Hook::SendmsgLocked, false);
     });
 }

@@ -77,6 +77,12 @@ pub fn end() -> Result<(), Failed> {
         bench.reader.bad().map(|e| e.to_string()),
         None,
     );
+    let bad = bench.twin.as_ref().and_then(|twin| twin.reader.bad());
+    check.equal(
+        "records of the lean set that cannot be read",
+        bad.map(|e| e.to_string()),
+        None,
+    );
     check.done()
 }
 
@@ -362,9 +368,7 @@ impl Twin {
     /// Waits for records; for ever, where there is no tracer to make any.
     async fn read(twin: Option<&mut Self>) -> std::io::Result<()> {
         match twin {
-            Some(Self { reader, tape, .. }) => {
-                reader.read(|record| tape.take(record)).await.map(|_| ())
-            }
+            Some(Self { reader, tape, .. }) => reader.read(|record| tape.take(record)).await,
             None => std::future::pending().await,
         }
     }

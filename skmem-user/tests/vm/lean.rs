@@ -64,10 +64,10 @@ pub fn check(
             eprintln!("tests: {name}: {skipped} skipped runs, causes are not compared");
             continue;
         }
-        let (said, told) = (causes(&full.now, Totals), causes(&few.now, Totals));
-        check.that(said == told, || {
+        let (said, few_say) = (causes(&full.now, Totals), causes(&few.now, Totals));
+        check.that(said == few_say, || {
             format!(
-                "{name}: bytes by cause: all hooks {said}, the lean set {told}\n{}",
+                "{name}: bytes by cause: all hooks {said}, the lean set {few_say}\n{}",
                 tape.story(other.ident.id)
             )
         });

@@ -82,11 +82,15 @@ fn since(at: &Balance) -> i64 {
 /// The records tell the kernel's account to the byte, unless some were lost.
 pub fn replay(check: &mut Check, when: &str, replay: &Replay, account: &Account) {
     if account.lost == 0 {
+        let missed = replay.socket(account.ident.id).map(|s| s.missed);
         check.equal(
             format_args!(
-                "{}: {when}, replay of all records agrees with the account ({} operations await a record)",
+                "{}: {when}, replay of all records agrees with the account ({} operations await a record, {} have none; \
+                 {} records made, {missed:?} missed)",
                 name(account),
-                account.op_count
+                account.op_count,
+                account.ops_lost,
+                account.event_no,
             ),
             replay.agrees(account),
             Some(true),
