@@ -267,6 +267,26 @@ fn sacks_that_merge_and_that_cut() {
 }
 
 #[test]
+fn a_sack_that_merges_after_an_ack_that_cut() {
+    let mut b = Both::new(1 << 20);
+    b.send(3000).send(3000).send(3000);
+    b.enter(Hook::Ack, 0)
+        .kernel(|k| k.acked(3000).change(-3000 - O))
+        .fragment(FRAME_SENT)
+        .leave(Hook::Ack);
+    b.enter(Hook::Ack, 0)
+        .kernel(|k| k.change(-O))
+        .leave(Hook::Ack);
+    b.agree(&[
+        (Cause::NewSkb, 3 * O),
+        (Cause::FirstFill, 9000),
+        (Cause::SackSplit, O),
+        (Cause::SackShift, -O),
+        (Cause::Ack, -3000 - O),
+    ]);
+}
+
+#[test]
 fn who_asked_for_a_fragment() {
     let mut b = Both::new(1 << 20);
     b.send(30_000);

@@ -31,6 +31,7 @@ fn visible(account: &Account) -> Account {
     (a.queued_new, a.queued_tested, a.cut_from, a.starved) = (0, 0, 0, 0);
     (a.allocated, a.last_tid, a.reported_excess, a.reported_moves) = (0, 0, 0, 0);
     (a.closing, a.unanchored, a.probing) = (0, 0, 0);
+    (a.acked, a.refills, a.zerocopied) = (0, 0, 0);
     let (ours, none) = (&mut a.receiving.ledger, &empty.receiving.ledger);
     (ours.ops, ours.op_count) = (none.ops, 0);
     (ours.psock, ours.deferred) = (0, 0);
