@@ -195,8 +195,10 @@ pub fn lean_ack_exit(ctx: FExitContext) -> i32 {
         && sndbuf == account.ledger.now.sndbuf
         && account.depth == 0
         && account.probing != u32::from(PROBING_YES);
-    // The next skb that is queued says what was acknowledged until then.
+    // Nothing is queued, so all that was written is acknowledged.
     if same && w == 0 {
+        account.snd_una = account.write_seq;
+        account.acked = account.write_seq;
         return 0;
     }
     let Some(socket) = sk.as_tcp() else { return 0 };

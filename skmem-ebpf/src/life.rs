@@ -5,7 +5,7 @@ use skmem_common::{
     account::{Account, WAIT_BEGINS, WAIT_OTHER},
     hook::Hook,
     layout::ABSENT,
-    record::{FLAG_LOCKLESS, IDENT_INHERITED, View},
+    record::{FLAG_LOCKLESS, IDENT_INHERITED},
 };
 
 use crate::{
@@ -96,18 +96,11 @@ fn freshen(account: &mut Account, socket: TcpSock) {
     // SAFETY: a hook on another CPU may write it.
     let version = || unsafe { (&raw const account.version).read_volatile() };
     let before = version();
-    let mut seen = View::default();
+    let mut seen = account.last;
+    socket.glance_into(&mut seen);
     socket.rest_into(&mut seen);
     if before & 1 == 0 && before == version() {
-        account.last.forward_alloc = seen.forward_alloc;
-        account.last.wmem_alloc = seen.wmem_alloc;
-        account.last.snd_nxt = seen.snd_nxt;
-        account.last.snd_wnd = seen.snd_wnd;
-        account.last.mss = seen.mss;
-        account.last.gso_segs = seen.gso_segs;
-        account.last.userlocks = seen.userlocks;
-        account.last.state = seen.state;
-        account.last.notsent_lowat = seen.notsent_lowat;
+        account.last = seen;
     }
 }
 
