@@ -342,6 +342,10 @@ impl Source {
         now: bool,
         reply: oneshot::Sender<Result<String, Page>>,
     ) {
+        if self.may_be_unnamed(cookie) {
+            // Which account it has, the next look would say. What else that finds is not lost.
+            let _ = self.look();
+        }
         let answer = match (self.verdict(cookie, now), form) {
             (Err(page), _) => Err(page),
             (Ok(verdict), Form::Text) => Ok(render::text(&verdict, &Style::PLAIN)),
@@ -355,6 +359,21 @@ impl Source {
         };
         // Who asked may have gone.
         let _ = reply.send(answer);
+    }
+
+    /// Whether a socket may have an account under a number of the tracer's own, which no look has
+    /// seen yet.
+    fn may_be_unnamed(&self, cookie: u64) -> bool {
+        let Ok(session) = &self.causes else {
+            return false;
+        };
+        let (mut known, mut unnamed) = (self.ids.contains_key(&cookie), false);
+        session.each_account(|account| {
+            let named = account.ident.flags & IDENT_COOKIE != 0;
+            known |= named && account.ident.id == cookie;
+            unnamed |= !named;
+        });
+        unnamed && !known
     }
 
     fn verdict(&self, cookie: u64, now: bool) -> Result<Verdict, Page> {
