@@ -94,8 +94,9 @@ pub fn mem_schedule_exit(ctx: FExitContext) -> i32 {
     0
 }
 
-/// `__sk_mem_schedule(sk, size, kind)`, in the lean set: only what is refused matters, and what is
-/// granted after that; for an MPTCP socket it is the test against the limit.
+/// `__sk_mem_schedule(sk, size, kind)`, in the lean set: what is refused, what is granted after
+/// that, and what is granted over other limits to a sender at its own; for an MPTCP socket it is
+/// the test against the limit.
 #[fexit]
 pub fn lean_mem_schedule_exit(ctx: FExitContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
