@@ -14,7 +14,7 @@ use crate::{
     },
     cause::{Cause, LimitCause, Tier},
     hook::Hook,
-    record::{IDENT_MPTCP, OP_BOOK, Op},
+    record::{IDENT_MPTCP, OP_ADMIT, OP_BOOK, Op},
 };
 
 /// `TCP_CLOSE`, `TCP_SYN_SENT` of the kernel's `tcp_states.h`.
@@ -80,6 +80,7 @@ impl Account {
         };
         let seen = &Sight::of(look);
         let limit = self.ledger.now.sndbuf;
+        let cut_from = self.cut_from;
         self.cut_from = 0;
         if seen.sndbuf > limit {
             self.limit_moved(seen, now);
@@ -94,8 +95,15 @@ impl Account {
         }
         if moved != 0 || written != 0 || self.allocated != 0 {
             if seen.look.lean() && !L::MPTCP && self.unanchored == 0 {
+                if self.top() == Hook::MptcpFrag as u8 && self.queued_new == 0 {
+                    let tested = if cut_from != 0 { cut_from } else { limit };
+                    self.note_frag(moved.wrapping_sub(written), tested, seen, now);
+                }
+                // What a send call has written is planned with what it has put.
+                let planned = is_send(self.top()) || self.queued_new != 0;
                 let put = self.plan_put(hook, moved, written, tier);
                 core::hint::black_box(self.book_parts(now));
+                let written = if planned { 0 } else { written };
                 self.plan_rest(hook, moved.wrapping_sub(put), written, tier, seen);
             } else {
                 self.plan_change(hook, moved, written, tier, seen);
@@ -121,6 +129,25 @@ impl Account {
             part += 1;
         }
         now
+    }
+
+    /// Lean set: what `mptcp_sendmsg_frag` has added beyond payload is an skb that it has queued, of
+    /// `new` bytes; `sndbuf` is the limit before.
+    #[inline(always)]
+    fn note_frag(&mut self, new: i32, sndbuf: i32, seen: &Sight<impl Look>, now: u64) {
+        if new <= 0 {
+            return;
+        }
+        self.queued_new = new;
+        self.overhead = new as u32;
+        self.fresh = seen.look.tail();
+        self.split = 0;
+        let tested = self.ledger.now.w < sndbuf;
+        self.queued_tested = u32::from(tested);
+        if tested {
+            self.ledger.admit(sndbuf, now);
+            self.push(OP_ADMIT, 0, 0, sndbuf);
+        }
     }
 
     /// Lean set: plans what the open send call, or `tcp_send_fin`, has put into the queue before
@@ -198,11 +225,9 @@ impl Account {
         } else if rest != 0 || self.allocated != 0 {
             let left = self.named(hook, rest, tier, seen);
             if left != 0 {
-                // What a send call has written is planned.
-                let written = if is_send(self.top()) { 0 } else { written };
                 self.infer(left, written, seen);
             }
-        } else if written > 1 && seen.snd_una != self.snd_una && !is_send(self.top()) {
+        } else if written > 1 && seen.snd_una != self.snd_una {
             self.infer(0, written, seen);
         }
     }

@@ -116,6 +116,7 @@ impl Account {
             self.queued_new = 0;
         }
         self.add(payload, written, records, || now);
+        self.cut_from = 0;
         self.ledger.settle(w, now);
         self.write_seq = write_seq;
         self.snd_una = snd_una;
@@ -147,6 +148,7 @@ impl Account {
         if !plain {
             return false;
         }
+        self.cut_from = 0;
         self.ledger.may_fall();
         self.add(Cause::Ack as u8, moved, records, now);
         self.ledger.now.w = w;
@@ -168,7 +170,8 @@ impl Account {
     ) -> bool {
         let plain = self.depth == 1
             && self.frames[0].hook == Hook::SendmsgLocked as u8
-            && self.unanchored | self.zerocopied | (self.queued_new | self.allocated) as u32 == 0
+            && self.unanchored | self.zerocopied == 0
+            && self.queued_new | self.allocated | self.cut_from == 0
             && w == self.ledger.now.w
             && sndbuf == self.ledger.now.sndbuf;
         if !plain {

@@ -3,6 +3,7 @@
 #[expect(dead_code, reason = "the other tests use the rest of it")]
 mod stream;
 
+use proptest::prelude::*;
 use skmem_common::{
     account::{
         Account, FRAME_SENT, FRAME_UNSENT, FRAME_ZEROCOPY, Look, PROBING_NO, PROBING_YES, Seen,
@@ -51,6 +52,9 @@ impl Look for Eyes {
 struct Both {
     full: Stream,
     lean: Box<Account>,
+    /// Which runs of the lean set's programs the kernel skips, over and over; empty: none.
+    skips: Vec<bool>,
+    runs: usize,
 }
 
 const NOW: fn() -> u64 = || 7;
@@ -62,7 +66,19 @@ impl Both {
         full.account.probing = u32::from(PROBING_NO);
         let mut lean = Box::new(Account::EMPTY);
         lean.open(&Eyes(full.seen), 1);
-        Self { full, lean }
+        Self {
+            full,
+            lean,
+            skips: Vec::new(),
+            runs: 0,
+        }
+    }
+
+    /// Whether the kernel runs the program that is next.
+    fn runs(&mut self) -> bool {
+        self.runs += 1;
+        let skipped = self.skips.get(self.runs % self.skips.len().max(1));
+        skipped != Some(&true)
     }
 
     fn eyes(&self) -> Eyes {
@@ -72,9 +88,15 @@ impl Both {
     fn enter(&mut self, hook: Hook, flags: u8) -> &mut Self {
         self.full.enter_with(hook, flags & FRAME_ZEROCOPY);
         let eyes = self.eyes();
+        if !self.runs() {
+            return self;
+        }
         match hook {
+            Hook::SendmsgLocked if !self.lean.is_settled() => {
+                self.lean.enter(hook, flags, 0, &eyes, NOW);
+                self.lean.note_tail(&eyes);
+            }
             Hook::SendmsgLocked => {
-                assert!(self.lean.is_settled());
                 let before = Before::default();
                 self.lean.begin_send(flags, 0, eyes.tail(), before);
             }
@@ -88,6 +110,9 @@ impl Both {
     fn leave(&mut self, hook: Hook) -> &mut Self {
         self.full.leave(hook);
         let eyes = self.eyes();
+        if !self.runs() {
+            return self;
+        }
         let lean = &mut self.lean;
         match hook {
             Hook::SendmsgLocked => {
@@ -118,6 +143,9 @@ impl Both {
         let mut eyes = self.eyes();
         self.full.new_skb();
         let (skb, w, sndbuf) = (self.full.seen.tail, eyes.0.w, eyes.0.sndbuf);
+        if !self.runs() {
+            return self;
+        }
         if !self
             .lean
             .entail_plain(skb, O as u32, (w, sndbuf), true, NOW)
@@ -128,17 +156,32 @@ impl Both {
         self
     }
 
+    /// `__sk_mem_schedule` grants memory over limits, and cuts the socket's own.
+    fn limit_cut(&mut self, sndbuf: i32) -> &mut Self {
+        self.full.limit(sndbuf, false).schedule(true);
+        let eyes = self.eyes();
+        self.lean.schedule(true, &eyes, NOW);
+        self
+    }
+
     /// An skb is cut, within `tcp_write_xmit`.
     fn split(&mut self) -> &mut Self {
         self.full.split();
-        self.lean.lean_alloc(self.full.seen.tail, O as u32);
+        if self.runs() {
+            self.lean.lean_alloc(self.full.seen.tail, O as u32);
+        }
         self
     }
 
     /// An skb is cut within `tcp_fragment`.
     fn fragment(&mut self, flags: u8) -> &mut Self {
         self.enter(Hook::Fragment, flags);
-        self.full.alloc().change(O);
+        self.full.alloc();
+        let (skb, eyes) = (self.full.skbs(), self.eyes());
+        if self.runs() {
+            self.lean.alloc(skb, O as u32, &eyes, NOW);
+        }
+        self.full.change(O);
         self.leave(Hook::Fragment)
     }
 
@@ -158,6 +201,10 @@ impl Both {
     /// Both say that, and the same of the worst instant.
     fn agree(&self, sums: &[(Cause, i32)]) {
         self.full.has(sums);
+        self.same();
+    }
+
+    fn same(&self) {
         let (full, lean) = (&self.full.account.ledger, &self.lean.ledger);
         for cause in Cause::ALL {
             let (said, few) = (full.now.total(*cause), lean.now.total(*cause));
@@ -376,4 +423,221 @@ fn zerocopy_charges_pages_before_it_counts_payload() {
         (Cause::ZerocopyPageRounding, 2 * 8192 - 6000),
         (Cause::TsoSplit, 2 * O),
     ]);
+}
+
+#[test]
+fn memory_pressure_that_cuts_the_limit_while_an_skb_is_allocated() {
+    let mut b = Both::new(1 << 20);
+    b.send(30_000);
+    b.enter(Hook::SendmsgLocked, 0).kernel(|k| k.copy(2000));
+    // The test was passed against the limit before.
+    b.limit_cut(16_448).new_skb();
+    b.kernel(|k| k.copy(5000)).leave(Hook::SendmsgLocked);
+    b.agree(&[
+        (Cause::NewSkb, 2 * O),
+        (Cause::FirstFill, 35_000),
+        (Cause::TailAppend, 2000),
+    ]);
+    // What it was before does not count any more.
+    b.enter(Hook::SendmsgLocked, 0).kernel(|k| k.copy(100));
+    b.limit_cut(16_000).kernel(|k| k.copy(100));
+    b.leave(Hook::SendmsgLocked);
+    b.enter(Hook::SendmsgLocked, 0)
+        .new_skb()
+        .kernel(|k| k.copy(300));
+    b.leave(Hook::SendmsgLocked);
+    b.agree(&[
+        (Cause::NewSkb, 2 * O),
+        (Cause::SkbOverhead, O),
+        (Cause::FirstFill, 35_300),
+        (Cause::TailAppend, 2200),
+    ]);
+}
+
+#[test]
+fn an_skb_that_mptcp_queues_on_a_subflow() {
+    let mut b = Both::new(6000);
+    for (new, bytes) in [(true, 3000), (false, 2500), (true, 700), (false, 100)] {
+        b.enter(Hook::MptcpFrag, 0);
+        b.kernel(|k| if new { k.new_skb() } else { k }.copy(bytes));
+        b.leave(Hook::MptcpFrag);
+        b.enter(Hook::WriteXmit, 0).leave(Hook::WriteXmit);
+    }
+    b.agree(&[
+        (Cause::NewSkb, O),
+        (Cause::SkbOverhead, O),
+        (Cause::MptcpSubflow, 6300),
+    ]);
+    // One that is taken back, unused.
+    b.enter(Hook::Ack, 0)
+        .kernel(|k| k.acked(6300).change(-6300 - 2 * O))
+        .leave(Hook::Ack);
+    b.enter(Hook::MptcpFrag, 0).kernel(Stream::new_skb);
+    b.enter(Hook::RemoveEmpty, 0)
+        .kernel(|k| k.change(-O))
+        .leave(Hook::RemoveEmpty);
+    b.leave(Hook::MptcpFrag);
+    b.agree(&[
+        (Cause::NewSkb, 2 * O),
+        (Cause::SkbOverhead, O),
+        (Cause::MptcpSubflow, 6300),
+        (Cause::Ack, -6300 - 2 * O),
+        (Cause::UnusedSkb, -O),
+    ]);
+}
+
+#[test]
+fn payload_of_a_call_that_was_not_seen_to_begin_is_booked_once() {
+    let mut lean = Box::new(Account::EMPTY);
+    let mut k = Stream::new(1 << 20);
+    lean.open(&Eyes(k.seen), 1);
+    let limits = (k.seen.w, k.seen.sndbuf);
+    assert!(!lean.entail_plain(1, O as u32, limits, false, NOW));
+    lean.entail(1, O as u32, &Eyes(k.seen), NOW);
+    // The next skb's runs are skipped, too.
+    k.change(2 * O).copy(4096);
+    lean.ended(Hook::WriteXmit, &Eyes(k.seen), NOW);
+    for (cause, bytes) in [
+        (Cause::NewSkb, O),
+        (Cause::SkbOverhead, O),
+        (Cause::FirstFill, 4096),
+        (Cause::Unattributed, 0),
+    ] {
+        assert_eq!(
+            lean.ledger.now.total(cause).bytes,
+            i64::from(bytes),
+            "{}",
+            cause.name()
+        );
+    }
+}
+
+/// What a socket does; numbers are bytes, or which of its skbs.
+#[derive(Debug, Clone)]
+enum Deed {
+    /// A send call puts payload into new skbs, or into the tail where `false`; after each, it may
+    /// transmit, which cuts the tail, where `true`.
+    Send(Vec<(bool, u16, Option<bool>)>),
+    /// An ACK frees that many skbs, and sends what it let go, which cuts the tail where `true`.
+    Ack(u8, Option<bool>),
+    /// A SACK merges two skbs.
+    Shift,
+    Retransmit,
+    LossProbe,
+    Limit(u16),
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    let part = (any::<bool>(), 1..20_000_u16, any::<Option<bool>>());
+    prop_oneof![
+        4 => prop::collection::vec(part, 1..4).prop_map(Deed::Send),
+        4 => (1..4_u8, any::<Option<bool>>()).prop_map(|(n, x)| Deed::Ack(n, x)),
+        1 => Just(Deed::Shift),
+        1 => Just(Deed::Retransmit),
+        1 => Just(Deed::LossProbe),
+        1 => (8192..60_000_u16).prop_map(Deed::Limit),
+    ]
+}
+
+/// Payload of each queued skb, in bytes, the oldest first.
+type Queue = std::collections::VecDeque<u32>;
+
+impl Both {
+    fn transmit(&mut self, queue: &mut Queue, cuts: bool) {
+        self.enter(Hook::WriteXmit, 0);
+        if cuts && let Some(tail) = queue.back().copied().filter(|bytes| *bytes > 1) {
+            self.split();
+            queue.pop_back();
+            queue.extend([tail / 2, tail - tail / 2]);
+        }
+        self.leave(Hook::WriteXmit);
+    }
+
+    fn does(&mut self, deed: &Deed, queue: &mut Queue) {
+        match deed {
+            Deed::Send(parts) => {
+                self.enter(Hook::SendmsgLocked, 0);
+                for (new, bytes, sends) in parts {
+                    let bytes = u32::from(*bytes);
+                    match queue.back_mut() {
+                        Some(tail) if !new => *tail += bytes,
+                        _ => {
+                            self.new_skb();
+                            queue.push_back(bytes);
+                        }
+                    }
+                    self.kernel(|k| k.copy(bytes));
+                    if let Some(cuts) = sends {
+                        self.transmit(queue, *cuts);
+                    }
+                }
+                self.leave(Hook::SendmsgLocked);
+            }
+            Deed::Ack(skbs, sends) => {
+                self.enter(Hook::Ack, 0);
+                for bytes in queue.drain(..usize::from(*skbs).min(queue.len())) {
+                    self.kernel(|k| k.acked(bytes).change(-O - bytes as i32));
+                }
+                if let Some(cuts) = sends {
+                    self.transmit(queue, *cuts);
+                }
+                self.leave(Hook::Ack);
+            }
+            Deed::Shift if queue.len() > 2 => {
+                let merged = queue.pop_front().unwrap_or(0);
+                queue[0] += merged;
+                self.enter(Hook::Ack, 0)
+                    .kernel(|k| k.change(-O))
+                    .leave(Hook::Ack);
+            }
+            Deed::Retransmit | Deed::LossProbe if queue.front().is_some_and(|b| *b > 1) => {
+                let hook = match deed {
+                    Deed::LossProbe => Hook::LossProbe,
+                    _ => Hook::Retransmit,
+                };
+                self.enter(hook, 0).fragment(FRAME_SENT).leave(hook);
+                let head = queue.pop_front().unwrap_or(0);
+                queue.push_front(head - head / 2);
+                queue.push_front(head / 2);
+            }
+            Deed::Limit(sndbuf) => {
+                self.kernel(|k| k.limit(i32::from(*sndbuf), true).book_pending());
+                let eyes = self.eyes();
+                self.lean.book_pending(&eyes, NOW);
+            }
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2048) })]
+
+    #[test]
+    fn whatever_a_socket_does_both_sets_say_the_same(deeds in prop::collection::vec(deed(), 0..60)) {
+        let mut both = Both::new(30_000);
+        let mut queue = Queue::new();
+        for deed in &deeds {
+            both.does(deed, &mut queue);
+        }
+        both.same();
+    }
+
+    #[test]
+    fn skipped_runs_leave_nothing_without_a_name(
+        deeds in prop::collection::vec(deed(), 0..60),
+        skips in prop::collection::vec(prop::bool::weighted(0.1), 1..60),
+    ) {
+        let mut both = Both::new(30_000);
+        both.lean.overhead = O as u32;
+        both.skips = skips;
+        let mut queue = Queue::new();
+        for deed in &deeds {
+            both.does(deed, &mut queue);
+        }
+        let eyes = both.eyes();
+        both.lean.settle_outside(&eyes, NOW);
+        prop_assert_eq!(both.lean.ledger.now.w, both.full.seen.w);
+        prop_assert_eq!(both.lean.ledger.now.total(Cause::Unattributed).count, 0);
+    }
 }

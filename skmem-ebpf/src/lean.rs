@@ -18,6 +18,9 @@ use crate::{
     socket::{KernelPtr, Sock, TcpSock, offset, truesize},
 };
 
+/// `___GFP_DIRECT_RECLAIM`, 5.10 to 7.2 (include/linux/gfp_types.h): whoever allocates may wait.
+const DIRECT_RECLAIM: u32 = 0x400;
+
 /// `tcp_sendmsg_locked(sk, msg, size)`
 #[fentry]
 pub fn lean_sendmsg_entry(ctx: FEntryContext) -> i32 {
@@ -54,40 +57,30 @@ pub fn lean_sendmsg_exit(ctx: FExitContext) -> i32 {
     call.ret = ctx.arg(3);
     let plain = calls::change!(account, |a| {
         clear(a, socket, call.hook);
-        if maps::every_call() {
-            let before = a.frames[0].before;
-            let booked_ns = a.end_plain_send(&socket, true, calls::now);
-            if booked_ns != 0 {
-                report(a, socket, call, booked_ns, &before);
-            }
-            booked_ns != 0
+        // Which of the two is known when the program is loaded: the other is left out of it.
+        let (booked_ns, wanted) = if maps::every_call() {
+            (a.end_plain_send(&socket, true, calls::now), true)
         } else {
             let booked_ns = a.end_plain_send(&socket, false, calls::now);
-            if booked_ns != 0 && a.ledger.view_wanted != 0 {
-                let before = a.frames[0].before;
-                report(a, socket, call, booked_ns, &before);
-            }
-            booked_ns != 0
+            (booked_ns, a.ledger.view_wanted != 0)
+        };
+        if booked_ns != 0 && wanted {
+            let before = a.frames[0].before;
+            call.flags = FLAG_ENTRY;
+            report(a, socket, call, booked_ns, &before);
         }
+        booked_ns != 0
     });
-    if plain {
-        return 0;
-    }
-    if maps::every_call() {
+    if !plain {
         calls::leave(account, socket, call, true);
-        return 0;
     }
-    calls::change!(account, |a| {
-        let left = a.leave(call.hook, &socket, calls::now);
-        report(a, socket, call, left.booked_ns, &left.frame.before);
-    });
     0
 }
 
 /// `tcp_stream_alloc_skb(sk, gfp, force)`
 #[fexit]
 pub fn lean_alloc_exit(ctx: FExitContext) -> i32 {
-    allocated(Sock::new(ctx.arg(0)), ctx.arg(2), ctx.arg(3));
+    allocated(Sock::new(ctx.arg(0)), ctx.arg(1), ctx.arg(2), ctx.arg(3));
     0
 }
 
@@ -95,15 +88,15 @@ pub fn lean_alloc_exit(ctx: FExitContext) -> i32 {
 /// same arguments, up to 6.1
 #[fexit]
 pub fn lean_alloc_sized_exit(ctx: FExitContext) -> i32 {
-    allocated(Sock::new(ctx.arg(0)), ctx.arg(3), ctx.arg(4));
+    allocated(Sock::new(ctx.arg(0)), ctx.arg(2), ctx.arg(3), ctx.arg(4));
     0
 }
 
-/// Only that for a split is noted: it must not fail, though the queue is not empty
-/// (`tso_fragment`). A send call forces the first skb of an empty queue, and what it queues is seen
-/// in `tcp_skb_entail`; an MTU probe's is not forced.
+/// One for a split must not fail, though the queue is not empty (`tso_fragment`); a send call
+/// forces the first skb of an empty queue only, and queues at once what it gets. It may wait for
+/// memory; an MTU probe, which forces nothing either, may not.
 #[inline(always)]
-fn allocated(sk: Sock, force: u32, skb: *const u8) {
+fn allocated(sk: Sock, gfp: u32, force: u32, skb: *const u8) {
     if skb.is_null() {
         return;
     }
@@ -121,12 +114,15 @@ fn allocated(sk: Sock, force: u32, skb: *const u8) {
         }
         return;
     }
-    if account.overhead == 0 {
-        account.overhead = size;
-    }
-    // SAFETY: the offset and type are those of the kernel's BTF.
-    let w: i32 = unsafe { sk.load(offset!(wmem_queued)) };
+    // SAFETY: offsets and types are those of the kernel's BTF.
+    let (w, sndbuf): (i32, i32) =
+        unsafe { (sk.load(offset!(wmem_queued)), sk.load(offset!(sndbuf))) };
     if force & 1 == 0 || w == 0 {
+        if gfp & DIRECT_RECLAIM != 0 {
+            queued(account, sk, skb, size, (w, sndbuf));
+        } else if account.overhead == 0 {
+            account.overhead = size;
+        }
         return;
     }
     // The call may have begun with an MTU probe.
@@ -142,31 +138,30 @@ fn allocated(sk: Sock, force: u32, skb: *const u8) {
     account.lean_alloc(skb.addr() as u64, size);
 }
 
-/// `tcp_skb_entail(sk, skb)`, where there is nothing to do but to note the new skb.
+/// A send call queues a new skb (`tcp_skb_entail`); `limits` are `w` and `sndbuf` before.
 #[inline(always)]
-pub fn entailed(sk: Sock, skb: *const u8) -> bool {
-    let Some(account) = accounts::find(sk) else {
-        return true;
-    };
-    // SAFETY: offsets and types are those of the kernel's BTF.
-    let limits = unsafe { (sk.load(offset!(wmem_queued)), sk.load(offset!(sndbuf))) };
+fn queued(account: &mut Account, sk: Sock, skb: *const u8, size: u32, limits: (i32, i32)) {
     let records = maps::every_call();
-    let plain = calls::change!(account, |a| {
-        a.entail_plain(
-            skb.addr() as u64,
-            truesize(skb),
-            limits,
-            records,
-            calls::now,
-        )
-    });
-    if plain
-        && records
-        && let Some(socket) = sk.as_tcp()
-    {
-        calls::change!(account, |a| calls::flush(a, socket, Hook::Entail, false));
+    let skb = skb.addr() as u64;
+    let plain = calls::change!(account, |a| a.entail_plain(
+        skb,
+        size,
+        limits,
+        records,
+        calls::now
+    ));
+    if plain && !records {
+        return;
     }
-    plain
+    let Some(socket) = sk.as_tcp() else { return };
+    calls::change!(account, |a| {
+        if !plain {
+            a.entail(skb, size, &socket, calls::now);
+            calls::note_worst(a, socket);
+        }
+        // A long send may queue more skbs than a record has room for.
+        calls::flush(a, socket, Hook::AllocSkb, false);
+    });
 }
 
 /// `tcp_write_xmit(sk, mss_now, nonagle, push_one, gfp)`
@@ -278,7 +273,6 @@ fn report(account: &mut Account, socket: TcpSock, mut call: Call, booked_ns: u64
     if !maps::every_call() && !account.may_be_transition() {
         return;
     }
-    call.flags = FLAG_ENTRY;
     output::event(account, &call, before, socket);
 }
 

@@ -12,7 +12,7 @@ use skmem_common::{
 };
 
 use crate::{
-    accounts, calls, lean, maps,
+    accounts, calls, maps,
     output::{self, Call},
     socket::{KernelPtr, Sock, offset, truesize},
 };
@@ -151,9 +151,6 @@ fn allocated(sk: Sock, size: i32, force: u32, skb: *const u8) {
 pub fn entail_entry(ctx: FEntryContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
     let skb: *const u8 = ctx.arg(1);
-    if maps::lean() && lean::entailed(sk, skb) {
-        return 0;
-    }
     let Some((account, socket)) = calls::traced(sk) else {
         return 0;
     };

@@ -102,6 +102,11 @@ impl Stream {
         self.change(bytes as i32).written(bytes)
     }
 
+    /// How many skbs there were: also the address of the last one.
+    pub fn skbs(&self) -> u64 {
+        self.skbs
+    }
+
     pub fn alloc(&mut self) -> &mut Self {
         let now = self.tick();
         self.skbs += 1;

@@ -51,6 +51,7 @@ static LEAN: &[(&str, Option<&str>)] = &[
     ("mem_schedule_exit", Some("lean_mem_schedule_exit")),
     ("ack_entry", None),
     ("ack_exit", Some("lean_ack_exit")),
+    ("entail_entry", None),
     ("write_xmit_entry", None),
     ("write_xmit_exit", Some("lean_write_xmit_exit")),
 ];

@@ -219,14 +219,17 @@ impl Bench {
         self.lean_at_rest()
     }
 
-    /// Keeps what the lean set says of the sockets now; false where records of it are still to be
-    /// read.
-    pub fn keep_lean(&mut self) -> bool {
-        let Some(twin) = &mut self.twin else {
-            return true;
-        };
-        twin.kept = twin.accounts();
-        twin.tape.has_read(&twin.kept)
+    /// Keeps what the lean set says of the sockets now.
+    pub fn keep_lean(&mut self) {
+        if let Some(twin) = &mut self.twin {
+            twin.kept = twin.accounts();
+        }
+    }
+
+    /// Whether all records of what was kept are read, and none that is younger.
+    pub fn has_read_lean(&self) -> bool {
+        let twin = self.twin.as_ref();
+        twin.is_none_or(|twin| twin.tape.has_read(&twin.kept))
     }
 
     /// Whether nothing has moved these accounts since they were read.

@@ -365,9 +365,11 @@ pub fn reading(
         let before = bench.during(driver.truth())?;
         bench.drain();
         let accounts = bench.accounts();
-        let read = bench.keep_lean() && bench.are_as_before(&accounts);
+        bench.keep_lean();
+        let same = bench.are_as_before(&accounts);
         let after = bench.during(driver.truth())?;
-        if truth::at_rest(&before, &after) && read && bench.tape.has_read(&accounts) {
+        let read = bench.tape.has_read(&accounts) && bench.has_read_lean();
+        if truth::at_rest(&before, &after) && same && read {
             return Ok((after, accounts));
         }
         bench.wait(Duration::from_millis(50));
