@@ -14,8 +14,10 @@ pub const SHARED_OVERHEAD: u32 = 1;
 /// Slot of the map `SHARED`, lean set: 1 once memory was refused to a traced socket: from then on
 /// memory that is granted is looked at, too.
 pub const SHARED_REFUSED: u32 = 2;
+/// Slot of the map `SHARED`: goes up each time that a socket meets the tripwire.
+pub const SHARED_TRIPS: u32 = 3;
 /// Slots of the map `SHARED`.
-pub const SHARED_SLOTS: u32 = 3;
+pub const SHARED_SLOTS: u32 = 4;
 
 /// Where the programs find a socket's slot: nowhere, so that they return at
 /// once, for the bench; other values than these are the offset of

@@ -7,12 +7,12 @@
 
 use core::ptr;
 
-use aya_ebpf::helpers::generated::bpf_sk_storage_get;
+use aya_ebpf::helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get};
 use skmem_common::{
     account::{Account, Look as _, NOSPACE_AT_FIRST, NOSPACE_NOW},
     hook::Hook,
     layout::{
-        ABSENT, SHARED_ENABLED, SHARED_OVERHEAD, SLOTS_IN_HASH, SLOTS_IN_STORAGE, SLOTS_NOWHERE,
+        ABSENT, SHARED_OVERHEAD, SHARED_TRIPS, SLOTS_IN_HASH, SLOTS_IN_STORAGE, SLOTS_NOWHERE,
     },
     record::{IDENT_CLOSED, IDENT_OLDER, Ident},
 };
@@ -114,14 +114,44 @@ pub fn account_for(sk: Sock) -> Option<&'static mut Account> {
 
 #[inline(always)]
 fn slot_opened(sk: Sock) -> Option<u32> {
-    if maps::slots_in() == SLOTS_NOWHERE || !may_pass(sk) {
-        return None;
-    }
-    let enabled = SHARED.get(SHARED_ENABLED).is_some_and(|e| *e != 0);
-    if !enabled {
+    if maps::slots_in() == SLOTS_NOWHERE || !may_pass(sk) || !is_due(sk) || !maps::enabled() {
         return None;
     }
     some(open(sk, sk.tcp()?, First::Call as u32))
+}
+
+/// Whether a socket is to have an account now: with a tripwire, one whose queue has reached its
+/// limit.
+#[inline(always)]
+fn is_due(sk: Sock) -> bool {
+    !maps::tripwire() || is_full(sk)
+}
+
+/// Whether a socket's queue has reached its limit.
+#[inline(always)]
+pub fn is_full(sk: Sock) -> bool {
+    // SAFETY: offsets and types are those of the kernel's BTF.
+    let (w, sndbuf): (i32, i32) =
+        unsafe { (sk.load(offset!(wmem_queued)), sk.load(offset!(sndbuf))) };
+    w >= sndbuf
+}
+
+/// A socket meets the tripwire, under its lock: from now on it has an account, where accounts are
+/// kept now. Gives a new one.
+#[inline(always)]
+pub fn trip(sk: Sock) -> Option<(&'static mut Account, TcpSock)> {
+    if let Some(trips) = SHARED.get_ptr_mut(SHARED_TRIPS) {
+        // SAFETY: the map outlives the program; a word is written whole. That two CPUs count one
+        // is enough.
+        unsafe { ptr::write_volatile(trips, (*trips).wrapping_add(1)) };
+    }
+    if !maps::enabled() || maps::slots_in() == SLOTS_NOWHERE || !may_pass(sk) || find(sk).is_some()
+    {
+        return None;
+    }
+    let socket = sk.as_tcp()?;
+    let account = at(some(open(sk, socket.tp, First::Call as u32))?)?;
+    Some((account, socket))
 }
 
 /// Gives an MPTCP socket that the current task sends on an account where it has
@@ -136,10 +166,10 @@ pub fn open_mptcp(msk: Msk) {
         }
         return;
     }
-    if maps::slots_in() == SLOTS_NOWHERE || !may_pass(sk) {
+    if maps::slots_in() == SLOTS_NOWHERE || !may_pass(sk) || !is_due(sk) {
         return;
     }
-    if SHARED.get(SHARED_ENABLED).is_some_and(|e| *e != 0)
+    if maps::enabled()
         && let Some(account) = some(open_unlocked(sk, First::Call as u32)).and_then(at)
     {
         // From an empty queue on, all that comes is seen.
@@ -164,6 +194,10 @@ pub fn find_or_adopt(msk: Msk) -> Option<&'static mut Account> {
 pub fn visit_mptcp(msk: Msk) {
     let nospace = msk.nospace();
     if let Some(account) = slot_of(msk.sock()).and_then(at) {
+        if is_over() {
+            release(msk.sock(), account);
+            return;
+        }
         account.blocked.walked(nospace, calls::now());
         wait::find_sleeper(account, msk);
     } else if let Some(account) = adopt(msk) {
@@ -177,10 +211,7 @@ pub fn visit_mptcp(msk: Msk) {
 
 #[inline(always)]
 fn adopt(msk: Msk) -> Option<&'static mut Account> {
-    if maps::slots_in() == SLOTS_NOWHERE
-        || SHARED.get(SHARED_ENABLED).is_none_or(|e| *e == 0)
-        || !adopts(msk)
-    {
+    if maps::slots_in() == SLOTS_NOWHERE || !maps::enabled() || !adopts(msk) {
         return None;
     }
     let nospace = msk.nospace();
@@ -227,6 +258,27 @@ pub fn forget(sk: Sock, account: &mut Account) {
     SlotCache::of(sk, 0).clear();
     if maps::slots_in() == SLOTS_IN_HASH {
         let _ = SLOT_HASH.remove(&sk.address());
+    }
+}
+
+/// Whether no account is kept any more: no socket has met the tripwire for a while.
+#[inline(always)]
+pub fn is_over() -> bool {
+    maps::tripwire() && !maps::enabled()
+}
+
+/// Takes a socket's account away from it: user space finds it as that of a closed one.
+#[inline(always)]
+pub fn release(sk: Sock, account: &mut Account) {
+    forget(sk, account);
+    if maps::slots_in() != SLOTS_IN_HASH {
+        // SAFETY: the map and the socket are what the helper wants; the verifier checks both.
+        unsafe {
+            bpf_sk_storage_delete(
+                (&raw const SLOT_STORAGE).cast_mut().cast(),
+                sk.0.0.cast_mut().cast(),
+            )
+        };
     }
 }
 
@@ -299,7 +351,11 @@ fn adopts(socket: impl Watched) -> bool {
     let (w, sndbuf, ..) = socket.glance();
     // SAFETY: the global is initialised and never changes.
     let filtered = unsafe { (&raw const (*maps::filter()).flags).read_volatile() } != 0;
-    let sends = w > 0 && (filtered || w > sndbuf || socket.nospace() != 0);
+    let sends = if maps::tripwire() {
+        w > 0 && (w >= sndbuf || socket.nospace() != 0)
+    } else {
+        w > 0 && (filtered || w > sndbuf || socket.nospace() != 0)
+    };
     (sends || maps::rx() && receives(socket.sock(), filtered)) && find(socket.sock()).is_none()
 }
 

@@ -125,11 +125,17 @@ pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
     // Who sleeps above a subflow waits for its MPTCP socket.
     let subflow = socket.sk.is_mptcp(tp);
     let Some(account) = accounts::find(socket.sk) else {
-        accounts::open_existing(socket);
+        if !accounts::is_over() {
+            accounts::open_existing(socket);
+        }
         return 0;
     };
     let nospace = Watched::nospace(socket);
     if !maps::locked_walk() {
+        if accounts::is_over() {
+            accounts::release(socket.sk, account);
+            return 0;
+        }
         account.blocked.walked(nospace, calls::now());
         outlet::last(account, socket);
         freshen(account, socket);
@@ -155,6 +161,10 @@ pub extern "C" fn existing(ctx: *mut core::ffi::c_void) -> i32 {
         } else {
             // What no hook of the send side refreshes: receiving moves it, too.
             socket.sk.refresh(socket.tp, &mut a.last);
+        }
+        if accounts::is_over() {
+            accounts::release(socket.sk, a);
+            return 0;
         }
         if subflow {
             return 0;

@@ -10,7 +10,7 @@ use skmem_common::{
     account::{Account, Frame},
     filter::Filter,
     hook::HOOKS,
-    layout::{Offsets, Records, SHARED_SLOTS, SLOTS_NOWHERE},
+    layout::{Offsets, Records, SHARED_ENABLED, SHARED_SLOTS, SLOTS_NOWHERE},
 };
 
 /// `BPF_F_MMAPABLE`: user space reads the table without system calls.
@@ -152,6 +152,9 @@ static RECORDS: Global<u32> = Global::new(Records::Calls as u32);
 /// 1: the hooks are the lean set.
 #[unsafe(no_mangle)]
 static LEAN: Global<u32> = Global::new(0);
+/// 1: only sockets that have met the tripwire get accounts.
+#[unsafe(no_mangle)]
+static TRIPWIRE: Global<u32> = Global::new(0);
 /// 1: the receive side is traced, too.
 #[unsafe(no_mangle)]
 static RX: Global<u32> = Global::new(0);
@@ -224,6 +227,18 @@ pub fn rx() -> bool {
 #[inline(always)]
 pub fn lean() -> bool {
     LEAN.load() != 0
+}
+
+/// Whether only sockets that have met the tripwire get accounts.
+#[inline(always)]
+pub fn tripwire() -> bool {
+    TRIPWIRE.load() != 0
+}
+
+/// Whether sockets get accounts now.
+#[inline(always)]
+pub fn enabled() -> bool {
+    SHARED.get(SHARED_ENABLED).is_some_and(|e| *e != 0)
 }
 
 /// Whether each call that changed something makes a record.

@@ -83,6 +83,19 @@ pub fn sendmsg_locked_exit(ctx: FExitContext) -> i32 {
     0
 }
 
+/// `tcp_sendmsg_locked(sk, msg, size)`: looks whether the socket meets the tripwire, and does no
+/// more.
+#[fexit]
+pub fn tripwire_exit(ctx: FExitContext) -> i32 {
+    let sk = Sock::new(ctx.arg(0));
+    if accounts::is_full(sk)
+        && let Some((account, socket)) = accounts::trip(sk)
+    {
+        calls::note_worst(account, socket);
+    }
+    0
+}
+
 /// `do_tcp_sendpages(sk, page, offset, size, flags)`, up to 6.4
 #[fentry]
 pub fn sendpages_entry(ctx: FEntryContext) -> i32 {

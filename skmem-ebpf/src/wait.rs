@@ -19,7 +19,7 @@ use skmem_common::{
 
 use crate::{
     accounts, calls,
-    maps::{REFUSED, SHORT, SLEEPERS, SLEEPS, SLEPT_BEFORE, WAITING, Waiting},
+    maps::{self, REFUSED, SHORT, SLEEPERS, SLEEPS, SLEPT_BEFORE, WAITING, Waiting},
     mptcp::Msk,
     outlet,
     output::{self, Call},
@@ -89,6 +89,9 @@ fn copied(address: u64) -> i64 {
 #[inline(always)]
 fn begin(ctx: &FEntryContext, hook: Hook) {
     let sk = Sock::new(ctx.arg(0));
+    if maps::tripwire() && hook as u8 == Hook::WaitMemory as u8 {
+        trip(sk);
+    }
     let Some(account) = accounts::find(sk) else {
         return;
     };
@@ -96,6 +99,14 @@ fn begin(ctx: &FEntryContext, hook: Hook) {
         begin_on(ctx, account, msk, hook);
     } else if let Some(socket) = sk.as_tcp() {
         begin_on(ctx, account, socket, hook);
+    }
+}
+
+/// A sender is held up: its socket has an account from now on.
+#[inline(always)]
+fn trip(sk: Sock) {
+    if let Some((account, socket)) = accounts::trip(sk) {
+        calls::note_worst(account, socket);
     }
 }
 

@@ -13,11 +13,12 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, ensure};
 use clap::Args;
 use flight::FlightArgs;
-use source::Source;
+use source::{How, Source};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until},
 };
+use tripwire::TripwireArgs;
 
 use super::{Usage, duration, interrupted, live, tell, tracing::Tracing};
 use crate::{
@@ -34,6 +35,7 @@ use crate::{
 
 mod flight;
 mod source;
+mod tripwire;
 
 /// Requests that wait for the main thread.
 const ASKS: usize = 16;
@@ -51,6 +53,9 @@ With --flight all calls of the last seconds are in memory as well, and those of 
 long, or whose queue goes too far over its limit, are written into a file; the oldest files give way. The
 price: 32 MiB of memory at most, and what recording costs (docs/cost.md).
 
+With --tripwire it keeps no accounts until a socket reaches its limit: the least price. Its counters by cause then
+hold what came after that. It keeps CAP_BPF and CAP_PERFMON, to attach programs when that is wanted.
+
 Paths: /metrics, /sockets.json?top=N, /explain/COOKIE, /flight/, /healthz, /readyz.
 
 Examples:
@@ -58,6 +63,7 @@ Examples:
   skmem serve --listen [::]:9464 --bearer-token-file /etc/skmem/token
   skmem serve --cgroup kubepods.slice      pods only
   skmem serve --rx                         the receive side, too
+  skmem serve --tripwire --hold 5m         accounts of sockets at their limit only
   skmem serve --flight /var/lib/skmem --when 'blocked>500ms' --last 1m
   skmem serve --listen none --textfile /var/lib/node_exporter/skmem.prom
 
@@ -98,6 +104,8 @@ pub struct Options {
     host_root: PathBuf,
     #[command(flatten)]
     flight: FlightArgs,
+    #[command(flatten)]
+    tripwire: TripwireArgs,
 }
 
 /// Where to listen.
@@ -160,12 +168,18 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let names = Names::new(Pods::below(&options.host_root));
     let most = options.max_series as usize;
     // The collector's directory may be another user's, and so may that of the black box.
-    let also = match options.textfile.is_some() || options.flight.is_wanted() {
-        true => Rights::DAC_OVERRIDE,
-        false => Rights::empty(),
+    let mut also = options.tripwire.rights();
+    if options.textfile.is_some() || options.flight.is_wanted() {
+        also |= Rights::DAC_OVERRIDE;
+    }
+    let how = How {
+        which: &options.tracing,
+        flight: (&options.flight, files.clone()),
+        tripwire: options.tripwire.get(),
+        verbose,
     };
     let mut source = tokio::select! {
-        source = Source::start(&options.tracing, (&options.flight, files.clone()), names, most, also, verbose) => source?,
+        source = Source::start(how, names, most, also) => source?,
         () = &mut end => return Ok(live::gave_up()),
     };
     if let Some(why) = source.without_causes() {

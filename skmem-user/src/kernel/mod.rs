@@ -30,6 +30,7 @@ pub mod symbols;
 pub mod system;
 pub mod table;
 pub mod tracer;
+mod tripwire;
 
 /// What can go wrong between skmem and the kernel. Each message says what
 /// failed, why, and what to do.

@@ -160,6 +160,34 @@ static PROBES: &[Probe] = &[
     probe!(Destroy, Label, "tcp_destroy_sock": "destroy" @ Tracepoint),
 ];
 
+/// Hooks on functions that run often: with a tripwire, their programs are on them only while a
+/// socket has an account.
+const OFTEN: [Hook; 14] = [
+    Hook::SendmsgLocked,
+    Hook::AllocSkb,
+    Hook::MemSchedule,
+    Hook::Ack,
+    Hook::WriteXmit,
+    Hook::Entail,
+    Hook::ReleaseSock,
+    Hook::Sendpages,
+    Hook::Zerocopy,
+    Hook::MsgAlloc,
+    Hook::MptcpFrag,
+    Hook::MptcpSendmsg,
+    Hook::MptcpRelease,
+    Hook::MptcpCleanUna,
+];
+
+/// Looks at each send call whether its socket meets the tripwire.
+pub const TRIPWIRE: Attachment = Attachment {
+    hook: Hook::SendmsgLocked,
+    need: Need::Essential,
+    program: "tripwire_exit",
+    kind: Kind::Fexit,
+    function: "tcp_sendmsg_locked",
+};
+
 /// The tracepoint that follows a command's children.
 pub const FORK: &str = "sched_process_fork";
 
@@ -263,6 +291,14 @@ pub struct Attachment {
     pub kind: Kind,
     /// The kernel function or tracepoint.
     pub function: &'static str,
+}
+
+impl Attachment {
+    /// Whether its function runs often.
+    #[must_use]
+    pub fn runs_often(&self) -> bool {
+        OFTEN.contains(&self.hook)
+    }
 }
 
 impl Set {

@@ -11,7 +11,7 @@ use skmem_common::{
     filter::{BY_COMM, BY_PID, Filter},
     hook::Hook,
     layout::{
-        ABSENT, Offsets, Records, SHARED_ENABLED, SHARED_OVERHEAD, SLOTS_IN_HASH, SLOTS_IN_STORAGE,
+        ABSENT, Offsets, Records, SHARED_ENABLED, SHARED_OVERHEAD, SHARED_TRIPS, SLOTS_IN_HASH, SLOTS_IN_STORAGE,
         SLOTS_NOWHERE,
     },
     window::Receiver,
@@ -19,17 +19,18 @@ use skmem_common::{
 
 use super::{
     Result,
-    attach::{attach, essential},
+    attach::{attach, essential, load},
     btf::KernelBtf,
     counters::{CpuCounters, Runs, Totals, runs},
     errors::{internal, refused},
     existing, facts,
-    plan::{Attachment, FORK, Kind, Need, Plan, Set, cost},
+    plan::{Attachment, FORK, Kind, Need, Plan, Set, TRIPWIRE, cost},
     programs::Programs,
     ring::Ring,
     symbols::{self, Symbols},
     system,
     table::Table,
+    tripwire::Tripwire,
 };
 use crate::diag::empty_skb;
 
@@ -55,6 +56,9 @@ pub struct Options {
     pub set: Set,
     /// Also trace the receive side.
     pub rx: bool,
+    /// Only sockets that meet the tripwire get accounts, and until one does hardly any program
+    /// runs: see [`Tracer::arm`].
+    pub tripwire: bool,
     /// Programs that return at once: what attaching alone costs.
     pub empty: bool,
     /// Hooks to leave out.
@@ -77,6 +81,7 @@ impl Default for Options {
             records: Records::Calls,
             set: Set::All,
             rx: false,
+            tripwire: false,
             empty: false,
             without: Vec::new(),
             without_fields: Vec::new(),
@@ -92,6 +97,7 @@ pub struct Tracer {
     free: Queue<MapData, u32>,
     counters: PerCpuArray<MapData, CpuCounters>,
     attached: Vec<Attachment>,
+    tripwire: Option<Tripwire>,
     notes: Vec<String>,
     logger: Option<EbpfLogger<Stderr>>,
     /// None once nothing more may be loaded.
@@ -208,6 +214,7 @@ impl Tracer {
             u32::from(here.surely_has(symbols::LOCKED_WALK)),
             u32::from(options.rx),
             u32::from(lean),
+            u32::from(options.tripwire),
         ];
         let level = if options.verbose {
             log::Level::Debug as u8
@@ -230,6 +237,7 @@ impl Tracer {
             .override_global("LOCKED_WALK", &flags[3], true)
             .override_global("RX", &flags[4], true)
             .override_global("LEAN", &flags[5], true)
+            .override_global("TRIPWIRE", &flags[6], true)
             .override_global("PAGE_SHIFT", &page_shift, true)
             .override_global("AYA_LOG_LEVEL", &level, true)
             .map_max_entries("ACCOUNTS", slots)
@@ -262,12 +270,35 @@ impl Tracer {
 
         let btf = types.targets()?;
         let mut attached = Vec::new();
+        let mut tripwire = options.tripwire.then(Tripwire::default);
         for (n, attachment) in plan.attachments.iter().enumerate() {
             tell(n, plan.attachments.len());
-            match attach(&mut ebpf, attachment, &btf) {
-                Ok(()) => attached.push(*attachment),
+            let held = tripwire.as_mut().filter(|_| attachment.runs_often());
+            let done = match &held {
+                Some(_) => load(&mut ebpf, attachment, &btf),
+                None => attach(&mut ebpf, attachment, &btf),
+            };
+            match done {
+                Ok(()) => {
+                    attached.push(*attachment);
+                    if let Some(tripwire) = held {
+                        tripwire.held.push(*attachment);
+                    }
+                }
                 Err(e) if attachment.need == Need::Essential => return Err(essential(e)),
                 Err(e) => notes.push(format!("{e}; {}", cost(attachment.hook))),
+            }
+        }
+        if let Some(tripwire) = &mut tripwire {
+            attach(&mut ebpf, &TRIPWIRE, &btf).map_err(essential)?;
+            attached.push(TRIPWIRE);
+            tripwire.attach_twice(&mut ebpf, &btf)?;
+            if tripwire.once {
+                notes.push(
+                    "this kernel attaches a program once only (5.13 and later do it again): skmem's stay attached from \
+                     the start, and cost what they do without --tripwire"
+                        .to_owned(),
+                );
             }
         }
         if options.follow {
@@ -289,6 +320,7 @@ impl Tracer {
             free,
             counters,
             attached,
+            tripwire,
             notes,
             logger,
             types: Some(btf),
@@ -318,24 +350,64 @@ impl Tracer {
         Ok(())
     }
 
-    /// Starts tracing: all programs at once.
+    /// Starts tracing: all programs at once. With a tripwire, that waits for [`Tracer::arm`].
     ///
     /// # Errors
     /// Where the kernel refuses.
     pub fn enable(&mut self) -> Result<()> {
-        let map = self
-            .ebpf
-            .map_mut("SHARED")
-            .ok_or_else(|| internal("SHARED"))?;
         // Not on a machine without loopback; there it is read from each socket's own first skb.
         let overhead = empty_skb().and_then(|bytes| bytes.try_into().ok());
         let overhead: u32 = overhead.unwrap_or(0);
+        let enabled = u32::from(self.tripwire.is_none());
+        self.set_shared(SHARED_OVERHEAD, overhead)?;
+        self.set_shared(SHARED_ENABLED, enabled)
+    }
+
+    fn set_shared(&mut self, slot: u32, value: u32) -> Result<()> {
+        let map = self.ebpf.map_mut("SHARED");
+        let map = map.ok_or_else(|| internal("SHARED"))?;
         Array::<_, u32>::try_from(map)
-            .and_then(|mut shared| {
-                shared.set(SHARED_OVERHEAD, &overhead, 0)?;
-                shared.set(SHARED_ENABLED, &1, 0)
-            })
-            .map_err(|e| refused("cannot start tracing", &e))
+            .and_then(|mut shared| shared.set(slot, &value, 0))
+            .map_err(|e| refused("cannot tell the programs what to do", &e))
+    }
+
+    /// How often sockets have met the tripwire so far; at 2^32 it begins anew.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn trips(&self) -> Result<u32> {
+        let map = self.ebpf.map("SHARED").ok_or_else(|| internal("SHARED"))?;
+        Array::<_, u32>::try_from(map)
+            .and_then(|shared| shared.get(&SHARED_TRIPS, 0))
+            .map_err(|e| refused("cannot read how often sockets met the tripwire", &e))
+    }
+
+    /// Attaches what a tripwire has left out. From here on sockets that meet it get accounts; those
+    /// that have met it get theirs in [`Tracer::walk`].
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn arm(&mut self) -> Result<()> {
+        if let Some(tripwire) = &mut self.tripwire {
+            tripwire.attach(&mut self.ebpf)?;
+        }
+        self.set_shared(SHARED_ENABLED, 1)
+    }
+
+    /// No socket gets an account any more. Then [`Tracer::walk`] takes those away that there are,
+    /// and [`Tracer::detach`] the programs.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn disarm(&mut self) -> Result<()> {
+        self.set_shared(SHARED_ENABLED, 0)
+    }
+
+    /// Detaches what [`Tracer::arm`] has attached.
+    pub fn detach(&mut self) {
+        if let Some(tripwire) = &mut self.tripwire {
+            tripwire.detach();
+        }
     }
 
     /// Walks all TCP sockets in these network namespaces (paths for `setns`).

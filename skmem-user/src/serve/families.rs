@@ -115,6 +115,8 @@ pub struct Machine {
     pub failed: u64,
     /// The black box; None: there is none.
     pub flight: Option<Flight>,
+    /// The tripwire; None: there is none.
+    pub tripwire: Option<Tripwire>,
     /// skmem's own price.
     pub process: Process,
 }
@@ -145,6 +147,15 @@ pub struct Flight {
     pub bytes: u64,
 }
 
+/// How often sockets met the tripwire, and whether accounts are kept for it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tripwire {
+    /// Accounts are kept now.
+    pub armed: bool,
+    /// Times that one met it while no accounts were kept.
+    pub met: u64,
+}
+
 /// What skmem itself uses, as other programs name it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Process {
@@ -159,7 +170,7 @@ pub struct Process {
 }
 
 /// Series that are not of a group, at most; a test counts them.
-pub const FIXED: usize = 59;
+pub const FIXED: usize = 61;
 
 const fn counter(name: &'static str, unit: &'static str, help: &'static str) -> Metric {
     Metric::new(Kind::Counter, name, unit, help)
@@ -508,7 +519,24 @@ fn of_machine(book: &Book, machine: &Machine) -> Vec<Family> {
             Value::Count(flight.bytes),
         ));
     }
+    if let Some(tripwire) = machine.tripwire {
+        out.push(alone(
+            counter(
+                "skmem_tripwire_met",
+                "",
+                "Times that a socket met the tripwire while no accounts were kept: see --tripwire",
+            ),
+            Value::Count(tripwire.met),
+        ));
+    }
     let mut value = |name, help, n| out.push(alone(gauge(name, "", help), Value::Count(n)));
+    if let Some(tripwire) = machine.tripwire {
+        value(
+            "skmem_tripwire_armed",
+            "1: accounts are kept, as a socket met the tripwire less than --hold ago or a sender waits; 0: none are",
+            tripwire.armed.into(),
+        );
+    }
     value(
         "skmem_tracing",
         "1: the kernel keeps accounts, so there are causes; 0: sock_diag alone",
@@ -689,6 +717,7 @@ mod tests {
             account: None,
             tracing: Some(Tracing::default()),
             flight: Some(Flight::default()),
+            tripwire: Some(Tripwire::default()),
             ..Machine::default()
         }
     }

@@ -27,11 +27,13 @@ use crate::{
 
 mod dashboard;
 mod flight;
+mod tripwire;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
         Trial::test("serve::counts-to-the-byte", counts),
         Trial::test("serve::black-box", flight::black_box),
+        Trial::test("serve::tripwire", tripwire::tripwire),
     ];
     if Prometheus::is_here() {
         let name = "serve::dashboard-and-rules-have-data";

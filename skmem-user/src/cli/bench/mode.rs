@@ -32,6 +32,8 @@ pub enum Mode {
     Receive,
     /// Accounts of all sockets of the machine, as `skmem serve` keeps them
     Serve,
+    /// Nothing but the tripwire of `skmem serve --tripwire`, which no socket meets
+    Tripwire,
     /// A record of each call by the lean set, read and replayed
     LeanRecords,
     /// All records of the three hooks without which nothing works
@@ -42,7 +44,7 @@ pub enum Mode {
 
 impl Mode {
     /// All of them; the first is what the others are compared with.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Nothing,
         Self::Empty,
         Self::Miss,
@@ -51,6 +53,7 @@ impl Mode {
         Self::Aggregate,
         Self::Receive,
         Self::Serve,
+        Self::Tripwire,
         Self::LeanRecords,
         Self::Essential,
         Self::Records,
@@ -67,6 +70,7 @@ impl Mode {
             Self::Aggregate => "accounts, all hooks",
             Self::Receive => "accounts of both sides, all hooks",
             Self::Serve => "accounts of everything (skmem serve)",
+            Self::Tripwire => "a tripwire that no socket meets",
             Self::LeanRecords => "records of each call, lean set",
             Self::Essential => "records of three hooks, replayed",
             Self::Records => "records of all hooks, replayed",
@@ -116,6 +120,12 @@ impl Mode {
             Self::Serve => {
                 let mut options = trace::options(&Selection::default());
                 trace::accounts_alone(&mut options);
+                options
+            }
+            Self::Tripwire => {
+                let mut options = trace::options(&Selection::default());
+                trace::accounts_alone(&mut options);
+                options.tripwire = true;
                 options
             }
             Self::Essential => tracer::Options {

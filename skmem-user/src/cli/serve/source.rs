@@ -21,6 +21,7 @@ use super::{
         tracing::{SMALL_RING, Tracing},
     },
     flight::{BlackBox, FlightArgs},
+    tripwire::Tripwire,
 };
 use crate::{
     diag::{cgroups, owners::command_name},
@@ -59,6 +60,15 @@ fn looking() -> Rights {
 /// Paths of cgroups that are remembered; with more, all are looked up again.
 const MOST_CGROUPS: usize = 20_000;
 
+/// What is traced, and what becomes of it.
+pub(super) struct How<'a> {
+    pub which: &'a Tracing,
+    /// The black box, and its files where there is to be one.
+    pub flight: (&'a FlightArgs, Option<Files>),
+    pub tripwire: Option<Tripwire>,
+    pub verbose: bool,
+}
+
 /// Sockets, and what put their bytes there.
 pub(super) struct Source {
     looker: Looker,
@@ -67,6 +77,8 @@ pub(super) struct Source {
     causes: Result<Session, String>,
     /// With `--flight`.
     flight: Option<BlackBox>,
+    /// With `--tripwire`.
+    tripwire: Option<Tripwire>,
     names: Names,
     book: Book,
     most_series: usize,
@@ -84,19 +96,23 @@ pub(super) struct Source {
 
 impl Source {
     /// Attaches, where that is allowed, and gives up all rights that looking does not need; `also`
-    /// are kept. `files` are those of the black box, where there is to be one.
+    /// are kept.
     ///
     /// # Errors
     /// Where a filter names what does not exist; where a black box is wanted, and nothing can be
     /// recorded.
     pub async fn start(
-        which: &Tracing,
-        (args, files): (&FlightArgs, Option<Files>),
+        how: How<'_>,
         names: Names,
         most_series: usize,
         also: Rights,
-        verbose: bool,
     ) -> Result<Self> {
+        let How {
+            which,
+            flight: (args, files),
+            mut tripwire,
+            verbose,
+        } = how;
         let (selection, mut tracing) = which.options()?;
         match files.is_some() {
             true => take_all(&mut tracing),
@@ -107,6 +123,7 @@ impl Source {
         }
         tracing.set = which.hooks.unwrap_or(Set::Lean);
         tracing.verbose = verbose;
+        tracing.tripwire = tripwire.is_some();
         let mut flight = None;
         let causes = match rights::may_trace() {
             false => Err("causes need root, or CAP_BPF and CAP_PERFMON".to_owned()),
@@ -114,7 +131,10 @@ impl Source {
                 Ok(mut session) => {
                     session.keep_closed();
                     session.keep_sleepers_only();
-                    live::adopt(&mut session, older(&selection));
+                    match &mut tripwire {
+                        Some(tripwire) => tripwire.start(&mut session, &selection)?,
+                        None => live::adopt(&mut session, older(&selection)),
+                    }
                     session.drop_rights(looking() | also)?;
                     if let Some(files) = files.clone() {
                         let meta = about::meta(&session, &tracing, which.which.sockets.named());
@@ -143,6 +163,7 @@ impl Source {
             selection,
             causes,
             flight,
+            tripwire,
             names,
             book: Book::new(most_series, FIXED),
             most_series,
@@ -190,6 +211,7 @@ impl Source {
             most_series: self.most_series as u64,
             failed: self.failed,
             flight: self.flight.as_ref().map(BlackBox::counted),
+            tripwire: self.tripwire.as_ref().map(Tripwire::counted),
             process: process(self.started),
         };
         Ok(Published::new(families(&self.book, &machine), captured))
@@ -320,6 +342,9 @@ impl Source {
                 session.take_closed()
             }
         };
+        if let Some(tripwire) = &mut self.tripwire {
+            tripwire.watch(session, &self.selection)?;
+        }
         if closed.is_empty() {
             return Ok(());
         }

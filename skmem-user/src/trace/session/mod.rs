@@ -34,6 +34,7 @@ use crate::{
 mod closed;
 mod known;
 mod taken;
+mod tripwire;
 
 pub use known::HeldUp;
 pub(super) use known::limit;
@@ -79,6 +80,8 @@ pub struct Session {
     windows: Option<HashMap<u64, Window>>,
     waiters: Waiters,
     left_out: u64,
+    /// How often sockets had met the tripwire when that was last asked.
+    trips: u32,
     notes: Vec<String>,
 }
 
@@ -113,6 +116,7 @@ impl Session {
             windows: options.rx.then(HashMap::new),
             waiters: Waiters::default(),
             left_out: 0,
+            trips: 0,
             notes: Vec::new(),
         })
     }
