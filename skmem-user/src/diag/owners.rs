@@ -109,12 +109,13 @@ impl Owners {
     }
 
     /// The descriptors of a socket, lowest pid first.
-    pub fn of(&self, inode: u32) -> impl Iterator<Item = Descriptor> {
+    pub fn of(&self, inode: u32) -> impl ExactSizeIterator<Item = Descriptor> {
         let first = self.held.partition_point(|(held, _)| *held < inode);
-        self.held[first..]
-            .iter()
-            .take_while(move |(held, _)| *held == inode)
-            .map(|(_, descriptor)| *descriptor)
+        let from = &self.held[first..];
+        let others = from.iter().position(|(held, _)| *held != inode);
+        // How many they are is known, so that a list of them takes no more than they need.
+        let same = &from[..others.unwrap_or(from.len())];
+        same.iter().map(|(_, descriptor)| *descriptor)
     }
 
     /// Every socket that a process holds, of any kind, with one of its descriptors.

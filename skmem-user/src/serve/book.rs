@@ -111,7 +111,8 @@ pub struct Book {
     fixed: usize,
     groups: HashMap<Arc<Who>, Group>,
     other: Group,
-    open: HashMap<u64, Stand>,
+    /// Boxed: half of the places of a table that has just grown are empty.
+    open: HashMap<u64, Box<Stand>>,
     /// Of open sockets, by cookie, with the look that found them last.
     clocks: HashMap<u64, (Clocks, u64)>,
     excess: Excess,
@@ -156,15 +157,16 @@ impl Book {
 
     fn count(&mut self, account: &Account, who: &Arc<Who>, now_ns: u64) {
         let stand = Stand::of(account, now_ns);
-        let before = self.open.get(&account.ident.id).cloned();
-        let new = before.is_none();
-        let before = before.unwrap_or(Stand::NOTHING);
+        let kept = self.open.remove(&account.ident.id);
+        let new = kept.is_none();
+        let mut kept = kept.unwrap_or_else(|| Box::new(Stand::NOTHING));
         let sums = &mut self.group(who).sums;
         sums.sockets += u64::from(new);
-        if let Some(excess) = sums.take(&before, &stand, account) {
+        if let Some(excess) = sums.take(&kept, &stand, account) {
             self.excess.add(excess);
         }
-        self.open.insert(account.ident.id, stand);
+        *kept = stand;
+        self.open.insert(account.ident.id, kept);
     }
 
     /// A socket as `sock_diag` shows it.

@@ -460,7 +460,8 @@ fn windows(rows: &mut [Row], namespaces: &[PathBuf], notes: &mut Vec<String>) {
         }
     };
     for row in rows {
-        row.window = receivers.get(&row.cookie).and_then(Window::of);
+        let receiver = receivers.get(&row.cookie);
+        row.window = receiver.and_then(Window::of).map(Box::new);
     }
 }
 

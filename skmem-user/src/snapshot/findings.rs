@@ -323,14 +323,14 @@ mod tests {
     fn netem_on_the_way_is_named() {
         let mut one = row(2_000_000, 1_900_000);
         (one.unsent, one.in_flight) = (Some(0), Some(1_900_000));
-        one.path = Some(PathBelow {
+        one.path = Some(Box::new(PathBelow {
             device: "eth0".into(),
             qdiscs: vec![PathQdisc {
                 kind: "netem".into(),
                 backlog_bytes: 2_037_844,
                 backlog_packets: 706,
             }],
-        });
+        }));
         let all = found(&one, None);
         let netem = text(&all, "netem").unwrap();
         assert!(netem.contains("2,037,844 bytes in 706 packets"), "{netem}");

@@ -31,7 +31,8 @@ pub(super) fn set(rows: &mut [Row], ways: &HashMap<u64, std::path::PathBuf>, our
         found.extend(below.into_iter().map(|(to, path)| ((netns, to), path)));
     }
     for row in rows.iter_mut().filter(|row| has_queue(row)) {
-        row.path = found.get(&(row.netns, row.dst)).cloned();
+        let path = found.get(&(row.netns, row.dst)).cloned();
+        row.path = path.map(Box::new);
     }
 }
 

@@ -260,10 +260,10 @@ pub struct Row {
     /// Where the limit of the receive buffer goes, with `--window`: what it holds, what is kept
     /// back, what the peer may send
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub window: Option<Window>,
+    pub window: Option<Box<Window>>,
     /// What is below TCP on the way to the peer, for sockets with 16 KiB or more in w
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub path: Option<PathBelow>,
+    pub path: Option<Box<PathBelow>>,
     /// What stands out, alarms first, in JSON
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub findings: Vec<super::findings::RowFinding>,
