@@ -109,6 +109,11 @@ impl Recent {
         Ok(())
     }
 
+    /// Whether nothing is kept any more, and nothing that is asked for is done.
+    pub fn has_failed(&self) -> bool {
+        self.tape.has_failed()
+    }
+
     /// Bytes in memory.
     pub fn bytes(&self) -> u64 {
         self.tape.bytes()

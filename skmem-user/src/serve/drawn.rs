@@ -17,7 +17,10 @@ const ZOOM: (usize, usize) = (2000, 20_000);
 
 /// Why there is no plot where records are kept.
 pub const QUIET: &str = "No call touched the socket in the last seconds: there is nothing to plot.";
-/// The same where they are not.
+/// The same where no more are kept.
+pub const FAILED: &str =
+    "The black box has failed, and keeps nothing until skmem serve is started again.";
+/// The same where none were.
 pub const NO_FLIGHT: &str =
     "A plot of the last seconds is here where skmem serve keeps a black box: --flight DIR.";
 

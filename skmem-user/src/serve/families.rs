@@ -145,6 +145,8 @@ pub struct Flight {
     pub failed: u64,
     /// Records in memory, bytes.
     pub bytes: u64,
+    /// Records are kept; false: the thread that does has failed.
+    pub keeps: bool,
 }
 
 /// How often sockets met the tripwire, and whether accounts are kept for it.
@@ -170,7 +172,7 @@ pub struct Process {
 }
 
 /// Series that are not of a group, at most; a test counts them.
-pub const FIXED: usize = 61;
+pub const FIXED: usize = 62;
 
 const fn counter(name: &'static str, unit: &'static str, help: &'static str) -> Metric {
     Metric::new(Kind::Counter, name, unit, help)
@@ -518,6 +520,11 @@ fn of_machine(book: &Book, machine: &Machine) -> Vec<Family> {
             gauge("skmem_flight_memory", "bytes", help),
             Value::Count(flight.bytes),
         ));
+        let help = "1: the black box keeps records; 0: it has failed, and keeps none until skmem is started again";
+        out.push(alone(
+            gauge("skmem_flight_recording", "", help),
+            Value::Count(flight.keeps.into()),
+        ));
     }
     if let Some(tripwire) = machine.tripwire {
         out.push(alone(
@@ -774,6 +781,30 @@ mod tests {
             .sum();
         // The machine's account has 12 more.
         assert!(series - of_groups + 12 <= FIXED, "{}", series - of_groups);
+    }
+
+    #[test]
+    fn a_black_box_that_has_failed_says_so() {
+        let book = Book::new(1000, FIXED);
+        let recording = |keeps| {
+            let machine = Machine {
+                flight: Some(Flight {
+                    keeps,
+                    ..Flight::default()
+                }),
+                ..Machine::default()
+            };
+            let families = families(&book, &machine);
+            let named = |family: &&Family| family.metric.name == "skmem_flight_recording";
+            families.iter().find(named).unwrap().samples[0]
+                .value
+                .clone()
+        };
+        assert_eq!(recording(true), Value::Count(1));
+        assert_eq!(recording(false), Value::Count(0));
+        let without = families(&book, &Machine::default());
+        let flight = |family: &Family| family.metric.name.starts_with("skmem_flight");
+        assert!(!without.iter().any(flight));
     }
 
     #[test]

@@ -138,6 +138,12 @@ impl Recorder {
         let _ = self.to.send(message);
     }
 
+    /// Whether the thread writes, or keeps, nothing any more.
+    pub fn has_failed(&self) -> bool {
+        // One that panics reports nothing.
+        self.stats.failed.load(Relaxed) || self.thread.is_finished()
+    }
+
     /// Ends the recording; says how many bytes it has.
     pub fn finish(mut self, meta: Box<Meta>, end: Box<End>) -> io::Result<u64> {
         self.hand_over();
@@ -190,6 +196,70 @@ fn work(mut sink: Box<dyn Sink>, from: &Receiver<Message>, stats: &Stats) -> io:
         }
         if over {
             return failure.map_or(Ok(()), Err);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes what comes, or fails at the first accounts, one way or the other.
+    enum Broken {
+        No,
+        Error,
+        Panic,
+    }
+
+    impl Sink for Broken {
+        fn record(&mut self, _: &Record) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn accounts(&mut self, _: Role, _: u64, _: &[SavedAccount]) -> io::Result<()> {
+            match self {
+                Self::No => Ok(()),
+                Self::Error => Err(io::Error::other("full")),
+                Self::Panic => panic!("a bug"),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn next(&mut self, _: &Meta, _: &End) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn end(&mut self, _: &Meta, _: &End) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn bytes(&self) -> (u64, u64) {
+            (0, 0)
+        }
+
+        fn is_full(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_thread_that_failed_is_known_without_its_end() {
+        for (sink, fails) in [
+            (Broken::No, false),
+            (Broken::Error, true),
+            (Broken::Panic, true),
+        ] {
+            let mut recorder = Recorder::start(Box::new(sink)).unwrap();
+            recorder.send(Message::Accounts(Role::Checkpoint, 1, Vec::new()));
+            let begun = Instant::now();
+            while !recorder.has_failed() && (fails || begun.elapsed().as_millis() < 50) {
+                assert!(begun.elapsed().as_secs() < 10);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert_eq!(recorder.has_failed(), fails);
         }
     }
 }

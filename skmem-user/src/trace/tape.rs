@@ -208,6 +208,12 @@ impl Tape {
         &self.recorder.stats
     }
 
+    /// Whether nothing is recorded any more.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.recorder.has_failed()
+    }
+
     /// Bytes written so far.
     #[must_use]
     pub fn bytes(&self) -> u64 {

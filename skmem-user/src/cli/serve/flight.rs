@@ -130,6 +130,8 @@ pub(super) struct BlackBox {
     asked: Option<Instant>,
     /// A file is being written.
     writes: bool,
+    /// It was said that nothing is kept any more.
+    ended: bool,
     /// A page is being drawn: one at a time, each goes through all that is kept.
     draws: Arc<AtomicBool>,
     say: UnboundedSender<Said>,
@@ -161,6 +163,7 @@ impl BlackBox {
             looked: Instant::now(),
             asked: None,
             writes: false,
+            ended: false,
             draws: Arc::default(),
             say,
             said,
@@ -191,7 +194,8 @@ impl BlackBox {
             self.alarms.forget(kept.account.ident.id);
         }
         let rests = self.asked.is_some_and(|at| at.elapsed() < self.pause);
-        if self.alarms.are_met() && !rests && !self.writes {
+        let may_write = !rests && !self.writes && !self.recent.has_failed();
+        if self.alarms.are_met() && may_write {
             self.write(session)?;
         }
         Ok(closed)
@@ -239,6 +243,10 @@ impl BlackBox {
         verdict: Verdict,
         reply: oneshot::Sender<Result<String, Page>>,
     ) {
+        if self.recent.has_failed() {
+            let _ = reply.send(Ok(drawn::text(&verdict, drawn::FAILED)));
+            return;
+        }
         let Some(place) = Place::take(&self.draws) else {
             let busy = Page::error(503, "another page is being drawn: try again");
             let _ = reply.send(Err(busy));
@@ -274,7 +282,14 @@ impl BlackBox {
             }
         }
         let text = |said: Said| said.unwrap_or_else(|why| why);
-        said.into_iter().map(text).collect()
+        let mut notes: Vec<String> = said.into_iter().map(text).collect();
+        if self.recent.has_failed() && !std::mem::replace(&mut self.ended, true) {
+            notes.push(
+                "the black box has failed: it keeps nothing until skmem serve is started again"
+                    .to_owned(),
+            );
+        }
+        notes
     }
 
     /// As metrics.
@@ -283,6 +298,7 @@ impl BlackBox {
             written: self.written,
             failed: self.failed,
             bytes: self.recent.bytes(),
+            keeps: !self.recent.has_failed(),
         }
     }
 
