@@ -245,7 +245,10 @@ impl Tracer {
             .map_max_entries("SLOT_HASH", slots)
             .map_max_entries("COMMS", comms)
             .map_max_entries("EVENTS", ring)
-            .load(&Programs::unpack())
+            .load(&match options.verbose {
+                true => Programs::unpack(),
+                false => Programs::unpack().without_lines(),
+            })
             .map_err(|e| refused("cannot load the programs' maps", &e))?;
 
         let table = match ebpf.map("ACCOUNTS") {
