@@ -10,8 +10,8 @@ use std::{
 };
 
 /// Bytes from which on memory is large. Fresh pages cost time: what zlib takes, 371 KiB for each
-/// column of a Parquet file, must come from the heap.
-const LARGE: usize = 512 << 10;
+/// column of a Parquet file, must come from the heap, and a column of an Arrow batch, 512 KiB.
+const LARGE: usize = 1 << 20;
 /// The smallest page that a kernel has: any mapping is aligned to it.
 const PAGE: usize = 4096;
 
