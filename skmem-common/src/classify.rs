@@ -131,8 +131,8 @@ impl Account {
         now
     }
 
-    /// Lean set: what `mptcp_sendmsg_frag` has added beyond payload is an skb that it has queued, of
-    /// `new` bytes; `sndbuf` is the limit before.
+    /// Lean set: what `mptcp_sendmsg_frag` has added beyond payload is an skb that it has queued,
+    /// of `new` bytes; `sndbuf` is the limit before.
     #[inline(always)]
     fn note_frag(&mut self, new: i32, sndbuf: i32, seen: &Sight<impl Look>, now: u64) {
         if new <= 0 {

@@ -1,6 +1,7 @@
 //! The causes, each as a small stream of hooks: what the programs see, and
 //! what the ledger then says. Tests here read as the definition of a cause.
 
+#[expect(dead_code, reason = "the other tests use the rest of it")]
 mod stream;
 
 use skmem_common::{

@@ -18,7 +18,8 @@ use crate::{
     socket::{KernelPtr, Sock, TcpSock, offset, truesize},
 };
 
-/// `___GFP_DIRECT_RECLAIM`, 5.10 to 7.2 (include/linux/gfp_types.h): whoever allocates may wait.
+/// `___GFP_DIRECT_RECLAIM`, 5.10 to 7.2 (gfp_types.h, before 6.0 gfp.h): the allocation
+/// may wait for memory.
 const DIRECT_RECLAIM: u32 = 0x400;
 
 /// `tcp_sendmsg_locked(sk, msg, size)`

@@ -11,8 +11,8 @@ use skmem_common::{
     filter::{BY_COMM, BY_PID, Filter},
     hook::Hook,
     layout::{
-        ABSENT, Offsets, Records, SHARED_ENABLED, SHARED_OVERHEAD, SHARED_TRIPS, SLOTS_IN_HASH, SLOTS_IN_STORAGE,
-        SLOTS_NOWHERE,
+        ABSENT, Offsets, Records, SHARED_ENABLED, SHARED_OVERHEAD, SHARED_TRIPS, SLOTS_IN_HASH,
+        SLOTS_IN_STORAGE, SLOTS_NOWHERE,
     },
     window::Receiver,
 };

@@ -22,7 +22,9 @@ fn metric(serving: &Serving, name: &str) -> u64 {
     let text = serving.get("/metrics").body;
     let of = |line: &str| {
         let rest = line.strip_prefix(name)?;
-        let value = rest.starts_with([' ', '{']).then(|| rest.rsplit(' ').next())?;
+        let value = rest
+            .starts_with([' ', '{'])
+            .then(|| rest.rsplit(' ').next())?;
         value?.parse::<f64>().ok()
     };
     text.lines().filter_map(of).sum::<f64>() as u64
@@ -77,8 +79,12 @@ pub(super) fn tripwire() -> Result<(), Failed> {
     let arguments = ["--tripwire", "--hold", "2s", "--interval", "500ms"];
     let serving = Serving::start(SKMEM, &arguments);
     let state = || {
-        ["skmem_tripwire_armed", "skmem_tripwire_met_total", "skmem_accounts"]
-            .map(|name| metric(&serving, name))
+        [
+            "skmem_tripwire_armed",
+            "skmem_tripwire_met_total",
+            "skmem_accounts",
+        ]
+        .map(|name| metric(&serving, name))
     };
     // At its start it looks at all sockets.
     let there = wait_for(|| state() == [0, 0, 0]);
@@ -99,9 +105,12 @@ pub(super) fn tripwire() -> Result<(), Failed> {
     let there = wait_for(|| state() == [1, 1, 1]);
     check.that(there, || format!("a full queue: {:?}", state()));
     let first = ledger(&serving, cookie);
-    check.that(first.iter().any(|(cause, bytes)| cause == "pre-existing" && *bytes > 0), || {
-        format!("{first:?}")
-    });
+    check.that(
+        first
+            .iter()
+            .any(|(cause, bytes)| cause == "pre-existing" && *bytes > 0),
+        || format!("{first:?}"),
+    );
     // From here on each byte has a name.
     empty(&client, &mut server)?;
     fill(&mut client)?;
@@ -112,10 +121,15 @@ pub(super) fn tripwire() -> Result<(), Failed> {
         let after = MemInfo::read(client.as_fd()).map_or(1, |m| i64::from(m.wmem_queued));
         before == after && said.iter().map(|(_, bytes)| bytes).sum::<i64>() == after
     });
-    let of = |cause: &str| said.iter().find(|(name, _)| name == cause).map_or(0, |c| c.1);
-    check.that(closes && of("first-fill") > 0 && of("ack") < 0 && of("unattributed") == 0, || {
-        format!("the ledger: {said:?}")
-    });
+    let of = |cause: &str| {
+        said.iter()
+            .find(|(name, _)| name == cause)
+            .map_or(0, |c| c.1)
+    };
+    check.that(
+        closes && of("first-fill") > 0 && of("ack") < 0 && of("unattributed") == 0,
+        || format!("the ledger: {said:?}"),
+    );
 
     // While the sender waits, its account stays.
     thread::sleep(Duration::from_secs(3));
@@ -128,7 +142,9 @@ pub(super) fn tripwire() -> Result<(), Failed> {
     check.that(added > 65_536 && added == freed, || {
         format!("{added} bytes added, {freed} freed")
     });
-    check.that(ledger(&serving, cookie).is_empty(), || "an account is left".into());
+    check.that(ledger(&serving, cookie).is_empty(), || {
+        "an account is left".into()
+    });
 
     // The same socket again, and one whose sender sleeps.
     fill(&mut client)?;
@@ -140,7 +156,9 @@ pub(super) fn tripwire() -> Result<(), Failed> {
     let held = wait_for(|| metric(&serving, "skmem_sockets_held_up") == 2);
     check.that(held, || "nobody is held up".into());
     let later = metric(&serving, "skmem_wmem_queued_added_bytes_total");
-    check.that(later > added, || format!("{later} bytes added, {added} before"));
+    check.that(later > added, || {
+        format!("{later} bytes added, {added} before")
+    });
     empty(&other, &mut reader)?;
     let _ = thread.join();
     empty(&client, &mut server)?;
