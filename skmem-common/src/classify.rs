@@ -61,6 +61,28 @@ impl<L: Look> Sight<L> {
     }
 }
 
+/// Lean set: what has changed since the last hook.
+struct Change<'a, L> {
+    seen: &'a Sight<L>,
+    /// Of `w`, in bytes.
+    moved: i32,
+    /// Of `write_seq`, in bytes.
+    written: i32,
+    /// The limit that a new skb was tested against, in bytes.
+    tested: i32,
+    now: u64,
+}
+
+/// The tier in a call's number.
+#[inline(always)]
+fn tier_of(call: u32) -> Tier {
+    if call >> 8 == 0 {
+        Tier::Observed
+    } else {
+        Tier::Inferred
+    }
+}
+
 impl Account {
     /// Books the changes that a look at the socket shows, as done by `call`: a
     /// [`Hook`], and in the next byte a [`Tier`]. Returns the time of it.
@@ -73,11 +95,7 @@ impl Account {
     pub(crate) fn observe<L: Look>(&mut self, call: u32, look: L, now: impl Fn() -> u64) -> u64 {
         let now = now();
         let hook = call as u8;
-        let tier = if call >> 8 == 0 {
-            Tier::Observed
-        } else {
-            Tier::Inferred
-        };
+        let tier = tier_of(call);
         let seen = &Sight::of(look);
         let limit = self.ledger.now.sndbuf;
         let cut_from = self.cut_from;
@@ -95,16 +113,17 @@ impl Account {
         }
         if moved != 0 || written != 0 || self.allocated != 0 {
             if seen.look.lean() && !L::MPTCP && self.unanchored == 0 {
-                if self.top() == Hook::MptcpFrag as u8 && self.queued_new == 0 {
-                    let tested = if cut_from != 0 { cut_from } else { limit };
-                    self.note_frag(moved.wrapping_sub(written), tested, seen, now);
-                }
-                // What a send call has written is planned with what it has put.
-                let planned = is_send(self.top()) || self.queued_new != 0;
-                let put = self.plan_put(hook, moved, written, tier);
+                let tested = if cut_from != 0 { cut_from } else { limit };
+                let change = &Change {
+                    seen,
+                    moved,
+                    written,
+                    tested,
+                    now,
+                };
+                core::hint::black_box(self.plan_put(call, change));
                 core::hint::black_box(self.book_parts(now));
-                let written = if planned { 0 } else { written };
-                self.plan_rest(hook, moved.wrapping_sub(put), written, tier, seen);
+                core::hint::black_box(self.plan_rest(call, change));
             } else {
                 self.plan_change(hook, moved, written, tier, seen);
             }
@@ -131,46 +150,54 @@ impl Account {
         now
     }
 
-    /// Lean set: what `mptcp_sendmsg_frag` has added beyond payload is an skb that it has queued,
-    /// of `new` bytes; `sndbuf` is the limit before.
+    /// Lean set: what `mptcp_sendmsg_frag` has added beyond payload is an skb that it has queued.
     #[inline(always)]
-    fn note_frag(&mut self, new: i32, sndbuf: i32, seen: &Sight<impl Look>, now: u64) {
+    fn note_frag(&mut self, change: &Change<'_, impl Look>) {
+        let new = change.moved.wrapping_sub(change.written);
         if new <= 0 {
             return;
         }
         self.queued_new = new;
         self.overhead = new as u32;
-        self.fresh = seen.look.tail();
+        self.fresh = change.seen.look.tail();
         self.split = 0;
-        let tested = self.ledger.now.w < sndbuf;
+        let tested = self.ledger.now.w < change.tested;
         self.queued_tested = u32::from(tested);
         if tested {
-            self.ledger.admit(sndbuf, now);
-            self.push(OP_ADMIT, 0, 0, sndbuf);
+            self.ledger.admit(change.tested, change.now);
+            self.push(OP_ADMIT, 0, 0, change.tested);
         }
     }
 
     /// Lean set: plans what the open send call, or `tcp_send_fin`, has put into the queue before
-    /// whatever else has happened. Gives back how much of `moved` that is.
-    #[inline(always)]
-    fn plan_put(&mut self, hook: u8, moved: i32, written: i32, tier: Tier) -> i32 {
+    /// whatever else has happened. Leaves the rest of the change, and of what was written, in the
+    /// account: the verifier then goes on from one place, and not from each branch. A number as for
+    /// [`Account::observe`].
+    #[inline(never)]
+    fn plan_put(&mut self, call: u32, change: &Change<'_, impl Look>) -> u32 {
+        let (moved, written) = (change.moved, change.written);
         let top = self.top();
-        if top == Hook::SendFin as u8 && hook == Hook::WriteXmit as u8 {
+        self.rest = moved;
+        self.rest_written = written;
+        if top == Hook::MptcpFrag as u8 && self.queued_new == 0 {
+            self.note_frag(change);
+        }
+        if top == Hook::SendFin as u8 && call as u8 == Hook::WriteXmit as u8 {
             // It queues an skb where none waits, which is sent as it is; else the FIN rides on
             // the last one.
             let fin = moved.wrapping_sub(self.allocated);
-            if fin <= 0 {
-                return 0;
+            if fin > 0 {
+                self.plan(MAIN, Cause::Fin, tier_of(call), fin);
+                self.rest = moved.wrapping_sub(fin);
             }
-            self.plan(MAIN, Cause::Fin, tier, fin);
-            return fin;
+            return call;
         }
         let sends = is_send(top);
         if !sends && self.queued_new == 0 {
-            return 0;
+            return call;
         }
         // The send path was seen at work, but not its start.
-        let tier = if sends { tier } else { Tier::Inferred };
+        let tier = if sends { tier_of(call) } else { Tier::Inferred };
         let flags = if sends { self.frame().flags } else { 0 };
         let new = self.plan_new(tier);
         let cause = if top == Hook::MptcpFrag as u8 {
@@ -187,49 +214,48 @@ impl Account {
             Cause::TailAppend
         };
         self.plan(PAYLOAD, cause, tier, written);
+        self.rest = moved.wrapping_sub(new);
+        self.rest_written = 0;
         if self.zerocopied != 0 && written != 0 {
             // Its pages were charged before.
             self.zerocopied = 0;
             let rounding = written.wrapping_neg();
             self.plan(FREED, Cause::ZerocopyPageRounding, Tier::Observed, rounding);
-            return new;
+            return call;
         }
-        new.wrapping_add(written)
+        self.rest = self.rest.wrapping_sub(written);
+        call
     }
 
-    /// Lean set: plans the rest.
-    #[inline(always)]
-    fn plan_rest(
-        &mut self,
-        hook: u8,
-        rest: i32,
-        written: i32,
-        tier: Tier,
-        seen: &Sight<impl Look>,
-    ) {
+    /// Lean set: plans the rest. A number as for [`Account::observe`].
+    #[inline(never)]
+    fn plan_rest(&mut self, call: u32, change: &Change<'_, impl Look>) -> u32 {
+        let (rest, written, seen) = (self.rest, self.rest_written, change.seen);
+        let hook = call as u8;
         if hook == Hook::Zerocopy as u8 {
             if rest > 0 {
                 self.zerocopied = 1;
             }
             self.plan(ADDED, Cause::ZerocopyPageRounding, Tier::Observed, rest);
-        } else if is_send(hook) {
-            if rest == 0 {
-                return;
-            }
+            return call;
+        }
+        let mut left = rest;
+        let quiet = rest == 0 && self.allocated == 0;
+        if is_send(hook) {
             if self.frame().flags & FRAME_ZEROCOPY != 0 {
                 let part = if rest < 0 { FREED } else { ADDED };
                 self.plan(part, Cause::ZerocopyPageRounding, Tier::Observed, rest);
-            } else {
-                self.infer_rest(rest, seen);
+                return call;
             }
-        } else if rest != 0 || self.allocated != 0 {
-            let left = self.named(hook, rest, tier, seen);
-            if left != 0 {
-                self.infer(left, written, seen);
-            }
-        } else if written > 1 && seen.snd_una != self.snd_una {
-            self.infer(0, written, seen);
+        } else if !quiet {
+            left = self.named(hook, rest, tier_of(call), seen);
         }
+        // Written and acknowledged, and neither was seen.
+        let unseen = quiet && written > 1 && seen.snd_una != self.snd_una;
+        if left != 0 || unseen {
+            self.infer(left, written, seen);
+        }
+        call
     }
 
     /// Plans the skbs that a send call has queued; gives back their truesize.

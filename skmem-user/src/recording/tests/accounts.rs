@@ -32,6 +32,7 @@ fn visible(account: &Account) -> Account {
     (a.allocated, a.last_tid, a.reported_excess, a.reported_moves) = (0, 0, 0, 0);
     (a.closing, a.unanchored, a.probing) = (0, 0, 0);
     (a.acked, a.refills, a.zerocopied) = (0, 0, 0);
+    (a.around, a.rest, a.rest_written) = (0, 0, 0);
     let (ours, none) = (&mut a.receiving.ledger, &empty.receiving.ledger);
     (ours.ops, ours.op_count) = (none.ops, 0);
     (ours.psock, ours.deferred) = (0, 0);
