@@ -1,7 +1,7 @@
 //! What is built to run in a guest: skmem, the first process, the VM tests. All of it optimised:
 //! emulation is slow enough, and so they share the libraries they are built from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -10,6 +10,16 @@ use crate::{arch::Arch, rust};
 /// skmem itself, with its eBPF side inside.
 pub(crate) fn skmem(arch: &Arch) -> Result<PathBuf> {
     program(arch, "skmem", "skmem-user", "skmem")
+}
+
+/// skmem of another source, which is in `directory`; what it is built from is kept in `target`.
+pub(crate) fn skmem_of(arch: &Arch, directory: &Path, target: &Path) -> Result<PathBuf> {
+    let manifest = format!("--manifest-path={}", directory.join("Cargo.toml").display());
+    let target = format!("--target-dir={}", target.display());
+    let args = ["build", "--release", "--target", arch.target];
+    let which = ["-p", "skmem-user", "--bin", "skmem", &manifest, &target];
+    let built = rust::build("skmem of before", &[&args[..], &which].concat())?;
+    built.executable("skmem")
 }
 
 /// The guest's first process.

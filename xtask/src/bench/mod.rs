@@ -6,6 +6,7 @@
 //! not know caches, locked operations and pipelines: cycles on a real machine differ. The part that
 //! looks for lost events runs on two processors with an ordinary clock.
 
+mod against;
 mod table;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use against::Before;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use skmem_vm_init::Job;
@@ -38,6 +40,7 @@ use crate::{
                   cargo xtask bench --quick             one round, lockstep only\n  \
                   cargo xtask bench --kernel 6.1 --no-bpftrace\n  \
                   cargo xtask bench --arch aarch64\n  \
+                  cargo xtask bench --quick --kernel 6.12 --against HEAD~10   a ratio for each figure\n  \
                   cargo xtask bench --host              decoding, ledger, recordings, lines: on this machine, no VM"
 )]
 pub(crate) struct Options {
@@ -53,11 +56,14 @@ pub(crate) struct Options {
     /// Also put each kernel's tables into docs/cost.md, in place of those that are there
     #[arg(long)]
     docs: bool,
+    /// Also measure skmem as it was at this commit, and print what each figure is to that of then
+    #[arg(long, value_name = "REV", conflicts_with = "docs")]
+    against: Option<String>,
     /// Leave bpftrace out, which makes the guest's image larger by 200 MB
     #[arg(long)]
     no_bpftrace: bool,
     /// Measure the library on this machine instead, without a VM
-    #[arg(long, conflicts_with_all = ["kernel", "quick", "docs", "no_bpftrace"])]
+    #[arg(long, conflicts_with_all = ["kernel", "quick", "docs", "no_bpftrace", "against"])]
     host: bool,
     /// Rounds of each mode
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -93,6 +99,14 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     let directory = paths::root().join("target/bench");
     fs::create_dir_all(&directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
+    let before = options
+        .against
+        .as_deref()
+        .map(|revision| {
+            setup.build_tools(options.arch)?;
+            Before::build(options.arch, revision)
+        })
+        .transpose()?;
     let mut good = true;
     for kernel in kernels {
         if kernel.contains('/') {
@@ -101,14 +115,28 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
             )));
         }
         let wanted = Wanted::usual(kernel, options.arch);
-        let (results, whole) = measure(setup, options, &wanted)?;
+        let (results, whole) = measure(setup, options, &wanted, None)?;
         let kernel = wanted.to_string();
         good &= whole;
-        let markdown = results.markdown();
-        for (ending, text) in [("md", &markdown), ("jsonl", &results.json)] {
-            let path = directory.join(format!("cost-{}.{ending}", kernel.replace(' ', "-")));
+        let mut markdown = results.markdown();
+        let name = kernel.replace(' ', "-");
+        let write = |name: &str, text: &str| -> Result<()> {
+            let path = directory.join(name);
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
             eprintln!("bench: written: {}", paths::shown(&path));
+            Ok(())
+        };
+        write(&format!("cost-{name}.md"), &markdown)?;
+        write(&format!("cost-{name}.jsonl"), &results.json)?;
+        if let Some(before) = &before {
+            let commit = &before.commit;
+            let (then, whole) = measure(setup, options, &wanted, Some(before))?;
+            good &= whole;
+            let compared = against::markdown(commit, &then, &results)?;
+            write(&format!("against-{commit}-{name}.md"), &compared)?;
+            let json = against::json(commit, &then, &results)?;
+            write(&format!("against-{commit}-{name}.jsonl"), &json)?;
+            markdown += &compared;
         }
         if options.docs {
             let path = paths::root().join("docs/cost.md");
@@ -127,9 +155,19 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     Ok(0)
 }
 
-/// One kernel's results, and whether all of them are there.
-fn measure(setup: &Setup, options: &Options, wanted: &Wanted) -> Result<(Results, bool)> {
-    let machine = MachineOptions::for_bench(wanted, options.timeout, !options.no_bpftrace);
+/// One kernel's results, of skmem as it is here or as it was `before`, and whether all of them are
+/// there.
+fn measure(
+    setup: &Setup,
+    options: &Options,
+    wanted: &Wanted,
+    before: Option<&Before>,
+) -> Result<(Results, bool)> {
+    let bpftrace = !options.no_bpftrace && before.is_none();
+    let mut machine = MachineOptions::for_bench(wanted, options.timeout, bpftrace);
+    if let Some(before) = before {
+        machine = machine.running(&before.skmem);
+    }
     let scripts: Vec<Extra> = SCRIPTS
         .iter()
         .map(|(_, file)| Extra {
@@ -153,7 +191,7 @@ fn measure(setup: &Setup, options: &Options, wanted: &Wanted) -> Result<(Results
     let mut whole = true;
     let vm = Vm::prepare(setup, &machine.counting(), &scripts)?;
     let mut json = job(&vm, argv, &mut whole)?;
-    if !options.no_bpftrace {
+    if bpftrace {
         // By itself: skmem's and its programs do not disturb each other then.
         let mut argv = vec!["skmem".to_owned(), "bench".into(), "--json".into()];
         argv.extend([
@@ -169,7 +207,7 @@ fn measure(setup: &Setup, options: &Options, wanted: &Wanted) -> Result<(Results
         );
         json += &job(&vm, argv, &mut whole)?;
     }
-    if !options.quick {
+    if !options.quick && before.is_none() {
         // 280 processes beside it.
         let roomy = machine.counting().roomy();
         let argv = ["skmem", "bench", "--serve", "--json"].map(str::to_owned);

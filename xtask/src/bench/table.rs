@@ -59,14 +59,15 @@ struct Served {
     most_resident: u64,
 }
 
+/// A mode under a load.
 #[derive(Debug, Deserialize)]
-struct Cost {
-    load: String,
-    write_size: u64,
-    mode: String,
+pub(super) struct Cost {
+    pub(super) load: String,
+    pub(super) write_size: u64,
+    pub(super) mode: String,
     ns_per_send: u64,
     range_ns: [u64; 2],
-    added_ns: i64,
+    pub(super) added_ns: i64,
     ratio: f64,
     bytes_per_s: u64,
     events_per_send: f64,
@@ -85,6 +86,40 @@ impl Results {
             bail!("skmem bench did not say what it ran on");
         }
         Ok(Self { json, lines })
+    }
+
+    /// The kernel, as `uname -r` prints it.
+    pub(super) fn kernel(&self) -> Option<&str> {
+        self.lines.iter().find_map(|line| match line {
+            Line::Machine { kernel, .. } => Some(kernel.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Each mode under each load, in order.
+    pub(super) fn costs(&self) -> impl Iterator<Item = &Cost> {
+        self.lines.iter().filter_map(|line| match line {
+            Line::Cost(cost) => Some(cost),
+            _ => None,
+        })
+    }
+
+    /// What reading an event takes, in ns, step by step.
+    pub(super) fn steps(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.lines.iter().filter_map(|line| match line {
+            Line::Event { step, ns_per_event } => Some((step.as_str(), *ns_per_event)),
+            _ => None,
+        })
+    }
+
+    /// How many programs the verifier walked, and how many instructions; None: nobody asked.
+    pub(super) fn walked(&self) -> Option<(usize, u64)> {
+        let walked = self.lines.iter().filter_map(|line| match line {
+            Line::Verifier { instructions, .. } => Some(u64::from(*instructions)),
+            _ => None,
+        });
+        let walked: Vec<u64> = walked.collect();
+        (!walked.is_empty()).then(|| (walked.len(), walked.iter().sum()))
     }
 
     /// The tables, machine by machine.
@@ -289,7 +324,7 @@ fn signed(n: i64) -> String {
 }
 
 /// 1234567 as 1,234,567.
-fn grouped(n: u64) -> String {
+pub(super) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (at, digit) in digits.char_indices() {
