@@ -137,16 +137,18 @@ pub fn is_full(sk: Sock) -> bool {
 }
 
 /// A socket meets the tripwire, under its lock: from now on it has an account, where accounts are
-/// kept now. Gives a new one.
+/// kept now and the filter wants it. Gives a new one.
 #[inline(always)]
 pub fn trip(sk: Sock) -> Option<(&'static mut Account, TcpSock)> {
+    if !may_pass(sk) {
+        return None;
+    }
     if let Some(trips) = SHARED.get_ptr_mut(SHARED_TRIPS) {
         // SAFETY: the map outlives the program; a word is written whole. That two CPUs count one
         // is enough.
         unsafe { ptr::write_volatile(trips, (*trips).wrapping_add(1)) };
     }
-    if !maps::enabled() || maps::slots_in() == SLOTS_NOWHERE || !may_pass(sk) || find(sk).is_some()
-    {
+    if !maps::enabled() || maps::slots_in() == SLOTS_NOWHERE || find(sk).is_some() {
         return None;
     }
     let socket = sk.as_tcp()?;
