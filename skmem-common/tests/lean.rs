@@ -487,6 +487,25 @@ fn an_skb_that_mptcp_queues_on_a_subflow() {
 }
 
 #[test]
+fn a_syn_is_no_skb_of_a_send_call() {
+    let mut lean = Box::new(Account::EMPTY);
+    let mut k = Stream::new(1 << 20);
+    k.seen.state = 2; // TCP_SYN_SENT
+    lean.open(&Eyes(k.seen), 1);
+    lean.enter(Hook::Connect, 0, 0, &Eyes(k.seen), NOW);
+    lean.enter(Hook::Purge, 0, 0, &Eyes(k.seen), NOW);
+    // The run at its exit is skipped.
+    assert!(!lean.allocates_for_send(true));
+    k.change(O).written(1);
+    lean.leave(Hook::Connect, &Eyes(k.seen), NOW);
+    assert_eq!(lean.ledger.now.total(Cause::Syn).bytes, i64::from(O));
+    assert_eq!(lean.ledger.now.w, O);
+    // A send call's are, an MTU probe's within it is not.
+    lean.enter(Hook::SendmsgLocked, 0, 0, &Eyes(k.seen), NOW);
+    assert!(lean.allocates_for_send(true) && !lean.allocates_for_send(false));
+}
+
+#[test]
 fn payload_of_a_call_that_was_not_seen_to_begin_is_booked_once() {
     let mut lean = Box::new(Account::EMPTY);
     let mut k = Stream::new(1 << 20);

@@ -119,7 +119,7 @@ fn allocated(sk: Sock, gfp: u32, force: u32, skb: *const u8) {
     let (w, sndbuf): (i32, i32) =
         unsafe { (sk.load(offset!(wmem_queued)), sk.load(offset!(sndbuf))) };
     if force & 1 == 0 || w == 0 {
-        if gfp & DIRECT_RECLAIM != 0 {
+        if account.allocates_for_send(gfp & DIRECT_RECLAIM != 0) {
             queued(account, sk, skb, size, (w, sndbuf));
         } else if account.overhead == 0 {
             account.overhead = size;
