@@ -42,9 +42,9 @@ impl Account {
         self.depth == 0 && self.unanchored == 0
     }
 
-    /// Whether a send call queues next what `tcp_stream_alloc_skb` has returned, where that may wait
-    /// for memory. `tcp_connect` may, too, and what it calls before (`tcp_write_queue_purge`) seems
-    /// to be at work still where the run at its end was skipped.
+    /// Whether a send call queues next what `tcp_stream_alloc_skb` has returned, where that may
+    /// wait for memory. `tcp_connect` may, too, and what it calls before (`tcp_write_queue_purge`)
+    /// seems to be at work still where the run at its end was skipped.
     #[inline(always)]
     #[must_use]
     pub fn allocates_for_send(&self, may_wait: bool) -> bool {
