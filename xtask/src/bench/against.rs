@@ -1,7 +1,7 @@
 //! `cargo xtask bench --against REV`: skmem as it was at a commit, in the same VM under the same
 //! loads, and what each figure has come to since.
 
-use std::{fmt::Write as _, fs, path::PathBuf, process::Command};
+use std::{fmt::Write as _, fs, os::unix::fs::symlink, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
@@ -74,6 +74,8 @@ impl Before {
             )?;
             let mut tar = Command::new("tar");
             process::succeed(tar.arg("-xf").arg(&archive).arg("-C").arg(&tree), None)?;
+            // Its build looks there for bpf-linker.
+            symlink(paths::tools(), tree.join(".tools")).context("cannot make a link")?;
             fs::rename(&tree, &source)
                 .with_context(|| format!("cannot create {}", source.display()))?;
         }
