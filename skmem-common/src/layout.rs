@@ -115,6 +115,7 @@ offsets! {
     mss_cache: "tcp_sock"."mss_cache",
     gso_segs: "tcp_sock"."gso_segs",
     notsent_lowat: "tcp_sock"."notsent_lowat" optional "waits for TCP_NOTSENT_LOWAT will be named after the limit",
+    sysctl_notsent_lowat: "net"."ipv4.sysctl_tcp_notsent_lowat" optional "waits for net.ipv4.tcp_notsent_lowat will be named after memory",
     probe_size: "inet_connection_sock"."icsk_mtup.probe_size" optional "MTU probes will be named by the rest of their bytes",
     is_mptcp: "tcp_sock"."is_mptcp" optional "nothing",
     ulp_ops: "inet_connection_sock"."icsk_ulp_ops" optional "nothing",

@@ -23,7 +23,7 @@ use crate::{
     mptcp::Msk,
     outlet,
     output::{self, Call},
-    socket::{Sock, TcpSock, Watched, offset},
+    socket::{KernelPtr, Sock, TcpSock, Watched, offset},
 };
 
 const BPF_NOEXIST: u64 = 1;
@@ -115,11 +115,12 @@ fn begin_on(ctx: &FEntryContext, account: &mut Account, socket: impl Waits, hook
     calls::change!(account, |a| {
         // Booked before anything is asked that has several answers: the
         // verifier would follow each of them through the booking.
+        let starved = a.starved != 0;
         let frame = a.wait_begin(&socket, calls::now);
         calls::note_worst(a, socket);
         socket.check_pages(a);
         let since_ns = calls::now();
-        let reason = reason(socket);
+        let reason = reason(a, socket, starved);
         let tid = bpf_get_current_pid_tgid() as u32;
         // Where the compiler kept constants of the cases on the stack, 5.10 ran
         // the last of them only, and no sleep was seen.
@@ -137,7 +138,7 @@ fn begin_on(ctx: &FEntryContext, account: &mut Account, socket: impl Waits, hook
             }
             outlet::held(a, socket, reason);
             if how == SLEEPS {
-                fell_asleep(a, since_ns);
+                fell_asleep(a, reason, since_ns);
             } else {
                 if a.blocked.refused_ns == 0 {
                     a.blocked.refused_ns = since_ns;
@@ -178,7 +179,7 @@ fn begin_on(ctx: &FEntryContext, account: &mut Account, socket: impl Waits, hook
 pub trait Waits: Watched {
     /// `snd_nxt`
     fn snd_nxt(self) -> u32;
-    /// `TCP_NOTSENT_LOWAT`, in bytes; 0: the netns's sysctl rules.
+    /// `TCP_NOTSENT_LOWAT`, in bytes; 0: the sysctl rules.
     fn lowat(self) -> u32;
     /// See [`calls::check_pages`].
     fn check_pages(self, account: &mut Account);
@@ -221,10 +222,25 @@ impl Waits for Msk {
     fn check_pages(self, _: &mut Account) {}
 }
 
+/// `net.ipv4.tcp_notsent_lowat` of the socket's namespace, in bytes; 0: not known, or of no
+/// account: before 6.10 nothing of MPTCP looked at it.
 #[inline(always)]
-fn fell_asleep(account: &mut Account, now: u64) {
+fn sysctl_lowat<S: Waits>(socket: S) -> u32 {
+    if offset!(sysctl_notsent_lowat) == ABSENT || S::MPTCP && offset!(msk_notsent_lowat) == ABSENT {
+        return 0;
+    }
+    // SAFETY: offsets and types are those of the kernel's BTF.
+    unsafe {
+        let net: *const u8 = socket.sock().load(offset!(net));
+        KernelPtr(net).load(offset!(sysctl_notsent_lowat))
+    }
+}
+
+#[inline(always)]
+fn fell_asleep(account: &mut Account, reason: u32, now: u64) {
     if account.blocked.asleep == 0 {
         account.blocked.since_ns = now;
+        account.blocked.since_reason = reason;
     }
     account.blocked.asleep += 1;
 }
@@ -281,7 +297,7 @@ pub fn find_sleeper(account: &mut Account, socket: impl Waits) -> Sleeper {
     };
     let _ = SLEEPERS.remove(&inode);
     let now = calls::now();
-    let mut reason = reason(socket);
+    let mut reason = reason(account, socket, false);
     let (w, sndbuf, ..) = socket.glance();
     if reason == WAIT_MEMORY && sndbuf.wrapping_sub(w) < w >> 1 {
         // Fallen below the limit since, but not as far as wakes a sender
@@ -303,7 +319,7 @@ pub fn find_sleeper(account: &mut Account, socket: impl Waits) -> Sleeper {
     if let Some(count) = account.blocked.reasons.get_mut(reason as usize) {
         *count += 1;
     }
-    fell_asleep(account, now);
+    fell_asleep(account, reason, now);
     account.blocked.older += 1;
     found.tid = tid;
     found.reason = reason;
@@ -311,14 +327,28 @@ pub fn find_sleeper(account: &mut Account, socket: impl Waits) -> Sleeper {
     found
 }
 
-/// Why the sender is held up: `WAIT_…`.
+/// Why the sender is held up: `WAIT_…`. `starved`: its call was refused memory.
+///
+/// Between its test and the wait, a send call pushes what is queued (`tcp_push`), so fewer bytes
+/// may be unsent than when it was held up. `mptcp_sendmsg` does so, too, and what is acknowledged
+/// meanwhile is freed.
 #[inline(always)]
-fn reason(socket: impl Waits) -> u32 {
+fn reason<S: Waits>(account: &mut Account, socket: S, starved: bool) -> u32 {
     let (w, sndbuf, write_seq, _) = socket.glance();
-    let (snd_nxt, lowat) = (socket.snd_nxt(), socket.lowat());
+    let sysctl = sysctl_lowat(socket);
+    account.blocked.sysctl_lowat = sysctl;
+    let lowat = match socket.lowat() {
+        0 => sysctl,
+        own => own,
+    };
+    let snd_nxt = socket.snd_nxt();
     if w >= sndbuf {
         WAIT_LIMIT
     } else if lowat != 0 && write_seq.wrapping_sub(snd_nxt) >= lowat {
+        WAIT_LOWAT
+    } else if S::MPTCP && account.scheduled.refused == 0 {
+        WAIT_LIMIT
+    } else if !S::MPTCP && lowat != 0 && lowat != u32::MAX && !starved {
         WAIT_LOWAT
     } else {
         WAIT_MEMORY
@@ -352,11 +382,7 @@ fn end_on(account: &mut Account, socket: impl Waits, hook: Hook, ret: i32) {
         if hook as u8 == Hook::WaitMemory as u8 {
             if waiting.how == SLEEPS || waiting.how == SLEPT_BEFORE {
                 let slept = now.wrapping_sub(waiting.since_ns);
-                a.blocked.waits += 1;
-                a.blocked.total_ns += slept;
-                if slept > a.blocked.longest_ns {
-                    a.blocked.longest_ns = slept;
-                }
+                a.blocked.slept(waiting.reason, slept);
                 woke_up(a, waiting.how);
             } else if waiting.how == SHORT {
                 call.kind = WAIT_OTHER;

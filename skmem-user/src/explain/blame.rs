@@ -222,7 +222,7 @@ fn sentence(found: &Found<'_>, v: &Verdict) -> String {
             grouped(found.output.map_or(v.wmem_queued, |o| o.wmem_queued.into())),
             grouped(found.output.map_or(v.sndbuf, |o| o.sndbuf.into()))
         ),
-        Holder::Lowat => lowat(found.output),
+        Holder::Lowat => lowat(found.output, v),
         Holder::Nobody => String::new(),
     }
 }
@@ -405,10 +405,10 @@ fn limit(output: Option<&Output>, from: BlameFrom, v: &Verdict) -> String {
     }
 }
 
-fn lowat(output: Option<&Output>) -> String {
+fn lowat(output: Option<&Output>, v: &Verdict) -> String {
+    let which = v.blocked.map_or("TCP_NOTSENT_LOWAT", |b| b.lowat());
     let mut text =
-        "TCP_NOTSENT_LOWAT holds the sender up, not the limit: unsent bytes have reached it"
-            .to_owned();
+        format!("{which} holds the sender up, not the limit: unsent bytes have reached it");
     let behind = output.map(|o| refined(o.stopped_by(), o));
     let behind = match behind {
         Some(Holder::Receiver) => ", and wait for the receiver's window",

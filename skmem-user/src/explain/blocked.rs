@@ -3,7 +3,7 @@
 
 use skmem_common::{
     account::{
-        self, Account, NOSPACE_AGAIN, NOSPACE_AT_FIRST, NOSPACE_WALKED, WAIT_LIMIT, WAIT_LOWAT,
+        Account, NOSPACE_AGAIN, NOSPACE_AT_FIRST, NOSPACE_WALKED, WAIT_LIMIT, WAIT_LOWAT,
         WAIT_MEMORY,
     },
     record::{IDENT_MPTCP_SOCKET, View},
@@ -33,7 +33,12 @@ impl Blocked {
         {
             return None;
         }
-        let (reasons, lowat_inferred) = reasons(seen, account, setting);
+        let correction = Correction::of(account, setting);
+        let reasons = correction.reasons(seen.reasons.map(u64::from));
+        let by_reason = seen
+            .reason_ns
+            .iter()
+            .fold(0_u64, |sum, ns| sum.saturating_add(*ns));
         let since_ns = (seen.asleep != 0).then_some(seen.since_ns);
         let asleep_ns = since_ns.map_or(0, |since| setting.now_ns.saturating_sub(since));
         Some(Self {
@@ -48,7 +53,10 @@ impl Blocked {
             asleep_ns,
             now,
             reasons,
-            lowat_inferred,
+            reasons_ns: (by_reason == seen.total_ns)
+                .then(|| correction.reasons(seen.reason_ns_until(setting.now_ns))),
+            lowat_by_sysctl: account.last.notsent_lowat == 0,
+            lowat_inferred: correction.sysctl,
         })
     }
 }
@@ -116,7 +124,10 @@ pub(crate) fn may_wait_unseen(account: &Account) -> bool {
 /// What the kernel withholds from a sender now; None where it would wake it.
 fn withheld(account: &Account) -> Option<Withheld> {
     let now = &account.ledger.now;
-    let lowat = account.last.notsent_lowat;
+    let lowat = match account.last.notsent_lowat {
+        0 => account.blocked.sysctl_lowat,
+        own => own,
+    };
     let unsent = account.write_seq.wrapping_sub(account.last.snd_nxt);
     if now.w >= now.sndbuf || (lowat != 0 && unsent >= lowat) {
         Some(Withheld::Send)
@@ -135,32 +146,46 @@ fn wakes_at(sndbuf: i32) -> i64 {
     2 * third + i64::from(sndbuf % 3 != 0)
 }
 
-/// The programs know the socket's own `TCP_NOTSENT_LOWAT` only: with the
-/// sysctl in force, and no memory ever refused, "memory" was the sysctl.
-fn reasons(seen: &account::Blocked, account: &Account, setting: &Setting<'_>) -> (Reasons, bool) {
-    let by = |reason: u32| u64::from(seen.reasons[reason as usize]);
-    let mut reasons = Reasons {
-        limit: by(WAIT_LIMIT),
-        memory: by(WAIT_MEMORY),
-        notsent_lowat: by(WAIT_LOWAT),
-    };
-    let sysctl = setting.notsent_lowat_sysctl.is_some_and(|v| v < u32::MAX);
-    let inferred = sysctl
-        && account.last.notsent_lowat == 0
-        && account.scheduled.refused == 0
-        && reasons.memory > 0;
-    if inferred {
-        reasons.notsent_lowat += reasons.memory;
-        reasons.memory = 0;
+/// What the reasons of an account are that its numbers do not say.
+#[derive(Clone, Copy)]
+struct Correction {
+    /// "memory" was the sysctl: older programs knew the socket's own `TCP_NOTSENT_LOWAT` only, and
+    /// no memory was ever refused.
+    sysctl: bool,
+    /// "memory" was the limit: between its test of the limit and the wait, `mptcp_sendmsg` pushes
+    /// what is queued, and what is acknowledged meanwhile is freed. Older programs then saw a queue
+    /// below the limit, and no memory was refused.
+    mptcp: bool,
+}
+
+impl Correction {
+    fn of(account: &Account, setting: &Setting<'_>) -> Self {
+        let memory =
+            account.scheduled.refused == 0 && account.blocked.reasons[WAIT_MEMORY as usize] > 0;
+        let sysctl = setting.notsent_lowat_sysctl.is_some_and(|v| v < u32::MAX);
+        Self {
+            sysctl: memory && sysctl && account.last.notsent_lowat == 0,
+            mptcp: memory && account.ident.flags & IDENT_MPTCP_SOCKET != 0,
+        }
     }
-    // Between its test of the limit and the wait, mptcp_sendmsg pushes what is queued, and what is
-    // acknowledged meanwhile is freed: the queue is below the limit then, and no memory was
-    // refused.
-    if account.ident.flags & IDENT_MPTCP_SOCKET != 0 && account.scheduled.refused == 0 {
-        reasons.limit += reasons.memory;
-        reasons.memory = 0;
+
+    fn reasons(self, by: [u64; 3]) -> Reasons {
+        let by = |reason: u32| by[reason as usize];
+        let mut reasons = Reasons {
+            limit: by(WAIT_LIMIT),
+            memory: by(WAIT_MEMORY),
+            notsent_lowat: by(WAIT_LOWAT),
+        };
+        if self.sysctl {
+            reasons.notsent_lowat = reasons.notsent_lowat.saturating_add(reasons.memory);
+            reasons.memory = 0;
+        }
+        if self.mptcp {
+            reasons.limit = reasons.limit.saturating_add(reasons.memory);
+            reasons.memory = 0;
+        }
+        reasons
     }
-    (reasons, inferred)
 }
 
 impl Reasons {

@@ -373,8 +373,8 @@ impl Remedy {
                 reproduce: "skmem demo article --fix sndbuf",
             },
             Self::RaiseLowat => Words {
-                advice: "The sender was held up by TCP_NOTSENT_LOWAT, not by SO_SNDBUF: a larger one \
-                    (or net.ipv4.tcp_notsent_lowat) lets more in.",
+                advice: "Unsent bytes held the sender up, not SO_SNDBUF: a larger TCP_NOTSENT_LOWAT, or, where \
+                    the socket sets none, a larger net.ipv4.tcp_notsent_lowat, lets more in.",
                 price: "more bytes that wait unsent",
                 evidence: tried(&[Tried {
                     case: "blocking-writer",

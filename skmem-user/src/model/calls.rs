@@ -123,6 +123,7 @@ impl Calls {
             count();
             if blocked.asleep == 0 {
                 blocked.since_ns = event.time_ns;
+                blocked.since_reason = event.arg.cast_unsigned();
             }
             blocked.asleep = blocked.asleep.saturating_add(1);
             let mut tid = event.tid;
@@ -138,9 +139,7 @@ impl Calls {
             (blocked.asleep > 0).then_some(blocked.since_ns),
         ) {
             let slept = event.time_ns.saturating_sub(since);
-            blocked.waits = blocked.waits.saturating_add(1);
-            blocked.total_ns = blocked.total_ns.saturating_add(slept);
-            blocked.longest_ns = blocked.longest_ns.max(slept);
+            blocked.slept(event.arg.cast_unsigned(), slept);
             blocked.asleep = blocked.asleep.saturating_sub(1);
             blocked.older = blocked.older.min(blocked.asleep);
             if blocked.asleep == 0 {

@@ -225,7 +225,7 @@ fn blocked_by(on: Option<WaitReason>) -> &'static str {
         None => "-",
         Some(WaitReason::Limit) => "send buffer limit",
         Some(WaitReason::Memory) => "memory refused",
-        Some(WaitReason::NotsentLowat) => "TCP_NOTSENT_LOWAT",
+        Some(WaitReason::NotsentLowat) => "notsent_lowat",
         Some(WaitReason::Unknown) => WaitReason::Unknown.name(),
     }
 }

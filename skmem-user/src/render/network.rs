@@ -48,7 +48,7 @@ fn held_by(holder: Holder) -> &'static str {
         Holder::Qdisc => "the queueing discipline or the device",
         Holder::Limit => "the limit itself",
         Holder::Memory => "lack of memory",
-        Holder::Lowat => "TCP_NOTSENT_LOWAT",
+        Holder::Lowat => "notsent_lowat",
         Holder::Nobody => "nobody",
     }
 }

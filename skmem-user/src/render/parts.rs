@@ -294,12 +294,12 @@ pub(super) fn holdup(out: &mut String, v: &Verdict, style: &Style) {
 
 /// What holds the sender up now, if anything does.
 pub(super) fn held(out: &mut String, v: &Verdict, style: &Style) {
-    if let Some(now) = v.blocked.and_then(|b| b.now) {
+    if let Some((b, now)) = v.blocked.and_then(|b| Some((b, b.now?))) {
         row(
             out,
             "held up",
             LABEL,
-            &held_now(&now, v.socket.seen_ns),
+            &held_now(&now, b.lowat(), v.socket.seen_ns),
             style,
         );
     }
@@ -315,7 +315,7 @@ pub(super) fn unblocked(v: &Verdict) -> &'static str {
 
 /// What holds the sender up now, and what the kernel waits for; the socket was
 /// first seen at `seen_ns`.
-fn held_now(n: &HeldNow, seen_ns: u64) -> String {
+fn held_now(n: &HeldNow, lowat: &str, seen_ns: u64) -> String {
     let long = span(n.for_ns);
     let since = match (n.asleep, n.since_is) {
         (true, SinceIs::AtLeast) => format!(
@@ -346,9 +346,9 @@ fn held_now(n: &HeldNow, seen_ns: u64) -> String {
             "{since}; send() takes nothing while wmem_queued ({w}) is not below sk_sndbuf \
              ({limit}); {wakes}"
         ),
-        Some(Withheld::Send) => format!(
-            "{since}; send() takes nothing while the unsent bytes have reached TCP_NOTSENT_LOWAT"
-        ),
+        Some(Withheld::Send) => {
+            format!("{since}; send() takes nothing while the unsent bytes have reached {lowat}")
+        }
         Some(Withheld::WakeUp) => format!(
             "{since}; send() would take bytes (wmem_queued {w} is below sk_sndbuf {limit}), but \
              {wakes}"
@@ -392,15 +392,12 @@ pub(super) fn blocked(b: &Blocked) -> String {
         return "no call of a sender was held up; it waits in poll()".to_owned();
     }
     let r = &b.reasons;
-    let lowat = if b.lowat_inferred {
-        "unsent bytes had reached net.ipv4.tcp_notsent_lowat (inferred)"
-    } else {
-        "unsent bytes had reached TCP_NOTSENT_LOWAT"
-    };
+    let inferred = if b.lowat_inferred { " (inferred)" } else { "" };
+    let lowat = format!("unsent bytes had reached {}{inferred}", b.lowat());
     let reasons = [
         (r.limit, "wmem_queued had reached sk_sndbuf"),
         (r.memory, "memory was refused below the limit"),
-        (r.notsent_lowat, lowat),
+        (r.notsent_lowat, &lowat),
     ];
     let reasons: Vec<_> = reasons.into_iter().filter(|(n, _)| *n != 0).collect();
     let because = match reasons[..] {

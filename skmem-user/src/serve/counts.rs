@@ -22,7 +22,8 @@ pub struct Stand {
     send: [i64; CAUSES],
     /// Of `sk_rmem_alloc`; None: the receive side is not traced.
     receive: Option<Box<[i64; RECEIVE_CAUSES]>>,
-    blocked_ns: u64,
+    /// By reason, as `reasons`.
+    blocked_ns: [u64; 3],
     reasons: [u32; 3],
     refusals: u64,
     short_writes: u64,
@@ -37,7 +38,7 @@ impl Stand {
     pub const NOTHING: Self = Self {
         send: [0; CAUSES],
         receive: None,
-        blocked_ns: 0,
+        blocked_ns: [0; 3],
         reasons: [0; 3],
         refusals: 0,
         short_writes: 0,
@@ -62,14 +63,10 @@ impl Stand {
             sums
         });
         let blocked = &account.blocked;
-        let asleep_ns = match blocked.asleep {
-            0 => 0,
-            _ => now_ns.saturating_sub(blocked.since_ns),
-        };
         Self {
             send,
             receive,
-            blocked_ns: blocked.total_ns.saturating_add(asleep_ns),
+            blocked_ns: blocked.reason_ns_until(now_ns),
             reasons: blocked.reasons,
             refusals: blocked.refusals,
             short_writes: blocked.short_writes,
@@ -92,8 +89,8 @@ pub struct Sums {
     pub receive_added: [u64; RECEIVE_CAUSES],
     /// Freed from it.
     pub receive_freed: [u64; RECEIVE_CAUSES],
-    /// Sleeps of senders, of those that last still what has passed.
-    pub blocked_ns: u64,
+    /// Sleeps of senders by reason, as `reasons`, of those that last still what has passed.
+    pub blocked_ns: [u64; 3],
     /// Sleeps, refusals and short writes by reason: limit, memory, `TCP_NOTSENT_LOWAT`.
     pub reasons: [u64; 3],
     /// Of them: `EAGAIN`.
@@ -125,7 +122,7 @@ impl Default for Sums {
             send_freed: [0; CAUSES],
             receive_added: [0; RECEIVE_CAUSES],
             receive_freed: [0; RECEIVE_CAUSES],
-            blocked_ns: 0,
+            blocked_ns: [0; 3],
             reasons: [0; 3],
             refusals: 0,
             short_writes: 0,
@@ -164,7 +161,10 @@ impl Sums {
             split(before, &receive[..], added, freed);
         }
         // A sleep that lasts is counted as it passes; its end is what it came to.
-        self.blocked_ns += to.blocked_ns.saturating_sub(from.blocked_ns);
+        let each = from.blocked_ns.iter().zip(&to.blocked_ns);
+        for (sum, (from, to)) in self.blocked_ns.iter_mut().zip(each) {
+            *sum += to.saturating_sub(*from);
+        }
         let each = from.reasons.iter().zip(&to.reasons);
         for (sum, (from, to)) in self.reasons.iter_mut().zip(each) {
             *sum += u64::from(to.wrapping_sub(*from));
@@ -204,11 +204,11 @@ impl Sums {
         each(&mut self.send_freed, &other.send_freed);
         each(&mut self.receive_added, &other.receive_added);
         each(&mut self.receive_freed, &other.receive_freed);
+        each(&mut self.blocked_ns, &other.blocked_ns);
         each(&mut self.reasons, &other.reasons);
         each(&mut self.holders, &other.holders);
         each(&mut self.moves, &other.moves);
         for (to, from) in [
-            (&mut self.blocked_ns, other.blocked_ns),
             (&mut self.refusals, other.refusals),
             (&mut self.short_writes, other.short_writes),
             (&mut self.memory_refused, other.memory_refused),
@@ -259,7 +259,10 @@ pub fn by_holder(times: &[u64; HOLDERS]) -> impl Iterator<Item = (&'static str, 
 
 #[cfg(test)]
 mod tests {
-    use skmem_common::cause::Tier;
+    use skmem_common::{
+        account::{WAIT_LOWAT, WAIT_MEMORY},
+        cause::Tier,
+    };
 
     use super::*;
 
@@ -311,16 +314,18 @@ mod tests {
         let mut account = account();
         let mut sums = Sums::default();
         account.blocked.asleep = 1;
+        account.blocked.since_reason = WAIT_MEMORY;
         account.blocked.since_ns = 1_000;
         let first = Stand::of(&account, 1_500);
         sums.take(&Stand::NOTHING, &first, &account);
-        assert_eq!(sums.blocked_ns, 500);
+        assert_eq!(sums.blocked_ns, [0, 500, 0]);
         account.blocked.asleep = 0;
-        account.blocked.total_ns = 700;
+        account.blocked.slept(WAIT_MEMORY, 700);
+        account.blocked.slept(WAIT_LOWAT, 30);
         account.blocked.reasons[0] = 1;
         account.blocked.holders[Holder::Receiver as usize] = 1;
         sums.take(&first, &Stand::of(&account, 9_000), &account);
-        assert_eq!((sums.blocked_ns, sums.reasons), (700, [1, 0, 0]));
+        assert_eq!((sums.blocked_ns, sums.reasons), ([0, 700, 30], [1, 0, 0]));
         let holders: Vec<_> = by_holder(&sums.holders).collect();
         assert_eq!(holders, [(Holder::Receiver.name(), 1)]);
     }

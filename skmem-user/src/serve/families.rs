@@ -211,13 +211,14 @@ const GROUPED: [Metric; 23] = [
     counter(
         "skmem_sender_blocked",
         "seconds",
-        "Time that threads slept in a send call for want of send memory, sleeps that last included",
+        "Time that threads slept in a send call, sleeps that last included, by reason: limit is sndbuf, memory is a refused \
+         charge, lowat is TCP_NOTSENT_LOWAT or net.ipv4.tcp_notsent_lowat",
     ),
     counter(
         "skmem_sender_held_up",
         "",
         "Times that a sender slept, got EAGAIN or a short write, by reason: limit is sndbuf, memory is a refused charge, \
-         lowat is TCP_NOTSENT_LOWAT",
+         lowat is TCP_NOTSENT_LOWAT or net.ipv4.tcp_notsent_lowat",
     ),
     counter(
         "skmem_sender_refused",
@@ -355,7 +356,10 @@ fn each(sums: &Sums, now: &Now, emit: &mut dyn FnMut(usize, Besides, Value)) {
     if sums.sockets != 0 {
         count(at::SEEN, None, sums.sockets);
         count(at::NOW_HELD_UP, None, now.held_up);
-        emit(at::BLOCKED, None, seconds(sums.blocked_ns));
+        // All three, also at 0: rate() does not see the first step of a series that comes with it.
+        for (reason, ns) in REASONS.into_iter().zip(sums.blocked_ns) {
+            emit(at::BLOCKED, Some(("reason", reason)), seconds(ns));
+        }
         emit(at::WORST, None, Value::Signed(sums.worst_excess.into()));
     }
     for (place, ns) in [

@@ -246,6 +246,7 @@ mod tests {
         account.receiving.ledger.started = 1;
         account.ledger.limit(LimitCause::AutotunedUp, tier, 9, 1);
         account.blocked.reasons = [1; 3];
+        account.blocked.reason_ns = [1; 3];
         account.blocked.holders.fill(1);
         (account.blocked.refusals, account.blocked.short_writes) = (1, 1);
         account.scheduled.refused = 1;

@@ -27,11 +27,13 @@ use crate::{
 
 mod dashboard;
 mod flight;
+mod reasons;
 mod tripwire;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
         Trial::test("serve::counts-to-the-byte", counts),
+        Trial::test("serve::blocked-by-reason", reasons::reasons),
         Trial::test("serve::black-box", flight::black_box),
         Trial::test("serve::tripwire", tripwire::tripwire),
     ];

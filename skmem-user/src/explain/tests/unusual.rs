@@ -1,7 +1,7 @@
 //! Never over the limit, older than skmem, incomplete, held up.
 
 use skmem_common::{
-    account::{Blocked, NOSPACE_AT_FIRST, NOSPACE_NOW, WAIT_MEMORY},
+    account::{Blocked, NOSPACE_AT_FIRST, NOSPACE_NOW, WAIT_LIMIT, WAIT_MEMORY},
     cause::Cause,
     record::IDENT_COOKIE,
 };
@@ -230,9 +230,8 @@ fn refusals_and_sleeps() {
     );
     assert_eq!((b.total_ns, b.since_ns), (0, None));
     let blocked = &mut socket.account.blocked;
-    blocked.waits = 2;
-    blocked.total_ns = 30_000;
-    blocked.longest_ns = 20_000;
+    blocked.slept(WAIT_MEMORY, 10_000);
+    blocked.slept(WAIT_LIMIT, 20_000);
     blocked.asleep = 1;
     blocked.since_ns = 3_000_000_000;
     let b = socket.verdict().blocked.unwrap();
@@ -240,6 +239,12 @@ fn refusals_and_sleeps() {
     assert_eq!(b.total_ns, 2_000_030_000);
     assert_eq!(b.longest_ns, 2_000_000_000);
     assert_eq!(b.since_ns, Some(3_000_000_000));
+    let by = b.reasons_ns.unwrap();
+    let by = (by.limit, by.memory, by.notsent_lowat);
+    assert_eq!(by, (2_000_020_000, 10_000, 0));
+    // A recording of before it was kept.
+    socket.account.blocked.reason_ns = [0; 3];
+    assert_eq!(socket.verdict().blocked.unwrap().reasons_ns, None);
 }
 
 #[test]

@@ -34,9 +34,24 @@ pub struct Blocked {
     pub now: Option<HeldNow>,
     /// Times by reason.
     pub reasons: Reasons,
+    /// `total_ns` by reason, in ns; None: a recording of before skmem kept it.
+    pub reasons_ns: Option<Reasons>,
+    /// The socket has no `TCP_NOTSENT_LOWAT` of its own: the sysctl rules.
+    pub lowat_by_sysctl: bool,
     /// `notsent_lowat` is inferred, not `memory`: from the sysctl, and since no memory was
     /// refused.
     pub lowat_inferred: bool,
+}
+
+impl Blocked {
+    /// What unsent bytes had reached where `on` is `notsent_lowat`: the socket's option, or the
+    /// sysctl.
+    pub(crate) fn lowat(&self) -> &'static str {
+        match self.lowat_by_sysctl {
+            true => "net.ipv4.tcp_notsent_lowat",
+            false => "TCP_NOTSENT_LOWAT",
+        }
+    }
 }
 
 /// A sender that is held up now: asleep in `send()`, or turned away and waiting
@@ -85,7 +100,7 @@ pub enum Withheld {
     WakeUp,
 }
 
-/// Sleeps, refusals and short writes by reason.
+/// By reason: how often a sender slept or was turned away, or how long it slept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Reasons {
     /// `wmem_queued` had reached `sndbuf`.

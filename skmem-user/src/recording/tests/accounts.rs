@@ -83,6 +83,8 @@ fn every_kind_of_account_there_and_back() {
     }
     a.blocked.waits = 7;
     a.blocked.reasons = [1, 2, 3];
+    (a.blocked.total_ns, a.blocked.reason_ns) = (60, [10, 20, 30]);
+    (a.blocked.since_reason, a.blocked.sysctl_lowat) = (2, 4096);
     a.blocked.asleep = 1;
     a.blocked.since_ns = 12_345;
     (a.lost, a.ops_lost, a.op_count, a.event_no, a.slot) = (3, 4, 2, u32::MAX, 5);
@@ -214,6 +216,9 @@ proptest! {
         a.blocked.nospace = next();
         a.blocked.asleep = next();
         a.blocked.reasons = [next(), next(), next()];
+        a.blocked.reason_ns = [time(), time(), time()];
+        a.blocked.since_reason = next();
+        a.blocked.sysctl_lowat = next();
         a.scheduled.refused = time();
         (a.overhead, a.write_seq, a.snd_una) = (next(), next(), next());
         (a.lost, a.ops_lost) = (next(), next());

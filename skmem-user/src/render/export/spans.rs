@@ -208,7 +208,7 @@ impl One {
                 name: match s.reason.name() {
                     "limit" => "blocked: wmem_queued had reached sndbuf",
                     "memory" => "blocked: memory was refused",
-                    "notsent_lowat" => "blocked: TCP_NOTSENT_LOWAT",
+                    "notsent_lowat" => "blocked: notsent_lowat",
                     _ => "blocked",
                 },
                 args: vec![

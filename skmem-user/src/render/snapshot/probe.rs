@@ -360,7 +360,7 @@ fn held_up(held: &HeldUp) -> String {
     let on = match held.on.as_str() {
         "limit" => "w had reached tb",
         "memory" => "memory was refused",
-        _ => "unsent data had reached TCP_NOTSENT_LOWAT",
+        _ => "unsent bytes had reached notsent_lowat",
     };
     format!("Its sender: {} ({on}).", parts.join(", "))
 }
