@@ -35,6 +35,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("serve::counts-to-the-byte", counts),
         Trial::test("serve::blocked-by-reason", reasons::reasons),
         Trial::test("serve::black-box", flight::black_box),
+        Trial::test("serve::black-box-excess", flight::excess),
         Trial::test("serve::tripwire", tripwire::tripwire),
     ];
     if Prometheus::is_here() {

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
     os::{fd::AsFd as _, unix::fs::symlink},
     process::Command,
@@ -125,6 +125,59 @@ pub(super) fn black_box() -> Result<(), Failed> {
     let _ = writer.join();
     let (status, said) = serving.ended(Signal::TERM);
     check.that(status.success() && said.contains("blocked>300ms"), || {
+        format!("{status}: {said}")
+    });
+    check.done()
+}
+
+/// A queue that goes over its limit, of a sender that is never asleep: the file's verdict has what it
+/// went over by.
+pub(super) fn excess() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let room = tempfile::tempdir()?;
+    let path = room.path().to_str().ok_or("a path of ASCII")?;
+    let arguments = ["--flight", path, "--when", "excess>4K"];
+    let serving = Serving::start(SKMEM, &[&arguments[..], &["--interval", "500ms"]].concat());
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut client = TcpStream::connect(listener.local_addr()?)?;
+    let (_server, _) = listener.accept()?;
+    SockRef::from(&client).set_send_buffer_size(4096)?;
+    client.set_nonblocking(true)?;
+    let cookie = skmem::diag::socket_cookie(client.as_fd())?;
+    let ends = format!("{}>{}", client.local_addr()?, client.peer_addr()?);
+    let mut refusals = 0;
+    while refusals < 5 {
+        match client.write(&[b'x'; 1024]) {
+            Ok(_) => refusals = 0,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                refusals += 1;
+                thread::sleep(Duration::from_millis(100));
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+    let there = wait_for(|| !names(&serving).is_empty());
+    check.that(there, || format!("no file: {:?}", list(&serving)));
+    let listed = list(&serving)["files"][0].take();
+    check.equal("trigger", &listed["trigger"], &Value::from("excess>4096"));
+    check.equal("sockets", &listed["sockets"], &serde_json::json!([ends]));
+    let file = room.path().join(listed["name"].as_str().unwrap_or("none"));
+    let report = Command::new(SKMEM)
+        .args(["report", "--json", "--all"])
+        .arg(&file)
+        .output()?;
+    let text = String::from_utf8_lossy(&report.stdout).into_owned();
+    let verdict: Value = serde_json::from_str(text.lines().next().unwrap_or("null"))?;
+    contract(&mut check, &verdict);
+    let now = serving.get(&format!("/explain/{cookie}?format=json"));
+    let now: Value = serde_json::from_str(&now.body).unwrap_or_default();
+    let worst = |verdict: &Value| verdict["worst_excess"].as_i64();
+    check.that(worst(&verdict) > Some(4096), || text.clone());
+    check.that(worst(&verdict) <= worst(&now), || {
+        format!("{:?} in the file, {:?} since", worst(&verdict), worst(&now))
+    });
+    let (status, said) = serving.ended(Signal::TERM);
+    check.that(status.success() && said.contains("excess>4096"), || {
         format!("{status}: {said}")
     });
     check.done()
