@@ -97,9 +97,9 @@ mod serve {
             ("OpenMetrics", Format::OpenMetrics),
             ("Prometheus' text", Format::Prometheus),
         ] {
-            time(name, || drop(black_box(text(&families, format))));
+            time(name, || drop(black_box(text(families.clone(), format))));
         }
-        let bytes = text(&families, Format::OpenMetrics).len();
+        let bytes = text(families.clone(), Format::OpenMetrics).len();
         println!("{series} series, {} KiB", bytes >> 10);
         println!(
             "{:<18} {:>9} MiB",

@@ -209,6 +209,8 @@ fn a_textfile_is_written_and_wrong_usage_is_one_line() {
     // There before anything is served.
     let first = fs::read_to_string(&file).unwrap();
     assert!(value(&first, "skmem_looks_total ") >= 1.0 && !first.contains("# EOF"));
+    // node_exporter has these of its own.
+    assert!(!first.contains("process_") && serving.get("/metrics").body.contains("process_"));
     let begun = Instant::now();
     while value(&fs::read_to_string(&file).unwrap(), "skmem_looks_total ") < 3.0 {
         assert!(begun.elapsed() < Duration::from_secs(60), "no more looks");

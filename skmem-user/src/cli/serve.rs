@@ -2,7 +2,7 @@
 
 use std::{
     fmt, fs,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::ExitCode,
     str::FromStr,
@@ -27,7 +27,6 @@ use crate::{
     serve::{
         http::{Ask, FRESH, Server},
         published::{Latest, Published},
-        text::Format,
         textfile,
         who::Names,
     },
@@ -64,7 +63,7 @@ Examples:
   skmem serve --cgroup kubepods.slice      pods only
   skmem serve --rx                         the receive side, too
   skmem serve --tripwire --hold 5m         accounts of sockets at their limit only
-  skmem serve --flight /var/lib/skmem --when 'blocked>500ms' --last 1m
+  skmem serve --flight /var/lib/skmem-serve --when 'blocked>500ms' --last 1m
   skmem serve --listen none --textfile /var/lib/node_exporter/skmem.prom
 
 Exit status: 0 where it was asked to end (Ctrl-C, SIGTERM), 1 for a failure, 2 for wrong usage.")]
@@ -122,7 +121,15 @@ impl FromStr for Listen {
         if text == "none" {
             return Ok(Self::Nowhere);
         }
-        let at = text.parse();
+        // A template writes [ADDRESS]:PORT, whatever the address is.
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once("]:"))
+            .filter(|(address, _)| address.parse::<Ipv4Addr>().is_ok());
+        let at = match bare {
+            Some((address, port)) => format!("{address}:{port}").parse(),
+            None => text.parse(),
+        };
         at.map(Self::At).map_err(|_| {
             "give an address and a port, e.g. 127.0.0.1:9464, 0.0.0.0:9464 or [::]:9464, or none".to_owned()
         })
@@ -306,7 +313,7 @@ fn write(options: &Options, look: &Published) -> Result<()> {
     let Some(path) = &options.textfile else {
         return Ok(());
     };
-    textfile::write(path, look.text(Format::Prometheus))
+    textfile::write(path, &look.textfile())
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -318,6 +325,7 @@ mod tests {
     fn addresses_and_files_are_checked() {
         let at = |text: &str| text.parse::<Listen>();
         assert_eq!(at("none"), Ok(Listen::Nowhere));
+        assert_eq!(at("[192.0.2.1]:9464"), at("192.0.2.1:9464"));
         for good in ["127.0.0.1:9464", "[::]:0", "[::1]:9464"] {
             assert_eq!(at(good).unwrap().to_string(), good);
         }

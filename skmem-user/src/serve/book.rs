@@ -207,6 +207,10 @@ impl Book {
     }
 
     fn group(&mut self, who: &Arc<Who>) -> &mut Group {
+        // A command of that name would be a second series with the same labels.
+        if **who == Who::other() {
+            return &mut self.other;
+        }
         let look = self.look;
         let group = self.groups.entry(Arc::clone(who)).or_insert_with(|| Group {
             since: look,

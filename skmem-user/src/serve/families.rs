@@ -5,6 +5,8 @@ use super::{
     book::{Book, EXCESS_BOUNDS, Excess, Now},
     counts::{Sums, by_cause, by_holder, by_limit_cause, by_receive_cause},
 };
+use skmem_common::cause::{Cause, LimitCause};
+
 use crate::{
     glossary,
     snapshot::account::{Account, Outcome},
@@ -324,6 +326,19 @@ fn each(sums: &Sums, now: &Now, emit: &mut dyn FnMut(usize, Besides, Value)) {
     for (cause, bytes) in by_cause(&sums.send_added) {
         count(at::SEND_ADDED, Some(("cause", cause)), bytes);
     }
+    let mut alarming = |at, besides, n| {
+        if n == 0 && sums.sockets != 0 {
+            count(at, besides, 0);
+        }
+    };
+    // What alerts ask for is shown from the first account on, also at 0: rate() and increase() do
+    // not see the first step of a series that comes with it.
+    let (none, shrunk) = (Cause::Unattributed, LimitCause::ShrunkByMemoryPressure);
+    let unattributed = sums.send_added[none as usize];
+    alarming(at::SEND_ADDED, Some(("cause", none.name())), unattributed);
+    let shrinks = sums.moves[shrunk as usize];
+    alarming(at::MOVES, Some(("cause", shrunk.name())), shrinks);
+    alarming(at::MEMORY_REFUSED, None, sums.memory_refused);
     for (cause, bytes) in by_cause(&sums.send_freed) {
         count(at::SEND_FREED, Some(("cause", cause)), bytes);
     }
@@ -356,7 +371,6 @@ fn each(sums: &Sums, now: &Now, emit: &mut dyn FnMut(usize, Besides, Value)) {
     if sums.sockets != 0 {
         count(at::SEEN, None, sums.sockets);
         count(at::NOW_HELD_UP, None, now.held_up);
-        // All three, also at 0: rate() does not see the first step of a series that comes with it.
         for (reason, ns) in REASONS.into_iter().zip(sums.blocked_ns) {
             emit(at::BLOCKED, Some(("reason", reason)), seconds(ns));
         }
@@ -715,9 +729,16 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::serve::{
-        book::tests::{account, who},
-        who::Who,
+    use crate::{
+        diag::TcpState,
+        serve::{
+            book::tests::{account, who},
+            who::Who,
+        },
+        snapshot::{
+            Row,
+            row::tests::{mem, socket},
+        },
     };
 
     /// A machine with all there can be.
@@ -725,7 +746,7 @@ mod tests {
         Machine {
             kernel: "6.12".into(),
             version: "1".into(),
-            account: None,
+            account: Some(crate::snapshot::account::tests::empty()),
             tracing: Some(Tracing::default()),
             flight: Some(Flight::default()),
             tripwire: Some(Tripwire::default()),
@@ -783,8 +804,52 @@ mod tests {
             .iter()
             .map(|(_, group)| series_of(&group.sums, &group.now))
             .sum();
-        // The machine's account has 12 more.
-        assert!(series - of_groups + 12 <= FIXED, "{}", series - of_groups);
+        assert!(series - of_groups <= FIXED, "{}", series - of_groups);
+    }
+
+    #[test]
+    fn what_alerts_ask_for_is_there_before_it_happens() {
+        let mut book = Book::new(1000, FIXED);
+        book.begin();
+        book.account(&account(1, 5_000, 100), &who("web"), 1);
+        book.end(|_| true);
+        let families = families(&book, &machine());
+        for (name, label) in [
+            ("skmem_wmem_queued_added", "unattributed"),
+            ("skmem_sndbuf_moves", "shrunk-by-memory-pressure"),
+            ("skmem_memory_refused", ""),
+        ] {
+            let family = families.iter().find(|f| f.metric.name == name).unwrap();
+            let of =
+                |s: &&Sample| label.is_empty() || s.labels.iter().any(|(_, value)| value == label);
+            let sample = family.samples.iter().find(of).unwrap();
+            assert_eq!(sample.value, Value::Count(0), "{name} {label}");
+        }
+    }
+
+    #[test]
+    fn a_command_called_other_has_no_second_series() {
+        // Room for some: the one that is charged most is kept.
+        let mut book = Book::new(FIXED + 50, FIXED);
+        book.begin();
+        for n in 0..9 {
+            let comm = who(&format!("comm-{n}"));
+            book.account(&account(n + 1, 5_000, 100), &comm, 1);
+        }
+        let other = who("other");
+        book.account(&account(10, 5_000, 100), &other, 1);
+        let mut row = Row::new(&socket(TcpState::Established, mem(5, 1, 2, 10)), 7);
+        row.charged = 1_000_000;
+        book.row(&row, &other);
+        book.end(|_| true);
+        let mut seen = HashSet::new();
+        for family in families(&book, &machine()) {
+            for sample in family.samples {
+                let series = (family.metric.name, sample.labels);
+                assert!(seen.insert(series.clone()), "{series:?} twice");
+            }
+        }
+        assert!(book.folded() > 0);
     }
 
     #[test]

@@ -57,7 +57,16 @@ impl Published {
     /// Metrics as text.
     pub fn text(&self, format: Format) -> &str {
         let place = &self.texts[usize::from(format == Format::OpenMetrics)];
-        place.get_or_init(|| text::text(&self.families, format))
+        place.get_or_init(|| text::text(self.families.clone(), format))
+    }
+
+    /// Metrics as text for node_exporter's textfile collector, which has `process_…` of its own and
+    /// refuses others.
+    #[must_use]
+    pub fn textfile(&self) -> String {
+        let ours = |family: &&Family| family.metric.name.starts_with("skmem_");
+        let families = self.families.iter().filter(ours).cloned().collect();
+        text::text(families, Format::Prometheus)
     }
 
     /// How long ago it was.

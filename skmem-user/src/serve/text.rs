@@ -79,9 +79,9 @@ pub(super) fn wanted<T>(accept: &str, known: impl Fn(&str, &str) -> Option<T>) -
 
 /// All of it as text.
 #[must_use]
-pub fn text(families: &[Family], format: Format) -> String {
+pub fn text(families: Vec<Family>, format: Format) -> String {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Families(families.to_vec())));
+    registry.register_collector(Box::new(Families(families)));
     let mut out = String::new();
     let written = match format {
         Format::OpenMetrics => encoding::text::encode(&mut out, &registry),
@@ -172,8 +172,8 @@ mod tests {
             ..Machine::default()
         };
         let families = families(&book(), &machine);
-        let open = text(&families, Format::OpenMetrics);
-        let old = text(&families, Format::Prometheus);
+        let open = text(families.clone(), Format::OpenMetrics);
+        let old = text(families.clone(), Format::Prometheus);
         let line = "skmem_wmem_queued_added_bytes_total{comm=\"a \\\"web\\\"\\\\\\n1\",cause=\"first-fill\"} 5000\n";
         assert!(open.contains(line), "{open}");
         assert!(old.contains(line), "{old}");
@@ -266,7 +266,10 @@ mod tests {
         book.row(&row, &who("web"));
         book.end(|_| true);
         let machine = Machine {
+            account: Some(crate::snapshot::account::tests::empty()),
             tracing: Some(Tracing::default()),
+            flight: Some(Flight::default()),
+            tripwire: Some(Tripwire::default()),
             ..Machine::default()
         };
         families(&book, &machine)
@@ -288,7 +291,7 @@ mod tests {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let text = text(&everything(), Format::Prometheus);
+        let text = text(everything(), Format::Prometheus);
         assert!(text.lines().count() > 150, "{text}");
         child
             .stdin

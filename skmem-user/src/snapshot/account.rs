@@ -518,6 +518,11 @@ pub(crate) mod tests {
         }
     }
 
+    /// Of a machine without sockets.
+    pub(crate) fn empty() -> Account {
+        Account::new(Tally::default(), kernel(0, 1), Visited::default())
+    }
+
     /// Adds a socket of a kernel of today.
     fn add(seen: &mut Tally, row: &Row) {
         let ground = Ground {

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    net::TcpListener,
     os::unix::{
         fs::{MetadataExt as _, PermissionsExt as _, chown},
         process::CommandExt as _,
@@ -24,9 +25,12 @@ use crate::{
     binary::{contract, ended, objects, skmem},
     case::{self, SKMEM},
     check::Check,
+    metrics::asked,
     process::{self, Process, is_over, status},
     recording::{Room, report, text},
     sender,
+    serve::no_unattributed,
+    serving::Client,
 };
 
 /// A user who is nobody in particular.
@@ -37,6 +41,7 @@ const SETS: [&str; 4] = ["CapInh", "CapPrm", "CapEff", "CapAmb"];
 pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("rights::two-capabilities-suffice-and-go", few),
+        Trial::test("rights::serve-has-causes-with-two-capabilities", serve),
         Trial::test("rights::under-sudo-the-command-is-the-users", sudo),
         Trial::test("rights::doctor-names-what-refuses", refused),
     ]
@@ -170,6 +175,35 @@ fn few() -> Result<(), Failed> {
     for event in &events {
         no_address(&mut check, "an event", event);
     }
+    check.done()
+}
+
+/// Without the rights that other namespaces and others' processes take, it has causes all the same,
+/// and keeps none.
+fn serve() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let address = free.to_string();
+    let mut command = Command::new(SKMEM);
+    command.args(["serve", "--interval", "500ms", "--listen", &address]);
+    let needed = needed();
+    // SAFETY: between fork and exec it makes system calls, and no allocation.
+    unsafe { command.pre_exec(move || becomes_somebody(needed)) };
+    let mut serve = Process::start(command.stdin(Stdio::null()))?;
+    serve.attached()?;
+    let client = Client { address };
+    let metrics =
+        || asked(&client, "GET /metrics HTTP/1.0\r\n\r\n").map_or(String::new(), |a| a.body);
+    let traces = process::wait_for(|| metrics().contains("\nskmem_tracing 1"));
+    check.that(traces, metrics);
+    gave_up(&mut check, serve.pid(), kept())?;
+    // Its own answers are sent, and counted by cause.
+    let counts = process::wait_for(|| metrics().contains("cause=\"first-fill\""));
+    check.that(counts, metrics);
+    no_unattributed(&mut check, &metrics());
+    serve.signal(Signal::TERM)?;
+    let output = serve.output()?;
+    ended(&mut check, "skmem serve", &output, 0);
     check.done()
 }
 

@@ -18,6 +18,7 @@ use crate::{
     metrics::{Metrics, asked},
     process::{status, wait_for},
     sender::{BULK, ROLE},
+    serve::no_unattributed,
     serving::Client,
     standing::{STANDING, Stands},
 };
@@ -215,7 +216,7 @@ fn serves() -> Result<(), Failed> {
     let there = wait_for(|| load.payload(&client()) > 0);
     check.that(there, || "nothing is counted of the load".to_owned());
     let text = client().get("/metrics").body;
-    check.that(!text.contains("cause=\"unattributed\""), || text.clone());
+    no_unattributed(&mut check, &text);
     succeeds("systemctl", &["stop", "demo-load.service"])?;
 
     succeeds("systemctl", &["stop", NAME])?;
