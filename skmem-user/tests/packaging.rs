@@ -310,7 +310,7 @@ fn systemd_reads_the_unit() {
     let file = room.path().join("skmem-serve.service");
     // Neither the program nor its man page are installed here.
     let unit = unit
-        .replace("/usr/bin/skmem", PROGRAM)
+        .replace("ExecStart=skmem", &format!("ExecStart={PROGRAM}"))
         .replace("man:skmem-serve(1)", "");
     fs::write(&file, unit).unwrap();
     let mut command = Command::new("/usr/bin/systemd-analyze");

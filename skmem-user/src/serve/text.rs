@@ -235,6 +235,7 @@ mod tests {
 
         use crate::{
             diag::TcpState,
+            serve::families::{Flight, Tripwire},
             snapshot::{
                 Row,
                 row::tests::{mem, socket},
