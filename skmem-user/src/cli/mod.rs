@@ -30,6 +30,7 @@ mod export;
 mod fields;
 mod help;
 mod hide;
+mod host_root;
 mod live;
 mod man;
 mod offers;

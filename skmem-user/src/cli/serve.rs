@@ -20,7 +20,7 @@ use tokio::{
 };
 use tripwire::TripwireArgs;
 
-use super::{Usage, duration, interrupted, live, tell, tracing::Tracing};
+use super::{Usage, duration, host_root::HostRoot, interrupted, live, tell, tracing::Tracing};
 use crate::{
     diag::pods::Pods,
     kernel::rights::Rights,
@@ -93,14 +93,8 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(200..=1_000_000),
           help_heading = "Serving")]
     max_series: u32,
-    /// Root directory of the machine, for the names of pods in var/log/pods and var/log/containers
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "/",
-        help_heading = "Serving"
-    )]
-    host_root: PathBuf,
+    #[command(flatten, next_help_heading = "Serving")]
+    pub(super) host_root: HostRoot,
     #[command(flatten)]
     flight: FlightArgs,
     #[command(flatten)]
@@ -172,7 +166,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let listener = listener(options.listen)?;
     let mut end = std::pin::pin!(interrupted()?);
     let files = options.flight.files()?;
-    let names = Names::new(Pods::below(&options.host_root));
+    let names = Names::new(Pods::below(&options.host_root.dir));
     let most = options.max_series as usize;
     // The collector's directory may be another user's, and so may that of the black box.
     let mut also = options.tripwire.rights();

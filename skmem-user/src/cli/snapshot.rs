@@ -12,7 +12,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::{
-    Usage, duration, print,
+    Usage, duration,
+    host_root::HostRoot,
+    print,
     screen::Length,
     sockets::{LiveArgs, StateArgs},
     style,
@@ -31,7 +33,7 @@ use crate::{
         capture::{self, Captured, capture},
         delta::{Last, Turnover},
         findings,
-        group::{By, Group, group},
+        group::{By, Group, Known, group},
         multipath,
         order::{Sort, sort},
         probe::Probe,
@@ -64,6 +66,8 @@ Examples:
   skmem snapshot --explain --dport 5432   say in words what stands out for each
   skmem snapshot --by cgroup --all-netns  which container holds it (as root)
   skmem snapshot --by pod --all-netns     the same by pod, container or unit
+  skmem snapshot --by pod --all-netns --host-root /host
+                                          from a container that has the machine's root at /host
   skmem snapshot --by comm                all workers of a service together
   skmem snapshot --window --dport 5432    what fills r, and why the receive window is what it is (eBPF)
   skmem snapshot --sort fill --watch 1s   full send buffers first, with changes, each second
@@ -91,6 +95,8 @@ pub struct Options {
     /// What one line stands for
     #[arg(short, long, value_name = "WHAT", default_value = "socket")]
     by: By,
+    #[command(flatten)]
+    pub(super) host_root: HostRoot,
     /// What to sort by, largest first (sockets only)
     #[arg(
         short,
@@ -191,6 +197,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     // Another network namespace than this one has to be looked into.
     let elsewhere = filter.netns.as_ref().is_some_and(|netns| !is_here(netns));
     let mut last = Last::default();
+    let mut known = Known::below(&options.host_root.dir);
     let mut look = || -> Result<Look> {
         let mut asked = asked(&options);
         asked.all_netns |= elsewhere;
@@ -207,7 +214,8 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         let groups = match options.by {
             By::Socket => None,
             by => {
-                let mut groups = group(&captured.rows, by, &captured.namespaces);
+                known.refresh(by);
+                let mut groups = group(&captured.rows, by, &captured.namespaces, &known);
                 if options.watch.is_some() {
                     last.groups(&mut groups);
                 }

@@ -83,16 +83,14 @@ impl Pods {
         self.generation
     }
 
-    /// A pod by its UID.
+    /// The pod of a container, by the container's id, or else by the pod's UID; and the container's
+    /// name in it, where its log is here.
     #[must_use]
-    pub fn pod(&self, uid: &str) -> Option<&Pod> {
-        self.by_uid.get(uid)
-    }
-
-    /// A container by its id.
-    #[must_use]
-    pub fn container(&self, id: &str) -> Option<&InPod> {
-        self.by_container.get(id)
+    pub fn find(&self, container: Option<&str>, uid: Option<&str>) -> Option<(&Pod, Option<&str>)> {
+        match container.and_then(|id| self.by_container.get(id)) {
+            Some(named) => Some((&named.pod, Some(&named.container))),
+            None => Some((self.by_uid.get(uid?)?, None)),
+        }
     }
 }
 
@@ -136,17 +134,42 @@ fn of_container(name: &str) -> Option<(String, InPod)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use tempfile::TempDir;
+
     use super::*;
+
+    /// Container `nginx` of [`node`]'s pod.
+    pub(crate) const NGINX: &str =
+        "abababababababababababababababababababababababababababababababab";
+    /// The pause container of the same pod, which has no log.
+    pub(crate) const PAUSE: &str =
+        "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd";
+    /// The pod's UID.
+    pub(crate) const UID: &str = "6d0ee6d8-3a4b-4c5d-8e9f-0123456789ab";
+
+    /// The root directory of a node with the pod `web-0` in the namespace `shop`.
+    pub(crate) fn node() -> TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        fs::create_dir_all(at(&format!("{PODS}/shop_web-0_{UID}/nginx"))).unwrap();
+        fs::create_dir_all(at(CONTAINERS)).unwrap();
+        fs::write(
+            at(&format!("{CONTAINERS}/web-0_shop_nginx-{NGINX}.log")),
+            "",
+        )
+        .unwrap();
+        root
+    }
 
     #[test]
     fn names_of_logs_are_names_of_pods() {
         let root = tempfile::tempdir().unwrap();
         let id = "0123456789abcdef".repeat(4);
-        let uid = "6d0ee6d8-3a4b-4c5d-8e9f-0123456789ab";
+        let uid = UID;
         let mut pods = Pods::below(root.path());
         pods.refresh();
-        assert_eq!(pods.pod(uid), None);
+        assert_eq!(pods.find(None, Some(uid)), None);
         let at = |path: &str| root.path().join(path);
         fs::create_dir_all(at(&format!("{PODS}/shop_web-7d4b9c-x2x_{uid}/nginx-proxy"))).unwrap();
         fs::create_dir_all(at(&format!("{PODS}/not-a-pod"))).unwrap();
@@ -164,17 +187,17 @@ mod tests {
             namespace: "shop".into(),
             name: "web-7d4b9c-x2x".into(),
         };
-        assert_eq!(pods.pod(uid), Some(&pod));
-        let container = pods.container(&id).unwrap();
-        assert_eq!(
-            (&container.pod, container.container.as_str()),
-            (&pod, "nginx-proxy")
-        );
+        assert_eq!(pods.find(None, Some(uid)), Some((&pod, None)));
+        let named = Some((&pod, Some("nginx-proxy")));
+        assert_eq!(pods.find(Some(&id), None), named);
+        assert_eq!(pods.find(Some(&id), Some("another")), named);
+        assert_eq!(pods.find(Some("another"), Some(uid)), Some((&pod, None)));
+        assert_eq!(pods.find(Some("another"), None), None);
         assert_eq!((pods.by_uid.len(), pods.by_container.len()), (1, 1));
         // What goes is forgotten.
         fs::remove_dir_all(at(&format!("{PODS}/shop_web-7d4b9c-x2x_{uid}"))).unwrap();
         pods.read = [None; 2];
         pods.refresh();
-        assert_eq!(pods.pod(uid), None);
+        assert_eq!(pods.find(None, Some(uid)), None);
     }
 }

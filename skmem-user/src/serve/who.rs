@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    diag::pods::{InPod, Pods},
+    diag::pods::Pods,
     model::whose::Whose,
     snapshot::{Row, row::Owner},
 };
@@ -56,15 +56,9 @@ impl Who {
     pub fn of(cgroup: Option<&str>, comm: &str, pods: &Pods) -> Self {
         let whose = cgroup.map(Whose::of).unwrap_or_default();
         let id = whose.container.as_ref().map(|c| c.id.as_str());
-        let named = id.and_then(|id| pods.container(id));
-        let pod = match named {
-            Some(InPod { pod, .. }) => Some(pod),
-            None => whose.pod.as_deref().and_then(|uid| pods.pod(uid)),
-        };
-        let container = match named {
-            Some(in_pod) => in_pod.container.as_str(),
-            None => whose.short_container().unwrap_or_default(),
-        };
+        let (pod, name) = pods.find(id, whose.pod.as_deref()).unzip();
+        let container = name.flatten().or_else(|| whose.short_container());
+        let container = container.unwrap_or_default();
         Self {
             namespace: pod.map_or_else(String::new, |pod| pod.namespace.clone()),
             // A pod without a name has its UID.
@@ -145,22 +139,14 @@ fn without_process(owner: Owner) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::path::Path;
 
     use super::*;
+    use crate::diag::pods::tests::{NGINX, PAUSE, UID, node};
 
     #[test]
     fn labels_of_pods_containers_and_units() {
-        let root = tempfile::tempdir().unwrap();
-        let (id, uid) = ("ab".repeat(32), "6d0ee6d8-3a4b-4c5d-8e9f-0123456789ab");
-        let at = |path: &str| root.path().join(path);
-        fs::create_dir_all(at(&format!("var/log/pods/shop_web-0_{uid}"))).unwrap();
-        fs::create_dir_all(at("var/log/containers")).unwrap();
-        fs::write(
-            at(&format!("var/log/containers/web-0_shop_nginx-{id}.log")),
-            "",
-        )
-        .unwrap();
+        let root = node();
         let mut names = Names::new(Pods::below(root.path()));
         names.refresh();
         let mut labels = |path: &str| {
@@ -168,24 +154,23 @@ mod tests {
             let labels = who.labels().map(|(name, value)| format!("{name}={value}"));
             labels.collect::<Vec<_>>().join(" ")
         };
-        let pod = format!("kubepods.slice/kubepods-pod{}.slice", uid.replace('-', "_"));
+        let pod = format!("kubepods.slice/kubepods-pod{}.slice", UID.replace('-', "_"));
         assert_eq!(
-            labels(&format!("/{pod}/cri-containerd-{id}.scope")),
+            labels(&format!("/{pod}/cri-containerd-{NGINX}.scope")),
             "namespace=shop pod=web-0 container=nginx comm=nginx"
         );
         // The pause container has no log.
-        let pause = "cd".repeat(32);
         assert_eq!(
-            labels(&format!("/{pod}/cri-containerd-{pause}.scope")),
+            labels(&format!("/{pod}/cri-containerd-{PAUSE}.scope")),
             "namespace=shop pod=web-0 container=cdcdcdcdcdcd comm=nginx"
         );
-        let unknown = uid.replace('6', "7");
+        let unknown = UID.replace('6', "7");
         assert_eq!(
-            labels(&format!("/kubepods/pod{unknown}/{id}")),
+            labels(&format!("/kubepods/pod{unknown}/{NGINX}")),
             "namespace=shop pod=web-0 container=nginx comm=nginx"
         );
         assert_eq!(
-            labels(&format!("/kubepods/pod{unknown}/{pause}")),
+            labels(&format!("/kubepods/pod{unknown}/{PAUSE}")),
             format!("pod={unknown} container=cdcdcdcdcdcd comm=nginx")
         );
         assert_eq!(
@@ -193,7 +178,7 @@ mod tests {
             "unit=nginx.service comm=nginx"
         );
         assert_eq!(
-            labels(&format!("/docker/{id}")),
+            labels(&format!("/docker/{NGINX}")),
             "namespace=shop pod=web-0 container=nginx comm=nginx"
         );
         let nowhere = Who::of(None, "curl", &Pods::below(Path::new("/no/such/root")));

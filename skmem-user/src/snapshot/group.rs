@@ -99,24 +99,10 @@ impl Group {
 
 /// Adds up, the group that is charged most first. `names` are those of namespaces.
 #[must_use]
-pub fn group(rows: &[Row], by: By, names: &HashMap<u64, String>) -> Vec<Group> {
-    let known = Known {
-        users: match by {
-            By::User => users(),
-            _ => HashMap::new(),
-        },
-        pods: match by {
-            By::Pod => {
-                let mut pods = Pods::below(Path::new("/"));
-                pods.refresh();
-                pods
-            }
-            _ => Pods::default(),
-        },
-    };
+pub fn group(rows: &[Row], by: By, names: &HashMap<u64, String>, known: &Known) -> Vec<Group> {
     let mut groups: HashMap<String, Group> = HashMap::new();
     for row in rows {
-        let key = key(row, by, names, &known);
+        let key = key(row, by, names, known);
         groups.entry(key).or_default().add(row);
     }
     let mut groups: Vec<Group> = groups
@@ -153,22 +139,35 @@ fn users() -> HashMap<u32, String> {
 
 /// What keys are called by, where a row does not hold it.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+pub struct Known {
     users: HashMap<u32, String>,
     pods: Pods,
 }
 
 impl Known {
+    /// Of the machine whose root directory is `root`. [`Known::refresh`] reads.
+    #[must_use]
+    pub fn below(root: &Path) -> Self {
+        Self {
+            pods: Pods::below(root),
+            ..Self::default()
+        }
+    }
+
+    /// Before each look: reads what keys of this kind are called by.
+    pub fn refresh(&mut self, by: By) {
+        match by {
+            By::User => self.users = users(),
+            By::Pod => self.pods.refresh(),
+            _ => {}
+        }
+    }
+
     /// `NAMESPACE/POD`; the pod's UID where nothing names it.
     fn pod(&self, whose: &Whose) -> Option<String> {
-        let container = whose.container.as_ref();
-        let named = container.and_then(|container| self.pods.container(&container.id));
-        let pod = match named {
-            Some(in_pod) => Some(&in_pod.pod),
-            None => whose.pod.as_deref().and_then(|uid| self.pods.pod(uid)),
-        };
-        match pod {
-            Some(pod) => Some(format!("{}/{}", pod.namespace, pod.name)),
+        let container = whose.container.as_ref().map(|c| c.id.as_str());
+        match self.pods.find(container, whose.pod.as_deref()) {
+            Some((pod, _)) => Some(format!("{}/{}", pod.namespace, pod.name)),
             None => whose.pod.clone(),
         }
     }
@@ -235,7 +234,10 @@ pub(crate) fn key(row: &Row, by: By, names: &HashMap<u64, String>, known: &Known
 mod tests {
     use super::*;
     use crate::{
-        diag::TcpState,
+        diag::{
+            TcpState,
+            pods::tests::{NGINX, PAUSE, UID, node},
+        },
         snapshot::row::tests::{mem, socket},
     };
 
@@ -247,7 +249,10 @@ mod tests {
             row(TcpState::CloseWait, 100),
             row(TcpState::Established, 20),
         ];
-        let groups = group(&rows, By::State, &HashMap::new());
+        let mut known = Known::below(Path::new("/"));
+        known.refresh(By::User);
+        let group = |by, names: &HashMap<u64, String>| group(&rows, by, names, &known);
+        let groups = group(By::State, &HashMap::new());
         let keys: Vec<_> = groups
             .iter()
             .map(|g| (g.key.as_str(), g.sockets, g.charged))
@@ -255,12 +260,12 @@ mod tests {
         assert_eq!(keys, [("CLOSE-WAIT", 1, 103), ("ESTABLISHED", 2, 31)]);
         assert_eq!((groups[0].full, groups[1].full), (1, 1));
         let names = HashMap::from([(7, "blue".to_owned())]);
-        assert_eq!(group(&rows, By::Netns, &names)[0].key, "7 (blue)");
-        assert_eq!(group(&rows, By::Remote, &names)[0].key, "10.0.0.2");
-        assert_eq!(group(&rows, By::Process, &names)[0].key, "owner not asked");
-        assert_eq!(group(&rows, By::Comm, &names)[0].key, "owner not asked");
-        assert_eq!(group(&rows, By::Port, &names)[0].key, "1");
-        assert!(group(&rows, By::User, &names)[0].key.contains("uid 0"));
+        assert_eq!(group(By::Netns, &names)[0].key, "7 (blue)");
+        assert_eq!(group(By::Remote, &names)[0].key, "10.0.0.2");
+        assert_eq!(group(By::Process, &names)[0].key, "owner not asked");
+        assert_eq!(group(By::Comm, &names)[0].key, "owner not asked");
+        assert_eq!(group(By::Port, &names)[0].key, "1");
+        assert!(group(By::User, &names)[0].key.contains("uid 0"));
         let id = "ab".repeat(32);
         let uid = "6d0ee6d8-3a4b-4c5d-8e9f-0123456789ab";
         let mut row = row(TcpState::Established, 5);
@@ -274,5 +279,33 @@ mod tests {
         let path = row.cgroup.clone().unwrap();
         let expected = [&format!("no unit: {path}"), "containerd abababababab", uid];
         assert_eq!(keys(&row), expected);
+    }
+
+    #[test]
+    fn pods_have_the_names_of_their_logs() {
+        let row = |cgroup: String| {
+            let row = Row::new(&socket(TcpState::Established, mem(5, 1, 2, 10)), 7);
+            let cgroup = Some(cgroup);
+            Row { cgroup, ..row }
+        };
+        let under = UID.replace('-', "_");
+        let other = UID.replace('6', "7");
+        let rows = [
+            row(format!("/kubepods/pod{UID}/{NGINX}")),
+            row(format!(
+                "/kubepods.slice/kubepods-pod{under}.slice/cri-containerd-{PAUSE}.scope"
+            )),
+            row(format!("/kubepods/pod{other}/{PAUSE}")),
+            row("/system.slice/nginx.service".to_owned()),
+        ];
+        let root = node();
+        let mut known = Known::below(root.path());
+        known.refresh(By::Pod);
+        let groups = group(&rows, By::Pod, &HashMap::new(), &known);
+        let keys = groups.iter().map(|g| (g.key.as_str(), g.sockets));
+        let expected = [(other.as_str(), 1), ("no pod", 1), ("shop/web-0", 2)];
+        let mut keys: Vec<_> = keys.collect();
+        keys.sort_unstable();
+        assert_eq!(keys, expected);
     }
 }
