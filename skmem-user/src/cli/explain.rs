@@ -7,7 +7,10 @@ use clap::Args;
 use skmem_common::layout::Records;
 use tokio::process::Child;
 
-use super::{command, duration, interrupted, live, print, screen::Length, style, tracing::Tracing};
+use super::{
+    command, duration, host_root::HostRoot, interrupted, live, print, screen::Length, style,
+    tracing::Tracing,
+};
 use crate::{
     explain::{
         Verdict,
@@ -44,6 +47,8 @@ Examples:
   skmem explain --pair --dport 5432 -d 10s    both ends on this machine: where the bytes wait
   skmem explain --aggregate --duration 1h     all day long: accounts only, no record of each call
   skmem explain --all --dst 10.0.0.0/8        those within their limits, too
+  skmem explain --cgroup kubepods.slice -d 1m --host-root /host
+                                              from a container that has the machine's root at /host
 
 Exit status: 0, 1 for a failure, 2 for wrong usage; with CMD, that of CMD.")]
 pub struct Options {
@@ -74,6 +79,8 @@ pub struct Options {
     /// and every TCP socket, since the other end may be anyone's
     #[arg(long, conflicts_with_all = ["all", "at_end"])]
     pair: bool,
+    #[command(flatten)]
+    pub(super) host_root: HostRoot,
     #[command(flatten)]
     length: Length,
     /// Print one JSON object a socket
@@ -115,6 +122,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         session = live::start(&tracing) => session?,
         () = &mut stop => return Ok(live::gave_up()),
     };
+    session.use_host_root(&options.host_root.dir);
     live::adopt(&mut session, older(&traced));
     let mut child = command::start(&options.command)?;
     session.drop_rights(command::rights(&options.command))?;

@@ -24,6 +24,7 @@ mod tests {
         let words = ["skmem"].into_iter().chain(words.split(' '));
         match Cli::try_parse_from(words).unwrap().command.unwrap() {
             Command::Snapshot(options) => options.host_root.dir,
+            Command::Explain(options) => options.host_root.dir,
             #[cfg(feature = "serve")]
             Command::Serve(options) => options.host_root.dir,
             other => panic!("{other:?}"),
@@ -33,7 +34,7 @@ mod tests {
     #[test]
     fn commands_that_name_pods_take_a_root() {
         let serve = cfg!(feature = "serve").then_some("serve");
-        for command in ["snapshot --by pod"].into_iter().chain(serve) {
+        for command in ["snapshot --by pod", "explain"].into_iter().chain(serve) {
             assert_eq!(root(command), PathBuf::from("/"), "{command}");
             let given = format!("{command} --host-root /host");
             assert_eq!(root(&given), PathBuf::from("/host"), "{command}");

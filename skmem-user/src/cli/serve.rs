@@ -177,6 +177,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         which: &options.tracing,
         flight: (&options.flight, files.clone()),
         tripwire: options.tripwire.get(),
+        host_root: &options.host_root.dir,
         verbose,
     };
     let mut source = tokio::select! {

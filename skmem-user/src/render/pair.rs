@@ -5,7 +5,7 @@ use super::{
     memory,
     style::{Role, Style},
     units::{bytes, span},
-    who::{ends, owner},
+    who::{ends, owner, pod},
 };
 use crate::explain::{
     numbers::grouped,
@@ -171,7 +171,9 @@ fn who(v: &Verdict) -> String {
         Some(name) => format!(", netns {name}"),
         None => String::new(),
     };
-    let of = v.socket.container.as_ref().or(v.socket.unit.as_ref());
+    let of = pod(&v.socket);
+    let of = of.as_ref().or(v.socket.container.as_ref());
+    let of = of.or(v.socket.unit.as_ref());
     let of = of.map_or(String::new(), |name| format!(", {name}"));
     format!("{}  {}{of}{netns}", owner(&v.socket), ends(&v.socket))
 }

@@ -9,7 +9,7 @@ use super::{
     layout::{hang, row, title},
     style::{Role, Style},
     units::{bytes, counted, signed, span},
-    who::{ends, escaped_comm, name},
+    who::{ends, escaped_comm, name, pod},
 };
 use crate::explain::{
     MINIMUM, Verdict,
@@ -82,15 +82,27 @@ pub(super) fn when(v: &Verdict) -> String {
     text
 }
 
-/// The container or the unit of a socket, or else its cgroup.
+/// The pod and the container of a socket, or its unit, or else its cgroup.
 fn place(s: &Socket) -> String {
-    match (&s.container, &s.unit, &s.cgroup) {
-        // As container tools show an id.
-        (Some(id), ..) if id.len() == 64 && id.is_ascii() => format!(", container {}", &id[..12]),
-        (Some(name), ..) => format!(", container {}", escaped(name)),
+    let pod = pod(s).map_or(String::new(), |pod| format!(", pod {pod}"));
+    let container = s.container.as_deref().map(|id| match &s.container_name {
+        Some(name) => format!(", container {} ({})", escaped(name), short(id)),
+        None => format!(", container {}", short(id)),
+    });
+    match (container, &s.unit, &s.cgroup) {
+        (Some(container), ..) => pod + &container,
+        _ if !pod.is_empty() => pod,
         (None, Some(unit), _) => format!(", unit {}", escaped(unit)),
         (None, None, Some(path)) if path != "/" => format!(", cgroup {}", escaped(path)),
         _ => String::new(),
+    }
+}
+
+/// A container as its tools show it: 12 digits of its id, or its name.
+fn short(id: &str) -> String {
+    match id.len() == 64 && id.is_ascii() {
+        true => id[..12].to_owned(),
+        false => escaped(id),
     }
 }
 

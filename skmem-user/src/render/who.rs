@@ -73,6 +73,12 @@ pub(super) fn name(socket: &Socket) -> String {
     }
 }
 
+/// `shop/web-0`: namespace and name of its pod; None where they are not known.
+pub(super) fn pod(socket: &Socket) -> Option<String> {
+    let (namespace, pod) = socket.namespace.as_ref().zip(socket.pod.as_ref())?;
+    Some(format!("{}/{}", escaped(namespace), escaped(pod)))
+}
+
 /// `10.0.0.1:4000>10.0.0.2:5001`: one word, for lists.
 pub(super) fn pair(socket: &Socket) -> String {
     format!(

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fs,
+    path::Path,
     sync::Arc,
 };
 
@@ -66,6 +67,8 @@ pub(super) struct How<'a> {
     /// The black box, and its files where there is to be one.
     pub flight: (&'a FlightArgs, Option<Files>),
     pub tripwire: Option<Tripwire>,
+    /// Root directory of the machine.
+    pub host_root: &'a Path,
     pub verbose: bool,
 }
 
@@ -111,6 +114,7 @@ impl Source {
             which,
             flight: (args, files),
             mut tripwire,
+            host_root,
             verbose,
         } = how;
         let (selection, mut tracing) = which.options()?;
@@ -129,6 +133,7 @@ impl Source {
             false => Err("causes need root, or CAP_BPF and CAP_PERFMON".to_owned()),
             true => match live::start(&tracing).await {
                 Ok(mut session) => {
+                    session.use_host_root(host_root);
                     session.keep_closed();
                     session.keep_sleepers_only();
                     match &mut tripwire {

@@ -41,6 +41,13 @@ pub struct Socket {
     pub container: Option<String>,
     /// The systemd unit that it is of, where it is not a container.
     pub unit: Option<String>,
+    /// The Kubernetes pod of that container, as the logs on this machine name it; None also where
+    /// they do not, and in a recording.
+    pub pod: Option<String>,
+    /// Kubernetes' namespace of that pod.
+    pub namespace: Option<String>,
+    /// The container's name in that pod.
+    pub container_name: Option<String>,
     /// The connection's state at the instant, as `ss` calls it.
     pub state: &'static str,
     /// When skmem first saw it, in ns of `CLOCK_MONOTONIC`.

@@ -12,7 +12,7 @@ use skmem_common::{
     record::{IDENT_MPTCP, IDENT_MPTCP_SOCKET},
 };
 
-use super::{Session, closed::mark_destroyed};
+use super::{Session, closed::mark_destroyed, pods};
 use crate::{
     diag::{self, cgroups, netns},
     explain::{Source, Verdict, held_up_since},
@@ -118,6 +118,7 @@ impl Session {
                 receive.buffer = window;
             }
         }
+        pods::name(&mut verdicts, &self.host_root);
         verdicts
     }
 

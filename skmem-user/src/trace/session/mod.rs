@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -33,6 +33,7 @@ use crate::{
 
 mod closed;
 mod known;
+mod pods;
 mod taken;
 mod tripwire;
 
@@ -80,6 +81,8 @@ pub struct Session {
     windows: Option<HashMap<u64, Window>>,
     waiters: Waiters,
     left_out: u64,
+    /// Root directory of the machine, where the names of pods are.
+    host_root: PathBuf,
     /// How often sockets had met the tripwire when that was last asked.
     trips: u32,
     notes: Vec<String>,
@@ -116,6 +119,7 @@ impl Session {
             windows: options.rx.then(HashMap::new),
             waiters: Waiters::default(),
             left_out: 0,
+            host_root: PathBuf::from("/"),
             trips: 0,
             notes: Vec::new(),
         })
@@ -169,6 +173,12 @@ impl Session {
     /// sockets take more memory than all else, and are only for a comparison with the kernel's.
     pub fn keep_sleepers_only(&mut self) {
         self.sleepers_only = true;
+    }
+
+    /// Takes the names of pods from below this directory, where the machine's root directory is
+    /// another than `/`: as in a container.
+    pub fn use_host_root(&mut self, dir: &Path) {
+        dir.clone_into(&mut self.host_root);
     }
 
     /// What could not be done, in sentences, since this was last asked.
