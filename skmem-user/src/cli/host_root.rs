@@ -25,6 +25,7 @@ mod tests {
         match Cli::try_parse_from(words).unwrap().command.unwrap() {
             Command::Snapshot(options) => options.host_root.dir,
             Command::Explain(options) => options.host_root.dir,
+            Command::Top(options) => options.host_root.dir,
             #[cfg(feature = "serve")]
             Command::Serve(options) => options.host_root.dir,
             other => panic!("{other:?}"),
@@ -33,8 +34,9 @@ mod tests {
 
     #[test]
     fn commands_that_name_pods_take_a_root() {
+        let commands = ["snapshot --by pod", "explain", "top --by pod"];
         let serve = cfg!(feature = "serve").then_some("serve");
-        for command in ["snapshot --by pod", "explain"].into_iter().chain(serve) {
+        for command in commands.into_iter().chain(serve) {
             assert_eq!(root(command), PathBuf::from("/"), "{command}");
             let given = format!("{command} --host-root /host");
             assert_eq!(root(&given), PathBuf::from("/host"), "{command}");

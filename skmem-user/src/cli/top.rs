@@ -12,13 +12,16 @@ use source::Source;
 use terminal::{End, Keys, Screen, Signals};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Usage, duration, live, print, screen, tracing::Tracing};
-use crate::top::{
-    Message, Model,
-    columns::Column,
-    keys::Action,
-    line::By,
-    view::{self, Theme},
+use super::{Usage, duration, host_root::HostRoot, live, print, screen, tracing::Tracing};
+use crate::{
+    snapshot::group::{By as Group, Known},
+    top::{
+        Message, Model,
+        columns::Column,
+        keys::Action,
+        line::By,
+        view::{self, Theme},
+    },
 };
 
 mod kept;
@@ -47,6 +50,7 @@ Examples:
   skmem top -p nginx             those of a process, a name or a unit
   skmem top --dport 5432         connections to a port
   skmem top --by unit            containers and units, each in a row
+  skmem top --by pod             the pods of a Kubernetes node
   skmem top --sort blocked       those whose senders wait longest (as root)
   skmem top -p nginx --flight 5m  as root: the key e has the last five minutes
   skmem top --no-causes          as root, but nothing is traced
@@ -59,6 +63,8 @@ pub struct Options {
     /// What a row stands for; the key b changes it
     #[arg(short, long, value_name = "WHAT", default_value = "socket")]
     by: By,
+    #[command(flatten)]
+    pub(super) host_root: HostRoot,
     /// What rows are sorted by, largest first; the keys < and > choose another
     #[arg(short, long, value_name = "COLUMN", default_value = "w")]
     sort: Column,
@@ -94,10 +100,11 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     }
     let mut model = Model::new(options.by, options.sort, options.interval);
     model.flight = options.flight;
+    model.known = Known::below(&options.host_root.dir);
     // Before anything is attached: from here on no signal ends skmem by itself.
     let mut signals = Signals::new()?;
     let mut source = tokio::select! {
-        source = Source::start(&options.tracing, !options.no_causes, options.flight, verbose) => source?,
+        source = Source::start(&options, verbose) => source?,
         _ = signals.next() => return Ok(live::gave_up()),
     };
     if once_only {
@@ -129,7 +136,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
                 }
             }
             () = sleep_until(next), if !model.paused => {
-                model.take(source.look()?);
+                look(&mut model, &mut source)?;
                 // A look that takes longer than the interval does not make the next ones hurry.
                 next = Instant::now() + model.interval;
             }
@@ -148,6 +155,13 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     drop(screen);
     source.end()?;
     Ok(end.status())
+}
+
+/// Takes a look in, and the names of the pods that are there then.
+fn look(model: &mut Model, source: &mut Source) -> Result<()> {
+    model.known.refresh(Group::Pod);
+    model.take(source.look()?);
+    Ok(())
 }
 
 /// Begins to write what is chosen.
@@ -169,7 +183,7 @@ async fn once(
     mut source: Source,
     mut signals: Signals,
 ) -> Result<ExitCode> {
-    model.take(source.look()?);
+    look(&mut model, &mut source)?;
     let next = Instant::now() + options.interval;
     loop {
         tokio::select! {
@@ -178,7 +192,7 @@ async fn once(
             step = source.step() => { step?; }
         }
     }
-    model.take(source.look()?);
+    look(&mut model, &mut source)?;
     let width = u16::try_from(screen::columns_of_frame()).unwrap_or(u16::MAX);
     let width = width.clamp(*COLUMNS.start(), *COLUMNS.end());
     let most = options.limit.map_or(FEW, usize::from);

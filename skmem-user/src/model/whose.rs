@@ -128,6 +128,20 @@ impl Whose {
         }
     }
 
+    /// The path of the cgroup of the pod that the cgroup with this path is in; None also where that
+    /// is no cgroup of its own.
+    #[must_use]
+    pub fn pod_path(path: &str) -> Option<&str> {
+        let uid = Self::of(path).pod?;
+        let mut end = 0;
+        path.split('/').find_map(|part| {
+            let whole = &path[..end + part.len()];
+            end = whole.len() + 1;
+            let is_pod = pod_in(part).is_some_and(|found| found == uid);
+            (is_pod && container_in(part, "").is_none()).then_some(whole)
+        })
+    }
+
     /// The container as `docker ps` shows it: 12 digits of its id, or its name.
     #[must_use]
     pub fn short_container(&self) -> Option<&str> {
@@ -327,6 +341,28 @@ mod tests {
         for (path, unit, runtime, pod) in table {
             let expected = (unit.to_owned(), format!("{runtime} {ID}"), pod.to_owned());
             assert_eq!(whose(&path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn pods_have_cgroups() {
+        let under = UID.replace('-', "_");
+        let slice = format!("/kubepods.slice/kubepods-pod{under}.slice");
+        let files = format!("/kubepods/burstable/pod{UID}");
+        for (path, pod) in [
+            (
+                format!("{slice}/cri-containerd-{ID}.scope"),
+                Some(slice.as_str()),
+            ),
+            (format!("{files}/{ID}/below"), Some(files.as_str())),
+            (files.clone(), Some(files.as_str())),
+            (
+                format!("/a.service/kubepods-pod{under}.slice:cri-containerd:{ID}"),
+                None,
+            ),
+            (format!("/docker/{ID}"), None),
+        ] {
+            assert_eq!(Whose::pod_path(&path), pod, "{path}");
         }
     }
 

@@ -5,7 +5,7 @@ use super::{
     look::Causes,
     model::{Model, Page},
 };
-use crate::{render::tamed, snapshot::Row};
+use crate::{model::whose::Whose, render::tamed, snapshot::Row};
 
 /// The sockets of the row that is chosen, or the one that is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +69,8 @@ fn name(by: By) -> &'static str {
         By::Socket => "this socket",
         By::Process => "this process",
         By::Unit => "this container or unit",
+        By::Container => "this container",
+        By::Pod => "this pod",
         By::Netns => "this network namespace",
         By::Remote => "this remote address",
     }
@@ -89,9 +91,13 @@ fn options(by: By, row: &Row) -> Vec<(String, String)> {
             let pid = first.map(|holder| option("pid", holder.pid.to_string()));
             pid.into_iter().collect()
         }
-        By::Unit => {
-            let path = row.cgroup.as_ref();
-            path.map(|path| option("cgroup", path.clone()))
+        By::Unit | By::Container | By::Pod => {
+            let path = row.cgroup.as_deref().and_then(|path| match by {
+                By::Unit => Some(path),
+                By::Container => Whose::of(path).container.map(|_| path),
+                _ => Whose::pod_path(path),
+            });
+            path.map(|path| option("cgroup", path.to_owned()))
                 .into_iter()
                 .collect()
         }

@@ -36,7 +36,7 @@ pub const HELP: [(&str, &str); 13] = [
     ("Enter", "open it: a socket, or the sockets of a group"),
     ("Esc", "back; clears the filter"),
     ("q, Ctrl-C", "quit"),
-    ("b", "rows: socket, process, unit, netns, remote"),
+    ("b", "rows: socket, process, unit, container, pod, …"),
     ("< >", "sort by the column to the left, to the right"),
     ("R", "smallest first"),
     ("c", "choose columns"),

@@ -11,7 +11,7 @@ use crate::{
     model::places::{container, unit},
     snapshot::{
         Row,
-        group::{self, By as Group},
+        group::{self, By as Group, Known},
     },
 };
 
@@ -25,6 +25,10 @@ pub enum By {
     Process,
     /// The container or the systemd unit in whose cgroup it was made
     Unit,
+    /// The container of that cgroup: Docker, Podman, containerd, CRI-O, LXC, systemd-nspawn
+    Container,
+    /// The Kubernetes pod of that cgroup, by its name where the kubelet keeps logs here
+    Pod,
     /// The network namespace
     Netns,
     /// The remote address, all ports together
@@ -38,7 +42,9 @@ impl By {
         match self {
             Self::Socket => Self::Process,
             Self::Process => Self::Unit,
-            Self::Unit => Self::Netns,
+            Self::Unit => Self::Container,
+            Self::Container => Self::Pod,
+            Self::Pod => Self::Netns,
             Self::Netns => Self::Remote,
             Self::Remote => Self::Socket,
         }
@@ -51,18 +57,22 @@ impl By {
             Self::Socket => "socket",
             Self::Process => "process",
             Self::Unit => "container or unit",
+            Self::Container => "container",
+            Self::Pod => "pod",
             Self::Netns => "network namespace",
             Self::Remote => "remote address",
         }
     }
 
-    /// What the rows of one group have in common.
+    /// What the rows of one group have in common. `names` are those of namespaces.
     #[must_use]
-    pub fn key(self, row: &Row, names: &HashMap<u64, String>) -> String {
-        let of = |by| group::key(row, by, names, &group::Known::default());
+    pub fn key(self, row: &Row, names: &HashMap<u64, String>, known: &Known) -> String {
+        let of = |by| group::key(row, by, names, known);
         match self {
             Self::Socket => of(Group::Socket),
             Self::Process => of(Group::Process),
+            Self::Container => of(Group::Container),
+            Self::Pod => of(Group::Pod),
             Self::Netns => of(Group::Netns),
             Self::Remote => of(Group::Remote),
             Self::Unit => {
@@ -208,12 +218,12 @@ impl Line {
 
 /// Adds up the rows of each group.
 #[must_use]
-pub fn grouped(lines: Vec<Line>, by: By, look: &Look) -> Vec<Line> {
+pub fn grouped(lines: Vec<Line>, by: By, look: &Look, known: &Known) -> Vec<Line> {
     let mut at: HashMap<String, usize> = HashMap::new();
     let mut groups: Vec<Line> = Vec::new();
     for line in lines {
         let row = &look.captured.rows[line.first];
-        let key = by.key(row, &look.captured.namespaces);
+        let key = by.key(row, &look.captured.namespaces, known);
         match at.get(&key) {
             Some(at) => groups[*at].add(&line),
             None => {

@@ -12,7 +12,7 @@ use crate::{
     decode::Finding,
     explain::{Verdict, state_name},
     render::snapshot::Show,
-    snapshot::Row,
+    snapshot::{Row, group::Known},
 };
 
 /// What is shown, and how.
@@ -38,6 +38,8 @@ pub struct Model {
     pub within: Option<(By, String)>,
     /// Something to say, until the next key.
     pub message: Option<Message>,
+    /// The names of pods; they are read where looks are taken.
+    pub known: Known,
     /// How much of the past is kept for an export; None: nothing is.
     pub flight: Option<Duration>,
     /// What is on the screen.
@@ -106,6 +108,7 @@ impl Model {
             typing: None,
             within: None,
             message: None,
+            known: Known::default(),
             flight: None,
             page: Page::Table,
             selected: None,
@@ -210,7 +213,7 @@ impl Model {
         let words: Vec<String> = typed.split_whitespace().map(str::to_lowercase).collect();
         let within = |row: &Row| {
             let group = self.within.as_ref();
-            group.is_none_or(|(by, key)| by.key(row, names) == *key)
+            group.is_none_or(|(by, key)| by.key(row, names, &self.known) == *key)
         };
         let wanted = |row: &Row| {
             if words.is_empty() {
@@ -225,7 +228,7 @@ impl Model {
             .collect();
         let mut lines = match self.by {
             By::Socket => lines,
-            by => line::grouped(lines, by, look),
+            by => line::grouped(lines, by, look, &self.known),
         };
         line::sort(&mut lines, self.sort, self.reverse);
         self.lines = lines;

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use skmem_common::{layout::Records, record::IDENT_COOKIE};
 
 use super::super::ends::{ends, ends_of};
-use super::{Tracing, kept::Kept, live};
+use super::{kept::Kept, live};
 use crate::{
     explain::Verdict,
     kernel::{
@@ -46,14 +46,10 @@ impl Source {
     /// Attaches, where that is wanted and allowed.
     ///
     /// # Errors
-    /// Where a filter names what does not exist; where `flight` asks for records, and there can be
-    /// none.
-    pub async fn start(
-        which: &Tracing,
-        causes: bool,
-        flight: Option<Duration>,
-        verbose: bool,
-    ) -> Result<Self> {
+    /// Where a filter names what does not exist; where `--flight` asks for records, and there can
+    /// be none.
+    pub async fn start(options: &super::Options, verbose: bool) -> Result<Self> {
+        let (which, flight) = (&options.tracing, options.flight);
         let (selection, mut tracing) = which.options()?;
         let mut rights = looking();
         match flight {
@@ -65,13 +61,14 @@ impl Source {
         tracing.verbose = verbose;
         tracing.set = which.hooks.unwrap_or(Set::Lean);
         let mut kept = None;
-        let causes = match causes {
-            false => Err("--no-causes".to_owned()),
-            true if !rights::may_trace() => {
+        let causes = match options.no_causes {
+            true => Err("--no-causes".to_owned()),
+            false if !rights::may_trace() => {
                 Err("that needs root, or CAP_BPF and CAP_PERFMON (sudo skmem top)".to_owned())
             }
-            true => match live::start(&tracing).await {
+            false => match live::start(&tracing).await {
                 Ok(mut session) => {
+                    session.use_host_root(&options.host_root.dir);
                     live::adopt(&mut session, older(&selection));
                     session.drop_rights(rights)?;
                     if let Some(keep) = flight {

@@ -1,6 +1,11 @@
 //! What keys do.
 
 use super::*;
+use crate::{
+    diag::pods::tests::{NGINX, PAUSE, UID, node},
+    snapshot::group::{By as Group, Known},
+    top::line::Key,
+};
 
 fn first(model: &Model) -> u64 {
     let at = model.lines()[0].first;
@@ -65,7 +70,7 @@ fn a_group_opens_to_its_sockets() {
     type_in(&mut model, "bb");
     assert_eq!(model.by, By::Unit);
     let nginx = |model: &Model| {
-        let key = super::super::line::Key::Group("nginx.service".into());
+        let key = Key::Group("nginx.service".into());
         model.lines().iter().position(|line| line.key == key)
     };
     let line = &model.lines()[nginx(&model).unwrap()];
@@ -84,6 +89,57 @@ fn a_group_opens_to_its_sockets() {
     press(&mut model, KeyCode::Esc);
     press(&mut model, KeyCode::Esc);
     assert_eq!((model.by, model.within.is_none()), (By::Unit, true));
+}
+
+#[test]
+fn pods_have_rows_and_names() {
+    let mut rows = rows();
+    for (at, container) in [(0, NGINX), (2, PAUSE)] {
+        rows[at].cgroup = Some(format!("/kubepods/pod{UID}/{container}"));
+    }
+    let root = node();
+    let mut model = Model::new(By::Pod, Column::W, Duration::from_secs(1));
+    model.known = Known::below(root.path());
+    model.known.refresh(Group::Pod);
+    model.take(look(rows, SECOND, books()));
+    let lines = |model: &Model| {
+        let lines = model.lines().iter().map(|line| match &line.key {
+            Key::Group(key) => (key.clone(), line.sockets()),
+            Key::Socket(cookie) => (cookie.to_string(), 1),
+        });
+        let mut lines: Vec<_> = lines.collect();
+        lines.sort();
+        lines
+    };
+    let expect = |groups: &[(&str, usize)]| -> Vec<(String, usize)> {
+        let groups = groups.iter();
+        groups.map(|(key, n)| ((*key).to_owned(), *n)).collect()
+    };
+    let none = "kernel reports no cgroup";
+    let pods = [(none, 1), ("no pod", 4), ("shop/web-0", 2)];
+    assert_eq!(lines(&model), expect(&pods));
+    let at = |model: &Model| {
+        let pod = Key::Group("shop/web-0".to_owned());
+        model.lines().iter().position(|line| line.key == pod)
+    };
+    for _ in 0..at(&model).unwrap() {
+        press(&mut model, KeyCode::Down);
+    }
+    let chosen = model.chosen().unwrap();
+    let option = ("cgroup".to_owned(), format!("/kubepods/pod{UID}"));
+    assert_eq!((chosen.what, chosen.options), ("this pod", vec![option]));
+    press(&mut model, KeyCode::Enter);
+    assert_eq!(lines(&model), expect(&[("1", 1), ("3", 1)]));
+    model.within = None;
+    model.by = By::Container;
+    model.begin_again();
+    let containers = [
+        ("containerd abababababab", 1),
+        ("containerd cdcdcdcdcdcd", 1),
+        (none, 1),
+        ("no container", 4),
+    ];
+    assert_eq!(lines(&model), expect(&containers));
 }
 
 #[test]
@@ -205,6 +261,9 @@ fn how_to_export_names_what_is_chosen() {
     for (by, option) in [
         (By::Process, " --pid 3"),
         (By::Unit, " --cgroup /system.slice/"),
+        // No unit's sockets are in one.
+        (By::Container, " keeps those of "),
+        (By::Pod, " keeps those of "),
         (By::Netns, " --netns 7 "),
         (By::Remote, " --dst "),
     ] {
