@@ -130,8 +130,8 @@ pub(super) fn black_box() -> Result<(), Failed> {
     check.done()
 }
 
-/// A queue that goes over its limit, of a sender that is never asleep: the file's verdict has what it
-/// went over by.
+/// A queue that goes over its limit, of a sender that is never asleep: the file's verdict has what
+/// it went over by.
 pub(super) fn excess() -> Result<(), Failed> {
     let mut check = Check::default();
     let room = tempfile::tempdir()?;
