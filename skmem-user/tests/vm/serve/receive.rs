@@ -36,11 +36,15 @@ pub(super) fn of_one() -> Result<(), Failed> {
     let mut client = TcpStream::connect(listener.local_addr()?)?;
     let (mut server, _) = listener.accept()?;
     let cookie = skmem::diag::socket_cookie(server.as_fd())?;
-    for _ in 0..40 {
-        client.write_all(&[b'x'; 1000])?;
+    // What is read whole is freed; of the rest nothing is read.
+    for unread in [false, true] {
+        for _ in 0..40 {
+            client.write_all(&[b'x'; 1000])?;
+        }
+        if !unread {
+            server.read_exact(&mut [0; 40_000])?;
+        }
     }
-    let mut some = [0; 10_000];
-    server.read_exact(&mut some)?;
     let r = || MemInfo::read(server.as_fd()).map_or(0, |m| i64::from(m.rmem_alloc));
     let mut counted = Vec::new();
     let same = wait_for(|| {
