@@ -43,7 +43,7 @@ impl Session {
         // Before 5.19 bpf(2) asks for rights even on a descriptor that one holds, where
         // kernel.unprivileged_bpf_disabled is set: the kernel is asked whether it does.
         let unprivileged = rights::without(Rights::BPF | Rights::SYS_ADMIN, || self.totals())?;
-        if unprivileged.is_err() && !keep.contains(Rights::SYS_ADMIN) {
+        if unprivileged.is_err() && !(keep & held).contains(Rights::SYS_ADMIN) {
             keep |= Rights::BPF;
         }
         rights::keep_only(keep).context("cannot give up rights")

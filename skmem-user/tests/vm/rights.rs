@@ -114,11 +114,11 @@ fn gave_up(check: &mut Check, pid: u32, all_but: CapabilitySet) -> Result<(), Fa
                 "CapPrm" | "CapEff" => &want,
                 _ => &none,
             };
-            check.equal(
-                format_args!("{set} of thread {name} after attaching"),
-                &status[set],
-                want,
-            );
+            // The thread that speaks HTTP has none at all.
+            check.that(status[set] == *want || status[set] == none, || {
+                let has = &status[set];
+                format!("{set} of thread {name} after attaching: {has}, not {want}")
+            });
         }
         check.equal(
             format_args!("NoNewPrivs of thread {name}"),
