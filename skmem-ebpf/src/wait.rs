@@ -297,13 +297,7 @@ pub fn find_sleeper(account: &mut Account, socket: impl Waits) -> Sleeper {
     };
     let _ = SLEEPERS.remove(&inode);
     let now = calls::now();
-    let mut reason = reason(account, socket, false);
-    let (w, sndbuf, ..) = socket.glance();
-    if reason == WAIT_MEMORY && sndbuf.wrapping_sub(w) < w >> 1 {
-        // Fallen below the limit since, but not as far as wakes a sender
-        // (sk_stream_is_writeable).
-        reason = WAIT_LIMIT;
-    }
+    let reason = asleep_for(account, socket);
     let waiting = Waiting {
         frame: NO_CALL,
         since_ns: now,
@@ -335,16 +329,11 @@ pub fn find_sleeper(account: &mut Account, socket: impl Waits) -> Sleeper {
 #[inline(always)]
 fn reason<S: Waits>(account: &mut Account, socket: S, starved: bool) -> u32 {
     let (w, sndbuf, write_seq, _) = socket.glance();
-    let sysctl = sysctl_lowat(socket);
-    account.blocked.sysctl_lowat = sysctl;
-    let lowat = match socket.lowat() {
-        0 => sysctl,
-        own => own,
-    };
-    let snd_nxt = socket.snd_nxt();
+    let lowat = lowat(account, socket);
+    let unsent = write_seq.wrapping_sub(socket.snd_nxt());
     if w >= sndbuf {
         WAIT_LIMIT
-    } else if lowat != 0 && write_seq.wrapping_sub(snd_nxt) >= lowat {
+    } else if lowat != 0 && unsent >= lowat {
         WAIT_LOWAT
     } else if S::MPTCP && account.scheduled.refused == 0 {
         WAIT_LIMIT
@@ -352,6 +341,34 @@ fn reason<S: Waits>(account: &mut Account, socket: S, starved: bool) -> u32 {
         WAIT_LOWAT
     } else {
         WAIT_MEMORY
+    }
+}
+
+/// Why a sender sleeps that fell asleep before: which of the tests that wake it does not pass
+/// (`sk_stream_is_writeable`: less free than half of what is queued; `tcp_stream_memory_free` with
+/// `wake`: half of the lowat is unsent).
+#[inline(always)]
+fn asleep_for<S: Waits>(account: &mut Account, socket: S) -> u32 {
+    let (w, sndbuf, write_seq, _) = socket.glance();
+    let lowat = lowat(account, socket);
+    let unsent = write_seq.wrapping_sub(socket.snd_nxt());
+    if sndbuf.wrapping_sub(w) < w >> 1 {
+        WAIT_LIMIT
+    } else if lowat != 0 && unsent >= lowat >> 1 {
+        WAIT_LOWAT
+    } else {
+        WAIT_MEMORY
+    }
+}
+
+/// How many unsent bytes hold a sender up; 0: not known. Notes what the sysctl says.
+#[inline(always)]
+fn lowat<S: Waits>(account: &mut Account, socket: S) -> u32 {
+    let sysctl = sysctl_lowat(socket);
+    account.blocked.sysctl_lowat = sysctl;
+    match socket.lowat() {
+        0 => sysctl,
+        own => own,
     }
 }
 
