@@ -92,8 +92,8 @@ mirror!(
     #[serde(default)]
     BlockedForm of Blocked {
         waits: u64, refusals: u64, short_writes: u64, total_ns: u64, longest_ns: u64,
-        reason_ns: [u64; 3], since_reason: u32, sysctl_lowat: u32, since_ns: u64, refused_ns: u64, wrote_ns: u64, reasons: [u32; 3], asleep: u32,
-        older: u32, nospace: u32,
+        reason_ns: [u64; 3], since_reason: u32, sysctl_lowat: u32, since_ns: u64, refused_ns: u64,
+        wrote_ns: u64, reasons: [u32; 3], asleep: u32, older: u32, nospace: u32,
     } zero holders
 );
 
