@@ -81,7 +81,7 @@ pub(crate) struct Options {
     #[arg(long)]
     core: bool,
     /// Stop a kernel's tests after this long
-    #[arg(long, value_name = "SECONDS", default_value_t = 3000)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 4200)]
     timeout: u64,
     /// Attach and detach so often in the trials of doing no harm, and leave out each hook and each
     /// field in turn
@@ -301,8 +301,7 @@ fn in_vm(vm: &Vm, options: &Options, core: bool, prefix: &str) -> Result<Tally> 
     match done {
         Ok(done) if done.status == 0 => {}
         Ok(done) => tally.breaks(format!("the tests ended with status {}", done.status)),
-        // A result that was printed before counts all the same.
-        Err(failure) => tally.breaks(format!("{failure:#}")),
+        Err(failure) => tally.cut_short(&format!("{failure:#}")),
     }
     Ok(tally)
 }
@@ -327,13 +326,25 @@ impl Lines {
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
         tally.read(text.trim_end());
         let ended = self.watch.read(text.trim_end(), Instant::now());
-        tally.times.extend(ended);
+        tally.ended.extend(ended);
+        tally.under_way = self.watch.under_way().map(str::to_owned);
         drop(tally);
         // Lines for the table are shown in it.
         if text.starts_with(ROW) {
             return Ok(());
         }
         write!(io::stdout(), "{}{text}", self.prefix)
+    }
+}
+
+impl Drop for Lines {
+    /// A machine that was stopped leaves the line with the name of the trial that ran.
+    fn drop(&mut self) {
+        if !self.line.is_empty() {
+            self.line.push(b'\n');
+            // Nobody can be given the error, and the machine has ended.
+            _ = self.end_of_line();
+        }
     }
 }
 

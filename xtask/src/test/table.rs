@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 
-use super::tally::{Scenario, Tally};
+use super::tally::{Scenario, Tally, one_line};
 
 /// One line of the table at the end.
 pub(super) struct Row {
@@ -105,20 +105,16 @@ pub(super) fn summary(table: &[Row]) -> String {
     );
     let mut total = Tally::default();
     let mut said = String::new();
-    for Row {
-        name,
-        tally:
-            Tally {
-                passed,
-                failed,
-                skipped,
-                broken,
-                failures,
-                ..
-            },
-        took,
-    } in table
-    {
+    let mut names = Vec::new();
+    for Row { name, tally, took } in table {
+        let Tally {
+            passed,
+            failed,
+            skipped,
+            broken,
+            failures,
+            ..
+        } = tally;
         // What broke without a failed test counts as one, so that the closing line never looks good
         // by accident.
         let failed = failed + u64::from(broken.is_some());
@@ -128,11 +124,7 @@ pub(super) fn summary(table: &[Row]) -> String {
             took.as_secs_f64()
         );
         if let Some(why) = broken {
-            _ = writeln!(
-                text,
-                "  {}",
-                why.split_whitespace().collect::<Vec<_>>().join(" ")
-            );
+            _ = writeln!(text, "  {}", one_line(why));
         }
         if !failures.is_empty() {
             _ = writeln!(said, "\n{name}, what failed:");
@@ -143,17 +135,27 @@ pub(super) fn summary(table: &[Row]) -> String {
         if let Some(more) = failures.len().checked_sub(FAILURE_LINES).filter(|&n| n > 0) {
             _ = writeln!(said, "  … and {more} lines more, see above");
         }
+        names.extend(
+            tally
+                .failed_names()
+                .iter()
+                .map(|what| format!("{name}: {what}")),
+        );
         total.passed += passed;
         total.failed += failed;
         total.skipped += skipped;
     }
     text += &said;
-    _ = writeln!(
+    _ = write!(
         text,
         "\n{} passed, {} failed, {} skipped",
         total.passed, total.failed, total.skipped
     );
-    text
+    // In the same line: it may be all that is read.
+    match names.is_empty() {
+        true => text + "\n",
+        false => text + " (" + &names.join("; ") + ")\n",
+    }
 }
 
 #[cfg(test)]
@@ -218,7 +220,8 @@ mod tests {
         }]);
         assert!(
             text.ends_with(
-                "\nkernel A, what failed:\n  ---- a ----\n  left: 1, right: 2\n\n0 passed, 1 failed, 0 skipped\n"
+                "\nkernel A, what failed:\n  ---- a ----\n  left: 1, right: 2\n\n\
+                 0 passed, 1 failed, 0 skipped (kernel A: a)\n"
             ),
             "{text}"
         );
@@ -242,7 +245,7 @@ mod tests {
         let text = summary(&[row("this machine", good), row("kernel 5.10", broken)]);
         assert!(text.contains("  no boot\n"), "{text}");
         assert!(
-            text.ends_with("\n5 passed, 1 failed, 0 skipped\n"),
+            text.ends_with("\n5 passed, 1 failed, 0 skipped (kernel 5.10: no boot)\n"),
             "{text}"
         );
     }

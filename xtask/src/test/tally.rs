@@ -1,8 +1,8 @@
 //! What tests came to, read from what they print.
 
-use std::time::Duration;
-
 use serde::Deserialize;
+
+use super::times::{Ended, Outcome};
 
 /// What a line for the table begins with; see `skmem-user/tests/vm/report.rs`.
 pub(super) const ROW: &str = "@row ";
@@ -50,8 +50,10 @@ pub(super) struct Tally {
     pub(super) broken: Option<String>,
     /// What the scenarios came to, one by one.
     pub(super) scenarios: Vec<Scenario>,
-    /// How long each trial of a machine took, in the order in which they ended.
-    pub(super) times: Vec<(String, Duration)>,
+    /// The trials of a machine, in the order in which they ended.
+    pub(super) ended: Vec<Ended>,
+    /// The trial of a machine that has begun and not ended.
+    pub(super) under_way: Option<String>,
     /// What the failed tests said, as their harness prints it: it is printed again at the end of
     /// our output, which may be all that is read.
     pub(super) failures: Vec<String>,
@@ -109,11 +111,78 @@ impl Tally {
             self.broken = Some(why);
         }
     }
+
+    /// A machine ended before its tests did: what was printed until then counts.
+    pub(super) fn cut_short(&mut self, why: &str) {
+        let whole = self.passed + self.failed + self.skipped > 0;
+        if !whole {
+            let count = |outcome| {
+                let ended = self.ended.iter().filter(|ended| ended.outcome == outcome);
+                ended.count() as u64
+            };
+            (self.passed, self.failed, self.skipped) = (
+                count(Outcome::Passed),
+                count(Outcome::Failed),
+                count(Outcome::Skipped),
+            );
+        }
+        let during = self.under_way.as_ref();
+        let during = during.map_or(String::new(), |trial| format!(" during {trial}"));
+        self.broken = Some(format!("{why}{during}"));
+    }
+
+    /// What failed, in a few words: trials by name, and why there is no whole count.
+    pub(super) fn failed_names(&self) -> Vec<String> {
+        let names = self.failures.iter().filter_map(|line| {
+            let name = line.strip_prefix("---- ")?.strip_suffix(" ----")?;
+            // The host's harness says which stream it repeats.
+            Some(name.trim_end_matches(" stdout").to_owned())
+        });
+        let mut names: Vec<String> = names.collect();
+        if names.is_empty() {
+            let failed = self.ended.iter().filter(|e| e.outcome == Outcome::Failed);
+            names.extend(failed.map(|ended| ended.name.clone()));
+        }
+        names.extend(self.broken.iter().map(|why| one_line(why)));
+        names
+    }
+}
+
+/// A text with its white space as single spaces.
+pub(super) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
+    use crate::test::times::Watch;
+
+    #[test]
+    fn a_machine_that_ends_early_keeps_what_it_printed_and_names_the_trial() {
+        let (mut tally, mut watch) = (Tally::default(), Watch::new());
+        for line in [
+            "running 4 tests",
+            "test a::one   ... ok",
+            "test a::two   ... FAILED",
+            "test a::three ... ignored",
+            "test a::four  ... soak: 3 slots",
+        ] {
+            tally.read(line);
+            let ended = watch.read(line, Instant::now() + Duration::from_secs(1));
+            tally.ended.extend(ended);
+        }
+        tally.under_way = watch.under_way().map(str::to_owned);
+        tally.cut_short("stopped after 9 s");
+        assert_eq!((tally.passed, tally.failed, tally.skipped), (1, 1, 1));
+        assert_eq!(
+            tally.failed_names(),
+            ["a::two", "stopped after 9 s during a::four"]
+        );
+        assert!(!tally.is_good());
+    }
 
     #[test]
     fn results_of_several_test_programs_add_up() {

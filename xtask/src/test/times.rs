@@ -12,6 +12,22 @@ use super::table::Row;
 /// Lines of each of the two lists.
 const SHOWN: usize = 16;
 
+/// What a trial came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Passed,
+    Failed,
+    Skipped,
+}
+
+/// A trial that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ended {
+    pub(super) name: String,
+    pub(super) outcome: Outcome,
+    pub(super) took: Duration,
+}
+
 /// Takes the time of trials by the lines that their harness prints: `test NAME ... ok`, or the same
 /// in two lines where the trial prints something in between.
 #[derive(Debug)]
@@ -28,8 +44,13 @@ impl Watch {
         }
     }
 
-    /// The trial that a line ends, and how long it took.
-    pub(super) fn read(&mut self, line: &str, now: Instant) -> Option<(String, Duration)> {
+    /// The trial that has begun and not ended.
+    pub(super) fn under_way(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The trial that a line ends.
+    pub(super) fn read(&mut self, line: &str, now: Instant) -> Option<Ended> {
         let mut outcome = line;
         let begun = line
             .strip_prefix("test ")
@@ -41,14 +62,20 @@ impl Watch {
             // Booting is nobody's.
             self.since = now;
         }
-        let outcome = outcome.trim();
-        if outcome != "ok" && outcome != "FAILED" && !outcome.starts_with("ignored") {
-            return None;
-        }
+        let outcome = match outcome.trim() {
+            "ok" => Outcome::Passed,
+            "FAILED" => Outcome::Failed,
+            other if other.starts_with("ignored") => Outcome::Skipped,
+            _ => return None,
+        };
         let name = self.name.take()?;
         let took = now.duration_since(self.since);
         self.since = now;
-        Some((name, took))
+        Some(Ended {
+            name,
+            outcome,
+            took,
+        })
     }
 }
 
@@ -56,7 +83,7 @@ impl Watch {
 pub(super) fn times(table: &[Row]) -> String {
     let kernels: Vec<&Row> = table
         .iter()
-        .filter(|row| !row.tally.times.is_empty())
+        .filter(|row| !row.tally.ended.is_empty())
         .collect();
     if kernels.is_empty() {
         return String::new();
@@ -89,7 +116,7 @@ pub(super) fn times(table: &[Row]) -> String {
 fn sums(kernels: &[&Row], of: impl Fn(&str) -> String) -> Vec<(String, Vec<f64>)> {
     let mut sums: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for (n, row) in kernels.iter().enumerate() {
-        for (name, took) in &row.tally.times {
+        for Ended { name, took, .. } in &row.tally.ended {
             let seconds = sums
                 .entry(of(name))
                 .or_insert_with(|| vec![0.0; kernels.len()]);
@@ -112,14 +139,20 @@ mod tests {
         let start = Instant::now();
         let mut read = |line: &str, seconds: u64| {
             let ended = watch.read(line, start + Duration::from_secs(seconds));
-            ended.map(|(name, took)| (name, took.as_secs()))
+            ended.map(|ended| (ended.name, ended.outcome, ended.took.as_secs()))
         };
         assert_eq!(read("running 3 tests", 5), None);
-        assert_eq!(read("test a::one   ... ok", 7), Some(("a::one".into(), 2)));
+        assert_eq!(
+            read("test a::one   ... ok", 7),
+            Some(("a::one".into(), Outcome::Passed, 2))
+        );
         // One that prints while it runs.
         assert_eq!(read("test a::two   ... soak: 3 slots", 8), None);
         assert_eq!(read("soak: ok", 9), None);
-        assert_eq!(read("FAILED", 11), Some(("a::two".into(), 4)));
+        assert_eq!(
+            read("FAILED", 11),
+            Some(("a::two".into(), Outcome::Failed, 4))
+        );
         // Said again at the end.
         assert_eq!(read("ok", 12), None);
     }
