@@ -497,12 +497,14 @@ impl Account {
     }
 
     /// `tcp_stream_alloc_skb` has returned the skb at address `skb`, of
-    /// `truesize` bytes; 0: none.
+    /// `truesize` bytes; 0: none. `forced` is its argument: within `tcp_write_xmit` the skb of a
+    /// split is (`tso_fragment`), and that of an MTU probe is not.
     #[inline(always)]
     pub fn alloc(
         &mut self,
         skb: u64,
         truesize: u32,
+        forced: bool,
         look: &impl Look,
         now: impl Fn() -> u64 + Copy,
     ) {
@@ -524,7 +526,10 @@ impl Account {
         if top == Hook::WriteXmit as u8 {
             self.note_probing(look.probing());
             self.allocated = self.allocated.wrapping_add(truesize as i32);
-            self.split = skb;
+            // An MTU probe goes before the tail, which stays what it was.
+            if forced {
+                self.split = skb;
+            }
         } else if top == Hook::Fragment as u8 {
             self.split = skb;
         }

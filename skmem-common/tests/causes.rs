@@ -268,6 +268,29 @@ fn an_mtu_probe_is_named_by_whoever_sees_it_first() {
 }
 
 #[test]
+fn an_mtu_probe_leaves_the_tail_the_remainder_of_a_split() {
+    let mut s = Stream::new(1 << 20);
+    s.enter(Hook::SendmsgLocked).new_skb().copy(20_000);
+    s.leave(Hook::SendmsgLocked);
+    s.enter(Hook::WriteXmit).split();
+    s.leave(Hook::WriteXmit);
+    s.seen.probing = PROBING_NO;
+    s.enter(Hook::WriteXmit);
+    s.seen.probing = PROBING_YES;
+    s.probe_alloc().change(O);
+    s.leave(Hook::WriteXmit);
+    s.enter(Hook::SendmsgLocked).copy(1_421);
+    s.leave(Hook::SendmsgLocked);
+    s.has(&[
+        (Cause::NewSkb, O),
+        (Cause::FirstFill, 20_000),
+        (Cause::TsoSplit, O),
+        (Cause::MtuProbe, O),
+        (Cause::TailRefill, 1_421),
+    ]);
+}
+
+#[test]
 fn a_subflow_gets_the_limit_of_its_mptcp_socket() {
     let mut s = Stream::new(16_384);
     s.account.ident.flags |= IDENT_MPTCP;

@@ -179,7 +179,7 @@ impl Both {
         self.full.alloc();
         let (skb, eyes) = (self.full.skbs(), self.eyes());
         if self.runs() {
-            self.lean.alloc(skb, O as u32, &eyes, NOW);
+            self.lean.alloc(skb, O as u32, true, &eyes, NOW);
         }
         self.full.change(O);
         self.leave(Hook::Fragment)
@@ -366,7 +366,7 @@ fn an_mtu_probe_before_a_split() {
     let mut b = Both::new(1 << 20);
     b.send(6000);
     b.enter(Hook::WriteXmit, 0);
-    b.kernel(|k| k.alloc().change(400));
+    b.kernel(|k| k.probe_alloc().change(400));
     b.full.seen.probing = PROBING_YES;
     let eyes = b.eyes();
     b.lean.probe_sent(&eyes, NOW);

@@ -109,7 +109,7 @@ fn allocated(sk: Sock, gfp: u32, force: u32, skb: *const u8) {
     if top == Hook::Fragment as u8 || top == Hook::Connect as u8 {
         if let Some(socket) = sk.as_tcp() {
             calls::change!(account, |a| {
-                a.alloc(skb.addr() as u64, size, &socket, calls::now);
+                a.alloc(skb.addr() as u64, size, force & 1 != 0, &socket, calls::now);
                 calls::note_worst(a, socket);
             });
         }

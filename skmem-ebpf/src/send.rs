@@ -142,13 +142,8 @@ fn allocated(sk: Sock, size: i32, force: u32, skb: *const u8) {
     };
     let size_of_it = if skb.is_null() { 0 } else { truesize(skb) };
     calls::change!(account, |a| {
-        let split = a.split;
-        a.alloc(skb.addr() as u64, size_of_it, &socket, calls::now);
-        // Within tcp_write_xmit a split's skb is forced, and an MTU probe's is not: the tail stays
-        // what it was.
-        if force & 1 == 0 && a.top() == Hook::WriteXmit as u8 {
-            a.split = split;
-        }
+        let forced = force & 1 != 0;
+        a.alloc(skb.addr() as u64, size_of_it, forced, &socket, calls::now);
         calls::note_worst(a, socket);
         if maps::every_hook() {
             let mut call = Call::of(Hook::AllocSkb);

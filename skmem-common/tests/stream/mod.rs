@@ -108,9 +108,19 @@ impl Stream {
     }
 
     pub fn alloc(&mut self) -> &mut Self {
+        self.alloc_of(true)
+    }
+
+    /// `tcp_mtu_probe` allocates an skb, and forces nothing.
+    pub fn probe_alloc(&mut self) -> &mut Self {
+        self.alloc_of(false)
+    }
+
+    fn alloc_of(&mut self, forced: bool) -> &mut Self {
         let now = self.tick();
         self.skbs += 1;
-        self.account.alloc(self.skbs, O as u32, &self.seen, now);
+        self.account
+            .alloc(self.skbs, O as u32, forced, &self.seen, now);
         self
     }
 
