@@ -4,12 +4,11 @@
 use std::str;
 
 use crate::{
-    cli::tracing,
     decode,
     diag::inet_diag,
     kernel::btf::KernelBtf,
     model::{record::Record, replay::Replay},
-    quantity::parse_time,
+    quantity::{file_size, parse_time, ring_size},
     recording::{self, Recording, block},
     render::{self, Style},
     selection::Net,
@@ -147,7 +146,7 @@ fn filter(bytes: &[u8]) {
         );
         assert_eq!(net.to_string().parse(), Ok(net));
     }
-    let _ = (tracing::size(text), tracing::file_size(text));
+    let _ = (ring_size(text), file_size(text));
     let _ = (text.parse::<Trigger>(), parse_time(text));
 }
 

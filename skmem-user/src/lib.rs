@@ -1,7 +1,7 @@
 //! skmem: every byte of a TCP socket's memory has a name.
 //!
-//! Arrows point one way: [`cli`] uses everything; [`render`] shows what
-//! [`explain`] says of accounts; [`model`] rebuilds accounts from records;
+//! Arrows point one way: the commands, in `cli/` of the program, use everything; [`render`] shows
+//! what [`explain`] says of accounts; [`model`] rebuilds accounts from records;
 //! [`recording`] keeps both in files; [`kernel`] alone knows how the programs
 //! are loaded; [`trace`] is a trace under way: programs attached, records
 //! read, accounts at hand. [`diag`] asks the kernel without eBPF;
@@ -36,12 +36,6 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 #[doc(hidden)]
-#[expect(
-    clippy::print_stderr,
-    reason = "it is the program; the rooms below return what they have to say"
-)]
-pub mod cli;
-#[doc(hidden)]
 pub mod decode;
 #[doc(hidden)]
 pub mod diag;
@@ -54,7 +48,8 @@ pub mod glossary;
 pub mod kernel;
 #[doc(hidden)]
 pub mod model;
-mod quantity;
+#[doc(hidden)]
+pub mod quantity;
 pub mod recording;
 pub mod render;
 pub mod selection;
@@ -63,6 +58,8 @@ pub mod selection;
 pub mod serve;
 #[doc(hidden)]
 pub mod snapshot;
+#[cfg(test)]
+mod testing;
 #[doc(hidden)]
 pub mod top;
 pub mod trace;

@@ -1,9 +1,21 @@
-//! The command `skmem`; everything is in the library.
+//! The command `skmem`: its command line. All that it does is in the library, but for what is read
+//! and written.
 
 #[cfg(any(target_env = "musl", test))]
 mod allocator;
+mod cli;
 #[cfg(any(target_env = "musl", test))]
 mod memcmp;
+#[cfg(test)]
+#[expect(dead_code, reason = "the library's tests use the rest")]
+mod testing;
+
+#[cfg(feature = "serve")]
+use skmem::serve;
+use skmem::{
+    decode, diag, explain, glossary, kernel, model, quantity, recording, render, selection,
+    snapshot, top, trace, workload,
+};
 
 /// musl's own allocator is small, and slow.
 #[cfg(target_env = "musl")]
@@ -12,5 +24,5 @@ static ALLOCATOR: allocator::Direct<dlmalloc::GlobalDlmalloc> =
     allocator::Direct(dlmalloc::GlobalDlmalloc);
 
 fn main() -> std::process::ExitCode {
-    skmem::cli::main()
+    cli::main()
 }

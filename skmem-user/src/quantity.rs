@@ -18,7 +18,10 @@ const UNITS: [(&str, u64); 8] = [
 
 /// A time with its unit: us, ms, s, m, h or d, also several (`1h30m`); a bare
 /// number is seconds. At most what 64 bits of nanoseconds hold, 584 years.
-pub(crate) fn parse_time(text: &str) -> Result<Duration> {
+///
+/// # Errors
+/// Where the text is not a time, or longer.
+pub fn parse_time(text: &str) -> Result<Duration> {
     if text.is_empty() {
         bail!("not a time; write it like 10ms, 1.5s, 5m or 1h30m");
     }
@@ -54,7 +57,7 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration> {
 }
 
 /// The inverse of [`parse_time`], to the microsecond.
-pub(crate) fn print_time(time: Duration) -> String {
+pub fn print_time(time: Duration) -> String {
     match time.as_micros() {
         us if us % 1_000_000 == 0 => format!("{}s", us / 1_000_000),
         us if us % 1000 == 0 => format!("{}ms", us / 1000),
@@ -63,7 +66,7 @@ pub(crate) fn print_time(time: Duration) -> String {
 }
 
 /// A number of bytes, with a unit (K, M, G: powers of 1024) or without.
-pub(crate) fn bytes(text: &str) -> Option<u64> {
+pub fn bytes(text: &str) -> Option<u64> {
     let last = text.chars().next_back()?;
     let unit = match last.to_ascii_uppercase() {
         'K' => 1u64 << 10,
@@ -81,7 +84,7 @@ pub(crate) fn bytes(text: &str) -> Option<u64> {
 ///
 /// # Errors
 /// Where the text is not a size, or out of range.
-pub(crate) fn size<T>(text: &str, range: RangeInclusive<u64>) -> Result<T, String>
+pub fn size<T>(text: &str, range: RangeInclusive<u64>) -> Result<T, String>
 where
     T: TryFrom<u64>,
 {
@@ -102,6 +105,22 @@ where
                 ),
             }
         })
+}
+
+/// A ring's size such as 512K or 8M, in bytes.
+///
+/// # Errors
+/// Where the text is not a size, or out of range.
+pub fn ring_size(text: &str) -> Result<u32, String> {
+    size(text, 4096..=1 << 30)
+}
+
+/// A file's size such as 512K, 100M or 20G, in bytes.
+///
+/// # Errors
+/// Where the text is not a size, or out of range.
+pub fn file_size(text: &str) -> Result<u64, String> {
+    size(text, 64 << 10..=1 << 50)
 }
 
 fn print_size(n: u64) -> String {
@@ -159,5 +178,15 @@ mod tests {
                 .unwrap_err()
                 .contains("from 1 on")
         );
+    }
+
+    #[test]
+    fn sizes_of_rings() {
+        assert_eq!(ring_size("8M"), Ok(8 << 20));
+        assert_eq!(ring_size("4096"), Ok(4096));
+        assert_eq!(ring_size("512k"), Ok(512 << 10));
+        for bad in ["", "K", "1", "0M", "9999G", "-1M", "4KK", "é"] {
+            assert!(ring_size(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -12,12 +12,13 @@ use super::{
     explain::{print_json, print_text},
     interrupted, live, offers, print, record,
     screen::Length,
-    style, tracing,
+    style,
 };
 use crate::{
     diag::{netns, owners::Owners},
     explain::{Verdict, compare::Comparison},
     kernel::tracer,
+    quantity,
     render::{self, schemas::NoVerdicts},
     selection::{Netns, Selection},
     trace::{self, Older},
@@ -86,7 +87,7 @@ pub struct Options {
     #[arg(long, requires = "record")]
     force: bool,
     /// Ring buffer between kernel and skmem, e.g. 512K, 8M
-    #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = tracing::size)]
+    #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = quantity::ring_size)]
     ring: u32,
     /// Give up after this time
     #[arg(long, value_name = "TIME", default_value = "600s", value_parser = duration)]

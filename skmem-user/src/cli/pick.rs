@@ -181,7 +181,7 @@ fn list<'a>(sockets: impl ExactSizeIterator<Item = &'a Known>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::tests::socket::{article, ident};
+    use crate::testing::socket::{article, ident};
 
     #[test]
     fn a_socket_is_named_in_the_same_ways_wherever_it_comes_from() {

@@ -20,13 +20,11 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use super::{
-    Usage, command, duration, interrupted, live, screen,
-    tracing::{self, Tracing},
-};
+use super::{Usage, command, duration, interrupted, live, screen, tracing::Tracing};
 use crate::{
     kernel::{rights::Rights, tracer},
     model::{end::WRITE_FAILED, record::Record, replay::Replay},
+    quantity,
     recording::Meta,
     trace::{Session, about, flight::Flight, older, sink::Sink, tape::Tape, trigger::Trigger},
 };
@@ -75,12 +73,12 @@ pub struct Options {
     #[arg(long, help_heading = "Where to")]
     force: bool,
     /// Start a new file when this one reaches SIZE, e.g. 100M
-    #[arg(long, value_name = "SIZE", value_parser = tracing::file_size, help_heading = "Where to",
+    #[arg(long, value_name = "SIZE", value_parser = quantity::file_size, help_heading = "Where to",
           conflicts_with = "flight")]
     rotate: Option<u64>,
     /// Stop at this size. With --rotate: delete the oldest files. With --flight: memory to use
     /// [default: 256M]
-    #[arg(long, value_name = "SIZE", value_parser = tracing::file_size, help_heading = "Where to")]
+    #[arg(long, value_name = "SIZE", value_parser = quantity::file_size, help_heading = "Where to")]
     max_size: Option<u64>,
     /// Keep the last TIME in memory; write it on a trigger
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Black box")]

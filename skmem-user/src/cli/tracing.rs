@@ -32,7 +32,7 @@ pub struct Tracing {
     )]
     pub hooks: Option<Set>,
     /// Ring buffer between kernel and skmem, e.g. 512K [default: 8M; serve without --flight: 1M]
-    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Resources")]
+    #[arg(long, value_name = "SIZE", value_parser = quantity::ring_size, help_heading = "Resources")]
     pub ring: Option<u32>,
     /// Sockets traced at the same time; each takes about 6 KiB of kernel memory
     #[arg(long, value_name = "N", default_value_t = 4096, help_heading = "Resources",
@@ -75,37 +75,6 @@ impl Tracing {
             rx: self.rx,
             set: self.hooks.unwrap_or_default(),
             ..trace::options(selection)
-        }
-    }
-}
-
-/// A ring's size such as 512K or 8M, in bytes.
-///
-/// # Errors
-/// Where the text is not a size, or out of range.
-pub fn size(text: &str) -> Result<u32, String> {
-    quantity::size(text, 4096..=1 << 30)
-}
-
-/// A file's size such as 512K, 100M or 20G, in bytes.
-///
-/// # Errors
-/// Where the text is not a size, or out of range.
-pub fn file_size(text: &str) -> Result<u64, String> {
-    quantity::size(text, 64 << 10..=1 << 50)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes() {
-        assert_eq!(size("8M"), Ok(8 << 20));
-        assert_eq!(size("4096"), Ok(4096));
-        assert_eq!(size("512k"), Ok(512 << 10));
-        for bad in ["", "K", "1", "0M", "9999G", "-1M", "4KK", "é"] {
-            assert!(size(bad).is_err(), "{bad}");
         }
     }
 }

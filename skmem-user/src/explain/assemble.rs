@@ -159,7 +159,7 @@ fn socket(account: &Account, state: u8, setting: &Setting<'_>) -> Socket {
 
 /// An address as an [`Ident`] holds it, without brackets.
 #[must_use]
-pub(crate) fn address(family: u16, bytes: [u8; 16]) -> String {
+pub fn address(family: u16, bytes: [u8; 16]) -> String {
     if family == AF_INET6 {
         Ipv6Addr::from(bytes).to_string()
     } else {

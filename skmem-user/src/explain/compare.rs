@@ -228,9 +228,9 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::{
-        Setting,
-        tests::socket::{SETTING, Socket, article},
+    use crate::{
+        explain::Setting,
+        testing::socket::{SETTING, Socket, article},
     };
 
     fn run(socket: &Socket) -> Run {

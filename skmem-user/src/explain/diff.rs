@@ -219,9 +219,9 @@ pub(crate) mod tests {
     use super::*;
     use skmem_common::receive_ledger::End;
 
-    use crate::explain::{
-        compare::Peak,
-        tests::socket::{Socket, article},
+    use crate::{
+        explain::compare::Peak,
+        testing::socket::{Socket, article},
     };
 
     pub(crate) fn side(file: &str, socket: &Socket) -> Side {

@@ -233,10 +233,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        explain::{
-            compare::Peak,
-            tests::socket::{Socket, article},
-        },
+        explain::compare::Peak,
+        testing::socket::{Socket, article},
         workload::{Options, find, fix::Choice},
     };
 

@@ -43,7 +43,8 @@ pub mod verdict;
 pub mod window;
 
 pub(crate) use advice::{MINIMUM, growth};
-pub(crate) use assemble::{address, state_name};
+pub use assemble::address;
+pub(crate) use assemble::state_name;
 pub(crate) use blame::{Subflow, blame_subflows};
 pub(crate) use blocked::{held_up_since, may_wait_unseen};
 pub use verdict::Verdict;

@@ -184,7 +184,7 @@ impl Surveyed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::timeline::tests::story::{START, Story, article};
+    use crate::testing::story::{START, Story, article};
 
     #[test]
     fn the_worst_socket_comes_first() {

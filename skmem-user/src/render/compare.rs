@@ -254,9 +254,9 @@ fn difference(from: i64, to: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::{
-        compare::Peak,
-        tests::socket::{Socket, article},
+    use crate::{
+        explain::compare::Peak,
+        testing::socket::{Socket, article},
     };
 
     fn run(socket: &Socket, command: &str) -> Run {

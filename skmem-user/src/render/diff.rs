@@ -187,9 +187,9 @@ fn over_all(d: &Difference) -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::{
-        diff::tests::{side, smaller},
-        tests::socket::article,
+    use crate::{
+        explain::diff::tests::{side, smaller},
+        testing::socket::article,
     };
 
     #[test]

@@ -122,7 +122,7 @@ fn cells(s: &Listed) -> [String; 5] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::tests::socket::article;
+    use crate::testing::socket::article;
 
     #[test]
     fn a_line_a_socket() {

@@ -107,6 +107,15 @@ impl Selection {
         }
     }
 
+    /// The same, in these states only.
+    #[must_use]
+    pub fn in_states(self, states: &[TcpState]) -> Self {
+        Self {
+            states: states.to_vec(),
+            ..self
+        }
+    }
+
     /// Whether it leaves nothing out.
     #[must_use]
     pub fn is_all(&self) -> bool {
@@ -217,7 +226,7 @@ impl Cgroup {
 
 /// Whether a cgroup's last component is this name, or that of the container with this id.
 #[must_use]
-pub(crate) fn has_name(component: &str, name: &str) -> bool {
+pub fn has_name(component: &str, name: &str) -> bool {
     let id = name.len() >= CONTAINER && name.bytes().all(|b| b.is_ascii_hexdigit());
     component == name || (id && component.contains(name))
 }

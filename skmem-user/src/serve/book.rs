@@ -323,7 +323,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::diag::TcpState;
-    use crate::snapshot::row::tests::{mem, socket};
+    use crate::testing::rows::{mem, socket};
 
     pub(crate) fn who(comm: &str) -> Arc<Who> {
         Arc::new(Who {

@@ -735,10 +735,8 @@ mod tests {
             book::tests::{account, who},
             who::Who,
         },
-        snapshot::{
-            Row,
-            row::tests::{mem, socket},
-        },
+        snapshot::Row,
+        testing::rows::{mem, socket},
     };
 
     /// A machine with all there can be.

@@ -236,10 +236,8 @@ mod tests {
         use crate::{
             diag::TcpState,
             serve::families::{Flight, Tripwire},
-            snapshot::{
-                Row,
-                row::tests::{mem, socket},
-            },
+            snapshot::Row,
+            testing::rows::{mem, socket},
         };
         let mut account = Box::new(Account::EMPTY);
         account.ident.id = 1;

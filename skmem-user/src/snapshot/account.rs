@@ -485,7 +485,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::{
         diag::TcpState,
-        snapshot::row::tests::{mem, socket},
+        testing::rows::{mem, socket},
     };
 
     fn kernel(pages: u64, cpus: u64) -> Kernel {

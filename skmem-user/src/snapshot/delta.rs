@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::{
         diag::TcpState,
-        snapshot::row::tests::{mem, socket},
+        testing::rows::{mem, socket},
     };
 
     #[test]

@@ -247,10 +247,8 @@ mod tests {
     use super::*;
     use crate::{
         diag::{TcpState, Timer},
-        snapshot::row::{
-            Flow, PathBelow, PathQdisc,
-            tests::{mem, socket},
-        },
+        snapshot::row::{Flow, PathBelow, PathQdisc},
+        testing::rows::{mem, socket},
     };
 
     fn row(w: i32, send_q: u32) -> Row {

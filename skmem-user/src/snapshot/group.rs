@@ -238,7 +238,7 @@ mod tests {
             TcpState,
             pods::tests::{NGINX, PAUSE, UID, node},
         },
-        snapshot::row::tests::{mem, socket},
+        testing::rows::{mem, socket},
     };
 
     #[test]

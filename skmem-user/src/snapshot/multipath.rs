@@ -69,7 +69,7 @@ mod tests {
     use super::*;
     use crate::{
         diag::{DiagSocket, MptcpInfo, TcpState},
-        snapshot::row::tests::{mem, socket},
+        testing::rows::{mem, socket},
     };
 
     fn tcp(cookie: u64, sport: u16) -> DiagSocket {

@@ -327,8 +327,11 @@ pub(crate) mod tests {
     use super::*;
     use crate::{
         diag::{DiagSocket, TcpState},
-        explain::{Setting, tests::socket as account},
-        snapshot::row::tests::{mem, socket},
+        explain::Setting,
+        testing::{
+            rows::{mem, socket},
+            socket as account,
+        },
     };
 
     const AT_END: Setting<'static> = Setting {

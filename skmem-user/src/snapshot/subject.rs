@@ -48,10 +48,8 @@ mod tests {
     use crate::{
         diag::TcpState,
         selection::{Cgroup, Netns, Port, Selection},
-        snapshot::row::{
-            Holder, Row,
-            tests::{mem, socket},
-        },
+        snapshot::row::{Holder, Row},
+        testing::rows::{mem, socket},
     };
 
     #[test]

@@ -29,11 +29,15 @@ mod stage;
 mod undo;
 mod writer;
 
-use std::process::ExitCode;
+use std::{
+    net::{TcpListener, TcpStream},
+    process::ExitCode,
+};
 
+use anyhow::{Context as _, Result};
 pub use catalog::{Scenario, find, list};
 pub use driver::{Driver, DriverError};
-pub(crate) use net::Net;
+use net::Net;
 pub use options::{Options, Params};
 pub use skip::SKIP_STATUS;
 use stage::Stage;
@@ -41,9 +45,31 @@ use stage::Stage;
 /// The hidden subcommand under which the binary runs [`run`]; children of a scenario use it too.
 pub const SUBCOMMAND: &str = "workload";
 
-/// Two network namespaces with a veth pair between them, for `skmem bench`.
-pub(crate) fn bench_link() -> anyhow::Result<Net> {
-    Net::veth(&Params::BASE)
+/// Two network namespaces with a veth pair between them, for `skmem bench`. They are gone with this
+/// value.
+pub struct BenchLink(Net);
+
+impl BenchLink {
+    /// Makes them.
+    ///
+    /// # Errors
+    /// Where they cannot be made: that needs root.
+    pub fn new() -> Result<Self> {
+        Net::veth(&Params::BASE).map(Self)
+    }
+
+    /// A listener at one end, and a connection to it from the other.
+    ///
+    /// # Errors
+    /// Where the kernel makes none.
+    pub fn connect(&self) -> Result<(TcpListener, TcpStream)> {
+        let Self(net) = self;
+        let bind = || TcpListener::bind((net.server_address, 0)).context("cannot listen");
+        let listener = net.server.run(bind)?;
+        let address = (net.server_address, listener.local_addr()?.port());
+        let connect = || TcpStream::connect(address).context("cannot connect over veth");
+        Ok((listener, net.client.run(connect)?))
+    }
 }
 
 /// The child's side: runs the scenario `name` over this process's stdin and stdout, to the end.

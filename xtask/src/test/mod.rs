@@ -131,7 +131,8 @@ fn engines(setup: &Setup) -> Result<Tally> {
             "test",
             "--package",
             "skmem-user",
-            "--lib",
+            "--bin",
+            "skmem",
             "--features",
             OUTSIDE,
         ])

@@ -4,7 +4,7 @@
 use std::{
     fmt,
     io::{Read, Write},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpListener, TcpStream},
     str::FromStr,
     thread,
     time::{Duration, Instant},
@@ -16,7 +16,7 @@ use rustix::{
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 
-use crate::workload::{Net, bench_link};
+use crate::workload::BenchLink;
 
 /// Connections of the load `sockets`: each has two ends.
 const CONNECTIONS: usize = 1000;
@@ -98,7 +98,7 @@ struct Pair {
     sender: TcpStream,
     reader: TcpStream,
     /// Goes after them.
-    _link: Option<Net>,
+    _link: Option<BenchLink>,
 }
 
 /// Runs `load` with at least `sends` sends of `size` bytes each; `started` is
@@ -190,14 +190,8 @@ fn connect(count: usize) -> Result<Vec<Pair>> {
 }
 
 fn over_veth() -> Result<Pair> {
-    let link = bench_link()?;
-    let listener = link.server.run(|| {
-        TcpListener::bind(SocketAddr::new(link.server_address, 0)).context("cannot listen")
-    })?;
-    let address: (IpAddr, u16) = (link.server_address, listener.local_addr()?.port());
-    let sender = link
-        .client
-        .run(|| TcpStream::connect(address).context("cannot connect over veth"))?;
+    let link = BenchLink::new()?;
+    let (listener, sender) = link.connect()?;
     Ok(Pair {
         _link: Some(link),
         ..pair(sender, &listener)?

@@ -8,7 +8,7 @@ use skmem_common::{cause::Cause, hook::Hook};
 use super::tests::export;
 use crate::{
     cli::recorded::tests::{write, write_parts},
-    model::timeline::tests::story::{O, Story, article},
+    testing::story::{O, Story, article},
 };
 
 /// Reads a query from its argument, prints the rows as JSON.

@@ -14,10 +14,8 @@ use skmem_common::{
 use super::tests::export;
 use crate::{
     cli::recorded::tests::{write, write_parts},
-    model::{
-        record::Record,
-        timeline::tests::story::{Story, article},
-    },
+    model::record::Record,
+    testing::story::{Story, article},
 };
 
 /// The one that the others are held against comes first.

@@ -9,7 +9,7 @@ use skmem_common::hook::Hook;
 use super::tests::{export, rows};
 use crate::{
     cli::recorded::tests::write,
-    model::timeline::tests::story::{Story, article},
+    testing::story::{Story, article},
 };
 
 /// Rows of each query; numbers stay below 2⁵³.

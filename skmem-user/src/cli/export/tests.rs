@@ -14,10 +14,7 @@ use skmem_common::{cause::Cause, hook::Hook};
 use super::{Options, run};
 use crate::{
     cli::recorded::tests::{write, write_parts},
-    model::{
-        record::Record,
-        timeline::tests::story::{START, Story, article},
-    },
+    model::record::Record,
     render::export::{
         events::EVENTS,
         proto::{
@@ -27,6 +24,7 @@ use crate::{
         receives::RECEIVES,
         sockets::SOCKETS,
     },
+    testing::story::{START, Story, article},
 };
 
 #[derive(Parser)]

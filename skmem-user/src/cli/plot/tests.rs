@@ -9,7 +9,7 @@ use clap::Parser;
 use skmem_common::hook::Hook;
 
 use super::{Options, run};
-use crate::{cli::recorded::tests::write, model::timeline::tests::story::article};
+use crate::{cli::recorded::tests::write, testing::story::article};
 
 #[derive(Parser)]
 struct Line {

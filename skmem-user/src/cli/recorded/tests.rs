@@ -13,9 +13,9 @@ use crate::{
         record::Record,
         replay::Replay,
         survey,
-        timeline::tests::story::Story,
     },
     recording::{Clock, Meta, Role, Writer},
+    testing::story::Story,
 };
 
 /// 2026-11-23 23:59:59 UTC: a second before midnight, when all stories begin.
@@ -26,7 +26,7 @@ pub(crate) const WALL: u64 = 1_795_478_399_000_000_000;
 pub(crate) fn write(path: &Path, host: &str, stories: &[&Story]) {
     let first = stories.first().map_or(0, |s| survey::id(&s.records[0]));
     let clock = Clock {
-        monotonic_ns: crate::model::timeline::tests::story::START,
+        monotonic_ns: crate::testing::story::START,
         // Ids may have all of their 64 bits.
         wall_ns: WALL + (first % (1 << 32)) * 1_000,
     };
@@ -90,7 +90,7 @@ pub(crate) fn write_parts(
         let meta = Meta {
             host: "db-2".to_owned(),
             clock: Clock {
-                monotonic_ns: crate::model::timeline::tests::story::START,
+                monotonic_ns: crate::testing::story::START,
                 wall_ns: WALL + run.len() as u64 * 1_000,
             },
             run: run.to_owned(),

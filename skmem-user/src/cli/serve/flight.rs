@@ -23,12 +23,12 @@ use super::super::{
     duration,
     output::{Access, Output, Target},
     recent::{Part, Recent, Wanted, free, name},
-    tracing,
 };
 use crate::{
     explain::{Verdict, numbers::grouped},
     kernel::system,
     model::end::{End, SavedAccount},
+    quantity,
     recording::{Meta, copy},
     render,
     serve::{
@@ -69,7 +69,7 @@ pub(super) struct FlightArgs {
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s", requires = "flight")]
     pause: Duration,
     /// Most bytes of all files; the oldest are deleted
-    #[arg(long, value_name = "SIZE", value_parser = tracing::file_size, default_value = "256M", requires = "flight")]
+    #[arg(long, value_name = "SIZE", value_parser = quantity::file_size, default_value = "256M", requires = "flight")]
     max_size: u64,
     /// Most files; the oldest are deleted
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000), default_value_t = 100,

@@ -13,7 +13,7 @@ pub use who::{Process, Who};
 
 use super::{Usage, offers};
 use crate::{
-    diag::{TcpState, cgroups},
+    diag::cgroups,
     selection::{Cgroup, Net, Netns, Port, Selection},
 };
 
@@ -267,17 +267,6 @@ fn recorded_netns(text: &str) -> Result<Netns> {
         Err(_) => Ok(Netns::Name(
             text.trim_start_matches("/run/netns/").to_owned(),
         )),
-    }
-}
-
-impl Selection {
-    /// The same, in these states only.
-    #[must_use]
-    pub(super) fn in_states(self, states: &[TcpState]) -> Self {
-        Self {
-            states: states.to_vec(),
-            ..self
-        }
     }
 }
 

@@ -150,10 +150,8 @@ mod tests {
     use super::*;
     use crate::{
         diag::TcpState,
-        snapshot::row::{
-            Holder,
-            tests::{mem, socket},
-        },
+        snapshot::row::Holder,
+        testing::rows::{mem, socket},
     };
 
     /// Sockets with these local and remote ends.

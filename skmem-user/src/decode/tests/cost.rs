@@ -1,7 +1,8 @@
 //! What reading costs grows with the text, and no faster.
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::{
-    cli::bench::clock::this_thread,
     decode::{Reading, parse, several::Several},
     render::{
         Style,
@@ -9,8 +10,14 @@ use crate::{
     },
 };
 
+/// Of the calling thread, in ns.
+fn this_thread() -> i64 {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
+}
+
 /// In ns on a processor: a busy machine does not lengthen it.
-fn cost(text: &str) -> u64 {
+fn cost(text: &str) -> i64 {
     let run = || {
         let start = this_thread();
         let read = parse(text);

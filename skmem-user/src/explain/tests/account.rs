@@ -2,8 +2,8 @@
 
 use skmem_common::cause::Cause;
 
-use super::socket::{SETTING, Socket, article};
 use crate::explain::{Setting, verdict::Instant};
+use crate::testing::socket::{SETTING, Socket, article};
 
 #[test]
 fn the_article_is_explained_to_the_byte_on_new_and_old_kernels() {

@@ -2,8 +2,8 @@
 
 use skmem_common::cause::{Cause, LimitCause};
 
-use super::socket::{Socket, article};
 use crate::explain::{Verdict, pages::Kind, texts, verdict::AnyCause};
+use crate::testing::socket::{Socket, article};
 
 fn has(list: &[crate::explain::verdict::Advice], words: &str) -> bool {
     list.iter().any(|a| a.advice.contains(words))

@@ -5,8 +5,8 @@ use skmem_common::{
     record::IDENT_MPTCP_SOCKET,
 };
 
-use super::socket::{Socket, article};
 use crate::explain::{blame_subflows, verdict::BlameFrom};
+use crate::testing::socket::{Socket, article};
 
 /// A sender with room everywhere and bytes unsent.
 fn output() -> Output {

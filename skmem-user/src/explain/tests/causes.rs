@@ -2,8 +2,8 @@
 
 use skmem_common::cause::Cause;
 
-use super::socket::Socket;
 use crate::explain::verdict::AnyCause;
+use crate::testing::socket::Socket;
 
 #[test]
 fn tail_append_over_the_limit() {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use skmem_common::output::{Holder, Output};
 
-use super::socket::article;
+use crate::testing::socket::article;
 
 fn keys(value: &Value, expected: &[&str]) {
     let object = value.as_object().unwrap();
@@ -64,7 +64,7 @@ fn the_contract_is_kept() {
 
 #[test]
 fn what_is_unknown_is_null() {
-    let mut socket = super::socket::Socket::autotuned(16_384, 896);
+    let mut socket = crate::testing::socket::Socket::autotuned(16_384, 896);
     socket.account.ident.flags = 0;
     socket.write(100);
     let json = serde_json::to_value(socket.verdict()).unwrap();

@@ -2,8 +2,8 @@
 
 use skmem_common::record::{IDENT_V_FORCED, IDENT_V_SEEN};
 
-use super::socket::{SETTING, Socket, article};
 use crate::explain::Setting;
+use crate::testing::socket::{SETTING, Socket, article};
 
 #[test]
 fn a_limit_lowered_below_the_queue_is_an_excess_without_a_byte() {

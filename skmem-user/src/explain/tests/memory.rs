@@ -7,7 +7,7 @@ use skmem_common::{
     receive_ledger::{End, Step},
 };
 
-use super::socket::{SETTING, Socket, article};
+use crate::testing::socket::{SETTING, Socket, article};
 use crate::{
     explain::{Setting, receive::HeldBy},
     render::{self, Style},

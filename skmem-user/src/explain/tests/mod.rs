@@ -1,7 +1,5 @@
 //! One small account, one verdict: read as the specification of what is said.
 
-pub(crate) mod socket;
-
 mod account;
 mod advice;
 mod blame;

@@ -6,11 +6,11 @@ use skmem_common::{
     record::IDENT_COOKIE,
 };
 
-use super::socket::{SETTING, Socket, article};
 use crate::explain::{
     Setting, may_wait_unseen,
     verdict::{Instant, SinceIs, Withheld},
 };
+use crate::testing::socket::{SETTING, Socket, article};
 
 #[test]
 fn a_socket_that_never_went_over() {

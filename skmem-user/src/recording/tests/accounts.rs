@@ -10,8 +10,9 @@ use skmem_common::{
 
 use super::*;
 use crate::{
-    explain::{Setting, Verdict, tests::socket::SETTING},
+    explain::{Setting, Verdict},
     render::{self, Style},
+    testing::socket::SETTING,
 };
 
 fn back(kept: &SavedAccount) -> SavedAccount {

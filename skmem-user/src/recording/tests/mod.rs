@@ -10,11 +10,11 @@ use super::{
     events,
 };
 use crate::{
-    explain::tests::socket::{Socket, article},
     model::{
         end::{End, SavedAccount, Totals},
         record::Record,
     },
+    testing::socket::{Socket, article},
 };
 
 mod accounts;

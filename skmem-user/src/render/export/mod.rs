@@ -16,7 +16,8 @@ pub mod events;
 pub mod json;
 mod packed;
 pub mod perfetto;
-pub(crate) mod proto;
+#[doc(hidden)]
+pub mod proto;
 pub mod receives;
 pub mod sockets;
 pub mod spans;

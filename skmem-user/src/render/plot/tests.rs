@@ -2,12 +2,13 @@
 
 use super::{Figure, html, svg, text};
 use crate::{
-    explain::{Verdict, tests::socket},
-    model::timeline::{
-        Timeline,
-        tests::story::{START, article},
-    },
+    explain::Verdict,
+    model::timeline::Timeline,
     render::Style,
+    testing::{
+        socket,
+        story::{START, article},
+    },
 };
 
 fn timeline() -> Timeline {
@@ -207,7 +208,7 @@ fn a_socket_to_which_nothing_happened_is_a_picture_too() {
 #[test]
 fn more_causes_than_colours_become_one_band() {
     use skmem_common::{cause::Cause, hook::Hook};
-    let mut story = crate::model::timeline::tests::story::Story::new(1, 8192);
+    let mut story = crate::testing::story::Story::new(1, 8192);
     for (n, cause) in Cause::ALL.iter().take(19).enumerate() {
         story
             .book(*cause, 100 * (n as i32 + 1))

@@ -10,11 +10,9 @@ use crate::{
     snapshot::{
         Row,
         account::{Outcome, Visited, tests::account as made},
-        row::{
-            Holder, Owner,
-            tests::{mem, socket},
-        },
+        row::{Holder, Owner},
     },
+    testing::rows::{mem, socket},
 };
 
 fn show(limits: &HashMap<u64, Limits>) -> Show<'_> {

@@ -11,11 +11,11 @@ use skmem_common::{
 };
 
 use crate::{
-    explain::tests::socket::ident,
     render::{
         Column, EventLines, LineBuffer, Names, Style, Times, event_header, event_json,
         event_json_line, event_line, event_task,
     },
+    testing::socket::ident,
 };
 
 pub(super) fn event(hook: Hook) -> Event {

@@ -3,7 +3,7 @@
 use skmem_common::{cause::Cause, record::IDENT_MPTCP_SOCKET};
 
 use super::verdicts::says;
-use crate::explain::tests::socket::Socket;
+use crate::testing::socket::Socket;
 
 /// An MPTCP socket whose writer is asleep, 12,320 bytes past its limit.
 fn stalled() -> Socket {

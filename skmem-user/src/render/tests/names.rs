@@ -7,11 +7,11 @@ use skmem_common::{
 
 use super::events::event;
 use crate::{
-    explain::tests::socket::article,
     render::{
         EventLines, LineBuffer, Listed, Names, Style, brief, ends, event_line, event_task, listing,
         overview, text, whose,
     },
+    testing::socket::article,
 };
 
 /// Clears the screen, ends the line, turns what follows; and bytes that are not text.

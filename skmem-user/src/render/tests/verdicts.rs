@@ -3,11 +3,9 @@
 use skmem_common::record::{IDENT_INHERITED, IDENT_MPTCP, IDENT_V_SEEN};
 
 use crate::{
-    explain::{
-        Setting, Verdict,
-        tests::socket::{SETTING, Socket, article},
-    },
+    explain::{Setting, Verdict},
     render::{Style, json, overview, text},
+    testing::socket::{SETTING, Socket, article},
 };
 
 /// The text; every line of it keeps to its width.

@@ -10,11 +10,11 @@ use crate::{
             tests::{side, smaller},
         },
         pages,
-        tests::socket::{Socket, article},
     },
     glossary,
     kernel::checkup::{Finding, State},
     render::{self, Style, snapshot},
+    testing::socket::{Socket, article},
 };
 
 const WIDTHS: [usize; 5] = [60, 80, 100, 120, 200];

@@ -29,11 +29,9 @@ use crate::{
     snapshot::{
         Account, Row,
         capture::Captured,
-        row::{
-            Flow, Holder as Process, Owner,
-            tests::{mem, socket},
-        },
+        row::{Flow, Holder as Process, Owner},
     },
+    testing::rows::{mem, socket},
 };
 
 mod frames;

@@ -41,8 +41,8 @@ mod tests {
     use super::*;
     use crate::{
         diag::pods::tests::{NGINX, PAUSE, UID, node},
-        explain::tests::socket::article,
         render::{Style, text},
+        testing::socket::article,
     };
 
     /// Pod, namespace and container's name of a socket in this cgroup, and the words of its text.

@@ -2,8 +2,8 @@
 
 use skmem_common::{cause::Cause, hook::Hook};
 
-use super::story::{O, START, Story};
 use crate::model::timeline::{Life, Mark, Track, life::End};
+use crate::testing::story::{O, START, Story};
 
 fn lives(story: &Story) -> Vec<Life> {
     let mut all = Vec::new();

@@ -1,7 +1,6 @@
 //! A hand-written stream of records, and the timeline that comes of it.
 
 mod life;
-pub(crate) mod story;
 mod thin;
 mod timeline;
 mod waits;

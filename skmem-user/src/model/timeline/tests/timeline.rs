@@ -6,11 +6,11 @@ use skmem_common::{
     hook::Hook,
 };
 
-use super::story::{O, START, Story, article};
 use crate::model::{
     replay::Replay,
     timeline::{Mark, Sample, Timeline, Track},
 };
+use crate::testing::story::{O, START, Story, article};
 
 fn samples(story: &Story) -> Vec<Sample> {
     let mut all = Vec::new();

@@ -2,8 +2,8 @@
 
 use skmem_common::hook::Hook;
 
-use super::story::Story;
 use crate::model::timeline::{Mark, Track};
+use crate::testing::story::Story;
 
 #[test]
 fn a_sleep_has_a_start_and_an_end_a_refusal_only_an_end() {

@@ -9,7 +9,7 @@ use skmem_common::{
     },
 };
 
-use crate::{explain::tests::socket::ident, model::record::Record};
+use crate::{model::record::Record, testing::socket::ident};
 
 /// Truesize of an empty skb here.
 pub(crate) const O: i32 = 896;

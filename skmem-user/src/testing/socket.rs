@@ -180,7 +180,7 @@ impl Socket {
         let (seen, now) = self.tick();
         self.skbs += 0x100;
         let overhead = self.overhead.cast_unsigned();
-        self.account.alloc(self.skbs, overhead, &seen, || now);
+        self.account.alloc(self.skbs, overhead, true, &seen, || now);
         self.note();
         self.skbs
     }
