@@ -7,7 +7,7 @@
 //! `sk_stream_wait_memory` and `sk_stream_wait_connect`: there the sleeping
 //! thread takes its open call with it ([`Account::wait_begin`]).
 
-pub use crate::look::{Look, PROBING_NO, PROBING_UNKNOWN, PROBING_YES, Seen};
+pub use crate::fields::{Fields, PROBING_NO, PROBING_UNKNOWN, PROBING_YES, SocketFields};
 use crate::{
     cause::{LimitCause, Tier},
     classify::PARTS,
@@ -241,12 +241,12 @@ pub struct Account {
     /// `sk_sndbuf` before the last change that was seen took it down, in bytes;
     /// 0 where something was booked since: an skb whose allocation cut the
     /// limit was tested against the one before.
-    pub cut_from: i32,
+    pub sndbuf_before_cut: i32,
     /// 1: the skb in `queued_new` had passed the test.
     pub queued_tested: u32,
     /// 1: the send call now at work was refused memory; what it writes next is
     /// let in by force.
-    pub starved: u32,
+    pub mem_refused: u32,
     /// The worst excess when it was last reported, in bytes, where only
     /// transitions are reported.
     pub reported_excess: i32,
@@ -270,7 +270,7 @@ pub struct Account {
     pub closing: u32,
     /// 1: opened without the socket's lock, so the first hook under the lock
     /// says what was queued.
-    pub unanchored: u32,
+    pub opened_lockless: u32,
     /// `PROBING_…`, when it was last looked at.
     pub probing: u32,
     /// Of an MPTCP socket: the connection's token; 0: not known.
@@ -305,13 +305,13 @@ impl Account {
     /// Opens the account of a socket that is first seen now; `self` must be [`Account::EMPTY`]
     /// but for its identity.
     #[inline(always)]
-    pub fn open(&mut self, look: &impl Look, now: u64) {
-        let (w, sndbuf, write_seq, snd_una) = look.glance();
+    pub fn open(&mut self, fields: &impl SocketFields, now: u64) {
+        let (w, sndbuf, write_seq, snd_una) = fields.key_fields();
         self.ledger.start(w, sndbuf, now);
         self.write_seq = write_seq;
         self.snd_una = snd_una;
         self.acked = snd_una;
-        self.note_probing(look.probing());
+        self.note_probing(fields.probing());
     }
 
     /// The innermost open call, [`Hook::None`] where there is none.
@@ -359,19 +359,19 @@ impl Account {
         hook: Hook,
         flags: u8,
         arg: i32,
-        look: &impl Look,
+        fields: &impl SocketFields,
         now: impl Fn() -> u64 + Copy,
     ) {
         if hook as u8 == Hook::Connect as u8 {
             // connect() chose the first sequence number.
-            let (w, _, write_seq, _) = look.glance();
+            let (w, _, write_seq, _) = fields.key_fields();
             if self.ledger.now.w == w {
                 self.write_seq = write_seq;
             }
         }
-        self.settle_as(self.before(hook, flags, look), look, now);
+        self.settle_as(self.before(hook, flags, fields), fields, now);
         // What comes from here on is done by calls that are seen.
-        self.unanchored = 0;
+        self.opened_lockless = 0;
         self.drop_stale(hook);
         if self.depth as usize >= FRAMES {
             self.stale += 1;
@@ -379,13 +379,13 @@ impl Account {
         }
         if is_send(hook as u8) {
             self.fresh = 0;
-            self.starved = 0;
+            self.mem_refused = 0;
         }
         if hook as u8 == Hook::WriteXmit as u8 {
-            self.note_probing(look.probing());
+            self.note_probing(fields.probing());
         }
         let mut before = self.last_seen();
-        before.forward_alloc = look.forward_alloc();
+        before.forward_alloc = fields.forward_alloc();
         self.push_frame(Frame {
             hook: hook as u8,
             flags,
@@ -401,11 +401,11 @@ impl Account {
     pub fn leave(
         &mut self,
         hook: Hook,
-        look: &impl Look,
+        fields: &impl SocketFields,
         now: impl Fn() -> u64 + Copy,
     ) -> CallExit {
         if self.top() != hook as u8 && core::hint::black_box(self.unwind(hook as u8)) == 0 {
-            self.orphan(hook, look);
+            self.orphan(hook, fields);
         }
         // What the frame says is asked of it, though it is known here: the
         // verifier would follow both cases through all that comes.
@@ -413,17 +413,17 @@ impl Account {
             0 => u32::from(hook as u8),
             _ => inferred(hook),
         };
-        let booked_ns = self.settle_as(call, look, now);
+        let booked_ns = self.settle_as(call, fields, now);
         let frame = self.pop();
         let entered = frame.flags & FRAME_ORPHAN == 0;
         if is_send(hook as u8) {
             self.fresh = 0;
-            self.starved = 0;
+            self.mem_refused = 0;
         }
         if hook as u8 == Hook::WriteXmit as u8 {
             self.allocated = 0;
         }
-        if is_send(hook as u8) && look.lean() {
+        if is_send(hook as u8) && fields.lean() {
             self.zerocopied = 0;
         }
         CallExit {
@@ -436,25 +436,33 @@ impl Account {
     /// Books what happened since the last hook under the innermost open call.
     /// Gives the time of what it booked; 0: there was nothing.
     #[inline(always)]
-    pub fn book_pending(&mut self, look: &impl Look, now: impl Fn() -> u64 + Copy) -> u64 {
-        self.settle_as(u32::from(self.top()), look, now)
+    pub fn book_pending(
+        &mut self,
+        fields: &impl SocketFields,
+        now: impl Fn() -> u64 + Copy,
+    ) -> u64 {
+        self.settle_as(u32::from(self.top()), fields, now)
     }
 
     /// Books what happened since the last hook when the lock is held by nobody
     /// who is known: no call is open, whatever was skipped.
     #[inline(always)]
-    pub fn settle_outside(&mut self, look: &impl Look, now: impl Fn() -> u64 + Copy) -> u64 {
-        self.settle_as(inferred(Hook::None), look, now)
+    pub fn settle_outside(
+        &mut self,
+        fields: &impl SocketFields,
+        now: impl Fn() -> u64 + Copy,
+    ) -> u64 {
+        self.settle_as(inferred(Hook::None), fields, now)
     }
 
     #[inline(always)]
     pub(crate) fn settle_as(
         &mut self,
         call: u32,
-        look: &impl Look,
+        fields: &impl SocketFields,
         now: impl Fn() -> u64 + Copy,
     ) -> u64 {
-        let (w, sndbuf, write_seq, snd_una) = look.glance();
+        let (w, sndbuf, write_seq, snd_una) = fields.key_fields();
         let mut booked_ns = 0;
         if self.ledger.now.w != w
             || self.write_seq != write_seq
@@ -463,12 +471,12 @@ impl Account {
             || self.allocated != 0
         {
             let mut call = call;
-            if look.lean() {
+            if fields.lean() {
                 // The verifier follows each value that it knows, and none in a map.
                 *core::hint::black_box(&mut self.around) = call;
                 call = *core::hint::black_box(&self.around);
             }
-            booked_ns = core::hint::black_box(self.observe(call, *look, now));
+            booked_ns = core::hint::black_box(self.observe(call, *fields, now));
         }
         self.snd_una = snd_una;
         booked_ns
@@ -505,7 +513,7 @@ impl Account {
         skb: u64,
         truesize: u32,
         forced: bool,
-        look: &impl Look,
+        fields: &impl SocketFields,
         now: impl Fn() -> u64 + Copy,
     ) {
         if skb == 0 {
@@ -517,14 +525,14 @@ impl Account {
         }
         if top == Hook::WriteXmit as u8 || top == Hook::Connect as u8 {
             // What the skb before this one has changed.
-            self.book_pending(look, now);
+            self.book_pending(fields, now);
         }
         if self.depth != 0 {
             let frame = self.frame();
             frame.allocs = frame.allocs.wrapping_add(1);
         }
         if top == Hook::WriteXmit as u8 {
-            self.note_probing(look.probing());
+            self.note_probing(fields.probing());
             self.allocated = self.allocated.wrapping_add(truesize as i32);
             // An MTU probe goes before the tail, which stays what it was.
             if forced {
@@ -543,25 +551,25 @@ impl Account {
         &mut self,
         skb: u64,
         truesize: u32,
-        look: &impl Look,
+        fields: &impl SocketFields,
         now: impl Fn() -> u64 + Copy,
     ) {
         let top = self.top();
         let limit = self.ledger.now.sndbuf;
-        self.book_pending(look, now);
+        self.book_pending(fields, now);
         let mut sndbuf = self.ledger.now.sndbuf;
-        if look.lean() && limit > sndbuf && is_send(top) {
+        if fields.lean() && limit > sndbuf && is_send(top) {
             // What was refused or forced for this skb has cut the limit.
-            self.cut_from = limit;
+            self.sndbuf_before_cut = limit;
         }
-        if self.cut_from != 0 {
-            sndbuf = self.cut_from;
-            self.cut_from = 0;
+        if self.sndbuf_before_cut != 0 {
+            sndbuf = self.sndbuf_before_cut;
+            self.sndbuf_before_cut = 0;
         }
         let tested = self.ledger.now.w < sndbuf && (is_send(top) || top == Hook::None as u8);
         self.queued_new = self.queued_new.wrapping_add(truesize as i32);
         self.queued_tested = u32::from(tested);
-        if look.lean() && self.ledger.now.w == 0 {
+        if fields.lean() && self.ledger.now.w == 0 {
             // ACKs that met an empty queue have left no trace.
             self.acked = self.snd_una;
         }
@@ -578,13 +586,18 @@ impl Account {
     /// or refused, or grants again what it had refused, what was written before
     /// is booked: those are rare.
     #[inline(always)]
-    pub fn schedule(&mut self, granted: bool, look: &impl Look, now: impl Fn() -> u64 + Copy) {
+    pub fn schedule(
+        &mut self,
+        granted: bool,
+        fields: &impl SocketFields,
+        now: impl Fn() -> u64 + Copy,
+    ) {
         let from = self.ledger.now.sndbuf;
-        self.book_pending(look, now);
+        self.book_pending(fields, now);
         if self.ledger.now.sndbuf < from {
-            self.cut_from = from;
+            self.sndbuf_before_cut = from;
         }
-        self.starved = u32::from(!granted && is_send(self.top()));
+        self.mem_refused = u32::from(!granted && is_send(self.top()));
     }
 
     /// `__sk_mem_schedule(SK_MEM_SEND)` has returned for an MPTCP socket, within
@@ -595,11 +608,11 @@ impl Account {
     pub fn schedule_mptcp(
         &mut self,
         granted: bool,
-        look: &impl Look,
+        fields: &impl SocketFields,
         now: impl Fn() -> u64 + Copy,
     ) {
         let from = self.ledger.now.sndbuf;
-        self.book_pending(look, now);
+        self.book_pending(fields, now);
         // The refusal or the grant may have cut the limit since.
         let sndbuf = if self.ledger.now.sndbuf < from {
             from
@@ -630,10 +643,14 @@ impl Account {
     /// The thread is about to sleep and give up the lock: takes its open call
     /// out of the account, for [`Account::wait_end`] to put back.
     #[inline(always)]
-    pub fn wait_begin(&mut self, look: &impl Look, now: impl Fn() -> u64 + Copy) -> Frame {
-        self.book_pending(look, now);
+    pub fn wait_begin(
+        &mut self,
+        fields: &impl SocketFields,
+        now: impl Fn() -> u64 + Copy,
+    ) -> Frame {
+        self.book_pending(fields, now);
         self.fresh = 0;
-        self.starved = 0;
+        self.mem_refused = 0;
         let mut frame = *self.frame();
         if is_send(frame.hook) {
             self.pop();
@@ -646,11 +663,16 @@ impl Account {
 
     /// The thread has the lock again.
     #[inline(always)]
-    pub fn wait_end(&mut self, frame: Frame, look: &impl Look, now: impl Fn() -> u64 + Copy) {
-        self.book_pending(look, now);
+    pub fn wait_end(
+        &mut self,
+        frame: Frame,
+        fields: &impl SocketFields,
+        now: impl Fn() -> u64 + Copy,
+    ) {
+        self.book_pending(fields, now);
         self.fresh = 0;
-        if look.lean() {
-            self.note_tail(look);
+        if fields.lean() {
+            self.note_tail(fields);
         }
         if frame.hook != Hook::None as u8 && (self.depth as usize) < FRAMES {
             self.push_frame(frame);
@@ -723,7 +745,7 @@ impl Account {
 
     /// Opens a call whose start was not seen, for what it has done to be booked.
     #[inline(always)]
-    fn orphan(&mut self, hook: Hook, look: &impl Look) {
+    fn orphan(&mut self, hook: Hook, fields: &impl SocketFields) {
         self.orphans += 1;
         if self.depth as usize >= FRAMES {
             // No call path nests this deep: the end of the innermost was not seen.
@@ -731,7 +753,7 @@ impl Account {
             self.stale += 1;
         }
         let mut before = self.last_seen();
-        before.forward_alloc = look.forward_alloc();
+        before.forward_alloc = fields.forward_alloc();
         self.push_frame(Frame {
             hook: hook as u8,
             flags: FRAME_ORPHAN,
@@ -759,12 +781,12 @@ impl Account {
 
     /// User pages were attached to an skb and charged, and are not payload yet.
     #[inline(always)]
-    pub fn zerocopy(&mut self, look: &impl Look, now: impl Fn() -> u64 + Copy) -> u64 {
+    pub fn zerocopy(&mut self, fields: &impl SocketFields, now: impl Fn() -> u64 + Copy) -> u64 {
         let top = self.top();
-        if look.lean() && is_send(top) {
-            return self.settle_as(Hook::Zerocopy as u32, look, now);
+        if fields.lean() && is_send(top) {
+            return self.settle_as(Hook::Zerocopy as u32, fields, now);
         }
-        self.settle_as(u32::from(top), look, now)
+        self.settle_as(u32::from(top), fields, now)
     }
 
     /// Whether a call makes a record where only transitions are reported; asked

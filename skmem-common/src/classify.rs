@@ -10,7 +10,8 @@
 
 use crate::{
     account::{
-        Account, FRAME_SENT, FRAME_SPLICE, FRAME_UNSENT, FRAME_ZEROCOPY, Look, PROBING_YES, is_send,
+        Account, FRAME_SENT, FRAME_SPLICE, FRAME_UNSENT, FRAME_ZEROCOPY, PROBING_YES, SocketFields,
+        is_send,
     },
     cause::{Cause, LimitCause, Tier},
     hook::Hook,
@@ -38,32 +39,32 @@ const PAYLOAD: usize = 2;
 const ADDED: usize = 3;
 
 /// A socket in which something has changed.
-struct Sight<L> {
+struct Reading<L> {
     w: i32,
     sndbuf: i32,
     write_seq: u32,
     snd_una: u32,
     /// For whatever else is asked of it.
-    look: L,
+    fields: L,
 }
 
-impl<L: Look> Sight<L> {
+impl<L: SocketFields> Reading<L> {
     #[inline(always)]
-    fn of(look: L) -> Self {
-        let (w, sndbuf, write_seq, snd_una) = look.glance();
+    fn of(fields: L) -> Self {
+        let (w, sndbuf, write_seq, snd_una) = fields.key_fields();
         Self {
             w,
             sndbuf,
             write_seq,
             snd_una,
-            look,
+            fields,
         }
     }
 }
 
 /// Lean set: what has changed since the last hook.
 struct Change<'a, L> {
-    seen: &'a Sight<L>,
+    seen: &'a Reading<L>,
     /// Of `w`, in bytes.
     moved: i32,
     /// Of `write_seq`, in bytes.
@@ -92,14 +93,19 @@ impl Account {
     /// a subprogram that happens to leave a pointer to the stack where a result
     /// would be.
     #[inline(never)]
-    pub(crate) fn observe<L: Look>(&mut self, call: u32, look: L, now: impl Fn() -> u64) -> u64 {
+    pub(crate) fn observe<L: SocketFields>(
+        &mut self,
+        call: u32,
+        fields: L,
+        now: impl Fn() -> u64,
+    ) -> u64 {
         let now = now();
         let hook = call as u8;
         let tier = tier_of(call);
-        let seen = &Sight::of(look);
+        let seen = &Reading::of(fields);
         let limit = self.ledger.now.sndbuf;
-        let cut_from = self.cut_from;
-        self.cut_from = 0;
+        let sndbuf_before_cut = self.sndbuf_before_cut;
+        self.sndbuf_before_cut = 0;
         if seen.sndbuf > limit {
             self.limit_moved(seen, now);
         }
@@ -112,8 +118,12 @@ impl Account {
             self.blocked.nospace = 0;
         }
         if moved != 0 || written != 0 || self.allocated != 0 {
-            if seen.look.lean() && !L::MPTCP && self.unanchored == 0 {
-                let tested = if cut_from != 0 { cut_from } else { limit };
+            if seen.fields.lean() && !L::MPTCP && self.opened_lockless == 0 {
+                let tested = if sndbuf_before_cut != 0 {
+                    sndbuf_before_cut
+                } else {
+                    limit
+                };
                 let change = &Change {
                     seen,
                     moved,
@@ -152,14 +162,14 @@ impl Account {
 
     /// Lean set: what `mptcp_sendmsg_frag` has added beyond payload is an skb that it has queued.
     #[inline(always)]
-    fn note_frag(&mut self, change: &Change<'_, impl Look>) {
+    fn note_frag(&mut self, change: &Change<'_, impl SocketFields>) {
         let new = change.moved.wrapping_sub(change.written);
         if new <= 0 {
             return;
         }
         self.queued_new = new;
         self.overhead = new as u32;
-        self.fresh = change.seen.look.tail();
+        self.fresh = change.seen.fields.tail();
         self.split = 0;
         let tested = self.ledger.now.w < change.tested;
         self.queued_tested = u32::from(tested);
@@ -174,7 +184,7 @@ impl Account {
     /// account: the verifier then goes on from one place, and not from each branch. A number as for
     /// [`Account::observe`].
     #[inline(never)]
-    fn plan_put(&mut self, call: u32, change: &Change<'_, impl Look>) -> u32 {
+    fn plan_put(&mut self, call: u32, change: &Change<'_, impl SocketFields>) -> u32 {
         let (moved, written) = (change.moved, change.written);
         let top = self.top();
         self.rest = moved;
@@ -202,7 +212,7 @@ impl Account {
         let new = self.plan_new(tier);
         let cause = if top == Hook::MptcpFrag as u8 {
             Cause::MptcpSubflow
-        } else if self.starved != 0 {
+        } else if self.mem_refused != 0 {
             Cause::Forced
         } else if flags & FRAME_SPLICE != 0 {
             Cause::Splice
@@ -229,7 +239,7 @@ impl Account {
 
     /// Lean set: plans the rest. A number as for [`Account::observe`].
     #[inline(never)]
-    fn plan_rest(&mut self, call: u32, change: &Change<'_, impl Look>) -> u32 {
+    fn plan_rest(&mut self, call: u32, change: &Change<'_, impl SocketFields>) -> u32 {
         let (rest, written, seen) = (self.rest, self.rest_written, change.seen);
         let hook = call as u8;
         if hook == Hook::Zerocopy as u8 {
@@ -273,16 +283,16 @@ impl Account {
     }
 
     #[inline(always)]
-    fn plan_change<L: Look>(
+    fn plan_change<L: SocketFields>(
         &mut self,
         hook: u8,
         moved: i32,
         written: i32,
         tier: Tier,
-        seen: &Sight<L>,
+        seen: &Reading<L>,
     ) {
-        if self.unanchored != 0 {
-            self.unanchored = 0;
+        if self.opened_lockless != 0 {
+            self.opened_lockless = 0;
             self.plan(MAIN, Cause::PreExisting, Tier::Observed, moved);
         } else if L::MPTCP {
             self.mptcp(hook, moved, written, tier, seen);
@@ -321,7 +331,14 @@ impl Account {
     /// (`__mptcp_clear_xmit`). A `DATA_FIN`, and the first sequence number that a
     /// connection chooses, move `write_seq` alone.
     #[inline(always)]
-    fn mptcp(&mut self, hook: u8, moved: i32, written: i32, tier: Tier, seen: &Sight<impl Look>) {
+    fn mptcp(
+        &mut self,
+        hook: u8,
+        moved: i32,
+        written: i32,
+        tier: Tier,
+        seen: &Reading<impl SocketFields>,
+    ) {
         const CLEAN: u8 = Hook::MptcpCleanUna as u8;
         const RELEASE: u8 = Hook::MptcpRelease as u8;
         const DESTROY: u8 = Hook::MptcpDestroy as u8;
@@ -338,7 +355,7 @@ impl Account {
         } else if moved > 0 {
             self.plan(MAIN, Cause::Unattributed, Tier::Observed, moved);
         } else if moved < 0 {
-            let closed = seen.look.state() == TCP_CLOSE && seen.w == 0;
+            let closed = seen.fields.state() == TCP_CLOSE && seen.w == 0;
             let (cause, tier) = match hook {
                 CLEAN | RELEASE => (Cause::MptcpAck, tier),
                 DESTROY => (Cause::Purge, tier),
@@ -351,7 +368,13 @@ impl Account {
 
     /// Plans what `hook` explains of `moved`; gives back what it does not.
     #[inline(always)]
-    fn named(&mut self, hook: u8, moved: i32, tier: Tier, seen: &Sight<impl Look>) -> i32 {
+    fn named(
+        &mut self,
+        hook: u8,
+        moved: i32,
+        tier: Tier,
+        seen: &Reading<impl SocketFields>,
+    ) -> i32 {
         const ACK: u8 = Hook::Ack as u8;
         const XMIT: u8 = Hook::WriteXmit as u8;
         const FRAGMENT: u8 = Hook::Fragment as u8;
@@ -367,7 +390,7 @@ impl Account {
         const REMOVE: u8 = Hook::RemoveEmpty as u8;
         let cause = match hook {
             ACK if moved < 0 => {
-                let before = if seen.look.lean() {
+                let before = if seen.fields.lean() {
                     self.acked
                 } else {
                     self.frame().before.snd_una
@@ -399,7 +422,7 @@ impl Account {
             RETRANSMIT if moved < 0 && self.whole_skbs(moved) => Cause::RetransmitCollapse,
             FIN if moved > 0 => Cause::Fin,
             // In any other state the end of the call was not seen.
-            CONNECT if moved > 0 && seen.look.state() == TCP_SYN_SENT => {
+            CONNECT if moved > 0 && seen.fields.state() == TCP_SYN_SENT => {
                 if self.frame().allocs > 1 {
                     Cause::SynData
                 } else {
@@ -435,12 +458,12 @@ impl Account {
         moved: i32,
         written: i32,
         tier: Tier,
-        seen: &Sight<impl Look>,
+        seen: &Reading<impl SocketFields>,
     ) {
         let new = self.plan_new(tier);
         let cause = if hook == Hook::MptcpFrag as u8 {
             Cause::MptcpSubflow
-        } else if self.starved != 0 {
+        } else if self.mem_refused != 0 {
             Cause::Forced
         } else if flags & FRAME_SPLICE != 0 {
             Cause::Splice
@@ -462,10 +485,10 @@ impl Account {
 
     /// Which skb payload went into: always the tail.
     #[inline(always)]
-    fn payload(&self, new: i32, seen: &Sight<impl Look>) -> Cause {
-        if new > 0 || (self.fresh != 0 && self.fresh == seen.look.tail()) {
+    fn payload(&self, new: i32, seen: &Reading<impl SocketFields>) -> Cause {
+        if new > 0 || (self.fresh != 0 && self.fresh == seen.fields.tail()) {
             Cause::FirstFill
-        } else if self.split != 0 && self.split == seen.look.tail() {
+        } else if self.split != 0 && self.split == seen.fields.tail() {
             Cause::TailRefill
         } else {
             Cause::TailAppend
@@ -475,7 +498,7 @@ impl Account {
     /// `tcp_write_xmit`: `tso_fragment` and `tcp_mtu_probe` add skbs,
     /// `tcp_grow_skb` empties some. Gives back what that does not explain.
     #[inline(always)]
-    fn transmitted(&mut self, moved: i32, tier: Tier, seen: &Sight<impl Look>) -> i32 {
+    fn transmitted(&mut self, moved: i32, tier: Tier, seen: &Reading<impl SocketFields>) -> i32 {
         let allocated = self.allocated;
         self.allocated = 0;
         if self.probed(seen) {
@@ -483,7 +506,7 @@ impl Account {
             return 0;
         }
         let rest = moved.wrapping_sub(allocated);
-        if rest < 0 && seen.look.lean() && seen.snd_una != self.acked {
+        if rest < 0 && seen.fields.lean() && seen.snd_una != self.acked {
             // Within a tcp_ack (tcp_xmit_recovery), which has freed before.
             self.plan(FREED, Cause::Ack, tier, rest);
             self.plan(MAIN, Cause::TsoSplit, tier, allocated);
@@ -500,11 +523,11 @@ impl Account {
     /// Names a change from the fields alone, where the call that made it was
     /// not seen.
     #[inline(always)]
-    fn infer(&mut self, moved: i32, written: i32, seen: &Sight<impl Look>) {
+    fn infer(&mut self, moved: i32, written: i32, seen: &Reading<impl SocketFields>) {
         let rest = moved.wrapping_sub(written);
         if written == 1 && rest > 0 && self.whole_skbs(moved) {
             // SYN and FIN take one sequence number and hold no payload.
-            let cause = if seen.look.state() == TCP_SYN_SENT {
+            let cause = if seen.fields.state() == TCP_SYN_SENT {
                 Cause::Syn
             } else {
                 Cause::Fin
@@ -524,14 +547,14 @@ impl Account {
     /// Names what is not payload: frees by what `snd_una` says, the rest by
     /// whole skbs.
     #[inline(always)]
-    fn infer_rest(&mut self, rest: i32, seen: &Sight<impl Look>) {
+    fn infer_rest(&mut self, rest: i32, seen: &Reading<impl SocketFields>) {
         let acked = seen.snd_una.wrapping_sub(self.snd_una) as i32;
         let mut tier = Tier::Inferred;
         let cause = if self.probed(seen) {
             Cause::MtuProbe
         } else if rest < 0 && acked > 0 {
             Cause::Ack
-        } else if rest < 0 && (seen.w == 0 || seen.look.state() == TCP_CLOSE) {
+        } else if rest < 0 && (seen.w == 0 || seen.fields.state() == TCP_CLOSE) {
             Cause::Purge
         } else if self.whole_skbs(rest) {
             if rest < 0 {
@@ -552,12 +575,12 @@ impl Account {
 
     /// `sk_sndbuf` changed: who does that, by direction and lock.
     #[inline(always)]
-    fn limit_moved<L: Look>(&mut self, seen: &Sight<L>, now: u64) {
+    fn limit_moved<L: SocketFields>(&mut self, seen: &Reading<L>, now: u64) {
         let from = self.ledger.now.sndbuf;
         let to = seen.sndbuf;
-        let cause = if seen.look.sndbuf_locked() != 0 && self.ident.flags & IDENT_MPTCP != 0 {
+        let cause = if seen.fields.sndbuf_locked() != 0 && self.ident.flags & IDENT_MPTCP != 0 {
             LimitCause::MptcpSync
-        } else if seen.look.sndbuf_locked() != 0 {
+        } else if seen.fields.sndbuf_locked() != 0 {
             if to < seen.w && to < from {
                 LimitCause::LoweredBelowQueue
             } else {
@@ -579,8 +602,8 @@ impl Account {
 
     /// Whether an MTU probe was sent since that was last looked at; asked once.
     #[inline(always)]
-    fn probed(&mut self, seen: &Sight<impl Look>) -> bool {
-        let probed = seen.look.probing() == PROBING_YES && self.probing != u32::from(PROBING_YES);
+    fn probed(&mut self, seen: &Reading<impl SocketFields>) -> bool {
+        let probed = seen.fields.probing() == PROBING_YES && self.probing != u32::from(PROBING_YES);
         if probed {
             self.probing = u32::from(PROBING_YES);
         }

@@ -11,7 +11,9 @@
 //! when a send call begins, and again where `tcp_write_xmit` has split or merged.
 
 use crate::{
-    account::{Account, FRAME_SENT, FRAME_UNSENT, FRAMES, Frame, Look, PROBING_YES, is_send},
+    account::{
+        Account, FRAME_SENT, FRAME_UNSENT, FRAMES, Frame, PROBING_YES, SocketFields, is_send,
+    },
     cause::{Cause, Tier},
     hook::Hook,
     record::{Before, OP_ADMIT, OP_BOOK},
@@ -19,11 +21,11 @@ use crate::{
 
 impl Account {
     /// `tcp_sendmsg_locked` is entered by a thread that has no call open on the socket, of which
-    /// all that was queued is booked. `tail` is [`crate::look::Seen::tail`].
+    /// all that was queued is booked. `tail` is [`crate::fields::Fields::tail`].
     #[inline(always)]
     pub fn begin_send(&mut self, flags: u8, arg: i32, tail: u64, before: Before) {
         self.fresh = 0;
-        self.starved = 0;
+        self.mem_refused = 0;
         self.refills = u32::from(self.split != 0 && self.split == tail);
         self.push_frame(Frame {
             hook: Hook::SendmsgLocked as u8,
@@ -39,7 +41,7 @@ impl Account {
     #[inline(always)]
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.depth == 0 && self.unanchored == 0
+        self.depth == 0 && self.opened_lockless == 0
     }
 
     /// Whether a send call queues next what `tcp_stream_alloc_skb` has returned, where that may
@@ -61,9 +63,9 @@ impl Account {
 
     /// `tcp_write_xmit` has sent an MTU probe, and goes on. Gives the time of what it booked.
     #[inline(always)]
-    pub fn probe_sent(&mut self, look: &impl Look, now: impl Fn() -> u64 + Copy) -> u64 {
-        let booked_ns = self.settle_as(Hook::WriteXmit as u32, look, now);
-        self.note_probing(look.probing());
+    pub fn probe_sent(&mut self, fields: &impl SocketFields, now: impl Fn() -> u64 + Copy) -> u64 {
+        let booked_ns = self.settle_as(Hook::WriteXmit as u32, fields, now);
+        self.note_probing(fields.probing());
         booked_ns
     }
 
@@ -71,8 +73,8 @@ impl Account {
     /// queue is booked at that call's end.
     #[inline(always)]
     #[must_use]
-    pub fn is_only_sent(&self, look: &impl Look) -> bool {
-        let (w, sndbuf, write_seq, _) = look.glance();
+    pub fn is_only_sent(&self, fields: &impl SocketFields) -> bool {
+        let (w, sndbuf, write_seq, _) = fields.key_fields();
         let written = write_seq.wrapping_sub(self.write_seq);
         let charged = if self.zerocopied != 0 { 0 } else { written };
         let put = self.queued_new.wrapping_add(charged as i32);
@@ -87,18 +89,19 @@ impl Account {
     #[inline(always)]
     pub fn end_plain_send(
         &mut self,
-        look: &impl Look,
+        fields: &impl SocketFields,
         records: bool,
         now: impl Fn() -> u64,
     ) -> u64 {
-        let (w, sndbuf, write_seq, snd_una) = look.glance();
+        let (w, sndbuf, write_seq, snd_una) = fields.key_fields();
         let written = write_seq.wrapping_sub(self.write_seq) as i32;
         let new = self.queued_new;
         let frame = &self.frames[0];
         let plain = self.depth == 1
             && frame.hook == Hook::SendmsgLocked as u8
             && frame.flags == 0
-            && self.starved | self.unanchored | self.zerocopied | self.allocated as u32 == 0
+            && self.mem_refused | self.opened_lockless | self.zerocopied | self.allocated as u32
+                == 0
             && sndbuf == self.ledger.now.sndbuf
             && written > 0
             && w == self.ledger.now.w.wrapping_add(new).wrapping_add(written);
@@ -125,7 +128,7 @@ impl Account {
             self.queued_new = 0;
         }
         self.add(payload, written, records, || now);
-        self.cut_from = 0;
+        self.sndbuf_before_cut = 0;
         self.ledger.settle(w, now);
         self.write_seq = write_seq;
         self.snd_una = snd_una;
@@ -141,14 +144,14 @@ impl Account {
     #[inline(always)]
     pub fn end_plain_ack(
         &mut self,
-        look: &impl Look,
+        fields: &impl SocketFields,
         records: bool,
         now: impl Fn() -> u64,
     ) -> bool {
-        let (w, sndbuf, write_seq, snd_una) = look.glance();
+        let (w, sndbuf, write_seq, snd_una) = fields.key_fields();
         let moved = w.wrapping_sub(self.ledger.now.w);
         let plain = self.depth == 0
-            && self.queued_new as u32 | self.unanchored | self.allocated as u32 == 0
+            && self.queued_new as u32 | self.opened_lockless | self.allocated as u32 == 0
             && self.probing != u32::from(PROBING_YES)
             && sndbuf == self.ledger.now.sndbuf
             && write_seq == self.write_seq
@@ -157,7 +160,7 @@ impl Account {
         if !plain {
             return false;
         }
-        self.cut_from = 0;
+        self.sndbuf_before_cut = 0;
         self.ledger.may_fall();
         self.add(Cause::Ack as u8, moved, records, now);
         self.ledger.now.w = w;
@@ -179,8 +182,8 @@ impl Account {
     ) -> bool {
         let plain = self.depth == 1
             && self.frames[0].hook == Hook::SendmsgLocked as u8
-            && self.unanchored | self.zerocopied == 0
-            && self.queued_new | self.allocated | self.cut_from == 0
+            && self.opened_lockless | self.zerocopied == 0
+            && self.queued_new | self.allocated | self.sndbuf_before_cut == 0
             && w == self.ledger.now.w
             && sndbuf == self.ledger.now.sndbuf;
         if !plain {
@@ -217,27 +220,32 @@ impl Account {
     /// Whether all that was queued and freed is booked.
     #[inline(always)]
     #[must_use]
-    pub fn queue_is_booked(&self, look: &impl Look) -> bool {
-        let (w, _, write_seq, _) = look.glance();
+    pub fn queue_is_booked(&self, fields: &impl SocketFields) -> bool {
+        let (w, _, write_seq, _) = fields.key_fields();
         w == self.ledger.now.w && write_seq == self.write_seq && self.allocated == 0
     }
 
     /// `tcp_write_xmit` or `tcp_ack` returns. Gives the time of what it booked; 0: there was
     /// nothing.
     #[inline(always)]
-    pub fn ended(&mut self, hook: Hook, look: &impl Look, now: impl Fn() -> u64 + Copy) -> u64 {
+    pub fn ended(
+        &mut self,
+        hook: Hook,
+        fields: &impl SocketFields,
+        now: impl Fn() -> u64 + Copy,
+    ) -> u64 {
         if hook as u8 == Hook::Ack as u8 {
             self.drop_stale(hook);
         }
-        let booked_ns = self.settle_as(u32::from(hook as u8), look, now);
+        let booked_ns = self.settle_as(u32::from(hook as u8), fields, now);
         self.allocated = 0;
         if hook as u8 == Hook::WriteXmit as u8 {
-            self.note_probing(look.probing());
-            self.note_tail(look);
+            self.note_probing(fields.probing());
+            self.note_tail(fields);
         } else {
             self.acked = self.snd_una;
             if self.probing == u32::from(PROBING_YES) {
-                self.note_probing(look.probing());
+                self.note_probing(fields.probing());
             }
         }
         booked_ns
@@ -266,8 +274,8 @@ impl Account {
 
     /// Which skb the next payload goes into.
     #[inline(always)]
-    pub fn note_tail(&mut self, look: &impl Look) {
-        let tail = look.tail();
+    pub fn note_tail(&mut self, fields: &impl SocketFields) {
+        let tail = fields.tail();
         self.refills = u32::from(self.split != 0 && self.split == tail);
         if self.fresh != tail {
             self.fresh = 0;
@@ -277,11 +285,11 @@ impl Account {
     /// Under which call, a number of a [`Hook`], that is booked which has changed before the entry
     /// of `hook`.
     #[inline(always)]
-    pub(crate) fn before(&self, hook: Hook, flags: u8, look: &impl Look) -> u32 {
+    pub(crate) fn before(&self, hook: Hook, flags: u8, fields: &impl SocketFields) -> u32 {
         const ACK: u32 = Hook::Ack as u32;
         const XMIT: u32 = Hook::WriteXmit as u32;
         let top = self.top();
-        if look.lean() && (top == Hook::None as u8 || is_send(top)) {
+        if fields.lean() && (top == Hook::None as u8 || is_send(top)) {
             if flags & FRAME_UNSENT != 0 {
                 return XMIT;
             }

@@ -9,7 +9,7 @@
 //! * [`hook`]: the kernel functions that are hooked
 //! * [`ledger`]: sums per cause, admission, worst excess: the account proper
 //! * [`account`]: from "this hook saw these fields" to bookings in the ledger
-//! * [`look`]: what a hook sees of a socket
+//! * [`fields`]: what a hook sees of a socket
 //! * [`memory`]: what was charged ahead of use, `sk_forward_alloc`'s side
 //! * [`facts`]: what a walk over all sockets reads of each
 //! * [`output`]: what decides when queued bytes leave, and who holds a sender up
@@ -28,12 +28,12 @@ pub mod account;
 pub mod cause;
 mod classify;
 pub mod facts;
+pub mod fields;
 pub mod filter;
 pub mod hook;
 pub mod layout;
 pub mod lean;
 pub mod ledger;
-pub mod look;
 pub mod memory;
 pub mod output;
 pub mod receive;

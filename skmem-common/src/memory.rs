@@ -133,7 +133,7 @@ pub struct PageCheck {
 impl PageCheck {
     /// Looks, under the socket's lock. `shift` is the binary logarithm of a page.
     #[inline(always)]
-    pub fn look(&mut self, wmem_queued: i32, rmem_alloc: i32, forward_alloc: i32, shift: u32) {
+    pub fn observe(&mut self, wmem_queued: i32, rmem_alloc: i32, forward_alloc: i32, shift: u32) {
         if self.exempt != 0 {
             return;
         }
@@ -175,17 +175,17 @@ mod tests {
     #[test]
     fn what_is_charged_is_whole_pages() {
         let mut p = PageCheck::default();
-        p.look(15_376, 0, 1_008, 12);
+        p.observe(15_376, 0, 1_008, 12);
         assert_eq!((p.checks, p.broken), (1, 0));
-        p.look(15_376, 0, 1_009, 12);
+        p.observe(15_376, 0, 1_009, 12);
         assert_eq!((p.checks, p.broken, p.remainder), (2, 1, 1));
         // A whole number of pages of 4 KiB, but not of 16 KiB.
-        p.look(15_376, 0, 1_008, 14);
+        p.observe(15_376, 0, 1_008, 14);
         assert_eq!((p.checks, p.broken), (2 + 1, 1));
-        p.look(15_376, 4_096, 1_008, 14);
+        p.observe(15_376, 4_096, 1_008, 14);
         assert_eq!((p.checks, p.broken, p.remainder), (4, 2, 4_096));
         p.exempt = 1;
-        p.look(1, 0, 0, 12);
+        p.observe(1, 0, 0, 12);
         assert_eq!(p.checks, 4);
     }
 

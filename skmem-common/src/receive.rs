@@ -323,7 +323,7 @@ impl Receiving {
     #[inline(always)]
     pub fn arrived(&mut self, now: u64) {
         self.segments = self.segments.wrapping_add(1);
-        self.look(now);
+        self.observe(now);
         if self.unread_since_ns == 0 {
             self.unread_since_ns = now;
         }
@@ -341,7 +341,7 @@ impl Receiving {
             }
         }
         self.unread_since_ns = if self.now.recv_q() == 0 { 0 } else { now };
-        self.look(now);
+        self.observe(now);
     }
 
     /// `__sk_mem_schedule(SK_MEM_RECV)` added `bytes`, or refused to.
@@ -359,7 +359,7 @@ impl Receiving {
 
     /// Takes in `now`, which its owner has just filled in.
     #[inline(always)]
-    fn look(&mut self, now: u64) {
+    fn observe(&mut self, now: u64) {
         self.now_ns = now;
         if self.now.rmem_alloc > self.fullest.rmem_alloc || self.fullest_ns == 0 {
             self.fullest = self.now;

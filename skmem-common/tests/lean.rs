@@ -6,7 +6,8 @@ mod stream;
 use proptest::prelude::*;
 use skmem_common::{
     account::{
-        Account, FRAME_SENT, FRAME_UNSENT, FRAME_ZEROCOPY, Look, PROBING_NO, PROBING_YES, Seen,
+        Account, FRAME_SENT, FRAME_UNSENT, FRAME_ZEROCOPY, Fields, PROBING_NO, PROBING_YES,
+        SocketFields,
     },
     cause::Cause,
     hook::Hook,
@@ -16,11 +17,11 @@ use stream::{O, Stream};
 
 /// What the lean set's hooks see.
 #[derive(Clone, Copy)]
-struct Eyes(Seen);
+struct Eyes(Fields);
 
-impl Look for Eyes {
-    fn glance(&self) -> (i32, i32, u32, u32) {
-        self.0.glance()
+impl SocketFields for Eyes {
+    fn key_fields(&self) -> (i32, i32, u32, u32) {
+        self.0.key_fields()
     }
 
     fn forward_alloc(&self) -> i32 {

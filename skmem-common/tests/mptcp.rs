@@ -2,7 +2,7 @@
 //! and what the ledger then says.
 
 use skmem_common::{
-    account::{Account, Look, PROBING_UNKNOWN, Seen},
+    account::{Account, Fields, PROBING_UNKNOWN, SocketFields},
     cause::{Cause, LimitCause},
     hook::Hook,
     record::{IDENT_MPTCP_SOCKET, OP_ADMIT},
@@ -14,13 +14,13 @@ const CLOSE: u8 = 7;
 const HEADER: i32 = 40;
 
 #[derive(Clone, Copy)]
-struct Msk(Seen);
+struct Msk(Fields);
 
-impl Look for Msk {
+impl SocketFields for Msk {
     const MPTCP: bool = true;
 
-    fn glance(&self) -> (i32, i32, u32, u32) {
-        self.0.glance()
+    fn key_fields(&self) -> (i32, i32, u32, u32) {
+        self.0.key_fields()
     }
 
     fn forward_alloc(&self) -> i32 {
@@ -52,13 +52,13 @@ struct Stream {
 
 impl Stream {
     fn new(sndbuf: i32) -> Self {
-        let msk = Msk(Seen {
+        let msk = Msk(Fields {
             sndbuf,
             write_seq: u32::MAX - 100,
             snd_una: u32::MAX - 100,
             state: 1,
             locked: 1,
-            ..Seen::default()
+            ..Fields::default()
         });
         let mut account = Box::new(Account::EMPTY);
         account.ident.flags = IDENT_MPTCP_SOCKET;
@@ -222,7 +222,7 @@ fn the_limit_follows_the_subflows_unless_the_application_set_it() {
 #[test]
 fn a_socket_that_was_opened_without_its_lock_begins_with_what_the_first_hook_finds() {
     let mut s = Stream::new(65_536);
-    s.account.unanchored = 1;
+    s.account.opened_lockless = 1;
     s.part(HEADER, 5_000).release();
     s.has(&[(Cause::PreExisting, i64::from(5_000 + HEADER), 0)]);
 }

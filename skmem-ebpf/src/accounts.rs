@@ -9,7 +9,7 @@ use core::ptr;
 
 use aya_ebpf::helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get};
 use skmem_common::{
-    account::{Account, Look as _, NOSPACE_AT_FIRST, NOSPACE_NOW},
+    account::{Account, NOSPACE_AT_FIRST, NOSPACE_NOW, SocketFields as _},
     hook::Hook,
     layout::{
         ABSENT, SHARED_OVERHEAD, SHARED_TRIPS, SLOTS_IN_HASH, SLOTS_IN_STORAGE, SLOTS_NOWHERE,
@@ -175,7 +175,7 @@ pub fn open_mptcp(msk: Msk) {
         && let Some(account) = some(open_unlocked(sk, First::Call as u32)).and_then(at)
     {
         // From an empty queue on, all that comes is seen.
-        account.unanchored = u32::from(account.ledger.now.w != 0);
+        account.opened_lockless = u32::from(account.ledger.now.w != 0);
     }
 }
 
@@ -203,8 +203,8 @@ pub fn visit_mptcp(msk: Msk) {
         account.blocked.walked(nospace, calls::now());
         wait::find_sleeper(account, msk);
     } else if let Some(account) = adopt(msk) {
-        account.unanchored = 1;
-    } else if msk.glance().0 > 0
+        account.opened_lockless = 1;
+    } else if msk.key_fields().0 > 0
         && let Some(counters) = maps::counters()
     {
         counters.left_out += 1;
@@ -331,7 +331,7 @@ pub fn open_existing(socket: TcpSock) {
     let TcpSock { sk, tp } = socket;
     let nospace = socket.nospace();
     if !adopts(socket) {
-        if socket.glance().0 > 0
+        if socket.key_fields().0 > 0
             && find(sk).is_none()
             && let Some(counters) = maps::counters()
         {
@@ -340,7 +340,7 @@ pub fn open_existing(socket: TcpSock) {
         return;
     }
     if let Some(account) = some(open(sk, tp, First::Walk as u32)).and_then(at) {
-        account.unanchored = 1;
+        account.opened_lockless = 1;
         // Both bits, or none.
         account.blocked.nospace = nospace * (NOSPACE_NOW | NOSPACE_AT_FIRST);
         calls::note_worst(account, socket);
@@ -350,7 +350,7 @@ pub fn open_existing(socket: TcpSock) {
 /// Whether a socket that is older than the trace is to get an account.
 #[inline(always)]
 fn adopts(socket: impl Watched) -> bool {
-    let (w, sndbuf, ..) = socket.glance();
+    let (w, sndbuf, ..) = socket.key_fields();
     // SAFETY: the global is initialised and never changes.
     let filtered = unsafe { (&raw const (*maps::filter()).flags).read_volatile() } != 0;
     let sends = if maps::tripwire() {

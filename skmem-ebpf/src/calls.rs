@@ -8,7 +8,7 @@ use core::{
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use skmem_common::{
-    account::{Account, Look as _},
+    account::{Account, SocketFields as _},
     hook::Hook,
     layout::ABSENT,
     record::{FLAG_ENTRY, FLAG_STEP, OPS},
@@ -217,7 +217,7 @@ pub fn check_pages(account: &mut Account, socket: TcpSock) {
     };
     account
         .pages
-        .look(w, rmem_alloc, socket.forward_alloc(), maps::page_shift());
+        .observe(w, rmem_alloc, socket.forward_alloc(), maps::page_shift());
 }
 
 /// Keeps the fields of a new worst excess.

@@ -6,7 +6,7 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext},
 };
 use skmem_common::{
-    account::{Account, Look as _, PROBING_YES},
+    account::{Account, PROBING_YES, SocketFields as _},
     hook::Hook,
     record::{Before, FLAG_ENTRY},
 };
@@ -199,7 +199,7 @@ pub fn lean_ack_exit(ctx: FExitContext) -> i32 {
     }
     let Some(socket) = sk.as_tcp() else { return 0 };
     if same {
-        let (.., snd_una) = socket.glance();
+        let (.., snd_una) = socket.key_fields();
         account.snd_una = snd_una;
         account.acked = snd_una;
         return 0;

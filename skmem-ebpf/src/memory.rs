@@ -8,7 +8,7 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext},
 };
 use skmem_common::{
-    account::{Account, Look as _},
+    account::{Account, SocketFields as _},
     hook::Hook,
     layout::{ABSENT, SHARED_REFUSED},
     memory::{Grant, pages_of},
@@ -54,7 +54,7 @@ pub fn mem_schedule_exit(ctx: FExitContext) -> i32 {
     // SAFETY: the offset and type are those of the kernel's BTF.
     let sndbuf: i32 = unsafe { sk.load(offset!(sndbuf)) };
     let cut = sndbuf < account.ledger.now.sndbuf;
-    let rare = kind == SK_MEM_SEND && (cut || !granted || account.starved != 0);
+    let rare = kind == SK_MEM_SEND && (cut || !granted || account.mem_refused != 0);
     let answer = calls::change!(account, |a| {
         if kind == SK_MEM_SEND {
             let grant = grant(sk, granted, size, cut);
@@ -132,7 +132,7 @@ pub fn lean_mem_schedule_exit(ctx: FExitContext) -> i32 {
     };
     let cut = sndbuf < account.ledger.now.sndbuf;
     let grant = grant(sk, granted, size, cut);
-    if grant as u8 == Grant::Granted as u8 && account.starved == 0 {
+    if grant as u8 == Grant::Granted as u8 && account.mem_refused == 0 {
         return 0;
     }
     if !granted && let Some(refused) = SHARED.get_ptr_mut(SHARED_REFUSED) {

@@ -15,7 +15,7 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext},
 };
 use skmem_common::{
-    account::{Account, Look},
+    account::{Account, SocketFields},
     hook::Hook,
     layout::ABSENT,
     record::{Before, IDENT_MPTCP_SOCKET, View},
@@ -85,11 +85,11 @@ impl Msk {
     }
 }
 
-impl Look for Msk {
+impl SocketFields for Msk {
     const MPTCP: bool = true;
 
     #[inline(always)]
-    fn glance(&self) -> (i32, i32, u32, u32) {
+    fn key_fields(&self) -> (i32, i32, u32, u32) {
         // SAFETY: offsets and types are those of the kernel's BTF.
         let (w, sndbuf) = unsafe { (self.load(offset!(wmem_queued)), self.load(offset!(sndbuf))) };
         (

@@ -35,7 +35,7 @@ pub fn queue_rcv_exit(ctx: FExitContext) -> i32 {
     let len: u32 = unsafe { KernelPtr(skb).load(offset!(skb_len)) };
     let merged: i32 = ctx.arg(3);
     calls::change!(account, |a| {
-        look(a, socket);
+        observe(a, socket);
         let end = End::queued(merged != 0, size, len);
         if book(a, socket, end) != 0 {
             output::receive(a, Hook::QueueRcv, size);
@@ -189,7 +189,7 @@ fn waits(sk: Sock, begins: bool) -> i32 {
         } else {
             r.waiting.saturating_sub(1)
         };
-        look(a, socket);
+        observe(a, socket);
         core::hint::black_box(book(a, socket, End::frees(ReceiveCause::Read)));
         output::receive(a, Hook::WaitData, 0);
     });
@@ -360,7 +360,7 @@ fn ended(found: Option<(&'static mut Account, TcpSock)>, hook: Hook, end: End) -
         return 0;
     };
     calls::change!(account, |a| {
-        look(a, socket);
+        observe(a, socket);
         if book(a, socket, end) != 0 {
             output::receive(a, hook, 0);
         }
@@ -412,7 +412,7 @@ fn turns(
         return 0;
     };
     calls::change!(account, |a| {
-        look(a, socket);
+        observe(a, socket);
         if book(a, socket, end) != 0 {
             output::receive(a, hook, 0);
         }
@@ -434,7 +434,7 @@ fn book(account: &mut Account, socket: TcpSock, end: End) -> u32 {
 /// Begins the receive account of a socket that gets an account now.
 #[inline(always)]
 pub fn start(account: &mut Account, socket: TcpSock) {
-    look(account, socket);
+    observe(account, socket);
     let now = account.ident.seen_ns;
     account.receiving.start(true, now);
 }
@@ -442,7 +442,7 @@ pub fn start(account: &mut Account, socket: TcpSock) {
 /// What a walk that holds the socket's lock does.
 #[inline(always)]
 pub fn walked(account: &mut Account, socket: TcpSock) {
-    look(account, socket);
+    observe(account, socket);
     if socket.sk.has_psock() {
         account.receiving.ledger.psock = 1;
     }
@@ -452,7 +452,7 @@ pub fn walked(account: &mut Account, socket: TcpSock) {
 }
 
 #[inline(always)]
-fn look(account: &mut Account, socket: TcpSock) {
+fn observe(account: &mut Account, socket: TcpSock) {
     let window = socket.sk.window(socket.tp);
     let shut = window == 0 && account.receiving.now.window != 0;
     account.receiving.window_moved(window);

@@ -3,7 +3,7 @@
 
 use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_skc_to_tcp_sock};
 use skmem_common::{
-    account::{Account, Look, PROBING_NO, PROBING_UNKNOWN, PROBING_YES},
+    account::{Account, PROBING_NO, PROBING_UNKNOWN, PROBING_YES, SocketFields},
     hook::Hook,
     layout::ABSENT,
     receive::ReceiveView,
@@ -357,7 +357,7 @@ impl Sock {
 
 /// A socket that gets an account: a TCP socket or an MPTCP socket. What is large
 /// is a subprogram of each.
-pub trait Watched: Look {
+pub trait Watched: SocketFields {
     /// Its `sk_protocol`, in the bits that all kernels have.
     const IPPROTO: u16;
 
@@ -394,7 +394,7 @@ pub trait Watched: Look {
     /// The fields of a record that hooks read at each call.
     #[inline(always)]
     fn glance_into(self, to: &mut View) {
-        let (w, sndbuf, write_seq, snd_una) = self.glance();
+        let (w, sndbuf, write_seq, snd_una) = self.key_fields();
         to.wmem_queued = w;
         to.sndbuf = sndbuf;
         to.write_seq = write_seq;
@@ -420,9 +420,9 @@ pub struct TcpSock {
     pub tp: KernelPtr,
 }
 
-impl Look for TcpSock {
+impl SocketFields for TcpSock {
     #[inline(always)]
-    fn glance(&self) -> (i32, i32, u32, u32) {
+    fn key_fields(&self) -> (i32, i32, u32, u32) {
         // SAFETY: offsets and types are those of the kernel's BTF.
         unsafe {
             (

@@ -115,12 +115,12 @@ fn begin_on(ctx: &FEntryContext, account: &mut Account, socket: impl Waits, hook
     calls::change!(account, |a| {
         // Booked before anything is asked that has several answers: the
         // verifier would follow each of them through the booking.
-        let starved = a.starved != 0;
+        let mem_refused = a.mem_refused != 0;
         let frame = a.wait_begin(&socket, calls::now);
         calls::note_worst(a, socket);
         socket.check_pages(a);
         let since_ns = calls::now();
-        let reason = reason(a, socket, starved);
+        let reason = reason(a, socket, mem_refused);
         let tid = bpf_get_current_pid_tgid() as u32;
         // Where the compiler kept constants of the cases on the stack, 5.10 ran
         // the last of them only, and no sleep was seen.
@@ -321,14 +321,14 @@ pub fn find_sleeper(account: &mut Account, socket: impl Waits) -> Sleeper {
     found
 }
 
-/// Why the sender is held up: `WAIT_…`. `starved`: its call was refused memory.
+/// Why the sender is held up: `WAIT_…`. `mem_refused`: its call was refused memory.
 ///
 /// Between its test and the wait, a send call pushes what is queued (`tcp_push`), so fewer bytes
 /// may be unsent than when it was held up. `mptcp_sendmsg` does so, too, and what is acknowledged
 /// meanwhile is freed.
 #[inline(always)]
-fn reason<S: Waits>(account: &mut Account, socket: S, starved: bool) -> u32 {
-    let (w, sndbuf, write_seq, _) = socket.glance();
+fn reason<S: Waits>(account: &mut Account, socket: S, mem_refused: bool) -> u32 {
+    let (w, sndbuf, write_seq, _) = socket.key_fields();
     let lowat = lowat(account, socket);
     let unsent = write_seq.wrapping_sub(socket.snd_nxt());
     if w >= sndbuf {
@@ -337,7 +337,7 @@ fn reason<S: Waits>(account: &mut Account, socket: S, starved: bool) -> u32 {
         WAIT_LOWAT
     } else if S::MPTCP && account.scheduled.refused == 0 {
         WAIT_LIMIT
-    } else if !S::MPTCP && lowat != 0 && lowat != u32::MAX && !starved {
+    } else if !S::MPTCP && lowat != 0 && lowat != u32::MAX && !mem_refused {
         WAIT_LOWAT
     } else {
         WAIT_MEMORY
@@ -349,7 +349,7 @@ fn reason<S: Waits>(account: &mut Account, socket: S, starved: bool) -> u32 {
 /// `wake`: half of the lowat is unsent).
 #[inline(always)]
 fn asleep_for<S: Waits>(account: &mut Account, socket: S) -> u32 {
-    let (w, sndbuf, write_seq, _) = socket.glance();
+    let (w, sndbuf, write_seq, _) = socket.key_fields();
     let lowat = lowat(account, socket);
     let unsent = write_seq.wrapping_sub(socket.snd_nxt());
     if sndbuf.wrapping_sub(w) < w >> 1 {

@@ -1,7 +1,7 @@
 //! A socket whose hooks a test calls by hand.
 
 use skmem_common::{
-    account::{Account, Frame, Seen},
+    account::{Account, Fields, Frame},
     cause::Cause,
     hook::Hook,
     ledger::Balance,
@@ -13,7 +13,7 @@ pub const O: i32 = 896;
 /// A socket and its account.
 pub struct Stream {
     pub account: Box<Account>,
-    pub seen: Seen,
+    pub seen: Fields,
     pub clock: u64,
     skbs: u64,
 }
@@ -26,13 +26,13 @@ impl Stream {
 
     /// One that had `w` bytes queued when skmem first saw it.
     pub fn older(sndbuf: i32, w: i32) -> Self {
-        let seen = Seen {
+        let seen = Fields {
             w,
             sndbuf,
             write_seq: u32::MAX - 100,
             snd_una: u32::MAX - 100,
             state: 1,
-            ..Seen::default()
+            ..Fields::default()
         };
         let mut account = Box::new(Account::EMPTY);
         account.open(&seen, 1);

@@ -10,7 +10,7 @@ use crate::{quantity::parse_time, recording::Clock, render};
 
 /// An instant of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum At {
+pub enum RecordingInstant {
     /// Time since its start: `12.5s`.
     SinceStart(Duration),
     /// Time before its end: `-2s`.
@@ -22,7 +22,7 @@ pub enum At {
     Wall(Option<Date>, Time),
 }
 
-impl FromStr for At {
+impl FromStr for RecordingInstant {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -46,7 +46,7 @@ impl FromStr for At {
 }
 
 /// `[2026-11-28T]03:12[:22[.5]][Z]`, a blank for the T, `UTC` for the Z.
-fn wall(text: &str) -> Option<At> {
+fn wall(text: &str) -> Option<RecordingInstant> {
     let text = text
         .trim_end_matches("UTC")
         .trim_end_matches('Z')
@@ -76,10 +76,10 @@ fn wall(text: &str) -> Option<At> {
     }
     let nanosecond = format!("{part:0<9}").parse().ok()?;
     let time = Time::from_hms_nano(hour, minute, second.parse().ok()?, nanosecond).ok()?;
-    Some(At::Wall(date, time))
+    Some(RecordingInstant::Wall(date, time))
 }
 
-impl At {
+impl RecordingInstant {
     /// The instant in ns of `CLOCK_MONOTONIC`, in a recording from `start` to
     /// `end`.
     #[must_use]
@@ -134,12 +134,12 @@ mod tests {
 
     #[test]
     fn instants() {
-        let of = |text: &str| text.parse::<At>();
+        let of = |text: &str| text.parse::<RecordingInstant>();
         let ms = Duration::from_millis;
-        assert_eq!(of("12.5s"), Ok(At::SinceStart(ms(12_500))));
-        assert_eq!(of("1h"), Ok(At::SinceStart(ms(3_600_000))));
-        assert_eq!(of("-2s"), Ok(At::BeforeEnd(ms(2000))));
-        assert_eq!(of("@17"), Ok(At::Monotonic(17)));
+        assert_eq!(of("12.5s"), Ok(RecordingInstant::SinceStart(ms(12_500))));
+        assert_eq!(of("1h"), Ok(RecordingInstant::SinceStart(ms(3_600_000))));
+        assert_eq!(of("-2s"), Ok(RecordingInstant::BeforeEnd(ms(2000))));
+        assert_eq!(of("@17"), Ok(RecordingInstant::Monotonic(17)));
         for bad in [
             "",
             "@",

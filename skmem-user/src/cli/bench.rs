@@ -5,12 +5,12 @@
 //! program decides what runs when, so under `qemu -icount` its figures are the
 //! same each time.
 
-mod beside;
 pub(crate) mod clock;
 mod events;
 mod load;
 mod measure;
 mod mode;
+mod other_tracer;
 mod report;
 #[cfg(feature = "serve")]
 mod serve;
@@ -22,10 +22,10 @@ use clap::Args;
 pub(super) use report::schema;
 
 use self::{
-    beside::Beside,
     load::Wanted,
     measure::{Cell, Sample, Turn, Watcher},
     mode::Mode,
+    other_tracer::OtherTracer,
     report::Report,
 };
 use super::print;
@@ -68,7 +68,7 @@ pub struct Options {
     mode: Vec<Mode>,
     /// Also measure another tracer: COMMAND must print `ready`, then a line an event
     #[arg(long, value_name = "NAME=COMMAND")]
-    beside: Vec<Beside>,
+    beside: Vec<OtherTracer>,
     /// Sends in each round
     #[arg(long, value_name = "N", default_value_t = 1000,
           value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
@@ -142,7 +142,7 @@ pub async fn run(options: Options) -> Result<ExitCode> {
     let cells = options.cells();
     let modes = options.mode.iter().map(|mode| Watcher::Mode(*mode));
     let watchers: Vec<Watcher<'_>> = modes
-        .chain(options.beside.iter().map(Watcher::Beside))
+        .chain(options.beside.iter().map(Watcher::OtherTracer))
         .collect();
     let mut samples: Vec<Vec<Vec<Sample>>> = vec![vec![Vec::new(); cells.len()]; watchers.len()];
     let mut failed = vec![false; watchers.len()];

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 
-use super::{Usage, at::At, sockets::SocketArgs, tell};
+use super::{Usage, at::RecordingInstant, sockets::SocketArgs, tell};
 use crate::{
     recording::{
         Recording, RecordingError,
@@ -30,7 +30,7 @@ pub struct WindowArgs {
         allow_hyphen_values = true,
         help_heading = "Which time"
     )]
-    pub from: Option<At>,
+    pub from: Option<RecordingInstant>,
     /// End here: a time as for --from
     #[arg(
         long,
@@ -38,7 +38,7 @@ pub struct WindowArgs {
         allow_hyphen_values = true,
         help_heading = "Which time"
     )]
-    pub to: Option<At>,
+    pub to: Option<RecordingInstant>,
 }
 
 /// A recording, and what of it is wanted.
@@ -142,7 +142,7 @@ impl Chosen {
         let name = self.path.display();
         let span = choice::span(&mut recording).with_context(|| format!("{name} holds nothing"))?;
         let clock = recording.meta().clock;
-        let ns = |at: Option<At>| at.map(|at| at.ns(span, &clock));
+        let ns = |at: Option<RecordingInstant>| at.map(|at| at.ns(span, &clock));
         let (from, to) = (ns(args.from), ns(args.to));
         if let (Some(from), Some(to)) = (from, to)
             && from >= to

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{
     chosen::{Chosen, WindowArgs},
-    pick::{self, Known, Wanted},
+    pick::{self, SocketFacts, Wanted},
     print,
     sockets::SocketArgs,
     style, tell,
@@ -102,7 +102,10 @@ fn side(chosen: &Chosen, wanted: Option<Wanted>) -> Result<Side> {
     let all = verdicts(false);
     let worst = match &wanted {
         Some(wanted) => {
-            let known: Vec<Known> = all.iter().map(|v| Known::of_socket(&v.socket)).collect();
+            let known: Vec<SocketFacts> = all
+                .iter()
+                .map(|v| SocketFacts::of_socket(&v.socket))
+                .collect();
             &all[pick::one(Some(wanted), &known, &name.to_string())?]
         }
         None => all

@@ -80,10 +80,10 @@ pub struct Options {
     window: WindowArgs,
     /// Which table
     #[arg(long, value_name = "TABLE", default_value = "events")]
-    table: Which,
+    table: TableKind,
     /// Directories by_host=… and by_date=…, as Hive names them: host, date, or both
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
-    partition: Vec<By>,
+    partition: Vec<PartitionBy>,
     /// Write perfetto, arrow and arrow-stream without compression, for readers that lack it
     #[arg(long)]
     uncompressed: bool,
@@ -102,7 +102,7 @@ enum Format {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Which {
+enum TableKind {
     Events,
     Receives,
     Sockets,
@@ -110,7 +110,7 @@ enum Which {
 
 /// A column that makes directories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-enum By {
+enum PartitionBy {
     Host,
     Date,
 }
@@ -177,7 +177,7 @@ fn check(options: &Options) -> Result<()> {
     if options.uncompressed && !compressed {
         bail!("--uncompressed is for perfetto, arrow and arrow-stream");
     }
-    if options.table != Which::Events && options.format != Format::Csv {
+    if options.table != TableKind::Events && options.format != Format::Csv {
         bail!("--table is for csv: the other forms hold all tables");
     }
     Ok(())

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{quantity::parse_time, workload};
 
+mod ablation;
 mod at;
 pub(crate) mod bench;
 mod causes;
@@ -29,7 +30,6 @@ mod explain;
 mod export;
 mod fields;
 mod help;
-mod hide;
 mod host_root;
 mod live;
 mod man;

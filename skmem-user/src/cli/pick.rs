@@ -65,7 +65,7 @@ impl fmt::Display for Wanted {
 impl Wanted {
     /// Whether it names this socket.
     #[must_use]
-    pub fn is(&self, known: &Known) -> bool {
+    pub fn is(&self, known: &SocketFacts) -> bool {
         let by_ends = || known.ends.is_some_and(|(a, b)| self.is_between(a, b));
         *self == Self::Number(known.id) || by_ends()
     }
@@ -84,7 +84,7 @@ impl Wanted {
 
 /// What is known of a socket.
 #[derive(Debug, Clone)]
-pub struct Known {
+pub struct SocketFacts {
     /// Its cookie, or skmem's number.
     pub id: u64,
     ends: Option<(SocketAddr, SocketAddr)>,
@@ -92,7 +92,7 @@ pub struct Known {
     line: String,
 }
 
-impl Known {
+impl SocketFacts {
     /// What a recording says of a socket.
     #[must_use]
     pub fn of_ident(id: u64, ident: Option<&Ident>) -> Self {
@@ -121,7 +121,7 @@ impl Known {
 ///
 /// # Errors
 /// Where there is none; `place` says where that was.
-pub fn some(wanted: Option<&Wanted>, all: &[Known], place: &str) -> Result<Vec<usize>> {
+pub fn some(wanted: Option<&Wanted>, all: &[SocketFacts], place: &str) -> Result<Vec<usize>> {
     let places = (0..all.len()).filter(|n| wanted.is_none_or(|w| w.is(&all[*n])));
     let places: Vec<usize> = places.collect();
     match (wanted, places.is_empty()) {
@@ -140,7 +140,7 @@ pub fn some(wanted: Option<&Wanted>, all: &[Known], place: &str) -> Result<Vec<u
 ///
 /// # Errors
 /// Where there is none, or more than one.
-pub fn one(wanted: Option<&Wanted>, all: &[Known], place: &str) -> Result<usize> {
+pub fn one(wanted: Option<&Wanted>, all: &[SocketFacts], place: &str) -> Result<usize> {
     let found = some(wanted, all, place)?;
     let names = |found: &[usize]| {
         list(
@@ -166,7 +166,7 @@ pub fn one(wanted: Option<&Wanted>, all: &[Known], place: &str) -> Result<usize>
     }
 }
 
-fn list<'a>(sockets: impl ExactSizeIterator<Item = &'a Known>) -> String {
+fn list<'a>(sockets: impl ExactSizeIterator<Item = &'a SocketFacts>) -> String {
     let more = sockets.len().saturating_sub(SHOWN);
     let lines = sockets
         .take(SHOWN)
@@ -186,8 +186,8 @@ mod tests {
     #[test]
     fn a_socket_is_named_in_the_same_ways_wherever_it_comes_from() {
         let known = [
-            Known::of_ident(17, Some(&ident())),
-            Known::of_socket(&article(896).verdict().socket),
+            SocketFacts::of_ident(17, Some(&ident())),
+            SocketFacts::of_socket(&article(896).verdict().socket),
         ];
         for known in &known {
             for name in [
@@ -228,9 +228,9 @@ mod tests {
 
     #[test]
     fn one_is_found_or_all_are_listed() {
-        let known = |id| Known {
+        let known = |id| SocketFacts {
             id,
-            ..Known::of_ident(17, Some(&ident()))
+            ..SocketFacts::of_ident(17, Some(&ident()))
         };
         let two = [known(17), known(18)];
         assert_eq!(one(Some(&Wanted::Number(18)), &two, "x.skm").unwrap(), 1);

@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Usage,
-    at::At,
+    at::RecordingInstant,
     chosen::{Chosen, WindowArgs, nothing},
     output::{Access, Output, Target},
     print,
@@ -215,7 +215,7 @@ fn received(
     };
     let margin = ((last - first) / 50).max(1_000);
     let (begin, end) = recorded.span();
-    let ns = |at: At| at.ns((begin, end), &recorded.meta.clock);
+    let ns = |at: RecordingInstant| at.ns((begin, end), &recorded.meta.clock);
     let from = options
         .window
         .from
@@ -306,7 +306,7 @@ fn png(_: &str) -> Result<Vec<u8>> {
 /// is still asleep at the end.
 fn window(options: &Options, recorded: &Recorded, id: u64, asleep: bool) -> Result<(u64, u64)> {
     let (begin, end) = recorded.span();
-    let ns = |at: At| at.ns((begin, end), &recorded.meta.clock);
+    let ns = |at: RecordingInstant| at.ns((begin, end), &recorded.meta.clock);
     let life = recorded.survey.socket(id);
     let mut life = life.map_or((begin, end), |s| (s.first_ns, s.last_ns));
     if asleep {

@@ -27,7 +27,7 @@ use crate::{
     trace::{
         Session,
         flight::{Fill, Flight, Outlet},
-        tape::Tape,
+        recording_session::RecordingSession,
     },
 };
 
@@ -42,7 +42,7 @@ pub(super) type Work = Box<dyn FnOnce(Result<Option<Part>>) + Send>;
 
 /// The records of all sockets.
 pub(super) struct Recent {
-    tape: Tape,
+    tape: RecordingSession,
     ask: mpsc::Sender<Wanted>,
 }
 
@@ -77,7 +77,7 @@ impl Recent {
         };
         meta.flight_ns = u64::try_from(keep.as_nanos()).unwrap_or(u64::MAX);
         let flight = Box::new(Flight::new(Box::new(shelf), keep, most));
-        let tape = Tape::start(session, flight, meta, Flight::segment(keep), false)?;
+        let tape = RecordingSession::start(session, flight, meta, Flight::segment(keep), false)?;
         Ok(Self { tape, ask })
     }
 

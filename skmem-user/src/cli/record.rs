@@ -26,7 +26,10 @@ use crate::{
     model::{end::WRITE_FAILED, record::Record, replay::Replay},
     quantity,
     recording::Meta,
-    trace::{Session, about, flight::Flight, older, sink::Sink, tape::Tape, trigger::Trigger},
+    trace::{
+        Session, about, flight::Flight, older, recording_session::RecordingSession, sink::Sink,
+        trigger::Trigger,
+    },
 };
 
 mod disk;
@@ -285,7 +288,7 @@ fn begin(
     session: &mut Session,
     sink: Box<dyn Sink>,
     mut meta: Meta,
-) -> Result<Tape> {
+) -> Result<RecordingSession> {
     let (every, changed_only) = match options.flight {
         Some(keep) => {
             meta.flight_ns = u64::try_from(keep.as_nanos()).unwrap_or(u64::MAX);
@@ -293,7 +296,7 @@ fn begin(
         }
         None => (CHECKPOINT, true),
     };
-    Tape::start(session, sink, meta, every, changed_only)
+    RecordingSession::start(session, sink, meta, every, changed_only)
         .with_context(|| format!("cannot write {}", options.output.display()))
 }
 
@@ -313,7 +316,11 @@ impl DemoFile {
     ///
     /// # Errors
     /// Where it cannot be made.
-    pub(super) fn tape(self, session: &mut Session, tracing: &tracer::Options) -> Result<Tape> {
+    pub(super) fn tape(
+        self,
+        session: &mut Session,
+        tracing: &tracer::Options,
+    ) -> Result<RecordingSession> {
         let meta = about::meta(session, tracing, Vec::new());
         let limits = Limits {
             rotate: None,
@@ -321,7 +328,9 @@ impl DemoFile {
         };
         let target = self.0.target().clone();
         Disk::create(self.0, &meta, limits)
-            .and_then(|disk| Tape::start(session, Box::new(disk), meta, CHECKPOINT, true))
+            .and_then(|disk| {
+                RecordingSession::start(session, Box::new(disk), meta, CHECKPOINT, true)
+            })
             .map_err(|e| target.failed(e))
     }
 }
@@ -329,7 +338,7 @@ impl DemoFile {
 /// Records until one of the ends.
 async fn watch(
     session: &mut Session,
-    tape: &mut Tape,
+    tape: &mut RecordingSession,
     options: &Options,
     child: Option<&mut Child>,
     mut stop: Pin<&mut impl Future<Output = ()>>,
@@ -371,7 +380,11 @@ async fn watch(
 }
 
 /// What is to be looked at from time to time.
-fn looked(session: &Session, tape: &mut Tape, options: &Options) -> Result<Option<End>> {
+fn looked(
+    session: &Session,
+    tape: &mut RecordingSession,
+    options: &Options,
+) -> Result<Option<End>> {
     if tape.stats().failed.load(Relaxed) {
         return Ok(Some(End::Failed));
     }

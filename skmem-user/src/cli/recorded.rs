@@ -9,7 +9,7 @@ use skmem_common::{account::Account, record::IDENT_CLOSED};
 use super::{
     Usage,
     chosen::Chosen,
-    pick::{self, Known, Wanted},
+    pick::{self, SocketFacts, Wanted},
 };
 use crate::{
     explain::{Source, Verdict},
@@ -181,9 +181,9 @@ impl Recorded {
             let worst = all.first().context("the recording is of no socket")?;
             return Ok(worst.0);
         };
-        let known: Vec<Known> = all
+        let known: Vec<SocketFacts> = all
             .iter()
-            .map(|(id, socket)| Known::of_ident(*id, socket.ident.as_ref()))
+            .map(|(id, socket)| SocketFacts::of_ident(*id, socket.ident.as_ref()))
             .collect();
         let wanted: Wanted = wanted.parse().map_err(|e: String| Usage(anyhow!(e)))?;
         let place = pick::one(

@@ -6,10 +6,10 @@ use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 
 use super::{
-    at::At,
+    at::RecordingInstant,
     chosen::{Chosen, WindowArgs},
     explain::{print_json, print_pairs, print_text},
-    pick::{self, Known, Wanted},
+    pick::{self, SocketFacts, Wanted},
     print,
     screen::Length,
     sockets::SocketArgs,
@@ -73,7 +73,7 @@ pub struct Options {
     /// clock in UTC (03:12:22.5, 2026-11-28T03:12:22), or an at_ns (@N)
     #[arg(long, value_name = "TIME", allow_hyphen_values = true,
           conflicts_with_all = ["at_end", "sockets", "from", "to"])]
-    at: Option<At>,
+    at: Option<RecordingInstant>,
     /// Join the two ends of each connection that the recording holds both of, and say where its
     /// bytes are between send() and recv(): of `skmem record --rx`
     #[arg(long, conflicts_with_all = ["sockets", "socket", "all", "at_end", "at", "about"])]
@@ -147,7 +147,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let place = name.to_string();
     if options.socket.is_some() || options.at.is_some() {
         let mut all = verdicts(true);
-        let known: Vec<Known> = all.iter().map(|v| Known::of_socket(&v.socket)).collect();
+        let known: Vec<SocketFacts> = all
+            .iter()
+            .map(|v| SocketFacts::of_socket(&v.socket))
+            .collect();
         let wanted = options.socket.as_ref();
         let chosen = match options.at {
             Some(at) => {
@@ -201,7 +204,7 @@ fn replayed<R: std::io::Read>(
     mut recording: Recording<R>,
     outcome: &Outcome,
     id: u64,
-    at: At,
+    at: RecordingInstant,
 ) -> Result<Verdict> {
     let meta = recording.meta().clone();
     let start = meta.clock.monotonic_ns;

@@ -31,9 +31,9 @@ use crate::{
         SCHEMA, Snapshot,
         account::Outcome,
         capture::{self, Captured, capture},
-        delta::{Last, Turnover},
+        delta::{Previous, Turnover},
         findings,
-        group::{By, Group, Known, group},
+        group::{Group, GroupBy, KeyNames, group},
         multipath,
         order::{Sort, sort},
         probe::Probe,
@@ -94,7 +94,7 @@ pub struct Options {
     all_netns: bool,
     /// What one line stands for
     #[arg(short, long, value_name = "WHAT", default_value = "socket")]
-    by: By,
+    by: GroupBy,
     #[command(flatten)]
     pub(super) host_root: HostRoot,
     /// What to sort by, largest first (sockets only)
@@ -167,7 +167,7 @@ pub struct Options {
 }
 
 /// One look, arranged.
-struct Look {
+struct Arranged {
     captured: Captured,
     groups: Option<Vec<Group>>,
     turnover: Option<Turnover>,
@@ -196,9 +196,9 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     }
     // Another network namespace than this one has to be looked into.
     let elsewhere = filter.netns.as_ref().is_some_and(|netns| !is_here(netns));
-    let mut last = Last::default();
-    let mut known = Known::below(&options.host_root.dir);
-    let mut look = || -> Result<Look> {
+    let mut last = Previous::default();
+    let mut known = KeyNames::below(&options.host_root.dir);
+    let mut look = || -> Result<Arranged> {
         let mut asked = asked(&options);
         asked.all_netns |= elsewhere;
         let mut captured = capture(asked)?;
@@ -212,7 +212,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
             None => None,
         };
         let groups = match options.by {
-            By::Socket => None,
+            GroupBy::Socket => None,
             by => {
                 known.refresh(by);
                 let mut groups = group(&captured.rows, by, &captured.namespaces, &known);
@@ -224,7 +224,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         };
         sort(&mut captured.rows, options.sort);
         multipath::nest(&mut captured.rows);
-        Ok(Look {
+        Ok(Arranged {
             captured,
             groups,
             turnover,
@@ -238,7 +238,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     }
     let mut look = match options.probe {
         Some(most) => {
-            let how = probe::Asked {
+            let how = probe::ProbeRequest {
                 most: most.into(),
                 time: options.probe_time,
                 set: options.hooks,
@@ -275,7 +275,7 @@ impl Options {
 
     /// Options that do nothing together.
     fn at_odds(&self, filter: &Selection) -> Option<&'static str> {
-        let grouped = self.by != By::Socket;
+        let grouped = self.by != GroupBy::Socket;
         Some(match self {
             _ if grouped && self.sort != Sort::Charged => {
                 "--sort orders sockets; --by makes groups, the one that is charged most first: leave one out"
@@ -312,7 +312,7 @@ fn asked(options: &Options) -> capture::Options {
         udp: options.udp,
         owners: !options.no_owners && !options.check,
         locks: options.locks,
-        paths: !options.check && options.by == By::Socket && !options.csv,
+        paths: !options.check && options.by == GroupBy::Socket && !options.csv,
         brief: false,
         windows: options.window,
         exact: false,
@@ -332,7 +332,7 @@ fn wide() -> Style {
     style
 }
 
-fn how<'a>(look: &'a Look, options: &Options, most: usize) -> Show<'a> {
+fn how<'a>(look: &'a Arranged, options: &Options, most: usize) -> Show<'a> {
     let captured = &look.captured;
     Show {
         most: options.limit.unwrap_or(most),
@@ -349,22 +349,22 @@ fn how<'a>(look: &'a Look, options: &Options, most: usize) -> Show<'a> {
 }
 
 /// Sockets or groups.
-fn table(look: &Look, options: &Options, show: &Show, style: &Style) -> String {
+fn table(look: &Arranged, options: &Options, show: &Show, style: &Style) -> String {
     match &look.groups {
         Some(groups) => {
             let what = match options.by {
-                By::Socket => "socket",
-                By::Process => "process",
-                By::Comm => "command",
-                By::User => "user",
-                By::Port => "port",
-                By::Cgroup => "cgroup",
-                By::Unit => "unit",
-                By::Container => "container",
-                By::Pod => "pod",
-                By::Netns => "network namespace",
-                By::State => "state",
-                By::Remote => "remote address",
+                GroupBy::Socket => "socket",
+                GroupBy::Process => "process",
+                GroupBy::Comm => "command",
+                GroupBy::User => "user",
+                GroupBy::Port => "port",
+                GroupBy::Cgroup => "cgroup",
+                GroupBy::Unit => "unit",
+                GroupBy::Container => "container",
+                GroupBy::Pod => "pod",
+                GroupBy::Netns => "network namespace",
+                GroupBy::State => "state",
+                GroupBy::Remote => "remote address",
             };
             show::groups(groups, what, show, style)
         }
@@ -374,7 +374,7 @@ fn table(look: &Look, options: &Options, show: &Show, style: &Style) -> String {
 }
 
 /// One line: what is shown, and how much the machine holds.
-fn summary(look: &Look) -> String {
+fn summary(look: &Arranged) -> String {
     let captured = &look.captured;
     let machine = show::summary(&captured.account, &captured.kernel);
     let Some(shown) = look.matching else {
@@ -383,7 +383,7 @@ fn summary(look: &Look) -> String {
     format!("{}; in all, {machine}", show::matching(shown.0, shown.1))
 }
 
-fn whole(look: &Look, options: &Options) -> String {
+fn whole(look: &Arranged, options: &Options) -> String {
     let style = wide();
     let captured = &look.captured;
     let mut text = format!("{}\n\n", show::headline(&summary(look), &style));
@@ -406,8 +406,8 @@ fn whole(look: &Look, options: &Options) -> String {
 }
 
 /// JSON or CSV; the largest first, as many as wanted. `head`: with the columns' names.
-fn structured(look: Look, options: &Options, head: bool) -> Result<()> {
-    let Look {
+fn structured(look: Arranged, options: &Options, head: bool) -> Result<()> {
+    let Arranged {
         mut captured,
         mut groups,
         probe,

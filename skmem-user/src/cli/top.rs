@@ -14,12 +14,12 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Usage, duration, host_root::HostRoot, live, print, screen, tracing::Tracing};
 use crate::{
-    snapshot::group::{By as Group, Known},
+    snapshot::group::{GroupBy as Group, KeyNames},
     top::{
         Message, Model,
         columns::Column,
         keys::Action,
-        line::By,
+        line::RowsBy,
         view::{self, Theme},
     },
 };
@@ -62,7 +62,7 @@ pub struct Options {
     tracing: Tracing,
     /// What a row stands for; the key b changes it
     #[arg(short, long, value_name = "WHAT", default_value = "socket")]
-    by: By,
+    by: RowsBy,
     #[command(flatten)]
     pub(super) host_root: HostRoot,
     /// What rows are sorted by, largest first; the keys < and > choose another
@@ -100,7 +100,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     }
     let mut model = Model::new(options.by, options.sort, options.interval);
     model.flight = options.flight;
-    model.known = Known::below(&options.host_root.dir);
+    model.known = KeyNames::below(&options.host_root.dir);
     // Before anything is attached: from here on no signal ends skmem by itself.
     let mut signals = Signals::new()?;
     let mut source = tokio::select! {
@@ -136,7 +136,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
                 }
             }
             () = sleep_until(next), if !model.paused => {
-                look(&mut model, &mut source)?;
+                sample(&mut model, &mut source)?;
                 // A look that takes longer than the interval does not make the next ones hurry.
                 next = Instant::now() + model.interval;
             }
@@ -158,9 +158,9 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
 }
 
 /// Takes a look in, and the names of the pods that are there then.
-fn look(model: &mut Model, source: &mut Source) -> Result<()> {
+fn sample(model: &mut Model, source: &mut Source) -> Result<()> {
     model.known.refresh(Group::Pod);
-    model.take(source.look()?);
+    model.take(source.sample()?);
     Ok(())
 }
 
@@ -183,7 +183,7 @@ async fn once(
     mut source: Source,
     mut signals: Signals,
 ) -> Result<ExitCode> {
-    look(&mut model, &mut source)?;
+    sample(&mut model, &mut source)?;
     let next = Instant::now() + options.interval;
     loop {
         tokio::select! {
@@ -192,7 +192,7 @@ async fn once(
             step = source.step() => { step?; }
         }
     }
-    look(&mut model, &mut source)?;
+    sample(&mut model, &mut source)?;
     let width = u16::try_from(screen::columns_of_frame()).unwrap_or(u16::MAX);
     let width = width.clamp(*COLUMNS.start(), *COLUMNS.end());
     let most = options.limit.map_or(FEW, usize::from);

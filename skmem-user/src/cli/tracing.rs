@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::{hide::Hide, sockets::LiveArgs, tell};
+use super::{ablation::Ablation, sockets::LiveArgs, tell};
 use crate::{
     kernel::{plan::Set, tracer},
     quantity,
@@ -39,7 +39,7 @@ pub struct Tracing {
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_sockets: u32,
     #[command(flatten)]
-    pub hide: Hide,
+    pub hide: Ablation,
 }
 
 /// Bytes of the ring where nobody says how many.

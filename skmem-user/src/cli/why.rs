@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
-use target::{Asked, Target};
+use target::{ParsedTarget, Target};
 
 use super::{
     Usage, duration, offers, print,
@@ -153,7 +153,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     captured.rows.retain(|row| which.holds(row));
     let asked = match &target {
         Some(target) => target.choose(&mut captured.rows),
-        None => Asked::default(),
+        None => ParsedTarget::default(),
     };
     let asked = asked.beside(&options.which.sockets.named());
     if let Some(note) = &asked.note {

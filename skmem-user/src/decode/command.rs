@@ -6,7 +6,7 @@ use crate::diag::TcpState;
 
 /// What a command was asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct CommandScope {
     /// The one kind that it shows, so that there is no Netid column.
     pub kind: Option<Shown>,
     /// The one state that it shows, so that there is no State column.
@@ -26,7 +26,7 @@ pub(super) enum Shown {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command {
     /// `ss` or `netstat`, perhaps behind a prompt, `sudo`, `watch`'s banner or a container's.
-    Sockets(Asked),
+    Sockets(CommandScope),
     /// Something else behind a prompt, the time, a fence: no part of any output.
     Aside,
 }
@@ -73,7 +73,7 @@ fn is_call(words: &[&str], at: usize) -> bool {
 }
 
 /// What its options say.
-fn asked(words: &[&str]) -> Asked {
+fn asked(words: &[&str]) -> CommandScope {
     let mut kinds: Vec<Shown> = Vec::new();
     let mut states = Vec::new();
     let netstat = bare(words[0]).ends_with("netstat");
@@ -116,7 +116,7 @@ fn asked(words: &[&str]) -> Asked {
         [one] => Some(*one),
         _ => None,
     };
-    Asked {
+    CommandScope {
         kind: one(&kinds).filter(|_| !netstat),
         state: match states[..] {
             [state] => state,
@@ -281,7 +281,7 @@ mod tests {
         ] {
             assert_eq!(
                 command(line),
-                Some(Command::Sockets(Asked { kind, state })),
+                Some(Command::Sockets(CommandScope { kind, state })),
                 "{line}"
             );
         }

@@ -3,7 +3,7 @@
 
 use super::{
     Reading,
-    command::{Asked, Shown},
+    command::{CommandScope, Shown},
     number,
     vocabulary::{counted, is_key},
 };
@@ -36,7 +36,7 @@ pub(super) enum Head {
 }
 
 /// What the words of a line begin.
-pub(super) fn head(words: &[&str], asked: &Asked) -> Head {
+pub(super) fn head(words: &[&str], asked: &CommandScope) -> Head {
     let word = |at: usize| words.get(at).copied().unwrap_or_default();
     if OTHERS.contains(&word(0)) && word(1) != ":" {
         return Head::Other;

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::{
     Decoded, Passed, Reading, Unread,
     clean::{self, Line},
-    command::{self, Asked, Command, Shown},
+    command::{self, Command, CommandScope, Shown},
     details::Details,
     head::{self, Head, head, is_address, may_begin},
     join::{Joint, broken_at, joint},
@@ -51,7 +51,9 @@ fn is_backwards(lines: &[Line]) -> bool {
     };
     let first: Vec<&str> = Words::new(&first.text).collect();
     let last: Vec<&str> = Words::new(&last.text).collect();
-    has_memory(&first) && is_header(&last) && matches!(head(&first, &Asked::default()), Head::None)
+    has_memory(&first)
+        && is_header(&last)
+        && matches!(head(&first, &CommandScope::default()), Head::None)
 }
 
 /// A version that prints `snd_wnd` of one socket prints it of all whose window is not 0.
@@ -99,7 +101,7 @@ fn is_own(text: &str) -> bool {
         || other::netstat(&words, false).is_some()
         || other::proc_net(&words, false).is_some()
         || other::foreign(&words).is_some()
-        || !matches!(head(&words, &Asked::default()), Head::None)
+        || !matches!(head(&words, &CommandScope::default()), Head::None)
         || may_begin(&words)
         || command::command(text).is_some()
 }
@@ -117,7 +119,7 @@ fn begins(text: &str) -> bool {
         return true;
     }
     let header = is_header(&words) && matches!(*first, "State" | "Netid" | "Recv-Q" | "Proto");
-    match head(&words, &Asked::default()) {
+    match head(&words, &CommandScope::default()) {
         Head::Socket {
             reading, addresses, ..
         } => addresses == 2 || (addresses == 1 && reading.state.is_some()),
@@ -129,7 +131,7 @@ fn begins(text: &str) -> bool {
 /// How many addresses a line has that begins a socket.
 fn addresses(text: &str) -> Option<usize> {
     let words: Vec<&str> = Words::new(text).collect();
-    match head(&words, &Asked::default()) {
+    match head(&words, &CommandScope::default()) {
         Head::Socket { addresses, .. } if addresses > 0 => Some(addresses),
         _ if begins(text) => Some(2),
         _ => None,
@@ -178,7 +180,7 @@ impl Pending {
     }
 
     /// Whether the addresses are still to come.
-    fn in_head(&self, asked: &Asked) -> bool {
+    fn in_head(&self, asked: &CommandScope) -> bool {
         /// A head is shorter, bytes.
         const MOST: usize = 1024;
         if self.text.len() > MOST {
@@ -201,7 +203,7 @@ struct Reader {
     pending: Option<Pending>,
     /// Details of a socket of another kind are passed over.
     skipping: bool,
-    asked: Asked,
+    asked: CommandScope,
     /// The columns of /proc/net are those of UDP.
     proc_udp: bool,
     /// The columns are those of netstat.

@@ -2,7 +2,7 @@
 
 use super::{
     clean::Line,
-    command::Asked,
+    command::CommandScope,
     head::{self, Head, head, is_netid},
     words::Words,
 };
@@ -48,7 +48,7 @@ fn starts(line: &str) -> Vec<usize> {
             continue;
         }
         let ahead = &words[at..words.len().min(at + HEAD)];
-        let found = head(ahead, &Asked::default());
+        let found = head(ahead, &CommandScope::default());
         if matches!(&found, Head::Socket { addresses: 2, reading, .. } if reading.recv_q.is_some())
         {
             last = start;

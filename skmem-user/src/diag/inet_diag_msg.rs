@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Endpoint, Family, MemInfo, MptcpInfo, Queues, TcpInfo, TcpState, Truth, monotonic_ns,
+    Endpoint, Family, KernelReading, MemInfo, MptcpInfo, Queues, TcpInfo, TcpState, monotonic_ns,
     mptcp_info,
 };
 
@@ -127,11 +127,11 @@ impl DiagSocket {
     /// The part of it that the socket's own options would tell: of a socket that another process
     /// holds, or none (a subflow of MPTCP). `None` where the kernel left its memory out.
     #[must_use]
-    pub fn truth(&self) -> Option<Truth> {
+    pub fn truth(&self) -> Option<KernelReading> {
         let mem = self.mem?;
         let tcp = self.tcp;
         let unsent = tcp.as_ref().and_then(|tcp| tcp.notsent_bytes).unwrap_or(0);
-        Some(Truth {
+        Some(KernelReading {
             clock_monotonic_ns: monotonic_ns(),
             endpoint: Endpoint {
                 family: self.family,

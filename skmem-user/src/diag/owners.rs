@@ -204,11 +204,11 @@ enum Task<'a> {
 /// What is left to do. One process may hold nearly all descriptors of a machine, so its descriptors
 /// are shared out, too.
 struct Work {
-    left: Mutex<Left>,
+    left: Mutex<Remaining>,
     more: Condvar,
 }
 
-struct Left {
+struct Remaining {
     pids: Vec<u32>,
     parts: Vec<Part>,
     /// Processes that are being listed: more parts may come of them.
@@ -217,7 +217,7 @@ struct Left {
 
 impl Work {
     fn new(pids: Vec<u32>) -> Self {
-        let left = Left {
+        let left = Remaining {
             pids,
             parts: Vec::new(),
             listing: 0,
@@ -228,7 +228,7 @@ impl Work {
         }
     }
 
-    fn left(&self) -> MutexGuard<'_, Left> {
+    fn left(&self) -> MutexGuard<'_, Remaining> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -11,7 +11,7 @@ use skmem_common::{
 
 use super::{
     Setting, advice, checks,
-    fields::{Asked, At, Queue, moves},
+    fields::{AccountAt, Queue, RequestedSndbuf, moves},
     verdict::{
         Admission, Blame, Blocked, CauseSum, CauseTotal, Clock, Clocks, Held, HookSet, LimitChange,
         MPTCP, Memory, Outputs, PeerWindow, Receive, SCHEMA, SelfCheck, Socket, Verdict,
@@ -21,10 +21,10 @@ use super::{
 const AF_INET6: u16 = 10;
 
 pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
-    let at = At::choose(account, setting.at_end);
+    let at = AccountAt::choose(account, setting.at_end);
     let balance = at.balance;
     let queue = Queue::of(account, &at);
-    let asked = Asked::of(account, &at, setting);
+    let asked = RequestedSndbuf::of(account, &at, setting);
     let unattributed = balance.total(Cause::Unattributed);
     let mut verdict = Verdict {
         schema: SCHEMA,
@@ -242,7 +242,7 @@ fn inferred(balance: &Balance) -> i64 {
     })
 }
 
-fn limit_moves(account: &Account, at: &At<'_>) -> Vec<LimitChange> {
+fn limit_moves(account: &Account, at: &AccountAt<'_>) -> Vec<LimitChange> {
     let list: Vec<LimitMove> = moves(account).collect();
     let admission = &at.balance.admission;
     // Back from the instant to the limit that the admission was tested

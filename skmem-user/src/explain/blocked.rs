@@ -11,7 +11,7 @@ use skmem_common::{
 
 use super::{
     Setting,
-    fields::At,
+    fields::AccountAt,
     verdict::{Blocked, HeldNow, PeerWindow, Reasons, SinceIs, Withheld},
 };
 use crate::model::timeline::WaitReason;
@@ -201,7 +201,7 @@ impl Reasons {
 }
 
 impl PeerWindow {
-    pub(super) fn of(account: &Account, at: &At<'_>) -> Self {
+    pub(super) fn of(account: &Account, at: &AccountAt<'_>) -> Self {
         let last = &account.last;
         let room = i64::from(last.snd_wnd) - in_flight(last);
         let open = !matches!(last.state, TCP_SYN_SENT | TCP_SYN_RECV | TCP_CLOSE);

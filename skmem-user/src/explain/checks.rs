@@ -4,7 +4,7 @@ use skmem_common::{account::Account, cause::Cause, ledger::Balance, record::IDEN
 
 use super::{
     Setting, Source,
-    fields::At,
+    fields::AccountAt,
     numbers::grouped,
     verdict::{SelfCheck, Verdict},
 };
@@ -13,7 +13,7 @@ impl SelfCheck {
     pub(super) fn of(
         account: &Account,
         verdict: &Verdict,
-        at: &At<'_>,
+        at: &AccountAt<'_>,
         setting: &Setting<'_>,
     ) -> Self {
         let since: i64 = verdict.causes.iter().map(|c| c.bytes).sum();
@@ -44,7 +44,7 @@ fn pages_close(account: &Account) -> Option<bool> {
 /// What is missing, one sentence each; empty where the account is complete.
 pub(super) fn missing(
     account: &Account,
-    at: &At<'_>,
+    at: &AccountAt<'_>,
     check: &SelfCheck,
     stuck: bool,
     source: Source<'_>,

@@ -29,7 +29,7 @@ const MOST_DOUBLED: i64 = (i32::MAX / 2) as i64;
 const SNDBUF_LOCK: u8 = 1;
 
 /// An account and its fields at one instant.
-pub(super) struct At<'a> {
+pub(super) struct AccountAt<'a> {
     pub instant: Instant,
     pub ns: u64,
     /// Limit moves after this are later than the instant.
@@ -42,7 +42,7 @@ pub(super) struct At<'a> {
     pub fields_match: bool,
 }
 
-impl<'a> At<'a> {
+impl<'a> AccountAt<'a> {
     pub fn choose(account: &'a Account, at_end: bool) -> Self {
         let ledger = &account.ledger;
         if ledger.worst_ns == 0 || at_end {
@@ -110,7 +110,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub fn of(account: &Account, at: &At<'_>) -> Self {
+    pub fn of(account: &Account, at: &AccountAt<'_>) -> Self {
         let w = i64::from(at.balance.w);
         let send_q = i64::from(at.view.send_q());
         let held = send_q + i64::from(at.view.untrimmed);
@@ -147,15 +147,15 @@ fn sequence_only(view: &View) -> i64 {
 }
 
 /// What the application gave to `SO_SNDBUF`.
-pub(super) struct Asked {
+pub(super) struct RequestedSndbuf {
     pub value: i64,
     pub inferred: bool,
     pub doubling: Doubling,
     pub chain: Vec<ChainStep>,
 }
 
-impl Asked {
-    pub fn of(account: &Account, at: &At<'_>, setting: &Setting<'_>) -> Option<Self> {
+impl RequestedSndbuf {
+    pub fn of(account: &Account, at: &AccountAt<'_>, setting: &Setting<'_>) -> Option<Self> {
         let sndbuf = i64::from(at.balance.sndbuf);
         let ident = &account.ident;
         let seen = ident.flags & IDENT_V_SEEN != 0 && !set_later(account, at);
@@ -185,7 +185,7 @@ impl Asked {
 
 /// Whether the limit was set again after the instant: the value that was seen
 /// is then a later one.
-fn set_later(account: &Account, at: &At<'_>) -> bool {
+fn set_later(account: &Account, at: &AccountAt<'_>) -> bool {
     let set = |m: &LimitMove| {
         matches!(
             LimitCause::from_u8(m.cause),

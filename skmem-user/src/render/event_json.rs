@@ -34,7 +34,7 @@ object! {
         "flags" flags: Flags,
         /// Which socket
         #[schemars(with = "Socket<'a>")]
-        "socket" socket: Which<'a>,
+        "socket" socket: SocketObject<'a>,
         /// Counts the socket's records, the lost ones too
         "event_no" event_no: u32,
         /// Process; null in softirq
@@ -140,19 +140,19 @@ impl Put for Flags {
 
 /// Which socket a record is of. Its object, a quarter of a line, is made once and kept beside its
 /// names.
-pub(super) struct Which<'a> {
+pub(super) struct SocketObject<'a> {
     pub id: u64,
     pub slot: u32,
     pub named: Option<&'a Named>,
 }
 
-impl<'a> Which<'a> {
+impl<'a> SocketObject<'a> {
     fn socket(&self) -> Socket<'a> {
         Socket::of(self.id, self.slot, self.named)
     }
 }
 
-impl Put for Which<'_> {
+impl Put for SocketObject<'_> {
     fn put(&self, out: &mut LineBuffer) {
         let make = || {
             let mut text = LineBuffer::default();
@@ -233,7 +233,7 @@ pub(super) fn line<'a>(
         cpu: event.header.cpu,
         hook: Word(hook_name(event.header.hook)),
         flags: Flags(event.header.flags),
-        socket: Which {
+        socket: SocketObject {
             id: event.socket,
             slot: event.slot,
             named: who,
@@ -299,7 +299,7 @@ impl<'a> Socket<'a> {
 mod serde_too {
     use serde::{Serialize, Serializer};
 
-    use super::{Flags, Ops, Which, decoded, flags};
+    use super::{Flags, Ops, SocketObject, decoded, flags};
 
     impl Serialize for Flags {
         fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -313,7 +313,7 @@ mod serde_too {
         }
     }
 
-    impl Serialize for Which<'_> {
+    impl Serialize for SocketObject<'_> {
         fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
             self.socket().serialize(to)
         }

@@ -3,7 +3,7 @@
 use skmem_common::record::{FLAG_BOOKED, FLAG_TASK, Receive};
 
 use super::{
-    event_json::{Flags, Socket, Which},
+    event_json::{Flags, Socket, SocketObject},
     line_buffer::LineBuffer,
     ops::{Decoded, hook_name, received},
     put::{IfKnown, Put, Word, list, object},
@@ -27,9 +27,9 @@ object! {
         "cpu" cpu: u16,
         /// The kernel function, under its newest name
         "hook" hook: Word<'static>,
-        /// Which socket
+        /// SocketObject socket
         #[schemars(with = "Socket<'a>")]
-        "socket" socket: Which<'a>,
+        "socket" socket: SocketObject<'a>,
         /// Counts the socket's records, the lost ones too
         "event_no" event_no: u32,
         /// Process; null in softirq
@@ -111,7 +111,7 @@ pub(super) fn line<'a>(
         wall_ns: IfKnown(wall_ns),
         cpu: record.header.cpu,
         hook: Word(hook_name(record.header.hook)),
-        socket: Which {
+        socket: SocketObject {
             id: record.socket,
             slot: record.slot,
             named: who,

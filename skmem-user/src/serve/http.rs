@@ -37,7 +37,7 @@ use tokio::{
 
 use super::{
     flight::Files,
-    pages::{Asked, Form, Page, RECORDING},
+    pages::{Form, Page, PageRequest, RECORDING},
     published::Latest,
 };
 use crate::kernel::rights::{self, Rights};
@@ -273,7 +273,7 @@ impl Shared {
         }
         let uri = request.uri();
         let accept = text(request.headers(), &ACCEPT);
-        let asked = Asked::of(uri.path(), uri.query().unwrap_or_default(), accept)?;
+        let asked = PageRequest::of(uri.path(), uri.query().unwrap_or_default(), accept)?;
         let shown = text(request.headers(), &AUTHORIZATION);
         if !asked.is_open() && !may(self.token.as_deref(), shown) {
             return Err(Page::error(
@@ -289,8 +289,8 @@ impl Shared {
             return Ok(Answer::Page(page));
         }
         match asked {
-            Asked::Flight(form) => Ok(Answer::Page(Page::files(self.files.as_ref(), form))),
-            Asked::File(name) => self.file(name),
+            PageRequest::Flight(form) => Ok(Answer::Page(Page::files(self.files.as_ref(), form))),
+            PageRequest::File(name) => self.file(name),
             asked => self.explain(&asked).await.map(Answer::Page),
         }
     }
@@ -324,8 +324,8 @@ impl Shared {
         let _ = timeout(LOOK, latest.changed()).await;
     }
 
-    async fn explain(&self, asked: &Asked) -> Result<Page, Page> {
-        let Asked::Explain { cookie, form, now } = *asked else {
+    async fn explain(&self, asked: &PageRequest) -> Result<Page, Page> {
+        let PageRequest::Explain { cookie, form, now } = *asked else {
             return Err(Page::error(404, "no such page: / lists them"));
         };
         let (reply, answer) = oneshot::channel();

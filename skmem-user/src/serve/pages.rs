@@ -49,7 +49,7 @@ instant that was worst
 
 /// What a request is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum PageRequest {
     /// What is here already.
     Index,
     /// It runs.
@@ -121,7 +121,7 @@ impl Form {
     }
 }
 
-impl Asked {
+impl PageRequest {
     /// Of a request; its error is the answer.
     ///
     /// # Errors
@@ -266,12 +266,18 @@ mod tests {
 
     #[test]
     fn paths_and_what_is_wrong_with_them() {
-        let of = |path: &str, query: &str| Asked::of(path, query, "");
-        assert_eq!(of("/metrics", ""), Ok(Asked::Metrics(Format::Prometheus)));
-        assert_eq!(of("/sockets.json", ""), Ok(Asked::Sockets(100)));
-        assert_eq!(of("/sockets.json", "a=1&top=7"), Ok(Asked::Sockets(7)));
+        let of = |path: &str, query: &str| PageRequest::of(path, query, "");
+        assert_eq!(
+            of("/metrics", ""),
+            Ok(PageRequest::Metrics(Format::Prometheus))
+        );
+        assert_eq!(of("/sockets.json", ""), Ok(PageRequest::Sockets(100)));
+        assert_eq!(
+            of("/sockets.json", "a=1&top=7"),
+            Ok(PageRequest::Sockets(7))
+        );
         let explain = |form| {
-            Ok(Asked::Explain {
+            Ok(PageRequest::Explain {
                 cookie: 12,
                 form,
                 now: false,
@@ -288,18 +294,18 @@ mod tests {
             ("text/html;q=0.5, text/plain", Form::Text),
         ] {
             assert_eq!(
-                Asked::of("/explain/12", "", accept),
+                PageRequest::of("/explain/12", "", accept),
                 explain(form),
                 "{accept}"
             );
         }
-        assert_eq!(of("/flight.json", ""), Ok(Asked::Flight(Form::Json)));
+        assert_eq!(of("/flight.json", ""), Ok(PageRequest::Flight(Form::Json)));
         assert_eq!(
-            Asked::of("/flight/", "", browser),
-            Ok(Asked::Flight(Form::Html))
+            PageRequest::of("/flight/", "", browser),
+            Ok(PageRequest::Flight(Form::Html))
         );
         // Whether there is such a file is asked of the directory.
-        let file = Asked::File("../../etc/passwd".to_owned());
+        let file = PageRequest::File("../../etc/passwd".to_owned());
         assert_eq!(of("/flight/../../etc/passwd", ""), Ok(file));
         let status = |path: &str, query: &str| of(path, query).unwrap_err().status;
         assert_eq!(status("/sockets.json", "top=many"), 400);

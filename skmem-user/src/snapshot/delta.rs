@@ -6,7 +6,7 @@ use super::{group::Group, row::Row};
 
 /// What the last look saw.
 #[derive(Debug, Default)]
-pub struct Last {
+pub struct Previous {
     sockets: Option<HashMap<u64, i64>>,
     groups: HashMap<String, i64>,
 }
@@ -22,7 +22,7 @@ pub struct Turnover {
     pub gone_bytes: i64,
 }
 
-impl Last {
+impl Previous {
     /// Notes each row's change since the last look, and keeps this one. `None` at the first.
     pub fn rows(&mut self, rows: &mut [Row]) -> Option<Turnover> {
         let mut now = HashMap::with_capacity(rows.len());
@@ -68,7 +68,7 @@ mod tests {
             one.cookie = cookie;
             Row::new(&one, 1)
         };
-        let mut last = Last::default();
+        let mut last = Previous::default();
         assert_eq!(last.rows(&mut [row(1, 10), row(2, 20)]), None);
         let mut rows = [row(2, 15), row(3, 1)];
         let turnover = last.rows(&mut rows).unwrap();
@@ -86,7 +86,7 @@ mod tests {
             charged,
             ..Group::default()
         };
-        let mut last = Last::default();
+        let mut last = Previous::default();
         let mut first = [group("a", 5)];
         last.groups(&mut first);
         assert_eq!(first[0].change, None);

@@ -11,7 +11,7 @@ use crate::{decode::reading::state_name, diag::pods::Pods, model::whose::Whose};
 
 /// What one line stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum By {
+pub enum GroupBy {
     /// Each socket by itself
     Socket,
     /// The process that holds it; of several, the one with the lowest pid
@@ -99,7 +99,12 @@ impl Group {
 
 /// Adds up, the group that is charged most first. `names` are those of namespaces.
 #[must_use]
-pub fn group(rows: &[Row], by: By, names: &HashMap<u64, String>, known: &Known) -> Vec<Group> {
+pub fn group(
+    rows: &[Row],
+    by: GroupBy,
+    names: &HashMap<u64, String>,
+    known: &KeyNames,
+) -> Vec<Group> {
     let mut groups: HashMap<String, Group> = HashMap::new();
     for row in rows {
         let key = key(row, by, names, known);
@@ -139,13 +144,13 @@ fn users() -> HashMap<u32, String> {
 
 /// What keys are called by, where a row does not hold it.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct KeyNames {
     users: HashMap<u32, String>,
     pods: Pods,
 }
 
-impl Known {
-    /// Of the machine whose root directory is `root`. [`Known::refresh`] reads.
+impl KeyNames {
+    /// Of the machine whose root directory is `root`. [`KeyNames::refresh`] reads.
     #[must_use]
     pub fn below(root: &Path) -> Self {
         Self {
@@ -155,10 +160,10 @@ impl Known {
     }
 
     /// Before each look: reads what keys of this kind are called by.
-    pub fn refresh(&mut self, by: By) {
+    pub fn refresh(&mut self, by: GroupBy) {
         match by {
-            By::User => self.users = users(),
-            By::Pod => self.pods.refresh(),
+            GroupBy::User => self.users = users(),
+            GroupBy::Pod => self.pods.refresh(),
             _ => {}
         }
     }
@@ -173,38 +178,43 @@ impl Known {
     }
 }
 
-pub(crate) fn key(row: &Row, by: By, names: &HashMap<u64, String>, known: &Known) -> String {
+pub(crate) fn key(
+    row: &Row,
+    by: GroupBy,
+    names: &HashMap<u64, String>,
+    known: &KeyNames,
+) -> String {
     match by {
-        By::Socket => format!("cookie {}", row.cookie),
-        By::Process => match row.holders.first() {
+        GroupBy::Socket => format!("cookie {}", row.cookie),
+        GroupBy::Process => match row.holders.first() {
             Some(holder) => format!("{} (pid {})", holder.comm, holder.pid),
             None => ownerless(row.owner).to_owned(),
         },
-        By::Comm => match row.holders.first() {
+        GroupBy::Comm => match row.holders.first() {
             Some(holder) => holder.comm.to_string(),
             None => ownerless(row.owner).to_owned(),
         },
-        By::User => match known.users.get(&row.uid) {
+        GroupBy::User => match known.users.get(&row.uid) {
             Some(name) => format!("{name} (uid {})", row.uid),
             None => format!("uid {}", row.uid),
         },
-        By::Port => match (row.listens(), row.sport, row.dport) {
+        GroupBy::Port => match (row.listens(), row.sport, row.dport) {
             (true, port, _) | (_, port, 0) => port.to_string(),
             (_, ours, theirs) => ours.min(theirs).to_string(),
         },
-        By::Cgroup => match (&row.cgroup, row.cgroup_id) {
+        GroupBy::Cgroup => match (&row.cgroup, row.cgroup_id) {
             (Some(path), _) => path.clone(),
             (None, Some(id)) => format!("cgroup {id}, which is gone or not mounted here"),
             (None, None) => "kernel reports no cgroup".to_owned(),
         },
-        By::Unit | By::Container | By::Pod => {
+        GroupBy::Unit | GroupBy::Container | GroupBy::Pod => {
             let Some(path) = &row.cgroup else {
-                return key(row, By::Cgroup, names, known);
+                return key(row, GroupBy::Cgroup, names, known);
             };
             let whose = Whose::of(path);
             let found = match by {
-                By::Unit => whose.unit,
-                By::Container => whose
+                GroupBy::Unit => whose.unit,
+                GroupBy::Container => whose
                     .container
                     .as_ref()
                     .zip(whose.short_container())
@@ -212,21 +222,21 @@ pub(crate) fn key(row: &Row, by: By, names: &HashMap<u64, String>, known: &Known
                 _ => known.pod(&whose),
             };
             found.unwrap_or_else(|| match by {
-                By::Unit => format!("no unit: {path}"),
-                By::Container => "no container".to_owned(),
+                GroupBy::Unit => format!("no unit: {path}"),
+                GroupBy::Container => "no container".to_owned(),
                 _ => "no pod".to_owned(),
             })
         }
-        By::Netns => match names.get(&row.netns) {
+        GroupBy::Netns => match names.get(&row.netns) {
             Some(name) => format!("{} ({name})", row.netns),
             None => row.netns.to_string(),
         },
-        By::State if row.listens() || row.protocol != crate::diag::Protocol::Udp => {
+        GroupBy::State if row.listens() || row.protocol != crate::diag::Protocol::Udp => {
             state_name(row.state).to_owned()
         }
-        By::State => "UDP".to_owned(),
-        By::Remote if row.listens() => "listening".to_owned(),
-        By::Remote => row.dst.to_canonical().to_string(),
+        GroupBy::State => "UDP".to_owned(),
+        GroupBy::Remote if row.listens() => "listening".to_owned(),
+        GroupBy::Remote => row.dst.to_canonical().to_string(),
     }
 }
 
@@ -249,10 +259,10 @@ mod tests {
             row(TcpState::CloseWait, 100),
             row(TcpState::Established, 20),
         ];
-        let mut known = Known::below(Path::new("/"));
-        known.refresh(By::User);
+        let mut known = KeyNames::below(Path::new("/"));
+        known.refresh(GroupBy::User);
         let group = |by, names: &HashMap<u64, String>| group(&rows, by, names, &known);
-        let groups = group(By::State, &HashMap::new());
+        let groups = group(GroupBy::State, &HashMap::new());
         let keys: Vec<_> = groups
             .iter()
             .map(|g| (g.key.as_str(), g.sockets, g.charged))
@@ -260,19 +270,19 @@ mod tests {
         assert_eq!(keys, [("CLOSE-WAIT", 1, 103), ("ESTABLISHED", 2, 31)]);
         assert_eq!((groups[0].full, groups[1].full), (1, 1));
         let names = HashMap::from([(7, "blue".to_owned())]);
-        assert_eq!(group(By::Netns, &names)[0].key, "7 (blue)");
-        assert_eq!(group(By::Remote, &names)[0].key, "10.0.0.2");
-        assert_eq!(group(By::Process, &names)[0].key, "owner not asked");
-        assert_eq!(group(By::Comm, &names)[0].key, "owner not asked");
-        assert_eq!(group(By::Port, &names)[0].key, "1");
-        assert!(group(By::User, &names)[0].key.contains("uid 0"));
+        assert_eq!(group(GroupBy::Netns, &names)[0].key, "7 (blue)");
+        assert_eq!(group(GroupBy::Remote, &names)[0].key, "10.0.0.2");
+        assert_eq!(group(GroupBy::Process, &names)[0].key, "owner not asked");
+        assert_eq!(group(GroupBy::Comm, &names)[0].key, "owner not asked");
+        assert_eq!(group(GroupBy::Port, &names)[0].key, "1");
+        assert!(group(GroupBy::User, &names)[0].key.contains("uid 0"));
         let id = "ab".repeat(32);
         let uid = "6d0ee6d8-3a4b-4c5d-8e9f-0123456789ab";
         let mut row = row(TcpState::Established, 5);
         row.cgroup = Some(format!("/system.slice/web.service/libpod-payload-{id}"));
         let keys = |row: &Row| {
-            let all = [By::Unit, By::Container, By::Pod];
-            all.map(|by| key(row, by, &names, &Known::default()))
+            let all = [GroupBy::Unit, GroupBy::Container, GroupBy::Pod];
+            all.map(|by| key(row, by, &names, &KeyNames::default()))
         };
         assert_eq!(keys(&row), ["web.service", "podman abababababab", "no pod"]);
         row.cgroup = Some(format!("/kubepods/pod{uid}/{id}"));
@@ -299,9 +309,9 @@ mod tests {
             row("/system.slice/nginx.service".to_owned()),
         ];
         let root = node();
-        let mut known = Known::below(root.path());
-        known.refresh(By::Pod);
-        let groups = group(&rows, By::Pod, &HashMap::new(), &known);
+        let mut known = KeyNames::below(root.path());
+        known.refresh(GroupBy::Pod);
+        let groups = group(&rows, GroupBy::Pod, &HashMap::new(), &known);
         let keys = groups.iter().map(|g| (g.key.as_str(), g.sockets));
         let expected = [(other.as_str(), 1), ("no pod", 1), ("shop/web-0", 2)];
         let mut keys: Vec<_> = keys.collect();

@@ -33,7 +33,8 @@ pub struct Probe {
 
 /// Which socket it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Which {
+#[schemars(rename = "Which")]
+pub struct ProbedSocket {
     /// `SO_COOKIE`
     pub cookie: u64,
     /// Network namespace, by inode
@@ -53,7 +54,7 @@ pub struct Which {
 pub struct Probed {
     /// Which socket it is
     #[serde(flatten)]
-    pub which: Which,
+    pub which: ProbedSocket,
     /// `wmem_queued` in the snapshot, which was taken right after the trace, bytes
     pub wmem_queued: i64,
     /// What was traced; null: its queue was empty when the trace began, or it was not there
@@ -65,7 +66,7 @@ pub struct Probed {
 pub struct ProbedReceiver {
     /// Which socket it is
     #[serde(flatten)]
-    pub which: Which,
+    pub which: ProbedSocket,
     /// `rmem_alloc` in the snapshot, which was taken right after the trace, bytes
     pub rmem_alloc: i64,
     /// Its receive side at the end of the trace, as `skmem explain --rx` has it; null: its queue
@@ -210,13 +211,13 @@ impl Probe {
             .filter(|row| is_candidate(row))
             .take(most)
             .map(|row| Probed {
-                which: Which::from(row),
+                which: ProbedSocket::from(row),
                 wmem_queued: row.bytes(|memory| memory.wmem_queued),
                 traced: found(row).map(|verdict| Traced::new(verdict, skb_truesize)),
             })
             .collect();
         let receivers = receivers(rows, most).into_iter().map(|row| ProbedReceiver {
-            which: Which::from(row),
+            which: ProbedSocket::from(row),
             rmem_alloc: row.bytes(|memory| memory.rmem_alloc),
             receive: found(row).and_then(|verdict| verdict.receive.clone()),
         });
@@ -239,7 +240,7 @@ impl Probe {
     }
 }
 
-impl From<&Row> for Which {
+impl From<&Row> for ProbedSocket {
     fn from(row: &Row) -> Self {
         Self {
             cookie: row.cookie,

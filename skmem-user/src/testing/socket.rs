@@ -2,7 +2,7 @@
 //! at each hook goes into an account through the account's own functions.
 
 use skmem_common::{
-    account::{Account, FRAME_ZEROCOPY, Seen, WAIT_LIMIT},
+    account::{Account, FRAME_ZEROCOPY, Fields, WAIT_LIMIT},
     hook::Hook,
     record::{
         Event, FLAG_ENTRY, IDENT_COOKIE, IDENT_OLDER, IDENT_V_SEEN, Ident, SHORT_EVENT, SHORT_OPS,
@@ -105,8 +105,8 @@ impl Socket {
         self.note();
     }
 
-    pub fn seen(&self) -> Seen {
-        Seen {
+    pub fn seen(&self) -> Fields {
+        Fields {
             w: self.view.wmem_queued,
             sndbuf: self.view.sndbuf,
             forward_alloc: self.view.forward_alloc,
@@ -120,7 +120,7 @@ impl Socket {
         }
     }
 
-    fn tick(&mut self) -> (Seen, u64) {
+    fn tick(&mut self) -> (Fields, u64) {
         self.now += 1_000;
         (self.seen(), self.now)
     }

@@ -1,9 +1,9 @@
 //! The key `e`: which sockets it is about; why nothing is exported, and what to run instead.
 
 use super::{
-    line::By,
-    look::Causes,
+    line::RowsBy,
     model::{Model, Page},
+    sample::Causes,
 };
 use crate::{model::whose::Whose, render::tamed, snapshot::Row};
 
@@ -25,13 +25,13 @@ impl Model {
     pub fn chosen(&self) -> Option<Chosen> {
         if let Page::Socket(opened) = &self.page {
             return Some(Chosen {
-                what: name(By::Socket),
+                what: name(RowsBy::Socket),
                 cookies: vec![opened.cookie],
-                options: options(By::Socket, &opened.row),
+                options: options(RowsBy::Socket, &opened.row),
             });
         }
         let line = self.lines.get(self.at())?;
-        let rows = &self.look.as_ref()?.captured.rows;
+        let rows = &self.sample.as_ref()?.captured.rows;
         let all = std::iter::once(&line.first).chain(&line.others);
         Some(Chosen {
             what: name(self.by),
@@ -52,7 +52,7 @@ impl Model {
         for (option, value) in &chosen.options {
             run.push_str(&format!(" --{option} {}", quoted(value)));
         }
-        let causes = self.look.as_ref().map(|look| &look.causes);
+        let causes = self.sample.as_ref().map(|sample| &sample.causes);
         Some(match causes {
             Some(Causes::Unknown(_)) => format!(
                 "Nothing is exported: calls are recorded as root only. sudo {run} keeps those of the next minutes for e."
@@ -64,45 +64,45 @@ impl Model {
     }
 }
 
-fn name(by: By) -> &'static str {
+fn name(by: RowsBy) -> &'static str {
     match by {
-        By::Socket => "this socket",
-        By::Process => "this process",
-        By::Unit => "this container or unit",
-        By::Container => "this container",
-        By::Pod => "this pod",
-        By::Netns => "this network namespace",
-        By::Remote => "this remote address",
+        RowsBy::Socket => "this socket",
+        RowsBy::Process => "this process",
+        RowsBy::Unit => "this container or unit",
+        RowsBy::Container => "this container",
+        RowsBy::Pod => "this pod",
+        RowsBy::Netns => "this network namespace",
+        RowsBy::Remote => "this remote address",
     }
 }
 
 /// The options that choose the same sockets; none where there is no such option.
-fn options(by: By, row: &Row) -> Vec<(String, String)> {
+fn options(by: RowsBy, row: &Row) -> Vec<(String, String)> {
     let option = |name: &str, value: String| (name.to_owned(), value);
     match by {
-        By::Socket if row.listens() => vec![option("sport", row.sport.to_string())],
-        By::Socket => vec![
+        RowsBy::Socket if row.listens() => vec![option("sport", row.sport.to_string())],
+        RowsBy::Socket => vec![
             option("sport", row.sport.to_string()),
             option("dst", row.dst.to_string()),
             option("dport", row.dport.to_string()),
         ],
-        By::Process => {
+        RowsBy::Process => {
             let first = row.holders.first();
             let pid = first.map(|holder| option("pid", holder.pid.to_string()));
             pid.into_iter().collect()
         }
-        By::Unit | By::Container | By::Pod => {
+        RowsBy::Unit | RowsBy::Container | RowsBy::Pod => {
             let path = row.cgroup.as_deref().and_then(|path| match by {
-                By::Unit => Some(path),
-                By::Container => Whose::of(path).container.map(|_| path),
+                RowsBy::Unit => Some(path),
+                RowsBy::Container => Whose::of(path).container.map(|_| path),
                 _ => Whose::pod_path(path),
             });
             path.map(|path| option("cgroup", path.to_owned()))
                 .into_iter()
                 .collect()
         }
-        By::Netns => vec![option("netns", row.netns.to_string())],
-        By::Remote => vec![option("dst", row.dst.to_string())],
+        RowsBy::Netns => vec![option("netns", row.netns.to_string())],
+        RowsBy::Remote => vec![option("dst", row.dst.to_string())],
     }
 }
 

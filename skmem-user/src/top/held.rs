@@ -2,7 +2,7 @@
 
 use skmem_common::output::Holder;
 
-use super::look::Booked;
+use super::sample::Booked;
 use crate::decode::{Finding, Weight};
 
 /// In words, and whether it is an alarm.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use hashbrown::{HashMap, HashSet};
 use skmem_common::cause::Cause;
 
-use super::look::{Booked, Causes, Look};
+use super::sample::{Booked, Causes, MachineSample};
 use crate::{model::timeline::Stack, snapshot::Row};
 
 /// Samples that are kept of a socket: five minutes, at one a second.
@@ -49,9 +49,9 @@ impl History {
         self.samples.iter()
     }
 
-    /// `w` at look number `look`; 0 before the first.
-    fn w_at(&self, look: u64) -> u32 {
-        let at = look.checked_sub(self.first);
+    /// `w` at sample number `sample`; 0 before the first.
+    fn w_at(&self, sample: u64) -> u32 {
+        let at = sample.checked_sub(self.first);
         let at = at.and_then(|at| self.samples.get(usize::try_from(at).ok()?));
         at.map_or(0, |sample| sample.w)
     }
@@ -129,19 +129,19 @@ pub struct Histories {
 
 impl Histories {
     /// Takes a look in; `keep` is kept though it may be gone.
-    pub fn take(&mut self, look: &Look, keep: Option<u64>) {
-        self.times.push_back(look.at_ns);
+    pub fn take(&mut self, sample: &MachineSample, keep: Option<u64>) {
+        self.times.push_back(sample.at_ns);
         if self.times.len() > MOST {
             self.times.pop_front();
         }
         let most = (ALL / self.by_cookie.len().max(1)).clamp(LEAST, MOST);
         let nobody = HashMap::new();
-        let books = match &look.causes {
+        let books = match &sample.causes {
             Causes::Kept(books) => &books.sockets,
             Causes::Unknown(_) => &nobody,
         };
         let mut seen = HashSet::with_capacity(self.by_cookie.len());
-        for row in &look.captured.rows {
+        for row in &sample.captured.rows {
             let booked = books.get(&row.cookie);
             let queues = row.bytes(|m| m.wmem_queued) > 0;
             let moves = booked.is_some_and(|booked| booked.changes > 0);
@@ -194,7 +194,7 @@ impl Histories {
         let histories: Vec<&History> = cookies.iter().filter_map(|c| self.of(*c)).collect();
         let from = self.looks.saturating_sub(looks as u64);
         (from..self.looks)
-            .map(|look| histories.iter().map(|h| u64::from(h.w_at(look))).sum())
+            .map(|sample| histories.iter().map(|h| u64::from(h.w_at(sample))).sum())
             .collect()
     }
 

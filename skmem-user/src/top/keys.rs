@@ -6,7 +6,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::{
     columns::Column,
-    line::By,
+    line::RowsBy,
     model::{Message, Model, Page},
 };
 
@@ -179,7 +179,7 @@ impl Model {
         let all: Vec<Column> = Column::SORTS
             .into_iter()
             .filter(|c| self.has_causes() || !c.needs_causes())
-            .filter(|c| *c != Column::Sockets || self.by != By::Socket)
+            .filter(|c| *c != Column::Sockets || self.by != RowsBy::Socket)
             .collect();
         let at = all.iter().position(|c| *c == self.sort).unwrap_or(0);
         let to = (at as isize + step).rem_euclid(all.len() as isize);

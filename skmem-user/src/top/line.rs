@@ -5,19 +5,19 @@ use std::{cmp::Reverse, collections::HashMap};
 use super::{
     columns::Column,
     history::Histories,
-    look::{Causes, Look},
+    sample::{Causes, MachineSample},
 };
 use crate::{
     model::places::{container, unit},
     snapshot::{
         Row,
-        group::{self, By as Group, Known},
+        group::{self, GroupBy as Group, KeyNames},
     },
 };
 
 /// What a row stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum By {
+pub enum RowsBy {
     /// Each socket by itself
     #[default]
     Socket,
@@ -35,7 +35,7 @@ pub enum By {
     Remote,
 }
 
-impl By {
+impl RowsBy {
     /// The next one round.
     #[must_use]
     pub fn next(self) -> Self {
@@ -66,7 +66,7 @@ impl By {
 
     /// What the rows of one group have in common. `names` are those of namespaces.
     #[must_use]
-    pub fn key(self, row: &Row, names: &HashMap<u64, String>, known: &Known) -> String {
+    pub fn key(self, row: &Row, names: &HashMap<u64, String>, known: &KeyNames) -> String {
         let of = |by| group::key(row, by, names, known);
         match self {
             Self::Socket => of(Group::Socket),
@@ -93,7 +93,7 @@ impl By {
 pub enum Key {
     /// `SO_COOKIE`
     Socket(u64),
-    /// [`By::key`]
+    /// [`RowsBy::key`]
     Group(String),
 }
 
@@ -139,11 +139,11 @@ pub struct Line {
 impl Line {
     /// Of the socket at place `at`.
     #[must_use]
-    pub fn of(look: &Look, at: usize, histories: &Histories) -> Self {
-        let row = &look.captured.rows[at];
+    pub fn of(sample: &MachineSample, at: usize, histories: &Histories) -> Self {
+        let row = &sample.captured.rows[at];
         let (w, sndbuf) = (row.bytes(|m| m.wmem_queued), row.bytes(|m| m.sndbuf));
         let some = |n: Option<u32>| i64::from(n.unwrap_or(0));
-        let booked = match &look.causes {
+        let booked = match &sample.causes {
             Causes::Kept(books) => books.sockets.get(&row.cookie),
             Causes::Unknown(_) => None,
         };
@@ -218,12 +218,17 @@ impl Line {
 
 /// Adds up the rows of each group.
 #[must_use]
-pub fn grouped(lines: Vec<Line>, by: By, look: &Look, known: &Known) -> Vec<Line> {
+pub fn grouped(
+    lines: Vec<Line>,
+    by: RowsBy,
+    sample: &MachineSample,
+    known: &KeyNames,
+) -> Vec<Line> {
     let mut at: HashMap<String, usize> = HashMap::new();
     let mut groups: Vec<Line> = Vec::new();
     for line in lines {
-        let row = &look.captured.rows[line.first];
-        let key = by.key(row, &look.captured.namespaces, known);
+        let row = &sample.captured.rows[line.first];
+        let key = by.key(row, &sample.captured.namespaces, known);
         match at.get(&key) {
             Some(at) => groups[*at].add(&line),
             None => {

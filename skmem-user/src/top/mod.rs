@@ -1,7 +1,7 @@
 //! `skmem top` without terminal and kernel: pure, so that a frame is the same for the same looks
 //! and keys.
 //!
-//! * [`look`]: what one look at the machine found
+//! * [`sample`]: what one look at the machine found
 //! * [`history`]: the last minutes of each socket
 //! * [`mod@line`]: a row of the table, a socket or several together
 //! * [`columns`]: what a row shows, and what rows are sorted by
@@ -17,12 +17,12 @@ pub mod held;
 pub mod history;
 pub mod keys;
 pub mod line;
-pub mod look;
 pub mod model;
+pub mod sample;
 #[cfg(test)]
 mod tests;
 pub mod view;
 
 pub use export::Chosen;
-pub use look::{Booked, Books, Causes, Look};
 pub use model::{Message, Model};
+pub use sample::{Booked, Books, Causes, MachineSample};

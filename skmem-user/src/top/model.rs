@@ -5,21 +5,21 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     columns::Column,
     history::Histories,
-    line::{self, By, Key, Line},
-    look::{Booked, Causes, Look},
+    line::{self, Key, Line, RowsBy},
+    sample::{Booked, Causes, MachineSample},
 };
 use crate::{
     decode::Finding,
     explain::{Verdict, state_name},
     render::snapshot::Show,
-    snapshot::{Row, group::Known},
+    snapshot::{Row, group::KeyNames},
 };
 
 /// What is shown, and how.
 #[derive(Debug)]
 pub struct Model {
     /// What a row stands for.
-    pub by: By,
+    pub by: RowsBy,
     /// What rows are sorted by.
     pub sort: Column,
     /// Smallest first.
@@ -35,11 +35,11 @@ pub struct Model {
     /// What is being typed as a filter.
     pub typing: Option<String>,
     /// Only the rows of this group.
-    pub within: Option<(By, String)>,
+    pub within: Option<(RowsBy, String)>,
     /// Something to say, until the next key.
     pub message: Option<Message>,
     /// The names of pods; they are read where looks are taken.
-    pub known: Known,
+    pub known: KeyNames,
     /// How much of the past is kept for an export; None: nothing is.
     pub flight: Option<Duration>,
     /// What is on the screen.
@@ -50,7 +50,7 @@ pub struct Model {
     pub(super) offset: usize,
     /// Rows that the screen has room for.
     pub(super) room: usize,
-    pub(super) look: Option<Look>,
+    pub(super) sample: Option<MachineSample>,
     pub(super) lines: Vec<Line>,
     pub(super) histories: Histories,
 }
@@ -95,7 +95,7 @@ pub struct Opened {
 impl Model {
     /// Nothing was looked at yet.
     #[must_use]
-    pub fn new(by: By, sort: Column, interval: Duration) -> Self {
+    pub fn new(by: RowsBy, sort: Column, interval: Duration) -> Self {
         let chosen = Column::ALL.into_iter().filter(|c| c.by_default());
         Self {
             by,
@@ -108,24 +108,24 @@ impl Model {
             typing: None,
             within: None,
             message: None,
-            known: Known::default(),
+            known: KeyNames::default(),
             flight: None,
             page: Page::Table,
             selected: None,
             offset: 0,
             room: 1,
-            look: None,
+            sample: None,
             lines: Vec::new(),
             histories: Histories::default(),
         }
     }
 
     /// Takes a look in.
-    pub fn take(&mut self, look: Look) {
+    pub fn take(&mut self, sample: MachineSample) {
         let open = self.opened().map(|opened| opened.cookie);
-        self.histories.take(&look, open);
+        self.histories.take(&sample, open);
         if let Page::Socket(opened) = &mut self.page {
-            let found = look
+            let found = sample
                 .captured
                 .rows
                 .iter()
@@ -135,7 +135,7 @@ impl Model {
                 opened.row = row.clone();
             }
         }
-        self.look = Some(look);
+        self.sample = Some(sample);
         self.arrange();
     }
 
@@ -157,8 +157,8 @@ impl Model {
 
     /// The last look.
     #[must_use]
-    pub fn look(&self) -> Option<&Look> {
-        self.look.as_ref()
+    pub fn sample(&self) -> Option<&MachineSample> {
+        self.sample.as_ref()
     }
 
     /// The rows, in order.
@@ -169,7 +169,7 @@ impl Model {
 
     /// What the programs booked of a socket.
     pub(super) fn booked(&self, cookie: u64) -> Option<&Booked> {
-        match &self.look.as_ref()?.causes {
+        match &self.sample.as_ref()?.causes {
             Causes::Kept(books) => books.sockets.get(&cookie),
             Causes::Unknown(_) => None,
         }
@@ -178,13 +178,13 @@ impl Model {
     /// Whether there are causes.
     #[must_use]
     pub fn has_causes(&self) -> bool {
-        let causes = self.look.as_ref().map(|look| &look.causes);
+        let causes = self.sample.as_ref().map(|sample| &sample.causes);
         matches!(causes, Some(Causes::Kept(_)))
     }
 
     /// How the parts of a snapshot are shown that stand in frames.
     pub(super) fn show(&self) -> Option<Show<'_>> {
-        let captured = &self.look.as_ref()?.captured;
+        let captured = &self.sample.as_ref()?.captured;
         Some(Show {
             most: 1,
             windows: false,
@@ -206,9 +206,9 @@ impl Model {
 
     /// Filters, groups and sorts anew.
     pub(super) fn arrange(&mut self) {
-        let Some(look) = &self.look else { return };
-        let rows = &look.captured.rows;
-        let names = &look.captured.namespaces;
+        let Some(sample) = &self.sample else { return };
+        let rows = &sample.captured.rows;
+        let names = &sample.captured.namespaces;
         let typed = self.typing.as_deref().unwrap_or(&self.filter);
         let words: Vec<String> = typed.split_whitespace().map(str::to_lowercase).collect();
         let within = |row: &Row| {
@@ -224,11 +224,11 @@ impl Model {
         };
         let lines: Vec<Line> = (0..rows.len())
             .filter(|at| within(&rows[*at]) && wanted(&rows[*at]))
-            .map(|at| Line::of(look, at, &self.histories))
+            .map(|at| Line::of(sample, at, &self.histories))
             .collect();
         let mut lines = match self.by {
-            By::Socket => lines,
-            by => line::grouped(lines, by, look, &self.known),
+            RowsBy::Socket => lines,
+            by => line::grouped(lines, by, sample, &self.known),
         };
         line::sort(&mut lines, self.sort, self.reverse);
         self.lines = lines;
@@ -270,9 +270,9 @@ impl Model {
         match &line.key {
             Key::Socket(cookie) => {
                 let row = self
-                    .look
+                    .sample
                     .as_ref()
-                    .map(|look| &look.captured.rows[line.first]);
+                    .map(|sample| &sample.captured.rows[line.first]);
                 if let Some(row) = row {
                     self.page = Page::Socket(Box::new(Opened {
                         cookie: *cookie,
@@ -285,7 +285,7 @@ impl Model {
             }
             Key::Group(key) => {
                 self.within = Some((self.by, key.clone()));
-                self.by = By::Socket;
+                self.by = RowsBy::Socket;
                 self.begin_again();
             }
         }
@@ -295,7 +295,7 @@ impl Model {
     pub(super) fn begin_again(&mut self) {
         self.selected = None;
         self.offset = 0;
-        if self.sort == Column::Sockets && self.by == By::Socket {
+        if self.sort == Column::Sockets && self.by == RowsBy::Socket {
             self.sort = Column::W;
         }
         self.arrange();

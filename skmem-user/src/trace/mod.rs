@@ -19,13 +19,13 @@ pub mod alarms;
 mod attach;
 pub mod flight;
 mod holders;
+pub mod recording_session;
 mod rights;
 pub mod ring;
 mod select;
 mod session;
 pub mod sink;
 mod sleepers;
-pub mod tape;
 pub mod trigger;
 mod waiters;
 

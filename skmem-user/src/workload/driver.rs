@@ -15,7 +15,7 @@ use super::{
     Options, SUBCOMMAND,
     proto::{Command, Done, Ready, Reply, Settled},
 };
-use crate::diag::Truth;
+use crate::diag::KernelReading;
 
 /// A scenario under way in a child process. Dropping it kills the child, and with it everything
 /// that the scenario made.
@@ -133,10 +133,10 @@ impl Driver {
     ///
     /// # Errors
     /// Where the child has ended, or answers what it should not.
-    pub async fn truth(&mut self) -> Result<Vec<Truth>> {
-        self.tell(Command::Truth).await?;
+    pub async fn truth(&mut self) -> Result<Vec<KernelReading>> {
+        self.tell(Command::KernelReading).await?;
         match self.reply().await? {
-            Reply::Truth(truth) => Ok(truth),
+            Reply::KernelReading(truth) => Ok(truth),
             other => Err(unexpected("truth", &other)),
         }
     }

@@ -7,7 +7,7 @@ use std::io::Write;
 
 use serde::{Deserialize, Serialize};
 
-use crate::diag::{Counters, Endpoint, Truth};
+use crate::diag::{Counters, Endpoint, KernelReading};
 
 /// What the tracer asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Command {
     /// Begin: everything is attached.
     Go,
     /// Read the senders again.
-    Truth,
+    KernelReading,
     /// Close down and end.
     Finish,
 }
@@ -26,7 +26,7 @@ impl Command {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Go => "go",
-            Self::Truth => "truth",
+            Self::KernelReading => "truth",
             Self::Finish => "finish",
         }
     }
@@ -34,7 +34,7 @@ impl Command {
     /// Reads a line.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
-        [Self::Go, Self::Truth, Self::Finish]
+        [Self::Go, Self::KernelReading, Self::Finish]
             .into_iter()
             .find(|command| command.as_str() == line.trim())
     }
@@ -49,7 +49,7 @@ pub enum Reply {
     /// The scenario is at rest.
     Settled(Settled),
     /// Answer to `truth`.
-    Truth(Vec<Truth>),
+    KernelReading(Vec<KernelReading>),
     /// The scenario is over; the child exits with 0.
     Done(Done),
     /// This kernel cannot run the scenario, and why; the child exits with 77.
@@ -78,7 +78,7 @@ pub struct Settled {
     /// Which rest.
     pub reason: Reason,
     /// Each sending socket.
-    pub truth: Vec<Truth>,
+    pub truth: Vec<KernelReading>,
     /// TCP counters of the senders' namespace, which was empty at the start.
     pub counters: Counters,
 }
@@ -97,7 +97,7 @@ pub enum Reason {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Done {
     /// Sending sockets that are still open: drained, or reset.
-    pub truth: Vec<Truth>,
+    pub truth: Vec<KernelReading>,
     /// TCP counters as in [`Settled`].
     pub counters: Counters,
 }
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn commands_are_words() {
-        for command in [Command::Go, Command::Truth, Command::Finish] {
+        for command in [Command::Go, Command::KernelReading, Command::Finish] {
             assert_eq!(
                 Command::parse(&format!("{}\n", command.as_str())),
                 Some(command)

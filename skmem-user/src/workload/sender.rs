@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use socket2::Socket;
 
-use crate::diag::{Endpoint, Truth};
+use crate::diag::{Endpoint, KernelReading};
 
 /// A connected socket whose send memory the scenario is about.
 #[derive(Clone)]
@@ -31,12 +31,12 @@ impl Sender {
     }
 
     /// A reading.
-    pub fn truth(&self) -> Result<Truth> {
-        Ok(Truth::read(&*self.socket, &self.endpoint)?)
+    pub fn truth(&self) -> Result<KernelReading> {
+        Ok(KernelReading::read(&*self.socket, &self.endpoint)?)
     }
 }
 
 /// A reading of each.
-pub(crate) fn truths(senders: &[Sender]) -> Result<Vec<Truth>> {
+pub(crate) fn truths(senders: &[Sender]) -> Result<Vec<KernelReading>> {
     senders.iter().map(Sender::truth).collect()
 }

@@ -107,8 +107,8 @@ impl Stage {
         &self,
         netns: &Netns,
         reason: Reason,
-        truth: Vec<diag::Truth>,
-        mut again: impl FnMut() -> Result<Vec<diag::Truth>>,
+        truth: Vec<diag::KernelReading>,
+        mut again: impl FnMut() -> Result<Vec<diag::KernelReading>>,
     ) -> Result<()> {
         self.stop_clock();
         Reply::Settled(Settled {
@@ -119,7 +119,7 @@ impl Stage {
         .print();
         loop {
             match self.next()? {
-                Command::Truth => Reply::Truth(again()?).print(),
+                Command::KernelReading => Reply::KernelReading(again()?).print(),
                 Command::Finish => {
                     self.start_clock();
                     return Ok(());
@@ -135,7 +135,7 @@ impl Stage {
     }
 
     /// As [`Self::done`], where the readings come from elsewhere.
-    pub fn done_with(&self, netns: &Netns, truth: Vec<diag::Truth>) -> Result<Done> {
+    pub fn done_with(&self, netns: &Netns, truth: Vec<diag::KernelReading>) -> Result<Done> {
         // The network's end has a bound of its own.
         self.stop_clock();
         Ok(Done {

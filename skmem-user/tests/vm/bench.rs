@@ -90,7 +90,7 @@ pub fn end() -> Result<(), Failed> {
 pub struct Bench {
     pub tracer: Tracer,
     reader: Reader,
-    pub tape: Tape,
+    pub tape: RecordingSession,
     /// Sockets of earlier cases that the kernel still has: their slots are theirs.
     lingering: HashSet<u64>,
     /// A tracer beside it, of the same sockets.
@@ -103,7 +103,7 @@ pub struct Bench {
 struct Twin {
     tracer: Tracer,
     reader: Reader,
-    tape: Tape,
+    tape: RecordingSession,
     lingering: HashSet<u64>,
     /// Accounts of the last reading.
     kept: Vec<Box<Account>>,
@@ -111,9 +111,9 @@ struct Twin {
 
 /// What was recorded.
 #[derive(Default)]
-pub struct Tape {
+pub struct RecordingSession {
     pub replay: Replay,
-    seen: Seen,
+    seen: Fields,
     recent: VecDeque<Event>,
     /// Records that moved a limit.
     pub limits: Vec<Event>,
@@ -122,9 +122,9 @@ pub struct Tape {
 }
 
 /// Records by hook.
-struct Seen([u64; HOOKS]);
+struct Fields([u64; HOOKS]);
 
-impl Default for Seen {
+impl Default for Fields {
     fn default() -> Self {
         Self([0; HOOKS])
     }
@@ -168,7 +168,7 @@ impl Bench {
         Ok(Self {
             tracer,
             reader,
-            tape: Tape::default(),
+            tape: RecordingSession::default(),
             lingering: HashSet::new(),
             twin: None,
             runtime,
@@ -196,7 +196,7 @@ impl Bench {
         self.twin = Some(Box::new(Twin {
             tracer,
             reader,
-            tape: Tape::default(),
+            tape: RecordingSession::default(),
             lingering: HashSet::new(),
             kept: Vec::new(),
         }));
@@ -251,7 +251,7 @@ impl Bench {
     }
 
     /// What the lean set's records say; None where there is no such tracer.
-    pub fn lean_tape(&self) -> Option<&Tape> {
+    pub fn lean_tape(&self) -> Option<&RecordingSession> {
         Some(&self.twin.as_ref()?.tape)
     }
 
@@ -396,7 +396,7 @@ impl Twin {
     }
 }
 
-impl Tape {
+impl RecordingSession {
     /// Whether all records of these accounts are read, and none that is younger.
     pub fn has_read(&self, accounts: &[Box<Account>]) -> bool {
         let read = |a: &Account| a.lost != 0 || self.replay.agrees(a).is_some();

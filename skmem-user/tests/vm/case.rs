@@ -7,7 +7,7 @@ use std::{
 
 use libtest_mimic::{Completion, Trial};
 use skmem::{
-    diag::{Counters, Truth},
+    diag::{Counters, KernelReading},
     explain::pages,
     kernel::system,
     workload::{self, Driver, DriverError, Options, Params, proto::Ready},
@@ -244,7 +244,7 @@ pub struct Rest {
     pub counters: Counters,
     /// Records that moved limits.
     pub limits: Vec<Event>,
-    pub truths: Vec<Truth>,
+    pub truths: Vec<KernelReading>,
     pub accounts: Vec<Box<Account>>,
 }
 
@@ -360,7 +360,7 @@ pub fn reading(
     bench: &mut Bench,
     driver: &mut Driver,
     check: &mut Check,
-) -> Result<(Vec<Truth>, Vec<Box<Account>>), DriverError> {
+) -> Result<(Vec<KernelReading>, Vec<Box<Account>>), DriverError> {
     for _ in 0..TRIES {
         let before = bench.during(driver.truth())?;
         bench.drain();
@@ -445,7 +445,7 @@ fn fill(row: &mut Row, account: &Account) {
 }
 
 /// The numbers of a socket at rest, for people.
-fn describe(account: &Account, truth: &Truth) -> String {
+fn describe(account: &Account, truth: &KernelReading) -> String {
     let view = &account.last;
     let now = &account.ledger.now;
     let since: Vec<String> = Cause::ALL

@@ -1,7 +1,7 @@
 //! Bytes per cause, computed from sizes that were observed: the overhead of an skb (O), the size
 //! goal (G), the MSS. `kernel-semantics.md` has the formulas.
 
-use skmem::diag::{self, TcpState, Truth};
+use skmem::diag::{self, KernelReading, TcpState};
 use skmem_common::{
     account::Account,
     cause::{Cause, LimitCause, Sign},
@@ -64,7 +64,7 @@ pub fn every_socket(check: &mut Check, account: &Account) {
 }
 
 /// All payload that was ever written is booked as payload, by the kernel's own counts.
-pub fn written(check: &mut Check, account: &Account, truth: &Truth, accepted: bool) {
+pub fn written(check: &mut Check, account: &Account, truth: &KernelReading, accepted: bool) {
     let name = sums::name(account);
     let total = |cause: Cause| account.ledger.now.total[cause as usize];
     let mixed = [Cause::SynData, Cause::Unattributed, Cause::PreExisting];
@@ -105,7 +105,7 @@ fn payload(account: &Account) -> i64 {
 }
 
 /// The sequence number of a FIN that is not acknowledged.
-fn fin(truth: &Truth) -> i64 {
+fn fin(truth: &KernelReading) -> i64 {
     let state = truth.tcp.as_ref().map(|tcp| tcp.state);
     i64::from(matches!(
         state,
@@ -114,7 +114,7 @@ fn fin(truth: &Truth) -> i64 {
 }
 
 /// Payload in the queues, by SIOCOUTQ.
-pub fn queued(truth: &Truth) -> i64 {
+pub fn queued(truth: &KernelReading) -> i64 {
     i64::from(truth.queues.outq) - fin(truth)
 }
 
@@ -135,7 +135,7 @@ struct Numbers {
 }
 
 impl Numbers {
-    fn of(account: &Account, truth: &Truth) -> Self {
+    fn of(account: &Account, truth: &KernelReading) -> Self {
         let goal = account
             .last
             .size_goal()
@@ -172,7 +172,7 @@ pub fn of_scenario(
     scenario: &str,
     rest: &Rest,
     account: &Account,
-    truth: &Truth,
+    truth: &KernelReading,
 ) {
     let name = sums::name(account);
     let n = Numbers::of(account, truth);

@@ -2,7 +2,7 @@
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::json;
-use skmem::diag::Truth;
+use skmem::diag::KernelReading;
 use skmem_common::{
     account::Account,
     cause::{Cause, Tier},
@@ -47,7 +47,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// What `spoil` does must make at least one check fail.
-fn noticed(name: &str, spoil: fn(&mut Account, &mut Truth)) -> Trial {
+fn noticed(name: &str, spoil: fn(&mut Account, &mut KernelReading)) -> Trial {
     Trial::test(format!("checks::{name}-is-noticed"), move || {
         let (mut account, mut truth) = (account(), reading());
         spoil(&mut account, &mut truth);
@@ -60,7 +60,7 @@ fn noticed(name: &str, spoil: fn(&mut Account, &mut Truth)) -> Trial {
     })
 }
 
-fn all(check: &mut Check, account: &Account, truth: &Truth) {
+fn all(check: &mut Check, account: &Account, truth: &KernelReading) {
     sums::check(check, account);
     formulas::every_socket(check, account);
     formulas::written(check, account, truth, true);
@@ -101,7 +101,7 @@ fn account() -> Account {
 }
 
 /// What the kernel would say of it.
-fn reading() -> Truth {
+fn reading() -> KernelReading {
     serde_json::from_value(json!({
         "clock_monotonic_ns": 4,
         "family": "ipv4", "src": "10.0.0.1", "sport": 1000, "dst": "10.0.0.2", "dport": 2000, "cookie": 1,

@@ -16,7 +16,7 @@ use libtest_mimic::{Completion, Failed, Trial};
 use serde_json::Value;
 use skmem::{
     decode::{self, Reading},
-    diag::{TcpState, Truth, netns, owners::Owners},
+    diag::{KernelReading, TcpState, netns, owners::Owners},
     workload::{Driver, DriverError, Options},
 };
 
@@ -106,7 +106,7 @@ impl Rest {
         }
     }
 
-    fn truth(&mut self) -> Result<Vec<Truth>, Failed> {
+    fn truth(&mut self) -> Result<Vec<KernelReading>, Failed> {
         Ok(self.runtime.block_on(self.driver.truth())?)
     }
 
@@ -225,7 +225,7 @@ fn described() -> Result<Value, Failed> {
 }
 
 /// A row beside what the socket says when it is asked itself.
-fn as_the_kernel_says(check: &mut Check, rows: &[&Value], truth: &Truth) {
+fn as_the_kernel_says(check: &mut Check, rows: &[&Value], truth: &KernelReading) {
     let Some(row) = rows
         .iter()
         .find(|row| row["cookie"] == truth.endpoint.cookie)

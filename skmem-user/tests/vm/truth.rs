@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use skmem::diag::{TcpInfo, TcpState, Truth};
+use skmem::diag::{KernelReading, TcpInfo, TcpState};
 use skmem_common::{
     account::Account,
     cause::Cause,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Whether two readings are of the same state: nothing moved between them.
-pub fn at_rest(before: &[Truth], after: &[Truth]) -> bool {
+pub fn at_rest(before: &[KernelReading], after: &[KernelReading]) -> bool {
     before.len() == after.len()
         && before.iter().zip(after).all(|(b, a)| {
             // Option memory is not the queue's: what tracers keep of a socket is charged to it.
@@ -27,7 +27,7 @@ pub fn at_rest(before: &[Truth], after: &[Truth]) -> bool {
             // A write that was acknowledged at once leaves the queue as it was. TCP_INFO is read
             // after the queue: where an ACK comes between the two, and a write fills the queue up
             // again, only what was sent tells the readings apart.
-            let moved = |t: &Truth| {
+            let moved = |t: &KernelReading| {
                 let tcp = t.tcp.as_ref();
                 tcp.map(|tcp| (tcp.bytes_acked, tcp.bytes_sent, tcp.snd_wnd))
             };
@@ -43,7 +43,7 @@ pub fn at_rest(before: &[Truth], after: &[Truth]) -> bool {
 /// tracing programs no cookies (before 5.12), by the ends of the connection.
 pub fn account_of<'a>(
     accounts: &'a [Box<Account>],
-    truth: &Truth,
+    truth: &KernelReading,
     netns: u64,
 ) -> Option<&'a Account> {
     let end = &truth.endpoint;
@@ -72,7 +72,7 @@ fn address(family: u16, bytes: [u8; 16]) -> Option<IpAddr> {
 }
 
 /// Field by field.
-pub fn check(check: &mut Check, account: &Account, truth: &Truth) {
+pub fn check(check: &mut Check, account: &Account, truth: &KernelReading) {
     let name = sums::name(account);
     let last = &account.last;
     let now = &account.ledger.now;

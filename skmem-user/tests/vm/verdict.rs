@@ -3,7 +3,7 @@
 use libtest_mimic::Failed;
 use serde_json::Value;
 use skmem::{
-    diag::{self, Truth},
+    diag::{self, KernelReading},
     explain::{Setting, Source, Verdict},
     kernel::system,
 };
@@ -30,7 +30,7 @@ pub fn of(account: &Account, at_end: bool) -> Verdict {
 }
 
 /// Both of its instants keep to the contract; the last one says what the kernel says.
-pub fn check(check: &mut Check, account: &Account, truth: &Truth) {
+pub fn check(check: &mut Check, account: &Account, truth: &KernelReading) {
     let name = sums::name(account);
     for at_end in [false, true] {
         let mut of_it = Check::default();

@@ -7,10 +7,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    beside::Beside,
     clock,
     load::{self, Load, Ran},
     mode::Mode,
+    other_tracer::OtherTracer,
 };
 use crate::{
     cli::live,
@@ -33,7 +33,7 @@ pub enum Watcher<'a> {
     /// skmem, in one of its modes.
     Mode(Mode),
     /// Another program.
-    Beside(&'a Beside),
+    OtherTracer(&'a OtherTracer),
 }
 
 impl Watcher<'_> {
@@ -41,7 +41,7 @@ impl Watcher<'_> {
     pub fn name(&self) -> &str {
         match self {
             Self::Mode(mode) => mode.name(),
-            Self::Beside(other) => &other.name,
+            Self::OtherTracer(other) => &other.name,
         }
     }
 }
@@ -106,7 +106,7 @@ pub async fn turn(
     programs: bool,
 ) -> Result<Turn> {
     let mode = match watcher {
-        Watcher::Beside(other) => {
+        Watcher::OtherTracer(other) => {
             return Ok(Turn {
                 samples: beside(other, cells, sends).await?,
                 ..Turn::default()
@@ -210,7 +210,7 @@ async fn traced(mut session: Option<&mut Session>, cell: Cell, sends: u32) -> Re
 }
 
 /// Runs all cells while another program watches.
-async fn beside(other: &Beside, cells: &[Cell], sends: u32) -> Result<Vec<Sample>> {
+async fn beside(other: &OtherTracer, cells: &[Cell], sends: u32) -> Result<Vec<Sample>> {
     let mut running = other.start()?;
     running.settle().await?;
     let mut samples = Vec::new();

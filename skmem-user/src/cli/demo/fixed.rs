@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use super::{Options, failed, traced};
 use crate::{
     cli::{Skip, Usage, live, print, style},
-    diag::{Truth, account_sources::version},
+    diag::{KernelReading, account_sources::version},
     explain::{
         Verdict,
         compare::{Comparison, Peak, Run},
@@ -159,7 +159,7 @@ impl Runner {
         let ours = |v: &&Verdict| u64::from(v.socket.netns) == self.ready.netns;
         // What the case is about, where it has other sockets too.
         let subject = |v: &&Verdict| {
-            let same = |t: &Truth| {
+            let same = |t: &KernelReading| {
                 let e = &t.endpoint;
                 (e.sport, e.dport) == (v.socket.sport, v.socket.dport)
             };

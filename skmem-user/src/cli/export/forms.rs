@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 
-use super::{Export, Format, Options, Which, walk::Exported};
+use super::{Export, Format, Options, TableKind, walk::Exported};
 use crate::{
     recording::{Item, Role},
     render::{
@@ -36,7 +36,7 @@ impl Export {
     fn perfetto(&self, deflated: bool, out: impl Write) -> Result<()> {
         let clock = &self.recorded.meta.clock;
         let trace = Perfetto::new(out, deflated, clock.monotonic_ns, clock.wall_ns)?;
-        let mut trace = Failing(trace, Ok(()));
+        let mut trace = FirstError(trace, Ok(()));
         self.spans(|id, shown| {
             let name = || self.group(id);
             trace.with(|t| t.show(id, &name, &shown));
@@ -51,7 +51,7 @@ impl Export {
         let from = self.recorded.span().0;
         let zero = if began == 0 { from } else { from.min(began) };
         let trace = Chrome::new(out, zero)?;
-        let mut trace = Failing(trace, Ok(()));
+        let mut trace = FirstError(trace, Ok(()));
         self.spans(|id, shown| {
             let name = || self.group(id);
             trace.with(|t| t.show(id, &name, &shown));
@@ -94,28 +94,28 @@ impl Export {
         Ok(out.flush()?)
     }
 
-    fn csv(&self, which: Which, out: impl Write) -> Result<()> {
+    fn csv(&self, which: TableKind, out: impl Write) -> Result<()> {
         let table = match which {
-            Which::Events => &EVENTS,
-            Which::Receives => &RECEIVES,
-            Which::Sockets => &SOCKETS,
+            TableKind::Events => &EVENTS,
+            TableKind::Receives => &RECEIVES,
+            TableKind::Sockets => &SOCKETS,
         };
         let mut csv = Csv::new(table, out)?;
         let mut receives = 0_u64;
         let verdicts = self.records(|exported| match (exported, which) {
-            (Exported::Event(row, wait), Which::Events) => {
+            (Exported::Event(row, wait), TableKind::Events) => {
                 Ok(csv.row(|line| row.put(&self.origin, *wait, line))?)
             }
-            (Exported::Receive(row), Which::Receives) => {
+            (Exported::Receive(row), TableKind::Receives) => {
                 Ok(csv.row(|line| row.put(&self.origin, line))?)
             }
-            (Exported::Receive(_), Which::Events) => {
+            (Exported::Receive(_), TableKind::Events) => {
                 receives += 1;
                 Ok(())
             }
             _ => Ok(()),
         })?;
-        if which == Which::Sockets {
+        if which == TableKind::Sockets {
             for (verdict, cgroup) in verdicts.list()? {
                 let row = self.socket_row(&verdict, cgroup);
                 csv.row(|line| row.put(&self.origin, line))?;
@@ -166,9 +166,9 @@ impl Export {
 }
 
 /// Something that is written to until that fails.
-struct Failing<T>(T, io::Result<()>);
+struct FirstError<T>(T, io::Result<()>);
 
-impl<T> Failing<T> {
+impl<T> FirstError<T> {
     fn with(&mut self, write: impl FnOnce(&mut T) -> io::Result<()>) {
         if self.1.is_ok() {
             self.1 = write(&mut self.0);

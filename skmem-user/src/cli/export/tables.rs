@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{By, Export, Format, Options, walk::Exported};
+use super::{Export, Format, Options, PartitionBy, walk::Exported};
 use crate::{
     cli::output::{Access, Output, Target},
     render::export::{
@@ -51,7 +51,7 @@ pub fn write(export: &Export, options: &Options) -> Result<()> {
 struct Tree {
     root: PathBuf,
     force: bool,
-    by: Vec<By>,
+    by: Vec<PartitionBy>,
     form: Form,
     extension: &'static str,
     /// Name of a file in a directory that others write to as well.
@@ -93,8 +93,8 @@ impl Tree {
         for by in &self.by {
             path.push(match by {
                 // Never taken for a number or a date: Spark reads 1e9 as one.
-                By::Host => format!("by_host=h-{}", self.host),
-                By::Date => format!("by_date={}", table::date(day)),
+                PartitionBy::Host => format!("by_host=h-{}", self.host),
+                PartitionBy::Date => format!("by_date={}", table::date(day)),
             });
         }
         path.join(format!("{}.{}", self.name, self.extension))
@@ -105,10 +105,10 @@ impl Tree {
 struct Files<'a> {
     tree: &'a Tree,
     table: &'a Table,
-    open: BTreeMap<i32, One>,
+    open: BTreeMap<i32, OpenFile>,
 }
 
-struct One {
+struct OpenFile {
     columnar: Columnar<Box<dyn Write + Send>>,
     output: Output,
 }
@@ -123,7 +123,7 @@ impl<'a> Files<'a> {
     }
 
     fn row(&mut self, day: i32, put: impl FnOnce(&mut Batch)) -> Result<()> {
-        let day = match self.tree.by.contains(&By::Date) {
+        let day = match self.tree.by.contains(&PartitionBy::Date) {
             true => day,
             false => self.tree.day,
         };
@@ -132,7 +132,7 @@ impl<'a> Files<'a> {
         file.output.named(written)
     }
 
-    fn file(&mut self, day: i32) -> Result<&mut One> {
+    fn file(&mut self, day: i32) -> Result<&mut OpenFile> {
         use std::collections::btree_map::Entry;
         Ok(match self.open.entry(day) {
             Entry::Occupied(file) => file.into_mut(),
@@ -144,7 +144,7 @@ impl<'a> Files<'a> {
                 let output = Output::new(Target::new(&path, self.tree.force)?, Access::Owner)?;
                 let columnar = Columnar::new(self.table, self.tree.form, output.writer()?);
                 let columnar = output.named(columnar.map_err(Into::into))?;
-                place.insert(One { columnar, output })
+                place.insert(OpenFile { columnar, output })
             }
         })
     }

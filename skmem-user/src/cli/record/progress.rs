@@ -6,7 +6,7 @@ use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressDrawTarget, Progr
 
 use crate::{
     model::end::Totals,
-    trace::{Session, tape::Tape},
+    trace::{Session, recording_session::RecordingSession},
 };
 
 /// How often the line is drawn.
@@ -41,7 +41,7 @@ impl Progress {
     }
 
     /// Draws the line.
-    pub fn show(&mut self, session: &Session, tape: &Tape) {
+    pub fn show(&mut self, session: &Session, tape: &RecordingSession) {
         let Some(bar) = &self.bar else { return };
         if self.drawn.is_some_and(|at| at.elapsed() < REDRAW) {
             return;

@@ -1,7 +1,7 @@
 //! A snapshot on one screen: as many sockets as there is room for, with
 //! `--explain` those first in which something is wrong.
 
-use super::{FEW, Look, Options, how, summary, table};
+use super::{Arranged, FEW, Options, how, summary, table};
 use crate::{
     decode::Weight,
     render::{
@@ -19,7 +19,7 @@ const WORDS: usize = 9;
 
 /// The snapshot in at most `lines` lines; more only where the first socket alone
 /// takes more, or `--limit` asks for more. Ends with a newline.
-pub(super) fn of(look: &mut Look, options: &Options, style: &Style, lines: usize) -> String {
+pub(super) fn of(look: &mut Arranged, options: &Options, style: &Style, lines: usize) -> String {
     if options.explain && options.sort == Sort::Charged {
         alarms_first(look, options);
     }
@@ -57,7 +57,7 @@ pub(super) fn of(look: &mut Look, options: &Options, style: &Style, lines: usize
 }
 
 /// Sockets with alarms come first, subflows beneath their MPTCP sockets.
-fn alarms_first(look: &mut Look, options: &Options) {
+fn alarms_first(look: &mut Arranged, options: &Options) {
     let show = how(look, options, FEW);
     let alarms = |row: &Row| {
         let found = show.findings(row);
@@ -75,7 +75,7 @@ fn alarms_first(look: &mut Look, options: &Options) {
 }
 
 /// What was not seen, and how to see more.
-fn below(look: &Look, style: &Style, notes: bool) -> String {
+fn below(look: &Arranged, style: &Style, notes: bool) -> String {
     let all = &look.captured.notes;
     let hidden = !notes && !all.is_empty();
     let more = match hidden {

@@ -9,7 +9,7 @@ use std::{collections::HashSet, path::PathBuf, time::Duration};
 use anyhow::Result;
 use skmem_common::layout::Records;
 
-use super::Look;
+use super::Arranged;
 use crate::{
     cli::{interrupted, live},
     diag::empty_skb,
@@ -29,7 +29,7 @@ const SPARE: usize = 4;
 const LEAST: usize = 64;
 
 /// What is asked for.
-pub(super) struct Asked {
+pub(super) struct ProbeRequest {
     /// Queues of each side that are shown.
     pub most: usize,
     /// For how long; Ctrl-C ends it earlier.
@@ -42,14 +42,14 @@ pub(super) struct Asked {
 
 /// Looks, traces, and looks again.
 pub(super) async fn run(
-    Asked {
+    ProbeRequest {
         most,
         time,
         set,
         verbose,
-    }: Asked,
-    mut look: impl FnMut() -> Result<Look>,
-) -> Result<Look> {
+    }: ProbeRequest,
+    mut look: impl FnMut() -> Result<Arranged>,
+) -> Result<Arranged> {
     let first = look()?;
     let traced = LEAST.max(most * SPARE);
     let rows = &first.captured.rows;
@@ -59,7 +59,7 @@ pub(super) async fn run(
     let both: HashSet<u64> = chosen.iter().map(|row| row.cookie).collect();
     chosen.extend(receivers.iter().filter(|row| !both.contains(&row.cookie)));
     if chosen.is_empty() {
-        return Ok(Look {
+        return Ok(Arranged {
             probe: Some(Probe::default()),
             ..first
         });
@@ -83,7 +83,7 @@ pub(super) async fn run(
             (Probe::failed(format!("{error:#}")), first)
         }
     };
-    Ok(Look {
+    Ok(Arranged {
         probe: Some(probe),
         ..look
     })

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Result;
 
-use super::{Look, Options, how, structured, summary, table, wide};
+use super::{Arranged, Options, how, structured, summary, table, wide};
 use crate::{
     cli::{interrupted, print},
     explain::numbers::grouped,
@@ -23,7 +23,7 @@ const AROUND: usize = 5;
 pub(super) async fn run(
     options: &Options,
     time: Duration,
-    mut look: impl FnMut() -> Result<Look>,
+    mut look: impl FnMut() -> Result<Arranged>,
 ) -> Result<()> {
     let text = !options.json && !options.csv;
     let screen = (text && stdout().is_terminal())
@@ -53,7 +53,7 @@ pub(super) async fn run(
 }
 
 /// One look as text.
-fn frame(look: &Look, options: &Options, most: usize, first: bool) -> String {
+fn frame(look: &Arranged, options: &Options, most: usize, first: bool) -> String {
     let style = wide();
     let captured = &look.captured;
     let mut text = headline(&summary(look), &style);
@@ -90,7 +90,7 @@ impl Screen {
 
     /// Draws over what is there, line by line, so that nothing blinks; terminals that can show the
     /// frame at once (mode 2026).
-    fn draw(&self, look: &Look, options: &Options) -> Result<()> {
+    fn draw(&self, look: &Arranged, options: &Options) -> Result<()> {
         let height =
             rustix::termios::tcgetwinsize(stdout()).map_or(24, |size| usize::from(size.ws_row));
         let height = height.max(AROUND + 1);

@@ -20,7 +20,7 @@ use crate::{
         Row,
         capture::{Looker, Options},
     },
-    top::{Booked, Books, Causes, Chosen, Look, Message},
+    top::{Booked, Books, Causes, Chosen, MachineSample, Message},
     trace::{Session, about, older},
 };
 
@@ -103,7 +103,7 @@ impl Source {
     ///
     /// # Errors
     /// Where the kernel does not answer.
-    pub fn look(&mut self) -> Result<Look> {
+    pub fn sample(&mut self) -> Result<MachineSample> {
         let mut captured = self.looker.look(self.asked)?;
         if !self.selection.is_all() {
             captured.rows.retain(|row| self.selection.holds(row));
@@ -117,7 +117,7 @@ impl Source {
             }
             Err(why) => Causes::Unknown(why.clone()),
         };
-        Ok(Look {
+        Ok(MachineSample {
             at_ns: system::monotonic_ns(),
             captured,
             causes,

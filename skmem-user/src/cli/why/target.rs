@@ -31,13 +31,13 @@ pub(super) enum Target {
 
 /// How the word was taken.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct ParsedTarget {
     pub text: String,
     /// It could have been taken otherwise.
     pub note: Option<String>,
 }
 
-impl Asked {
+impl ParsedTarget {
     /// The same, with options beside it.
     pub(super) fn beside(self, options: &[(String, String)]) -> Self {
         let options = words(options);
@@ -83,7 +83,7 @@ impl Target {
     }
 
     /// Keeps the sockets that are meant.
-    pub(super) fn choose(&self, rows: &mut Vec<Row>) -> Asked {
+    pub(super) fn choose(&self, rows: &mut Vec<Row>) -> ParsedTarget {
         let mut note = None;
         let text = match self {
             Self::Number(number) => {
@@ -123,7 +123,7 @@ impl Target {
                 address.to_string()
             }
         };
-        Asked { text, note }
+        ParsedTarget { text, note }
     }
 }
 
@@ -175,7 +175,7 @@ mod tests {
         ends.map(row).to_vec()
     }
 
-    fn chosen(word: &str) -> (usize, Asked) {
+    fn chosen(word: &str) -> (usize, ParsedTarget) {
         let mut rows = rows();
         let asked = Target::of(word).unwrap().choose(&mut rows);
         (rows.len(), asked)

@@ -42,9 +42,9 @@ fn grants_are_told_by_how_they_ended() {
 #[test]
 fn pages_that_do_not_close_are_said() {
     let mut socket = article(896);
-    socket.account.pages.look(15_376, 0, 1_008, 12);
+    socket.account.pages.observe(15_376, 0, 1_008, 12);
     assert_eq!(socket.verdict().self_check.pages_close, Some(true));
-    socket.account.pages.look(15_376, 0, 1_000, 12);
+    socket.account.pages.observe(15_376, 0, 1_000, 12);
     let v = socket.verdict();
     assert_eq!(v.self_check.pages_close, Some(false));
     assert!(v.incomplete_because[0].contains("4088 bytes over"), "{v:?}");

@@ -116,7 +116,7 @@ pub struct Track {
     opened: bool,
     /// Records are missing: the next one read under the lock says what is
     /// queued.
-    astray: bool,
+    out_of_sync: bool,
     last_ns: u64,
 }
 
@@ -158,7 +158,7 @@ impl Track {
         let missed = self.next.map_or(0, |next| number.wrapping_sub(next));
         self.next = Some(number.wrapping_add(1));
         if missed != 0 {
-            self.astray = true;
+            self.out_of_sync = true;
             mark(Mark::Gap {
                 at_ns: record.time_ns(),
                 missed: missed.into(),
@@ -189,7 +189,7 @@ impl Track {
         mark: &mut impl FnMut(Mark),
     ) {
         self.opened = true;
-        self.astray = false;
+        self.out_of_sync = false;
         self.stack.book(Cause::PreExisting, wmem_queued);
         self.sndbuf = sndbuf;
         self.view = *view;
@@ -225,8 +225,8 @@ impl Track {
             );
         }
         self.operations(ops, event.time_ns, mark);
-        if self.astray {
-            self.astray = false;
+        if self.out_of_sync {
+            self.out_of_sync = false;
             let off = event.view.wmem_queued.wrapping_sub(self.stack.height());
             self.stack.book(Cause::Unattributed, off);
             self.sndbuf = event.view.sndbuf;

@@ -29,9 +29,14 @@ fn visible(account: &Account) -> Account {
     let empty = Account::EMPTY;
     (a.frames, a.depth, a.ops, a.parts) = (empty.frames, 0, empty.ops, empty.parts);
     (a.fresh, a.split, a.stale, a.orphans) = (0, 0, 0, 0);
-    (a.queued_new, a.queued_tested, a.cut_from, a.starved) = (0, 0, 0, 0);
+    (
+        a.queued_new,
+        a.queued_tested,
+        a.sndbuf_before_cut,
+        a.mem_refused,
+    ) = (0, 0, 0, 0);
     (a.allocated, a.last_tid, a.reported_excess, a.reported_moves) = (0, 0, 0, 0);
-    (a.closing, a.unanchored, a.probing) = (0, 0, 0);
+    (a.closing, a.opened_lockless, a.probing) = (0, 0, 0);
     (a.acked, a.refills, a.zerocopied) = (0, 0, 0);
     (a.around, a.rest, a.rest_written) = (0, 0, 0);
     let (ours, none) = (&mut a.receiving.ledger, &empty.receiving.ledger);
@@ -92,7 +97,7 @@ fn every_kind_of_account_there_and_back() {
     a.scheduled.refused = u64::MAX;
     a.scheduled.granted_over_memcg = 7;
     (a.messages.count, a.messages.largest) = (3, 16_401);
-    a.pages.look(1, 0, 0, 12);
+    a.pages.observe(1, 0, 0, 12);
     a.receiving.window_moved(9);
     a.receiving.now.rcv_nxt = 100;
     a.receiving.arrived(11_000);

@@ -125,7 +125,7 @@ pub enum Shown {
 
 /// One socket.
 #[derive(Debug, Default)]
-struct One {
+struct OpenSpans {
     track: Track,
     last: Counts,
     /// When each rail of skbs is free again.
@@ -138,7 +138,7 @@ const MOST: usize = 1 << 16;
 /// All sockets of a recording.
 #[derive(Debug, Default)]
 pub struct Spans {
-    sockets: HashMap<u64, One>,
+    sockets: HashMap<u64, OpenSpans>,
     omitted: u64,
 }
 
@@ -167,7 +167,7 @@ impl Spans {
         }
     }
 
-    fn one(&mut self, id: u64) -> Option<&mut One> {
+    fn one(&mut self, id: u64) -> Option<&mut OpenSpans> {
         if self.sockets.len() >= MOST && !self.sockets.contains_key(&id) {
             return None;
         }
@@ -197,7 +197,7 @@ impl Spans {
     }
 }
 
-impl One {
+impl OpenSpans {
     fn mark(&mut self, mark: Mark, show: &mut impl FnMut(Shown)) {
         match mark {
             Mark::Sample(sample) => self.sample(&sample, show),

@@ -2,7 +2,7 @@
 
 use skmem_common::cause::{CAUSES, Cause, LimitCause};
 
-use super::palette::{self, Look};
+use super::palette::{self, BandStyle};
 use crate::{
     explain::{Verdict, numbers::grouped},
     model::timeline::{Sample, Timeline},
@@ -65,7 +65,7 @@ pub struct Figure<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct Band {
     pub name: String,
-    pub look: Look,
+    pub look: BandStyle,
     causes: Vec<Cause>,
 }
 

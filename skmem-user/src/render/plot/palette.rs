@@ -8,7 +8,7 @@ use skmem_common::cause::Cause;
 
 /// How a cause looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Look {
+pub(super) struct BandStyle {
     /// `#rrggbb`.
     pub colour: &'static str,
     /// In characters.
@@ -17,7 +17,7 @@ pub(super) struct Look {
     pub ansi: u8,
 }
 
-impl Look {
+impl BandStyle {
     /// Its colour on a white page and on a dark one, where the darkest of them
     /// would not be seen.
     pub const fn pair(&self) -> Pair {
@@ -35,7 +35,7 @@ impl Look {
 pub(super) type Pair = [&'static str; 2];
 
 /// What is left over when there are too many bands.
-pub(super) const OTHER: Look = look("#dddddd", '*', 243);
+pub(super) const OTHER: BandStyle = look("#dddddd", '*', 243);
 
 /// The limit.
 pub(super) const SNDBUF: &str = "#000000";
@@ -48,8 +48,8 @@ pub(super) const WMEM_ALLOC: &str = "#0072b2";
 /// The worst instant.
 pub(super) const WORST: &str = "#b00020";
 
-const fn look(colour: &'static str, letter: char, ansi: u8) -> Look {
-    Look {
+const fn look(colour: &'static str, letter: char, ansi: u8) -> BandStyle {
+    BandStyle {
         colour,
         letter,
         ansi,
@@ -58,7 +58,7 @@ const fn look(colour: &'static str, letter: char, ansi: u8) -> Look {
 
 /// How `cause` looks. Frees have no band of their own; where one shows up, it
 /// looks like what is left over.
-pub(super) const fn of(cause: Cause) -> Look {
+pub(super) const fn of(cause: Cause) -> BandStyle {
     match cause {
         Cause::PreExisting => look("#bbbbbb", '.', 245),
         Cause::Unattributed => look("#222222", '?', 241),

@@ -67,8 +67,8 @@ fn printed_once() {
 
 #[test]
 fn empty_states_say_what_is() {
-    let mut none = Model::new(By::Socket, Column::W, Duration::from_secs(1));
-    let mut empty = look(Vec::new(), SECOND, unknown());
+    let mut none = Model::new(RowsBy::Socket, Column::W, Duration::from_secs(1));
+    let mut empty = sample(Vec::new(), SECOND, unknown());
     empty.captured.notes = vec!["the namespaces of 1 process that may not be looked at".into()];
     none.take(empty);
     kept("nothing", &frame(&mut none, 80, 16));
@@ -85,13 +85,13 @@ fn recorded() -> Model {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings/v1-article.skm");
     let mut recording = Recording::open(&file).unwrap();
     let mut player = Playback::new(16);
-    let mut model = Model::new(By::Socket, Column::W, Duration::from_secs(1));
+    let mut model = Model::new(RowsBy::Socket, Column::W, Duration::from_secs(1));
     let mut next = 0;
     while let Some(item) = recording.next_item() {
         player.take(&item);
         if matches!(item, Item::Record(_)) && player.now_ns >= next {
-            if let Some(look) = look_at(&player) {
-                model.take(look);
+            if let Some(sample) = look_at(&player) {
+                model.take(sample);
             }
             next = player.now_ns + SECOND / 20;
         }
@@ -102,7 +102,7 @@ fn recorded() -> Model {
     model
 }
 
-fn look_at(player: &Playback) -> Option<Look> {
+fn look_at(player: &Playback) -> Option<MachineSample> {
     let kept = player.accounts().into_iter().next()?;
     let account = &kept.account;
     let mut one = socket(
@@ -123,7 +123,7 @@ fn look_at(player: &Playback) -> Option<Look> {
         sockets: [(account.ident.id, booked)].into_iter().collect(),
         ..Books::default()
     };
-    Some(look(vec![row], player.now_ns, Causes::Kept(books)))
+    Some(sample(vec![row], player.now_ns, Causes::Kept(books)))
 }
 
 fn verdict(player: &Playback) -> Verdict {

@@ -16,10 +16,10 @@ use ratatui::{
 use skmem_common::{cause::Cause, output::Holder};
 
 use super::{
-    Booked, Books, Causes, Look, Model,
+    Booked, Books, Causes, MachineSample, Model,
     columns::Column,
     keys::Action,
-    line::By,
+    line::RowsBy,
     view::{self, Theme},
 };
 use crate::{
@@ -46,8 +46,8 @@ fn account() -> Account {
     serde_json::from_str(include_str!("account.json")).unwrap()
 }
 
-fn look(rows: Vec<Row>, at_ns: u64, causes: Causes) -> Look {
-    Look {
+fn sample(rows: Vec<Row>, at_ns: u64, causes: Causes) -> MachineSample {
+    MachineSample {
         at_ns,
         captured: Captured {
             rows,
@@ -153,11 +153,11 @@ fn books() -> Causes {
 
 /// A model after two looks, a second apart.
 fn model(causes: fn() -> Causes) -> Model {
-    let mut model = Model::new(By::Socket, Column::W, Duration::from_secs(1));
+    let mut model = Model::new(RowsBy::Socket, Column::W, Duration::from_secs(1));
     let mut before = rows();
     before[1].memory.as_mut().unwrap().wmem_queued = 1_000_000;
-    model.take(look(before, 5 * SECOND, causes()));
-    model.take(look(rows(), 6 * SECOND, causes()));
+    model.take(sample(before, 5 * SECOND, causes()));
+    model.take(sample(rows(), 6 * SECOND, causes()));
     model
 }
 

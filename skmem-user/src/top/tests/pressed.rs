@@ -3,13 +3,13 @@
 use super::*;
 use crate::{
     diag::pods::tests::{NGINX, PAUSE, UID, node},
-    snapshot::group::{By as Group, Known},
+    snapshot::group::{GroupBy as Group, KeyNames},
     top::line::Key,
 };
 
 fn first(model: &Model) -> u64 {
     let at = model.lines()[0].first;
-    model.look().unwrap().captured.rows[at].cookie
+    model.sample().unwrap().captured.rows[at].cookie
 }
 
 #[test]
@@ -39,11 +39,11 @@ fn the_chosen_row_stays_chosen_when_others_pass_it() {
     let chosen = model.lines()[model.at()].key.clone();
     let mut rows = rows();
     rows[3].memory.as_mut().unwrap().wmem_queued = 5_000_000;
-    model.take(look(rows, 7 * SECOND, unknown()));
+    model.take(sample(rows, 7 * SECOND, unknown()));
     assert_eq!(model.lines()[model.at()].key, chosen);
     assert_eq!(model.at(), 2);
     // It is gone: the first is as good as any.
-    model.take(look(Vec::new(), 8 * SECOND, unknown()));
+    model.take(sample(Vec::new(), 8 * SECOND, unknown()));
     assert_eq!(model.at(), 0);
     assert_eq!(press(&mut model, KeyCode::Enter), Action::Draw);
 }
@@ -68,7 +68,7 @@ fn a_filter_looks_into_names_and_can_be_left() {
 fn a_group_opens_to_its_sockets() {
     let mut model = model(books);
     type_in(&mut model, "bb");
-    assert_eq!(model.by, By::Unit);
+    assert_eq!(model.by, RowsBy::Unit);
     let nginx = |model: &Model| {
         let key = Key::Group("nginx.service".into());
         model.lines().iter().position(|line| line.key == key)
@@ -83,12 +83,12 @@ fn a_group_opens_to_its_sockets() {
         press(&mut model, KeyCode::Down);
     }
     press(&mut model, KeyCode::Enter);
-    assert_eq!((model.by, model.lines().len()), (By::Socket, 2));
+    assert_eq!((model.by, model.lines().len()), (RowsBy::Socket, 2));
     press(&mut model, KeyCode::Enter);
     assert!(model.opened().is_some());
     press(&mut model, KeyCode::Esc);
     press(&mut model, KeyCode::Esc);
-    assert_eq!((model.by, model.within.is_none()), (By::Unit, true));
+    assert_eq!((model.by, model.within.is_none()), (RowsBy::Unit, true));
 }
 
 #[test]
@@ -98,10 +98,10 @@ fn pods_have_rows_and_names() {
         rows[at].cgroup = Some(format!("/kubepods/pod{UID}/{container}"));
     }
     let root = node();
-    let mut model = Model::new(By::Pod, Column::W, Duration::from_secs(1));
-    model.known = Known::below(root.path());
+    let mut model = Model::new(RowsBy::Pod, Column::W, Duration::from_secs(1));
+    model.known = KeyNames::below(root.path());
     model.known.refresh(Group::Pod);
-    model.take(look(rows, SECOND, books()));
+    model.take(sample(rows, SECOND, books()));
     let lines = |model: &Model| {
         let lines = model.lines().iter().map(|line| match &line.key {
             Key::Group(key) => (key.clone(), line.sockets()),
@@ -131,7 +131,7 @@ fn pods_have_rows_and_names() {
     press(&mut model, KeyCode::Enter);
     assert_eq!(lines(&model), expect(&[("1", 1), ("3", 1)]));
     model.within = None;
-    model.by = By::Container;
+    model.by = RowsBy::Container;
     model.begin_again();
     let containers = [
         ("containerd abababababab", 1),
@@ -146,16 +146,16 @@ fn pods_have_rows_and_names() {
 fn rates_are_by_the_time_that_passed() {
     let mut model = model(unknown);
     assert_eq!(model.lines()[0].w_rate, Some(1_998_816));
-    model.take(look(rows(), 8 * SECOND, unknown()));
+    model.take(sample(rows(), 8 * SECOND, unknown()));
     assert_eq!(model.lines()[0].w_rate, Some(0));
     let mut rows = rows();
     rows[1].memory.as_mut().unwrap().wmem_queued -= 1000;
     rows.push(row(9, "new", 500, 1000));
-    model.take(look(rows, 10 * SECOND, unknown()));
+    model.take(sample(rows, 10 * SECOND, unknown()));
     assert_eq!(model.lines()[0].w_rate, Some(-500));
     assert_eq!(model.histories.w_rate(9), Some(250), "all of it is new");
-    let mut once = Model::new(By::Socket, Column::W, Duration::from_secs(1));
-    once.take(look(super::rows(), SECOND, unknown()));
+    let mut once = Model::new(RowsBy::Socket, Column::W, Duration::from_secs(1));
+    once.take(sample(super::rows(), SECOND, unknown()));
     assert_eq!(once.lines()[0].w_rate, None);
 }
 
@@ -259,13 +259,13 @@ fn how_to_export_names_what_is_chosen() {
     assert_eq!(said(&mut model), line);
     press(&mut model, KeyCode::Esc);
     for (by, option) in [
-        (By::Process, " --pid 3"),
-        (By::Unit, " --cgroup /system.slice/"),
+        (RowsBy::Process, " --pid 3"),
+        (RowsBy::Unit, " --cgroup /system.slice/"),
         // No unit's sockets are in one.
-        (By::Container, " keeps those of "),
-        (By::Pod, " keeps those of "),
-        (By::Netns, " --netns 7 "),
-        (By::Remote, " --dst "),
+        (RowsBy::Container, " keeps those of "),
+        (RowsBy::Pod, " keeps those of "),
+        (RowsBy::Netns, " --netns 7 "),
+        (RowsBy::Remote, " --dst "),
     ] {
         type_in(&mut model, "b");
         assert_eq!(model.by, by);
@@ -299,13 +299,13 @@ fn what_is_kept_is_exported_of_what_is_chosen() {
 
 #[test]
 fn only_rows_on_the_screen_are_drawn_of_many() {
-    let mut model = Model::new(By::Socket, Column::W, Duration::from_secs(1));
+    let mut model = Model::new(RowsBy::Socket, Column::W, Duration::from_secs(1));
     let many = (0..20_000).map(|n| {
         let mut row = row(n, "many", i32::try_from(n).unwrap() * 16, 400_000);
         row.sport = 1;
         row
     });
-    model.take(look(many.collect(), SECOND, unknown()));
+    model.take(sample(many.collect(), SECOND, unknown()));
     press(&mut model, KeyCode::End);
     let end = frame(&mut model, 100, 20);
     assert!(end.lines().count() <= 20 && model.at() == 19_999, "{end}");
@@ -320,7 +320,7 @@ fn a_socket_that_closes_stays_on_the_screen() {
     let mut model = model(books);
     press(&mut model, KeyCode::Enter);
     let cookie = model.opened().unwrap().cookie;
-    model.take(look(Vec::new(), 9 * SECOND, books()));
+    model.take(sample(Vec::new(), 9 * SECOND, books()));
     let opened = model.opened().unwrap();
     assert!(opened.gone && opened.cookie == cookie);
     let text = frame(&mut model, 100, 30);

@@ -14,9 +14,9 @@ use crate::{
     render::{snapshot::summary, tamed, utc, wrapped},
     snapshot::account::Marks,
     top::{
-        line::By,
-        look::{Causes, Look},
+        line::RowsBy,
         model::{Model, Page},
+        sample::{Causes, MachineSample},
     },
 };
 
@@ -26,7 +26,7 @@ pub(super) const MOST: u16 = 7;
 /// Draws it; how many lines it takes.
 pub(super) fn draw(buffer: &mut Buffer, area: Rect, model: &Model, theme: Theme) -> u16 {
     let width = usize::from(area.width);
-    let Some(look) = model.look() else {
+    let Some(sample) = model.sample() else {
         put(buffer, area, 0, "skmem top: looking…", theme.bold());
         return 2;
     };
@@ -43,7 +43,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, model: &Model, theme: Theme)
             *last = cut(&format!("{last} …"), width);
         }
     };
-    let captured = &look.captured;
+    let captured = &sample.captured;
     add(&summary(&captured.account, &captured.kernel), theme.bold());
     if let Some(marks) = &captured.account.tcp_mem {
         let style = if marks.to_pressure <= 0 {
@@ -53,9 +53,9 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, model: &Model, theme: Theme)
         };
         add(&distance(marks), style);
     }
-    let (text, style) = causes(look, theme);
+    let (text, style) = causes(sample, theme);
     add(&text, style);
-    add(&shown(model, look), Style::new());
+    add(&shown(model, sample), Style::new());
     let most = area.height.saturating_sub(4).min(MOST);
     lines.truncate(usize::from(most));
     for (n, (line, style)) in lines.iter().enumerate() {
@@ -91,8 +91,8 @@ fn distance(marks: &Marks) -> String {
 }
 
 /// Whether causes are known, and what is missing of them.
-fn causes(look: &Look, theme: Theme) -> (String, Style) {
-    match &look.causes {
+fn causes(sample: &MachineSample, theme: Theme) -> (String, Style) {
+    match &sample.causes {
         Causes::Unknown(why) => (format!("no causes: {why}"), theme.aside()),
         Causes::Kept(books) => {
             let count = |n: u64| grouped(i64::try_from(n).unwrap_or(i64::MAX));
@@ -118,17 +118,17 @@ fn causes(look: &Look, theme: Theme) -> (String, Style) {
 }
 
 /// Which rows, in which order, of when.
-fn shown(model: &Model, look: &Look) -> String {
+fn shown(model: &Model, sample: &MachineSample) -> String {
     let mut parts = Vec::new();
     if model.paused {
         parts.push("PAUSED".to_owned());
     }
     let rows = grouped(model.lines().len() as i64);
-    let all = sockets(look.captured.rows.len());
+    let all = sockets(sample.captured.rows.len());
     let chosen = !model.filter.is_empty() || model.within.is_some() || model.typing.is_some();
     parts.push(match model.by {
-        By::Socket if chosen => format!("{rows} of {all}"),
-        By::Socket => all,
+        RowsBy::Socket if chosen => format!("{rows} of {all}"),
+        RowsBy::Socket => all,
         by => format!("{all} by {}: {rows}", by.name()),
     });
     if let Some((by, key)) = &model.within {
@@ -144,7 +144,7 @@ fn shown(model: &Model, look: &Look) -> String {
     };
     parts.push(format!("sorted by {}{order}", model.sort.head()));
     parts.push(format!("every {}", every(model)));
-    let now = utc(look.captured.realtime_ns);
+    let now = utc(sample.captured.realtime_ns);
     parts.push(format!("{} UTC", now.get(11..19).unwrap_or(&now)));
     parts.join(" · ")
 }

@@ -9,8 +9,8 @@ use crate::{
     render::{self, snapshot, tamed},
     top::{
         history::Sample,
-        look::Causes,
         model::{Model, Opened},
+        sample::Causes,
     },
 };
 
@@ -83,7 +83,7 @@ fn said(model: &Model, opened: &Opened, style: &render::Style) -> String {
             style,
         ));
     }
-    match model.look().map(|look| &look.causes) {
+    match model.sample().map(|sample| &sample.causes) {
         Some(Causes::Unknown(why)) => {
             let why = format!(
                 "Which kernel code queued the bytes is not known: {}",

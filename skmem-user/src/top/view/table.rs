@@ -20,9 +20,9 @@ use crate::{
     top::{
         columns::Column,
         held::held,
-        line::{By, Key, Line},
-        look::Causes,
+        line::{Key, Line, RowsBy},
         model::{Model, ends, remote, state},
+        sample::Causes,
     },
 };
 
@@ -36,7 +36,7 @@ const ENDS: usize = 47;
 const CORE: u8 = 5;
 
 pub(super) fn draw(buffer: &mut Buffer, area: Rect, model: &mut Model, theme: Theme) {
-    if model.look().is_none() {
+    if model.sample().is_none() {
         return;
     }
     let room = usize::from(area.height.saturating_sub(1));
@@ -103,8 +103,8 @@ struct Texts {
 
 impl Texts {
     fn of(model: &Model, line: &Line) -> Self {
-        let look = model.look();
-        let Some(row) = look.map(|look| &look.captured.rows[line.first]) else {
+        let sample = model.sample();
+        let Some(row) = sample.map(|sample| &sample.captured.rows[line.first]) else {
             return Self::empty();
         };
         if let Key::Group(key) = &line.key {
@@ -174,7 +174,7 @@ struct Width {
 }
 
 impl Width {
-    fn of(column: Column, by: By, texts: &[Texts], screen: usize) -> Self {
+    fn of(column: Column, by: RowsBy, texts: &[Texts], screen: usize) -> Self {
         let longest = |of: fn(&Texts) -> &str, head: &str| {
             let most = texts.iter().map(|t| of(t).width()).max().unwrap_or(0);
             most.max(head.width())
@@ -190,7 +190,7 @@ impl Width {
                 let most = longest(|t| &t.process, column.head()).min(NAME);
                 word(10, 18, most)
             }
-            Column::Ends if by == By::Socket => {
+            Column::Ends if by == RowsBy::Socket => {
                 let short = longest(|t| &t.remote, column.head());
                 let most = longest(|t| &t.ends, column.head());
                 word(20, if screen < WIDE { short } else { most.min(ENDS) }, most)
@@ -216,7 +216,7 @@ impl Width {
 
 /// Whether a column says anything of such rows.
 fn applies(model: &Model, column: Column) -> bool {
-    let sockets = model.by == By::Socket;
+    let sockets = model.by == RowsBy::Socket;
     match column {
         Column::Process | Column::State => sockets,
         Column::Sockets => !sockets,
@@ -281,7 +281,7 @@ fn head(model: &Model, column: Column, width: usize) -> String {
         (true, true) => "▲",
     };
     let name = match column {
-        Column::Ends if model.by != By::Socket => model.by.name(),
+        Column::Ends if model.by != RowsBy::Socket => model.by.name(),
         column => column.head(),
     };
     format!("{}{mark}", cut(name, width.saturating_sub(mark.width())))
@@ -328,14 +328,16 @@ fn cell(
     let bytes = |n: i64| Cells::from(short(n));
     let some = |n: Option<i64>, show: fn(i64) -> String| Cells::from(n.map_or("-".into(), show));
     let signed = |n: i64| format!("{}{}", if n > 0 { "+" } else { "" }, short(n));
-    let row = model.look().map(|look| &look.captured.rows[line.first]);
+    let row = model
+        .sample()
+        .map(|sample| &sample.captured.rows[line.first]);
     match column {
         Column::Process => {
             let known = row.is_some_and(|row| !row.holders.is_empty());
             let style = if known { Style::new() } else { theme.aside() };
             Cells::styled(cut(&texts.process, width), style)
         }
-        Column::Ends if model.by != By::Socket => Cells::from(cut(&texts.ends, width)),
+        Column::Ends if model.by != RowsBy::Socket => Cells::from(cut(&texts.ends, width)),
         Column::Ends if texts.ends.width() <= width => Cells::from(texts.ends.clone()),
         // Local addresses say least.
         Column::Ends => Cells::from(cut_left(&texts.remote, width)),
@@ -347,7 +349,7 @@ fn cell(
         Column::Fill => some(line.fill(), |n| format!("{n}%")),
         Column::Sndbuf => bytes(line.sndbuf),
         Column::Trend => {
-            let rows = model.look().map(|look| &look.captured.rows);
+            let rows = model.sample().map(|sample| &sample.captured.rows);
             let cookies: Vec<u64> = line
                 .places()
                 .filter_map(|at| rows.map(|rows| rows[at].cookie))
@@ -397,10 +399,10 @@ fn short_span(ns: u64) -> String {
 
 /// Why there are no rows.
 fn nothing(model: &Model) -> Vec<String> {
-    let Some(look) = model.look() else {
+    let Some(sample) = model.sample() else {
         return Vec::new();
     };
-    let all = look.captured.rows.len();
+    let all = sample.captured.rows.len();
     let filter = model.typing.as_ref().unwrap_or(&model.filter);
     let mut said = match (all, filter.is_empty()) {
         (0, _) => vec!["No TCP socket matches here.".to_owned()],
@@ -411,10 +413,10 @@ fn nothing(model: &Model) -> Vec<String> {
         )],
         (_, true) => vec!["The sockets of this group are gone. Esc goes back.".to_owned()],
     };
-    for note in &look.captured.notes {
+    for note in &sample.captured.notes {
         said.push(format!("Not seen: {note}"));
     }
-    if let Causes::Unknown(why) = &look.causes {
+    if let Causes::Unknown(why) = &sample.causes {
         said.push(format!("No causes: {why}"));
     }
     said

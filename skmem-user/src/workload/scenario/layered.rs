@@ -8,7 +8,7 @@ use super::{
     pace, send, server_setup,
 };
 use crate::{
-    diag::{self, TcpState, Truth, inet_diag},
+    diag::{self, KernelReading, TcpState, inet_diag},
     workload::{
         Params,
         net::Net,
@@ -122,7 +122,7 @@ fn mptcp(stage: &Stage) -> Result<Done> {
     let net = Net::veth(&stage.params)?;
     let subflows = || {
         net.client.run(|| {
-            let mut found: Vec<Truth> = Vec::new();
+            let mut found: Vec<KernelReading> = Vec::new();
             let all = inet_diag::dump(diag::Protocol::Tcp, inet_diag::IN_USE, |socket| {
                 if socket.state != TcpState::Listen {
                     found.extend(socket.truth());

@@ -22,7 +22,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::{Scenario, Stage, raise_open_files, send, wait_until_acknowledged};
 use crate::{
-    diag::Truth,
+    diag::KernelReading,
     workload::{
         Params, SUBCOMMAND,
         net::Net,
@@ -118,7 +118,7 @@ fn storm(stage: &Stage) -> Result<Done> {
     let truth = readings(&mut workers)?;
     stage.settled_with(&net.client, Reason::Done, truth, || {
         for worker in &mut workers {
-            worker.tell(Command::Truth.as_str())?;
+            worker.tell(Command::KernelReading.as_str())?;
         }
         readings(&mut workers)
     })?;
@@ -128,7 +128,7 @@ fn storm(stage: &Stage) -> Result<Done> {
     stage.done(&net.client, &[])
 }
 
-fn readings(workers: &mut [Worker]) -> Result<Vec<Truth>> {
+fn readings(workers: &mut [Worker]) -> Result<Vec<KernelReading>> {
     let mut all = Vec::new();
     for worker in workers {
         all.extend(worker.truth()?);
@@ -171,13 +171,13 @@ impl Worker {
         })
     }
 
-    fn truth(&mut self) -> Result<Vec<Truth>> {
+    fn truth(&mut self) -> Result<Vec<KernelReading>> {
         let mut line = String::new();
         self.replies
             .read_line(&mut line)
             .context("cannot listen to a sending process")?;
         match Reply::parse(&line) {
-            Ok(Reply::Truth(truth)) => Ok(truth),
+            Ok(Reply::KernelReading(truth)) => Ok(truth),
             Ok(Reply::Error(why)) => bail!("a sending process: {why}"),
             Ok(Reply::Skip(why)) => Err(Skip::error(why)),
             _ => bail!("a sending process ended unexpectedly"),
@@ -246,17 +246,17 @@ fn work() -> Result<()> {
         connect(&socket, job.server)?;
         senders.push(Sender::new(socket)?);
     }
-    Reply::Truth(truths(&senders)?).print();
+    Reply::KernelReading(truths(&senders)?).print();
     if lines.next().as_deref().and_then(Command::parse) != Some(Command::Go) {
         return Ok(());
     }
     write_in_turn(&senders, &job)?;
     wait_until_acknowledged(&senders)?;
     settle_empty(&senders, &mut [])?;
-    Reply::Truth(truths(&senders)?).print();
+    Reply::KernelReading(truths(&senders)?).print();
     for line in lines {
-        if Command::parse(&line) == Some(Command::Truth) {
-            Reply::Truth(truths(&senders)?).print();
+        if Command::parse(&line) == Some(Command::KernelReading) {
+            Reply::KernelReading(truths(&senders)?).print();
         }
     }
     Ok(())

@@ -26,13 +26,13 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A command to measure.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Beside {
+pub struct OtherTracer {
     /// In the table.
     pub name: String,
     command: Vec<String>,
 }
 
-impl FromStr for Beside {
+impl FromStr for OtherTracer {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -59,7 +59,7 @@ pub struct Running {
 
 /// What it has come to so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct OtherSeen {
     /// Lines printed.
     pub lines: u64,
     /// Events that it says it has lost.
@@ -68,7 +68,7 @@ pub struct Seen {
     pub cpu_ns: u64,
 }
 
-impl Beside {
+impl OtherTracer {
     /// Starts it; it is ready after [`Running::settle`].
     ///
     /// # Errors
@@ -123,9 +123,9 @@ impl Running {
     ///
     /// # Errors
     /// Where its output cannot be read.
-    pub fn seen(&mut self) -> Result<Seen> {
+    pub fn seen(&mut self) -> Result<OtherSeen> {
         self.out.read()?;
-        Ok(Seen {
+        Ok(OtherSeen {
             lines: self.out.lines,
             lost: self.out.lost,
             cpu_ns: clock::of_process(self.child.id()),
@@ -221,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn lines_after_ready_are_events() {
-        let other = Beside {
+        let other = OtherTracer {
             name: "other".into(),
             command: [
                 "sh",
@@ -239,7 +239,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_fails_is_quoted() {
-        let other: Beside = "x=ls /no/such/file".parse().expect("a command");
+        let other: OtherTracer = "x=ls /no/such/file".parse().expect("a command");
         let mut running = other.start().expect("ls");
         let error = running.settle().await.expect_err("it ended");
         assert!(error.to_string().contains("/no/such/file"), "{error}");
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn a_name_and_a_command() {
         for wrong in ["", "x", "x=", "=x", "x= "] {
-            assert!(wrong.parse::<Beside>().is_err(), "{wrong:?}");
+            assert!(wrong.parse::<OtherTracer>().is_err(), "{wrong:?}");
         }
     }
 }

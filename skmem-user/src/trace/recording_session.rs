@@ -31,7 +31,7 @@ const ROOM: Duration = Duration::from_millis(50);
 const PIECE: usize = 64;
 
 /// A recording under way.
-pub struct Tape {
+pub struct RecordingSession {
     recorder: Recorder,
     meta: Meta,
     checkpointed: Instant,
@@ -44,7 +44,7 @@ pub struct Tape {
     nexts: u64,
 }
 
-impl Tape {
+impl RecordingSession {
     /// Starts to record into `sink`; accounts go there `every` so often.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use crate::{explain::held_up_since, snapshot::capture::Captured};
 
 /// One look.
 #[derive(Debug)]
-pub struct Look {
+pub struct MachineSample {
     /// When, in ns of `CLOCK_MONOTONIC`.
     pub at_ns: u64,
     /// All sockets, and the machine's account.

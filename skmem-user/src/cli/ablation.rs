@@ -5,7 +5,7 @@ use skmem_common::{hook::Hook, layout::FIELDS};
 
 /// What to do without.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Hide {
+pub struct Ablation {
     /// Leave out a hook, to see what it is good for
     #[arg(long, value_name = "FUNCTION", value_parser = hook, hide = true)]
     pub without_hook: Vec<Hook>,

@@ -10,7 +10,7 @@ use super::{Endpoint, MemInfo, Queues, Result, TcpInfo, so_sndbuf};
 /// One reading of one socket. Exact for a socket at rest; while it is busy the parts are moments
 /// apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Truth {
+pub struct KernelReading {
     /// `CLOCK_MONOTONIC` just before the first question, ns: the clock of `bpf_ktime_get_ns`.
     pub clock_monotonic_ns: u64,
     /// Which socket.
@@ -27,7 +27,7 @@ pub struct Truth {
     pub tcp: Option<TcpInfo>,
 }
 
-impl Truth {
+impl KernelReading {
     /// Asks `socket`, which is (or was, before a reset) `endpoint`.
     ///
     /// # Errors

@@ -1,16 +1,16 @@
 //! What a hook sees of a socket, and how much of it it looks at.
 
-/// [`Seen::probing`]: not looked at.
+/// [`Fields::probing`]: not looked at.
 pub const PROBING_UNKNOWN: u8 = 0;
-/// [`Seen::probing`]: `icsk_mtup.probe_size` is 0.
+/// [`Fields::probing`]: `icsk_mtup.probe_size` is 0.
 pub const PROBING_NO: u8 = 1;
-/// [`Seen::probing`]: it is not: an MTU probe is in flight.
+/// [`Fields::probing`]: it is not: an MTU probe is in flight.
 pub const PROBING_YES: u8 = 2;
 
 /// The fields a hook reads to tell what happened since the one before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct Seen {
+pub struct Fields {
     /// `sk_wmem_queued`, in bytes.
     pub w: i32,
     /// `sk_sndbuf`, in bytes.
@@ -36,22 +36,22 @@ pub struct Seen {
 /// A socket that a hook can look at, under the socket's lock. A look costs: the
 /// kernel checks each load of a program, so each field is read where it is
 /// asked for.
-pub trait Look: Copy {
+pub trait SocketFields: Copy {
     /// It is an MPTCP socket, and no TCP socket.
     const MPTCP: bool = false;
 
     /// The fields that decide whether there is anything to book, in order: `w`, `sndbuf`,
-    /// `write_seq`, `snd_una` of [`Seen`].
-    fn glance(&self) -> (i32, i32, u32, u32);
-    /// [`Seen::forward_alloc`].
+    /// `write_seq`, `snd_una` of [`Fields`].
+    fn key_fields(&self) -> (i32, i32, u32, u32);
+    /// [`Fields::forward_alloc`].
     fn forward_alloc(&self) -> i32;
-    /// [`Seen::locked`].
+    /// [`Fields::locked`].
     fn sndbuf_locked(&self) -> u8;
-    /// [`Seen::probing`].
+    /// [`Fields::probing`].
     fn probing(&self) -> u8;
-    /// [`Seen::state`].
+    /// [`Fields::state`].
     fn state(&self) -> u8;
-    /// [`Seen::tail`].
+    /// [`Fields::tail`].
     fn tail(&self) -> u64;
     /// The hooks are the lean set: see [`crate::lean`].
     fn lean(&self) -> bool {
@@ -59,8 +59,8 @@ pub trait Look: Copy {
     }
 }
 
-impl Look for Seen {
-    fn glance(&self) -> (i32, i32, u32, u32) {
+impl SocketFields for Fields {
+    fn key_fields(&self) -> (i32, i32, u32, u32) {
         (self.w, self.sndbuf, self.write_seq, self.snd_una)
     }
 
