@@ -12,6 +12,8 @@
 
   var d = JSON.parse(document.getElementById("data").textContent);
   var t = d.time, last = t.length - 1, unit = d.unit, LEFT = 92;
+  // Of the send side: wmem_queued, sndbuf, Send-Q, and what only it has; of the receive side: rmem_alloc, rcvbuf, window.
+  var names = d.names, send = d.send;
   var group = function (n) { return String(n).replace(/\B(?=(\d{3})+(?!\d))/g, ","); };
   var shown = function (v) { return (v / unit.ns).toFixed(unit.digits) + " " + unit.name; };
   var byId = function (id) { return document.getElementById(id); };
@@ -55,21 +57,23 @@
   // One column a pixel between two instants: of each, the samples with most and with least queued, and the extremes of
   // what is drawn as a line. So whatever is shorter than a pixel is seen all the same.
   function columns(low, high, count) {
-    var c = { x: [], most: [], least: [], sndbuf: [], send_q: [], forward_most: [], forward_least: [], wmem_alloc: [] };
+    var c = { x: [], most: [], least: [], limit: [], inner: [], forward_most: [], forward_least: [], wmem_alloc: [] };
     var n = Math.max(at(low), 0);
     for (var k = 0; k < count; k++) {
       var end = low + (high - low) * (k + 1) / count;
-      var most = n, least = n, send_q = d.send_q[n], up = d.forward_alloc[n], down = up, alloc = d.wmem_alloc[n];
+      var most = n, least = n, inner = d.inner[n], up = send && send.forward_alloc[n], down = up, alloc = send && send.wmem_alloc[n];
       // The last column holds the end itself, too.
       while (n < last && (t[n + 1] < end || (k === count - 1 && t[n + 1] <= end))) {
         n++;
-        if (d.wmem_queued[n] > d.wmem_queued[most]) most = n;
-        if (d.wmem_queued[n] < d.wmem_queued[least]) least = n;
-        send_q = Math.max(send_q, d.send_q[n]); alloc = Math.max(alloc, d.wmem_alloc[n]);
-        up = Math.max(up, d.forward_alloc[n]); down = Math.min(down, d.forward_alloc[n]);
+        if (d.total[n] > d.total[most]) most = n;
+        if (d.total[n] < d.total[least]) least = n;
+        inner = Math.max(inner, d.inner[n]);
+        if (!send) continue;
+        alloc = Math.max(alloc, send.wmem_alloc[n]);
+        up = Math.max(up, send.forward_alloc[n]); down = Math.min(down, send.forward_alloc[n]);
       }
       c.x.push(low + (high - low) * k / count);
-      c.most.push(most); c.least.push(least); c.sndbuf.push(d.sndbuf[n]); c.send_q.push(send_q);
+      c.most.push(most); c.least.push(least); c.limit.push(d.limit[n]); c.inner.push(inner);
       c.forward_most.push(up); c.forward_least.push(down); c.wmem_alloc.push(alloc);
     }
     Object.keys(c).forEach(function (key) { if (key !== "x") c[key].push(c[key][count - 1]); });
@@ -87,12 +91,12 @@
   }
 
   var plots = [];
-  function asleep(u) {
-    if (!seen("blocked")) return;
+  function shade(u) {
+    if (!seen(names.shaded)) return;
     var c = u.ctx, box = u.bbox;
     c.save();
     c.beginPath(); c.rect(box.left, box.top, box.width, box.height); c.clip();
-    d.sleeps.forEach(function (s) {
+    d.shaded.forEach(function (s) {
       var a = u.valToPos(s[0], "x", true), b = u.valToPos(s[1], "x", true);
       if (b < box.left || a > box.left + box.width) return;
       a = Math.max(a, box.left); b = Math.min(Math.max(b, a + 1), box.left + box.width);
@@ -130,9 +134,9 @@
     var c = u.ctx, r = devicePixelRatio, box = u.bbox;
     c.save(); c.beginPath(); c.rect(box.left, box.top, box.width, box.height); c.clip();
     c.font = font();
-    if (!seen("sndbuf")) {
-      var force = d.sndbuf[Math.max(at(u.scales.x.max), 0)];
-      label(u, "▲ sndbuf, " + group(force) + " bytes, is hidden: click it in the legend", box.left, box.top, []);
+    if (!seen(names.limit)) {
+      var force = d.limit[Math.max(at(u.scales.x.max), 0)];
+      label(u, "▲ " + names.limit + ", " + group(force) + " bytes, is hidden: click it in the legend", box.left, box.top, []);
       c.restore();
       return;
     }
@@ -226,18 +230,20 @@
   line("head", null, "", function (n, x) { return x === null ? "" : shown(x); }, "time");
   line("head", null, "", function (n, x) { return x === null ? "" : clock(x); }, "clock");
   d.bands.slice().reverse().forEach(function (b) { line("", ["", b.colour], b.name, function (n) { return b.bytes[n]; }, b.name, true); });
-  line("sum", null, "wmem_queued", function (n) { return d.wmem_queued[n]; }, "wmem_queued");
-  line("", ["line", d.colours.sndbuf], "sndbuf, the limit", function (n) { return d.sndbuf[n]; }, "sndbuf", true);
-  line("excess", null, "over the limit", function (n) { return d.wmem_queued[n] - d.sndbuf[n]; }, "excess");
-  line("", ["line", d.colours.send_q], "Send-Q", function (n) { return d.send_q[n]; }, "send_q", true);
-  line("", ["line", d.colours.forward_alloc], "forward_alloc", function (n) { return d.forward_alloc[n]; }, "forward_alloc", true);
-  line("", ["line", d.colours.wmem_alloc], "wmem_alloc (qdisc, NIC)", function (n) { return d.wmem_alloc[n]; }, "wmem_alloc", true);
-  line("", null, "in flight", function (n) { return d.in_flight[n]; }, "in_flight");
-  line("", null, "peer's window", function (n) { return d.snd_wnd[n]; }, "snd_wnd");
-  line("", ["sleep", null], "blocked", function (n, x) {
-    var s = x === null ? null : d.sleeps.find(function (s) { return s[0] <= x && x <= s[1]; });
-    return s ? "on " + s[2] : "no";
-  }, "blocked", true);
+  line("sum", null, names.total, function (n) { return d.total[n]; }, names.total);
+  line("", ["line", d.colours.limit], names.limit + ", the limit", function (n) { return d.limit[n]; }, names.limit, true);
+  line("excess", null, "over the limit", function (n) { return d.total[n] - d.limit[n]; }, "excess");
+  line("", ["line", d.colours.inner], names.inner, function (n) { return d.inner[n]; }, names.inner_id, true);
+  if (send) {
+    line("", ["line", send.colours.forward_alloc], "forward_alloc", function (n) { return send.forward_alloc[n]; }, "forward_alloc", true);
+    line("", ["line", send.colours.wmem_alloc], "wmem_alloc (qdisc, NIC)", function (n) { return send.wmem_alloc[n]; }, "wmem_alloc", true);
+    line("", null, "in flight", function (n) { return send.in_flight[n]; }, "in_flight");
+    line("", null, "peer's window", function (n) { return send.snd_wnd[n]; }, "snd_wnd");
+  }
+  line("", ["sleep", null], names.shaded, function (n, x) {
+    var s = x === null ? null : d.shaded.find(function (s) { return s[0] <= x && x <= s[1]; });
+    return s ? s[2] : "no";
+  }, names.shaded, true);
 
   function values(n, x) {
     var all = { time: x };
@@ -268,10 +274,10 @@
     var most = stack(c.most), least = stack(c.least);
     var off = function (name, list) { return seen(name) ? list : list.map(function () { return null; }); };
     var data = [
-      [c.x].concat(most, least, [most[0] || c.x.map(function () { return 0; }), off("send_q", c.send_q), off("sndbuf", c.sndbuf)]),
-      [c.x, off("wmem_alloc", c.wmem_alloc), off("forward_alloc", c.forward_least), off("forward_alloc", c.forward_most)],
-      [c.x, c.x.map(function () { return 0; })]
+      [c.x].concat(most, least, [most[0] || c.x.map(function () { return 0; }), off(names.inner_id, c.inner), off(names.limit, c.limit)])
     ];
+    if (send) data.push([c.x, off("wmem_alloc", c.wmem_alloc), off("forward_alloc", c.forward_least), off("forward_alloc", c.forward_most)]);
+    data.push([c.x, c.x.map(function () { return 0; })]);
     plots.forEach(function (u, n) {
       u.batch(function () { u.setData(data[n], false); u.setScale("x", { min: view[0], max: view[1] }); });
     });
@@ -282,7 +288,7 @@
       cell.tr.setAttribute("aria-pressed", String(seen(cell.id)));
     });
     state.x = view.slice();
-    state.y = [plots[0], plots[1]].map(function (u) { return [u.scales.y.min, u.scales.y.max]; });
+    state.y = plots.slice(0, -1).map(function (u) { return [u.scales.y.min, u.scales.y.max]; });
     state.hidden = Object.keys(hidden).filter(function (name) { return hidden[name]; });
     try { history.replaceState(null, "", "#x=" + view.map(Math.round).join(",")); } catch (e) { /* not in every viewer */ }
     publish();
@@ -323,12 +329,13 @@
   }
 
   // The large plot takes what the window leaves it.
-  var SMALL = 110, STRIPS = 17 * d.rows.length + 60;
+  var SMALL = send ? 110 : 0, STRIPS = 17 * d.rows.length + 60;
   function fit() {
     var width = Math.max(byId("plots").clientWidth, 280);
     var above = byId("plots").getBoundingClientRect().top + window.scrollY;
     var height = Math.min(Math.max(window.innerHeight - above - SMALL - STRIPS - 60, 240), 1200);
-    plots.forEach(function (u, n) { u.setSize({ width: width, height: [height, SMALL, STRIPS][n] }); });
+    var heights = send ? [height, SMALL, STRIPS] : [height, STRIPS];
+    plots.forEach(function (u, n) { u.setSize({ width: width, height: heights[n] }); });
     show();
   }
 
@@ -341,18 +348,20 @@
     };
     // Where the queue went up and down within a column: pale up to the most, full up to the least.
     var list = fills(pale).concat(fills(function (c) { return c; }));
-    list.push(series("wmem_queued", function () { return css("outline"); }, { width: 0.8 }));
-    list.push(series("Send-Q", function () { return colour(d.colours.send_q); }, { width: 1.2 }));
-    list.push(series("sndbuf", function () { return colour(d.colours.sndbuf); }, { width: 2.2 }));
-    var alloc = function () { return colour(d.colours.wmem_alloc); }, forward = function () { return colour(d.colours.forward_alloc); };
-    plots.push(new uPlot(options(430, false, list, [asleep, moves, worst]), [[]].concat(list.map(function () { return []; })), byId("main")));
-    plots.push(new uPlot(options(SMALL, false, [
-      series("wmem_alloc", alloc, { fill: function () { return alloc() + "44"; } }),
-      series("forward_alloc, least", forward, { width: 0 }),
-      series("forward_alloc", forward)
-    ], [asleep, worst]), [[], [], [], []], byId("small")));
-    // Between the least and the most of a column.
-    plots[1].addBand({ series: [3, 2], fill: function () { return forward() + "44"; } });
+    list.push(series(names.total, function () { return css("outline"); }, { width: 0.8 }));
+    list.push(series(names.inner, function () { return colour(d.colours.inner); }, { width: 1.2 }));
+    list.push(series(names.limit, function () { return colour(d.colours.limit); }, { width: 2.2 }));
+    var alloc = function () { return colour(send.colours.wmem_alloc); }, forward = function () { return colour(send.colours.forward_alloc); };
+    plots.push(new uPlot(options(430, false, list, [shade, moves, worst]), [[]].concat(list.map(function () { return []; })), byId("main")));
+    if (send) {
+      plots.push(new uPlot(options(SMALL, false, [
+        series("wmem_alloc", alloc, { fill: function () { return alloc() + "44"; } }),
+        series("forward_alloc, least", forward, { width: 0 }),
+        series("forward_alloc", forward)
+      ], [shade, worst]), [[], [], [], []], byId("small")));
+      // Between the least and the most of a column.
+      plots[1].addBand({ series: [3, 2], fill: function () { return forward() + "44"; } });
+    }
     var strips = options(STRIPS, true, [series("", "#fff", { show: false })], [rows, worst]);
     strips.axes[1] = { size: LEFT, label: " ", labelSize: 18, grid: none, ticks: none, values: function (u, l) { return l.map(function () { return ""; }); } };
     plots.push(new uPlot(strips, [[], []], byId("rows")));
@@ -380,7 +389,7 @@
     });
     window.addEventListener("resize", fit);
     // A queue far below its limit would be a line at the bottom.
-    if (d.limit_off) hidden.sndbuf = true;
+    if (d.limit_off) hidden[names.limit] = true;
     var asked = /[#&]x=(-?\d+),(-?\d+)/.exec(location.hash);
     if (asked) view = [Math.max(Number(asked[1]), d.from), Math.min(Number(asked[2]), d.to)];
     if (!(view[0] < view[1])) view = [d.from, d.to];

@@ -84,8 +84,7 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["output", "format"])]
     text: bool,
     /// Draw the receive side instead: what r consists of under rb, the window, and when it was 0;
-    /// of `skmem record --rx`. Without --socket: the socket whose receive buffer held most. Text,
-    /// SVG or PNG
+    /// of `skmem record --rx`. Without --socket: the socket whose receive buffer held most
     #[arg(long)]
     rx: bool,
     #[command(flatten)]
@@ -182,10 +181,6 @@ fn received(
     form: Form,
     target: Target,
 ) -> Result<ExitCode> {
-    if form == Form::Html {
-        let text = "the receive side is drawn as text, SVG or PNG: -o FILE.svg";
-        return Err(Usage(anyhow::anyhow!(text)).into());
-    }
     // By socket: the most in its buffer, its first and its last record of the receive side.
     let mut found: HashMap<u64, (i32, u64, u64)> = HashMap::new();
     recorded.again(|item| {
@@ -231,7 +226,11 @@ fn received(
         let wall = |ns| recorded.meta.clock.wall_ns(ns);
         bail!(Usage(nothing((begin, end), wall)));
     }
-    let (columns, _) = if form == Form::Text { TERMINAL } else { PAGE };
+    let (columns, _) = match form {
+        Form::Text => TERMINAL,
+        Form::Svg | Form::Png => PAGE,
+        Form::Html => ZOOM,
+    };
     let mut receiver = Receiver::new(from, to, columns);
     recorded.again(|item| {
         if let Item::Record(Record::Receive(record)) = item
@@ -247,6 +246,7 @@ fn received(
         verdict: &verdict,
         zero_ns: begin,
         began: began(recorded.meta.clock.wall_ns(begin)),
+        zero_wall_ns: recorded.meta.clock.wall_ns(begin),
     };
     let drawn = match form {
         Form::Text if target.is_stdout() => {
@@ -255,7 +255,8 @@ fn received(
         }
         Form::Text => plot::receive_text(&figure, &render::Style::PLAIN, 40).into_bytes(),
         Form::Png => png(&plot::receive_svg(&figure))?,
-        _ => plot::receive_svg(&figure).into_bytes(),
+        Form::Html => plot::receive_html(&figure).into_bytes(),
+        Form::Svg => plot::receive_svg(&figure).into_bytes(),
     };
     write(target, &drawn)
 }

@@ -212,6 +212,71 @@ fn a_part_keeps_what_is_in_force_and_a_narrow_window_its_width() {
     assert!((500..=600).contains(&width), "{width}");
 }
 
+/// The receive side: its own names, what fills rb at a moment at which the window is 0, and no panel
+/// of send memory.
+#[test]
+fn the_page_of_the_receive_side() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let recording =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings/v2-error-queue.skm");
+    let page = dir.path().join("rx.html");
+    plot(&recording, &["--rx", "-o", page.to_str().expect("a name")]).expect("a page");
+    let html = fs::read_to_string(&page).expect("the page");
+    let hand = r##"<script>
+window.addEventListener("load", function () {
+  var root = document.documentElement, over = document.querySelector("#main .u-over"), box = over.getBoundingClientRect();
+  function state() { return JSON.parse(root.getAttribute("data-skmem")); }
+  var x = state().x, at = (400e6 - x[0]) / (x[1] - x[0]);
+  ["mouseenter", "mousemove"].forEach(function (kind) {
+    over.dispatchEvent(new MouseEvent(kind, { bubbles: true, clientX: box.left + at * box.width, clientY: box.top + 60 }));
+  });
+  var seen = state();
+  seen.plots = document.querySelectorAll(".uplot").length;
+  seen.legend = document.getElementById("legend").innerText;
+  root.setAttribute("data-seen", JSON.stringify(seen));
+});
+</script></body>"##;
+    let by_hand = dir.path().join("by-hand.html");
+    let (before, _) = html.rsplit_once("</body>").expect("a body");
+    fs::write(&by_hand, format!("{before}{hand}</html>")).expect("written");
+    let dom = browser(
+        dir.path(),
+        &format!("file://{}", by_hand.display()),
+        &["--dump-dom"],
+    );
+    let seen = attribute(&dom, "data-seen");
+    println!("{seen:#}");
+    assert_eq!(seen["errors"], serde_json::json!([]));
+    assert_eq!(seen["plots"], 2);
+    let hover = &seen["hover"];
+    assert_eq!(hover["window 0"], "yes");
+    assert_eq!(hover["window"], 0);
+    assert_eq!(hover["rcvbuf"], 80_000);
+    assert_eq!(hover["error queue"], 79_572);
+    let bands = [
+        "unread (Recv-Q)",
+        "read and held, overhead, out of order",
+        "error queue",
+    ];
+    let sum: i64 = bands
+        .iter()
+        .map(|name| hover[name].as_i64().expect("bytes"))
+        .sum();
+    assert_eq!(hover["rmem_alloc"], sum);
+    assert_eq!(hover["excess"], sum - 80_000);
+    let legend = seen["legend"].as_str().expect("text");
+    for name in [
+        "rcvbuf, the limit",
+        "window offered to the peer",
+        "window 0",
+    ] {
+        assert!(legend.contains(name), "{legend}");
+    }
+    for name in ["sndbuf", "wmem_alloc", "in flight"] {
+        assert!(!legend.contains(name), "{legend}");
+    }
+}
+
 #[test]
 fn a_screenshot_shows_the_stack() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -18,57 +18,107 @@ const UPLOT: &str = include_str!("../../../assets/uplot/uPlot.iife.min.js");
 const UPLOT_STYLE: &str = include_str!("../../../assets/uplot/uPlot.min.css");
 const UPLOT_LICENCE: &str = include_str!("../../../assets/uplot/LICENSE");
 
-/// What the script draws. Times are ns since the recording began.
+/// What the script draws of either side. Times are ns since the recording began, sizes bytes.
 #[derive(Serialize)]
-struct Data {
-    began: String,
-    wall: Wall,
-    unit: Unit,
-    from: i64,
-    to: i64,
-    time: Vec<i64>,
-    bands: Vec<BandData>,
-    wmem_queued: Vec<i32>,
-    sndbuf: Vec<i32>,
-    send_q: Vec<u32>,
+pub(super) struct Data {
+    pub began: String,
+    pub wall: Wall,
+    pub unit: Unit,
+    pub from: i64,
+    pub to: i64,
+    pub names: Names,
+    pub time: Vec<i64>,
+    pub bands: Vec<BandData>,
+    /// What the bands add up to.
+    pub total: Vec<i32>,
+    pub limit: Vec<i32>,
+    /// A line within the bands.
+    pub inner: Vec<u32>,
+    /// What the send side alone has.
+    pub send: Option<Send>,
+    /// From, to, what the legend says then, how many.
+    pub shaded: Vec<(i64, i64, String, u64)>,
+    pub moves: Vec<MoveData>,
+    pub rows: Vec<RowData>,
+    pub worst: Option<Worst>,
+    /// The limit lies so far above that it is hidden at first.
+    pub limit_off: bool,
+    pub colours: Colours,
+}
+
+/// What the legend calls them.
+#[derive(Serialize)]
+pub(super) struct Names {
+    pub total: &'static str,
+    pub limit: &'static str,
+    pub inner: &'static str,
+    /// The same in the page's address and for scripts.
+    pub inner_id: &'static str,
+    pub shaded: &'static str,
+}
+
+#[derive(Serialize)]
+pub(super) struct Send {
     forward_alloc: Vec<i32>,
     wmem_alloc: Vec<i32>,
     snd_wnd: Vec<u32>,
     in_flight: Vec<u32>,
-    /// From, to, on what, how many.
-    sleeps: Vec<(i64, i64, &'static str, u64)>,
-    moves: Vec<MoveData>,
-    rows: Vec<RowData>,
-    worst: Option<Worst>,
-    /// The limit lies so far above that it is hidden at first.
-    limit_off: bool,
-    colours: Colours,
+    colours: SendColours,
+}
+
+#[derive(Serialize)]
+struct SendColours {
+    forward_alloc: Pair,
+    wmem_alloc: Pair,
 }
 
 /// The zero of the times, since 1970. In two numbers: one of ns is more than
 /// JavaScript's numbers hold.
 #[derive(Serialize)]
-struct Wall {
+pub(super) struct Wall {
     s: u64,
     ns: u64,
 }
 
+impl Wall {
+    /// Of ns since 1970.
+    pub(super) fn of(ns: u64) -> Self {
+        Self {
+            s: ns / 1_000_000_000,
+            ns: ns % 1_000_000_000,
+        }
+    }
+}
+
 #[derive(Serialize)]
-struct Unit {
+pub(super) struct Unit {
     name: &'static str,
     ns: f64,
     digits: u32,
 }
 
-#[derive(Serialize)]
-struct BandData {
-    name: String,
-    colour: Pair,
-    bytes: Vec<i64>,
+impl Unit {
+    /// In which a span of so many ns is shown.
+    pub(super) fn of(span_ns: u64) -> Self {
+        let (name, ns) = unit(span_ns);
+        let digits = match name {
+            "ns" => 0,
+            "µs" => 3,
+            _ => 6,
+        };
+        Self { name, ns, digits }
+    }
 }
 
 #[derive(Serialize)]
-struct MoveData {
+pub(super) struct BandData {
+    pub name: String,
+    pub colour: Pair,
+    pub bytes: Vec<i64>,
+}
+
+#[derive(Serialize)]
+pub(super) struct MoveData {
     time: i64,
     from: i32,
     to: i32,
@@ -76,25 +126,33 @@ struct MoveData {
 }
 
 #[derive(Serialize)]
-struct RowData {
-    name: &'static str,
-    colour: Pair,
-    marks: Vec<(i64, i64)>,
+pub(super) struct RowData {
+    pub name: &'static str,
+    pub colour: Pair,
+    pub marks: Vec<(i64, i64)>,
 }
 
 #[derive(Serialize)]
-struct Worst {
-    time: i64,
+pub(super) struct Worst {
+    pub time: i64,
     /// Its place among the samples.
-    sample: usize,
+    pub sample: usize,
 }
 
 #[derive(Serialize)]
-struct Colours {
-    sndbuf: Pair,
-    send_q: Pair,
-    forward_alloc: Pair,
-    wmem_alloc: Pair,
+pub(super) struct Colours {
+    pub limit: Pair,
+    pub inner: Pair,
+}
+
+/// The words of a page.
+pub(super) struct Words {
+    pub title: String,
+    pub headline: String,
+    pub because: String,
+    pub subtitle: String,
+    pub note: &'static str,
+    pub remarks: String,
 }
 
 /// The whole page.
@@ -106,22 +164,35 @@ pub fn html(figure: &Figure<'_>) -> String {
 /// The same with a text below the plot; empty: none.
 #[must_use]
 pub fn html_beside(figure: &Figure<'_>, text: &str) -> String {
+    let (headline, because) = figure.headline();
+    let words = Words {
+        title: figure.title(),
+        headline,
+        because,
+        subtitle: figure.subtitle().join(" · "),
+        note: STACK_NOTE,
+        remarks: figure.remarks().join(" "),
+    };
+    page(&words, &data(figure), text)
+}
+
+/// The page of these data, with a text below the plot; empty: none.
+pub(super) fn page(words: &Words, data: &Data, text: &str) -> String {
     let text = match text {
         "" => String::new(),
         text => format!("<pre>{}</pre>\n", escape_lines(text)),
     };
     // It holds nothing that JSON cannot. "<" would end the script element.
-    let data = serde_json::to_string(&data(figure)).unwrap_or_default();
+    let data = serde_json::to_string(data).unwrap_or_default();
     let style = format!("{UPLOT_STYLE}\n{STYLE}");
-    let (headline, because) = figure.headline();
     let words = [
-        ("title", escape(&figure.title())),
-        ("headline", escape(&headline)),
-        ("because", escape(&because)),
-        ("subtitle", escape(&figure.subtitle().join(" · "))),
-        ("note", escape(STACK_NOTE)),
+        ("title", escape(&words.title)),
+        ("headline", escape(&words.headline)),
+        ("because", escape(&words.because)),
+        ("subtitle", escape(&words.subtitle)),
+        ("note", escape(words.note)),
         ("text", text),
-        ("remarks", escape(&figure.remarks().join(" "))),
+        ("remarks", escape(&words.remarks)),
         ("licence", UPLOT_LICENCE.trim().to_owned()),
         ("css", style),
         ("data", data.replace('<', "\\u003c")),
@@ -156,21 +227,19 @@ fn data(figure: &Figure<'_>) -> Data {
             sample,
         })
     });
-    let (name, ns) = unit(t.to_ns() - t.from_ns());
-    let digits = match name {
-        "ns" => 0,
-        "µs" => 3,
-        _ => 6,
-    };
     Data {
         began: figure.began.clone(),
-        wall: Wall {
-            s: figure.zero_wall_ns / 1_000_000_000,
-            ns: figure.zero_wall_ns % 1_000_000_000,
-        },
-        unit: Unit { name, ns, digits },
+        wall: Wall::of(figure.zero_wall_ns),
+        unit: Unit::of(t.to_ns() - t.from_ns()),
         from: since(t.from_ns()),
         to: since(t.to_ns()),
+        names: Names {
+            total: "wmem_queued",
+            limit: "sndbuf",
+            inner: "Send-Q",
+            inner_id: "send_q",
+            shaded: "blocked",
+        },
         time: samples.iter().map(|s| since(s.time_ns)).collect(),
         bands: bands
             .iter()
@@ -180,17 +249,26 @@ fn data(figure: &Figure<'_>) -> Data {
                 bytes: samples.iter().map(|s| b.of(s)).collect(),
             })
             .collect(),
-        wmem_queued: samples.iter().map(|s| s.wmem_queued).collect(),
-        sndbuf: samples.iter().map(|s| s.sndbuf).collect(),
-        send_q: samples.iter().map(|s| s.send_q).collect(),
-        forward_alloc: samples.iter().map(|s| s.forward_alloc).collect(),
-        wmem_alloc: samples.iter().map(|s| s.wmem_alloc).collect(),
-        snd_wnd: samples.iter().map(|s| s.snd_wnd).collect(),
-        in_flight: samples.iter().map(|s| s.in_flight).collect(),
-        sleeps: t
+        total: samples.iter().map(|s| s.wmem_queued).collect(),
+        limit: samples.iter().map(|s| s.sndbuf).collect(),
+        inner: samples.iter().map(|s| s.send_q).collect(),
+        send: Some(Send {
+            forward_alloc: samples.iter().map(|s| s.forward_alloc).collect(),
+            wmem_alloc: samples.iter().map(|s| s.wmem_alloc).collect(),
+            snd_wnd: samples.iter().map(|s| s.snd_wnd).collect(),
+            in_flight: samples.iter().map(|s| s.in_flight).collect(),
+            colours: SendColours {
+                forward_alloc: [FORWARD_ALLOC, FORWARD_ALLOC],
+                wmem_alloc: [WMEM_ALLOC, "#4aa3e0"],
+            },
+        }),
+        shaded: t
             .sleeps()
             .iter()
-            .map(|s| (since(s.from_ns), since(s.to_ns), s.reason.name(), s.sleeps))
+            .map(|s| {
+                let on = format!("on {}", s.reason.name());
+                (since(s.from_ns), since(s.to_ns), on, s.sleeps)
+            })
             .collect(),
         moves: t
             .moves()
@@ -207,10 +285,8 @@ fn data(figure: &Figure<'_>) -> Data {
         worst,
         limit_off: Figure::limit_is_far(&samples),
         colours: Colours {
-            sndbuf: [SNDBUF, "#ffffff"],
-            send_q: [SEND_Q, "#c9a6ee"],
-            forward_alloc: [FORWARD_ALLOC, FORWARD_ALLOC],
-            wmem_alloc: [WMEM_ALLOC, "#4aa3e0"],
+            limit: [SNDBUF, "#ffffff"],
+            inner: [SEND_Q, "#c9a6ee"],
         },
     }
 }

@@ -6,7 +6,7 @@
 //! * `palette`: colours and letters of causes
 //! * `scale`: axes
 //! * `text`, `svg`, `html`, `png`: the forms
-//! * `receive`: the receive side, as text and SVG
+//! * `receive`: the receive side
 //!
 //! Between two records nothing is known to have happened, so all curves are
 //! steps.
@@ -29,7 +29,7 @@ pub use figure::Figure;
 pub use html::{html, html_beside};
 #[cfg(feature = "png")]
 pub use png::{PngError, png};
-pub use receive::{ReceiveFigure, receive_svg, receive_text};
+pub use receive::{ReceiveFigure, receive_html, receive_svg, receive_text};
 pub use svg::svg;
 pub use text::text;
 pub use xml::{escape, escape_lines};

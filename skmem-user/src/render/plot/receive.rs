@@ -1,9 +1,10 @@
 //! The receive side of one socket over time: what r consists of under rb, the window, and when it
-//! was 0; in characters and as SVG.
+//! was 0; in characters, as SVG, and as a page of HTML to zoom into.
 
 use std::fmt::Write as _;
 
 use super::{
+    html::{BandData, Colours, Data, Names, RowData, Unit, Wall, Words, Worst, page},
     palette::{FORWARD_ALLOC, SNDBUF, WORST},
     scale::{Axis, bytes, ticks, time, unit},
     svg::{BOLD, FAINT, FRAME, GRID, INK},
@@ -70,6 +71,8 @@ pub struct ReceiveFigure<'a> {
     pub zero_ns: u64,
     /// That instant as a date and time, UTC.
     pub began: String,
+    /// The same in ns since 1970.
+    pub zero_wall_ns: u64,
 }
 
 impl ReceiveFigure<'_> {
@@ -85,11 +88,8 @@ impl ReceiveFigure<'_> {
         let (count, ns) = self.receiver.times_shut();
         let shut = match count {
             0 => "the window was never 0".to_owned(),
-            n => format!(
-                "the window was 0 {} for {}",
-                counted(signed(n), "time"),
-                span(ns)
-            ),
+            1 => format!("the window was 0 once, for {}", span(ns)),
+            n => format!("the window was 0 in {n} stretches, for {}", span(ns)),
         };
         format!(
             "{} · {shut} · {} · Linux {}",
@@ -268,6 +268,89 @@ fn legend(figure: &ReceiveFigure<'_>, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// What the page says beside its legend.
+const NOTE: &str = "Bands add up to rmem_alloc (r in `ss -m`). What was read in part stays until the last byte of its \
+                    skb is read. Between two records nothing is known to have happened, so all curves are steps.";
+
+/// As one file of HTML, with all it needs in it.
+#[must_use]
+pub fn receive_html(figure: &ReceiveFigure<'_>) -> String {
+    let words = Words {
+        title: figure.title(),
+        headline: figure.title(),
+        because: String::new(),
+        subtitle: figure.subtitle(),
+        note: NOTE,
+        remarks: String::new(),
+    };
+    page(&words, &html_data(figure), "")
+}
+
+fn html_data(figure: &ReceiveFigure<'_>) -> Data {
+    let receiver = figure.receiver;
+    let (from, to) = receiver.span();
+    let since = |ns: u64| ns.wrapping_sub(figure.zero_ns).cast_signed();
+    let mut samples = receiver.samples();
+    if let Some(last) = samples.last().copied() {
+        // What is in force at the end holds until then.
+        samples.push(Filled {
+            time_ns: to.max(last.time_ns),
+            ..last
+        });
+    }
+    let shut = receiver.shut().iter().map(|(a, b)| (since(*a), since(*b)));
+    let worst = receiver.fullest().and_then(|fullest| {
+        let sample = samples.iter().position(|s| s == fullest)?;
+        Some(Worst {
+            time: since(fullest.time_ns),
+            sample,
+        })
+    });
+    Data {
+        began: figure.began.clone(),
+        wall: Wall::of(figure.zero_wall_ns),
+        unit: Unit::of(to - from),
+        from: since(from),
+        to: since(to),
+        names: Names {
+            total: "rmem_alloc",
+            limit: "rcvbuf",
+            inner: "window offered to the peer",
+            inner_id: "window",
+            shaded: "window 0",
+        },
+        time: samples.iter().map(|s| since(s.time_ns)).collect(),
+        bands: BANDS
+            .iter()
+            .map(|band| BandData {
+                name: band.name.to_owned(),
+                colour: [band.colour, band.colour],
+                bytes: samples.iter().map(|s| (band.of)(s).into()).collect(),
+            })
+            .collect(),
+        total: samples.iter().map(|s| s.rmem_alloc).collect(),
+        limit: samples.iter().map(|s| s.rcvbuf).collect(),
+        inner: samples.iter().map(|s| s.window).collect(),
+        send: None,
+        shaded: shut
+            .clone()
+            .map(|(a, b)| (a, b, "yes".to_owned(), 1))
+            .collect(),
+        moves: Vec::new(),
+        rows: vec![RowData {
+            name: "window 0",
+            colour: [WORST, "#ff6b7d"],
+            marks: shut.collect(),
+        }],
+        worst,
+        limit_off: false,
+        colours: Colours {
+            limit: [SNDBUF, "#ffffff"],
+            inner: [FORWARD_ALLOC, FORWARD_ALLOC],
+        },
+    }
 }
 
 /// A4 across at 96 dpi.
