@@ -271,7 +271,7 @@ pub struct Account {
     /// 1: opened without the socket's lock, so the first hook under the lock
     /// says what was queued.
     pub opened_lockless: u32,
-    /// `PROBING_…`, when it was last looked at.
+    /// `PROBING_…`, when it was last read.
     pub probing: u32,
     /// Of an MPTCP socket: the connection's token; 0: not known.
     pub token: u32,

@@ -38,7 +38,7 @@ const PAYLOAD: usize = 2;
 /// and what was added beyond that.
 const ADDED: usize = 3;
 
-/// A socket in which something has changed.
+/// The fields of a socket in which something has changed.
 struct Reading<L> {
     w: i32,
     sndbuf: i32,

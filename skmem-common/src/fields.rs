@@ -1,10 +1,10 @@
-//! What a hook sees of a socket, and how much of it it looks at.
+//! The fields of a socket that a hook reads.
 
-/// [`Fields::probing`]: not looked at.
+/// [`Fields::probing`]: not read.
 pub const PROBING_UNKNOWN: u8 = 0;
 /// [`Fields::probing`]: `icsk_mtup.probe_size` is 0.
 pub const PROBING_NO: u8 = 1;
-/// [`Fields::probing`]: it is not: an MTU probe is in flight.
+/// [`Fields::probing`]: `icsk_mtup.probe_size` is not 0: an MTU probe is in flight.
 pub const PROBING_YES: u8 = 2;
 
 /// The fields a hook reads to tell what happened since the one before it.
@@ -33,9 +33,8 @@ pub struct Fields {
     pub tail: u64,
 }
 
-/// A socket that a hook can look at, under the socket's lock. A look costs: the
-/// kernel checks each load of a program, so each field is read where it is
-/// asked for.
+/// A socket whose fields a hook can read, under the socket's lock. Each read costs, since the kernel
+/// checks each load of a program: a field is read only where it is needed.
 pub trait SocketFields: Copy {
     /// It is an MPTCP socket, and no TCP socket.
     const MPTCP: bool = false;

@@ -118,7 +118,7 @@ pub const fn pages_of(bytes: i32, shift: u32) -> i32 {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct PageCheck {
-    /// Times looked.
+    /// Times checked.
     pub checks: u32,
     /// Times that it was not.
     pub broken: u32,
@@ -131,7 +131,7 @@ pub struct PageCheck {
 }
 
 impl PageCheck {
-    /// Looks, under the socket's lock. `shift` is the binary logarithm of a page.
+    /// Checks, under the socket's lock. `shift` is the binary logarithm of a page.
     #[inline(always)]
     pub fn observe(&mut self, wmem_queued: i32, rmem_alloc: i32, forward_alloc: i32, shift: u32) {
         if self.exempt != 0 {

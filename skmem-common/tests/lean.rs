@@ -17,9 +17,9 @@ use stream::{O, Stream};
 
 /// What the lean set's hooks see.
 #[derive(Clone, Copy)]
-struct Eyes(Fields);
+struct LeanFields(Fields);
 
-impl SocketFields for Eyes {
+impl SocketFields for LeanFields {
     fn key_fields(&self) -> (i32, i32, u32, u32) {
         self.0.key_fields()
     }
@@ -66,7 +66,7 @@ impl Both {
         full.seen.probing = PROBING_NO;
         full.account.probing = u32::from(PROBING_NO);
         let mut lean = Box::new(Account::EMPTY);
-        lean.open(&Eyes(full.seen), 1);
+        lean.open(&LeanFields(full.seen), 1);
         Self {
             full,
             lean,
@@ -82,8 +82,8 @@ impl Both {
         skipped != Some(&true)
     }
 
-    fn eyes(&self) -> Eyes {
-        Eyes(self.full.seen)
+    fn eyes(&self) -> LeanFields {
+        LeanFields(self.full.seen)
     }
 
     fn enter(&mut self, hook: Hook, flags: u8) -> &mut Self {
@@ -492,17 +492,17 @@ fn a_syn_is_no_skb_of_a_send_call() {
     let mut lean = Box::new(Account::EMPTY);
     let mut k = Stream::new(1 << 20);
     k.seen.state = 2; // TCP_SYN_SENT
-    lean.open(&Eyes(k.seen), 1);
-    lean.enter(Hook::Connect, 0, 0, &Eyes(k.seen), NOW);
-    lean.enter(Hook::Purge, 0, 0, &Eyes(k.seen), NOW);
+    lean.open(&LeanFields(k.seen), 1);
+    lean.enter(Hook::Connect, 0, 0, &LeanFields(k.seen), NOW);
+    lean.enter(Hook::Purge, 0, 0, &LeanFields(k.seen), NOW);
     // The run at its exit is skipped.
     assert!(!lean.allocates_for_send(true));
     k.change(O).written(1);
-    lean.leave(Hook::Connect, &Eyes(k.seen), NOW);
+    lean.leave(Hook::Connect, &LeanFields(k.seen), NOW);
     assert_eq!(lean.ledger.now.total(Cause::Syn).bytes, i64::from(O));
     assert_eq!(lean.ledger.now.w, O);
     // A send call's are, an MTU probe's within it is not.
-    lean.enter(Hook::SendmsgLocked, 0, 0, &Eyes(k.seen), NOW);
+    lean.enter(Hook::SendmsgLocked, 0, 0, &LeanFields(k.seen), NOW);
     assert!(lean.allocates_for_send(true) && !lean.allocates_for_send(false));
 }
 
@@ -510,13 +510,13 @@ fn a_syn_is_no_skb_of_a_send_call() {
 fn payload_of_a_call_that_was_not_seen_to_begin_is_booked_once() {
     let mut lean = Box::new(Account::EMPTY);
     let mut k = Stream::new(1 << 20);
-    lean.open(&Eyes(k.seen), 1);
+    lean.open(&LeanFields(k.seen), 1);
     let limits = (k.seen.w, k.seen.sndbuf);
     assert!(!lean.entail_plain(1, O as u32, limits, false, NOW));
-    lean.entail(1, O as u32, &Eyes(k.seen), NOW);
+    lean.entail(1, O as u32, &LeanFields(k.seen), NOW);
     // The next skb's runs are skipped, too.
     k.change(2 * O).copy(4096);
-    lean.ended(Hook::WriteXmit, &Eyes(k.seen), NOW);
+    lean.ended(Hook::WriteXmit, &LeanFields(k.seen), NOW);
     for (cause, bytes) in [
         (Cause::NewSkb, O),
         (Cause::SkbOverhead, O),

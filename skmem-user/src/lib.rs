@@ -8,7 +8,7 @@
 //! [`workload`] makes traffic whose memory is worth explaining. [`snapshot`] is
 //! what [`diag`] reads of all sockets at once; [`decode`] reads `ss`,
 //! [`glossary`] has the words for both. [`selection`] says which sockets are
-//! meant, in all of them. [`top`] shows sockets live, out of looks and keys;
+//! meant, in all of them. [`top`] shows sockets live, from samples and keys;
 //! `serve` makes metrics of them.
 //!
 //! What callers need is exported here, and in the modules that are listed below; the others are for

@@ -1,5 +1,4 @@
-//! The command `skmem`: its command line. All that it does is in the library, but for what is read
-//! and written.
+//! The command `skmem`: reads options, calls the library, prints.
 
 #[cfg(any(target_env = "musl", test))]
 mod allocator;

@@ -63,7 +63,7 @@ pub struct Options {
         default_value = "lockstep"
     )]
     load: Vec<Wanted>,
-    /// How it is traced; the first one is what the others are compared with
+    /// Tracing modes to compare; the first one is the baseline
     #[arg(long, value_name = "MODE", value_delimiter = ',', value_enum, default_values_t = Mode::ALL, hide_default_value = true)]
     mode: Vec<Mode>,
     /// Also measure another tracer: COMMAND must print `ready`, then a line an event

@@ -85,7 +85,7 @@ pub struct Options {
     /// Also write the metrics into this file at each look, for node_exporter's textfile collector
     #[arg(long, value_name = "FILE", value_parser = prom, help_heading = "Serving")]
     textfile: Option<PathBuf>,
-    /// Look at all sockets so often, and besides when a client asks, once a second at most
+    /// Read all sockets at this interval, and when a client asks, once a second at most
     #[arg(short, long, value_name = "TIME", value_parser = duration, default_value = "15s", help_heading = "Serving")]
     interval: Duration,
     /// Most series that a scrape holds; labels for which there is no room are summed up under
@@ -105,7 +105,7 @@ pub struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Listen {
     Nowhere,
-    RecordingInstant(SocketAddr),
+    Address(SocketAddr),
 }
 
 impl FromStr for Listen {
@@ -124,7 +124,7 @@ impl FromStr for Listen {
             Some((address, port)) => format!("{address}:{port}").parse(),
             None => text.parse(),
         };
-        at.map(Self::RecordingInstant).map_err(|_| {
+        at.map(Self::Address).map_err(|_| {
             "give an address and a port, e.g. 127.0.0.1:9464, 0.0.0.0:9464 or [::]:9464, or none".to_owned()
         })
     }
@@ -134,7 +134,7 @@ impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nowhere => f.write_str("none"),
-            Self::RecordingInstant(at) => at.fmt(f),
+            Self::Address(at) => at.fmt(f),
         }
     }
 }
@@ -285,7 +285,7 @@ fn announce(listener: &TcpListener, has_token: bool) -> Result<()> {
 fn listener(listen: Listen) -> Result<Option<TcpListener>> {
     match listen {
         Listen::Nowhere => Ok(None),
-        Listen::RecordingInstant(at) => TcpListener::bind(at).map(Some).with_context(|| {
+        Listen::Address(at) => TcpListener::bind(at).map(Some).with_context(|| {
             format!("cannot listen on {at}: --listen takes another address or port")
         }),
     }

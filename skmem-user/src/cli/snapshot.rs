@@ -166,7 +166,7 @@ pub struct Options {
     check: bool,
 }
 
-/// One look, arranged.
+/// A snapshot, sorted and grouped.
 struct Arranged {
     captured: Captured,
     groups: Option<Vec<Group>>,

@@ -157,7 +157,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     Ok(end.status())
 }
 
-/// Takes a look in, and the names of the pods that are there then.
+/// Takes a sample, and the names of the pods that are there then.
 fn sample(model: &mut Model, source: &mut Source) -> Result<()> {
     model.known.refresh(Group::Pod);
     model.take(source.sample()?);

@@ -39,7 +39,7 @@ pub struct Tracing {
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_sockets: u32,
     #[command(flatten)]
-    pub hide: Ablation,
+    pub ablation: Ablation,
 }
 
 /// Bytes of the ring where nobody says how many.
@@ -70,8 +70,8 @@ impl Tracing {
         tracer::Options {
             ring_bytes: self.ring.unwrap_or(RING),
             max_sockets: self.max_sockets,
-            without: self.hide.without_hook.clone(),
-            without_fields: self.hide.without_field.clone(),
+            without: self.ablation.without_hook.clone(),
+            without_fields: self.ablation.without_field.clone(),
             rx: self.rx,
             set: self.hooks.unwrap_or_default(),
             ..trace::options(selection)

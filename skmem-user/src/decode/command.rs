@@ -4,7 +4,7 @@
 use super::{reading::Kind, vocabulary::goes_on};
 use crate::diag::TcpState;
 
-/// What a command was asked for.
+/// What the command line limits its output to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct CommandScope {
     /// The one kind that it shows, so that there is no Netid column.

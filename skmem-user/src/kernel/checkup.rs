@@ -15,6 +15,7 @@ use super::{
     system,
     tracer::{Options, Tracer},
 };
+use crate::diag::cgroups::cgroup2;
 
 /// How a finding bears on tracing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize)]
@@ -406,14 +407,14 @@ fn settings(version: (u32, u32)) -> Vec<Finding> {
 }
 
 fn cgroups() -> Finding {
-    if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
-        return Finding::good("cgroup v2", "/sys/fs/cgroup");
+    if let Some(cgroup2) = cgroup2() {
+        return Finding::good("cgroup v2", &cgroup2.at.display().to_string());
     }
     Finding::bad(
         "cgroup v2",
         State::Reduced,
-        "not at /sys/fs/cgroup",
-        "--cgroup cannot be used; everything else can",
+        "not mounted",
+        "--cgroup needs --cgroup-root DIR; everything else works",
         Some("mount -t cgroup2 none /sys/fs/cgroup"),
     )
 }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use bytes::Bytes;
+
 use super::{
     MAGIC,
     account::{Accounts, Role},
@@ -21,7 +23,8 @@ const ACCOUNTS: usize = 256;
 /// A block as it goes into a file, complete.
 #[derive(Debug, Clone)]
 pub struct EncodedBlock {
-    bytes: Vec<u8>,
+    /// Shared by those that keep it: a black box, the writer, which may have to write it again.
+    bytes: Bytes,
     records: u64,
     /// No later block says the same.
     only: bool,
@@ -59,7 +62,7 @@ impl EncodedBlock {
             .map(|some| {
                 let payload = Accounts::to_payload(role, now_ns, some);
                 Self {
-                    bytes: block::sealed(Kind::Accounts, &payload),
+                    bytes: block::sealed(Kind::Accounts, &payload).into(),
                     records: 0,
                     // A socket that stays open is in the end again.
                     only: role == Role::Closed,
@@ -80,7 +83,7 @@ impl BlockEncoder {
     pub fn flush(&mut self) -> Option<EncodedBlock> {
         let records = u64::from(self.0.records());
         (records != 0).then(|| EncodedBlock {
-            bytes: block::sealed(Kind::Events, &self.0.take()),
+            bytes: block::sealed(Kind::Events, &self.0.take()).into(),
             records,
             only: false,
         })
@@ -198,7 +201,7 @@ impl<W: Storage> Writer<W> {
             WRITE_FAILED.clone_into(&mut totals.reason);
         }
         self.put(&EncodedBlock {
-            bytes: block::sealed(Kind::End, &serde_json::to_vec(&totals)?),
+            bytes: block::sealed(Kind::End, &serde_json::to_vec(&totals)?).into(),
             records: 0,
             only: false,
         })?;

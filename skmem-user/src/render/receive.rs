@@ -27,7 +27,7 @@ object! {
         "cpu" cpu: u16,
         /// The kernel function, under its newest name
         "hook" hook: Word<'static>,
-        /// SocketObject socket
+        /// Which socket
         #[schemars(with = "Socket<'a>")]
         "socket" socket: SocketObject<'a>,
         /// Counts the socket's records, the lost ones too

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{group::Group, row::Row};
 
-/// What the last look saw.
+/// The snapshot before.
 #[derive(Debug, Default)]
 pub struct Previous {
     sockets: Option<HashMap<u64, i64>>,

@@ -142,7 +142,7 @@ fn users() -> HashMap<u32, String> {
     text.lines().filter_map(user).collect()
 }
 
-/// What keys are called by, where a row does not hold it.
+/// Names of users and pods, by key, where a row does not hold them.
 #[derive(Debug, Default)]
 pub struct KeyNames {
     users: HashMap<u32, String>,

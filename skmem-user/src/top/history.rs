@@ -1,4 +1,4 @@
-//! The last minutes of each socket that queues something, a sample a look.
+//! The last minutes of each socket that queues something, a point for each sample.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ const LEAST: usize = 40;
 /// Samples of all sockets together, about.
 const ALL: usize = 1_000_000;
 
-/// A socket at one look. Bytes.
+/// A socket at one sample. Bytes.
 #[derive(Debug, Clone, Default)]
 pub struct Sample {
     /// `sk_wmem_queued`
@@ -30,16 +30,16 @@ pub struct Sample {
     pub causes: Box<[(Cause, i32)]>,
 }
 
-/// One socket, over the last looks.
+/// One socket, over the last samples.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// The number of the look that the first sample is of.
+    /// The number of the sample that the first sample is of.
     first: u64,
     samples: VecDeque<Sample>,
     stack: Stack,
     booked: Vec<(Cause, i64)>,
     changes: u64,
-    /// `w` and the count of changes before the last look.
+    /// `w` and the count of changes before the last sample.
     before: (u32, u64),
 }
 
@@ -83,7 +83,7 @@ impl History {
         }
     }
 
-    /// Books what has changed since the look before. The order within that time is not known: what
+    /// Books what has changed since the sample before. The order within that time is not known: what
     /// came is booked first, so that the height is right, and what came and went meanwhile is
     /// gone.
     fn book(&mut self, booked: &Booked) {
@@ -122,13 +122,13 @@ impl History {
 pub struct Histories {
     by_cookie: HashMap<u64, History>,
     /// Looks taken in.
-    looks: u64,
+    samples_taken: u64,
     /// When the last ones were, in ns of `CLOCK_MONOTONIC`.
     times: VecDeque<u64>,
 }
 
 impl Histories {
-    /// Takes a look in; `keep` is kept though it may be gone.
+    /// Takes in a sample; `keep` is kept though it may be gone.
     pub fn take(&mut self, sample: &MachineSample, keep: Option<u64>) {
         self.times.push_back(sample.at_ns);
         if self.times.len() > MOST {
@@ -150,7 +150,7 @@ impl Histories {
             }
             seen.insert(row.cookie);
             let history = self.by_cookie.entry(row.cookie).or_insert_with(|| History {
-                first: self.looks,
+                first: self.samples_taken,
                 ..History::default()
             });
             history.push(row, booked, most);
@@ -158,7 +158,7 @@ impl Histories {
         self.by_cookie.retain(|cookie, history| {
             keep == Some(*cookie) || seen.contains(cookie) && !history.is_idle()
         });
-        self.looks += 1;
+        self.samples_taken += 1;
     }
 
     /// One socket's.
@@ -167,7 +167,7 @@ impl Histories {
         self.by_cookie.get(&cookie)
     }
 
-    /// How `w` changed since the look before, bytes a second; None: there was none.
+    /// How `w` changed since the sample before, bytes a second; None: there was none.
     #[must_use]
     pub fn w_rate(&self, cookie: u64) -> Option<i64> {
         let between = self.between_ns()?;
@@ -178,7 +178,7 @@ impl Histories {
         Some(a_second(change, between))
     }
 
-    /// How often it was changed, times a second; None: there was no look before.
+    /// How often it was changed, times a second; None: there was no sample before.
     #[must_use]
     pub fn change_rate(&self, cookie: u64) -> Option<i64> {
         let between = self.between_ns()?;
@@ -188,24 +188,24 @@ impl Histories {
         Some(a_second(changes, between))
     }
 
-    /// `w` of these sockets together at the last `looks` looks, the latest last.
+    /// `w` of these sockets together at the last `count` samples, the latest last.
     #[must_use]
-    pub fn trend(&self, cookies: &[u64], looks: usize) -> Vec<u64> {
+    pub fn trend(&self, cookies: &[u64], count: usize) -> Vec<u64> {
         let histories: Vec<&History> = cookies.iter().filter_map(|c| self.of(*c)).collect();
-        let from = self.looks.saturating_sub(looks as u64);
-        (from..self.looks)
+        let from = self.samples_taken.saturating_sub(count as u64);
+        (from..self.samples_taken)
             .map(|sample| histories.iter().map(|h| u64::from(h.w_at(sample))).sum())
             .collect()
     }
 
-    /// ns between the last two looks; None: there was one.
+    /// ns between the last two samples; None: there was one.
     fn between_ns(&self) -> Option<u64> {
         let mut times = self.times.iter().rev();
         let (last, before) = (times.next()?, times.next()?);
         last.checked_sub(*before).filter(|between| *between > 0)
     }
 
-    /// How long ago the first of the last `samples` looks was, at the last one, ns.
+    /// How long ago the first of the last `samples` samples was, at the last one, ns.
     #[must_use]
     pub fn ago_ns(&self, samples: usize) -> u64 {
         let first = self.times.len().saturating_sub(samples.max(1));

@@ -10,7 +10,7 @@ use super::{
     model::{Message, Model, Page},
 };
 
-/// Least time between looks.
+/// Least time between samples.
 const LEAST: Duration = Duration::from_millis(100);
 /// Most.
 const MOST: Duration = Duration::from_secs(3600);

@@ -38,7 +38,7 @@ pub struct Model {
     pub within: Option<(RowsBy, String)>,
     /// Something to say, until the next key.
     pub message: Option<Message>,
-    /// The names of pods; they are read where looks are taken.
+    /// The names of pods; they are read where samples are taken.
     pub known: KeyNames,
     /// How much of the past is kept for an export; None: nothing is.
     pub flight: Option<Duration>,

@@ -5,7 +5,7 @@ use skmem_common::{account::Account, cause::Cause, output::Holder};
 
 use crate::{explain::held_up_since, snapshot::capture::Captured};
 
-/// One look.
+/// One sample of the machine.
 #[derive(Debug)]
 pub struct MachineSample {
     /// When, in ns of `CLOCK_MONOTONIC`.

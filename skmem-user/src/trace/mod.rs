@@ -7,7 +7,7 @@
 //!   them; `waiters`: who may wait in `poll()`
 //! * `rights`: what a trace still needs; the rest is given up
 //! * `select`: what a trace needs of a selection of sockets
-//! * [`tape`]: a session whose records go into a recording
+//! * [`recording_session`]: a session whose records go into a recording
 //! * [`sink`]: the thread that writes it
 //! * [`flight`]: a recording of the last minutes, in memory until something asks for it
 //! * [`about`]: what it says of itself

@@ -124,7 +124,7 @@ fn play(
         let ended = case::closed(&mut bench, check);
         for account in &ended {
             sums::check(check, account);
-            sums::replay(check, "at the end", &bench.tape.replay, account);
+            sums::replay(check, "at the end", &bench.collected.replay, account);
         }
         case::unnamed(&mut bench, check);
         bench.forget(&ended)?;

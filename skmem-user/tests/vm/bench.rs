@@ -1,4 +1,4 @@
-//! The tracer that trials share, and the tape of what it recorded.
+//! The tracer that trials share, and the records that it read.
 
 use std::{
     cell::RefCell,
@@ -90,7 +90,7 @@ pub fn end() -> Result<(), Failed> {
 pub struct Bench {
     pub tracer: Tracer,
     reader: Reader,
-    pub tape: RecordingSession,
+    pub collected: Collected,
     /// Sockets of earlier cases that the kernel still has: their slots are theirs.
     lingering: HashSet<u64>,
     /// A tracer beside it, of the same sockets.
@@ -103,7 +103,7 @@ pub struct Bench {
 struct Twin {
     tracer: Tracer,
     reader: Reader,
-    tape: RecordingSession,
+    collected: Collected,
     lingering: HashSet<u64>,
     /// Accounts of the last reading.
     kept: Vec<Box<Account>>,
@@ -111,9 +111,9 @@ struct Twin {
 
 /// What was recorded.
 #[derive(Default)]
-pub struct RecordingSession {
+pub struct Collected {
     pub replay: Replay,
-    seen: Fields,
+    seen: RecordsByHook,
     recent: VecDeque<Event>,
     /// Records that moved a limit.
     pub limits: Vec<Event>,
@@ -122,9 +122,9 @@ pub struct RecordingSession {
 }
 
 /// Records by hook.
-struct Fields([u64; HOOKS]);
+struct RecordsByHook([u64; HOOKS]);
 
-impl Default for Fields {
+impl Default for RecordsByHook {
     fn default() -> Self {
         Self([0; HOOKS])
     }
@@ -168,7 +168,7 @@ impl Bench {
         Ok(Self {
             tracer,
             reader,
-            tape: RecordingSession::default(),
+            collected: Collected::default(),
             lingering: HashSet::new(),
             twin: None,
             runtime,
@@ -196,7 +196,7 @@ impl Bench {
         self.twin = Some(Box::new(Twin {
             tracer,
             reader,
-            tape: RecordingSession::default(),
+            collected: Collected::default(),
             lingering: HashSet::new(),
             kept: Vec::new(),
         }));
@@ -229,7 +229,7 @@ impl Bench {
     /// Whether all records of what was kept are read, and none that is younger.
     pub fn has_read_lean(&self) -> bool {
         let twin = self.twin.as_ref();
-        twin.is_none_or(|twin| twin.tape.has_read(&twin.kept))
+        twin.is_none_or(|twin| twin.collected.has_read(&twin.kept))
     }
 
     /// Whether nothing has moved these accounts since they were read.
@@ -251,8 +251,8 @@ impl Bench {
     }
 
     /// What the lean set's records say; None where there is no such tracer.
-    pub fn lean_tape(&self) -> Option<&RecordingSession> {
-        Some(&self.twin.as_ref()?.tape)
+    pub fn lean_collected(&self) -> Option<&Collected> {
+        Some(&self.twin.as_ref()?.collected)
     }
 
     /// Runs of either tracer's programs that the kernel has skipped.
@@ -265,7 +265,7 @@ impl Bench {
     pub fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
         let Self {
             reader,
-            tape,
+            collected,
             twin,
             runtime,
             ..
@@ -275,7 +275,7 @@ impl Bench {
             loop {
                 tokio::select! {
                     done = &mut work => return done,
-                    read = reader.read(|record| tape.take(record)) => {
+                    read = reader.read(|record| collected.take(record)) => {
                         read.expect("the ring buffer can be polled");
                     }
                     read = Twin::read(twin.as_deref_mut()) => {
@@ -293,11 +293,11 @@ impl Bench {
 
     /// Reads what lies in the ring.
     pub fn drain(&mut self) {
-        let tape = &mut self.tape;
-        while self.reader.drain(|record| tape.take(record)) > 0 {}
+        let collected = &mut self.collected;
+        while self.reader.drain(|record| collected.take(record)) > 0 {}
         if let Some(twin) = &mut self.twin {
-            let tape = &mut twin.tape;
-            while twin.reader.drain(|record| tape.take(record)) > 0 {}
+            let collected = &mut twin.collected;
+            while twin.reader.drain(|record| collected.take(record)) > 0 {}
         }
     }
 
@@ -346,7 +346,7 @@ impl Bench {
             let n = *hook as usize;
             check.equal(
                 format_args!("records of {}: seen + lost, and produced", hook.name()),
-                self.tape.seen.0[n] + totals.lost[n],
+                self.collected.seen.0[n] + totals.lost[n],
                 totals.produced[n],
             );
         }
@@ -364,10 +364,10 @@ impl Bench {
                 self.lingering.insert(account.ident.id);
                 continue;
             }
-            self.tape.replay.forget(account.ident.id);
+            self.collected.replay.forget(account.ident.id);
             self.tracer.free_slot(account.slot).map_err(failed)?;
         }
-        self.tape.clear();
+        self.collected.clear();
         self.twin.as_mut().map_or(Ok(()), |twin| twin.forget())
     }
 }
@@ -376,7 +376,9 @@ impl Twin {
     /// Waits for records; for ever, where there is no tracer to make any.
     async fn read(twin: Option<&mut Self>) -> std::io::Result<()> {
         match twin {
-            Some(Self { reader, tape, .. }) => reader.read(|record| tape.take(record)).await,
+            Some(Self {
+                reader, collected, ..
+            }) => reader.read(|record| collected.take(record)).await,
             None => std::future::pending().await,
         }
     }
@@ -393,15 +395,15 @@ impl Twin {
                 self.lingering.insert(account.ident.id);
                 continue;
             }
-            self.tape.replay.forget(account.ident.id);
+            self.collected.replay.forget(account.ident.id);
             self.tracer.free_slot(account.slot).map_err(failed)?;
         }
-        self.tape.clear();
+        self.collected.clear();
         Ok(())
     }
 }
 
-impl RecordingSession {
+impl Collected {
     /// Whether all records of these accounts are read, and none that is younger.
     pub fn has_read(&self, accounts: &[Box<Account>]) -> bool {
         let read = |a: &Account| a.lost != 0 || self.replay.agrees(a).is_some();

@@ -158,7 +158,7 @@ impl Case {
         let twins = bench.lean_at_rest();
         unnamed(bench, check);
         for account in &accounts {
-            sums::replay(check, "at rest", &bench.tape.replay, account);
+            sums::replay(check, "at rest", &bench.collected.replay, account);
         }
         lean::check(check, "at rest", bench, &accounts, &twins, skipped);
         let rest = Rest {
@@ -168,7 +168,7 @@ impl Case {
                 .map_err(|error| DriverError::Failed(error.to_string()))?,
             older: !ready.connections.is_empty(),
             counters: settled.counters,
-            limits: bench.tape.limits.clone(),
+            limits: bench.collected.limits.clone(),
             truths,
             accounts,
         };
@@ -183,13 +183,13 @@ impl Case {
         for account in &accounts {
             sums::check(check, account);
             formulas::every_socket(check, account);
-            sums::replay(check, "at the end", &bench.tape.replay, account);
+            sums::replay(check, "at the end", &bench.collected.replay, account);
             fill(row, account);
         }
         row.sockets = accounts.len();
         let twins = bench.lean_accounts();
         lean::check(check, "at the end", bench, &accounts, &twins, skipped);
-        let found = Found::of(&accounts, &bench.tape.limits);
+        let found = Found::of(&accounts, &bench.collected.limits);
         eprintln!("tests: {}: found {}", self.name, found.line());
         found.check(check, name, self.provokes, kernel());
         found.check(check, name, &self.exemplifies(true), kernel());
@@ -231,7 +231,7 @@ impl Case {
 
 /// The stories of bytes that nothing names, so far.
 pub fn unnamed(bench: &mut Bench, check: &mut Check) {
-    for story in bench.tape.suspects.drain(..) {
+    for story in bench.collected.suspects.drain(..) {
         check.fails(format!("events around bytes that nothing names:\n{story}"));
     }
 }
@@ -367,7 +367,7 @@ pub fn reading(
         let accounts = bench.accounts();
         bench.keep_lean();
         let same = bench.are_as_before(&accounts);
-        if same && bench.tape.has_read(&accounts) && bench.has_read_lean() {
+        if same && bench.collected.has_read(&accounts) && bench.has_read_lean() {
             // A sender that is refused memory tries again five to ten times a second, and queues
             // nothing: its records stay in the ring for as long as the kernel is asked.
             let after = bench.without_reading(driver.truth())?;
@@ -403,7 +403,7 @@ pub fn closed(bench: &mut Bench, check: &mut Check) -> Vec<Box<Account>> {
             check.that(!open(account), || {
                 format!(
                     "{name}: not closed {CLOSING:?} after its process ended\n{}",
-                    bench.tape.story(account.ident.id)
+                    bench.collected.story(account.ident.id)
                 )
             });
             if purge_is_seen {

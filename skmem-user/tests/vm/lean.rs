@@ -24,17 +24,22 @@ pub fn check(
     skipped: u64,
 ) {
     let skipped = bench.skipped_runs() - skipped;
-    let Some(tape) = bench.lean_tape() else {
+    let Some(collected) = bench.lean_collected() else {
         return;
     };
-    for story in &tape.suspects {
+    for story in &collected.suspects {
         check.fails(format!(
             "lean set: events around bytes that nothing names:\n{story}"
         ));
     }
     for account in lean {
         sums::check(check, account);
-        sums::replay(check, &format!("lean set, {when}"), &tape.replay, account);
+        sums::replay(
+            check,
+            &format!("lean set, {when}"),
+            &collected.replay,
+            account,
+        );
     }
     for account in all {
         let who = &account.ident;
@@ -68,7 +73,7 @@ pub fn check(
         check.that(said == few_say, || {
             format!(
                 "{name}: bytes by cause: all hooks {said}, the lean set {few_say}\n{}",
-                tape.story(other.ident.id)
+                collected.story(other.ident.id)
             )
         });
         check.equal(

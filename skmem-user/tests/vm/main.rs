@@ -4,7 +4,7 @@
 //! Loading the programs takes many seconds where the kernel is emulated, so nearly all trials share
 //! one tracer ([`bench::Bench`]); those of the shipped binary and of a full ring load their own.
 //!
-//! * [`bench`]: the tracer that trials share, and the tape of its records
+//! * [`bench`]: the tracer that trials share, and the records that it read
 //! * [`case`]: one scenario, from its start to the last of its sockets closed
 //! * [`truth`]: the account against what the kernel itself reports
 //! * [`sums`]: the account against itself: sums, identity, replay, records

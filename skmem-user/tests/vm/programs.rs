@@ -52,7 +52,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// What was seen of all of them.
-struct Fields {
+struct Observed {
     /// By program; else why it does not run here.
     played: HashMap<&'static str, Result<u32, String>>,
     verdicts: Vec<Value>,
@@ -65,10 +65,10 @@ struct Fields {
 }
 
 /// Plays all of them once for each way to look at them.
-fn seen(when: When) -> Result<&'static Fields, Failed> {
-    static LATE: OnceLock<Result<Fields, String>> = OnceLock::new();
-    static EARLY: OnceLock<Result<Fields, String>> = OnceLock::new();
-    let (kept, play): (_, fn() -> Result<Fields, Failed>) = match when {
+fn seen(when: When) -> Result<&'static Observed, Failed> {
+    static LATE: OnceLock<Result<Observed, String>> = OnceLock::new();
+    static EARLY: OnceLock<Result<Observed, String>> = OnceLock::new();
+    let (kept, play): (_, fn() -> Result<Observed, Failed>) = match when {
         When::Late => (&LATE, late),
         When::Early => (&EARLY, early),
     };
@@ -77,7 +77,7 @@ fn seen(when: When) -> Result<&'static Fields, Failed> {
     seen.as_ref().map_err(Failed::from)
 }
 
-fn late() -> Result<Fields, Failed> {
+fn late() -> Result<Observed, Failed> {
     let stage = cast::start()?;
     let mut before = at_rest(&stage)?;
     for attempt in 1.. {
@@ -100,7 +100,7 @@ fn late() -> Result<Fields, Failed> {
     Err("no try was made".into())
 }
 
-fn early() -> Result<Fields, Failed> {
+fn early() -> Result<Observed, Failed> {
     let mut check = Check::default();
     let room = tempfile::tempdir()?;
     let file = room.path().join("programs.skm");
@@ -211,8 +211,14 @@ fn at_rest(stage: &cast::Stage) -> Result<Kernel, Failed> {
 }
 
 impl cast::Stage {
-    fn seen(self, verdicts: Vec<Value>, kernel: [Kernel; 2], text: String, check: Check) -> Fields {
-        Fields {
+    fn seen(
+        self,
+        verdicts: Vec<Value>,
+        kernel: [Kernel; 2],
+        text: String,
+        check: Check,
+    ) -> Observed {
+        Observed {
             text,
             played: self.played(),
             verdicts,

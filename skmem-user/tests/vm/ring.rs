@@ -81,7 +81,7 @@ fn tiny() -> Result<(), Failed> {
         sums::check(&mut check, account);
         formulas::every_socket(&mut check, account);
         let name = sums::name(account);
-        let agrees = bench.tape.replay.agrees(account);
+        let agrees = bench.collected.replay.agrees(account);
         if account.lost == 0 {
             check.equal(format_args!("{name}: replay agrees"), agrees, Some(true));
             continue;
@@ -173,13 +173,17 @@ fn recovery(bench: &mut Bench, check: &mut Check) -> Result<(), Failed> {
     let gap = account(bench)?;
     check.that(gap.lost > 0, || "the ring was never full".into());
     let id = gap.ident.id;
-    let missed = bench.tape.replay.socket(id).map(|s| s.missed);
+    let missed = bench.collected.replay.socket(id).map(|s| s.missed);
     check.equal(
         "records missing by their numbers, and lost by the account",
         missed,
         Some(u64::from(gap.lost)),
     );
-    check.equal("replay over a gap", bench.tape.replay.agrees(&gap), None);
+    check.equal(
+        "replay over a gap",
+        bench.collected.replay.agrees(&gap),
+        None,
+    );
     let verdict = verdict::of(&gap, true);
     check.equal("the verdict is complete", verdict.complete, false);
     check.equal(
@@ -188,7 +192,7 @@ fn recovery(bench: &mut Bench, check: &mut Check) -> Result<(), Failed> {
         u64::from(gap.lost),
     );
 
-    bench.tape.replay.checkpoint(&gap);
+    bench.collected.replay.checkpoint(&gap);
     for _ in 0..RECOVERED {
         exchange()?;
         rest(bench)?;
@@ -199,7 +203,7 @@ fn recovery(bench: &mut Bench, check: &mut Check) -> Result<(), Failed> {
         "no record after the gap".into()
     });
     sums::check(check, &after);
-    let said = bench.tape.replay.socket(id).map(|s| &s.ledger.now);
+    let said = bench.collected.replay.socket(id).map(|s| &s.ledger.now);
     let bytes = |balance: &Balance| (balance.w, balance.total.map(|t| (t.bytes, t.count)));
     check.equal(
         "w and all causes, by replay from the kernel's account on, and as the kernel has them",

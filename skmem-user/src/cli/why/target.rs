@@ -29,7 +29,7 @@ pub(super) enum Target {
     Address(IpAddr),
 }
 
-/// How the word was taken.
+/// The target, as skmem read it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ParsedTarget {
     pub text: String,

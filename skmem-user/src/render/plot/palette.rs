@@ -6,7 +6,7 @@
 
 use skmem_common::cause::Cause;
 
-/// How a cause looks.
+/// Colour and letter of a cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BandStyle {
     /// `#rrggbb`.

@@ -89,7 +89,7 @@ impl ReceiveFigure<'_> {
         let shut = match count {
             0 => "the window was never 0".to_owned(),
             1 => format!("the window was 0 once, for {}", span(ns)),
-            n => format!("the window was 0 in {n} stretches, for {}", span(ns)),
+            n => format!("the window was 0 {n} times for {}", span(ns)),
         };
         format!(
             "{} · {shut} · {} · Linux {}",

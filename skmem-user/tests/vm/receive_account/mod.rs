@@ -166,13 +166,13 @@ fn case(
         .map_err(|error| DriverError::Failed(format!("{error:#}")))?;
     let at_rest = bench.accounts();
     bench.during(driver.finish())?;
-    // Until the tape has all of their records.
+    // Until all of their records are read.
     let mut at_end = bench.accounts();
     for _ in 0..TRIES {
-        let tape = &bench.tape.replay;
+        let collected = &bench.collected.replay;
         if at_end
             .iter()
-            .all(|a| a.lost != 0 || tape.agrees(a).is_some())
+            .all(|a| a.lost != 0 || collected.agrees(a).is_some())
         {
             break;
         }
@@ -201,7 +201,7 @@ fn case(
                 found[*cause as usize] += r.total(*cause).count;
             }
             if when == "at the end" {
-                sums::replay(check, &what, &bench.tape.replay, account);
+                sums::replay(check, &what, &bench.collected.replay, account);
                 eprintln!("tests: {what}: {}", account_line(r));
             }
         }
@@ -433,7 +433,7 @@ impl Played<'_> {
         let check = &mut *self.check;
         let sum: i64 = ReceiveCause::ALL.iter().map(|c| r.total(*c).bytes).sum();
         let story = || account_line(r);
-        sums::replay(check, name, &self.bench.tape.replay, account);
+        sums::replay(check, name, &self.bench.collected.replay, account);
         check.that(sum == i64::from(truth.rmem_alloc), || {
             format!(
                 "{name}: the causes add up to {sum}, SO_MEMINFO says {}: {}",
