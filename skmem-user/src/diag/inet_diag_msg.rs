@@ -148,6 +148,7 @@ impl DiagSocket {
                 outq_nsd: unsent.cast_signed(),
             },
             tcp,
+            mptcp_acked: None,
         })
     }
 

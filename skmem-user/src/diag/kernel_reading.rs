@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use super::{Endpoint, MemInfo, Queues, Result, TcpInfo, so_sndbuf};
+use super::{Endpoint, MemInfo, Queues, Result, TcpInfo, mptcp_info::bytes_acked, so_sndbuf};
 
 /// One reading of one socket. Exact for a socket at rest; while it is busy the parts are moments
 /// apart.
@@ -25,6 +25,8 @@ pub struct KernelReading {
     pub queues: Queues,
     /// `TCP_INFO`; absent for an MPTCP socket on a kernel that does not answer it there.
     pub tcp: Option<TcpInfo>,
+    /// `mptcpi_bytes_acked` of `MPTCP_INFO`, bytes; absent for a TCP socket, and before 6.5.
+    pub mptcp_acked: Option<u64>,
 }
 
 impl KernelReading {
@@ -51,6 +53,7 @@ impl KernelReading {
             so_sndbuf,
             queues,
             tcp,
+            mptcp_acked: bytes_acked(fd),
         })
     }
 }

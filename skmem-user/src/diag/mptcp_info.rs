@@ -2,12 +2,22 @@
 //! (`mptcp_diag_fill_info`), and the token of the MPTCP socket that a subflow belongs to
 //! (`subflow_get_info`).
 
+use std::os::fd::BorrowedFd;
+
 use netlink_packet_core::{NLA_TYPE_MASK, NlasIterator};
+
+use super::sockopt::get_bytes;
 
 /// `INET_ULP_INFO_MPTCP`, in `INET_DIAG_ULP_INFO`
 const ULP_MPTCP: u16 = 3;
 /// `MPTCP_SUBFLOW_ATTR_TOKEN_LOC`, in `INET_ULP_INFO_MPTCP`
 const TOKEN_LOC: u16 = 2;
+/// `SOL_MPTCP` (`linux/socket.h`)
+const SOL_MPTCP: i32 = 284;
+/// `MPTCP_INFO` (`linux/mptcp.h`, 5.16 on)
+const MPTCP_INFO: i32 = 1;
+/// Place of `mptcpi_bytes_acked` in `struct mptcp_info` (6.5 on).
+const BYTES_ACKED: usize = 72;
 /// `struct nlattr`
 const HEADER: usize = 4;
 /// `MPTCP_INFO_FLAG_FALLBACK` of `mptcpi_flags`
@@ -38,6 +48,14 @@ impl MptcpInfo {
             fallback: word(bytes, 8)? & FALLBACK != 0,
         })
     }
+}
+
+/// `mptcpi_bytes_acked`, bytes: what the peer has acknowledged of an MPTCP socket; `None` for other
+/// sockets, and before 6.5.
+pub(super) fn bytes_acked(fd: BorrowedFd<'_>) -> Option<u64> {
+    let mut bytes = [0; BYTES_ACKED + 8];
+    let got = get_bytes(fd, SOL_MPTCP, MPTCP_INFO, "MPTCP_INFO", &mut bytes).ok()?;
+    long(&bytes[..got], BYTES_ACKED)
 }
 
 /// The local token in a subflow's `INET_DIAG_ULP_INFO`; a listener has none.

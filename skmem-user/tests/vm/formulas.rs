@@ -400,6 +400,14 @@ pub fn of_scenario(
                 payload(account) + headers.bytes + freed,
                 n.w,
             );
+            // The kernel's own count of what it took: acknowledged, and still queued (SIOCOUTQ).
+            if let Some(acked) = truth.mptcp_acked {
+                check.equal(
+                    format_args!("{name}: `taken` of the verdict, and what MPTCP_INFO and SIOCOUTQ say was written"),
+                    verdict::of(account, false).taken,
+                    i64::try_from(acked).unwrap_or(i64::MAX) + i64::from(truth.queues.outq),
+                );
+            }
             // One write is what the last test lets in, and its header (struct mptcp_data_frag), in
             // a page fragment. 6.1 tests before a header only, and appends what the
             // fragment has room for.
