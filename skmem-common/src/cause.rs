@@ -167,6 +167,19 @@ pub enum Holds {
     Other,
 }
 
+/// What a cause takes out of the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frees {
+    /// The oldest, which were acknowledged.
+    Acknowledged,
+    /// An skb off the tail.
+    Newest,
+    /// Truesize of an skb whose payload is in another one now.
+    Merged,
+    /// All there is.
+    Everything,
+}
+
 /// Which way a cause moves `sk_wmem_queued`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
@@ -277,10 +290,61 @@ impl Cause {
         matches!(self.sign(), Sign::Frees)
     }
 
+    /// What it takes out of the queue; None where it puts something there, or may do either.
+    #[must_use]
+    pub const fn frees(self) -> Option<Frees> {
+        match self {
+            Self::Ack | Self::PartialAckTrim | Self::MptcpAck => Some(Frees::Acknowledged),
+            Self::UnusedSkb | Self::TailMerge => Some(Frees::Newest),
+            Self::RetransmitCollapse | Self::SackShift => Some(Frees::Merged),
+            Self::Purge | Self::Reset => Some(Frees::Everything),
+            Self::NewSkb
+            | Self::SkbOverhead
+            | Self::FirstFill
+            | Self::TailAppend
+            | Self::TailRefill
+            | Self::Splice
+            | Self::TsoSplit
+            | Self::RetransmitFragment
+            | Self::SackSplit
+            | Self::ProbeSplit
+            | Self::Syn
+            | Self::SynData
+            | Self::Fin
+            | Self::MptcpSubflow
+            | Self::MptcpData
+            | Self::MptcpFragHeader
+            | Self::Forced
+            | Self::PreExisting
+            | Self::Unattributed
+            | Self::ZerocopyPageRounding
+            | Self::MtuProbe
+            | Self::SynAck => None,
+        }
+    }
+
     /// Whether what it frees is the newest of the queue, an skb off the tail;
     /// other frees take from the head, the oldest first.
     #[must_use]
     pub const fn frees_the_newest(self) -> bool {
-        matches!(self, Self::UnusedSkb | Self::TailMerge)
+        matches!(self.frees(), Some(Frees::Newest))
+    }
+
+    /// Whether what it frees was acknowledged.
+    #[must_use]
+    pub const fn frees_acknowledged(self) -> bool {
+        matches!(self.frees(), Some(Frees::Acknowledged))
+    }
+
+    /// Whether it empties the queue.
+    #[must_use]
+    pub const fn empties_the_queue(self) -> bool {
+        matches!(self.frees(), Some(Frees::Everything))
+    }
+
+    /// Whether kernel code put its bytes there that can be named.
+    #[must_use]
+    pub const fn has_code_path(self) -> bool {
+        !matches!(self, Self::PreExisting | Self::Unattributed)
     }
 }

@@ -162,7 +162,7 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
         verbose,
         ..trace::options(&selection)
     };
-    let mut session = live::start(&tracing).await?;
+    let mut session = live::attach(&tracing).await?;
     let held = Owners::among(ready.pids.clone());
     let older = Older {
         namespaces: netns::of(&ready.pids, &held),

@@ -19,7 +19,7 @@ use crate::{
     kernel::plan::Set,
     render,
     selection::Selection,
-    trace::{Session, older, take_all},
+    trace::{Session, take_all},
 };
 
 /// A sender counts as blocked after it has slept this long.
@@ -119,11 +119,10 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     // Before there is a command, which must not outlive skmem.
     let mut stop = std::pin::pin!(interrupted()?);
     let mut session = tokio::select! {
-        session = live::start(&tracing) => session?,
+        session = live::start(&traced, &tracing) => session?,
         () = &mut stop => return Ok(live::gave_up()),
     };
     session.use_host_root(&options.host_root.dir);
-    live::adopt(&mut session, older(&traced));
     let mut child = command::start(&options.command)?;
     session.drop_rights(command::rights(&options.command))?;
     if child.is_none() && options.duration.is_none() && !options.until_blocked {

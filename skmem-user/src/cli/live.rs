@@ -11,33 +11,45 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
     kernel::tracer::Options,
-    trace::{Attaching, Older, Session},
+    selection::Selection,
+    trace::{Attaching, Older, Session, older},
 };
 
 /// Where there is no terminal, one line says what took longer.
 const LONG: Duration = Duration::from_secs(2);
 
-/// Attaches and starts to trace; says what this kernel lacks.
+/// Attaches and starts to trace the selected sockets, those included that are older than the
+/// trace; says what this kernel lacks, and what could not be done.
 ///
 /// # Errors
 /// Where the kernel does not allow it.
-pub async fn start(options: &Options) -> Result<Session> {
-    let session = start_quietly(options).await?;
+pub async fn start(selection: &Selection, options: &Options) -> Result<Session> {
+    let mut session = attach(options).await?;
+    adopt(&mut session, older(selection));
+    Ok(session)
+}
+
+/// The same without older sockets: for commands that choose those themselves, see [`adopt`].
+///
+/// # Errors
+/// Where the kernel does not allow it.
+pub async fn attach(options: &Options) -> Result<Session> {
+    let session = attach_quietly(options).await?;
     for note in session.tracer().notes() {
         eprintln!("skmem: {note}");
     }
     Ok(session)
 }
 
-/// Like `start`, but does not warn about missing hooks: for `bench`, which
+/// Like `attach`, but does not warn about missing hooks: for `bench`, which
 /// leaves hooks out on purpose.
 ///
 /// # Errors
-/// As for [`start`].
-pub async fn start_quietly(options: &Options) -> Result<Session> {
+/// As for [`attach`].
+pub async fn attach_quietly(options: &Options) -> Result<Session> {
     let line = Line::new();
     let began = Instant::now();
-    let started = Session::start(options, |attaching| line.show(attaching)).await;
+    let started = Session::attach(options, |attaching| line.show(attaching)).await;
     line.done();
     let session = started?;
     let tracer = session.tracer();

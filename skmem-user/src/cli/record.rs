@@ -27,7 +27,7 @@ use crate::{
     quantity,
     recording::Meta,
     trace::{
-        Session, about, flight::Flight, older, recording_session::RecordingSession, sink::Sink,
+        Session, about, flight::Flight, recording_session::RecordingSession, sink::Sink,
         trigger::Trigger,
     },
 };
@@ -153,10 +153,9 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     // Before there is a command, which must not outlive skmem.
     let mut stop = std::pin::pin!(interrupted()?);
     let mut session = tokio::select! {
-        session = live::start(&tracing) => session?,
+        session = live::start(&selection, &tracing) => session?,
         () = &mut stop => return Ok(live::gave_up()),
     };
-    live::adopt(&mut session, older(&selection));
     if let Some(note) = session.left_out_note() {
         eprintln!("skmem: {note}");
     }

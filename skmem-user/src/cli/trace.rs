@@ -10,7 +10,7 @@ use super::{duration, interrupted, live, screen, style, tracing::Tracing};
 use crate::{
     kernel::{counters::Totals, plan::Set, rights::Rights, system},
     render::{Column, EventLines, Times},
-    trace::{Session, older},
+    trace::Session,
 };
 
 mod printer;
@@ -110,10 +110,9 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     }
     let mut stop = std::pin::pin!(interrupted()?);
     let mut session = tokio::select! {
-        session = live::start(&tracing) => session?,
+        session = live::start(&selection, &tracing) => session?,
         () = &mut stop => return Ok(live::gave_up()),
     };
-    live::adopt(&mut session, older(&selection));
     session.drop_rights(Rights::empty())?;
     // Names of sockets that are gone are forgotten.
     session.keep_closed();

@@ -215,10 +215,8 @@ fn went_in(v: &Verdict, put: &[(AnyCause, i64)], sum: i64) -> String {
     };
     let freed: i64 = v.causes.iter().map(|c| c.bytes.min(0)).sum();
     if freed != 0 {
-        let by_ack =
-            |cause: Cause| matches!(cause, Cause::Ack | Cause::PartialAckTrim | Cause::MptcpAck);
         let all = v.causes.iter().filter(|c| c.bytes < 0);
-        let how = if all.into_iter().all(|c| by_ack(c.cause)) {
+        let how = if all.into_iter().all(|c| c.cause.frees_acknowledged()) {
             "were acknowledged"
         } else {
             "were freed"

@@ -443,7 +443,7 @@ pub(super) fn explanation(out: &mut String, v: &Verdict, style: &Style) {
         let head = head.replacen(why.cause.name(), &style.paint(Role::Name, why.cause), 1);
         let text = match why.cause {
             // No code path to name.
-            AnyCause::Queue(Cause::PreExisting | Cause::Unattributed) => why.sentence.to_owned(),
+            AnyCause::Queue(cause) if !cause.has_code_path() => why.sentence.to_owned(),
             _ => format!("{} [{}; {}]", why.sentence, why.function, why.versions),
         };
         hang(out, &head, column, &text, None, style);

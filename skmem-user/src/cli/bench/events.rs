@@ -121,7 +121,7 @@ pub async fn measure(size: usize) -> Result<Vec<Step>> {
 /// What a lockstep load leaves.
 async fn stream(size: usize) -> Result<Vec<Record>> {
     let tracing = Mode::Records.options().context("a mode that traces")?;
-    let mut session = live::start(&tracing).await?;
+    let mut session = live::attach(&tracing).await?;
     let mut records = Vec::new();
     let begin = Instant::now();
     while records.len() < LEAST {

@@ -116,7 +116,7 @@ pub async fn turn(
     };
     let mut session = match mode.options() {
         Some(options) => {
-            let session = live::start_quietly(&options).await;
+            let session = live::attach_quietly(&options).await;
             Some(session.with_context(|| format!("cannot measure {}", mode.name()))?)
         }
         None => None,

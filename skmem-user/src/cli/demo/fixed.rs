@@ -109,7 +109,7 @@ async fn compare(
         pids.push(runner.driver.pid());
         pids.extend(&runner.ready.pids);
     }
-    let mut session = live::start(&tracer::Options {
+    let mut session = live::attach(&tracer::Options {
         follow: true,
         ring_bytes: options.ring,
         verbose,

@@ -131,7 +131,7 @@ impl Source {
         let mut flight = None;
         let causes = match rights::may_trace() {
             false => Err("causes need root, or CAP_BPF and CAP_PERFMON".to_owned()),
-            true => match live::start(&tracing).await {
+            true => match live::attach(&tracing).await {
                 Ok(mut session) => {
                     session.use_host_root(host_root);
                     session.keep_closed();

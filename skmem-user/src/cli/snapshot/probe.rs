@@ -122,7 +122,7 @@ pub(in crate::cli) async fn trace(seen: &Captured, chosen: &[&Row], how: &How) -
         true => seen.fileless,
         false => 0,
     };
-    let mut session = live::start(&tracer::Options {
+    let mut session = live::attach(&tracer::Options {
         max_sockets: u32::try_from(chosen.len() + nameless + LEAST).unwrap_or(u32::MAX),
         // The accounts are all that is wanted.
         records: Records::Transitions,

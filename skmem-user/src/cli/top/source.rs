@@ -21,7 +21,7 @@ use crate::{
         capture::{Looker, Options},
     },
     top::{Booked, Books, Causes, Chosen, MachineSample, Message},
-    trace::{Session, about, older},
+    trace::{Session, about},
 };
 
 /// What looking needs that tracing does not: others' descriptors, other network namespaces, and
@@ -66,10 +66,9 @@ impl Source {
             false if !rights::may_trace() => {
                 Err("that needs root, or CAP_BPF and CAP_PERFMON (sudo skmem top)".to_owned())
             }
-            false => match live::start(&tracing).await {
+            false => match live::start(&selection, &tracing).await {
                 Ok(mut session) => {
                     session.use_host_root(&options.host_root.dir);
-                    live::adopt(&mut session, older(&selection));
                     session.drop_rights(rights)?;
                     if let Some(keep) = flight {
                         let meta = about::meta(&session, &tracing, which.which.sockets.named());

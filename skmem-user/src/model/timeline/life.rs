@@ -93,7 +93,7 @@ impl Lives {
                 }
             }
             *write_seq = write_seq.wrapping_add(payload(op));
-            purged |= op.kind == OP_BOOK && matches!(cause, Some(Cause::Purge | Cause::Reset));
+            purged |= op.kind == OP_BOOK && cause.is_some_and(Cause::empties_the_queue);
         }
         // What was booked differs from what was written where bytes were lost
         // or have no name.

@@ -89,12 +89,28 @@ pub struct Session {
 }
 
 impl Session {
-    /// Attaches and starts to trace; `attaching` hears four times a second how
-    /// far that is. What this kernel lacks: [`Tracer::notes`].
+    /// Attaches and starts to trace the selected sockets, those included that are older than the
+    /// trace; `attaching` hears four times a second how far that is. What this kernel lacks:
+    /// [`Tracer::notes`]; what could not be done: [`Self::take_notes`].
     ///
     /// # Errors
     /// Where the kernel does not allow it.
-    pub async fn start(options: &Options, attaching: impl FnMut(Attaching)) -> Result<Self> {
+    pub async fn start(
+        selection: &Selection,
+        options: &Options,
+        attaching: impl FnMut(Attaching),
+    ) -> Result<Self> {
+        let mut session = Self::attach(options, attaching).await?;
+        session.adopt(select::older(selection));
+        Ok(session)
+    }
+
+    /// The same without older sockets: for callers that choose those themselves, see
+    /// [`Self::adopt`].
+    ///
+    /// # Errors
+    /// Where the kernel does not allow it.
+    pub async fn attach(options: &Options, attaching: impl FnMut(Attaching)) -> Result<Self> {
         let mut tracer = attach::attached(options, attaching).await?;
         let reader = Reader::new(tracer.take_ring()?).context("cannot poll the ring buffer")?;
         tracer.enable()?;
@@ -125,14 +141,12 @@ impl Session {
         })
     }
 
-    /// Starts to trace the selected sockets, those included that are older than the trace.
+    /// [`Self::start`] with the usual options.
     ///
     /// # Errors
     /// Where the kernel does not allow it.
     pub async fn of(selection: &Selection) -> Result<Self> {
-        let mut session = Self::start(&select::options(selection), |_| {}).await?;
-        session.adopt(select::older(selection));
-        Ok(session)
+        Self::start(selection, &select::options(selection), |_| {}).await
     }
 
     /// Traces for `time`, to the end of the trace: [`Session::verdicts`] are of then.
