@@ -276,8 +276,9 @@ fn an_mtu_probe_leaves_the_tail_the_remainder_of_a_split() {
     s.leave(Hook::WriteXmit);
     s.seen.probing = PROBING_NO;
     s.enter(Hook::WriteXmit);
+    s.probe_alloc();
     s.seen.probing = PROBING_YES;
-    s.probe_alloc().change(O);
+    s.change(O);
     s.leave(Hook::WriteXmit);
     s.enter(Hook::SendmsgLocked).copy(1_421);
     s.leave(Hook::SendmsgLocked);
