@@ -61,9 +61,18 @@ impl Account {
         self.split = skb;
     }
 
-    /// `tcp_write_xmit` has sent an MTU probe, and goes on. Gives the time of what it booked.
+    /// Whether `tcp_write_xmit`, which allocates an skb for a split, has split another one before,
+    /// or sent an MTU probe: each is booked by itself.
     #[inline(always)]
-    pub fn probe_sent(&mut self, fields: &impl SocketFields, now: impl Fn() -> u64 + Copy) -> u64 {
+    #[must_use]
+    pub fn goes_on(&self, fields: &impl SocketFields) -> bool {
+        self.allocated != 0
+            || (self.probing != u32::from(PROBING_YES) && fields.probing() == PROBING_YES)
+    }
+
+    /// Books what `tcp_write_xmit` has done so far. Gives the time of what it booked.
+    #[inline(always)]
+    pub fn book_so_far(&mut self, fields: &impl SocketFields, now: impl Fn() -> u64 + Copy) -> u64 {
         let booked_ns = self.settle_as(Hook::WriteXmit as u32, fields, now);
         self.note_probing(fields.probing());
         booked_ns

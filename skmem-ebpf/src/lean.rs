@@ -6,7 +6,7 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext},
 };
 use skmem_common::{
-    account::{Account, PROBING_YES, SocketFields as _},
+    account::{Account, SocketFields as _},
     hook::Hook,
     record::{Before, FLAG_ENTRY},
 };
@@ -126,13 +126,11 @@ fn allocated(sk: Sock, gfp: u32, force: u32, skb: *const u8) {
         }
         return;
     }
-    // The call may have begun with an MTU probe.
-    if account.probing != u32::from(PROBING_YES)
-        && let Some(socket) = sk.as_tcp()
-        && socket.probing() == PROBING_YES
+    if let Some(socket) = sk.as_tcp()
+        && account.goes_on(&socket)
     {
         calls::change!(account, |a| {
-            core::hint::black_box(a.probe_sent(&socket, calls::now));
+            core::hint::black_box(a.book_so_far(&socket, calls::now));
             calls::note_worst(a, socket);
         });
     }
