@@ -6,7 +6,7 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext},
 };
 use skmem_common::{
-    account::{Account, SocketFields as _},
+    account::{Account, PROBING_YES, SocketFields as _},
     hook::Hook,
     record::{Before, FLAG_ENTRY},
 };
