@@ -130,6 +130,8 @@ fn allocated(sk: Sock, gfp: u32, force: u32, skb: *const u8) {
         && account.goes_on(&socket)
     {
         calls::change!(account, |a| {
+            // One transmission may split more skbs than a record has room for.
+            clear(a, socket, Hook::AllocSkb);
             core::hint::black_box(a.book_so_far(&socket, calls::now));
             calls::note_worst(a, socket);
         });
