@@ -129,7 +129,15 @@ const SCENARIOS: &[(&str, &[ReceiveCause])] = &[
     ("big-tcp", &[ReceiveCause::InOrder]),
     ("tcp-mem", &[ReceiveCause::InOrder]),
     ("memcg-limit", &[ReceiveCause::InOrder]),
+    // Segments one by one, a path that is filled and drained, hundreds of connections at once.
+    ("gso-off", &[ReceiveCause::InOrder]),
+    ("long-path", &[ReceiveCause::Read]),
+    (MANY, &[ReceiveCause::InOrder]),
 ];
+
+const MANY: &str = "many-sockets";
+/// How many of them: as many as fill the queues of a trial, and not its time.
+const CONNECTIONS: u32 = 300;
 
 /// Plays all of them under the tracer that is there.
 fn cases(bench: &mut Bench, check: &mut Check) -> Result<(), Failed> {
@@ -151,7 +159,10 @@ fn case(
     name: &str,
     causes: &[ReceiveCause],
 ) -> Result<(), DriverError> {
-    let options = workload::Options::default();
+    let options = workload::Options {
+        connections: (name == MANY).then_some(CONNECTIONS),
+        ..workload::Options::default()
+    };
     let mut driver = bench.during(async { Driver::spawn(Path::new(SKMEM), name, &options) })?;
     let ready = bench.during(driver.ready())?;
     for pid in ready.pids.iter().chain([&ready.pid]) {
