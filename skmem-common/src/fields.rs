@@ -33,8 +33,8 @@ pub struct Fields {
     pub tail: u64,
 }
 
-/// A socket whose fields a hook can read, under the socket's lock. Each read costs, since the kernel
-/// checks each load of a program: a field is read only where it is needed.
+/// A socket whose fields a hook can read, under the socket's lock. Each read costs, since the
+/// kernel checks each load of a program: a field is read only where it is needed.
 pub trait SocketFields: Copy {
     /// It is an MPTCP socket, and no TCP socket.
     const MPTCP: bool = false;

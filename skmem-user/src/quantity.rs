@@ -57,6 +57,7 @@ pub fn parse_time(text: &str) -> Result<Duration> {
 }
 
 /// The inverse of [`parse_time`], to the microsecond.
+#[must_use]
 pub fn print_time(time: Duration) -> String {
     match time.as_micros() {
         us if us % 1_000_000 == 0 => format!("{}s", us / 1_000_000),
@@ -66,6 +67,7 @@ pub fn print_time(time: Duration) -> String {
 }
 
 /// A number of bytes, with a unit (K, M, G: powers of 1024) or without.
+#[must_use]
 pub fn bytes(text: &str) -> Option<u64> {
     let last = text.chars().next_back()?;
     let unit = match last.to_ascii_uppercase() {

@@ -157,7 +157,7 @@ fn socket(account: &Account, state: u8, setting: &Setting<'_>) -> Socket {
     }
 }
 
-/// An address as an [`Ident`] holds it, without brackets.
+/// An address as an [`skmem_common::record::Ident`] holds it, without brackets.
 #[must_use]
 pub fn address(family: u16, bytes: [u8; 16]) -> String {
     if family == AF_INET6 {

@@ -43,6 +43,7 @@ pub mod verdict;
 pub mod window;
 
 pub(crate) use advice::{MINIMUM, growth};
+#[doc(hidden)]
 pub use assemble::address;
 pub(crate) use assemble::state_name;
 pub(crate) use blame::{Subflow, blame_subflows};

@@ -408,7 +408,7 @@ fn settings(version: (u32, u32)) -> Vec<Finding> {
 
 fn cgroups() -> Finding {
     if let Some(cgroup2) = cgroup2() {
-        return Finding::good("cgroup v2", &cgroup2.at.display().to_string());
+        return Finding::good("cgroup v2", cgroup2.at.display().to_string());
     }
     Finding::bad(
         "cgroup v2",

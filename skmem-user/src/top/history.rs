@@ -83,8 +83,8 @@ impl History {
         }
     }
 
-    /// Books what has changed since the sample before. The order within that time is not known: what
-    /// came is booked first, so that the height is right, and what came and went meanwhile is
+    /// Books what has changed since the sample before. The order within that time is not known:
+    /// what came is booked first, so that the height is right, and what came and went meanwhile is
     /// gone.
     fn book(&mut self, booked: &Booked) {
         self.changes = booked.changes;

@@ -212,8 +212,8 @@ fn a_part_keeps_what_is_in_force_and_a_narrow_window_its_width() {
     assert!((500..=600).contains(&width), "{width}");
 }
 
-/// The receive side: its own names, what fills rb at a moment at which the window is 0, and no panel
-/// of send memory.
+/// The receive side: its own names, what fills rb at a moment at which the window is 0, and no
+/// panel of send memory.
 #[test]
 fn the_page_of_the_receive_side() {
     let dir = tempfile::tempdir().expect("a directory");

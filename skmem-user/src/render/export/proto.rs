@@ -133,6 +133,7 @@ pub struct Clock {
 
 impl Clock {
     /// A clock at an instant, in ns.
+    #[must_use]
     pub fn at(id: u32, ns: u64) -> Self {
         Self {
             clock_id: Some(id),
@@ -246,6 +247,7 @@ pub fn counter_packet(
 
 /// What comes before `len` bytes of deflated packets: a [`Trace`] of one packet with the field
 /// `compressed_packets`.
+#[must_use]
 pub fn compressed_packets(len: usize) -> Vec<u8> {
     let mut field = Vec::new();
     varint(&mut field, 50 << 3 | u64::from(LENGTH));

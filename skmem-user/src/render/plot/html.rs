@@ -98,7 +98,7 @@ pub(super) struct Unit {
 }
 
 impl Unit {
-    /// In which a span of so many ns is shown.
+    /// In which a span of this length, in ns, is shown.
     pub(super) fn of(span_ns: u64) -> Self {
         let (name, ns) = unit(span_ns);
         let digits = match name {
