@@ -158,7 +158,7 @@ fn html_is_one_file_with_exact_data() {
         let list = v.as_array().expect("a list").iter();
         list.map(|n| n.as_i64().expect("an integer")).collect()
     };
-    let w = list(&data["wmem_queued"]);
+    let w = list(&data["total"]);
     let mut sums = vec![0; w.len()];
     for band in data["bands"].as_array().expect("a list") {
         for (sum, n) in sums.iter_mut().zip(list(&band["bytes"])) {
