@@ -260,7 +260,7 @@ fn page(check: &mut Check, serving: &Serving, cookie: u64) -> Result<(), Failed>
     let data = html.body.split_once("id=\"data\">").map(|(_, rest)| rest);
     let data = data.and_then(|rest| rest.split_once("</script>"));
     let data: Value = serde_json::from_str(data.map_or("", |(data, _)| data)).unwrap_or_default();
-    let drawn = data["wmem_queued"].as_array().map_or(0, Vec::len);
+    let drawn = data["total"].as_array().map_or(0, Vec::len);
     check.that(drawn > 2, || format!("{drawn} samples"));
     Ok(())
 }
