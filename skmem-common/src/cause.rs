@@ -186,7 +186,7 @@ pub enum Sign {
     /// Up, always.
     Grows,
     /// Down, always.
-    Frees,
+    Frees(Frees),
     /// Up in one call and down in another.
     Either,
 }
@@ -251,15 +251,10 @@ impl Cause {
             | Self::MptcpData
             | Self::MptcpFragHeader
             | Self::Forced => Sign::Grows,
-            Self::Ack
-            | Self::PartialAckTrim
-            | Self::TailMerge
-            | Self::RetransmitCollapse
-            | Self::SackShift
-            | Self::UnusedSkb
-            | Self::MptcpAck
-            | Self::Purge
-            | Self::Reset => Sign::Frees,
+            Self::Ack | Self::PartialAckTrim | Self::MptcpAck => Sign::Frees(Frees::Acknowledged),
+            Self::UnusedSkb | Self::TailMerge => Sign::Frees(Frees::Newest),
+            Self::RetransmitCollapse | Self::SackShift => Sign::Frees(Frees::Merged),
+            Self::Purge | Self::Reset => Sign::Frees(Frees::Everything),
             // tcp_mtu_probe frees what it took over; a crossed SYN-ACK replaces
             // the SYN; MSG_ZEROCOPY charges a page before its payload is known;
             // the first hook of an older socket corrects what a walk had read.
@@ -287,39 +282,15 @@ impl Cause {
     /// Whether it only ever frees.
     #[must_use]
     pub const fn is_free(self) -> bool {
-        matches!(self.sign(), Sign::Frees)
+        self.frees().is_some()
     }
 
     /// What it takes out of the queue; None where it puts something there, or may do either.
     #[must_use]
     pub const fn frees(self) -> Option<Frees> {
-        match self {
-            Self::Ack | Self::PartialAckTrim | Self::MptcpAck => Some(Frees::Acknowledged),
-            Self::UnusedSkb | Self::TailMerge => Some(Frees::Newest),
-            Self::RetransmitCollapse | Self::SackShift => Some(Frees::Merged),
-            Self::Purge | Self::Reset => Some(Frees::Everything),
-            Self::NewSkb
-            | Self::SkbOverhead
-            | Self::FirstFill
-            | Self::TailAppend
-            | Self::TailRefill
-            | Self::Splice
-            | Self::TsoSplit
-            | Self::RetransmitFragment
-            | Self::SackSplit
-            | Self::ProbeSplit
-            | Self::Syn
-            | Self::SynData
-            | Self::Fin
-            | Self::MptcpSubflow
-            | Self::MptcpData
-            | Self::MptcpFragHeader
-            | Self::Forced
-            | Self::PreExisting
-            | Self::Unattributed
-            | Self::ZerocopyPageRounding
-            | Self::MtuProbe
-            | Self::SynAck => None,
+        match self.sign() {
+            Sign::Frees(what) => Some(what),
+            Sign::Grows | Sign::Either => None,
         }
     }
 

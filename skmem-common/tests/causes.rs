@@ -529,10 +529,3 @@ fn names_are_unique_and_round_trip() {
     assert_eq!(Cause::from_u8(200), None);
     assert_eq!(Tier::Observed as u8, 0);
 }
-
-#[test]
-fn what_only_frees_says_what_it_frees() {
-    for cause in Cause::ALL {
-        assert_eq!(cause.is_free(), cause.frees().is_some(), "{}", cause.name());
-    }
-}

@@ -230,7 +230,7 @@ pub fn all() -> Vec<Page> {
 const fn kind(cause: Cause) -> Kind {
     match cause.sign() {
         Sign::Grows | Sign::Either => Kind::Growth,
-        Sign::Frees => Kind::Shrink,
+        Sign::Frees(_) => Kind::Shrink,
     }
 }
 

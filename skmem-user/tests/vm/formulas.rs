@@ -54,7 +54,7 @@ pub fn every_socket(check: &mut Check, account: &Account) {
         let bytes = total(*cause).bytes;
         let right = match cause.sign() {
             Sign::Grows => bytes >= 0,
-            Sign::Frees => bytes <= 0,
+            Sign::Frees(_) => bytes <= 0,
             Sign::Either => true,
         };
         check.that(right, || {

@@ -100,6 +100,17 @@ fn attribute(dom: &str, name: &str) -> Value {
     serde_json::from_str(&value.replace("&quot;", "\"").replace("&amp;", "&")).expect("JSON")
 }
 
+/// What the browser makes of a page with a script at its end.
+fn by_hand(dir: &Path, page: &Path, script: &str) -> String {
+    let html = fs::read_to_string(page).expect("the page");
+    let by_hand = dir.join("by-hand.html");
+    // The last one: the script of the page itself has none.
+    let (before, _) = html.rsplit_once("</body>").expect("a body");
+    fs::write(&by_hand, format!("{before}{script}</html>")).expect("written");
+    let page = format!("file://{}", by_hand.display());
+    browser(dir, &page, &["--dump-dom"])
+}
+
 fn page(dir: &Path) -> PathBuf {
     let page = dir.join("a.html");
     plot(&article_in(dir), &["-o", page.to_str().expect("a name")]).expect("a page");
@@ -110,16 +121,7 @@ fn page(dir: &Path) -> PathBuf {
 fn the_page_draws_hovers_and_zooms_offline() {
     let dir = tempfile::tempdir().expect("a directory");
     let page = page(dir.path());
-    let html = fs::read_to_string(&page).expect("the page");
-    let by_hand = dir.path().join("by-hand.html");
-    // The last one: the script of the page itself has none.
-    let (before, _) = html.rsplit_once("</body>").expect("a body");
-    fs::write(&by_hand, format!("{before}{HAND}</html>")).expect("written");
-    let dom = browser(
-        dir.path(),
-        &format!("file://{}", by_hand.display()),
-        &["--dump-dom"],
-    );
+    let dom = by_hand(dir.path(), &page, HAND);
     let seen = attribute(&dom, "data-seen");
     println!("{seen:#}");
     assert!(seen["start"]["drawn"].as_u64() > Some(20));
@@ -221,7 +223,6 @@ fn the_page_of_the_receive_side() {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings/v2-error-queue.skm");
     let page = dir.path().join("rx.html");
     plot(&recording, &["--rx", "-o", page.to_str().expect("a name")]).expect("a page");
-    let html = fs::read_to_string(&page).expect("the page");
     let hand = r##"<script>
 window.addEventListener("load", function () {
   var root = document.documentElement, over = document.querySelector("#main .u-over"), box = over.getBoundingClientRect();
@@ -236,14 +237,7 @@ window.addEventListener("load", function () {
   root.setAttribute("data-seen", JSON.stringify(seen));
 });
 </script></body>"##;
-    let by_hand = dir.path().join("by-hand.html");
-    let (before, _) = html.rsplit_once("</body>").expect("a body");
-    fs::write(&by_hand, format!("{before}{hand}</html>")).expect("written");
-    let dom = browser(
-        dir.path(),
-        &format!("file://{}", by_hand.display()),
-        &["--dump-dom"],
-    );
+    let dom = by_hand(dir.path(), &page, hand);
     let seen = attribute(&dom, "data-seen");
     println!("{seen:#}");
     assert_eq!(seen["errors"], serde_json::json!([]));
