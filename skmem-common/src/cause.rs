@@ -313,7 +313,7 @@ impl Cause {
         matches!(self.frees(), Some(Frees::Everything))
     }
 
-    /// Whether kernel code put its bytes there that can be named.
+    /// Whether the kernel code that put its bytes there can be named.
     #[must_use]
     pub const fn has_code_path(self) -> bool {
         !matches!(self, Self::PreExisting | Self::Unattributed)

@@ -1,5 +1,8 @@
 //! The command `skmem`: reads options, calls the library, prints.
 
+// A panic where stdout is closed; `cli::print` says what is wrong instead.
+#![warn(clippy::print_stdout)]
+
 #[cfg(any(target_env = "musl", test))]
 mod allocator;
 mod cli;

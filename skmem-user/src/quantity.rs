@@ -20,7 +20,7 @@ const UNITS: [(&str, u64); 8] = [
 /// number is seconds. At most what 64 bits of nanoseconds hold, 584 years.
 ///
 /// # Errors
-/// Where the text is not a time, or longer.
+/// Where the text is not a time, or one longer than that.
 pub fn parse_time(text: &str) -> Result<Duration> {
     if text.is_empty() {
         bail!("not a time; write it like 10ms, 1.5s, 5m or 1h30m");

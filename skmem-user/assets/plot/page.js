@@ -242,7 +242,8 @@
   }
   line("", ["sleep", null], names.shaded, function (n, x) {
     var s = x === null ? null : d.shaded.find(function (s) { return s[0] <= x && x <= s[1]; });
-    return s ? s[2] : "no";
+    // Times that are close to one another are joined.
+    return s && (send || d.inner[n] === 0) ? s[2] : "no";
   }, names.shaded, true);
 
   function values(n, x) {
@@ -378,6 +379,7 @@
       setTimeout(select, 0);
     });
     byId("all").onclick = everything; byId("worst").onclick = toWorst;
+    byId("worst").textContent = names.worst;
     byId("worst").disabled = !d.worst;
     byId("in").onclick = function () { by(0.5); }; byId("out").onclick = function () { by(2); };
     byId("theme").onclick = function () { chosen = !dark(); theme(); };

@@ -39,8 +39,8 @@ const MOST_COMPLAINTS: usize = 10;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Reads the output of any version of ss: mem:(…) and skmem:(…), with and without -i, -e, -o, -p, -O, -Q,
-and files of ss -D; of netstat and /proc/net/tcp what they hold. Prompts, mail quotes, log times, line numbers, colours
-and hard wraps are undone; where a socket is shown several times, its values are compared. What it cannot read
+and files of ss -D; of netstat and /proc/net/tcp what they hold. Prompts, mail quotes, log times, line numbers and colours
+are skipped, and hard wraps are joined; where a socket is shown several times, its values are compared. What it cannot read
 is named with its line, and the rest is read. On a terminal one screen is printed, with --full and in
 a pipe everything.
 

@@ -414,7 +414,7 @@ fn cgroups() -> Finding {
         "cgroup v2",
         State::Reduced,
         "not mounted",
-        "--cgroup needs --cgroup-root DIR; everything else works",
+        "--cgroup cannot be used; everything else can",
         Some("mount -t cgroup2 none /sys/fs/cgroup"),
     )
 }

@@ -33,7 +33,7 @@ pub struct Sample {
 /// One socket, over the last samples.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// The number of the sample that the first sample is of.
+    /// The number of the machine's sample that the first one here is of.
     first: u64,
     samples: VecDeque<Sample>,
     stack: Stack,
@@ -121,7 +121,7 @@ impl History {
 #[derive(Debug, Default)]
 pub struct Histories {
     by_cookie: HashMap<u64, History>,
-    /// Looks taken in.
+    /// Samples taken in.
     samples_taken: u64,
     /// When the last ones were, in ns of `CLOCK_MONOTONIC`.
     times: VecDeque<u64>,

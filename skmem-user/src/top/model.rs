@@ -120,7 +120,7 @@ impl Model {
         }
     }
 
-    /// Takes a look in.
+    /// Takes in a sample.
     pub fn take(&mut self, sample: MachineSample) {
         let open = self.opened().map(|opened| opened.cookie);
         self.histories.take(&sample, open);
@@ -155,7 +155,7 @@ impl Model {
         }
     }
 
-    /// The last look.
+    /// The last sample.
     #[must_use]
     pub fn sample(&self) -> Option<&MachineSample> {
         self.sample.as_ref()

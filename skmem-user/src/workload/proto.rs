@@ -49,6 +49,7 @@ pub enum Reply {
     /// The scenario is at rest.
     Settled(Settled),
     /// Answer to `truth`.
+    #[serde(rename = "truth")]
     KernelReading(Vec<KernelReading>),
     /// The scenario is over; the child exits with 0.
     Done(Done),

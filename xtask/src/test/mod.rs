@@ -326,7 +326,9 @@ impl Lines {
         };
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
         tally.read(text.trim_end());
-        let ended = self.watch.read(text.trim_end(), Instant::now());
+        // The blanks at its end are a part of the line of a trial that was stopped.
+        let line = text.trim_end_matches(['\r', '\n']);
+        let ended = self.watch.read(line, Instant::now());
         tally.ended.extend(ended);
         tally.under_way = self.watch.under_way().map(str::to_owned);
         drop(tally);

@@ -115,7 +115,7 @@ pub(super) fn summary(table: &[Row]) -> String {
             failures,
             ..
         } = tally;
-        // What broke without a failed test counts as one, so that the closing line never looks good
+        // What broke counts as one more, so that the closing line never looks good
         // by accident.
         let failed = failed + u64::from(broken.is_some());
         _ = writeln!(

@@ -112,7 +112,7 @@ impl Tally {
         }
     }
 
-    /// A machine ended before its tests did: what was printed until then counts.
+    /// A machine ended badly: what was printed until then counts.
     pub(super) fn cut_short(&mut self, why: &str) {
         let whole = self.passed + self.failed + self.skipped > 0;
         if !whole {
@@ -168,7 +168,7 @@ mod tests {
             "test a::one   ... ok",
             "test a::two   ... FAILED",
             "test a::three ... ignored",
-            "test a::four  ... soak: 3 slots",
+            "test a::four  ... ",
         ] {
             tally.read(line);
             let ended = watch.read(line, Instant::now() + Duration::from_secs(1));

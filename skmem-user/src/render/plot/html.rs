@@ -52,9 +52,11 @@ pub(super) struct Names {
     pub total: &'static str,
     pub limit: &'static str,
     pub inner: &'static str,
-    /// The same in the page's address and for scripts.
+    /// Its name in `data-skmem`.
     pub inner_id: &'static str,
     pub shaded: &'static str,
+    /// The instant that a key and a button go to.
+    pub worst: &'static str,
 }
 
 #[derive(Serialize)]
@@ -239,6 +241,7 @@ fn data(figure: &Figure<'_>) -> Data {
             inner: "Send-Q",
             inner_id: "send_q",
             shaded: "blocked",
+            worst: "the worst instant",
         },
         time: samples.iter().map(|s| since(s.time_ns)).collect(),
         bands: bands

@@ -89,7 +89,11 @@ impl ReceiveFigure<'_> {
         let shut = match count {
             0 => "the window was never 0".to_owned(),
             1 => format!("the window was 0 once, for {}", span(ns)),
-            n => format!("the window was 0 {n} times for {}", span(ns)),
+            n => format!(
+                "the window was 0 {} times, for {} in all",
+                grouped(signed(n)),
+                span(ns)
+            ),
         };
         format!(
             "{} · {shut} · {} · Linux {}",
@@ -109,6 +113,9 @@ fn most(samples: &[Filled]) -> f64 {
     let most = |s: &Filled| i64::from(s.rmem_alloc.max(s.rcvbuf)).max(s.window.into());
     samples.iter().map(most).max().unwrap_or(1).max(1) as f64 * 1.05
 }
+
+/// Where there is nothing to draw.
+const NOTHING: &str = "no record of the receive side in this time: `skmem record --rx` makes them";
 
 /// Columns for what is left of a plot in characters.
 const MARGIN: usize = 11;
@@ -241,9 +248,7 @@ fn shut_cells(receiver: &Receiver, columns: usize) -> String {
 
 fn legend(figure: &ReceiveFigure<'_>, width: usize) -> Vec<String> {
     let Some(at) = figure.receiver.fullest() else {
-        return vec![
-            "no record of the receive side in this time: `skmem record --rx` makes them".to_owned(),
-        ];
+        return vec![NOTHING.to_owned()];
     };
     let mut entries = vec![format!(
         "fullest, {}, bytes:",
@@ -283,7 +288,7 @@ pub fn receive_html(figure: &ReceiveFigure<'_>) -> String {
         because: String::new(),
         subtitle: figure.subtitle(),
         note: NOTE,
-        remarks: String::new(),
+        remarks: figure.receiver.fullest().map_or(NOTHING, |_| "").to_owned(),
     };
     page(&words, &html_data(figure), "")
 }
@@ -320,6 +325,7 @@ fn html_data(figure: &ReceiveFigure<'_>) -> Data {
             inner: "window offered to the peer",
             inner_id: "window",
             shaded: "window 0",
+            worst: "the fullest instant",
         },
         time: samples.iter().map(|s| since(s.time_ns)).collect(),
         bands: BANDS

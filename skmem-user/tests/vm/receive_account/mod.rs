@@ -136,7 +136,7 @@ const SCENARIOS: &[(&str, &[ReceiveCause])] = &[
 ];
 
 const MANY: &str = "many-sockets";
-/// How many of them: as many as fill the queues of a trial, and not its time.
+/// How many of them: enough to fill the queues without taking long.
 const CONNECTIONS: u32 = 300;
 
 /// Plays all of them under the tracer that is there.
