@@ -160,13 +160,14 @@ impl Case {
         for account in &accounts {
             sums::replay(check, "at rest", &bench.collected.replay, account);
         }
-        lean::check(check, "at rest", bench, &accounts, &twins, skipped);
+        let older = !ready.connections.is_empty();
+        lean::check(check, "at rest", bench, &accounts, &twins, skipped, older);
         let rest = Rest {
             params: self
                 .options
                 .resolve(self.scenario)
                 .map_err(|error| DriverError::Failed(error.to_string()))?,
-            older: !ready.connections.is_empty(),
+            older,
             counters: settled.counters,
             limits: bench.collected.limits.clone(),
             truths,
@@ -188,7 +189,15 @@ impl Case {
         }
         row.sockets = accounts.len();
         let twins = bench.lean_accounts();
-        lean::check(check, "at the end", bench, &accounts, &twins, skipped);
+        lean::check(
+            check,
+            "at the end",
+            bench,
+            &accounts,
+            &twins,
+            skipped,
+            older,
+        );
         let found = Found::of(&accounts, &bench.collected.limits);
         eprintln!("tests: {}: found {}", self.name, found.line());
         found.check(check, name, self.provokes, kernel());

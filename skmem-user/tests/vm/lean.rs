@@ -7,14 +7,14 @@ use skmem_common::{
     account::Account,
     cause::{CAUSES, Cause, LimitCause},
     ledger::{Balance, Ledger, MOVES},
-    record::{IDENT_MPTCP_SOCKET, IDENT_OLDER},
+    record::IDENT_MPTCP_SOCKET,
 };
 
 use crate::{bench::Bench, check::Check, sums};
 
 /// Compares both tracers' accounts, where the kernel has run all of their programs since it had
 /// skipped `skipped` runs: what a skipped run leaves behind is booked by the next hook that runs,
-/// and that is another in each set.
+/// and that is another in each set. `older`: the sockets are older than the accounts.
 pub fn check(
     check: &mut Check,
     when: &str,
@@ -22,6 +22,7 @@ pub fn check(
     all: &[Box<Account>],
     lean: &[Box<Account>],
     skipped: u64,
+    older: bool,
 ) {
     let skipped = bench.skipped_runs() - skipped;
     let Some(collected) = bench.lean_collected() else {
@@ -71,7 +72,6 @@ pub fn check(
         }
         // The two are let in on a process one after the other: a call of one that sends all the
         // while may come between.
-        let older = who.flags & other.ident.flags & IDENT_OLDER != 0;
         if older && full.now.admission.count != few.now.admission.count {
             eprintln!("tests: {name}: the two began at different calls, causes are not compared");
             continue;
