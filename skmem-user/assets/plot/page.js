@@ -352,9 +352,9 @@
     list.push(series(names.total, function () { return css("outline"); }, { width: 0.8 }));
     list.push(series(names.inner, function () { return colour(d.colours.inner); }, { width: 1.2 }));
     list.push(series(names.limit, function () { return colour(d.colours.limit); }, { width: 2.2 }));
-    var alloc = function () { return colour(send.colours.wmem_alloc); }, forward = function () { return colour(send.colours.forward_alloc); };
     plots.push(new uPlot(options(430, false, list, [shade, moves, worst]), [[]].concat(list.map(function () { return []; })), byId("main")));
     if (send) {
+      var alloc = function () { return colour(send.colours.wmem_alloc); }, forward = function () { return colour(send.colours.forward_alloc); };
       plots.push(new uPlot(options(SMALL, false, [
         series("wmem_alloc", alloc, { fill: function () { return alloc() + "44"; } }),
         series("forward_alloc, least", forward, { width: 0 }),

@@ -90,8 +90,8 @@ impl ReceiveFigure<'_> {
             0 => "the window was never 0".to_owned(),
             1 => format!("the window was 0 once, for {}", span(ns)),
             n => format!(
-                "the window was 0 {} times, for {} in all",
-                grouped(signed(n)),
+                "the window was 0 {} for {}",
+                counted(signed(n), "time"),
                 span(ns)
             ),
         };
