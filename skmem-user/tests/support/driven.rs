@@ -18,8 +18,8 @@ use rustix::{
 
 use crate::terminal::{size, terminal};
 
-/// Longer than any step takes on a starved machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any step takes on a starved machine: the first one loads programs.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 fn some(n: u16) -> NonZero<u16> {
     NonZero::new(n).unwrap()

@@ -5,7 +5,7 @@
 //! turn; loading the programs takes many seconds where the kernel is emulated, so without that only
 //! one hook is, and of what is essential only one field.
 
-use std::{env, path::Path};
+use std::env;
 
 use libtest_mimic::{Failed, Trial};
 use skmem::{
@@ -13,14 +13,14 @@ use skmem::{
         plan::{self, Need, Plan},
         tracer,
     },
-    workload::{Driver, Options},
+    workload::Options,
 };
 use skmem_common::{account::Account, cause::Cause, hook::Hook, layout::FIELDS};
 
 use crate::{
     bench::{Bench, failed},
     binary::{ended, skmem},
-    case::{self, SKMEM},
+    case,
     check::Check,
     formulas, harm, sums, truth,
 };
@@ -97,7 +97,7 @@ fn play(
     let mut all = Vec::new();
     for name in scenarios {
         let mut driver = bench
-            .during(async { Driver::spawn(Path::new(SKMEM), name, &Options::default()) })
+            .during(async { case::spawn(name, &Options::default()) })
             .map_err(failed)?;
         let ready = bench.during(driver.ready()).map_err(failed)?;
         for pid in &ready.pids {

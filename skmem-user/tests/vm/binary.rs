@@ -6,7 +6,6 @@ use std::{
     io::Write,
     net::{TcpListener, TcpStream},
     os::unix::process::CommandExt,
-    path::Path,
     process::{Command, Output, Stdio, id},
     sync::{
         Arc,
@@ -20,10 +19,14 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 use skmem::{
     render::schemas,
-    workload::{self, Driver, Options},
+    workload::{self, Options},
 };
 
-use crate::{case::SKMEM, check::Check, schema, sender, truth};
+use crate::{
+    case::{self, SKMEM},
+    check::Check,
+    schema, sender, truth,
+};
 
 /// The keys of the contract.
 const KEYS: &[&str] = &[
@@ -348,8 +351,7 @@ fn explain_older() -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let mut driver = runtime
-        .block_on(async { Driver::spawn(Path::new(SKMEM), "article", &Options::default()) })?;
+    let mut driver = runtime.block_on(async { case::spawn("article", &Options::default()) })?;
     let ready = runtime.block_on(driver.ready())?;
     runtime.block_on(driver.go())?;
     runtime.block_on(driver.settled())?;

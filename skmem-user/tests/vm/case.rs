@@ -33,9 +33,9 @@ use crate::{
 /// The program under test, on the PATH.
 pub const SKMEM: &str = "skmem";
 /// How long a scenario may take to its rest: it hangs after that, however slow the machine.
-const DEADLINE: Duration = Duration::from_secs(600);
+const DEADLINE: Duration = Duration::from_secs(3600);
 /// How long sockets may take to close after their process has gone.
-const CLOSING: Duration = Duration::from_secs(180);
+const CLOSING: Duration = Duration::from_secs(600);
 /// Tries at a reading during which nothing moved.
 pub const TRIES: usize = 200;
 
@@ -134,12 +134,7 @@ impl Case {
     }
 
     fn play(&self, bench: &mut Bench, check: &mut Check, row: &mut Row) -> Result<(), DriverError> {
-        let options = Options {
-            deadline: Some(DEADLINE),
-            ..self.options.clone()
-        };
-        let mut driver = bench
-            .during(async { Driver::spawn(Path::new(SKMEM), self.scenario.name, &options) })?;
+        let mut driver = bench.during(async { spawn(self.scenario.name, &self.options) })?;
         let ready = bench.during(driver.ready())?;
         for pid in &ready.pids {
             if let Err(error) = bench.add_pid(*pid) {
@@ -236,6 +231,15 @@ impl Case {
             }
         }
     }
+}
+
+/// Starts a scenario that has as much time as a slow machine takes.
+pub fn spawn(name: &str, options: &Options) -> Result<Driver, DriverError> {
+    let options = Options {
+        deadline: Some(DEADLINE),
+        ..options.clone()
+    };
+    Driver::spawn(Path::new(SKMEM), name, &options)
 }
 
 /// The stories of bytes that nothing names, so far.

@@ -31,7 +31,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     binary::{contract, ended, objects},
-    case::SKMEM,
+    case,
     check::Check,
     leftovers,
     process::{self, Process},
@@ -172,7 +172,7 @@ fn lossy_ones_say_so(check: &mut Check, verdicts: &[Value]) {
 /// A case that has come to rest, without a tracer.
 fn at_rest(name: &str, options: &Options) -> Result<(Runtime, Driver, Ready), Failed> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let mut driver = runtime.block_on(async { Driver::spawn(Path::new(SKMEM), name, options) })?;
+    let mut driver = runtime.block_on(async { case::spawn(name, options) })?;
     let ready = runtime.block_on(driver.ready())?;
     runtime.block_on(driver.go())?;
     runtime.block_on(driver.settled())?;

@@ -1,4 +1,5 @@
-//! Questions about metrics, to `skmem serve` itself or to a Prometheus that asks it each second.
+//! Questions about metrics, to `skmem serve` itself or to a Prometheus that asks it every two
+//! seconds.
 
 use std::{
     collections::BTreeMap,
@@ -40,7 +41,7 @@ impl Prometheus {
         fs::write(room.join("skmem.rules.yml"), RULES)?;
         let file = room.join("prometheus.yml");
         let text = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
+            "global: {{scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 2s}}\n\
              rule_files: [skmem.rules.yml]\n\
              scrape_configs: [{{job_name: skmem, honor_labels: true, static_configs: [{{targets: [\"{target}\"]}}]}}]\n"
         );

@@ -4,21 +4,16 @@ use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::fd::AsFd as _,
-    path::Path,
     time::Duration,
 };
 
 use libtest_mimic::{Failed, Trial};
-use skmem::{
-    diag::Queues,
-    kernel::tracer,
-    workload::{Driver, Options},
-};
+use skmem::{diag::Queues, kernel::tracer, workload::Options};
 use skmem_common::ledger::Balance;
 
 use crate::{
     bench::{Bench, failed},
-    case::{self, SKMEM},
+    case,
     check::Check,
     formulas, process, sums, truth, verdict,
 };
@@ -51,7 +46,7 @@ fn tiny() -> Result<(), Failed> {
         ..Options::default()
     };
     let mut driver = bench
-        .during(async { Driver::spawn(Path::new(SKMEM), "storm", &options) })
+        .during(async { case::spawn("storm", &options) })
         .map_err(failed)?;
     let ready = bench.during(driver.ready()).map_err(failed)?;
     for pid in &ready.pids {

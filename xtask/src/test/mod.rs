@@ -81,7 +81,7 @@ pub(crate) struct Options {
     #[arg(long)]
     core: bool,
     /// Stop a kernel's tests after this long
-    #[arg(long, value_name = "SECONDS", default_value_t = 4200)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 7200)]
     timeout: u64,
     /// Attach and detach so often in the trials of doing no harm, and leave out each hook and each
     /// field in turn

@@ -12,7 +12,7 @@ const PORTS: &str = "/sys/class/virtio-ports";
 
 /// The driver learns the ports' names from the host after it is loaded, so they show up a little
 /// later.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Opens the port called `name`, for reading and writing.
 pub(crate) fn open(name: &str) -> Result<File> {

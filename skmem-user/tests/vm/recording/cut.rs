@@ -25,7 +25,7 @@ pub(super) fn killed() -> Result<(), Failed> {
     let mut check = Check::default();
     let room = Room::new("killed")?;
     let file = room.file("run.skm");
-    let mut child = Ended(record(&["-o", text(&file)], &format!("{}120", sender::BULK))?.spawn()?);
+    let mut child = Ended(record(&["-o", text(&file)], &format!("{}3600", sender::BULK))?.spawn()?);
     wait_for("a recording", || size(&file) > 16 << 10)?;
     // Blocks are a second old at most.
     thread::sleep(Duration::from_secs(2));
@@ -92,7 +92,7 @@ pub(super) fn full_disk() -> Result<(), Failed> {
     let disk = Mounted::new(&room.0, "size=192k")?;
     let (file, elsewhere) = (room.file("run.skm"), Room::new("full-until")?);
     let until = elsewhere.file("full");
-    let mut command = record(&["-o", text(&file)], &format!("{}120", sender::BULK))?;
+    let mut command = record(&["-o", text(&file)], &format!("{}3600", sender::BULK))?;
     let mut child = Ended(command.env(sender::UNTIL, &until).spawn()?);
     // The command ends once it was said that the disk is full, and not before.
     let said = child.0.stderr.take().ok_or("no stderr")?;

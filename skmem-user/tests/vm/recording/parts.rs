@@ -12,7 +12,7 @@ pub(super) fn rotate() -> Result<(), Failed> {
     let mut check = Check::default();
     let room = Room::new("rotate")?;
     let (first, until) = (room.file("run.skm"), room.file("until"));
-    let role = format!("{}120", sender::BULK);
+    let role = format!("{}3600", sender::BULK);
     let mut command = record(&["-o", text(&first), "--rotate", "64K"], &role)?;
     let recorder = Process::start(command.env(sender::UNTIL, &until))?;
     // A whole part between the first and the last.
