@@ -9,16 +9,22 @@ use std::{
     net::{TcpListener, TcpStream},
     os::fd::AsFd as _,
     process::{Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 use skmem::{
     decode,
-    diag::{self, MemInfo, TcpInfo},
+    diag::{self, MemInfo, TcpInfo, TcpState},
 };
 
 #[path = "support/schema.rs"]
 mod schema;
+#[path = "support/still.rs"]
+mod still;
+
+/// Longer than packets of the loopback take on a starved machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn skmem(arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_skmem"))
@@ -63,24 +69,11 @@ fn stuck() -> Stuck {
     client.set_nonblocking(true).unwrap();
     let (server, _) = listener.accept().unwrap();
     while (&client).write(&[7; 1000]).is_ok() {}
-    // Until the window's first probe has come nothing is sure to stand still.
-    let mut last = None;
-    loop {
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        if TcpInfo::read(client.as_fd()).unwrap().awaits_probe() {
-            continue;
-        }
-        let now = (
-            MemInfo::read(client.as_fd()).unwrap(),
-            MemInfo::read(server.as_fd()).unwrap(),
-        );
-        if last.replace(now) == Some(now) {
-            return Stuck {
-                client,
-                server,
-                listener,
-            };
-        }
+    still::stand_still(&client, &server);
+    Stuck {
+        client,
+        server,
+        listener,
     }
 }
 
@@ -245,7 +238,7 @@ fn watch_tells_changes_and_ends_after_its_count() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(350));
+    std::thread::sleep(Duration::from_millis(350));
     pair.client.set_nonblocking(false).unwrap();
     let mut read = vec![0; 60_000];
     pair.server.read_exact(&mut read).unwrap();
@@ -286,7 +279,7 @@ fn an_account_that_does_not_close_is_status_3() {
             if value["account"]["outcome"] != "partly-seen" {
                 return (status, value);
             }
-            std::thread::sleep(std::time::Duration::from_millis(500));
+            std::thread::sleep(Duration::from_millis(500));
         }
         look()
     };
@@ -309,15 +302,23 @@ fn an_account_that_does_not_close_is_status_3() {
         while (&client).write(&sent).is_ok() {}
         left.push((client, server));
     }
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300));
     let left: Vec<TcpStream> = left
         .into_iter()
         .map(|(client, server)| {
-            let linger = Some(std::time::Duration::ZERO);
+            let linger = Some(Duration::ZERO);
             socket2::SockRef::from(&client).set_linger(linger).unwrap();
             server
         })
         .collect();
+    // The resets may be on their way.
+    let sent = Instant::now();
+    for server in &left {
+        while TcpInfo::read(server.as_fd()).unwrap().state != TcpState::Close {
+            assert!(sent.elapsed() < PATIENCE, "{server:?} is not reset");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
     let (status, open) = checked();
     assert_eq!(
         (status, &open["account"]["outcome"]),

@@ -11,13 +11,12 @@ use std::{
 };
 
 use rustix::process::{Signal, WaitOptions, waitpid};
-use skmem::{
-    diag::{MemInfo, TcpInfo},
-    render::snapshot::short,
-};
+use skmem::{diag::MemInfo, render::snapshot::short};
 
 #[path = "support/driven.rs"]
 mod driven;
+#[path = "support/still.rs"]
+mod still;
 #[path = "support/terminal.rs"]
 mod terminal;
 
@@ -33,15 +32,8 @@ fn stuck() -> (TcpStream, TcpStream) {
     client.set_nonblocking(true).unwrap();
     let (server, _) = listener.accept().unwrap();
     while (&client).write(&[7; 1000]).is_ok() {}
-    let mut last = None;
-    loop {
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        let now = MemInfo::read(client.as_fd()).unwrap();
-        let waits = TcpInfo::read(client.as_fd()).unwrap().awaits_probe();
-        if last.replace(now) == Some(now) && !waits {
-            return (client, server);
-        }
-    }
+    still::stand_still(&client, &server);
+    (client, server)
 }
 
 fn top(sport: u16) -> Command {

@@ -88,6 +88,8 @@ mod snapshot;
 mod soak;
 mod sockmap;
 mod standing;
+#[path = "../support/still.rs"]
+mod still;
 mod sums;
 #[path = "../support/terminal.rs"]
 mod terminal;

@@ -3,20 +3,21 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::{TcpListener, TcpStream},
-    os::fd::AsRawFd,
-    process::id,
+    os::fd::AsFd as _,
+    process::{Output, id},
     thread,
     time::Duration,
 };
 
 use libtest_mimic::{Failed, Trial};
-use rustix::process::Signal;
+use rustix::{io::ioctl_fionread, process::Signal};
 use serde_json::Value;
+use skmem::diag::Queues;
 
-use crate::{binary, check::Check, process::Process};
+use crate::{binary, check::Check, process::Process, still::stand_still};
 
-/// Unsent bytes of the send queue (include/uapi/linux/sockios.h).
-const SIOCOUTQNSD: libc::Ioctl = 0x894b;
+/// Watches of new connections until nothing moved at the end of one.
+const TRIES: usize = 3;
 
 pub fn trials() -> Vec<Trial> {
     vec![Trial::test("pair::bytes-are-where-the-kernel-says", places)]
@@ -70,24 +71,55 @@ impl Connection {
         self.read += bytes;
         Ok(())
     }
-}
 
-fn ioctl(socket: &TcpStream, request: libc::Ioctl) -> Result<i64, Failed> {
-    let mut bytes: libc::c_int = 0;
-    // SAFETY: each of these requests writes one int.
-    let rc = unsafe { libc::ioctl(socket.as_raw_fd(), request, &raw mut bytes) };
-    if rc == 0 {
-        Ok(bytes.into())
-    } else {
-        Err(std::io::Error::last_os_error().into())
+    fn holds(&self) -> Result<Holds, Failed> {
+        Ok(Holds {
+            unread: ioctl_fionread(&self.server)?.try_into()?,
+            not_sent: Queues::read(self.client.as_fd())?.outq_nsd.into(),
+        })
     }
 }
 
-fn places() -> Result<(), Failed> {
-    let mut check = Check::default();
-    let pid = id().to_string();
-    let mut skmem = Process::skmem(&["explain", "--pair", "--json", "--pid", &pid])?;
-    skmem.attached()?;
+/// Where bytes of a connection are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Holds {
+    unread: i64,
+    not_sent: i64,
+}
+
+/// Some connections, and what skmem that watched them says of them.
+struct Watched {
+    connections: Vec<Connection>,
+    /// Where the bytes were before skmem ended.
+    held: Vec<Holds>,
+    output: Output,
+}
+
+impl Watched {
+    fn new() -> Result<Self, Failed> {
+        let pid = id().to_string();
+        let mut skmem = Process::skmem(&["explain", "--pair", "--json", "--pid", &pid])?;
+        skmem.attached()?;
+        let connections = connections()?;
+        for Connection { client, server, .. } in &connections {
+            stand_still(client, server);
+        }
+        let held = holds(&connections)?;
+        skmem.signal(Signal::INT)?;
+        Ok(Self {
+            connections,
+            held,
+            output: skmem.output()?,
+        })
+    }
+}
+
+fn holds(connections: &[Connection]) -> Result<Vec<Holds>, Failed> {
+    connections.iter().map(Connection::holds).collect()
+}
+
+/// Of all kinds, over IPv4 and IPv6.
+fn connections() -> Result<Vec<Connection>, Failed> {
     let mut all = Vec::new();
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let mut stuck = Connection::new("reader", address)?;
@@ -105,17 +137,34 @@ fn places() -> Result<(), Failed> {
         waits.read(1_000)?;
         all.push(waits);
     }
-    // Window probes aside, nothing moves any more.
-    thread::sleep(Duration::from_millis(500));
-    skmem.signal(Signal::INT)?;
-    let output = skmem.output()?;
-    binary::ended(&mut check, "skmem explain --pair", &output, 0);
-    let pairs = binary::objects(&mut check, &output);
-    check.equal("connections", pairs.len(), all.len());
-    for connection in &all {
-        compare(&mut check, connection, &pairs)?;
+    Ok(all)
+}
+
+/// Those between whose two readings nothing moved.
+fn watched() -> Result<Watched, Failed> {
+    let mut moved = String::new();
+    for _ in 0..TRIES {
+        let watched = Watched::new()?;
+        let after = holds(&watched.connections)?;
+        if after == watched.held {
+            return Ok(watched);
+        }
+        moved = format!("{:?}, then {after:?}", watched.held);
+    }
+    Err(format!("bytes moved in each of {TRIES} tries: {moved}").into())
+}
+
+fn places() -> Result<(), Failed> {
+    let mut check = Check::default();
+    let watched = watched()?;
+    binary::ended(&mut check, "skmem explain --pair", &watched.output, 0);
+    let pairs = binary::objects(&mut check, &watched.output);
+    check.equal("connections", pairs.len(), watched.connections.len());
+    for (connection, holds) in watched.connections.iter().zip(&watched.held) {
+        compare(&mut check, connection, *holds, &pairs)?;
     }
     // These are older than the watch.
+    let pid = id().to_string();
     let text = binary::skmem(&["explain", "--pair", "--duration", "100ms", "--pid", &pid])?;
     binary::ended(&mut check, "skmem explain --pair, as text", &text, 0);
     let text = String::from_utf8_lossy(&text.stdout);
@@ -124,7 +173,12 @@ fn places() -> Result<(), Failed> {
     check.done()
 }
 
-fn compare(check: &mut Check, connection: &Connection, pairs: &[Value]) -> Result<(), Failed> {
+fn compare(
+    check: &mut Check,
+    connection: &Connection,
+    holds: Holds,
+    pairs: &[Value],
+) -> Result<(), Failed> {
     let (what, port) = (connection.what, connection.client.local_addr()?.port());
     let pair = pairs
         .iter()
@@ -143,8 +197,7 @@ fn compare(check: &mut Check, connection: &Connection, pairs: &[Value]) -> Resul
             Some(truth),
         );
     };
-    let unread = ioctl(&connection.server, libc::FIONREAD)?;
-    let not_sent = ioctl(&connection.client, SIOCOUTQNSD)?;
+    let Holds { unread, not_sent } = holds;
     let (written, read) = (connection.written as i64, connection.read as i64);
     equal("outstanding", written - read);
     equal("not_read", unread);
