@@ -84,6 +84,15 @@ pub fn orphans() -> Result<u64, Failed> {
     }
 }
 
+/// Nobody's sockets of an earlier trial, in a namespace that has ended: memory that no look at
+/// namespaces finds.
+pub fn nothing_is_left() -> Result<(), Failed> {
+    match orphans()? {
+        0 => Ok(()),
+        n => Err(format!("{n} sockets that nobody holds are left of earlier trials").into()),
+    }
+}
+
 /// The machine of these tests has none but ours.
 fn loaded() -> Vec<String> {
     let programs = aya::programs::loaded_programs().map(|program| match program {

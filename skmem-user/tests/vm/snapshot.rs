@@ -6,9 +6,10 @@
 //! cgroup.
 
 use std::{
+    fmt::Debug,
     fs,
     os::unix::{fs::MetadataExt as _, process::CommandExt as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output, Stdio},
 };
 
@@ -20,7 +21,13 @@ use skmem::{
     workload::{Driver, DriverError, Options},
 };
 
-use crate::{Outcome, case::SKMEM, check::Check, leftovers, schema, truth};
+use crate::{
+    Outcome,
+    case::{self, SKMEM},
+    check::Check,
+    leftovers::nothing_is_left,
+    schema, truth,
+};
 
 mod account;
 mod odd;
@@ -82,7 +89,7 @@ impl Rest {
             .enable_all()
             .build()?;
         let played = runtime.block_on(async {
-            let mut driver = Driver::spawn(Path::new(SKMEM), scenario, options)?;
+            let mut driver = case::spawn(scenario, options)?;
             let ready = driver.ready().await?;
             driver.go().await?;
             driver.settled().await?;
@@ -148,13 +155,23 @@ fn rows(snapshot: &Value) -> &[Value] {
     snapshot["sockets"].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Nobody's sockets of an earlier trial, in a namespace that has ended: memory that no look at
-/// namespaces finds.
-fn nothing_is_left() -> Result<(), Failed> {
-    match leftovers::orphans()? {
-        0 => Ok(()),
-        n => Err(format!("{n} sockets that nobody holds are left of earlier trials").into()),
+/// The kernel's word, which is the same before and after a look, and what the look gives: timers
+/// move even what is at rest, now and then.
+fn between<T: PartialEq + Debug, L>(
+    truth: impl Fn() -> Result<T, Failed>,
+    mut look: impl FnMut() -> Result<L, Failed>,
+) -> Result<(T, L), Failed> {
+    let mut moved = String::new();
+    for _ in 0..LOOKS {
+        let before = truth()?;
+        let looked = look()?;
+        let after = truth()?;
+        if before == after {
+            return Ok((after, looked));
+        }
+        moved = format!("{before:?}, then {after:?}");
     }
+    Err(format!("it moved during each of {LOOKS} looks: {moved}").into())
 }
 
 /// One scenario: its sockets as `skmem snapshot`, `ss` and `SO_MEMINFO` say, and the account.

@@ -23,7 +23,7 @@ use rustix::{
     process::{Resource, Rlimit, Signal, getrlimit, setrlimit},
 };
 use serde_json::Value;
-use skmem::diag::{MemInfo, TcpInfo};
+use skmem::diag::{MemInfo, TcpInfo, TcpState};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{checked, closes, int, json, nothing_is_left, own::fill, rows, skmem};
@@ -494,6 +494,9 @@ fn leak() -> Result<(), Failed> {
         fill(&client)?;
         set_socket_linger(&client, Some(Duration::ZERO))?;
         drop(client);
+        // The reset may be on its way.
+        let closed = || TcpInfo::read(server.as_fd()).is_ok_and(|i| i.state == TcpState::Close);
+        check.that(wait_for(closed), || "a socket is not reset".into());
         held += i64::from(MemInfo::read(server.as_fd())?.rmem_alloc);
         reset.push(server);
     }

@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
+    net::TcpStream,
     os::fd::AsFd as _,
     process::Command,
 };
@@ -15,7 +16,7 @@ use skmem::diag::{MemInfo, Protocol, TcpInfo, Timer, inet_diag, socket_cookie};
 
 use super::{
     account::{Sysctl, option, stalled},
-    checked, int, json, nothing_is_left,
+    between, checked, int, json, nothing_is_left,
     rows::{pair, row, said},
 };
 use crate::{
@@ -174,26 +175,30 @@ fn dumped() -> Result<(), Failed> {
     let pairs = stalled(2)?;
     let file = std::env::temp_dir().join("skmem-ss-D");
     let name = file.display().to_string();
-    let written = Command::new("ss").args(["-tam", "-D", &name]).output()?;
-    check.that(written.status.success(), || {
-        String::from_utf8_lossy(&written.stderr).into_owned()
-    });
-    let read = json(&["decode", "--json", &name])?;
+    let truths = || -> Result<Vec<(i32, i32)>, Failed> {
+        let held = |(client, server): &(TcpStream, TcpStream)| {
+            let w = MemInfo::read(client.as_fd())?.wmem_queued;
+            Ok((w, MemInfo::read(server.as_fd())?.rmem_alloc))
+        };
+        pairs.iter().map(held).collect()
+    };
+    let (truths, read) = between(truths, || {
+        let written = Command::new("ss").args(["-tam", "-D", &name]).output()?;
+        if !written.status.success() {
+            return Err(String::from_utf8_lossy(&written.stderr).into());
+        }
+        json(&["decode", "--json", &name])
+    })?;
     fs::remove_file(&file)?;
     let sockets = read["sockets"].as_array().ok_or("no sockets")?;
-    for (client, server) in &pairs {
-        for (socket, letter) in [(client, "wmem_queued"), (server, "rmem_alloc")] {
+    for ((client, server), (w, r)) in pairs.iter().zip(truths) {
+        for (socket, letter, real) in [(client, "wmem_queued", w), (server, "rmem_alloc", r)] {
             let end = socket.local_addr()?.to_string();
             let peer = socket.peer_addr()?.to_string();
             let shown = sockets
                 .iter()
                 .find(|one| one["local"] == *end && one["remote"] == *peer);
             let shown = shown.ok_or_else(|| format!("no {end}: {read}"))?;
-            let memory = MemInfo::read(socket.as_fd())?;
-            let real = match letter {
-                "wmem_queued" => memory.wmem_queued,
-                _ => memory.rmem_alloc,
-            };
             check.equal(letter, int(&shown["memory"], letter), i64::from(real));
             check.that(real > 0, || format!("{letter} is 0"));
         }

@@ -23,7 +23,7 @@ use skmem::{
 
 use super::{
     account::option,
-    int, nothing_is_left,
+    between, int, nothing_is_left,
     rows::{pair, row, said},
 };
 use crate::{case, check::Check, process::wait_for};
@@ -44,15 +44,20 @@ pub(super) fn trials() -> Vec<Trial> {
 
 /// The row with its window, which adds up and is what the kernel says otherwise.
 fn window(check: &mut Check, socket: &TcpStream) -> Result<(Value, Window), Failed> {
-    let row = row(socket, &["--window"])?;
+    let truth = || {
+        let MemInfo {
+            rmem_alloc, rcvbuf, ..
+        } = MemInfo::read(socket.as_fd())?;
+        Ok((rmem_alloc, rcvbuf, ioctl_fionread(socket)?))
+    };
+    let ((rmem_alloc, rcvbuf, unread), row) = between(truth, || row(socket, &["--window"]))?;
     let window: Window = serde_json::from_value(row["window"].clone())
         .map_err(|e| format!("{e}: {}", row["window"]))?;
     let sum: i64 = window.parts().iter().map(|(_, bytes)| bytes).sum();
     check.equal("sum of all parts and rb", sum, window.rcvbuf);
-    let truth = MemInfo::read(socket.as_fd())?;
-    check.equal("rb", window.rcvbuf, truth.rcvbuf.into());
-    check.equal("r", window.rmem_alloc, truth.rmem_alloc.into());
-    let unread = i64::try_from(ioctl_fionread(socket)?)?;
+    check.equal("rb", window.rcvbuf, rcvbuf.into());
+    check.equal("r", window.rmem_alloc, rmem_alloc.into());
+    let unread = i64::try_from(unread)?;
     check.equal("unread and SIOCINQ", window.unread, unread);
     check.equal("whole", window.whole, true);
     eprintln!("{window:?}: {:?}", window.says());
