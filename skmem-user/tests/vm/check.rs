@@ -41,6 +41,13 @@ impl Check {
         }
     }
 
+    /// All that is wrong by another one is wrong.
+    pub fn also(&mut self, other: Self) {
+        for what in other.lines {
+            self.fails(what);
+        }
+    }
+
     /// Whether nothing is wrong.
     pub fn is_good(&self) -> bool {
         self.lines.is_empty()

@@ -4,9 +4,8 @@
 use std::{
     net::{TcpListener, TcpStream},
     os::fd::AsFd as _,
-    path::Path,
     process::id,
-    thread,
+    slice, thread,
     time::Duration,
 };
 
@@ -15,7 +14,7 @@ use serde_json::Value;
 use skmem::{
     diag::{Counters, MemInfo, tcp_counters},
     kernel::tracer::Options,
-    workload::{self, Driver, DriverError},
+    workload::{self, DriverError},
 };
 use skmem_common::{
     account::Account,
@@ -26,8 +25,9 @@ use skmem_common::{
 use crate::{
     bench::{self, Bench},
     binary,
-    case::{SKMEM, TRIES, kernel},
+    case::{self, TRIES, kernel},
     check::Check,
+    leftovers::nothing_is_left,
     sums,
 };
 
@@ -76,7 +76,7 @@ fn every_byte() -> Result<(), Failed> {
                 seen: None,
                 strict: !case.inferred,
             };
-            let before = tcp_counters()?;
+            let before = resting_counters()?;
             (case.play)(&mut played).map_err(|e| format!("{}: {e:#}", played.name))?;
             let Some(seen) = played.seen else {
                 check.fails(format!("{}: nothing was looked at", case.name));
@@ -163,7 +163,7 @@ fn case(
         connections: (name == MANY).then_some(CONNECTIONS),
         ..workload::Options::default()
     };
-    let mut driver = bench.during(async { Driver::spawn(Path::new(SKMEM), name, &options) })?;
+    let mut driver = bench.during(async { case::spawn(name, &options) })?;
     let ready = bench.during(driver.ready())?;
     for pid in ready.pids.iter().chain([&ready.pid]) {
         if let Err(error) = bench.tracer.add_pid(*pid) {
@@ -180,11 +180,7 @@ fn case(
     // Until all of their records are read.
     let mut at_end = bench.accounts();
     for _ in 0..TRIES {
-        let collected = &bench.collected.replay;
-        if at_end
-            .iter()
-            .all(|a| a.lost != 0 || collected.agrees(a).is_some())
-        {
+        if bench.collected.has_read(&at_end) {
             break;
         }
         thread::sleep(Duration::from_millis(20));
@@ -349,6 +345,25 @@ const COUNTED: [(&str, ReceiveCause, bool); 3] = [
     ("TCPRcvCollapsed", ReceiveCause::Collapse, false),
 ];
 
+/// The kernel's counters, which are of the whole namespace, once sockets of earlier cases move them
+/// no more.
+fn resting_counters() -> Result<Counters, Failed> {
+    nothing_is_left()?;
+    let counted = |of: &Counters| COUNTED.map(|(name, ..)| of.get(name).copied());
+    let mut before = tcp_counters()?;
+    let mut moved = String::new();
+    for _ in 0..TRIES {
+        thread::sleep(Duration::from_millis(50));
+        let after = tcp_counters()?;
+        if counted(&before) == counted(&after) {
+            return Ok(after);
+        }
+        moved = format!("{:?}, then {:?}", counted(&before), counted(&after));
+        before = after;
+    }
+    Err(format!("the kernel's counters moved during {TRIES} readings: {moved}").into())
+}
+
 impl Played<'_> {
     /// Compares counts of causes at both ends with the kernel's counters. Segments may still arrive:
     /// a probe of the window, or what a read made room for. So both are read until they agree.
@@ -438,8 +453,10 @@ impl Played<'_> {
                 .iter()
                 .map(|c| account.receiving.total(*c).bytes)
                 .sum();
-            // A segment may arrive between the two readings of the kernel and its last hook.
-            if sum == i64::from(after.rmem_alloc) {
+            // A segment may arrive between the two readings of the kernel and its last hook, and
+            // after the last record was read.
+            let read = self.bench.collected.has_read(slice::from_ref(&account));
+            if read && sum == i64::from(after.rmem_alloc) {
                 self.compare(&name, &account, after);
                 self.seen = Some(account.receiving);
                 return Ok(());
