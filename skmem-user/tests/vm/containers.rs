@@ -14,7 +14,7 @@ use crate::{
     case::SKMEM,
     check::Check,
     metrics::{self, Metrics},
-    process::{Process, wait_for},
+    process::{Process, is_over, status, wait_for},
     sender::ROLE,
     serving::{Client, Serving},
     standing::{STANDING, Stands},
@@ -252,7 +252,7 @@ fn daemonset() -> Result<(), Failed> {
         podman.arg(format!("--volume={mount}"));
     }
     let arguments = asked.arguments.iter();
-    let _skmem = Process::start(
+    let mut skmem = Process::start(
         podman
             .arg("--rootfs")
             .arg(&root)
@@ -260,14 +260,24 @@ fn daemonset() -> Result<(), Failed> {
             .args(arguments.map(|text| text.replace("$(NODE_ADDRESS)", "127.0.0.1")))
             .stdin(Stdio::null()),
     )?;
-    let _end = End("trial-skmem");
+    let end = End("trial-skmem");
     let client = Client {
         address: "127.0.0.1:9464".to_owned(),
     };
     let ready = "GET /readyz HTTP/1.0\r\n\r\n";
-    let there =
-        wait_for(|| metrics::asked(&client, ready).is_ok_and(|answer| answer.status == 200));
-    check.that(there, || "it does not serve".to_owned());
+    let serves = || metrics::asked(&client, ready).is_ok_and(|answer| answer.status == 200);
+    let mut over = false;
+    let there = wait_for(|| {
+        over = is_over(&status(skmem.pid()));
+        over || serves()
+    });
+    if over || !there {
+        // Podman's output ends with its container.
+        drop(end);
+        let output = skmem.kill()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("it does not serve: {said}").into());
+    }
     let text = client.get("/metrics").body;
     check.that(text.contains("\nskmem_tracing 1\n"), || text.clone());
     if !check.is_good() {

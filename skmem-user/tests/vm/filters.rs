@@ -250,8 +250,10 @@ fn cgroup(level: u32) -> Result<(), Failed> {
         open.push((place, wanted, connect("127.0.0.1:0", "127.0.0.1", port)));
     }
     fs::write("/sys/fs/cgroup/cgroup.procs", &own)?;
+    // A task may still be on its way out of it.
     for dir in [&*inner, outer, beside] {
-        fs::remove_dir(dir)?;
+        let gone = process::wait_for(|| fs::remove_dir(dir).is_ok());
+        check.that(gone, || format!("{} cannot be removed", dir.display()));
     }
     bench.drain();
     let traced: Vec<u16> = bench.accounts().iter().map(|a| a.ident.sport).collect();
@@ -275,7 +277,7 @@ fn by_name() -> Result<(), Failed> {
         let mut command = Command::new(std::env::current_exe()?);
         Process::start(command.env(sender::ROLE, role).stdin(Stdio::piped()))
     };
-    let mut inside = start(&format!("{}120", sender::TRICKLE))?;
+    let mut inside = start(&format!("{}3600", sender::TRICKLE))?;
     let mut beside = start(sender::OVERFILL)?;
     fs::write(place.join("cgroup.procs"), inside.pid().to_string())?;
     let explained = Command::new(SKMEM)

@@ -16,6 +16,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use socket2::SockRef;
 
+use super::answered;
 use crate::{binary::contract, case::SKMEM, check::Check, process::wait_for, serving::Serving};
 
 /// Most files.
@@ -169,7 +170,8 @@ pub(super) fn excess() -> Result<(), Failed> {
     let text = String::from_utf8_lossy(&report.stdout).into_owned();
     let verdict: Value = serde_json::from_str(text.lines().next().unwrap_or("null"))?;
     contract(&mut check, &verdict);
-    let now = serving.get(&format!("/explain/{cookie}?format=json"));
+    let now = answered(&serving, &format!("/explain/{cookie}?format=json"), "");
+    check.equal("status of /explain", now.status, 200);
     let now: Value = serde_json::from_str(&now.body).unwrap_or_default();
     let worst = |verdict: &Value| verdict["worst_excess"].as_i64();
     check.that(worst(&verdict) > Some(4096), || text.clone());
@@ -247,9 +249,10 @@ fn readable(
 /// The page has the verdict's text and a plot of the same socket.
 fn page(check: &mut Check, serving: &Serving, cookie: u64) -> Result<(), Failed> {
     let path = format!("/explain/{cookie}");
-    let text = serving.get(&path);
+    let text = answered(serving, &path, "");
+    check.equal("status of the text", text.status, 200);
     check.that(text.head.contains("text/plain"), || text.head.clone());
-    let html = serving.get_with(&path, "Accept: text/html,*/*;q=0.8\r\n");
+    let html = answered(serving, &path, "Accept: text/html,*/*;q=0.8\r\n");
     check.equal("status of the page", html.status, 200);
     check.that(html.head.contains("text/html"), || html.head.clone());
     let line = text.body.lines().next().unwrap_or_default();

@@ -23,6 +23,7 @@ use rustix::{
 use serde_json::Value;
 use socket2::SockRef;
 
+use super::answered;
 use crate::{
     case::SKMEM,
     check::Check,
@@ -51,7 +52,11 @@ fn slept(serving: &Serving) -> BTreeMap<String, u64> {
 
 /// What the verdict of a socket says of the same.
 fn verdict(serving: &Serving, cookie: u64) -> Value {
-    let answer = serving.get(&format!("/explain/{cookie}?format=json&at=end"));
+    let answer = answered(
+        serving,
+        &format!("/explain/{cookie}?format=json&at=end"),
+        "",
+    );
     let mut verdict: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     verdict["blocked"].take()
 }

@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use skmem::MemInfo;
 
+use super::answered;
 use crate::{case::SKMEM, check::Check, process::wait_for, serving::Serving};
 
 /// Bytes by cause, freed ones negative.
@@ -63,7 +64,12 @@ pub(super) fn of_one() -> Result<(), Failed> {
     let sent = by_cause(&serving, "wmem_queued");
     let fills = |(name, _): &(String, i64)| name == "first-fill" || name == "tail-append";
     check.that(!sent.iter().any(fills), || format!("of others: {sent:?}"));
-    let answer = serving.get(&format!("/explain/{cookie}?format=json&at=end"));
+    let answer = answered(
+        &serving,
+        &format!("/explain/{cookie}?format=json&at=end"),
+        "",
+    );
+    check.equal("status of /explain", answer.status, 200);
     let verdict: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     let closes = &verdict["receive"]["account"]["closes"];
     check.equal("the receive account closes", closes, &Value::from(true));

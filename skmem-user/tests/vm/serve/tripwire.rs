@@ -15,6 +15,7 @@ use serde_json::Value;
 use skmem::MemInfo;
 use socket2::SockRef;
 
+use super::answered;
 use crate::{case::SKMEM, check::Check, process::wait_for, serving::Serving};
 
 /// The sum of a metric's series.
@@ -67,7 +68,11 @@ fn empty(client: &TcpStream, server: &mut TcpStream) -> io::Result<()> {
 
 /// Bytes by cause of a socket's verdict; empty: it has no account.
 fn ledger(serving: &Serving, cookie: u64) -> Vec<(String, i64)> {
-    let answer = serving.get(&format!("/explain/{cookie}?format=json&at=end"));
+    let answer = answered(
+        serving,
+        &format!("/explain/{cookie}?format=json&at=end"),
+        "",
+    );
     let verdict: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     let causes = verdict["ledger"].as_array().into_iter().flatten();
     let of = |c: &Value| Some((c["cause"].as_str()?.to_owned(), c["bytes"].as_i64()?));
