@@ -208,6 +208,7 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
     if let Some(driver) = driver {
         driver.finish().await.map_err(failed)?;
     }
+    live::detach(session).done().await;
     printed?;
     Ok(ExitCode::SUCCESS)
 }

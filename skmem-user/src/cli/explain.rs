@@ -131,10 +131,11 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let status = watch(&mut session, &options, child.as_mut(), stop.as_mut()).await?;
     session.finish(|_, _| {});
     live::say(&mut session);
-    if options.pair {
-        return paired(&session, &options, &selection).map(|()| status);
+    match options.pair {
+        true => paired(&session, &options, &selection)?,
+        false => report(&session, &options)?,
     }
-    report(&session, &options)?;
+    live::detach(session).done().await;
     Ok(status)
 }
 

@@ -1,5 +1,5 @@
-//! A trace that a command starts: how far attaching is, and what the trace has
-//! to say, on stderr.
+//! A trace that a command starts and ends: how far attaching is, what the trace has
+//! to say, and that detaching takes its time, on stderr.
 
 use std::{
     process::ExitCode,
@@ -8,12 +8,17 @@ use std::{
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::task::JoinHandle;
 
 use crate::{
     kernel::tracer::Options,
     selection::Selection,
     trace::{Attaching, Older, Session, older},
 };
+
+/// When a terminal says first what goes on, and how often from then on.
+const SOON: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_millis(250);
 
 /// Where there is no terminal, one line says what took longer.
 const LONG: Duration = Duration::from_secs(2);
@@ -49,7 +54,7 @@ pub async fn attach(options: &Options) -> Result<Session> {
 pub async fn attach_quietly(options: &Options) -> Result<Session> {
     let line = Line::new();
     let began = Instant::now();
-    let started = Session::attach(options, |attaching| line.show(attaching)).await;
+    let started = Session::attach(options, |attaching| line.attaching(attaching)).await;
     line.done();
     let session = started?;
     let tracer = session.tracer();
@@ -85,6 +90,45 @@ pub fn say(session: &mut Session) {
     }
 }
 
+/// A trace that ends: its programs are being detached.
+#[must_use]
+pub struct Detaching {
+    programs: usize,
+    began: Instant,
+    detached: JoinHandle<()>,
+}
+
+/// Begins to detach the programs. Kernels up to 6.12 take seconds: they wait for each function by
+/// itself until no task runs its trampoline (`unregister_ftrace_direct`, `synchronize_rcu_tasks`).
+/// What was seen is better printed before, or meanwhile.
+pub fn detach(session: Session) -> Detaching {
+    Detaching {
+        programs: session.tracer().attached().len(),
+        began: Instant::now(),
+        detached: tokio::task::spawn_blocking(move || drop(session)),
+    }
+}
+
+impl Detaching {
+    /// Waits until they are; a terminal shows for how long.
+    pub async fn done(mut self) {
+        let line = Line::new();
+        let mut tick = tokio::time::interval_at((self.began + SOON).into(), TICK);
+        loop {
+            tokio::select! {
+                // What panicked has said so.
+                _ = &mut self.detached => break,
+                _ = tick.tick() => line.show(&format!(
+                    "skmem: detaching {} programs, {:.0} s: the kernel waits until no task runs them",
+                    self.programs,
+                    self.began.elapsed().as_secs_f64()
+                )),
+            }
+        }
+        line.done();
+    }
+}
+
 /// Says that a signal came before anything was traced; the exit status.
 pub fn gave_up() -> ExitCode {
     eprintln!("skmem: interrupted while the programs were being attached: nothing was traced");
@@ -102,16 +146,21 @@ impl Line {
         Self((!bar.is_hidden()).then_some(bar))
     }
 
-    fn show(&self, attaching: Attaching) {
-        let Some(bar) = &self.0 else { return };
+    fn attaching(&self, attaching: Attaching) {
         let of = match attaching.all {
             0 => String::new(),
             all => format!(": {} of {all} programs", attaching.done),
         };
-        bar.set_message(format!(
+        self.show(&format!(
             "skmem: attaching{of}, {:.0} s; Ctrl-C ends it",
             attaching.took.as_secs_f64()
         ));
+    }
+
+    fn show(&self, text: &str) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(text.to_owned());
+        }
     }
 
     fn done(&self) {

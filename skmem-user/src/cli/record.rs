@@ -210,7 +210,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     if matches!(ended, End::Full) {
         eprintln!("skmem: --max-size is reached; what comes later is not recorded");
     }
-    drop(session);
+    live::detach(session).done().await;
     let status = match (ended, child) {
         (End::Command(status), _) => command::code(status),
         // A command is not ended because its recording is.

@@ -236,7 +236,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         watch::run(&options, time, look).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut look = match options.probe {
+    let (mut look, detaching) = match options.probe {
         Some(most) => {
             let how = probe::ProbeRequest {
                 most: most.into(),
@@ -246,7 +246,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
             };
             probe::run(how, look).await?
         }
-        None => look()?,
+        None => (look()?, None),
     };
     let failed = look
         .probe
@@ -260,6 +260,9 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
             Some(lines) => brief::of(&mut look, &options, &wide(), lines),
             None => whole(&look, &options),
         })?;
+    }
+    if let Some(detaching) = detaching {
+        detaching.done().await;
     }
     Ok(ExitCode::from(u8::from(failed)))
 }

@@ -153,7 +153,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         screen.draw(&mut model, theme)?;
     };
     drop(screen);
-    source.end()?;
+    source.end().await?;
     Ok(end.status())
 }
 
@@ -201,6 +201,6 @@ async fn once(
         text.push_str(&format!("… and {more} more rows (-n shows more)\n"));
     }
     print(&text)?;
-    source.end()?;
+    source.end().await?;
     Ok(ExitCode::SUCCESS)
 }

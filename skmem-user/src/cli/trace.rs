@@ -154,6 +154,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     result?;
     tell(&session, &printed, &session.totals()?);
     written?;
+    live::detach(session).done().await;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -197,6 +197,9 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     } else {
         print(&said(&chosen, &traced, &options, &asked.text))?;
     }
+    if let Ok(traced) = traced {
+        traced.detaching.done().await;
+    }
     Ok(match rows.is_empty() {
         true => ExitCode::from(NOTHING),
         false => ExitCode::SUCCESS,

@@ -11,7 +11,10 @@ use skmem_common::layout::Records;
 
 use super::Arranged;
 use crate::{
-    cli::{interrupted, live},
+    cli::{
+        interrupted,
+        live::{self, Detaching},
+    },
     diag::empty_skb,
     explain::Verdict,
     kernel::{plan::Set, system, tracer},
@@ -40,7 +43,7 @@ pub(super) struct ProbeRequest {
     pub verbose: bool,
 }
 
-/// Looks, traces, and looks again.
+/// Looks, traces, and looks again; the programs may still be being detached.
 pub(super) async fn run(
     ProbeRequest {
         most,
@@ -49,7 +52,7 @@ pub(super) async fn run(
         verbose,
     }: ProbeRequest,
     mut look: impl FnMut() -> Result<Arranged>,
-) -> Result<Arranged> {
+) -> Result<(Arranged, Option<Detaching>)> {
     let first = look()?;
     let traced = LEAST.max(most * SPARE);
     let rows = &first.captured.rows;
@@ -59,10 +62,8 @@ pub(super) async fn run(
     let both: HashSet<u64> = chosen.iter().map(|row| row.cookie).collect();
     chosen.extend(receivers.iter().filter(|row| !both.contains(&row.cookie)));
     if chosen.is_empty() {
-        return Ok(Arranged {
-            probe: Some(Probe::default()),
-            ..first
-        });
+        let probe = Some(Probe::default());
+        return Ok((Arranged { probe, ..first }, None));
     }
     let one = empty_skb();
     let how = How {
@@ -72,21 +73,24 @@ pub(super) async fn run(
         set,
         verbose,
     };
-    let (probe, look) = match trace(&first.captured, &chosen, &how).await {
-        Ok(Traced { verdicts, ns }) => {
+    let (probe, look, detaching) = match trace(&first.captured, &chosen, &how).await {
+        Ok(Traced {
+            verdicts,
+            ns,
+            detaching,
+        }) => {
             let look = look()?;
             let rows = &look.captured.rows;
-            (Probe::new(rows, &verdicts, most, ns, one), look)
+            let probe = Probe::new(rows, &verdicts, most, ns, one);
+            (probe, look, Some(detaching))
         }
         Err(error) => {
             eprintln!("skmem: nothing was traced: {error:#}");
-            (Probe::failed(format!("{error:#}")), first)
+            (Probe::failed(format!("{error:#}")), first, None)
         }
     };
-    Ok(Arranged {
-        probe: Some(probe),
-        ..look
-    })
+    let probe = Some(probe);
+    Ok((Arranged { probe, ..look }, detaching))
 }
 
 /// How sockets of a snapshot are traced.
@@ -109,6 +113,8 @@ pub(in crate::cli) struct Traced {
     pub verdicts: Vec<Verdict>,
     /// How long it was, ns.
     pub ns: u64,
+    /// The programs are being detached.
+    pub detaching: Detaching,
 }
 
 /// Traces these sockets.
@@ -155,6 +161,7 @@ pub(in crate::cli) async fn trace(seen: &Captured, chosen: &[&Row], how: &How) -
     Ok(Traced {
         ns: system::monotonic_ns().saturating_sub(begun),
         verdicts: session.verdicts(true, how.at_end),
+        detaching: live::detach(session),
     })
 }
 

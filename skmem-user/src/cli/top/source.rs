@@ -158,20 +158,22 @@ impl Source {
         }
     }
 
-    /// Waits until what was exported is written, and says on stderr what there is to say of that,
-    /// and of the session.
+    /// Waits until what was exported is written, says on stderr what there is to say of that, and
+    /// of the session, and detaches the programs.
     ///
     /// # Errors
     /// Where the kernel refuses its counters.
-    pub fn end(mut self) -> Result<()> {
-        if let Ok(session) = &mut self.causes {
-            live::say(session);
-            if let Some(kept) = self.kept.take() {
-                for said in kept.end(session.end("asked")?) {
-                    eprintln!("skmem: {}", said.text);
-                }
+    pub async fn end(self) -> Result<()> {
+        let Ok(mut session) = self.causes else {
+            return Ok(());
+        };
+        live::say(&mut session);
+        if let Some(kept) = self.kept {
+            for said in kept.end(session.end("asked")?) {
+                eprintln!("skmem: {}", said.text);
             }
         }
+        live::detach(session).done().await;
         Ok(())
     }
 }
