@@ -5,6 +5,7 @@
 //! * `attach`: loads and attaches, and says how far that is
 //! * `holders`, `sleepers`: whose the sockets are that are older than the trace, and who sleeps on
 //!   them; `waiters`: who may wait in `poll()`
+//! * [`pace`]: when a look at all accounts is due again
 //! * `rights`: what a trace still needs; the rest is given up
 //! * `select`: what a trace needs of a selection of sockets
 //! * [`recording_session`]: a session whose records go into a recording
@@ -19,6 +20,7 @@ pub mod alarms;
 mod attach;
 pub mod flight;
 mod holders;
+pub mod pace;
 pub mod recording_session;
 mod rights;
 pub mod ring;

@@ -9,6 +9,7 @@ use std::{
 
 use skmem_common::account::Account;
 
+use super::pace::Pace;
 use crate::{
     explain::may_wait_unseen,
     kernel::{system, table::Table},
@@ -21,25 +22,34 @@ const QUIET: u64 = 250_000_000;
 /// finds it still there.
 const LOOKS: u8 = 2;
 
-/// The pause between two walks, in durations of the last walk: a walk takes longer the more sockets
-/// there are.
-const PAUSE: u32 = 50;
-
 /// What was looked for so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Waiters {
     /// Sockets' numbers: when the last call was seen, and walks since.
     looked: HashMap<u64, (u64, u8)>,
-    /// When the next walk may be.
-    not_before: Option<Instant>,
+    pace: Pace,
+}
+
+impl Default for Waiters {
+    fn default() -> Self {
+        Self {
+            looked: HashMap::new(),
+            pace: Pace::new(Duration::ZERO),
+        }
+    }
 }
 
 impl Waiters {
     /// Whether a walk is due: it may find a sender that waits, and the last one
     /// is long enough ago. Counts on its being made.
     pub fn are_due(&mut self, table: &Table) -> bool {
-        let early = self.not_before.is_some_and(|at| Instant::now() < at);
-        !early && self.may_be_there(table)
+        if !self.pace.is_due() {
+            return false;
+        }
+        let begun = Instant::now();
+        let due = self.may_be_there(table);
+        self.pace.looked(begun);
+        due
     }
 
     /// Whether a walk may find a sender that waits. Counts on one being made.
@@ -65,8 +75,8 @@ impl Waiters {
         due
     }
 
-    /// Notes how long a walk took.
-    pub fn walked(&mut self, took: Duration) {
-        self.not_before = Some(Instant::now() + took * PAUSE);
+    /// A walk that began at `begun` has ended.
+    pub fn walked(&mut self, begun: Instant) {
+        self.pace.looked(begun);
     }
 }

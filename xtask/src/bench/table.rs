@@ -54,6 +54,8 @@ struct Served {
     series: u64,
     look_ns: u64,
     again_ns: u64,
+    /// Not measured by an older skmem.
+    rest_ns: Option<u64>,
     resident: u64,
     anonymous: u64,
     most_resident: u64,
@@ -165,8 +167,8 @@ fn section(lines: &[Line]) -> String {
             // A table of their own each, below.
             Line::Program { .. } | Line::Verifier { .. } => continue,
             Line::Serve(_) => "\n**skmem serve**\n\n\
-                 | accounts | series | ns of a scrape that looks | of one soon after | resident memory, MiB | its own (RssAnon) | most (VmHWM) |\n\
-                 |--:|--:|--:|--:|--:|--:|--:|\n"
+                 | accounts | series | ns of a scrape that looks | of one soon after | of a second without one | resident memory, MiB | its own (RssAnon) | most (VmHWM) |\n\
+                 |--:|--:|--:|--:|--:|--:|--:|--:|\n"
                 .to_owned(),
             Line::Event { .. } => "\n**Reading side**\n\n\
                  | step | ns an event |\n|---|--:|\n"
@@ -297,11 +299,12 @@ fn row(line: &Line) -> String {
         Line::Serve(served) => {
             let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
             format!(
-                "| {} | {} | {} | {} | {:.1} | {:.1} | {:.1} |\n",
+                "| {} | {} | {} | {} | {} | {:.1} | {:.1} | {:.1} |\n",
                 grouped(served.accounts),
                 grouped(served.series),
                 grouped(served.look_ns),
                 grouped(served.again_ns),
+                served.rest_ns.map_or("–".into(), grouped),
                 mib(served.resident),
                 mib(served.anonymous),
                 mib(served.most_resident),
@@ -383,10 +386,10 @@ mod tests {
     #[test]
     fn what_serve_takes_is_a_table() {
         let lines = r#"{"kind":"machine","kernel":"6.12.1","cpus":1,"rounds":0,"sends":0}
-{"kind":"serve","accounts":10001,"series":1990,"look_ns":40000000,"again_ns":900000,"resident":31457280,"anonymous":20971520,"most_resident":33554432}
+{"kind":"serve","accounts":10001,"series":1990,"look_ns":40000000,"again_ns":900000,"rest_ns":3000000,"resident":31457280,"anonymous":20971520,"most_resident":33554432}
 "#;
         let text = Results::read(lines.to_owned()).unwrap().markdown();
-        let row = "| 10,001 | 1,990 | 40,000,000 | 900,000 | 30.0 | 20.0 | 32.0 |";
+        let row = "| 10,001 | 1,990 | 40,000,000 | 900,000 | 3,000,000 | 30.0 | 20.0 | 32.0 |";
         assert!(text.contains(row), "{text}");
         assert!(text.contains("1 ns is 1 instruction\n"), "{text}");
     }

@@ -24,6 +24,8 @@ const PROCESSES: usize = 280;
 const SLOTS: usize = 12_000;
 /// Scrapes of each kind.
 const SCRAPES: usize = 7;
+/// How long it is watched while nobody asks, in seconds.
+const REST: u64 = 20;
 /// A look is not made again for a scrape within a second.
 const STALE: Duration = Duration::from_millis(1_200);
 
@@ -38,6 +40,8 @@ pub struct Served {
     look_ns: u64,
     /// CPU time of a scrape within a second of the last look, in ns: median.
     again_ns: u64,
+    /// CPU time that it takes in a second in which nobody asks, in ns.
+    rest_ns: u64,
     /// Resident memory, bytes (`VmRSS`).
     resident: u64,
     /// Of that, what is skmem's own (`RssAnon`), bytes; the rest are its program, the ring and the
@@ -54,7 +58,7 @@ impl Served {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         format!(
             "\n{:38} {:>10}\n{:38} {:>10}\n{:38} {:>10}\n{:38} {:>10.1}\n{:38} {:>10.1}\n{:38} {:>10.1}\n{:38} {:>10.1}\n\
-             {:38} {:>10.1}\n",
+             {:38} {:>10.1}\n{:38} {:>10.1}\n",
             "skmem serve",
             "",
             "accounts",
@@ -65,6 +69,8 @@ impl Served {
             ms(self.look_ns),
             "CPU of a scrape soon after, ms",
             ms(self.again_ns),
+            "CPU in a second without a scrape, ms",
+            ms(self.rest_ns),
             "resident memory, MiB",
             mib(self.resident),
             "of that its own (RssAnon), MiB",
@@ -113,6 +119,9 @@ pub fn measure() -> Result<Served> {
         text = body;
         again.push(timed(Duration::ZERO)?.0);
     }
+    let before = clock::of_process(pid);
+    thread::sleep(Duration::from_secs(REST));
+    let rest_ns = (clock::of_process(pid) - before) / REST;
     let of = |name: &str| -> Option<u64> {
         let value = text.lines().find_map(|line| line.strip_prefix(name))?;
         value.trim().parse().ok()
@@ -130,6 +139,7 @@ pub fn measure() -> Result<Served> {
         series: of("skmem_series ").context("skmem serve does not say how many series it has")?,
         look_ns: median(looks),
         again_ns: median(again),
+        rest_ns,
         resident: bytes("VmRSS:"),
         anonymous: bytes("RssAnon:"),
         most_resident: bytes("VmHWM:"),

@@ -36,12 +36,12 @@ use crate::{
         flight::{Bounds, Files},
         pages::Page,
     },
-    trace::{Session, alarms::Alarms, trigger::Trigger},
+    trace::{Session, alarms::Alarms, pace::Pace, trigger::Trigger},
 };
 
 /// Most memory that records take, bytes.
 const MOST: u64 = 32 << 20;
-/// How often senders are looked at that may wait.
+/// How often senders are looked at that may wait, at most.
 const LOOK: Duration = Duration::from_millis(250);
 /// Sockets that a file names; it may hold more.
 const NAMED: usize = 20;
@@ -124,8 +124,8 @@ pub(super) struct BlackBox {
     alarms: Alarms,
     files: Files,
     pause: Duration,
-    /// When senders were looked at.
-    looked: Instant,
+    /// When senders are looked at.
+    looks: Pace,
     /// When a file was asked for; None: none was yet.
     asked: Option<Instant>,
     /// A file is being written.
@@ -160,7 +160,7 @@ impl BlackBox {
             alarms: args.alarms(),
             files,
             pause: args.pause,
-            looked: Instant::now(),
+            looks: Pace::new(LOOK),
             asked: None,
             writes: false,
             ended: false,
@@ -186,9 +186,10 @@ impl BlackBox {
             |kept| closed.push(kept.clone()),
         );
         step.await?;
-        if self.looked.elapsed() >= LOOK {
-            self.looked = Instant::now();
+        if self.looks.is_due() {
+            let begun = Instant::now();
             self.alarms.look(session);
+            self.looks.looked(begun);
         }
         for kept in &closed {
             self.alarms.forget(kept.account.ident.id);

@@ -12,6 +12,7 @@ use skmem_common::{layout::Records, record::Task};
 use super::{
     attach::{self, Attaching},
     holders::Holders,
+    pace::Pace,
     ring::Reader,
     select::{self, Older},
     sleepers::Sleepers,
@@ -41,7 +42,7 @@ pub use known::HeldUp;
 pub(super) use known::limit;
 use taken::Taken;
 
-/// How often closed sockets are collected.
+/// How often closed sockets are collected at most.
 const COLLECT_EVERY: Duration = Duration::from_millis(500);
 
 /// Closed sockets are collected at once where they hold more than this part of all slots, one in
@@ -61,7 +62,8 @@ pub struct Session {
     closing_since: HashMap<u64, Instant>,
     /// Closed sockets that a recorder has not taken yet; None: nobody records.
     just_closed: Option<Vec<SavedAccount>>,
-    collected: Instant,
+    /// When closed sockets are collected.
+    collects: Pace,
     /// Sockets that were closed since, as far as records tell.
     ended: u32,
     /// Connections that a skmem measures this kernel by, by their numbers: they
@@ -122,7 +124,7 @@ impl Session {
             closed: TopAccounts::new(KEEP_CLOSED),
             closing_since: HashMap::new(),
             just_closed: None,
-            collected: Instant::now(),
+            collects: Pace::new(COLLECT_EVERY),
             ended: 0,
             measuring: HashSet::new(),
             sleepers_only: false,
@@ -258,13 +260,12 @@ impl Session {
             .await
             .context("cannot read the ring buffer")?;
         self.tracer.flush_log();
-        let due = self.collected.elapsed() > COLLECT_EVERY;
+        let due = self.collects.is_due();
         if due {
-            self.collected = Instant::now();
             if self.waiters.are_due(self.tracer.table()) {
                 let begun = Instant::now();
                 self.walk(&[]);
-                self.waiters.walked(begun.elapsed());
+                self.waiters.walked(begun);
             }
             if self.follow {
                 self.tracer.drop_ended_pids()?;
@@ -272,7 +273,9 @@ impl Session {
         }
         if due || self.ended > self.tracer.table().slots() / COLLECT_AT_FRACTION {
             self.ended = 0;
+            let begun = Instant::now();
             let slots = self.destroyed_slots();
+            self.collects.looked(begun);
             if !slots.is_empty() {
                 // All of their records are in the ring by now.
                 self.drain(&mut each);
