@@ -179,6 +179,24 @@ const OFTEN: [Hook; 14] = [
     Hook::MptcpCleanUna,
 ];
 
+/// Hooks that only MPTCP sockets and their subflows come by.
+pub const OF_MPTCP: [Hook; 6] = [
+    Hook::MptcpFrag,
+    Hook::MptcpSendmsg,
+    Hook::MptcpRelease,
+    Hook::MptcpCleanUna,
+    Hook::MptcpDestroy,
+    Hook::Walk,
+];
+
+/// Hooks that a socket comes by only before its connection is made.
+pub const OF_CONNECTING: [Hook; 4] = [
+    Hook::Connect,
+    Hook::SendSynack,
+    Hook::WaitConnect,
+    Hook::Accept,
+];
+
 /// Looks at each send call whether its socket meets the tripwire.
 pub const TRIPWIRE: Attachment = Attachment {
     hook: Hook::SendmsgLocked,

@@ -63,6 +63,8 @@ pub struct Options {
     pub empty: bool,
     /// Hooks to leave out.
     pub without: Vec<Hook>,
+    /// Hooks that nothing of what is traced comes by: they are left out, and not spoken of.
+    pub unneeded: Vec<Hook>,
     /// Fields to do without, by their names in [`skmem_common::layout::FIELDS`].
     pub without_fields: Vec<String>,
     /// Let the programs tell of rare paths, on stderr.
@@ -84,6 +86,7 @@ impl Default for Options {
             tripwire: false,
             empty: false,
             without: Vec::new(),
+            unneeded: Vec::new(),
             without_fields: Vec::new(),
             verbose: false,
         }
@@ -173,7 +176,7 @@ impl Tracer {
             types.hide(field)?;
         }
         let here = Symbols::running();
-        let mut without = options.without.clone();
+        let mut without = [&options.without[..], &options.unneeded].concat();
         let observe = options.records == Records::Hooks;
         if !observe {
             without.extend(OBSERVE);
@@ -193,6 +196,7 @@ impl Tracer {
             plan.missing
                 .iter()
                 .filter(|hook| !Plan::is_expected_missing(**hook) || options.without.contains(hook))
+                .filter(|hook| !options.unneeded.contains(hook))
                 .filter(|hook| observe || !OBSERVE.contains(hook))
                 .filter(|hook| options.rx || !RECEIVE.contains(hook))
                 .map(|hook| {

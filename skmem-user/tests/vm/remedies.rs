@@ -134,7 +134,7 @@ fn tried(mut skmem: Command, case: &str, claims: &[(&str, Claim)]) -> Result<(),
     let fixes: Vec<&str> = claims.iter().map(|(fix, _)| *fix).collect();
     let output = skmem
         .args(["demo", case, "--json", "--fix", &fixes.join(",")])
-        .args(["--timeout", "3600s"])
+        .args(["--timeout", "3600s", "--deadline", "3600s"])
         .stdin(Stdio::null())
         .output()?;
     ended(&mut check, "skmem demo --fix", &output, 0);

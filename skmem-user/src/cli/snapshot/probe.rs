@@ -7,7 +7,7 @@
 use std::{collections::HashSet, path::PathBuf, time::Duration};
 
 use anyhow::Result;
-use skmem_common::layout::Records;
+use skmem_common::{hook::Hook, layout::Records};
 
 use super::Arranged;
 use crate::{
@@ -15,9 +15,12 @@ use crate::{
         interrupted,
         live::{self, Detaching},
     },
-    diag::empty_skb,
+    diag::{Protocol, TcpState, UpperLayer, empty_skb},
     explain::Verdict,
-    kernel::{plan::Set, system, tracer},
+    kernel::{
+        plan::{OF_CONNECTING, OF_MPTCP, Set},
+        system, tracer,
+    },
     snapshot::{
         Row,
         capture::Captured,
@@ -133,6 +136,7 @@ pub(in crate::cli) async fn trace(seen: &Captured, chosen: &[&Row], how: &How) -
         // The accounts are all that is wanted.
         records: Records::Transitions,
         set: how.set,
+        unneeded: unneeded(chosen),
         ring_bytes: 4096,
         rx: how.rx,
         verbose: how.verbose,
@@ -165,6 +169,35 @@ pub(in crate::cli) async fn trace(seen: &Captured, chosen: &[&Row], how: &How) -
     })
 }
 
+/// Hooks that none of these sockets comes by. Each takes time to attach and to detach.
+fn unneeded(chosen: &[&Row]) -> Vec<Hook> {
+    let mut hooks = Vec::new();
+    // With one that no file refers to, all such are traced.
+    if chosen.iter().any(|row| row.inode == 0) {
+        return hooks;
+    }
+    // Some kernels tell only CAP_NET_ADMIN which sockets are subflows.
+    let is_plain = |row: &Row| {
+        row.protocol == Protocol::Tcp
+            && row.privileged
+            && row.upper_layer != Some(UpperLayer::Mptcp)
+    };
+    if chosen.iter().all(|row| is_plain(row)) {
+        hooks.extend(OF_MPTCP);
+    }
+    let is_connected = |row: &Row| {
+        use TcpState::{CloseWait, Closing, Established, FinWait1, FinWait2, LastAck};
+        matches!(
+            row.state,
+            Established | FinWait1 | FinWait2 | CloseWait | Closing | LastAck
+        )
+    };
+    if chosen.iter().all(|row| is_connected(row)) {
+        hooks.extend(OF_CONNECTING);
+    }
+    hooks
+}
+
 /// Ways into the network namespaces of these sockets.
 fn namespaces(seen: &Captured, chosen: &[&Row]) -> Vec<PathBuf> {
     let wanted = |inode: u64| chosen.iter().any(|row| row.netns == inode);
@@ -172,4 +205,39 @@ fn namespaces(seen: &Captured, chosen: &[&Row]) -> Vec<PathBuf> {
     all.filter(|(inode, _)| wanted(**inode))
         .map(|(_, path)| path.clone())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::rows::{mem, socket};
+
+    fn row(state: TcpState) -> Row {
+        Row::new(&socket(state, mem(5_000, 0, 0, 4_096)), 4_026_531_840)
+    }
+
+    #[test]
+    fn hooks_are_left_out_only_where_no_socket_can_come_by_them() {
+        let plain = row(TcpState::Established);
+        let none = unneeded(&[&plain]);
+        assert_eq!(none, [&OF_MPTCP[..], &OF_CONNECTING[..]].concat());
+        let connecting = row(TcpState::SynSent);
+        assert_eq!(unneeded(&[&plain, &connecting]), OF_MPTCP);
+        // A socket that is closed may connect.
+        let closed = row(TcpState::Close);
+        assert_eq!(unneeded(&[&closed]), OF_MPTCP);
+        let mut subflow = row(TcpState::Established);
+        subflow.upper_layer = Some(UpperLayer::Mptcp);
+        assert_eq!(unneeded(&[&plain, &subflow]), OF_CONNECTING);
+        let mut above = row(TcpState::Established);
+        above.protocol = Protocol::Mptcp;
+        assert_eq!(unneeded(&[&above]), OF_CONNECTING);
+        // It may be a subflow, and nobody says so.
+        let mut hidden = row(TcpState::Established);
+        hidden.privileged = false;
+        assert_eq!(unneeded(&[&hidden]), OF_CONNECTING);
+        let mut nameless = row(TcpState::FinWait1);
+        nameless.inode = 0;
+        assert_eq!(unneeded(&[&plain, &nameless]), []);
+    }
 }
