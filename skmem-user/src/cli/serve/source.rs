@@ -9,10 +9,7 @@ use std::{
 
 use anyhow::{Result, bail};
 use rustix::time::{ClockId, clock_gettime};
-use skmem_common::{
-    account::Account,
-    record::{IDENT_COOKIE, Ident},
-};
+use skmem_common::record::{IDENT_COOKIE, Ident};
 use tokio::sync::oneshot;
 
 use super::{
@@ -257,8 +254,10 @@ impl Source {
         self.ids.clear();
         let mut by_ends: Option<HashMap<Ends, u64>> = None;
         let mut open = HashSet::new();
-        // In cgroups that are not known yet: their names are looked up for all at once.
-        let mut strangers: Vec<(Box<Account>, u64)> = Vec::new();
+        // In cgroups that are not known yet: their names are looked up for all at once. There may be
+        // many, so their accounts are not kept until then: slots and cookies.
+        let mut strangers: Vec<(u32, u64)> = Vec::new();
+        let mut unknown = HashSet::new();
         session.each_account(|account| {
             let ident = &account.ident;
             open.insert(ident.id);
@@ -272,16 +271,20 @@ impl Source {
                 }
             }
             if self.is_stranger(ident, cookie) {
-                strangers.push((Box::new(*account), cookie));
+                strangers.push((account.slot, cookie));
+                unknown.insert(cgroup_id(ident));
                 return;
             }
             let who = self.who(ident, cookie);
             self.book.account(account, &who, now);
         });
-        self.learn_cgroups(strangers.iter().map(|(account, _)| &account.ident));
-        for (account, cookie) in strangers {
-            let who = self.who(&account.ident, cookie);
-            self.book.account(&account, &who, now);
+        self.learn_cgroups(&unknown);
+        for (slot, cookie) in strangers {
+            // One that has ended meanwhile is booked when it is collected.
+            if let Some(account) = session.account_in(slot) {
+                let who = self.who(&account.ident, cookie);
+                self.book.account(&account, &who, now);
+            }
         }
         self.book.end(|id| open.contains(&id));
         let totals = session.totals()?;
@@ -322,12 +325,9 @@ impl Source {
         self.names.of(path.as_deref(), &command)
     }
 
-    fn learn_cgroups<'a>(&mut self, idents: impl IntoIterator<Item = &'a Ident>) {
-        let ids = idents.into_iter().map(cgroup_id);
-        let new: HashSet<u64> = ids
-            .filter(|id| *id != 0 && !self.cgroups.contains_key(id))
-            .collect();
-        let mut paths = cgroups::paths(&new);
+    /// Looks up the paths of these cgroups.
+    fn learn_cgroups(&mut self, new: &HashSet<u64>) {
+        let mut paths = cgroups::paths(new);
         self.cgroups
             .extend(new.iter().map(|id| (*id, paths.remove(id))));
     }
@@ -354,7 +354,9 @@ impl Source {
             return Ok(());
         }
         let now = system::monotonic_ns();
-        self.learn_cgroups(closed.iter().map(|kept| &kept.account.ident));
+        let ids = closed.iter().map(|kept| cgroup_id(&kept.account.ident));
+        let unknown = ids.filter(|id| *id != 0 && !self.cgroups.contains_key(id));
+        self.learn_cgroups(&unknown.collect());
         for kept in closed {
             let ident = kept.account.ident;
             let who = self.who(&ident, ident.id);

@@ -150,6 +150,14 @@ impl Session {
             .collect()
     }
 
+    /// The account in this slot as it is now; None: it is that of no socket.
+    #[must_use]
+    pub fn account_in(&self, slot: u32) -> Option<Box<Account>> {
+        let mut account = self.tracer.table().read(slot)?;
+        self.sleepers.correct(&mut account);
+        Some(account)
+    }
+
     /// All that is known now, but for the hooks' counters.
     fn gather(&self) -> End {
         self.gather_of(self.open().collect(), self.closed.list())
