@@ -3,6 +3,8 @@
 # cpio, xz; nothing is installed.
 #
 #   guest KERNEL "MODULE ..." PROGRAM.py      the program's output goes to stdout
+#
+# GUEST_PACKAGES: more packages for it; GUEST_MEMORY: its memory in MiB.
 
 set -euo pipefail
 TEMP=$(mktemp -d)
@@ -82,7 +84,7 @@ END
     fetch "$TEMP/tools" cpio
     (cd "$root" && find . | "$TEMP/tools/bin/cpio" --quiet -o -H newc) >"$TEMP/initrd"
     emulator
-    timeout 300 "${QEMU[@]}" -M q35 -accel tcg,thread=single -cpu max -smp 2 -m 768 -nodefaults -display none -no-reboot \
+    timeout 300 "${QEMU[@]}" -M q35 -accel tcg,thread=single -cpu max -smp 2 -m "${GUEST_MEMORY:-768}" -nodefaults -display none -no-reboot \
         -kernel "$(find "$TEMP/kernel" -name 'vmlinuz*' | head -n 1)" -initrd "$TEMP/initrd" \
         -append "console=ttyS0 panic=-1 quiet" -serial "file:$TEMP/console" -serial "file:$TEMP/output"
     tr -d '\r' <"$TEMP/output"
