@@ -6,11 +6,9 @@
 //! group had counted goes with it, but for what the same look brought: so no counter ever shows a
 //! change that was not, and `rate()` stays right.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
+use hashbrown::{HashMap, hash_map::Entry};
 use skmem_common::account::Account;
 
 use super::{
@@ -144,8 +142,7 @@ impl Book {
     /// An open socket's account, read at `now_ns`.
     pub fn account(&mut self, account: &Account, who: &Arc<Who>, now_ns: u64) {
         let held_up = held_up_since(account).is_some();
-        self.count(account, who, now_ns);
-        let group = self.group(who);
+        let group = self.count(account, who, now_ns);
         group.now.held_up += u64::from(held_up);
     }
 
@@ -155,24 +152,27 @@ impl Book {
         self.open.remove(&account.ident.id);
     }
 
-    fn count(&mut self, account: &Account, who: &Arc<Who>, now_ns: u64) {
+    fn count(&mut self, account: &Account, who: &Arc<Who>, now_ns: u64) -> &mut Group {
         let stand = Stand::of(account, now_ns);
-        let kept = self.open.remove(&account.ident.id);
-        let new = kept.is_none();
-        let mut kept = kept.unwrap_or_else(|| Box::new(Stand::NOTHING));
-        let sums = &mut self.group(who).sums;
-        sums.sockets += u64::from(new);
-        if let Some(excess) = sums.take(&kept, &stand, account) {
+        let group = group_of(&mut self.groups, &mut self.other, self.look, who);
+        let kept = match self.open.entry(account.ident.id) {
+            Entry::Occupied(kept) => kept.into_mut(),
+            Entry::Vacant(new) => {
+                group.sums.sockets += 1;
+                new.insert(Box::new(Stand::NOTHING))
+            }
+        };
+        if let Some(excess) = group.sums.take(kept, &stand, account) {
             self.excess.add(excess);
         }
-        *kept = stand;
-        self.open.insert(account.ident.id, kept);
+        **kept = stand;
+        group
     }
 
     /// A socket as `sock_diag` shows it.
     pub fn row(&mut self, row: &Row, who: &Arc<Who>) {
         let passed = self.passed(row);
-        let group = self.group(who);
+        let group = group_of(&mut self.groups, &mut self.other, self.look, who);
         let now = &mut group.now;
         *now.states.entry(state_name(row.state)).or_default() += 1;
         now.charged += row.charged;
@@ -194,30 +194,16 @@ impl Book {
         };
         let ns = |us: Option<u64>| us.unwrap_or(0).saturating_mul(1_000);
         let now = [flow.busy_us, flow.rwnd_limited_us, flow.sndbuf_limited_us].map(ns);
-        let before = self.clocks.insert(row.cookie, (now, self.look));
-        let before = match before {
-            Some((before, _)) => before,
-            None if self.look == 1 => now,
-            None => [0; 3],
+        let new = match self.look {
+            1 => now,
+            _ => [0; 3],
         };
+        let (last, seen) = self.clocks.entry(row.cookie).or_insert((new, self.look));
+        *seen = self.look;
         // A clock that runs may be read a little late, and then early.
-        let highest = std::array::from_fn(|n| now[n].max(before[n]));
-        self.clocks.insert(row.cookie, (highest, self.look));
+        let highest = std::array::from_fn(|n| now[n].max(last[n]));
+        let before = std::mem::replace(last, highest);
         std::array::from_fn(|n| highest[n] - before[n])
-    }
-
-    fn group(&mut self, who: &Arc<Who>) -> &mut Group {
-        // A command of that name would be a second series with the same labels.
-        if **who == Who::other() {
-            return &mut self.other;
-        }
-        let look = self.look;
-        let group = self.groups.entry(Arc::clone(who)).or_insert_with(|| Group {
-            since: look,
-            ..Group::default()
-        });
-        group.last = look;
-        group
     }
 
     /// The look has ended: `open` are the numbers of the accounts that there are. Makes room.
@@ -315,6 +301,25 @@ impl Book {
     pub fn looks(&self) -> u64 {
         self.look
     }
+}
+
+/// The group of these labels, of which a socket was found in this look.
+fn group_of<'a>(
+    groups: &'a mut HashMap<Arc<Who>, Group>,
+    other: &'a mut Group,
+    look: u64,
+    who: &Arc<Who>,
+) -> &'a mut Group {
+    // A command of that name would be a second series with the same labels.
+    if who.is_other() {
+        return other;
+    }
+    let group = groups.entry_ref(who).or_insert_with(|| Group {
+        since: look,
+        ..Group::default()
+    });
+    group.last = look;
+    group
 }
 
 #[cfg(test)]

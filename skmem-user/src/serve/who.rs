@@ -1,6 +1,8 @@
 //! Whose a socket is, as labels. Never an address or a port: their number has no bound.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use crate::{
     diag::pods::Pods,
@@ -35,6 +37,20 @@ impl Who {
             comm: OTHER.to_owned(),
             ..Self::default()
         }
+    }
+
+    /// Whether they would be called like those for whom there is no room.
+    #[must_use]
+    pub fn is_other(&self) -> bool {
+        let Self {
+            namespace,
+            pod,
+            container,
+            unit,
+            comm,
+        } = self;
+        let place = [namespace, pod, container, unit];
+        comm == OTHER && place.iter().all(|name| name.is_empty())
     }
 
     /// The labels that are not empty.

@@ -1,13 +1,9 @@
 //! Where the metrics come from: `sock_diag`, and with rights the accounts that programs keep.
 
-use std::{
-    collections::{HashMap, HashSet},
-    fs,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections, fs, path::Path, sync::Arc};
 
 use anyhow::{Result, bail};
+use hashbrown::{HashMap, HashSet};
 use rustix::time::{ClockId, clock_gettime};
 use skmem_common::record::{IDENT_COOKIE, Ident};
 use tokio::sync::oneshot;
@@ -257,7 +253,7 @@ impl Source {
         // In cgroups that are not known yet: their names are looked up for all at once. There may be
         // many, so their accounts are not kept until then: slots and cookies.
         let mut strangers: Vec<(u32, u64)> = Vec::new();
-        let mut unknown = HashSet::new();
+        let mut unknown = collections::HashSet::new();
         session.each_account(|account| {
             let ident = &account.ident;
             open.insert(ident.id);
@@ -326,7 +322,7 @@ impl Source {
     }
 
     /// Looks up the paths of these cgroups.
-    fn learn_cgroups(&mut self, new: &HashSet<u64>) {
+    fn learn_cgroups(&mut self, new: &collections::HashSet<u64>) {
         let mut paths = cgroups::paths(new);
         self.cgroups
             .extend(new.iter().map(|id| (*id, paths.remove(id))));
@@ -439,7 +435,7 @@ impl Source {
     pub fn end(self) -> Result<Vec<String>> {
         match (&self.causes, self.flight) {
             (Ok(session), Some(flight)) => {
-                Ok(flight.end(session.end_of("asked", &HashSet::new())?))
+                Ok(flight.end(session.end_of("asked", &collections::HashSet::new())?))
             }
             _ => Ok(Vec::new()),
         }
