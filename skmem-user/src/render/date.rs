@@ -1,7 +1,5 @@
 //! Instants of the wall clock.
 
-use std::io::Write as _;
-
 use super::line_buffer::LineBuffer;
 
 /// `2026-11-23 16:07:50.395 UTC`, of ns since 1970.
@@ -21,15 +19,8 @@ pub fn utc(ns: u64) -> String {
 
 /// Appends the time of day, `16:07:50.395123`, UTC, of ns since 1970.
 pub(super) fn clock(out: &mut LineBuffer, ns: u64) {
-    let second = ns / 1_000_000_000 % 86_400;
-    let _ = write!(
-        out,
-        "{:02}:{:02}:{:02}.{:06}",
-        second / 3600,
-        second / 60 % 60,
-        second % 60,
-        ns / 1_000 % 1_000_000
-    );
+    out.time_of_day((ns / 1_000_000_000 % 86_400) as u32);
+    out.millionths((ns / 1_000 % 1_000_000) as u32);
 }
 
 /// Year, month and day of a number of days since 1970-01-01. Years begin in

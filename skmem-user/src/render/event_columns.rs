@@ -1,12 +1,15 @@
 //! The columns of event lines: which there are, which a terminal has room for,
 //! and what stands in them.
 
+use std::io::Write as _;
+
 use skmem_common::record::{Event, FLAG_LOCKLESS, FLAG_TASK, Header, OP_BOOK, OPS, Receive};
 
 use super::{
     date::{clock, utc},
+    digits::length,
     event_line::{Line, Names, event_text, receive_text},
-    line_buffer::LineBuffer,
+    line_buffer::{Cell, LineBuffer},
     ops::hook_name,
     style::{Role, Style},
 };
@@ -135,11 +138,13 @@ const NARROWER: [(&[Column], usize); 8] = {
 /// How event lines look.
 #[derive(Clone, Debug)]
 pub struct EventLines {
-    columns: Vec<Column>,
+    /// With the width of each.
+    columns: Vec<(Column, usize)>,
     times: Times,
     /// Numbers in groups of three: for people; plain for `grep` and `awk`.
     grouped: bool,
-    colour: bool,
+    /// What begins and ends the hook's colour, where there is one.
+    colour: Option<[String; 2]>,
     /// Lines are cut here.
     cut: Option<usize>,
     /// The first event's time; None: there was none yet.
@@ -148,32 +153,30 @@ pub struct EventLines {
     last_ns: u64,
     /// `CLOCK_REALTIME` less `CLOCK_MONOTONIC`.
     wall_offset_ns: u64,
-    /// The cell under way.
-    cell: LineBuffer,
 }
 
 impl EventLines {
     /// All columns, plain numbers, nothing cut: for programs.
     #[must_use]
     pub fn plain(style: &Style) -> Self {
-        Self {
-            columns: NARROWER[0].0.to_vec(),
+        let lines = Self {
+            columns: Vec::new(),
             times: Times::Relative,
             grouped: false,
-            colour: style.colour,
+            colour: style.colour.then(|| Style::around(Role::Name)),
             cut: None,
             zero_ns: None,
             last_ns: 0,
             wall_offset_ns: 0,
-            cell: LineBuffer::default(),
-        }
+        };
+        lines.with_columns(NARROWER[0].0)
     }
 
     /// As many columns as a terminal of [`Style::width`] has room for, grouped
     /// numbers, an event in a line.
     #[must_use]
     pub fn of_terminal(style: &Style, times: Times) -> Self {
-        let mut lines = Self {
+        let lines = Self {
             times,
             grouped: true,
             cut: Some(style.width),
@@ -184,14 +187,14 @@ impl EventLines {
             taken + words <= style.width
         };
         let fit = NARROWER.iter().find(fits);
-        lines.columns = fit.unwrap_or(&NARROWER[NARROWER.len() - 1]).0.to_vec();
-        lines
+        let columns = fit.unwrap_or(&NARROWER[NARROWER.len() - 1]).0;
+        lines.with_columns(columns)
     }
 
     /// These columns instead.
     #[must_use]
     pub fn with_columns(mut self, columns: &[Column]) -> Self {
-        self.columns = columns.to_vec();
+        self.columns = columns.iter().map(|c| (*c, self.width(*c))).collect();
         self
     }
 
@@ -199,7 +202,8 @@ impl EventLines {
     #[must_use]
     pub fn with_times(mut self, times: Times) -> Self {
         self.times = times;
-        self
+        let columns: Vec<_> = self.columns.iter().map(|(column, _)| *column).collect();
+        self.with_columns(&columns)
     }
 
     /// With the same instant on both clocks, in ns.
@@ -256,8 +260,8 @@ impl EventLines {
     /// The line above event lines. Without a newline.
     #[must_use]
     pub fn header(&self) -> String {
-        let (mut out, mut cell) = (LineBuffer::default(), LineBuffer::default());
-        for column in &self.columns {
+        let mut out = LineBuffer::default();
+        for (column, width) in &self.columns {
             let name = match (column, self.times) {
                 (Column::Time, Times::Relative) => "time_s",
                 (Column::Time, Times::Wall) => "time_utc",
@@ -270,7 +274,14 @@ impl EventLines {
                         .map_or("", |n| n.0)
                 }
             };
-            self.cell(&mut out, *column, &mut cell, |out| out.text(name));
+            if !out.is_empty() {
+                out.literal(b" ");
+            }
+            match column {
+                Column::What if !out.is_empty() => out.text(&format!(" {name}")),
+                column if column.is_left() => out.text(&format!("{name:width$}")),
+                _ => out.text(&format!("{name:>width$}")),
+            }
         }
         self.finish(&mut out, 0..0);
         String::from_utf8(out.as_bytes().to_vec()).unwrap_or_default()
@@ -289,25 +300,21 @@ impl EventLines {
             task,
             names,
             event.socket,
-            |column| {
-                Some(match column {
-                    Column::WmemQueued if changed == 0 => view.wmem_queued.into(),
+            |line, column, cell| {
+                let number = match column {
+                    Column::WmemQueued if changed != 0 => {
+                        let before = view.wmem_queued.wrapping_sub(changed);
+                        return line.change_at_right(cell, before, view.wmem_queued);
+                    }
+                    Column::WmemQueued => view.wmem_queued.into(),
                     Column::Sndbuf => view.sndbuf.into(),
                     Column::ForwardAlloc => view.forward_alloc.into(),
                     Column::WmemAlloc => view.wmem_alloc.into(),
                     Column::SendQ => view.send_q().into(),
                     Column::Window => view.snd_wnd.into(),
-                    _ => return None,
-                })
-            },
-            |line, column| match column {
-                Column::WmemQueued => {
-                    line.number(view.wmem_queued.wrapping_sub(changed));
-                    line.push("→");
-                    line.number(view.wmem_queued);
-                }
-                Column::What => event_text(line, event),
-                _ => {}
+                    _ => return event_text(line, event),
+                };
+                line.number_at_right(cell, number);
             },
         );
     }
@@ -323,15 +330,17 @@ impl EventLines {
             task,
             names,
             record.socket,
-            |column| (column == Column::ForwardAlloc).then(|| record.view.forward_alloc.into()),
-            |line, column| {
-                if column == Column::What {
-                    receive_text(line, record);
+            |line, column, cell| match column {
+                Column::ForwardAlloc => {
+                    line.number_at_right(cell, record.view.forward_alloc.into());
                 }
+                Column::What => receive_text(line, record),
+                _ => line.text.blanks(cell.gap + cell.width),
             },
         );
     }
 
+    /// What all records have, and by `rest` what is in the other columns.
     #[expect(clippy::too_many_arguments, reason = "what all records have")]
     fn write(
         &mut self,
@@ -341,96 +350,52 @@ impl EventLines {
         task: (u8, u32, u32),
         names: Names<'_>,
         socket: u64,
-        number: impl Fn(Column) -> Option<i64>,
-        words: impl Fn(&mut Line<'_>, Column),
+        rest: impl Fn(&mut Line<'_>, Column, Cell),
     ) {
         let zero = *self.zero_ns.get_or_insert(time_ns);
         if self.last_ns == 0 {
             self.last_ns = zero;
         }
         let mut hook = 0..0;
-        let mut cell = std::mem::take(&mut self.cell);
-        for column in &self.columns {
-            let number = match column {
-                Column::Cpu => Some(header.cpu.into()),
-                column => number(*column),
-            };
-            if let Some(n) = number.filter(|_| !self.grouped) {
-                if !out.is_empty() {
-                    out.literal(b" ");
+        let mut line = Line {
+            text: out,
+            grouped: self.grouped,
+            cut: self.cut.is_some(),
+        };
+        for (column, width) in &self.columns {
+            let begin = line.text.len();
+            let gap = usize::from(begin != 0);
+            let cell = Cell { gap, width: *width };
+            match column {
+                Column::Time => match self.times {
+                    Times::Relative => seconds(line.text, cell, zero, time_ns),
+                    Times::Delta => seconds(line.text, cell, self.last_ns, time_ns),
+                    Times::Wall => {
+                        line.text.blanks(gap);
+                        clock(line.text, self.wall_ns(time_ns));
+                    }
+                },
+                Column::Cpu => line.number_at_right(cell, header.cpu.into()),
+                Column::Task => line.at_left(cell, |line| line.task(task, names.task)),
+                Column::Socket => line.at_left(cell, |line| line.socket(names.ends, socket)),
+                Column::Ports => line.at_left(cell, |line| match names.ends {
+                    Some(ends) => line.ports(ends),
+                    None => line.socket(None, socket),
+                }),
+                Column::Hook => {
+                    line.at_left(cell, |line| line.name(hook_name(header.hook)));
+                    hook = begin..line.text.len();
                 }
-                out.number_at_right(self.width(*column), n);
-                continue;
-            }
-            let from = out.len();
-            self.cell(out, *column, &mut cell, |out| {
-                let mut line = Line {
-                    text: out,
-                    grouped: self.grouped,
-                    cut: self.cut.is_some(),
-                };
-                match column {
-                    Column::Time => match self.times {
-                        Times::Relative => seconds(&mut line, zero, time_ns),
-                        Times::Delta => seconds(&mut line, self.last_ns, time_ns),
-                        Times::Wall => clock(line.text, self.wall_ns(time_ns)),
-                    },
-                    Column::Task => line.task(task, names.task),
-                    Column::Socket => match names.ends {
-                        Some(ends) => line.push(ends),
-                        None => line.push(&format!("{socket:#x}")),
-                    },
-                    Column::Ports => match names.ends {
-                        Some(ends) => ports(&mut line, ends),
-                        None => line.push(&format!("{socket:#x}")),
-                    },
-                    Column::Hook => line.push(hook_name(header.hook)),
-                    column => match number {
-                        Some(n) => line.number(n),
-                        None => words(&mut line, *column),
-                    },
+                Column::What => {
+                    // Two blanks before words.
+                    line.text.blanks(2 * gap);
+                    rest(&mut line, Column::What, cell);
                 }
-            });
-            if *column == Column::Hook {
-                hook = from..out.len();
+                column => rest(&mut line, *column, cell),
             }
         }
         self.last_ns = time_ns;
-        self.cell = cell;
         self.finish(out, hook);
-    }
-
-    /// Writes a cell: a blank before all but the first, two before words, and
-    /// its text at the side where it belongs. `scratch` is for that text.
-    #[inline]
-    fn cell(
-        &self,
-        out: &mut LineBuffer,
-        column: Column,
-        scratch: &mut LineBuffer,
-        text: impl FnOnce(&mut LineBuffer),
-    ) {
-        if column == Column::What {
-            if !out.is_empty() {
-                out.literal(b"  ");
-            }
-            return text(out);
-        }
-        if !out.is_empty() {
-            out.literal(b" ");
-        }
-        let width = self.width(column);
-        if column.is_left() {
-            let from = out.len();
-            text(out);
-            let used = letters(&out.as_bytes()[from..]);
-            out.blanks(width.saturating_sub(used));
-        } else {
-            scratch.clear();
-            text(scratch);
-            out.blanks(width.saturating_sub(letters(scratch.as_bytes())));
-            out.bytes(scratch.as_bytes());
-        }
     }
 
     /// Cuts the line where the terminal ends, and colours the hook's name.
@@ -444,28 +409,23 @@ impl EventLines {
             }
         }
         out.truncate(out.as_bytes().trim_ascii_end().len());
-        if self.colour && hook.end <= out.len() && !hook.is_empty() {
-            let style = Style {
-                colour: true,
-                ..Style::PLAIN
-            };
-            let rest = out.as_bytes()[hook.end..].to_vec();
-            let name = String::from_utf8_lossy(&out.as_bytes()[hook.clone()]);
-            let name = style.paint(Role::Name, &name);
-            out.truncate(hook.start);
-            out.text(&name);
-            out.bytes(&rest);
+        if let Some([begin, end]) = &self.colour
+            && hook.end <= out.len()
+            && !hook.is_empty()
+        {
+            out.insert(hook.end, end.as_bytes());
+            out.insert(hook.start, begin.as_bytes());
         }
     }
 }
 
 /// How many letters a text has.
 #[inline]
-fn letters(text: &[u8]) -> usize {
+fn letters(text: &str) -> usize {
     if text.is_ascii() {
         return text.len();
     }
-    text.iter().filter(|byte| begins_letter(**byte)).count()
+    text.chars().count()
 }
 
 /// Whether a byte of UTF-8 is the first one of its letter.
@@ -480,47 +440,76 @@ fn booked(event: &Event) -> i32 {
     books.fold(0, |sum, op| sum.wrapping_add(op.value))
 }
 
-/// Seconds with microseconds since `from`; a record that was read out of order
-/// may be before it.
-fn seconds(line: &mut Line<'_>, from: u64, ns: u64) {
-    let ns = match ns.checked_sub(from) {
-        Some(ns) => ns,
-        None => {
-            line.push("-");
-            from - ns
-        }
-    };
-    let us = ns / 1_000;
-    line.plain(us / 1_000_000);
-    // The digits after a leading one keep their zeros, and the point takes its place.
-    let point = line.text.len();
-    line.plain(1_000_000 + us % 1_000_000);
-    line.text.as_mut_bytes()[point] = b'.';
-}
-
-/// `:40000>:5001`, of both ends.
-fn ports(line: &mut Line<'_>, ends: &str) {
-    for (n, end) in ends.split('>').enumerate() {
-        if n > 0 {
-            line.push(">");
-        }
-        line.push(end.rfind(':').map_or(end, |at| &end[at..]));
+/// Seconds with microseconds since `from`, at the right of its cell; a record that was read out
+/// of order may be before it.
+fn seconds(out: &mut LineBuffer, cell: Cell, from: u64, ns: u64) {
+    let us = ns.abs_diff(from) / 1_000;
+    // Of 64 bits of ns: some ten digits.
+    let seconds = (us / 1_000_000).cast_signed();
+    let width = cell.width - ".000000".len();
+    if ns >= from {
+        out.number_at_right(Cell { width, ..cell }, seconds);
+    } else {
+        out.blanks(cell.gap + width.saturating_sub(1 + length(seconds)));
+        out.literal(b"-");
+        out.number(seconds);
     }
+    out.millionths((us % 1_000_000) as u32);
 }
 
 impl Line<'_> {
-    fn task(&mut self, (flags, pid, tid): (u8, u32, u32), name: &str) {
+    /// A text at the left of its cell; how many letters it has is what `text` returns.
+    #[inline]
+    fn at_left(&mut self, cell: Cell, text: impl FnOnce(&mut Self) -> usize) {
+        self.text.blanks(cell.gap);
+        let letters = text(self);
+        self.text.blanks(cell.width.saturating_sub(letters));
+    }
+
+    /// Letters of ASCII.
+    #[inline]
+    fn name(&mut self, name: &str) -> usize {
+        self.push(name);
+        name.len()
+    }
+
+    fn task(&mut self, (flags, pid, tid): (u8, u32, u32), name: &str) -> usize {
         if flags & FLAG_TASK == 0 {
-            self.push("softirq");
-            return;
+            return self.name("softirq");
         }
         // Records name those that send; another may move the socket's state.
-        self.push(if name.is_empty() { "?" } else { name });
-        self.push("/");
-        self.plain(pid);
+        let name = if name.is_empty() { "?" } else { name };
+        self.push(name);
+        let from = self.text.len();
+        self.text.literal(b"/");
+        self.text.number(pid);
         if tid != pid {
-            self.push(":");
-            self.plain(tid);
+            self.text.literal(b":");
+            self.text.number(tid);
         }
+        letters(name) + self.text.len() - from
+    }
+
+    /// Both ends, or the number of a socket that is not known.
+    fn socket(&mut self, ends: Option<&str>, id: u64) -> usize {
+        if let Some(ends) = ends {
+            return self.name(ends);
+        }
+        let from = self.text.len();
+        // A buffer takes everything.
+        let _ = write!(self.text, "{id:#x}");
+        self.text.len() - from
+    }
+
+    /// `:40000>:5001`, of both ends.
+    fn ports(&mut self, ends: &str) -> usize {
+        let from = self.text.len();
+        for (n, end) in ends.split('>').enumerate() {
+            if n > 0 {
+                self.push(">");
+            }
+            self.push(end.rfind(':').map_or(end, |at| &end[at..]));
+        }
+        self.text.len() - from
     }
 }

@@ -1,6 +1,8 @@
 //! What a trace event's line says in words: what a call was asked, what it
 //! answered, which bytes it booked.
 
+use std::io::Write as _;
+
 use skmem_common::{
     account::{WAIT_BEGINS, WAIT_OTHER},
     hook::Hook,
@@ -11,12 +13,12 @@ use skmem_common::{
 use super::{
     escape::escaped,
     event_columns::EventLines,
-    line_buffer::LineBuffer,
+    line_buffer::{ARROW, Cell, LineBuffer},
     ops::{Decoded, decoded, received, wait_reason},
     style::Style,
     who::{comm, short},
 };
-use crate::explain::{numbers::grouped, state_name};
+use crate::explain::state_name;
 
 /// What a line says of its socket and its task, made once and not for each
 /// line.
@@ -68,26 +70,36 @@ pub(super) struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// Keeps what follows apart from what is there.
-    fn apart(&mut self) {
-        if !self.text.is_empty() && !self.text.as_bytes().ends_with(b"  ") {
-            self.push("  ");
-        }
-    }
-
     /// A number of bytes.
-    pub fn number(&mut self, n: impl Into<i64> + Into<i128>) {
+    #[inline]
+    pub fn number(&mut self, n: impl Into<i64>) {
+        let n = n.into();
         if self.grouped {
-            self.push(&grouped(n.into()));
+            self.text.grouped(n);
         } else {
-            self.plain(n);
+            self.text.number(n);
         }
     }
 
-    /// A number in its decimal digits: a line has a dozen, and `fmt` takes
-    /// long.
-    pub fn plain(&mut self, n: impl Into<i128>) {
-        self.text.number(n);
+    /// The same at the right of its cell.
+    #[inline]
+    pub fn number_at_right(&mut self, cell: Cell, n: i64) {
+        if self.grouped {
+            self.text.grouped_at_right(cell, n);
+        } else {
+            self.text.number_at_right(cell, n);
+        }
+    }
+
+    /// What a number was, and what it is, there.
+    #[inline]
+    pub fn change_at_right(&mut self, cell: Cell, before: i32, now: i32) {
+        let (before, now) = (before.into(), now.into());
+        if self.grouped {
+            self.text.grouped_change_at_right(cell, before, now);
+        } else {
+            self.text.change_at_right(cell, before, now);
+        }
     }
 
     /// Words.
@@ -100,33 +112,36 @@ impl Line<'_> {
 /// What an event's call was asked and answered, and what was booked; on a
 /// terminal the latter first, for there lines are cut.
 pub(super) fn event_text(line: &mut Line<'_>, event: &Event) {
+    let from = line.text.len();
     if line.cut {
         operations(line, event);
-        said(line, event);
-    } else {
-        said(line, event);
+    }
+    said(line, event);
+    if !line.cut {
         operations(line, event);
     }
     if event.header.flags & FLAG_LOCKLESS != 0 {
-        line.apart();
-        line.push("(lockless)");
+        line.push("(lockless)  ");
+    }
+    // What is said is followed by two blanks, but for the last.
+    let used = line.text.len();
+    if used != from {
+        line.text.truncate(used - 2);
     }
 }
 
 fn said(line: &mut Line<'_>, event: &Event) {
-    let from = line.text.len();
-    line.apart();
     if event.header.flags & FLAG_STEP != 0 {
-        line.push("so far:");
-    } else if !call(line, event) {
-        line.text.truncate(from);
+        line.push("so far:  ");
+    } else if call(line, event) {
+        line.text.literal(b"  ");
     }
 }
 
 fn operations(line: &mut Line<'_>, event: &Event) {
     for op in decoded(event) {
-        line.apart();
         operation(line, op);
+        line.text.literal(b"  ");
     }
 }
 
@@ -142,7 +157,7 @@ pub(super) fn receive_text(line: &mut Line<'_>, record: &Receive) {
     }
     for op in received(record) {
         operation(line, op);
-        line.apart();
+        line.text.literal(b"  ");
     }
     line.push("recv_q ");
     line.number(view.recv_q());
@@ -171,7 +186,7 @@ fn call(line: &mut Line<'_>, event: &Event) -> bool {
                 line.push(" of ");
             }
             line.number(event.arg);
-            line.push(" bytes");
+            line.text.literal(b" bytes");
             if ret < 0 {
                 line.push(": ");
                 answer(line, ret);
@@ -197,7 +212,7 @@ fn call(line: &mut Line<'_>, event: &Event) -> bool {
             line.push(grant(ret));
             line.push(": fwd ");
             line.number(event.before.forward_alloc);
-            line.push("→");
+            line.text.literal(ARROW);
             line.number(event.view.forward_alloc);
         }
         Hook::ForcedSchedule => {
@@ -233,7 +248,7 @@ fn call(line: &mut Line<'_>, event: &Event) -> bool {
         }
         Hook::SetState => {
             line.push(state(event.kind));
-            line.push("→");
+            line.text.literal(ARROW);
             line.push(state(event.arg.cast_unsigned()));
         }
         _ => return false,
@@ -276,20 +291,21 @@ fn answer(line: &mut Line<'_>, ret: i32) {
     line.push(name);
 }
 
+/// Into the loops over them: an operation is not put together to be taken apart again.
+#[inline(always)]
 fn operation(line: &mut Line<'_>, op: Decoded) {
-    let tilde = |tier: &str| if tier == "inferred" { "~" } else { "" };
     match op {
         Decoded::Book { cause, bytes, tier } => {
             line.push(cause);
-            line.push(" ");
-            line.push(tilde(tier));
+            line.text.literal(b" ");
+            inferred(line, tier);
             if bytes >= 0 {
-                line.push("+");
+                line.text.literal(b"+");
             }
             line.number(bytes);
         }
         Decoded::Admit { sndbuf } => {
-            line.push("admitted below ");
+            line.text.literal(b"admitted below ");
             line.number(sndbuf);
         }
         Decoded::Limit {
@@ -298,7 +314,7 @@ fn operation(line: &mut Line<'_>, op: Decoded) {
             tier,
         } => {
             line.push("limit ");
-            line.push(tilde(tier));
+            inferred(line, tier);
             line.number(sndbuf);
             line.push(" (");
             line.push(cause);
@@ -312,7 +328,14 @@ fn operation(line: &mut Line<'_>, op: Decoded) {
             line.push(")");
         }
         Decoded::Unknown { kind, cause, value } => {
-            line.push(&format!("op{kind}/{cause} {value}"));
+            // A buffer takes everything.
+            let _ = write!(line.text, "op{kind}/{cause} {value}");
         }
+    }
+}
+
+fn inferred(line: &mut Line<'_>, tier: &str) {
+    if tier == "inferred" {
+        line.text.literal(b"~");
     }
 }

@@ -4,6 +4,8 @@
 
 use std::io;
 
+use super::digits::{BLOCK, Digits, ZEROS, eight, four, grouped_length, length};
+
 /// Bytes of text, to be used again for the next line.
 #[derive(Debug, Clone, Default)]
 pub struct LineBuffer {
@@ -13,8 +15,28 @@ pub struct LineBuffer {
     used: u32,
 }
 
+/// `→`, as a piece of a fixed length.
+pub(super) const ARROW: &[u8; 3] = b"\xe2\x86\x92";
+
+/// A column's place in a line: behind `gap` blanks, `width` letters wide, or wider where its text
+/// is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cell {
+    pub gap: usize,
+    pub width: usize,
+}
+
+impl Cell {
+    /// Blanks before a text of so many letters, at the right.
+    #[inline]
+    fn before(self, letters: usize) -> usize {
+        self.gap + self.width.saturating_sub(letters)
+    }
+}
+
 impl LineBuffer {
     /// What is in it.
+    #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len()]
@@ -35,8 +57,11 @@ impl LineBuffer {
     }
 
     /// Keeps the first `length` bytes.
+    #[inline]
     pub(super) fn truncate(&mut self, length: usize) {
-        self.used = self.used.min(u32::try_from(length).unwrap_or(u32::MAX));
+        if length < self.len() {
+            self.used = length as u32;
+        }
     }
 
     /// What is in it, to be changed.
@@ -45,12 +70,18 @@ impl LineBuffer {
         &mut self.bytes[..used]
     }
 
+    /// What is behind the text, where there are so many bytes.
+    #[inline(always)]
+    fn room<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        let used = self.len();
+        let room = self.bytes.get_mut(used..used + N)?;
+        room.first_chunk_mut()
+    }
+
     /// Appends a piece whose length is known where this is compiled.
     #[inline(always)]
     pub(super) fn literal<const N: usize>(&mut self, piece: &[u8; N]) {
-        let used = self.len();
-        let room = self.bytes.get_mut(used..used + N);
-        match room.and_then(<[u8]>::first_chunk_mut) {
+        match self.room() {
             Some(room) => {
                 // Not copy_from_slice(): that is a call, of memcpy.
                 *room = *piece;
@@ -87,6 +118,7 @@ impl LineBuffer {
             }
             4..8 => ends::<4>(room, piece),
             8..16 => ends::<8>(room, piece),
+            16..=32 => ends::<16>(room, piece),
             _ => {
                 ends::<16>(room, piece);
                 let blocks = room.as_chunks_mut::<16>().0.iter_mut();
@@ -108,13 +140,25 @@ impl LineBuffer {
     /// Appends `n` blanks.
     #[inline]
     pub(super) fn blanks(&mut self, n: usize) {
-        const MOST: usize = 32;
-        for _ in 0..n / MOST {
-            self.literal(&[b' '; MOST]);
+        match self.room() {
+            // As many as there may be, in one move.
+            Some(room) if n <= BLANKS.len() => {
+                *room = BLANKS;
+                self.used += n as u32;
+            }
+            _ => self.any_blanks(n),
         }
-        // As many as there are, in one move, and those that are too many taken back.
-        self.literal(&[b' '; MOST]);
-        self.used -= (MOST - n % MOST) as u32;
+    }
+
+    #[cold]
+    fn any_blanks(&mut self, n: usize) {
+        (0..n).for_each(|_| self.literal(b" "));
+    }
+
+    /// Puts a piece in, at `at`.
+    pub(super) fn insert(&mut self, at: usize, piece: &[u8]) {
+        self.bytes(piece);
+        self.as_mut_bytes()[at..].rotate_right(piece.len());
     }
 
     /// Appends a number in its decimal digits.
@@ -133,23 +177,63 @@ impl LineBuffer {
         match n {
             // Half of all numbers.
             0..10 => self.literal(&[b'0' + n as u8]),
-            10..BLOCK => self.some(n as u32),
+            10..BLOCK => self.some(Digits::of(n as u32)),
             _ => self.many(n),
         }
     }
 
-    /// Appends a number at the right of a cell that is `width` wide, or wider than that.
-    pub(super) fn number_at_right(&mut self, width: usize, n: i64) {
-        let Ok(small @ 0..BLOCK32) = u32::try_from(n) else {
-            let length = n.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1;
-            self.blanks(width.saturating_sub(length + usize::from(n < 0)));
-            return self.number(n);
-        };
-        let (digits, zeros) = significant(small);
-        let length = 8 - zeros as usize / 8;
-        self.blanks(width.saturating_sub(length));
-        self.literal(&digits.to_le_bytes());
-        self.used -= zeros / 8;
+    /// Appends a number at the right of its cell. Not inlined: out of the loop over columns the
+    /// compiler would take the digits of numbers that do not change in it, in all ways at once.
+    #[inline(never)]
+    pub(super) fn number_at_right(&mut self, cell: Cell, n: i64) {
+        if let Some(digits) = Digits::of_small(n)
+            && let Some(room) = self.room()
+        {
+            // More than a column is wide, in one move.
+            *room = BLANKS;
+            let blanks = cell.before(digits.length as usize);
+            if let Some(room) = room.get_mut(blanks..).and_then(<[u8]>::first_chunk_mut) {
+                *room = digits.text.to_le_bytes();
+                self.used += blanks as u32 + digits.length;
+                return;
+            }
+        }
+        self.any_at_right(cell, n);
+    }
+
+    #[cold]
+    fn any_at_right(&mut self, cell: Cell, n: i64) {
+        self.blanks(cell.before(length(n)));
+        self.number(n);
+    }
+
+    /// Appends what a number was, and what it is, at the right of their cell.
+    pub(super) fn change_at_right(&mut self, cell: Cell, before: i64, now: i64) {
+        let digits = Digits::of_small(now);
+        let length = digits.map_or_else(|| length(now), |digits| digits.length as usize);
+        let width = cell.width.saturating_sub(1 + length);
+        self.number_at_right(Cell { width, ..cell }, before);
+        self.literal(ARROW);
+        match digits {
+            Some(digits) => self.some(digits),
+            None => self.number(now),
+        }
+    }
+
+    /// The same in groups.
+    #[inline(never)]
+    pub(super) fn grouped_at_right(&mut self, cell: Cell, n: i64) {
+        self.blanks(cell.before(grouped_length(n)));
+        self.grouped(n);
+    }
+
+    /// A change in groups.
+    #[inline(never)]
+    pub(super) fn grouped_change_at_right(&mut self, cell: Cell, before: i64, now: i64) {
+        let width = cell.width.saturating_sub(1 + grouped_length(now));
+        self.grouped_at_right(Cell { width, ..cell }, before);
+        self.literal(ARROW);
+        self.grouped(now);
     }
 
     #[inline(never)]
@@ -159,40 +243,50 @@ impl LineBuffer {
         self.literal(&digits.to_le_bytes());
     }
 
-    /// Of a number below [`BLOCK`].
     #[inline]
-    fn some(&mut self, n: u32) {
-        let (digits, zeros) = significant(n);
-        self.literal(&digits.to_le_bytes());
-        self.used -= zeros / 8;
+    fn some(&mut self, digits: Digits) {
+        self.literal(&digits.text.to_le_bytes());
+        self.used -= 8 - digits.length;
+    }
+
+    /// Appends a number with its digits in groups of three: `14,480`.
+    pub(super) fn grouped(&mut self, n: i64) {
+        if n < 0 {
+            self.literal(b"-");
+        }
+        self.groups(n.unsigned_abs());
+    }
+
+    fn groups(&mut self, n: u64) {
+        if n < 1000 {
+            return self.digits(n);
+        }
+        self.groups(n / 1000);
+        // Of four digits the first one's place, a 0, is that of the comma.
+        let digits = four((n % 1000) as u32) | ZEROS as u32;
+        self.literal(&(digits ^ u32::from(b'0' ^ b',')).to_le_bytes());
+    }
+
+    /// Appends a point and millionths, below a million, in six digits.
+    #[inline]
+    pub(super) fn millionths(&mut self, n: u32) {
+        // Of eight digits the second one's place, a 0, is that of the point.
+        let digits = (eight(n) | ZEROS) >> 8;
+        self.literal(&(digits ^ u64::from(b'0' ^ b'.')).to_le_bytes());
+        self.used -= 1;
+    }
+
+    /// Appends a time of day, `16:07:50`.
+    pub(super) fn time_of_day(&mut self, second: u32) {
+        let (hour, minute) = (second / 3600, second / 60 % 60);
+        // The zeros between them are the places of the colons.
+        let digits = eight(hour * 1_000_000 + minute * 1_000 + second % 60) | ZEROS;
+        let colons = u64::from_le_bytes([0, 0, b'0' ^ b':', 0, 0, b'0' ^ b':', 0, 0]);
+        self.literal(&(digits ^ colons).to_le_bytes());
     }
 }
 
-const BLOCK: u64 = 100_000_000;
-const BLOCK32: u32 = BLOCK as u32;
-const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
-
-/// The eight digits of a number below [`BLOCK`], a byte each, the first one lowest: all of a size
-/// are divided at once, by multiplications that are exact below 10,000 and 100.
-#[inline]
-fn eight(n: u32) -> u64 {
-    let n = u64::from(n);
-    let fours = (n / 10_000) | ((n % 10_000) << 32);
-    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
-    let twos = hundreds | ((fours - hundreds * 100) << 16);
-    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
-    tens | ((twos - tens * 10) << 8)
-}
-
-/// The digits of a number below [`BLOCK`] without zeros before them, the first one lowest, and how
-/// many bits those had.
-#[inline]
-fn significant(n: u32) -> (u64, u32) {
-    let digits = eight(n);
-    // A 0 has a digit, too.
-    let zeros = (digits | (1 << 56)).trailing_zeros() & !7;
-    ((digits | ZEROS) >> zeros, zeros)
-}
+const BLANKS: [u8; 32] = [b' '; 32];
 
 /// Copies the first and the last `N` bytes, which meet, or lie over each other.
 #[inline]
@@ -221,6 +315,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::explain::numbers::grouped;
 
     fn of(put: impl FnOnce(&mut LineBuffer)) -> String {
         let mut out = LineBuffer::default();
@@ -262,15 +357,60 @@ mod tests {
         }
     }
 
+    #[test]
+    fn millionths_and_times_of_day() {
+        for n in [0, 1, 90, 1_000, 123_456, 999_999] {
+            assert_eq!(of(|out| out.millionths(n)), format!("x.{n:06}"));
+        }
+        for (second, time) in [(0, "00:00:00"), (58_070, "16:07:50"), (86_399, "23:59:59")] {
+            assert_eq!(of(|out| out.time_of_day(second)), format!("x{time}"));
+        }
+    }
+
+    #[test]
+    fn pieces_in_between() {
+        for at in 0..=3 {
+            let text = of(|out| {
+                out.literal(b"yz");
+                out.insert(at, "→".as_bytes());
+            });
+            assert_eq!(text, format!("{}→{}", &"xyz"[..at], &"xyz"[at..]));
+        }
+    }
+
+    #[test]
+    fn cells_of_any_width() {
+        for width in 0..100 {
+            let cell = Cell { gap: 0, width };
+            assert_eq!(
+                of(|out| out.number_at_right(cell, 12)),
+                format!("x{:width$}", 12)
+            );
+        }
+    }
+
+    const CELL: Cell = Cell { gap: 1, width: 9 };
+
     proptest! {
         #[test]
         fn any_number(long in any::<u64>(), signed in any::<i64>(), short in any::<i32>()) {
             prop_assert_eq!(of(|out| out.number(long)), format!("x{long}"));
             prop_assert_eq!(of(|out| out.number(signed)), format!("x{signed}"));
             prop_assert_eq!(of(|out| out.number(short)), format!("x{short}"));
-            for n in [signed, i64::from(short), signed >> 40] {
-                let cell = of(|out| out.number_at_right(9, n));
-                prop_assert_eq!(cell, format!("x{n:9}"));
+            let numbers = [signed, i64::from(short), signed >> 40];
+            for n in numbers {
+                let text = grouped(n);
+                prop_assert_eq!(of(|out| out.grouped(n)), format!("x{text}"));
+                prop_assert_eq!(of(|out| out.number_at_right(CELL, n)), format!("x {n:9}"));
+                prop_assert_eq!(of(|out| out.grouped_at_right(CELL, n)), format!("x {text:>9}"));
+                for before in numbers {
+                    let change = format!("{before}→{n}");
+                    let cell = of(|out| out.change_at_right(CELL, before, n));
+                    prop_assert_eq!(cell, format!("x {change:>9}"));
+                    let change = format!("{}→{text}", grouped(before));
+                    let cell = of(|out| out.grouped_change_at_right(CELL, before, n));
+                    prop_assert_eq!(cell, format!("x {change:>9}"));
+                }
             }
         }
     }

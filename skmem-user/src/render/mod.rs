@@ -16,6 +16,7 @@ mod brief;
 mod compare;
 mod date;
 mod diff;
+mod digits;
 mod doctor;
 mod escape;
 mod event_columns;

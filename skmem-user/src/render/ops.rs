@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use skmem_common::{
     cause::{Cause, LimitCause, Tier},
-    hook::Hook,
+    hook::{HOOKS, Hook},
     receive_cause::{RcvbufCause, ReceiveCause},
     record::{
         Event, FLAG_ENTRY, FLAG_LOCKLESS, FLAG_STEP, FLAG_TASK, OP_ADMIT, OP_BOOK, OP_LIMIT, OPS,
@@ -152,6 +152,7 @@ fn tier(op: &Op) -> &'static str {
     }
 }
 
+#[inline]
 fn decode(op: &Op) -> Decoded {
     let tier = tier(op);
     let unknown = unknown(op);
@@ -173,7 +174,16 @@ fn decode(op: &Op) -> Decoded {
 
 /// The hook's name; `unknown` for one of a newer skmem.
 pub(super) fn hook_name(hook: u8) -> &'static str {
-    Hook::from_u8(hook).map_or("unknown", Hook::name)
+    const NAMES: [&str; HOOKS] = {
+        let mut names = ["unknown"; HOOKS];
+        let mut n = 0;
+        while n < Hook::ALL.len() {
+            names[Hook::ALL[n] as usize] = Hook::ALL[n].name();
+            n += 1;
+        }
+        names
+    };
+    NAMES.get(usize::from(hook)).unwrap_or(&"unknown")
 }
 
 /// The names of the header's flags.

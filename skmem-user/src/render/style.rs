@@ -45,13 +45,19 @@ impl Style {
         if !self.colour {
             return text.to_string();
         }
+        let [begin, end] = Self::around(role);
+        format!("{begin}{text}{end}")
+    }
+
+    /// What begins and ends the colours of `role`.
+    pub(super) fn around(role: Role) -> [String; 2] {
         let ansi = match role {
             Role::Title => Ansi::new().bold(),
             Role::Alarm => AnsiColor::Red.on_default().bold(),
             Role::Name => BLUE.on_default(),
             Role::Aside => Ansi::new().dimmed(),
         };
-        format!("{ansi}{text}{ansi:#}")
+        [format!("{ansi}"), format!("{ansi:#}")]
     }
 }
 
