@@ -172,6 +172,8 @@ pub(super) const FIELDS: &[Field] = &[
                    also connections that found its queue full",
         traps: &[
             "A count of packets, not bytes, and it never goes down.",
+            "On an idle or blocked connection it grows without loss: each keepalive and each probe of a shut window that the peer \
+             sends is answered and counted (tcp_validate_incoming, Linux 6.12: findings/keepalives-count-as-drops.sh).",
             "On TCP a drop is rarely lost data: the sender sends it again. On UDP it is lost for good.",
             "Not printed by ss before 4.7.",
         ],

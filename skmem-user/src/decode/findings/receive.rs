@@ -91,7 +91,8 @@ pub(super) fn drops(reading: &Reading) -> Option<Finding> {
     } else if reading.is_udp() {
         "data that the application will never see: its buffer was full, or checksums were wrong"
     } else if reading.is_tcp() {
-        "duplicates, or what fell outside the window or found no room; TCP sends lost data again"
+        "duplicates, keepalives and probes of a shut window among them, or what fell outside the window or found no room; \
+         TCP sends lost data again"
     } else {
         "of TCP mostly duplicates or what found no room, which is sent again; of UDP data that is lost for good"
     };
