@@ -75,20 +75,26 @@ impl Receive {
         // An error queue that nobody collects shuts the window of a reader that keeps up.
         let shut = account.as_ref().and_then(|a| a.window_shut);
         let errors = shut.is_some_and(|shut| shut.held_by == HeldBy::ErrorQueue);
+        // The error queue moves it without the lock, so that the account knows it better.
+        let rmem_alloc = account
+            .as_ref()
+            .map_or(r.now.rmem_alloc.into(), |account| account.sum);
+        // Calls are what the fullest moment is looked for at, and there may have been none.
+        let (fullest_rmem_alloc, fullest, fullest_ns) = match r.fullest.rmem_alloc.into() {
+            fullest if fullest < rmem_alloc => (rmem_alloc, &r.now, r.now_ns),
+            fullest => (fullest, &r.fullest, r.fullest_ns),
+        };
         Some(Self {
             recv_q: r.now.recv_q().into(),
-            // The error queue moves it without the lock, so that the account knows it better.
-            rmem_alloc: account
-                .as_ref()
-                .map_or(r.now.rmem_alloc.into(), |account| account.sum),
+            rmem_alloc,
             rcvbuf: r.now.rcvbuf.into(),
             backlog: r.now.backlog.into(),
             window: r.now.window.into(),
             zero_windows: r.zero_windows.into(),
-            fullest_rmem_alloc: r.fullest.rmem_alloc.into(),
-            fullest_rcvbuf: r.fullest.rcvbuf.into(),
-            fullest_recv_q: r.fullest.recv_q().into(),
-            fullest_ns: r.fullest_ns,
+            fullest_rmem_alloc,
+            fullest_rcvbuf: fullest.rcvbuf.into(),
+            fullest_recv_q: fullest.recv_q().into(),
+            fullest_ns,
             segments: r.segments,
             reads: r.reads,
             since_read_ns: (r.last_read_ns != 0).then(|| since(r.last_read_ns)),

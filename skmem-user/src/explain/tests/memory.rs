@@ -217,3 +217,18 @@ fn an_error_queue_is_not_the_readers_fault() {
         assert!(text.contains(part), "{part} in {text}");
     }
 }
+
+#[test]
+fn a_receive_buffer_that_only_a_walk_has_seen_was_never_less_full() {
+    let mut socket = Socket::with_sndbuf(65_536, 896);
+    let r = &mut socket.account.receiving;
+    (r.now.rmem_alloc, r.now.rcvbuf, r.now.rcv_nxt) = (1_896, 131_072, 1_000);
+    let v = socket.verdict();
+    let r = v.receive.as_ref().unwrap();
+    assert_eq!(
+        (r.rmem_alloc, r.fullest_rmem_alloc, r.fullest_recv_q),
+        (1_896, 1_896, 1_000)
+    );
+    let text = render::text(&v, &Style::PLAIN).replace('\n', " ");
+    assert!(text.contains("at most 1,896"), "{text}");
+}
