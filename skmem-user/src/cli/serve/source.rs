@@ -250,8 +250,8 @@ impl Source {
         self.ids.clear();
         let mut by_ends: Option<HashMap<Ends, u64>> = None;
         let mut open = HashSet::new();
-        // In cgroups that are not known yet: their names are looked up for all at once. There may be
-        // many, so their accounts are not kept until then: slots and cookies.
+        // Slots and cookies of sockets in cgroups that are not known yet: their names are looked up
+        // for all at once. There may be many: their accounts are not kept until then.
         let mut strangers: Vec<(u32, u64)> = Vec::new();
         let mut unknown = collections::HashSet::new();
         session.each_account(|account| {

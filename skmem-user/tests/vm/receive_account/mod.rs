@@ -365,8 +365,8 @@ fn resting_counters() -> Result<Counters, Failed> {
 }
 
 impl Played<'_> {
-    /// Compares counts of causes at both ends with the kernel's counters. Segments may still arrive:
-    /// a probe of the window, or what a read made room for. So both are read until they agree.
+    /// Compares counts of causes at both ends with the kernel's counters. Segments may still arrive
+    /// (a probe of the window, or what a read made room for), so both are read until they agree.
     fn counted(&mut self, before: &Counters) -> Result<(), Failed> {
         let ports = (
             self.client.local_addr()?.port(),
