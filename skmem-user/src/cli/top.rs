@@ -153,7 +153,9 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         screen.draw(&mut model, theme)?;
     };
     drop(screen);
-    source.end().await?;
+    if let Some(detaching) = source.end()? {
+        detaching.done().await;
+    }
     Ok(end.status())
 }
 
@@ -201,6 +203,8 @@ async fn once(
         text.push_str(&format!("… and {more} more rows (-n shows more)\n"));
     }
     print(&text)?;
-    source.end().await?;
+    if let Some(detaching) = source.end()? {
+        detaching.done().await;
+    }
     Ok(ExitCode::SUCCESS)
 }

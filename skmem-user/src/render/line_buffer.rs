@@ -27,7 +27,7 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    /// Blanks before a text of so many letters, at the right.
+    /// Blanks before a text of `letters` at the right of the cell.
     #[inline]
     fn before(self, letters: usize) -> usize {
         self.gap + self.width.saturating_sub(letters)
@@ -70,7 +70,7 @@ impl LineBuffer {
         &mut self.bytes[..used]
     }
 
-    /// What is behind the text, where there are so many bytes.
+    /// The next `N` bytes behind the text; None: there are fewer.
     #[inline(always)]
     fn room<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
         let used = self.len();

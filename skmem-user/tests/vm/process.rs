@@ -15,7 +15,7 @@ use crate::case::SKMEM;
 
 /// How long anything may take; loading the programs takes 10 s where the kernel is emulated, and
 /// others may load theirs.
-const PATIENCE: Duration = Duration::from_secs(900);
+const PATIENCE: Duration = Duration::from_mins(15);
 
 /// A process that does not outlive the test.
 pub struct Process(Option<Child>);

@@ -7,7 +7,10 @@ use hashbrown::HashMap;
 use skmem_common::{layout::Records, record::IDENT_COOKIE};
 
 use super::super::ends::{ends, ends_of};
-use super::{kept::Kept, live};
+use super::{
+    kept::Kept,
+    live::{self, Detaching},
+};
 use crate::{
     explain::Verdict,
     kernel::{
@@ -159,13 +162,13 @@ impl Source {
     }
 
     /// Waits until what was exported is written, says on stderr what there is to say of that, and
-    /// of the session, and detaches the programs.
+    /// of the session, and begins to detach the programs.
     ///
     /// # Errors
     /// Where the kernel refuses its counters.
-    pub async fn end(self) -> Result<()> {
+    pub fn end(self) -> Result<Option<Detaching>> {
         let Ok(mut session) = self.causes else {
-            return Ok(());
+            return Ok(None);
         };
         live::say(&mut session);
         if let Some(kept) = self.kept {
@@ -173,8 +176,7 @@ impl Source {
                 eprintln!("skmem: {}", said.text);
             }
         }
-        live::detach(session).done().await;
-        Ok(())
+        Ok(Some(live::detach(session)))
     }
 }
 
