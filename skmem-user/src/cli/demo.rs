@@ -10,7 +10,9 @@ use serde::Serialize;
 use super::{
     Skip, Usage, duration,
     explain::{print_json, print_text},
-    interrupted, live, offers, print, record,
+    interrupted,
+    live::{self, Detaching},
+    offers, print, record,
     screen::Length,
     style,
 };
@@ -127,19 +129,25 @@ pub async fn run(mut options: Options, verbose: bool) -> Result<ExitCode> {
             fixed::play(&options, scenario, verbose).await
         }
     };
-    tokio::select! {
-        done = play => done,
+    let detaching = tokio::select! {
+        done = play => done?,
         () = stop => {
             eprintln!("skmem: interrupted: the case has ended, and nothing is explained");
-            Ok(ExitCode::from(130))
+            return Ok(ExitCode::from(130));
         }
         () = tokio::time::sleep(options.timeout) => {
             anyhow::bail!("case {:?} took longer than {:?}; --timeout allows more", options.name, options.timeout)
         }
+    };
+    // All was said: neither a signal nor the time allowed changes that any more.
+    if let Some(detaching) = detaching {
+        detaching.done().await;
     }
+    Ok(ExitCode::SUCCESS)
 }
 
-async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
+/// Plays the case and explains it; None: nothing is attached any more.
+async fn play(options: &Options, verbose: bool) -> Result<Option<Detaching>> {
     // Before anything is started.
     let file = match &options.record {
         Some(path) => Some(record::DemoFile::new(path, options.force)?),
@@ -208,9 +216,9 @@ async fn play(options: &Options, verbose: bool) -> Result<ExitCode> {
     if let Some(driver) = driver {
         driver.finish().await.map_err(failed)?;
     }
-    live::detach(session).done().await;
+    let detaching = live::detach(session);
     printed?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Some(detaching))
 }
 
 /// Waits for a phase of the case while its sockets are traced, `step` by step.

@@ -90,7 +90,8 @@ pub fn say(session: &mut Session) {
     }
 }
 
-/// A trace that ends: its programs are being detached.
+/// A trace that ends: its programs are being detached. Where nobody waits for that, the end of the
+/// runtime does.
 #[must_use]
 pub struct Detaching {
     programs: usize,
@@ -98,8 +99,8 @@ pub struct Detaching {
     detached: JoinHandle<()>,
 }
 
-/// Begins to detach the programs. Kernels up to 6.12 take seconds: they wait for each function by
-/// itself until no task runs its trampoline (`unregister_ftrace_direct`, `synchronize_rcu_tasks`).
+/// Begins to detach the programs. 6.1 and 6.12 take seconds: they wait for each function by itself
+/// until no task runs its trampoline (`unregister_ftrace_direct`, `synchronize_rcu_tasks`).
 /// What was seen is better printed before, or meanwhile.
 pub fn detach(session: Session) -> Detaching {
     Detaching {

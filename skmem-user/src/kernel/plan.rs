@@ -189,7 +189,9 @@ pub const OF_MPTCP: [Hook; 6] = [
     Hook::Walk,
 ];
 
-/// Hooks that a socket comes by only before its connection is made.
+/// Hooks that a socket comes by before its connection is made. `sk_stream_wait_connect` also sees
+/// sends after a shutdown, which queue nothing; a socket that is disconnected and connects again
+/// is seen at its next call.
 pub const OF_CONNECTING: [Hook; 4] = [
     Hook::Connect,
     Hook::SendSynack,

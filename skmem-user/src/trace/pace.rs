@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// The pause after a look, in durations of it: it takes longer the more sockets there are, and may
-/// take one in fifty parts of a processor.
+/// The pause after a look, in durations of it: it takes longer the more sockets there are. So each
+/// kind of look takes a fiftieth of a processor at most.
 const PAUSE: u32 = 50;
 
 /// Looks that are made again and again.

@@ -75,7 +75,7 @@ impl Waiters {
         due
     }
 
-    /// A walk that began at `begun` has ended.
+    /// A look that began at `begun` has ended, and the walk that it was for.
     pub fn walked(&mut self, begun: Instant) {
         self.pace.looked(begun);
     }

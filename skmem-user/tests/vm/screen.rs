@@ -177,8 +177,9 @@ fn explain() -> Result<(), Failed> {
     check.that(said.contains("attaching: "), || {
         format!("no progress: {said:?}")
     });
-    // Each function that was hooked takes a tenth of a second there.
-    if ((6, 0)..(7, 0)).contains(&kernel()) {
+    // Each function that was hooked takes a tenth of a second there; on 5.10 all of them share one
+    // `ftrace_ops`.
+    if ((6, 0)..=(6, 12)).contains(&kernel()) {
         check.that(said.contains("detaching "), || {
             format!("no progress at the end: {said:?}")
         });

@@ -1,13 +1,17 @@
 //! `skmem demo NAME --fix FIX,…`: the case again and again under one trace,
 //! first without, then with each fix.
 
-use std::{collections::HashMap, process::ExitCode};
+use std::collections::HashMap;
 
 use anyhow::{Context as _, Result};
 
 use super::{Options, failed, traced};
 use crate::{
-    cli::{Skip, Usage, live, print, style},
+    cli::{
+        Skip, Usage,
+        live::{self, Detaching},
+        print, style,
+    },
     diag::{KernelReading, account_sources::version},
     explain::{
         Verdict,
@@ -33,11 +37,11 @@ pub(super) async fn play(
     options: &Options,
     scenario: &'static Scenario,
     verbose: bool,
-) -> Result<ExitCode> {
+) -> Result<Option<Detaching>> {
     let lines = options.length.lines();
     let several = options.fix.len() > 1;
     let mut shown = 0;
-    compare(options, scenario, &options.fix, verbose, |_, compared| {
+    let detaching = compare(options, scenario, &options.fix, verbose, |_, compared| {
         if options.json {
             return print(&format!("{}\n", render::comparison_json(compared)?));
         }
@@ -56,12 +60,16 @@ pub(super) async fn play(
         let more = "--full prints the runs side by side; one --fix alone, too.";
         print(&format!("{}\n", render::wrapped(more, style().width)))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Some(detaching))
 }
 
 /// Prints the rows of this kernel for the table of measured figures. A case that this kernel cannot
 /// run has none.
-pub(super) async fn measure(options: &Options, only: &[String], verbose: bool) -> Result<ExitCode> {
+pub(super) async fn measure(
+    options: &Options,
+    only: &[String],
+    verbose: bool,
+) -> Result<Option<Detaching>> {
     let (major, minor) = version(&system::release());
     let kernel = format!("{major}.{minor}");
     for (case, fixes) in measured::cases() {
@@ -78,21 +86,21 @@ pub(super) async fn measure(options: &Options, only: &[String], verbose: bool) -
         });
         match done.await {
             Err(e) if e.is::<Skip>() => eprintln!("skmem: {case}: {e}"),
-            done => done?,
+            done => done?.done().await,
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(None)
 }
 
 /// Runs the case without a fix, then with each one, and hands on each comparison with the fix's
-/// place among `fixes`.
+/// place among `fixes`. Then detaches.
 async fn compare(
     options: &Options,
     scenario: &'static Scenario,
     fixes: &[Choice],
     verbose: bool,
     mut each: impl FnMut(usize, &Comparison) -> Result<()>,
-) -> Result<()> {
+) -> Result<Detaching> {
     let fixed = fixes.iter().map(|fix| {
         let fixed = fix.apply(scenario, &options.workload).map_err(Usage)?;
         Ok((*fix, fixed))
@@ -123,7 +131,7 @@ async fn compare(
         let compared = Comparison::of(scenario.name, name, does, without.clone(), with);
         each(n, &compared)?;
     }
-    Ok(())
+    Ok(live::detach(session))
 }
 
 impl Runner {

@@ -229,6 +229,7 @@ fn a_receive_buffer_that_only_a_walk_has_seen_was_never_less_full() {
         (r.rmem_alloc, r.fullest_rmem_alloc, r.fullest_recv_q),
         (1_896, 1_896, 1_000)
     );
+    assert_eq!((r.fullest_rcvbuf, r.fullest_ns), (131_072, SETTING.now_ns));
     let text = render::text(&v, &Style::PLAIN).replace('\n', " ");
     assert!(text.contains("at most 1,896"), "{text}");
 }

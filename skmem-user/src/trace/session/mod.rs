@@ -262,8 +262,8 @@ impl Session {
         self.tracer.flush_log();
         let due = self.collects.is_due();
         if due {
+            let begun = Instant::now();
             if self.waiters.are_due(self.tracer.table()) {
-                let begun = Instant::now();
                 self.walk(&[]);
                 self.waiters.walked(begun);
             }
@@ -275,7 +275,10 @@ impl Session {
             self.ended = 0;
             let begun = Instant::now();
             let slots = self.destroyed_slots();
-            self.collects.looked(begun);
+            // One that many ends asked for does not put off what is done besides.
+            if due {
+                self.collects.looked(begun);
+            }
             if !slots.is_empty() {
                 // All of their records are in the ring by now.
                 self.drain(&mut each);
