@@ -79,8 +79,8 @@ impl Receive {
         let rmem_alloc = account
             .as_ref()
             .map_or(r.now.rmem_alloc.into(), |account| account.sum);
-        // The fullest moment is looked for at calls, and there may have been none: a walk at the end
-        // has read this.
+        // The fullest moment is looked for at calls, and there may have been none: a walk at the
+        // end has read this.
         let (fullest_rmem_alloc, fullest, fullest_ns) = match r.fullest.rmem_alloc.into() {
             fullest if fullest < rmem_alloc => (rmem_alloc, &r.now, setting.now_ns),
             fullest => (fullest, &r.fullest, r.fullest_ns),
