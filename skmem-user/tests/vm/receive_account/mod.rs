@@ -163,6 +163,7 @@ fn case(
         connections: (name == MANY).then_some(CONNECTIONS),
         ..workload::Options::default()
     };
+    let skipped = bench.tracer.skipped_runs();
     let mut driver = bench.during(async { case::spawn(name, &options) })?;
     let ready = bench.during(driver.ready())?;
     for pid in ready.pids.iter().chain([&ready.pid]) {
@@ -201,9 +202,13 @@ fn case(
                 sum,
                 r.ledger.r.into(),
             );
-            check.that(r.total(ReceiveCause::Unattributed).count == 0, || {
-                format!("{what}: bytes without a name: {}", account_line(r))
-            });
+            // A run that the kernel skipped (7.2 does under load) may have been the only one to see
+            // an skb out of order.
+            let all_ran = bench.tracer.skipped_runs() == skipped;
+            check.that(
+                !all_ran || r.total(ReceiveCause::Unattributed).count == 0,
+                || format!("{what}: bytes without a name: {}", account_line(r)),
+            );
             for cause in ReceiveCause::ALL {
                 found[*cause as usize] += r.total(*cause).count;
             }
