@@ -11,11 +11,6 @@
 cat >"$TEMP/program.py" <<'END'
 from sockets import *
 import subprocess
-TCP_ULP, SOL_TLS, TLS_TX, TLS_RX = 31, 282, 1, 2
-def keys(s, direction):
-    s.setsockopt(socket.IPPROTO_TCP, TCP_ULP, b'tls')
-    # TLS 1.2, AES-128-GCM: struct tls12_crypto_info_aes_gcm_128 (include/uapi/linux/tls.h), of a key for this test.
-    s.setsockopt(SOL_TLS, direction, struct.pack('HH8s16s4s8s', 0x303, 51, b'i' * 8, b'k' * 16, b's' * 4, bytes(8)))
 a, b = pair()
 keys(a, TLS_TX)
 keys(b, TLS_RX)
