@@ -153,12 +153,18 @@ hooks! {
     SetRcvlowat = 56 => "tcp_set_rcvlowat",
     /// A read of what a sockmap put there, under the lock (5.10: `__tcp_bpf_recvmsg`).
     SockmapRecvmsg = 57 => "__sk_msg_recvmsg",
+    /// The limit is about to be raised by autotuning.
+    SndbufExpand = 58 => "tcp_sndbuf_expand",
 }
 
 impl Hook {
     /// Whether its records are of the receive side ([`crate::record::Receive`]).
     #[must_use]
     pub const fn is_receive(self) -> bool {
-        matches!(self, Self::QueueRcv | Self::Read) || self as u8 >= Self::DataQueue as u8
+        match self {
+            Self::QueueRcv | Self::Read => true,
+            Self::SndbufExpand => false,
+            _ => self as u8 >= Self::DataQueue as u8,
+        }
     }
 }

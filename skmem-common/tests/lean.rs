@@ -165,6 +165,17 @@ impl Both {
         self
     }
 
+    /// `tcp_sndbuf_expand` raises the limit, within `tcp_write_xmit` or after an ACK.
+    fn grow(&mut self, sndbuf: i32) -> &mut Self {
+        self.full.book_pending();
+        let eyes = self.eyes();
+        if self.runs() {
+            self.lean.book_so_far(&eyes, NOW);
+        }
+        self.full.limit(sndbuf, false);
+        self
+    }
+
     /// An skb is cut, within `tcp_write_xmit`.
     fn split(&mut self) -> &mut Self {
         // The kernel allocates before it charges the new skb.
@@ -488,6 +499,26 @@ fn memory_pressure_that_cuts_the_limit_while_an_skb_is_allocated() {
     ]);
 }
 
+/// Since 5.19, and in 5.10.y: `tcp_event_new_data_sent` calls `tcp_check_space`.
+#[test]
+fn a_limit_that_grows_while_an_skb_is_sent() {
+    let mut b = Both::new(6000);
+    b.send(5000);
+    // The tail takes more than the limit, and what is sent raises that.
+    b.enter(Hook::SendmsgLocked, 0).kernel(|k| k.copy(4000));
+    b.enter(Hook::WriteXmit, 0).grow(60_000);
+    b.split().leave(Hook::WriteXmit);
+    b.kernel(|k| k.copy(100)).leave(Hook::SendmsgLocked);
+    b.agree(&[
+        (Cause::NewSkb, O),
+        (Cause::FirstFill, 5000),
+        (Cause::TailAppend, 4000),
+        (Cause::TsoSplit, O),
+        (Cause::TailRefill, 100),
+    ]);
+    assert_eq!(b.lean.ledger.worst_excess, O + 9000 - 6000);
+}
+
 #[test]
 fn an_skb_that_mptcp_queues_on_a_subflow() {
     let mut b = Both::new(6000);
@@ -569,10 +600,11 @@ fn payload_of_a_call_that_was_not_seen_to_begin_is_booked_once() {
 #[derive(Debug, Clone)]
 enum Deed {
     /// A send call puts payload into new skbs, or into the tail where `false`; after each, it may
-    /// transmit, which cuts the tail, where `true`.
-    Send(Vec<(bool, u16, Option<bool>)>),
-    /// An ACK frees that many skbs, and sends what it let go, which cuts the tail where `true`.
-    Ack(u8, Option<bool>),
+    /// transmit, which cuts the tail where `true`, and may raise the limit to that.
+    Send(Vec<(bool, u16, Option<(bool, Option<u16>)>)>),
+    /// An ACK frees that many skbs, and sends what it let go, which cuts the tail where `true`; it
+    /// may raise the limit to that.
+    Ack(u8, Option<bool>, Option<u16>),
     /// A SACK merges two skbs.
     Shift,
     Retransmit,
@@ -581,10 +613,13 @@ enum Deed {
 }
 
 fn deed() -> impl Strategy<Value = Deed> {
-    let part = (any::<bool>(), 1..20_000_u16, any::<Option<bool>>());
+    let grown = || prop::option::weighted(0.2, 8192..60_000_u16);
+    let sent = prop::option::of((any::<bool>(), grown()));
+    let part = (any::<bool>(), 1..20_000_u16, sent);
+    let ack = (1..4_u8, any::<Option<bool>>(), grown());
     prop_oneof![
         4 => prop::collection::vec(part, 1..4).prop_map(Deed::Send),
-        4 => (1..4_u8, any::<Option<bool>>()).prop_map(|(n, x)| Deed::Ack(n, x)),
+        4 => ack.prop_map(|(n, cuts, grown)| Deed::Ack(n, cuts, grown)),
         1 => Just(Deed::Shift),
         1 => Just(Deed::Retransmit),
         1 => Just(Deed::LossProbe),
@@ -596,14 +631,25 @@ fn deed() -> impl Strategy<Value = Deed> {
 type Queue = std::collections::VecDeque<u32>;
 
 impl Both {
-    fn transmit(&mut self, queue: &mut Queue, cuts: bool) {
+    fn transmit(&mut self, queue: &mut Queue, cuts: bool, grown: Option<u16>) {
         self.enter(Hook::WriteXmit, 0);
+        self.grows(grown);
         if cuts && let Some(tail) = queue.back().copied().filter(|bytes| *bytes > 1) {
             self.split();
             queue.pop_back();
             queue.extend([tail / 2, tail - tail / 2]);
         }
         self.leave(Hook::WriteXmit);
+    }
+
+    /// The limit never falls by that, but where the application has set it.
+    fn grows(&mut self, to: Option<u16>) {
+        if let Some(to) = to
+            && self.full.seen.locked == 0
+            && self.full.seen.sndbuf < i32::from(to)
+        {
+            self.grow(i32::from(to));
+        }
     }
 
     fn does(&mut self, deed: &Deed, queue: &mut Queue) {
@@ -620,21 +666,23 @@ impl Both {
                         }
                     }
                     self.kernel(|k| k.copy(bytes));
-                    if let Some(cuts) = sends {
-                        self.transmit(queue, *cuts);
+                    if let Some((cuts, grown)) = sends {
+                        self.transmit(queue, *cuts, *grown);
                     }
                 }
                 self.leave(Hook::SendmsgLocked);
             }
-            Deed::Ack(skbs, sends) => {
+            Deed::Ack(skbs, sends, grown) => {
                 self.enter(Hook::Ack, 0);
                 for bytes in queue.drain(..usize::from(*skbs).min(queue.len())) {
                     self.kernel(|k| k.acked(bytes).change(-O - bytes as i32));
                 }
                 if let Some(cuts) = sends {
-                    self.transmit(queue, *cuts);
+                    self.transmit(queue, *cuts, None);
                 }
                 self.leave(Hook::Ack);
+                // tcp_data_snd_check, after it.
+                self.grows(*grown);
             }
             Deed::Shift if queue.len() > 2 => {
                 let merged = queue.pop_front().unwrap_or(0);

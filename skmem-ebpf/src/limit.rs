@@ -2,7 +2,7 @@
 //! doubled value; these programs see the one that was passed. The lock is
 //! given up before the exit of `setsockopt`, so nothing is booked there: the
 //! new limit is found in `sk_stream_write_space`, which `setsockopt` calls with
-//! the lock held.
+//! the lock held. And the moment before autotuning raises the limit.
 
 use aya_ebpf::{
     helpers::{bpf_probe_read_kernel, bpf_probe_read_user},
@@ -114,6 +114,27 @@ pub fn write_space_entry(ctx: FEntryContext) -> i32 {
         if a.op_count != 0 {
             output::event(a, &call, &before, socket);
         }
+    });
+    0
+}
+
+/// `tcp_sndbuf_expand(sk)`: within `tcp_write_xmit`, too, which calls `tcp_check_space` for each
+/// skb that it sends (`tcp_event_new_data_sent`, 5.19 on and in 5.10.y). What was queued before is
+/// booked against the limit that it met.
+#[fentry]
+pub fn sndbuf_expand_entry(ctx: FEntryContext) -> i32 {
+    let sk = Sock::new(ctx.arg(0));
+    let Some((account, socket)) = calls::traced(sk) else {
+        return 0;
+    };
+    calls::change!(account, |a| {
+        if maps::lean() {
+            core::hint::black_box(a.book_so_far(&socket, calls::now));
+        } else {
+            a.book_pending(&socket, calls::now);
+        }
+        calls::note_worst(a, socket);
+        calls::flush(a, socket, Hook::SndbufExpand, true);
     });
     0
 }

@@ -125,6 +125,7 @@ static PROBES: &[Probe] = &[
     probe!(WaitConnect, Label, "sk_stream_wait_connect": "wait_connect_entry" @ Fentry, "wait_connect_exit" @ Fexit),
     probe!(Setsockopt, Label, "sk_setsockopt" / 5: "setsockopt_exit" @ Fexit),
     probe!(Setsockopt, Label, "sock_setsockopt" / 5: "setsockopt_probe" @ Kprobe),
+    probe!(SndbufExpand, Label, "tcp_sndbuf_expand": "sndbuf_expand_entry" @ Fentry),
     probe!(WriteSpace, Label, "sk_stream_write_space": "write_space_entry" @ Fentry),
     probe!(ForcedSchedule, Label, "sk_forced_mem_schedule": "forced_schedule_entry" @ Fentry),
     probe!(MsgAlloc, Label, "sk_msg_alloc" / 4: "msg_alloc_exit" @ Fexit),
@@ -265,6 +266,9 @@ pub fn cost(hook: Hook) -> &'static str {
         }
         Hook::WaitConnect => "labels may be wrong for senders that wait for the connection",
         Hook::Setsockopt => "SO_SNDBUF will be inferred from sk_sndbuf",
+        Hook::SndbufExpand => {
+            "an excess that ends because the limit is raised while an skb is sent may be missed"
+        }
         Hook::WriteSpace => "limits that setsockopt moved will be seen at the socket's next call",
         Hook::TrimHead => "partial ACKs will show as ack",
         Hook::RemoveEmpty => "skbs taken back unused will be inferred",
