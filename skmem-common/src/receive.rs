@@ -7,7 +7,7 @@ use crate::{
     hook::Hook,
     ledger::Total,
     receive_cause::ReceiveCause,
-    receive_ledger::{End, IN_FLIGHT, ReceiveLedger, Step, forward},
+    receive_ledger::{End, HAS_ERRORS, IN_FLIGHT, ReceiveLedger, Step, forward},
     record::{FLAG_BOOKED, FLAG_LOCKLESS, OP_BOOK, Op, Receive},
 };
 
@@ -196,7 +196,9 @@ impl Receiving {
             self.in_flight = 0;
         }
         // Below 0 where the begin of a call was not seen. One number, as in `End::queued`.
-        let how = how | (u32::from(self.in_flight.cast_signed() > 0) * IN_FLIGHT);
+        let how = how
+            | (u32::from(self.in_flight.cast_signed() > 0) * IN_FLIGHT)
+            | (u32::from(self.errors_in != 0) * HAS_ERRORS);
         let Self { ledger, now, .. } = self;
         ledger.settle(r, now, (how, size, len)) | turned
     }

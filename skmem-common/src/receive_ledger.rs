@@ -47,6 +47,8 @@ const LOCKED: u32 = 1 << 17;
 
 /// A message is on its way to the error queue or from it: `sk_rmem_alloc` may have it already.
 pub(crate) const IN_FLIGHT: u32 = 1 << 18;
+/// Messages have joined the socket's error queue.
+pub(crate) const HAS_ERRORS: u32 = 1 << 19;
 
 /// A function that has ended, packed: a program of the kernel passes few arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,7 +232,7 @@ impl ReceiveLedger {
             if rest != 0 {
                 let unequal = u32::from(how & IN_FLIGHT == 0);
                 self.unequal = self.unequal.wrapping_add(unequal);
-                self.infer(rest, 0, read, how);
+                self.infer(rest, arrived.wrapping_sub(payload), read, how);
             }
         } else if step == Step::Merged as u8 {
             // Its pages are charged, its head is not; or nothing is, where it was copied.
@@ -242,7 +244,7 @@ impl ReceiveLedger {
                 Tier::Observed,
                 charged.wrapping_sub(payload),
             );
-            self.infer(rest, 0, read, how);
+            self.infer(rest, arrived.wrapping_sub(payload), read, how);
         } else if how & IN_FLIGHT != 0 {
             // The next hook books it, once it is known what is the error queue's.
             self.r = r.wrapping_sub(moved);
@@ -290,7 +292,8 @@ impl ReceiveLedger {
         changed
     }
 
-    /// Names a change from the fields alone: the function that made it was not seen.
+    /// Names a change from the fields alone: the function that made it was not seen. `arrived`: by
+    /// how much `rcv_nxt` moved, but for what is booked.
     #[inline(always)]
     fn infer(&mut self, moved: i32, arrived: i32, read: i32, how: u32) {
         if moved == 0 {
@@ -322,6 +325,13 @@ impl ReceiveLedger {
             self.book(ReceiveCause::Read, Tier::Inferred, moved);
         } else if self.deferred as u8 != 0 {
             self.book_number(self.deferred as u8, Tier::Inferred, moved);
+        } else if moved > 0 && how & HAS_ERRORS == 0 {
+            // Of the functions that charge a socket for an skb, tcp_data_queue_ofo alone leaves
+            // rcv_nxt as it is (5.10 to 7.2), but for sock_queue_err_skb.
+            self.book(ReceiveCause::OutOfOrder, Tier::Inferred, moved);
+        } else if moved < 0 && arrived > 0 {
+            // Only what joins out of that queue moves rcv_nxt and frees (tcp_ofo_queue).
+            self.book(ReceiveCause::OutOfOrderJoined, Tier::Inferred, moved);
         } else {
             self.book(ReceiveCause::Unattributed, Tier::Observed, moved);
         }

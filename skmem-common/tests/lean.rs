@@ -596,12 +596,15 @@ fn payload_of_a_call_that_was_not_seen_to_begin_is_booked_once() {
     }
 }
 
+/// What a send call puts: into a new skb, or into the tail where `false`; how many bytes; whether
+/// it transmits then, which cuts the tail where `true`, and may raise the limit to that.
+type Part = (bool, u16, Option<(bool, Option<u16>)>);
+
 /// What a socket does; numbers are bytes, or which of its skbs.
 #[derive(Debug, Clone)]
 enum Deed {
-    /// A send call puts payload into new skbs, or into the tail where `false`; after each, it may
-    /// transmit, which cuts the tail where `true`, and may raise the limit to that.
-    Send(Vec<(bool, u16, Option<(bool, Option<u16>)>)>),
+    /// A send call puts payload.
+    Send(Vec<Part>),
     /// An ACK frees that many skbs, and sends what it let go, which cuts the tail where `true`; it
     /// may raise the limit to that.
     Ack(u8, Option<bool>, Option<u16>),

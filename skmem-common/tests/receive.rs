@@ -225,10 +225,36 @@ fn what_no_hook_saw_is_inferred_or_has_no_name() {
     assert_eq!(s.of(ReceiveCause::MptcpTaken), (read, read));
     s.closes();
     // An skb that is not what r grew by.
-    s.r.now.rmem_alloc += 7;
+    s.r.now.rmem_alloc -= 7;
     s.arrives(1);
     assert_eq!(s.r.ledger.unequal, 1);
-    assert_eq!(s.of(ReceiveCause::Unattributed), (7, 0));
+    assert_eq!(s.of(ReceiveCause::Unattributed), (-7, 0));
+}
+
+#[test]
+fn skbs_of_runs_that_were_skipped_are_inferred_at_the_next_one() {
+    let mut s = Socket::new();
+    // One in order, before another one.
+    s.r.now.rcv_nxt += 1_000;
+    s.r.now.rmem_alloc += O + 1_000;
+    s.arrives(500);
+    assert_eq!(s.of(ReceiveCause::InOrder), (1_500, 1_000));
+    assert_eq!(
+        s.of(ReceiveCause::InOrderOverhead),
+        ((2 * O).into(), O.into())
+    );
+    // Two out of order, before one in order and before a read.
+    s.r.now.rmem_alloc += 1_448;
+    s.arrives(500);
+    s.r.now.rmem_alloc += 10;
+    s.end(End::frees(ReceiveCause::Read));
+    assert_eq!(s.of(ReceiveCause::OutOfOrder), (1_458, 1_458));
+    // They join the receive queue.
+    s.r.now.rcv_nxt += 1_400;
+    s.r.now.rmem_alloc -= 48;
+    s.end(End::of(Step::Outside));
+    assert_eq!(s.of(ReceiveCause::OutOfOrderJoined), (-48, -48));
+    s.closes();
 }
 
 #[test]
