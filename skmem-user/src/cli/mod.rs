@@ -50,6 +50,7 @@ mod sockets;
 mod top;
 mod trace;
 pub(crate) mod tracing;
+mod verify;
 mod version;
 mod welcome;
 mod why;

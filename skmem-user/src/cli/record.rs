@@ -20,7 +20,9 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use super::{Usage, command, duration, interrupted, live, screen, tracing::Tracing};
+use super::{
+    Usage, command, duration, interrupted, live, screen, tracing::Tracing, verify::Verify,
+};
 use crate::{
     kernel::{rights::Rights, tracer},
     model::{end::WRITE_FAILED, record::Record, replay::Replay},
@@ -97,6 +99,8 @@ pub struct Options {
     /// Record for this long, e.g. 500ms, 90s, 5m, 1h, 2d
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
+    #[command(flatten)]
+    verify: Verify,
     /// Run this command, and record its sockets and its children's
     #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
@@ -163,6 +167,8 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let sink = sink(&options, files, &meta)?;
     let mut child = command::start(&options.command)?;
     session.drop_rights(command::rights(&options.command) | options.rights())?;
+    let replays = options.when.iter().any(|trigger| trigger.replays());
+    options.verify.prepare(&mut session, replays);
     let mut tape = begin(&options, &mut session, sink, meta)?;
     // A command writes to the same terminal.
     let beside = child.is_some() && screen::lines().is_some();
@@ -210,6 +216,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     if matches!(ended, End::Full) {
         eprintln!("skmem: --max-size is reached; what comes later is not recorded");
     }
+    let verified = options.verify.tell(&session);
     live::detach(session).done().await;
     let status = match (ended, child) {
         (End::Command(status), _) => command::code(status),
@@ -221,8 +228,8 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
         _ => ExitCode::SUCCESS,
     };
     Ok(match written {
-        Ok(_) => status,
-        Err(_) => ExitCode::FAILURE,
+        Ok(_) if verified => status,
+        _ => ExitCode::FAILURE,
     })
 }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use skmem_common::layout::Records;
 
-use super::{duration, interrupted, live, screen, style, tracing::Tracing};
+use super::{duration, interrupted, live, screen, style, tracing::Tracing, verify::Verify};
 use crate::{
     kernel::{counters::Totals, plan::Set, rights::Rights, system},
     render::{Column, EventLines, Times},
@@ -60,6 +60,8 @@ pub struct Options {
     /// Print a JSON object a line
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    verify: Verify,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -116,6 +118,7 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     session.drop_rights(Rights::empty())?;
     // Names of sockets that are gone are forgotten.
     session.keep_closed();
+    options.verify.prepare(&mut session, false);
     let most = options.count.unwrap_or(u64::MAX);
     let mut printer = Printer::start(options.json, most, options.form())?;
     let end = async {
@@ -153,9 +156,13 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     let (printed, written) = printer.finish()?;
     result?;
     tell(&session, &printed, &session.totals()?);
+    let verified = options.verify.tell(&session);
     written?;
     live::detach(session).done().await;
-    Ok(ExitCode::SUCCESS)
+    Ok(match verified {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }
 
 /// What was seen and what was lost, on stderr.

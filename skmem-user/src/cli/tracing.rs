@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::{ablation::Ablation, sockets::LiveArgs, tell};
 use crate::{
-    kernel::{plan::Set, tracer},
+    kernel::{plan::Set, table::SLOTS, tracer},
     quantity,
     selection::Selection,
     trace,
@@ -35,7 +35,7 @@ pub struct Tracing {
     #[arg(long, value_name = "SIZE", value_parser = quantity::ring_size, help_heading = "Resources")]
     pub ring: Option<u32>,
     /// Sockets traced at the same time; each takes about 6 KiB of kernel memory
-    #[arg(long, value_name = "N", default_value_t = 4096, help_heading = "Resources",
+    #[arg(long, value_name = "N", default_value_t = SLOTS, help_heading = "Resources",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_sockets: u32,
     #[command(flatten)]

@@ -8,9 +8,6 @@ use std::{
     ptr::{self, NonNull},
 };
 
-/// Most bytes that are mapped at once where a table is mapped as a whole; it has room for the
-/// accounts that there are by default.
-const WHOLE: usize = 24 << 20;
 /// Bytes of a window into a larger one.
 const WINDOW: usize = 1 << 20;
 
@@ -32,10 +29,15 @@ pub(super) struct Mapped {
 unsafe impl Send for Mapped {}
 
 impl Mapped {
-    /// Maps the first `bytes` of `map`, or the first part of them.
-    pub fn new(map: OwnedFd, bytes: usize) -> io::Result<Self> {
+    /// Maps the first `bytes` of `map`; where they are more than `whole`, the first part of them.
+    pub fn new(map: OwnedFd, bytes: usize, whole: usize) -> io::Result<Self> {
+        let room = if bytes <= whole { bytes } else { WINDOW };
         let bytes = bytes.next_multiple_of(rustix::param::page_size());
-        Self::with_room(map, bytes, if bytes <= WHOLE { bytes } else { WINDOW })
+        Self::with_room(
+            map,
+            bytes,
+            room.next_multiple_of(rustix::param::page_size()),
+        )
     }
 
     fn with_room(map: OwnedFd, bytes: usize, room: usize) -> io::Result<Self> {

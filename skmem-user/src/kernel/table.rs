@@ -18,6 +18,10 @@ use skmem_common::{
 
 use super::{KernelError, Result, mapped::Mapped};
 
+/// Accounts that there is room for where nobody says how many. Tables of as many are mapped as a
+/// whole: each look at one that is mapped part by part takes a thousand instructions a page.
+pub const SLOTS: u32 = 4096;
+
 /// Time within which a hook finishes a change of an account, even where its CPU was taken away in
 /// between.
 pub const STABLE_READ_TIMEOUT: Duration = Duration::from_secs(2);
@@ -63,7 +67,10 @@ impl Table {
             .fd()
             .as_fd()
             .try_clone_to_owned()
-            .and_then(|map| Mapped::new(map, STRIDE * slots as usize))
+            .and_then(|map| {
+                let [bytes, whole] = [slots, SLOTS].map(|slots| STRIDE * slots as usize);
+                Mapped::new(map, bytes, whole)
+            })
             .map_err(|e| KernelError::Refused {
                 what: "cannot map the table of accounts".into(),
                 reason: e.to_string(),

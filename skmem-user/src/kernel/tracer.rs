@@ -29,7 +29,7 @@ use super::{
     ring::Ring,
     symbols::{self, Symbols},
     system,
-    table::Table,
+    table::{SLOTS, Table},
     tripwire::Tripwire,
 };
 use crate::diag::empty_skb;
@@ -79,7 +79,7 @@ impl Default for Options {
             comms: Vec::new(),
             follow: false,
             ring_bytes: 8 << 20,
-            max_sockets: 4096,
+            max_sockets: SLOTS,
             records: Records::Calls,
             set: Set::All,
             rx: false,

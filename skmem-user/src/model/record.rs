@@ -48,11 +48,27 @@ pub enum DecodeError {
 }
 
 impl Record {
+    /// One that holds nothing: a place for [`Record::decode_from`].
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::Event(Event::default())
+    }
+
     /// Decodes one record.
     ///
     /// # Errors
     /// Where the bytes are not one.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut record = Self::empty();
+        record.decode_from(bytes)?;
+        Ok(record)
+    }
+
+    /// Decodes one record into this place, which a reader keeps: an event is copied once.
+    ///
+    /// # Errors
+    /// Where the bytes are not one; what is in the place then means nothing.
+    pub fn decode_from(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
         let Ok((header, _)) = Header::read_from_prefix(bytes) else {
             return Err(DecodeError::Short(bytes.len()));
         };
@@ -67,34 +83,31 @@ impl Record {
         if usize::from(header.len) != bytes.len() {
             return Err(wrong_length);
         }
-        match hook {
+        *self = match hook {
             Hook::Open => Open::read_from_bytes(bytes)
                 .map(Self::Open)
-                .map_err(|_| wrong_length),
+                .map_err(|_| wrong_length)?,
             Hook::Task => Task::read_from_bytes(bytes)
                 .map(Self::Task)
-                .map_err(|_| wrong_length),
+                .map_err(|_| wrong_length)?,
             hook if hook.is_receive() => match Receive::read_from_bytes(bytes) {
                 Ok(r) if usize::from(r.header.ops) > r.ops.len() => {
-                    Err(DecodeError::Ops(r.header.ops))
+                    return Err(DecodeError::Ops(r.header.ops));
                 }
-                Ok(r) => Ok(Self::Receive(r)),
-                Err(_) => Err(wrong_length),
+                Ok(r) => Self::Receive(r),
+                Err(_) => return Err(wrong_length),
             },
             _ => {
-                let room = match bytes.len() {
-                    SHORT_EVENT => SHORT_OPS,
-                    n if n == size_of::<Event>() => OPS,
-                    _ => return Err(wrong_length),
-                };
-                if usize::from(header.ops) > room {
-                    return Err(DecodeError::Ops(header.ops));
+                if !matches!(self, Self::Event(_)) {
+                    *self = Self::empty();
                 }
-                let mut event = Event::default();
-                event.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
-                Ok(Self::Event(event))
+                return match self {
+                    Self::Event(event) => read_event(event, header, bytes, wrong_length),
+                    _ => Err(wrong_length),
+                };
             }
-        }
+        };
+        Ok(())
     }
 
     /// The socket's number and the number of this record among the socket's;
@@ -137,6 +150,32 @@ impl Record {
     }
 }
 
+/// Copies one of the two forms of an event; each is of a length that the compiler knows.
+fn read_event(
+    event: &mut Event,
+    header: Header,
+    bytes: &[u8],
+    wrong_length: DecodeError,
+) -> Result<(), DecodeError> {
+    let checked = |room: usize| match usize::from(header.ops) > room {
+        true => Err(DecodeError::Ops(header.ops)),
+        false => Ok(()),
+    };
+    let place = event.as_mut_bytes();
+    if let Ok(short) = <&[u8; SHORT_EVENT]>::try_from(bytes) {
+        checked(SHORT_OPS)?;
+        let (front, back) = place.split_at_mut(SHORT_EVENT);
+        front.copy_from_slice(short);
+        back.fill(0);
+    } else if bytes.len() == place.len() {
+        checked(OPS)?;
+        place.copy_from_slice(bytes);
+    } else {
+        return Err(wrong_length);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,6 +203,19 @@ mod tests {
                 Ok(Record::Event(e)) => assert_eq!((e.time_ns, e.header.ops), (7, ops)),
                 other => panic!("{other:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_place_keeps_nothing_of_the_record_before() {
+        let long = event(Hook::Ack, size_of::<Event>(), OPS as u8);
+        let short = event(Hook::WriteXmit, SHORT_EVENT, 1);
+        let mut filled = long.clone();
+        filled[SHORT_EVENT..].fill(0xff);
+        let mut place = Record::empty();
+        for bytes in [&filled, &short, &long] {
+            place.decode_from(bytes).unwrap();
+            assert_eq!(Ok(place), Record::decode(bytes));
         }
     }
 

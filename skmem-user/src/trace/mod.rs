@@ -33,4 +33,4 @@ mod waiters;
 
 pub use attach::Attaching;
 pub use select::{Older, accounts_alone, cgroup_note, older, options, options_of_none, take_all};
-pub use session::{HeldUp, Session};
+pub use session::{Compared, HeldUp, Session};

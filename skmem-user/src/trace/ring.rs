@@ -21,6 +21,8 @@ const BATCH: usize = 8192;
 /// The reading end of the stream of records.
 pub struct Reader {
     ring: AsyncFd<Ring>,
+    /// Where each record is decoded.
+    record: Box<Record>,
     seen: u64,
     bad: Option<DecodeError>,
 }
@@ -36,6 +38,7 @@ impl Reader {
         let ring = unsafe { AsyncFd::register(ring) }.map_err(io::Error::from)?;
         Ok(Self {
             ring,
+            record: Box::new(Record::empty()),
             seen: 0,
             bad: None,
         })
@@ -56,15 +59,15 @@ impl Reader {
     /// Hands out the records that are there now, without waiting; at most a
     /// batch. Says how many.
     pub fn drain(&mut self, mut take: impl FnMut(&Record)) -> usize {
-        let bad = &mut self.bad;
+        let (bad, record) = (&mut self.bad, &mut self.record);
         let mut good = 0;
         let n = self
             .ring
             .get_mut()
-            .drain(BATCH, |bytes| match Record::decode(bytes) {
-                Ok(record) => {
+            .drain(BATCH, |bytes| match record.decode_from(bytes) {
+                Ok(()) => {
                     good += 1;
-                    take(&record);
+                    take(record);
                 }
                 Err(e) => *bad = Some(e),
             });

@@ -40,6 +40,12 @@ impl FromStr for Trigger {
 }
 
 impl Trigger {
+    /// Whether it is found by replaying records.
+    #[must_use]
+    pub const fn replays(self) -> bool {
+        matches!(self, Self::Excess(_))
+    }
+
     /// Whether a record shows it; `replay` has taken it in.
     #[must_use]
     pub fn shown_by(self, record: &Record, replay: &Replay) -> bool {

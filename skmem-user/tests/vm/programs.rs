@@ -104,14 +104,22 @@ fn early() -> Result<Observed, Failed> {
     let mut check = Check::default();
     let room = tempfile::tempdir()?;
     let file = room.path().join("programs.skm");
-    let mut recorder = Process::start(Command::new("skmem").args(["record", "-o"]).arg(&file))?;
+    let mut recorder = Process::start(
+        Command::new("skmem")
+            .args(["record", "--verify", "-o"])
+            .arg(&file),
+    )?;
     recorder.attached()?;
     let stage = cast::start()?;
     let kernel = at_rest(&stage)?;
     recorder.signal(Signal::INT)?;
     let output = recorder.output()?;
+    // Accounts that records tell otherwise make it fail.
     ended(&mut check, "skmem record", &output, 0);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    check.that(said.contains("accounts agree to the byte"), || {
+        format!("--verify says nothing: {said}")
+    });
     let after = Kernel::ask()?;
     let file = file.to_string_lossy();
     let output = skmem(&["report", "--all", "--at-end", "--json", &file])?;

@@ -108,7 +108,7 @@ pub fn text(path: &Path) -> &str {
 fn record(arguments: &[&str], role: &str) -> Result<Command, Failed> {
     let mut command = Command::new(SKMEM);
     command
-        .arg("record")
+        .args(["record", "--verify"])
         .args(arguments)
         .arg("--")
         .arg(std::env::current_exe()?)

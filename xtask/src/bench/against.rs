@@ -19,7 +19,7 @@ pub(super) struct Before {
 
 /// Modes that took the place of others: what a command did by default before is what it is held
 /// against.
-const INSTEAD: [(&str, &[&str]); 5] = [
+const INSTEAD: [(&str, &[&str]); 7] = [
     (
         "accounts, lean set",
         &["accounts, all hooks", "accounts without records"],
@@ -40,6 +40,11 @@ const INSTEAD: [(&str, &[&str]); 5] = [
         "records of each call, lean set",
         &["records of all hooks, replayed"],
     ),
+    (
+        "records of three hooks",
+        &["records of three hooks, replayed"],
+    ),
+    ("records of all hooks", &["records of all hooks, replayed"]),
 ];
 
 impl Before {

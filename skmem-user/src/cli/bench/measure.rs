@@ -117,7 +117,11 @@ pub async fn turn(
     let mut session = match mode.options() {
         Some(options) => {
             let session = live::attach_quietly(&options).await;
-            Some(session.with_context(|| format!("cannot measure {}", mode.name()))?)
+            let mut session = session.with_context(|| format!("cannot measure {}", mode.name()))?;
+            if !mode.replays() {
+                session.keep_sleepers_only();
+            }
+            Some(session)
         }
         None => None,
     };

@@ -34,17 +34,19 @@ pub enum Mode {
     Serve,
     /// Nothing but the tripwire of `skmem serve --tripwire`, which no socket meets
     Tripwire,
-    /// A record of each call by the lean set, read and replayed
+    /// A record of each call by the lean set, read
     LeanRecords,
     /// All records of the three hooks without which nothing works
     Essential,
-    /// All records of all hooks, read and replayed
+    /// All records of all hooks, read
     Records,
+    /// The same, and replayed (--verify)
+    Verified,
 }
 
 impl Mode {
     /// All of them; the first is what the others are compared with.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Nothing,
         Self::Empty,
         Self::Miss,
@@ -57,6 +59,7 @@ impl Mode {
         Self::LeanRecords,
         Self::Essential,
         Self::Records,
+        Self::Verified,
     ];
 
     /// In the table.
@@ -72,8 +75,9 @@ impl Mode {
             Self::Serve => "accounts of everything (skmem serve)",
             Self::Tripwire => "a tripwire that no socket meets",
             Self::LeanRecords => "records of each call, lean set",
-            Self::Essential => "records of three hooks, replayed",
-            Self::Records => "records of all hooks, replayed",
+            Self::Essential => "records of three hooks",
+            Self::Records => "records of all hooks",
+            Self::Verified => "records of all hooks, replayed",
         }
     }
 
@@ -132,8 +136,15 @@ impl Mode {
                 without: unessential(),
                 ..options
             },
-            Self::Records => options,
+            Self::Records | Self::Verified => options,
         })
+    }
+}
+
+impl Mode {
+    /// Whether what records tell is compared with the accounts.
+    pub const fn replays(self) -> bool {
+        matches!(self, Self::Verified)
     }
 }
 

@@ -54,6 +54,7 @@ impl Session {
                 continue;
             }
             let agrees = self.agrees(&account);
+            self.compared.count(agrees);
             mark_destroyed(&mut account);
             self.replay.forget(account.ident.id);
             let kept = SavedAccount {

@@ -12,7 +12,7 @@ use skmem_common::{
     record::{IDENT_MPTCP, IDENT_MPTCP_SOCKET},
 };
 
-use super::{Session, closed::mark_destroyed, pods};
+use super::{Compared, Session, closed::mark_destroyed, pods};
 use crate::{
     diag::{self, cgroups, netns},
     explain::{Source, Verdict, held_up_since},
@@ -262,6 +262,17 @@ impl Session {
     fn sleepers(&self, account: &Account) -> Vec<(u32, u64)> {
         let socket = self.replay.socket(account.ident.id);
         socket.map(replay::Socket::sleepers).unwrap_or_default()
+    }
+
+    /// What comes of replaying the records that were taken in, of open and of closed sockets: all
+    /// unknown after [`Self::keep_sleepers_only`].
+    #[must_use]
+    pub fn compared(&self) -> Compared {
+        let mut compared = self.compared;
+        for account in self.open() {
+            compared.count(self.agrees(&account));
+        }
+        compared
     }
 
     /// See [`replay::Replay::agrees`].

@@ -49,6 +49,27 @@ const COLLECT_EVERY: Duration = Duration::from_millis(500);
 /// eight: connections may come and go faster than [`COLLECT_EVERY`] allows.
 const COLLECT_AT_FRACTION: u32 = 8;
 
+/// Sockets by whether replaying their records gives the kernel's account, to the byte.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// It does.
+    pub agree: u64,
+    /// It does not.
+    pub differ: u64,
+    /// Records were lost or not read, or some of it is older than the trace.
+    pub unknown: u64,
+}
+
+impl Compared {
+    fn count(&mut self, agrees: Option<bool>) {
+        *match agrees {
+            Some(true) => &mut self.agree,
+            Some(false) => &mut self.differ,
+            None => &mut self.unknown,
+        } += 1;
+    }
+}
+
 /// A trace under way.
 pub struct Session {
     pub(super) tracer: Tracer,
@@ -71,6 +92,8 @@ pub struct Session {
     measuring: HashSet<u64>,
     /// What records tell is not kept, but for who sleeps.
     sleepers_only: bool,
+    /// What came of replaying the records of closed sockets.
+    compared: Compared,
     /// Children are traced, too.
     follow: bool,
     release: String,
@@ -128,6 +151,7 @@ impl Session {
             ended: 0,
             measuring: HashSet::new(),
             sleepers_only: false,
+            compared: Compared::default(),
             follow: options.follow,
             release: system::release(),
             room: options.ring_bytes.next_power_of_two() as usize / size_of::<Task>(),

@@ -23,11 +23,12 @@ impl Taken<'_> {
             return;
         }
         let id = record.socket();
-        if !self.sleepers_only || is_wait(record) || self.replay.socket(id).is_some() {
+        if !self.sleepers_only || is_wait(record) || self.replay.holds(id) {
             self.replay.apply(record);
         }
         each(record, self.replay);
         if self.sleepers_only
+            && self.replay.holds(id)
             && let Some(socket) = self.replay.socket(id)
             && !socket.has_sleepers()
         {
