@@ -18,8 +18,8 @@ use skmem_common::{
 
 use super::{KernelError, Result, mapped::Mapped};
 
-/// Accounts that there is room for where nobody says how many. Tables of as many are mapped as a
-/// whole: each look at one that is mapped part by part takes a thousand instructions a page.
+/// Accounts that there is room for where nobody says how many. A table of more is mapped part by
+/// part: then each look at all of it takes a thousand instructions a page.
 pub const SLOTS: u32 = 4096;
 
 /// Time within which a hook finishes a change of an account, even where its CPU was taken away in
@@ -58,17 +58,18 @@ pub struct Ending {
 const STRIDE: usize = size_of::<Account>().next_multiple_of(8);
 
 impl Table {
-    /// Maps the table of `slots` accounts that `map` holds.
+    /// Maps the table of `slots` accounts that `map` holds; `in_parts`: however small it is.
     ///
     /// # Errors
     /// Where the kernel refuses.
-    pub fn new(map: &MapData, slots: u32) -> Result<Self> {
+    pub fn new(map: &MapData, slots: u32, in_parts: bool) -> Result<Self> {
         let memory = map
             .fd()
             .as_fd()
             .try_clone_to_owned()
             .and_then(|map| {
-                let [bytes, whole] = [slots, SLOTS].map(|slots| STRIDE * slots as usize);
+                let whole = if in_parts { 0 } else { SLOTS };
+                let [bytes, whole] = [slots, whole].map(|slots| STRIDE * slots as usize);
                 Mapped::new(map, bytes, whole)
             })
             .map_err(|e| KernelError::Refused {

@@ -49,6 +49,9 @@ pub struct Options {
     pub ring_bytes: u32,
     /// Sockets traced at the same time.
     pub max_sockets: u32,
+    /// Map the table of accounts part by part, however small it is: what is mapped counts as
+    /// resident memory, and each look at all accounts costs more.
+    pub map_in_parts: bool,
     /// Which records to make; with [`Records::Hooks`] also the hooks are
     /// attached that only observe.
     pub records: Records,
@@ -80,6 +83,7 @@ impl Default for Options {
             follow: false,
             ring_bytes: 8 << 20,
             max_sockets: SLOTS,
+            map_in_parts: false,
             records: Records::Calls,
             set: Set::All,
             rx: false,
@@ -256,7 +260,7 @@ impl Tracer {
             .map_err(|e| refused("cannot load the programs' maps", &e))?;
 
         let table = match ebpf.map("ACCOUNTS") {
-            Some(Map::Array(map)) => Table::new(map, slots)?,
+            Some(Map::Array(map)) => Table::new(map, slots, options.map_in_parts)?,
             _ => return Err(internal("ACCOUNTS")),
         };
         let mut free = Queue::try_from(take(&mut ebpf, "FREE_SLOTS")?)

@@ -57,6 +57,7 @@ pub fn take_all(options: &mut Options) {
 pub fn accounts_alone(options: &mut Options) {
     options.records = Records::Transitions;
     options.set = Set::Lean;
+    options.map_in_parts = true;
     take_all(options);
 }
 

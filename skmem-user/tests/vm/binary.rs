@@ -102,6 +102,18 @@ pub fn ended(check: &mut Check, what: &str, output: &Output, code: i32) {
     });
 }
 
+/// What a command has printed with `--json`, or `skmem serve` has answered, which keeps to the
+/// schema that `skmem schema COMMAND` prints.
+pub fn parsed(command: &str, text: impl AsRef<[u8]>) -> Result<Value, Failed> {
+    let text = text.as_ref();
+    let value: Value = serde_json::from_slice(text)
+        .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(text)))?;
+    let described = skmem(&["schema", command])?;
+    let described: Value = serde_json::from_slice(&described.stdout)?;
+    schema::keeps(&value, &described, command);
+    Ok(value)
+}
+
 /// Each line of stdout as JSON that keeps to its schema; anything else on it is wrong.
 pub fn objects(check: &mut Check, output: &Output) -> Vec<Value> {
     let text = String::from_utf8_lossy(&output.stdout);
@@ -129,6 +141,10 @@ fn keeps_to_its_schema(value: &Value) {
         ("export", schemas::export())
     } else if value["admission"].is_object() || value["verdicts"].is_array() {
         ("explain", schemas::explain())
+    } else if value["change"].is_object() {
+        ("diff", schemas::diff())
+    } else if value["damage"] != Value::Null || value["end"].is_object() {
+        ("report", schemas::report())
     } else {
         return;
     };
@@ -302,7 +318,7 @@ fn demo_list() -> Result<(), Failed> {
     let mut check = Check::default();
     let output = skmem(&["demo", "--list", "--json"])?;
     ended(&mut check, "skmem demo --list --json", &output, 0);
-    let listed: Value = serde_json::from_slice(&output.stdout)?;
+    let listed = parsed("demo", &output.stdout)?;
     let names: Vec<&str> = listed
         .as_array()
         .into_iter()

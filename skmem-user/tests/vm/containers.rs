@@ -11,6 +11,7 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
 use crate::{
+    binary::parsed,
     case::SKMEM,
     check::Check,
     metrics::{self, Metrics},
@@ -160,7 +161,7 @@ fn counted(name: &str, begin: &[&str], path: &str) -> Result<(), Failed> {
 
     let by = |by: &str| -> Result<Vec<Value>, Failed> {
         let text = succeeds(SKMEM, &["snapshot", "--by", by, "--all-netns", "--json"])?;
-        let look: Value = serde_json::from_str(&text)?;
+        let look = parsed("snapshot", &text)?;
         Ok(look["groups"].as_array().cloned().unwrap_or_default())
     };
     let groups = by("container")?;

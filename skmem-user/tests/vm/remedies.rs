@@ -11,7 +11,7 @@ use serde_json::Value;
 use skmem::explain::pages;
 
 use crate::{
-    binary::{contract, ended, objects},
+    binary::{contract, ended, objects, parsed},
     case::{SKMEM, kernel},
     check::Check,
     formulas::page,
@@ -140,6 +140,9 @@ fn tried(mut skmem: Command, case: &str, claims: &[(&str, Claim)]) -> Result<(),
     ended(&mut check, "skmem demo --fix", &output, 0);
     let compared = objects(&mut check, &output);
     check.equal("fixes on stdout", compared.len(), claims.len());
+    for compared in &compared {
+        parsed("demo", compared.to_string())?;
+    }
     for ((fix, claim), compared) in claims.iter().zip(&compared) {
         let name = fix.split('=').next().map(Value::from);
         check.equal("fix", Some(&compared["fix"]), name.as_ref());

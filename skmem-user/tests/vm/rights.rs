@@ -22,7 +22,7 @@ use rustix::{
 use serde_json::Value;
 
 use crate::{
-    binary::{contract, ended, objects, skmem},
+    binary::{contract, ended, objects, parsed, skmem},
     case::{self, SKMEM},
     check::Check,
     metrics::asked,
@@ -292,7 +292,7 @@ fn doctor(
     unsafe { command.pre_exec(before) };
     let output = command.output()?;
     ended(check, "skmem doctor", &output, 4);
-    let answer: Value = serde_json::from_slice(&output.stdout)?;
+    let answer = parsed("doctor", &output.stdout)?;
     let findings = answer["findings"].as_array().cloned().unwrap_or_default();
     let found = findings.iter().find(|finding| finding["what"] == what);
     let said = |name: &str| {

@@ -20,7 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use skmem::diag::MemInfo;
 
 use crate::{
-    binary::chatter,
+    binary::{chatter, parsed},
     case::{SKMEM, kernel},
     check::Check,
     sender,
@@ -212,17 +212,11 @@ fn why() -> Result<(), Failed> {
     });
     eprintln!("tests: why on a terminal:\n{shown}");
     let output = Command::new(SKMEM).args(asked).arg("--json").output()?;
-    let answer: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let answer = parsed("why", &output.stdout)?;
     check.equal(
         "who holds the sender up",
         answer["verdicts"][0]["blame"]["holder"].as_str(),
         Some("receiver"),
-    );
-    let described = Command::new(SKMEM).args(["schema", "why"]).output()?;
-    crate::schema::keeps(
-        &answer,
-        &serde_json::from_slice(&described.stdout)?,
-        "skmem why",
     );
     client.shutdown(Shutdown::Both)?;
     let _ = writer.join();

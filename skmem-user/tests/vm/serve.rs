@@ -16,6 +16,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
+    binary::parsed,
     case::SKMEM,
     check::Check,
     metrics::{Metrics, Prometheus},
@@ -152,7 +153,7 @@ fn counts() -> Result<(), Failed> {
         check.that(answer.head.contains("application/json"), || {
             answer.head.clone()
         });
-        let verdict: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        let verdict = parsed("explain", &answer.body).unwrap_or_default();
         let ledger = verdict["ledger"].as_array().into_iter().flatten();
         let ledger: BTreeMap<String, i64> = ledger
             .filter_map(|one| Some((one["cause"].as_str()?.to_owned(), one["bytes"].as_i64()?)))

@@ -23,6 +23,7 @@ use skmem::{
 
 use crate::{
     Outcome,
+    binary::parsed,
     case::{self, SKMEM},
     check::Check,
     leftovers::nothing_is_left,
@@ -148,7 +149,11 @@ fn json(arguments: &[&str]) -> Result<Value, Failed> {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(format!("skmem {arguments:?}: {}; {said}", output.status).into());
     }
-    Ok(serde_json::from_slice(&output.stdout)?)
+    // What `skmem schema` prints is a schema itself.
+    match arguments.first() {
+        Some(command) if *command != "schema" => parsed(command, &output.stdout),
+        _ => Ok(serde_json::from_slice(&output.stdout)?),
+    }
 }
 
 fn rows(snapshot: &Value) -> &[Value] {
@@ -467,7 +472,7 @@ fn checked(check: &mut Check, what: &str) -> Result<Value, Failed> {
         output.status.code(),
         Some(0),
     );
-    let checked: Value = serde_json::from_str(&said)?;
+    let checked = parsed("snapshot", &said)?;
     let account = &checked["account"];
     check.equal(
         format_args!("{what}: namespaces"),

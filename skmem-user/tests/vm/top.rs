@@ -17,7 +17,7 @@ use serde_json::Value;
 use skmem::{diag::MemInfo, explain::numbers::grouped, render::snapshot::short};
 
 use crate::{
-    binary::contract,
+    binary::{contract, parsed},
     case::SKMEM,
     check::Check,
     driven::Driven,
@@ -73,7 +73,7 @@ fn says() -> Result<(), Failed> {
         "explain", "--all", "--json", "-d", "100ms", "--sport", &from,
     ];
     let output = Command::new(SKMEM).args(explain).output()?;
-    let verdict: Value = serde_json::from_slice(&output.stdout)?;
+    let verdict = parsed("explain", &output.stdout)?;
     // Times in a sentence differ from moment to moment.
     let sentence = verdict["blame"]["sentence"].as_str().unwrap_or("none");
     let before = sentence.split(|c: char| c.is_ascii_digit()).next();

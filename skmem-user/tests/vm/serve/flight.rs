@@ -17,7 +17,13 @@ use serde_json::Value;
 use socket2::SockRef;
 
 use super::answered;
-use crate::{binary::contract, case::SKMEM, check::Check, process::wait_for, serving::Serving};
+use crate::{
+    binary::{contract, parsed},
+    case::SKMEM,
+    check::Check,
+    process::wait_for,
+    serving::Serving,
+};
 
 /// Most files.
 const MOST: usize = 2;
@@ -34,7 +40,7 @@ fn names(serving: &Serving) -> Vec<String> {
 }
 
 fn list(serving: &Serving) -> Value {
-    serde_json::from_str(&serving.get("/flight.json").body).unwrap_or_default()
+    parsed("flight", &serving.get("/flight.json").body).unwrap_or_default()
 }
 
 pub(super) fn black_box() -> Result<(), Failed> {
@@ -168,11 +174,11 @@ pub(super) fn excess() -> Result<(), Failed> {
         .arg(&file)
         .output()?;
     let text = String::from_utf8_lossy(&report.stdout).into_owned();
-    let verdict: Value = serde_json::from_str(text.lines().next().unwrap_or("null"))?;
+    let verdict = parsed("report", text.lines().next().unwrap_or("null"))?;
     contract(&mut check, &verdict);
     let now = answered(&serving, &format!("/explain/{cookie}?format=json"), "");
     check.equal("status of /explain", now.status, 200);
-    let now: Value = serde_json::from_str(&now.body).unwrap_or_default();
+    let now = parsed("explain", &now.body).unwrap_or_default();
     let worst = |verdict: &Value| verdict["worst_excess"].as_i64();
     check.that(worst(&verdict) > Some(4096), || text.clone());
     check.that(worst(&verdict) <= worst(&now), || {
@@ -223,7 +229,7 @@ fn readable(
     let text = String::from_utf8_lossy(&report.stdout).into_owned();
     let verdicts: Vec<Value> = text
         .lines()
-        .filter_map(|l| serde_json::from_str(l).ok())
+        .filter_map(|line| parsed("report", line).ok())
         .collect();
     check.equal("verdicts", verdicts.len(), 1);
     for verdict in &verdicts {

@@ -25,6 +25,7 @@ use socket2::SockRef;
 
 use super::answered;
 use crate::{
+    binary::parsed,
     case::SKMEM,
     check::Check,
     process::{Process, wait_for},
@@ -57,7 +58,7 @@ fn verdict(serving: &Serving, cookie: u64) -> Value {
         &format!("/explain/{cookie}?format=json&at=end"),
         "",
     );
-    let mut verdict: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    let mut verdict = parsed("explain", &answer.body).unwrap_or_default();
     verdict["blocked"].take()
 }
 

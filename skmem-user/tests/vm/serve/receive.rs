@@ -13,7 +13,7 @@ use serde_json::Value;
 use skmem::MemInfo;
 
 use super::answered;
-use crate::{case::SKMEM, check::Check, process::wait_for, serving::Serving};
+use crate::{binary::parsed, case::SKMEM, check::Check, process::wait_for, serving::Serving};
 
 /// Bytes by cause, freed ones negative.
 fn by_cause(serving: &Serving, field: &str) -> Vec<(String, i64)> {
@@ -70,7 +70,7 @@ pub(super) fn of_one() -> Result<(), Failed> {
         "",
     );
     check.equal("status of /explain", answer.status, 200);
-    let verdict: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    let verdict = parsed("explain", &answer.body).unwrap_or_default();
     let closes = &verdict["receive"]["account"]["closes"];
     check.equal("the receive account closes", closes, &Value::from(true));
     let (status, said) = serving.ended(Signal::TERM);

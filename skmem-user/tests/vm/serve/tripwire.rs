@@ -16,7 +16,7 @@ use skmem::MemInfo;
 use socket2::SockRef;
 
 use super::answered;
-use crate::{case::SKMEM, check::Check, process::wait_for, serving::Serving};
+use crate::{binary::parsed, case::SKMEM, check::Check, process::wait_for, serving::Serving};
 
 /// The sum of a metric's series.
 fn metric(serving: &Serving, name: &str) -> u64 {
@@ -73,7 +73,7 @@ fn ledger(serving: &Serving, cookie: u64) -> Vec<(String, i64)> {
         &format!("/explain/{cookie}?format=json&at=end"),
         "",
     );
-    let verdict: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    let verdict = parsed("explain", &answer.body).unwrap_or_default();
     let causes = verdict["ledger"].as_array().into_iter().flatten();
     let of = |c: &Value| Some((c["cause"].as_str()?.to_owned(), c["bytes"].as_i64()?));
     causes.filter_map(of).collect()

@@ -16,7 +16,7 @@ use serde_json::Value;
 use skmem::diag::{MemInfo, SockstatTcp, TcpInfo, socket_cookie};
 
 use super::{as_nobody, between, closes, int, json, nothing_is_left, rows};
-use crate::{check::Check, process};
+use crate::{binary::parsed, check::Check, process};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -164,7 +164,7 @@ fn nobody() -> Result<(), Failed> {
     let truth = || Ok(MemInfo::read(client.as_fd())?.wmem_queued);
     let (queued, output) = between(truth, || as_nobody(&["snapshot", "--json"]))?;
     check.equal("status", output.status.code(), Some(0));
-    let snapshot: Value = serde_json::from_slice(&output.stdout)?;
+    let snapshot = parsed("snapshot", &output.stdout)?;
     let row = rows(&snapshot).iter().find(|row| row["cookie"] == cookie);
     let row = row.ok_or("the socket is not shown")?;
     check.equal("w", int(&row["memory"], "wmem_queued"), queued.into());
@@ -181,7 +181,7 @@ fn nobody() -> Result<(), Failed> {
     });
     let probed = as_nobody(&["snapshot", "--probe", "--json"])?;
     check.equal("status of --probe", probed.status.code(), Some(1));
-    let probe: Value = serde_json::from_slice(&probed.stdout)?;
+    let probe = parsed("snapshot", &probed.stdout)?;
     check.that(probe["probe"]["failed"].is_string(), || {
         format!("{}", probe["probe"])
     });
