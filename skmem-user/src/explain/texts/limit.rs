@@ -30,8 +30,9 @@ pub(super) const AUTOTUNED_UP: Words = Words {
     part: "",
     sentence: "No SO_SNDBUF was set and the sender had run out of room: \
         tcp_sndbuf_expand raised sk_sndbuf after the congestion window, at most to \
-        tcp_wmem[2].",
-    function: "tcp_sndbuf_expand",
+        tcp_wmem[2]. That happens after an ACK, and while an skb is sent \
+        (tcp_event_new_data_sent; 5.19 on, and 5.10.y).",
+    function: "tcp_sndbuf_expand, by tcp_check_space",
     versions: ALL,
     effect: "raises sk_sndbuf: to about twice the congestion window in skbs of one segment",
     over: "Never: it makes room.",
