@@ -1,10 +1,14 @@
 //! What `skmem snapshot` costs beside `ss`, at 1,000, 10,000 and 100,000 sockets, in the same run;
 //! and `skmem top` at a look a second, as any user.
 //!
-//! `cargo bench --bench snapshot [-- N…]`, as root: the sockets are loopback pairs in a network
+//! `cargo bench --bench snapshot [-- N… --quick]`, as root: the sockets are loopback pairs in a network
 //! namespace of their own. The commands take turns, several times, with their output thrown away;
 //! the table has each one's fastest run. Below it: those that look at the same things, side by
 //! side.
+//!
+//! With `--quick` two runs of those that say who holds what, or would, and no `top`: in a VM whose clock counts
+//! instructions (`cargo xtask vm --icount`) a run is as good as five. In a pid namespace of its own
+//! skmem takes owners from `/proc`.
 
 use std::{
     fs::File,
@@ -12,6 +16,7 @@ use std::{
     mem::MaybeUninit,
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::process::CommandExt as _,
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -39,7 +44,7 @@ const PAIRS: usize = 20_000;
 /// Runs of each command.
 const RUNS: usize = 5;
 /// What is compared. Each lists every TCP socket.
-const COMMANDS: [(&str, &[&str]); 8] = [
+const COMMANDS: [(&str, &[&str]); 9] = [
     ("ss", &["-tam"]),
     ("ss", &["-tami"]),
     ("ss", &["-tamp"]),
@@ -48,10 +53,13 @@ const COMMANDS: [(&str, &[&str]); 8] = [
     ("skmem", &["snapshot", "--no-owners", "-n0"]),
     ("skmem", &["snapshot", "--json"]),
     ("skmem", &["snapshot", "--csv"]),
+    ("unshare", &["-p", "-f", "skmem", "snapshot"]),
 ];
+/// Those that `--quick` runs.
+const QUICK: [usize; 5] = [0, 2, 3, 4, 8];
 
 /// Which of them do the same work: ours, theirs, and what that is.
-const SIDE_BY_SIDE: [(usize, usize, &str); 4] = [
+const SIDE_BY_SIDE: [(usize, usize, &str); 5] = [
     (4, 0, "memory of all sockets"),
     (
         5,
@@ -60,6 +68,7 @@ const SIDE_BY_SIDE: [(usize, usize, &str); 4] = [
     ),
     (3, 2, "memory and owners of all sockets"),
     (3, 0, "not the same: ss looks for no owners"),
+    (8, 0, "the same, with owners from /proc"),
 ];
 
 fn main() -> Result<()> {
@@ -73,6 +82,9 @@ fn main() -> Result<()> {
     if sizes.is_empty() {
         sizes = vec![1_000, 10_000, 100_000];
     }
+    let quick = words.iter().any(|word| word == "--quick");
+    let runs = if quick { 2 } else { RUNS };
+    let is_run = |at: &usize| !quick || QUICK.contains(at);
     // SAFETY: the calling thread leaves its network namespace and shares nothing else with it.
     unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
         .context("cannot make a network namespace: run as root")?;
@@ -91,8 +103,9 @@ fn main() -> Result<()> {
     for size in sizes {
         sockets.grow(size)?;
         let mut best: [Option<Cost>; COMMANDS.len()] = [None; COMMANDS.len()];
-        for _ in 0..RUNS {
-            for (best, (program, arguments)) in best.iter_mut().zip(COMMANDS) {
+        for _ in 0..runs {
+            for at in (0..COMMANDS.len()).filter(is_run) {
+                let (best, (program, arguments)) = (&mut best[at], COMMANDS[at]);
                 let cost = run(program, arguments)?;
                 if best.is_none_or(|best| cost.time < best.time) {
                     *best = Some(cost);
@@ -119,11 +132,13 @@ fn main() -> Result<()> {
                 ours.cpu.as_secs_f64() / theirs.cpu.as_secs_f64()
             );
         }
-        let (user, kernel) = top()?;
-        println!(
-            "{size:>8}  skmem top, a look a second, as any user: {:.1} % of a CPU ({user:.1} in user mode, {kernel:.1} in the kernel)",
-            user + kernel
-        );
+        if !quick {
+            let (user, kernel) = top()?;
+            println!(
+                "{size:>8}  skmem top, a look a second, as any user: {:.1} % of a CPU ({user:.1} in user mode, {kernel:.1} in the kernel)",
+                user + kernel
+            );
+        }
         std::io::stdout().flush()?;
     }
     Ok(())
@@ -132,7 +147,7 @@ fn main() -> Result<()> {
 /// What `skmem top` takes on a terminal, in percent of a CPU: in user mode, in the kernel.
 fn top() -> Result<(f64, f64)> {
     let (mut ours, theirs) = terminal::terminal(160, 50);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_skmem"));
+    let mut command = Command::new(built());
     command
         .args(["top", "--no-causes"])
         .env("TERM", "xterm-256color")
@@ -175,6 +190,16 @@ fn ticks(pid: u32) -> Result<(u64, u64)> {
     Ok((next()?, next()?))
 }
 
+/// The skmem that was built with this program; in a VM the one on the PATH.
+fn built() -> &'static str {
+    let path = env!("CARGO_BIN_EXE_skmem");
+    if Path::new(path).exists() {
+        path
+    } else {
+        "skmem"
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Cost {
     time: Duration,
@@ -185,12 +210,15 @@ struct Cost {
 /// Runs a command once.
 fn run(program: &str, arguments: &[&str]) -> Result<Cost> {
     let path = match program {
-        "skmem" => env!("CARGO_BIN_EXE_skmem"),
+        "skmem" => built(),
         other => other,
     };
     let begun = Instant::now();
     let child = Command::new(path)
-        .args(arguments)
+        .args(arguments.iter().map(|word| match *word {
+            "skmem" => built(),
+            other => other,
+        }))
         .stdout(Stdio::null())
         .spawn()
         .with_context(|| format!("cannot run {program}"))?;

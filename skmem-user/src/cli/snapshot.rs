@@ -1,5 +1,5 @@
-//! `skmem snapshot`: all sockets' memory at once, and the machine's account. No eBPF (but for
-//! `--probe`), no privileges.
+//! `skmem snapshot`: all sockets' memory at once, and the machine's account. No eBPF needed
+//! (but for `--probe` and `--window`), no privileges.
 
 use std::{
     io::{BufWriter, IsTerminal as _, Write as _},

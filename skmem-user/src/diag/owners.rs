@@ -39,13 +39,13 @@ pub struct Descriptor {
     pub fd: i32,
 }
 
-/// What the pass over `/proc` found.
+/// Who holds which socket: what the pass over `/proc` found, or a walk of the kernel's.
 #[derive(Debug, Default)]
 pub struct Owners {
     /// By inode, then by process: sorted when all are there.
     held: Vec<(u32, Descriptor)>,
     namespaces: HashMap<u64, PathBuf>,
-    /// Processes whose descriptors could be read.
+    /// Processes whose descriptors could be read in `/proc`.
     pub read: u32,
     /// Processes whose descriptors may not be looked at (`proc_fd_permission`).
     pub denied: u32,
@@ -59,6 +59,27 @@ impl Owners {
     /// Where `/proc` itself cannot be read.
     pub fn read() -> io::Result<Self> {
         Ok(Self::among(processes()?))
+    }
+
+    /// What another walk has found: sockets by inode, each descriptor once or several times, and
+    /// network namespaces as [`Owners::held_namespaces`] has them.
+    #[must_use]
+    pub fn of_walk(mut held: Vec<(u32, Descriptor)>, namespaces: HashMap<u64, PathBuf>) -> Self {
+        // Sockets that one process opens one after the other have rising inodes: this sort finds
+        // that, the unstable one does not.
+        held.sort();
+        held.dedup();
+        Self {
+            held,
+            namespaces,
+            ..Self::default()
+        }
+    }
+
+    /// Each descriptor of each socket: by inode, then by process.
+    #[must_use]
+    pub fn all(&self) -> &[(u32, Descriptor)] {
+        &self.held
     }
 
     /// Looks at these processes only.

@@ -7,6 +7,7 @@
 //! * [`tracer`]: load, attach, enable; detach on drop. `attach` does one program, `existing` finds
 //!   older sockets, `errors` has the words, `programs` the programs' bytes
 //! * [`facts`]: what a walk over all sockets reads, without any tracing
+//! * [`descriptors`]: who holds which socket, by a walk over all descriptors
 //! * [`table`]: the sockets' accounts, as the programs keep them
 //! * [`ring`]: the records, as bytes
 //! * [`counters`]: records made, lost, runs skipped
@@ -18,6 +19,7 @@ mod attach;
 pub mod btf;
 pub mod checkup;
 pub mod counters;
+pub mod descriptors;
 mod errors;
 mod existing;
 pub mod facts;

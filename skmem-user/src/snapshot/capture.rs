@@ -1,5 +1,5 @@
-//! Asking the kernel: who holds what (`/proc`), and meanwhile the kernel's count, every socket of
-//! every namespace, the kernel's count again.
+//! Asking the kernel: who holds what, and meanwhile the kernel's count, every socket of every
+//! namespace, the kernel's count again.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -31,7 +31,10 @@ use crate::{
         owners::{Owners, Since},
     },
     explain::window::Window,
-    kernel::facts::{self, Fact},
+    kernel::{
+        descriptors,
+        facts::{self, Fact},
+    },
 };
 
 /// Looks for which MPTCP sockets are not asked for again by a user who is not shown which TCP
@@ -139,7 +142,7 @@ impl Looker {
             return Ok(false);
         }
         let begun = Instant::now();
-        let owners = Owners::read().context("cannot read /proc: is it mounted?")?;
+        let owners = descriptors::owners().context("cannot read /proc: is it mounted?")?;
         self.held = Some(Held {
             owners,
             read: Instant::now(),

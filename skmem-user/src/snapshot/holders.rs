@@ -12,6 +12,7 @@ use crate::{
         owners::{Owners, Since, command_name},
     },
     explain::numbers::grouped,
+    kernel::descriptors,
 };
 
 /// When it was read who holds what.
@@ -43,7 +44,7 @@ pub(super) fn set(rows: &mut [Row], owners: &Owners, when: When<'_>, notes: &mut
             let missing = |row: &Row| row.owner == Owner::NotFound && since.may_have(row.inode);
             if !denied
                 && rows.iter().any(missing)
-                && let Ok(again) = Owners::read()
+                && let Ok(again) = descriptors::owners()
             {
                 assign(rows, &again, &mut names);
             }

@@ -5,10 +5,8 @@ use std::collections::HashMap;
 use skmem_common::account::Account;
 
 use crate::{
-    diag::{
-        cgroups,
-        owners::{Owners, command_name},
-    },
+    diag::{cgroups, owners::command_name},
+    kernel::descriptors,
     model::places,
 };
 
@@ -34,7 +32,7 @@ impl Holders {
         if inodes.is_empty() {
             return Self::default();
         }
-        let owners = Owners::read().unwrap_or_default();
+        let owners = descriptors::owners().unwrap_or_default();
         let held = inodes.into_iter().filter_map(|inode| {
             let pid = owners.of(inode).next()?.pid;
             let mut comm = [0; 16];

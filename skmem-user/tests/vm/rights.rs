@@ -48,7 +48,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// What starting takes.
-fn needed() -> CapabilitySet {
+pub fn needed() -> CapabilitySet {
     let both = CapabilitySet::BPF | CapabilitySet::PERFMON;
     match case::kernel() < (5, 11) {
         // Maps are locked memory there.
@@ -79,7 +79,7 @@ fn watched(arguments: &[&str]) -> Result<Command, Failed> {
 }
 
 /// Somebody with these capabilities, for a program that is about to be run.
-fn becomes_somebody(with: CapabilitySet) -> io::Result<()> {
+pub fn becomes_somebody(with: CapabilitySet) -> io::Result<()> {
     set_keep_capabilities(true)?;
     set_thread_groups(&[])?;
     set_thread_gid(Gid::from_raw(SOMEBODY))?;

@@ -31,6 +31,7 @@ use crate::{
 };
 
 mod account;
+mod descriptors;
 mod odd;
 mod own;
 mod probe;
@@ -64,6 +65,7 @@ pub fn trials() -> Vec<Trial> {
     });
     let others = [
         account::trials(),
+        descriptors::trials(),
         odd::trials(),
         own::trials(),
         probe::trials(),

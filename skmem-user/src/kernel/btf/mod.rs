@@ -2,6 +2,7 @@
 //! programs attach to.
 
 mod find;
+mod pick;
 mod raw;
 mod targets;
 
@@ -14,6 +15,7 @@ use std::{
 
 use aya::{Btf, Endianness};
 use find::Types;
+pub(super) use pick::{Picked, pick};
 use raw::kind;
 use skmem_common::layout::{ABSENT, FIELDS, Offsets};
 
