@@ -1,14 +1,14 @@
 //! What `skmem snapshot` costs beside `ss`, at 1,000, 10,000 and 100,000 sockets, in the same run;
 //! and `skmem top` at a look a second, as any user.
 //!
-//! `cargo bench --bench snapshot [-- N… --quick]`, as root: the sockets are loopback pairs in a network
-//! namespace of their own. The commands take turns, several times, with their output thrown away;
-//! the table has each one's fastest run. Below it: those that look at the same things, side by
-//! side.
+//! `cargo bench --bench snapshot [-- N… --quick]`, as root: the sockets are loopback pairs in a
+//! network namespace of their own. The commands take turns, several times, with their output thrown
+//! away; the table has each one's fastest run. Below it: those that look at the same things, side
+//! by side.
 //!
-//! With `--quick` two runs of those that say who holds what, or would, and no `top`: in a VM whose clock counts
-//! instructions (`cargo xtask vm --icount`) a run is as good as five. In a pid namespace of its own
-//! skmem takes owners from `/proc`.
+//! With `--quick` two runs of those that say who holds what, or would, and no `top`: in a VM whose
+//! clock counts instructions (`cargo xtask vm --icount`) a run is as good as five. In a pid
+//! namespace of its own skmem takes owners from `/proc`.
 
 use std::{
     fs::File,

@@ -1,12 +1,12 @@
 //! Every decoder of bytes from outside, as a function of bytes. `tests/hostile.rs` drives them at
 //! each run of the tests, `cargo xtask fuzz` for as long as one likes; nothing else uses this.
 
-use std::str;
+use std::{io::Cursor, str};
 
 use crate::{
     decode,
     diag::inet_diag,
-    kernel::btf::KernelBtf,
+    kernel::{btf::KernelBtf, descriptors},
     model::{record::Record, replay::Replay},
     quantity::{file_size, parse_time, ring_size},
     recording::{self, Recording, block},
@@ -132,6 +132,7 @@ fn btf(bytes: &[u8]) {
     if let Ok(btf) = KernelBtf::from_bytes(bytes) {
         let _ = (btf.offsets(), btf.parameters("tcp_ack"));
     }
+    let _ = descriptors::is_known(&mut Cursor::new(bytes));
 }
 
 fn filter(bytes: &[u8]) {

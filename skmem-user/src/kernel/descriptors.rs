@@ -1,7 +1,7 @@
 //! Who holds which socket, as [`Owners::read`] finds it in `/proc`, from an iterator program: the
 //! kernel walks all descriptors itself, where `/proc` takes a system call for each.
 //!
-//! The program is some twenty instructions, put together here from the places of five fields. To
+//! The program is 25 instructions, put together here from the places of five fields. To
 //! load it with the others' object would take longer than the walk saves: that is unpacked,
 //! parsed, and makes all maps.
 
@@ -25,13 +25,13 @@ use super::{
 };
 use crate::diag::owners::{Descriptor, Owners};
 
-/// Open files of the machine from which on the program costs less than `/proc`: to read BTF and to
-/// load it is 24 million instructions, and it saves 7,600 for each descriptor (6.12, `cargo bench
-/// --bench snapshot`, docs/cost.md).
+/// Open files of the machine from which on the program costs less than `/proc`: what it takes to
+/// have it, and what it saves for each descriptor, in instructions, is in docs/cost.md, "Who holds
+/// what" (`cargo bench --bench snapshot`, 6.12).
 const MANY: u64 = 3000;
 
 /// `PROC_PID_INIT_INO` (include/linux/proc_ns.h, 5.10 to 7.2): the first pid namespace.
-const FIRST_PID_NAMESPACE: u64 = 0xeffffffc;
+const FIRST_PID_NAMESPACE: u64 = 0xefff_fffc;
 
 /// `SOCKFS_MAGIC` (include/uapi/linux/magic.h): the file system that sockets are files of.
 const SOCKFS: i32 = 0x534f_434b;
@@ -77,7 +77,7 @@ pub fn owners() -> io::Result<Owners> {
     Owners::read()
 }
 
-/// Whether so many files are open that the program pays.
+/// Whether the files that are open are enough for the program to pay.
 fn are_many() -> bool {
     let counts = fs::read_to_string("/proc/sys/fs/file-nr").unwrap_or_default();
     let open = counts.split_whitespace().next().map(str::parse);
@@ -106,9 +106,7 @@ fn may_walk() -> bool {
 /// # Errors
 /// Where the kernel has no such iterator (5.8 on has), shows no BTF, or refuses the program.
 pub fn walk() -> io::Result<Owners> {
-    let types = fs::read(btf::VMLINUX)?;
-    let places = btf::pick(&types, WALK, &FIELDS);
-    drop(types);
+    let places = btf::pick(&mut File::open(btf::VMLINUX)?, WALK, &FIELDS)?;
     let places = places.ok_or_else(|| io::Error::other("this kernel's BTF lacks a field"))?;
     let mut found = Found::default();
     let mut walk = File::from(start(&places)?);
@@ -128,6 +126,14 @@ pub fn walk() -> io::Result<Owners> {
         records.iter().for_each(|record| found.take(record));
     }
     Ok(Owners::of_walk(found.sockets, found.namespaces))
+}
+
+/// Whether the program could be made of this BTF.
+///
+/// # Errors
+/// Where it cannot be read, or is no BTF.
+pub fn is_known(btf: &mut (impl io::Read + io::Seek)) -> io::Result<bool> {
+    Ok(btf::pick(btf, WALK, &FIELDS)?.is_some())
 }
 
 /// What the program has written.

@@ -28,7 +28,7 @@ pub(super) mod kind {
     pub(in super::super) const TYPE_TAG: u32 = 18;
 }
 
-const CUT_OFF: &str = "its last type is cut off";
+pub(super) const CUT_OFF: &str = "its last type is cut off";
 
 /// The two sections.
 pub(super) struct Raw<'a> {
@@ -154,7 +154,7 @@ impl Type<'_> {
 }
 
 /// The first type in `rest`.
-fn first(rest: &[u8]) -> Result<Type<'_>, &'static str> {
+pub(super) fn first(rest: &[u8]) -> Result<Type<'_>, &'static str> {
     let name = word(rest, 0).ok_or(CUT_OFF)?;
     let info = word(rest, 4).ok_or(CUT_OFF)?;
     let target = word(rest, 8).ok_or(CUT_OFF)?;
@@ -180,7 +180,7 @@ fn first(rest: &[u8]) -> Result<Type<'_>, &'static str> {
     })
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn word(bytes: &[u8], at: usize) -> Option<u32> {
     let word = bytes.get(at..at.checked_add(4)?)?;
     Some(u32::from_ne_bytes(word.try_into().ok()?))
 }
