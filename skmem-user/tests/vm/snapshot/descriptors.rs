@@ -53,6 +53,9 @@ pub(super) fn trials() -> Vec<Trial> {
 /// More files than the walk is used from, and more than one read of it has room for.
 const FILES: usize = 4000;
 
+/// Descriptors of sockets, by inode.
+type Held = BTreeSet<(u32, Descriptor)>;
+
 fn compared() -> Result<(), Failed> {
     let mut check = Check::default();
     nothing_is_left()?;
@@ -63,7 +66,7 @@ fn compared() -> Result<(), Failed> {
         held.collect::<BTreeSet<u64>>()
     };
     let (ours, read) = (set(&walked), set(&own));
-    let differs = |a: &BTreeSet<_>, b: &BTreeSet<_>| {
+    let differs = |a: &Held, b: &Held| {
         let few: Vec<(u32, Descriptor)> = a.difference(b).copied().take(5).collect();
         few
     };
@@ -88,7 +91,7 @@ fn compared() -> Result<(), Failed> {
     let row = rows(&snapshot)
         .iter()
         .find(|row| row["inode"] == crowd.apart.inode);
-    let holders = row.map(|row| holders(row)).unwrap_or_default();
+    let holders = row.map(holders).unwrap_or_default();
     check.equal(
         "holders of the thread's socket",
         holders,
@@ -100,7 +103,7 @@ fn compared() -> Result<(), Failed> {
 
 /// A walk, what `/proc` says of processes, and what it says of all their threads, at a moment when
 /// nothing moves.
-fn alike() -> Result<(Owners, Owners, BTreeSet<(u32, Descriptor)>), Failed> {
+fn alike() -> Result<(Owners, Owners, Held), Failed> {
     let mut before = by_threads()?;
     for _ in 0..LOOKS {
         let (walked, read) = (descriptors::walk()?, Owners::read()?);
@@ -113,12 +116,12 @@ fn alike() -> Result<(Owners, Owners, BTreeSet<(u32, Descriptor)>), Failed> {
     Err("descriptors come and go".into())
 }
 
-fn set(owners: &Owners) -> BTreeSet<(u32, Descriptor)> {
+fn set(owners: &Owners) -> Held {
     owners.all().iter().copied().collect()
 }
 
 /// All descriptors of sockets of all threads, as those of their processes.
-fn by_threads() -> Result<BTreeSet<(u32, Descriptor)>, Failed> {
+fn by_threads() -> Result<Held, Failed> {
     let mut all = BTreeSet::new();
     for pid in processes()? {
         for task in fs::read_dir(format!("/proc/{pid}/task"))
@@ -238,7 +241,7 @@ impl Crowd {
         let of = |inode| -> Vec<Descriptor> { walked.of(inode).collect() };
         for one in &self.many {
             let fd = one.as_raw_fd();
-            let found = inode(one).map(&of).unwrap_or_default();
+            let found = inode(one).map(of).unwrap_or_default();
             check.that(found.contains(&Descriptor { pid, fd }), || {
                 format!("{fd} is not among {found:?}")
             });
