@@ -14,7 +14,7 @@
 
 use std::io::Read;
 
-use super::error::FormatError;
+use super::{error::FormatError, packed};
 
 /// Length of a block's header, in bytes.
 pub(super) const HEADER: usize = 16;
@@ -34,19 +34,32 @@ const WORTH: usize = 64;
 pub(super) enum Kind {
     /// What the recording is of; the first block.
     Meta = 1,
-    /// Records.
+    /// Records, as formats 1 and 2 hold them.
     Events = 2,
     /// Accounts.
     Accounts = 3,
     /// The totals; the last block.
     End = 4,
+    /// Records, as format 3 holds them.
+    Packed = 5,
 }
 
 impl Kind {
     fn from_u8(n: u8) -> Option<Self> {
-        [Self::Meta, Self::Events, Self::Accounts, Self::End]
-            .into_iter()
-            .find(|kind| *kind as u8 == n)
+        [
+            Self::Meta,
+            Self::Events,
+            Self::Accounts,
+            Self::End,
+            Self::Packed,
+        ]
+        .into_iter()
+        .find(|kind| *kind as u8 == n)
+    }
+
+    /// Whether it holds JSON.
+    fn is_json(self) -> bool {
+        matches!(self, Self::Meta | Self::Accounts | Self::End)
     }
 }
 
@@ -56,24 +69,17 @@ const LZ4: u8 = 1;
 /// A block as it goes into a file.
 #[must_use]
 pub(super) fn sealed(kind: Kind, payload: &[u8]) -> Vec<u8> {
+    // What is packed has compressed in it what is worth it.
+    let compressed = match kind {
+        Kind::Packed => None,
+        _ => compressed(payload),
+    };
+    let (codec, bytes) = match &compressed {
+        Some(bytes) => (LZ4, &bytes[..]),
+        None => (STORED, payload),
+    };
     let mut block = vec![0; HEADER];
-    let mut codec = STORED;
-    if payload.len() >= WORTH {
-        block.resize(
-            HEADER + lz4_flex::block::get_maximum_output_size(payload.len()),
-            0,
-        );
-        match lz4_flex::block::compress_into(payload, &mut block[HEADER..]) {
-            Ok(n) if n < payload.len() => {
-                codec = LZ4;
-                block.truncate(HEADER + n);
-            }
-            _ => block.truncate(HEADER),
-        }
-    }
-    if codec == STORED {
-        block.extend_from_slice(payload);
-    }
+    block.extend_from_slice(bytes);
     let stored = (block.len() - HEADER) as u32;
     block[0] = kind as u8;
     block[1] = codec;
@@ -82,6 +88,17 @@ pub(super) fn sealed(kind: Kind, payload: &[u8]) -> Vec<u8> {
     let sum = checksum(&block[..12], &block[HEADER..]);
     block[12..16].copy_from_slice(&sum.to_le_bytes());
     block
+}
+
+/// A payload by LZ4; None where that is no shorter.
+pub(super) fn compressed(payload: &[u8]) -> Option<Vec<u8>> {
+    if payload.len() < WORTH {
+        return None;
+    }
+    let mut out = vec![0; lz4_flex::block::get_maximum_output_size(payload.len())];
+    let length = lz4_flex::block::compress_into(payload, &mut out).ok()?;
+    out.truncate(length);
+    (length < payload.len()).then_some(out)
 }
 
 /// A block that was read.
@@ -163,7 +180,7 @@ pub(super) fn read(input: &mut impl Read) -> Result<Option<Block>, FormatError> 
         return Err(FormatError::Checksum);
     }
     let kind = Kind::from_u8(header[0]).ok_or(FormatError::Kind(header[0]))?;
-    if kind != Kind::Events && length > LARGEST_JSON {
+    if kind.is_json() && length > LARGEST_JSON {
         return Err(FormatError::Length(length as u64));
     }
     let codec = header[1];
@@ -184,7 +201,11 @@ pub(super) fn read(input: &mut impl Read) -> Result<Option<Block>, FormatError> 
 /// Largest ratio of LZ4: bytes out for each byte in.
 const LZ4_MOST: usize = 255;
 
-fn decompress(bytes: &[u8], length: usize) -> Result<Vec<u8>, FormatError> {
+/// `length` bytes out of `bytes`.
+///
+/// # Errors
+/// Where they do not come out.
+pub(super) fn decompress(bytes: &[u8], length: usize) -> Result<Vec<u8>, FormatError> {
     // Before there is memory for it.
     if length > LZ4_MOST * bytes.len() {
         return Err(FormatError::Decompress);
@@ -233,6 +254,12 @@ pub(crate) fn mended(bytes: &[u8], flat: bool) -> Vec<u8> {
             && let Ok(plain) = decompress(&payload, length)
         {
             header[1] = STORED;
+            payload = plain;
+        }
+        if flat
+            && header[..2] == [Kind::Packed as u8, STORED]
+            && let Some(plain) = packed::flat(&payload)
+        {
             payload = plain;
         }
         header[4..8].copy_from_slice(&(payload.len() as u32).to_le_bytes());

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use skmem_common::hook::Hook;
 
-use super::FORMAT;
 use crate::model::end::Totals;
 
 /// Everything but what was traced.
@@ -124,18 +122,6 @@ impl Meta {
             "{}-{}-{}",
             self.host, self.clock.wall_ns, self.clock.monotonic_ns
         )
-    }
-
-    /// The version of the format that a recording of this is written in: 2 where it may hold
-    /// records of the receive side.
-    #[must_use]
-    pub fn format(&self) -> u32 {
-        let hooked = |hook: &&Hook| self.hooks.iter().any(|h| h.hook == hook.name());
-        let receives = Hook::ALL
-            .iter()
-            .filter(|h| h.is_receive())
-            .any(|h| hooked(&h));
-        if receives { FORMAT } else { 1 }
     }
 
     /// With all of its texts made safe for a terminal.

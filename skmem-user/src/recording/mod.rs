@@ -4,7 +4,7 @@
 //!
 //! * [`writer`], [`reader`]: a recording as a stream of records and accounts
 //! * `block`: its blocks, each with length and checksum
-//! * `events`: records as an events block holds them
+//! * `packed`: records as a block of format 3 holds them; `events`: as those of formats 1 and 2 do
 //! * [`account`], [`meta`]: what the other blocks hold; the last one, the [`crate::model::end`]
 //! * [`playback`]: the result of one, with an end or without
 //! * [`parts`]: the files of one
@@ -23,6 +23,7 @@ mod copy;
 pub mod error;
 mod events;
 pub mod meta;
+mod packed;
 pub mod parts;
 pub mod playback;
 pub mod reader;
@@ -43,7 +44,7 @@ pub use storage::Medium;
 pub use writer::{BlockEncoder, EncodedBlock, Writer};
 
 /// The newest version of the format.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// What every recording starts with. Like PNG's: no text file starts so, and a
 /// transfer that changes line ends or cuts the eighth bit is found out.

@@ -13,8 +13,9 @@ use super::{
     block::{self, Kind},
     choice::{Choice, Cursor},
     error::{Damage, FormatError, RecordingError},
-    events::{self, Decoder},
+    events,
     meta::Meta,
+    packed,
 };
 use crate::model::{
     end::{End, KEEP_CLOSED, TopAccounts, Totals, WRITE_FAILED},
@@ -24,16 +25,20 @@ use crate::model::{
 /// Length of what comes before the first block, in bytes.
 const START: usize = 16;
 
+/// The first version of the format that has blocks of packed records.
+const PACKED: u32 = 3;
+
 /// A recording that is being read.
 #[derive(Debug)]
 pub struct Recording<R> {
     input: R,
+    format: u32,
     meta: Meta,
     /// Offset of the next block.
     next: u64,
     /// Offset of the block that `events` is.
     here: u64,
-    events: Option<Decoder>,
+    events: Option<Events>,
     records: u64,
     open: TopAccounts,
     closed: TopAccounts,
@@ -42,6 +47,47 @@ pub struct Recording<R> {
     accounts_only: bool,
     skimmed: bool,
     part: Option<Part>,
+}
+
+/// A block of records, as a version of the format has them.
+#[derive(Debug)]
+enum Events {
+    Columns(Box<events::Decoder>),
+    Packed(Box<packed::Decoder>),
+}
+
+impl Events {
+    fn new(kind: Kind, payload: Vec<u8>) -> Result<Self, FormatError> {
+        Ok(match kind {
+            Kind::Packed => Self::Packed(Box::new(packed::Decoder::new(payload)?)),
+            _ => Self::Columns(Box::new(events::Decoder::new(payload)?)),
+        })
+    }
+
+    fn left(&self) -> u64 {
+        match self {
+            Self::Columns(block) => block.left(),
+            Self::Packed(block) => block.left(),
+        }
+    }
+
+    fn record(&self) -> &Record {
+        match self {
+            Self::Columns(block) => block.record(),
+            Self::Packed(block) => block.record(),
+        }
+    }
+
+    #[inline]
+    fn next(&mut self, skimmed: bool) -> Result<Option<&Record>, FormatError> {
+        match self {
+            Self::Columns(block) => match skimmed {
+                true => block.skim(),
+                false => block.next(),
+            },
+            Self::Packed(block) => block.next(),
+        }
+    }
 }
 
 /// What of it is wanted, and how far reading that is.
@@ -114,6 +160,7 @@ impl<R: Read> Recording<R> {
         })?;
         Ok(Self {
             input,
+            format,
             meta,
             next: at + length,
             here: at,
@@ -152,9 +199,10 @@ impl<R: Read> Recording<R> {
         self.accounts_only = true;
     }
 
-    /// From here on events hold only what a survey asks for: hook, socket, time, flags,
-    /// `wmem_queued`, `sndbuf` and operations. All else is 0, and what is damaged there is not
-    /// seen. A part of a recording is read whole: what it is a part by may be anything.
+    /// From here on events need to hold only what a survey asks for: hook, socket, time, flags,
+    /// `wmem_queued`, `sndbuf` and operations. In formats 1 and 2 all else is 0, and what is
+    /// damaged there is not seen. A part of a recording is read whole: what it is a part by may be
+    /// anything.
     pub fn skim(&mut self) {
         self.skimmed = self.part.is_none();
     }
@@ -162,23 +210,27 @@ impl<R: Read> Recording<R> {
     /// The next of what it holds; None after the last, and where reading had
     /// to stop ([`Recording::damage`] says why).
     pub fn next_item(&mut self) -> Option<Item> {
+        Some(match self.step()? {
+            Step::Record => Item::Record(*self.record()?),
+            Step::Accounts(accounts) => Item::Accounts(accounts),
+        })
+    }
+
+    /// Goes to the next item.
+    fn step(&mut self) -> Option<Step> {
         if let Some(opening) = self.part.as_mut().and_then(|part| part.opening.take()) {
-            return Some(Item::Accounts(opening));
+            return Some(Step::Accounts(opening));
         }
         while self.damage.is_none() {
             if let Some(events) = &mut self.events {
-                let next = match self.skimmed {
-                    true => events.skim(),
-                    false => events.next(),
-                };
-                match next {
+                match events.next(self.skimmed) {
                     Ok(Some(record)) => {
                         let part = self.part.as_mut();
                         if part.is_some_and(|p| !p.choice.keeps(record, &mut p.cursor)) {
                             continue;
                         }
                         self.records += 1;
-                        return Some(Item::Record(*record));
+                        return Some(Step::Record);
                     }
                     Ok(None) => self.events = None,
                     Err(why) => self.stop(self.here, why),
@@ -186,9 +238,9 @@ impl<R: Read> Recording<R> {
                 continue;
             }
             match self.next_block() {
-                Ok(Step::Accounts(accounts)) => return Some(Item::Accounts(accounts)),
-                Ok(Step::On) => {}
-                Ok(Step::End) => return None,
+                Ok(Next::Accounts(accounts)) => return Some(Step::Accounts(accounts)),
+                Ok(Next::On) => {}
+                Ok(Next::End) => return None,
                 Err(why) => self.stop(self.here, why),
             }
         }
@@ -200,12 +252,17 @@ impl<R: Read> Recording<R> {
     pub fn records(&mut self) -> impl Iterator<Item = Record> + '_ {
         std::iter::from_fn(move || {
             loop {
-                match self.next_item()? {
-                    Item::Record(record) => return Some(record),
-                    Item::Accounts(_) => {}
+                match self.step()? {
+                    Step::Record => return self.record().copied(),
+                    Step::Accounts(_) => {}
                 }
             }
         })
+    }
+
+    /// The record that was read last: it is copied once, to who asks for it.
+    fn record(&self) -> Option<&Record> {
+        self.events.as_ref().map(Events::record)
     }
 
     /// The end, once everything before it was read; None where the recording
@@ -269,10 +326,10 @@ impl<R: Read> Recording<R> {
         self.records
     }
 
-    fn next_block(&mut self) -> Result<Step, FormatError> {
+    fn next_block(&mut self) -> Result<Next, FormatError> {
         self.here = self.next;
         let Some(block) = block::read(&mut self.input)? else {
-            return Ok(Step::End);
+            return Ok(Next::End);
         };
         if self.totals.is_some() {
             return Err(FormatError::Content("something follows the end"));
@@ -280,27 +337,28 @@ impl<R: Read> Recording<R> {
         self.next += block.length;
         match block.kind {
             Kind::Meta => Err(FormatError::Content("a second first block")),
-            Kind::Events => {
+            Kind::Packed if self.format < PACKED => Err(FormatError::Kind(Kind::Packed as u8)),
+            kind @ (Kind::Events | Kind::Packed) => {
                 // Of a part, records have to be looked at to be counted.
                 let counted = self.accounts_only && self.part.is_none();
                 if counted && let Some(records) = events::count(block.front()) {
                     self.records += records;
-                    return Ok(Step::On);
+                    return Ok(Next::On);
                 }
-                let events = Decoder::new(block.payload()?)?;
+                let events = Events::new(kind, block.payload()?)?;
                 if counted {
                     self.records += events.left();
                 } else {
                     self.events = Some(events);
                 }
-                Ok(Step::On)
+                Ok(Next::On)
             }
             Kind::Accounts => {
                 let mut accounts = Accounts::from_payload(&block.payload()?)?;
                 if let Some(part) = &self.part {
                     match part.choice.kept_of(accounts) {
                         Some(kept) => accounts = kept,
-                        None => return Ok(Step::On),
+                        None => return Ok(Next::On),
                     }
                 }
                 let keep = match accounts.role {
@@ -311,13 +369,13 @@ impl<R: Read> Recording<R> {
                 if let Some(keep) = keep {
                     accounts.accounts.iter().cloned().for_each(|a| keep.push(a));
                 }
-                Ok(Step::Accounts(accounts))
+                Ok(Next::Accounts(accounts))
             }
             Kind::End => {
                 let totals: Totals = serde_json::from_slice(&block.payload()?)
                     .map_err(|e| FormatError::json("the last block is not as it should be", &e))?;
                 self.totals = Some(totals.tamed());
-                Ok(Step::On)
+                Ok(Next::On)
             }
         }
     }
@@ -332,8 +390,16 @@ impl<R: Read> Recording<R> {
     }
 }
 
+/// What comes next: the record lies in its block.
 enum Step {
+    Record,
     Accounts(Accounts),
+}
+
+/// What a block was.
+enum Next {
+    Accounts(Accounts),
+    /// It holds records, or nothing for those who read.
     On,
     End,
 }

@@ -13,6 +13,7 @@ pub(super) fn put(out: &mut Vec<u8>, mut n: u64) {
 }
 
 /// Appends a signed number.
+#[cfg(test)]
 pub(super) fn put_signed(out: &mut Vec<u8>, n: i64) {
     put(out, ((n << 1) ^ (n >> 63)).cast_unsigned());
 }

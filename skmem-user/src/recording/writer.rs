@@ -5,11 +5,11 @@ use std::io;
 use bytes::Bytes;
 
 use super::{
-    MAGIC,
+    FORMAT, MAGIC,
     account::{Accounts, Role},
     block::{self, Kind},
-    events::Encoder,
     meta::Meta,
+    packed::Encoder,
     storage::{self, Last, Storage, Tail},
 };
 use crate::model::{
@@ -74,6 +74,7 @@ impl EncodedBlock {
 
 impl BlockEncoder {
     /// Takes in a record; gives a block where one is full.
+    #[inline]
     pub fn push(&mut self, record: &Record) -> Option<EncodedBlock> {
         self.0.push(record);
         if self.0.is_full() { self.flush() } else { None }
@@ -83,7 +84,7 @@ impl BlockEncoder {
     pub fn flush(&mut self) -> Option<EncodedBlock> {
         let records = u64::from(self.0.records());
         (records != 0).then(|| EncodedBlock {
-            bytes: block::sealed(Kind::Events, &self.0.take()).into(),
+            bytes: block::sealed(Kind::Packed, &self.0.take()).into(),
             records,
             only: false,
         })
@@ -97,7 +98,7 @@ impl<W: Storage> Writer<W> {
     /// Where `out` cannot be written, as everywhere below.
     pub fn new(mut out: W, meta: &Meta) -> io::Result<Self> {
         let mut start = MAGIC.to_vec();
-        start.extend_from_slice(&meta.format().to_le_bytes());
+        start.extend_from_slice(&FORMAT.to_le_bytes());
         start.extend_from_slice(&[0; 4]);
         start.append(&mut block::sealed(Kind::Meta, &serde_json::to_vec(meta)?));
         out.write_all(&start)?;
@@ -115,6 +116,7 @@ impl<W: Storage> Writer<W> {
     ///
     /// # Errors
     /// See [`Writer::new`].
+    #[inline]
     pub fn record(&mut self, record: &Record) -> io::Result<()> {
         match self.events.push(record) {
             Some(block) => self.write(&block),

@@ -8,7 +8,7 @@ use skmem_common::{
 use super::{
     MOST,
     context::Context,
-    fields::{self, COLUMNS, Coder, Column},
+    fields::{self, COLUMNS, Coder, Column, Plain},
 };
 use crate::{
     model::record::Record,
@@ -81,6 +81,11 @@ impl Decoder {
         })
     }
 
+    /// The last one.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
     /// Records that are still to come.
     pub fn left(&self) -> u64 {
         self.left
@@ -117,14 +122,14 @@ impl Decoder {
             mask: 0,
         };
         let mut number = 0;
-        columns.plain(Column::Mask, &mut number)?;
+        columns.as_is(Column::Mask, &mut number)?;
         columns.mask = number;
-        columns.plain(Column::Hook, &mut number)?;
+        columns.as_is(Column::Hook, &mut number)?;
         let hook = fields::hook(number)?;
         let mut place = 0;
         columns.number(Column::Socket, self.socket, &mut place)?;
         if place as usize == self.ids.len() {
-            columns.plain(Column::Rest, &mut number)?;
+            columns.as_is(Column::Rest, &mut number)?;
             self.ids.push(number);
             self.contexts.push(Context::default());
         }
@@ -209,6 +214,13 @@ impl<const SKIMMED: bool> Columns<'_, SKIMMED> {
     }
 }
 
+impl<const SKIMMED: bool> Plain for Columns<'_, SKIMMED> {
+    #[inline]
+    fn plain(&mut self, value: &mut u64) -> Result<(), FormatError> {
+        self.as_is(Column::Rest, value)
+    }
+}
+
 impl<const SKIMMED: bool> Coder for Columns<'_, SKIMMED> {
     #[inline(always)]
     fn number(
@@ -229,7 +241,7 @@ impl<const SKIMMED: bool> Coder for Columns<'_, SKIMMED> {
     }
 
     #[inline]
-    fn plain(&mut self, column: Column, value: &mut u64) -> Result<(), FormatError> {
+    fn as_is(&mut self, column: Column, value: &mut u64) -> Result<(), FormatError> {
         *value = self.take(column, varint::take)?;
         Ok(())
     }

@@ -7,9 +7,8 @@ use skmem_common::{
 };
 
 use super::{
-    FULL,
     context::Context,
-    fields::{self, COLUMNS, Coder, Column},
+    fields::{self, COLUMNS, Coder, Column, Plain},
 };
 use crate::{
     model::record::Record,
@@ -64,11 +63,6 @@ impl Encoder {
         self.records
     }
 
-    /// Whether the block should be written now.
-    pub fn is_full(&self) -> bool {
-        self.records >= FULL
-    }
-
     /// The payload; the next record starts another one.
     pub fn take(&mut self) -> Vec<u8> {
         let length: usize = self.columns.bytes.iter().map(Vec::len).sum();
@@ -94,7 +88,7 @@ impl Encoder {
             Record::Task(t) => (Hook::Task as u8, t.socket),
             Record::Receive(r) => (r.header.hook, r.socket),
         };
-        self.columns.plain(Column::Hook, &mut u64::from(hook))?;
+        self.columns.as_is(Column::Hook, &mut u64::from(hook))?;
         self.columns.mask = 0;
         let place = self.place(id)?;
         let time = record.time_ns();
@@ -132,7 +126,7 @@ impl Encoder {
             }
         }
         let mut mask = self.columns.mask;
-        self.columns.plain(Column::Mask, &mut mask)
+        self.columns.as_is(Column::Mask, &mut mask)
     }
 
     fn place(&mut self, id: u64) -> Result<usize, FormatError> {
@@ -142,10 +136,17 @@ impl Encoder {
             .number(Column::Socket, self.socket, &mut place)?;
         if place == new {
             self.contexts.push(Context::default());
-            self.columns.plain(Column::Rest, &mut id.clone())?;
+            self.columns.as_is(Column::Rest, &mut id.clone())?;
         }
         self.socket = place;
         Ok(place as usize)
+    }
+}
+
+impl Plain for Columns {
+    #[inline]
+    fn plain(&mut self, value: &mut u64) -> Result<(), FormatError> {
+        self.as_is(Column::Rest, value)
     }
 }
 
@@ -166,7 +167,7 @@ impl Coder for Columns {
     }
 
     #[inline]
-    fn plain(&mut self, column: Column, value: &mut u64) -> Result<(), FormatError> {
+    fn as_is(&mut self, column: Column, value: &mut u64) -> Result<(), FormatError> {
         varint::put(&mut self.bytes[column as usize], *value);
         Ok(())
     }

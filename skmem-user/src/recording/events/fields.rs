@@ -74,9 +74,15 @@ impl Column {
     }
 }
 
-/// Something that numbers go into, or come out of: a block being written
-/// leaves `value` as it is, one being read sets it.
-pub(super) trait Coder {
+/// Something that numbers go into, or come out of: a block being written leaves `value` as it is,
+/// one being read sets it.
+pub(in crate::recording) trait Plain {
+    /// A number of a record that is no event, written as it is.
+    fn plain(&mut self, value: &mut u64) -> Result<(), FormatError>;
+}
+
+/// The same for all columns.
+pub(super) trait Coder: Plain {
     /// A number that has a prediction.
     fn number(
         &mut self,
@@ -85,7 +91,7 @@ pub(super) trait Coder {
         value: &mut u32,
     ) -> Result<(), FormatError>;
     /// A number, written as it is.
-    fn plain(&mut self, column: Column, value: &mut u64) -> Result<(), FormatError>;
+    fn as_is(&mut self, column: Column, value: &mut u64) -> Result<(), FormatError>;
     /// A number, written as the distance from another one.
     fn distance(&mut self, column: Column, from: i32, value: &mut i32) -> Result<(), FormatError>;
 }
@@ -113,7 +119,7 @@ macro_rules! signed {
 macro_rules! plain {
     ($coder:ident, $($place:expr),+ $(,)?) => {$({
         let mut wide = u64::from($place);
-        $coder.plain(Column::Rest, &mut wide)?;
+        $coder.plain(&mut wide)?;
         $place = wide.try_into().map_err(|_| TOO_LARGE)?;
     })+};
 }
@@ -156,7 +162,7 @@ pub(super) fn event(
     let mut booked = context.booked();
     for op in &mut event.ops[..ops] {
         let mut tag = tag_of(op);
-        coder.plain(Column::OpTag, &mut tag)?;
+        coder.as_is(Column::OpTag, &mut tag)?;
         op_of(tag, op)?;
         let likely = context.value(op, &booked);
         coder.distance(Column::OpValue, likely, &mut op.value)?;
@@ -213,7 +219,10 @@ pub(super) fn event(
 }
 
 /// Codes all of the first record of a socket but its hook, number and time.
-pub(super) fn open(coder: &mut impl Coder, open: &mut Open) -> Result<(), FormatError> {
+pub(in crate::recording) fn open(
+    coder: &mut impl Plain,
+    open: &mut Open,
+) -> Result<(), FormatError> {
     header(coder, &mut open.header, size_of::<Open>())?;
     plain!(coder, open.event_no, open.slot);
     ident(coder, &mut open.ident)?;
@@ -221,14 +230,17 @@ pub(super) fn open(coder: &mut impl Coder, open: &mut Open) -> Result<(), Format
 }
 
 /// Codes the record of a thread.
-pub(super) fn task(coder: &mut impl Coder, task: &mut Task) -> Result<(), FormatError> {
+pub(in crate::recording) fn task(
+    coder: &mut impl Plain,
+    task: &mut Task,
+) -> Result<(), FormatError> {
     header(coder, &mut task.header, size_of::<Task>())?;
     plain!(coder, task.event_no, task.slot, task.pid, task.tid);
     bytes(coder, &mut task.comm)
 }
 
 /// Codes a change of the receive side.
-pub(super) fn receive(coder: &mut impl Coder, record: &mut Receive) -> Result<(), FormatError> {
+pub(super) fn receive(coder: &mut impl Plain, record: &mut Receive) -> Result<(), FormatError> {
     header(coder, &mut record.header, size_of::<Receive>())?;
     plain!(
         coder,
@@ -247,7 +259,7 @@ pub(super) fn receive(coder: &mut impl Coder, record: &mut Receive) -> Result<()
         let ops = record.ops.get_mut(..used);
         for op in ops.ok_or(FormatError::Content("a record with too many operations"))? {
             let mut tag = tag_of(op);
-            coder.plain(Column::Rest, &mut tag)?;
+            coder.plain(&mut tag)?;
             op_of(tag, op)?;
             plain_signed!(coder, op.value);
         }
@@ -270,14 +282,14 @@ pub(super) fn receive(coder: &mut impl Coder, record: &mut Receive) -> Result<()
     Ok(())
 }
 
-fn header(coder: &mut impl Coder, header: &mut Header, len: usize) -> Result<(), FormatError> {
+fn header(coder: &mut impl Plain, header: &mut Header, len: usize) -> Result<(), FormatError> {
     plain!(coder, header.cpu, header.flags, header.ops);
     header.version = VERSION;
     header.len = len as u16;
     Ok(())
 }
 
-fn ident(coder: &mut impl Coder, who: &mut Ident) -> Result<(), FormatError> {
+fn ident(coder: &mut impl Plain, who: &mut Ident) -> Result<(), FormatError> {
     plain!(coder, who.seen_ns, who.netns, who.flags, who.pid, who.tid);
     for name in [&mut who.comm, &mut who.saddr, &mut who.daddr] {
         bytes(coder, name)?;
@@ -288,7 +300,7 @@ fn ident(coder: &mut impl Coder, who: &mut Ident) -> Result<(), FormatError> {
     Ok(())
 }
 
-fn view(coder: &mut impl Coder, view: &mut View) -> Result<(), FormatError> {
+fn view(coder: &mut impl Plain, view: &mut View) -> Result<(), FormatError> {
     plain_signed!(
         coder,
         view.wmem_queued,
@@ -312,7 +324,7 @@ fn view(coder: &mut impl Coder, view: &mut View) -> Result<(), FormatError> {
     Ok(())
 }
 
-fn bytes(coder: &mut impl Coder, bytes: &mut [u8; 16]) -> Result<(), FormatError> {
+fn bytes(coder: &mut impl Plain, bytes: &mut [u8; 16]) -> Result<(), FormatError> {
     for byte in bytes {
         plain!(coder, *byte);
     }
@@ -320,7 +332,7 @@ fn bytes(coder: &mut impl Coder, bytes: &mut [u8; 16]) -> Result<(), FormatError
 }
 
 /// Whether a hook's records are events.
-pub(super) fn hook(number: u64) -> Result<Hook, FormatError> {
+pub(in crate::recording) fn hook(number: u64) -> Result<Hook, FormatError> {
     u8::try_from(number)
         .ok()
         .and_then(Hook::from_u8)

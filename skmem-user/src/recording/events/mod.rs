@@ -1,5 +1,6 @@
-//! Records as an events block holds them: a column for each field, so that
+//! Records as a block of formats 1 and 2 holds them: a column for each field, so that
 //! like lies beside like, and in it only what the field's prediction misses.
+//! [`super::packed`] writes format 3; this one is written by tests alone.
 //!
 //! * [`fields`]: the columns, and one walk over a record's fields that both writes and reads them:
 //!   the two cannot come to differ
@@ -10,12 +11,14 @@
 
 mod context;
 pub(super) mod decode;
+#[cfg(test)]
 pub(super) mod encode;
-mod fields;
+pub(super) mod fields;
 #[cfg(test)]
 pub(super) mod tests;
 
 pub(super) use decode::Decoder;
+#[cfg(test)]
 pub(super) use encode::Encoder;
 
 use super::varint;
