@@ -65,7 +65,7 @@ impl Packer {
 }
 
 fn bits_of(number: u64) -> u32 {
-    u64::BITS - number.leading_zeros()
+    number.bit_width()
 }
 
 fn low(width: u32) -> u64 {

@@ -64,8 +64,8 @@ impl Writing {
     /// A row but its first word, and the operations that it has no room for.
     pub fn row(&mut self, row: &Row, more: &[u32; MORE], receive: bool) {
         let mut mask = 0_u32;
-        for word in 1..WORDS {
-            mask |= u32::from(row[word] != 0) << word;
+        for (word, n) in row.iter().enumerate().skip(1) {
+            mask |= u32::from(*n != 0) << word;
         }
         varint::put(&mut self.0[MASK], u64::from(mask >> 1));
         while mask != 0 {
