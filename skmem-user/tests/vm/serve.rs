@@ -13,7 +13,6 @@ use std::{
 
 use libtest_mimic::{Failed, Trial};
 use rustix::process::Signal;
-use serde_json::Value;
 
 use crate::{
     binary::parsed,
