@@ -141,7 +141,7 @@ fn keeps_to_its_schema(value: &Value) {
         ("export", schemas::export())
     } else if value["admission"].is_object() || value["verdicts"].is_array() {
         ("explain", schemas::explain())
-    } else if value["change"].is_object() {
+    } else if value["receive_causes"].is_array() {
         ("diff", schemas::diff())
     } else if value["damage"] != Value::Null || value["end"].is_object() {
         ("report", schemas::report())
