@@ -145,6 +145,38 @@ impl Account {
         now
     }
 
+    /// Lean set: the limit is about to be raised, within `tcp_write_xmit` it may be. Books what the
+    /// send call has put until here, against the limit that it met, and nothing else: of an MTU
+    /// probe the fields do not tell yet (`tcp_mtu_probe` sends it before it notes it).
+    #[inline(always)]
+    pub fn book_put(&mut self, fields: &impl SocketFields, now: impl Fn() -> u64) -> u64 {
+        let top = self.top();
+        let seen = &Reading::of(*fields);
+        let written = written(seen.write_seq, self.write_seq);
+        // mptcp_sendmsg_frag sends nothing.
+        let sends = is_send(top) && top != Hook::MptcpFrag as u8;
+        if !sends || (written == 0 && self.queued_new == 0) {
+            return 0;
+        }
+        let now = now();
+        if written != 0 {
+            self.blocked.wrote_ns = now;
+            self.blocked.refused_ns = 0;
+            self.blocked.nospace = 0;
+        }
+        self.write_seq = seen.write_seq;
+        let change = &Change {
+            seen,
+            moved: 0,
+            written,
+            tested: 0,
+            now,
+        };
+        core::hint::black_box(self.plan_put(u32::from(top), change));
+        core::hint::black_box(self.book_parts(now));
+        now
+    }
+
     /// Books what is planned. A number as for [`Account::observe`].
     #[inline(never)]
     fn book_parts(&mut self, now: u64) -> u64 {

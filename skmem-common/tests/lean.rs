@@ -167,10 +167,9 @@ impl Both {
 
     /// `tcp_sndbuf_expand` raises the limit, within `tcp_write_xmit` or after an ACK.
     fn grow(&mut self, sndbuf: i32) -> &mut Self {
-        self.full.book_pending();
         let eyes = self.eyes();
         if self.runs() {
-            self.lean.book_so_far(&eyes, NOW);
+            self.lean.book_put(&eyes, NOW);
         }
         self.full.limit(sndbuf, false);
         self
@@ -517,6 +516,32 @@ fn a_limit_that_grows_while_an_skb_is_sent() {
         (Cause::TailRefill, 100),
     ]);
     assert_eq!(b.lean.ledger.worst_excess, O + 9000 - 6000);
+}
+
+/// `tcp_mtu_probe` sends the probe, which may raise the limit, before it notes it.
+#[test]
+fn a_limit_that_grows_with_an_mtu_probe() {
+    for within_a_call in [false, true] {
+        let mut b = Both::new(6000);
+        b.send(6000);
+        if within_a_call {
+            b.enter(Hook::SendmsgLocked, 0).kernel(|k| k.copy(1000));
+        }
+        b.enter(Hook::WriteXmit, 0);
+        b.kernel(|k| k.probe_alloc().change(400)).grow(60_000);
+        b.full.seen.probing = PROBING_YES;
+        b.leave(Hook::WriteXmit);
+        let mut sums = vec![
+            (Cause::NewSkb, O),
+            (Cause::FirstFill, 6000),
+            (Cause::MtuProbe, 400),
+        ];
+        if within_a_call {
+            b.leave(Hook::SendmsgLocked);
+            sums.push((Cause::TailAppend, 1000));
+        }
+        b.agree(&sums);
+    }
 }
 
 #[test]

@@ -119,8 +119,8 @@ pub fn write_space_entry(ctx: FEntryContext) -> i32 {
 }
 
 /// `tcp_sndbuf_expand(sk)`: within `tcp_write_xmit`, too, which calls `tcp_check_space` for each
-/// skb that it sends (`tcp_event_new_data_sent`, 5.19 on and in 5.10.y). What was queued before is
-/// booked against the limit that it met.
+/// skb that it sends (`tcp_event_new_data_sent`, 5.19 on and in 5.10.y). All hooks have booked then
+/// what the send call around it has queued, the lean set has not.
 #[fentry]
 pub fn sndbuf_expand_entry(ctx: FEntryContext) -> i32 {
     let sk = Sock::new(ctx.arg(0));
@@ -128,11 +128,7 @@ pub fn sndbuf_expand_entry(ctx: FEntryContext) -> i32 {
         return 0;
     };
     calls::change!(account, |a| {
-        if maps::lean() {
-            core::hint::black_box(a.book_so_far(&socket, calls::now));
-        } else {
-            a.book_pending(&socket, calls::now);
-        }
+        core::hint::black_box(a.book_put(&socket, calls::now));
         calls::note_worst(a, socket);
         calls::flush(a, socket, Hook::SndbufExpand, true);
     });

@@ -187,6 +187,9 @@ impl Tracer {
         }
         let lean = options.set == Set::Lean && !observe;
         let set = if lean { Set::Lean } else { Set::All };
+        if !lean {
+            without.extend(LEAN_ALONE);
+        }
         if !options.rx {
             without.extend(RECEIVE.iter().filter(|hook| !(lean && LENT.contains(hook))));
         }
@@ -202,6 +205,7 @@ impl Tracer {
                 .filter(|hook| !Plan::is_expected_missing(**hook) || options.without.contains(hook))
                 .filter(|hook| !options.unneeded.contains(hook))
                 .filter(|hook| observe || !OBSERVE.contains(hook))
+                .filter(|hook| lean || !LEAN_ALONE.contains(hook))
                 .filter(|hook| options.rx || !RECEIVE.contains(hook))
                 .map(|hook| {
                     let left_out = options.without.contains(hook);
@@ -624,6 +628,9 @@ const RECEIVE: [Hook; 18] = [
 
 /// Of these, those that the lean set needs on the send side.
 const LENT: [Hook; 1] = [Hook::ReleaseSock];
+
+/// Hooks of the lean set alone: all hooks have booked by then what these book.
+const LEAN_ALONE: [Hook; 1] = [Hook::SndbufExpand];
 
 #[cfg(test)]
 mod tests {
