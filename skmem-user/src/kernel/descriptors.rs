@@ -209,7 +209,7 @@ fn load(places: &Picked<{ FIELDS.len() }>) -> io::Result<OwnedFd> {
     load.insn_cnt = code.len() as u32;
     load.license = c"Dual MIT/GPL".as_ptr().addr() as u64;
     for (to, from) in load.prog_name.iter_mut().zip(b"descriptors") {
-        *to = from.cast_signed();
+        *to = libc::c_char::from_ne_bytes([*from]);
     }
     bpf(bpf_cmd::BPF_PROG_LOAD, &attribute)
 }
