@@ -29,7 +29,10 @@ impl Verify {
         let found = session.compared();
         let unknown = match found.unknown {
             0 => String::new(),
-            n => format!("; {n} not compared: records were lost, or are older than the trace"),
+            n => format!(
+                "; {n} not compared: some of their records were lost or not read yet, or are older \
+                 than the trace"
+            ),
         };
         eprintln!(
             "skmem: records and the kernel's accounts agree to the byte: {} of {}{unknown}",

@@ -156,12 +156,6 @@ impl Replay {
         self.sockets.get(&id)
     }
 
-    /// Whether it holds the socket with this number. Costs nothing where it holds none.
-    #[must_use]
-    pub fn holds(&self, id: u64) -> bool {
-        !self.sockets.is_empty() && self.sockets.contains_key(&id)
-    }
-
     /// Forgets a socket.
     pub fn forget(&mut self, id: u64) {
         self.sockets.remove(&id);

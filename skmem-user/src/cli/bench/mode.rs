@@ -139,9 +139,7 @@ impl Mode {
             Self::Records | Self::Verified => options,
         })
     }
-}
 
-impl Mode {
     /// Whether what records tell is compared with the accounts.
     pub const fn replays(self) -> bool {
         matches!(self, Self::Verified)

@@ -13,7 +13,7 @@ use skmem_common::{
 use super::{Decoder, Encoder};
 use crate::model::record::Record;
 
-fn header(hook: Hook, len: usize, ops: usize, word: u64) -> Header {
+pub(in crate::recording) fn header(hook: Hook, len: usize, ops: usize, word: u64) -> Header {
     Header {
         len: len as u16,
         version: VERSION,
@@ -268,35 +268,39 @@ proptest! {
     }
 }
 
-#[test]
-fn steady_traffic_takes_few_bytes() {
-    let mut encoder = Encoder::default();
+/// A sender that writes 1 KiB again and again.
+pub(in crate::recording) fn steady(records: u32) -> Vec<Record> {
     let mut event = Event {
         header: header(Hook::SendmsgLocked, SHORT_EVENT, 1, 2 << 16),
         ..Event::default()
     };
     event.view.sndbuf = 1 << 20;
-    let mut length = 0;
-    for n in 0..1000 {
-        event.time_ns += 5000 + n;
-        event.event_no += 1;
-        event.before.wmem_queued = event.view.wmem_queued;
-        event.before.sndbuf = event.view.sndbuf;
-        event.before.forward_alloc = event.view.forward_alloc;
-        event.before.write_seq = event.view.write_seq;
-        event.ops[0] = Op {
-            cause: skmem_common::cause::Cause::TailAppend as u8,
-            value: 1024,
-            ..Op::default()
-        };
-        event.view.wmem_queued += 1024;
-        event.view.forward_alloc -= 1024;
-        event.view.write_seq += 1024;
-        encoder.push(&Record::Event(event));
-        if n == 499 {
-            length = encoder.take().len();
-        }
-    }
+    (0..records)
+        .map(|n| {
+            event.time_ns += 5000 + u64::from(n % 500);
+            event.event_no += 1;
+            event.before.wmem_queued = event.view.wmem_queued;
+            event.before.sndbuf = event.view.sndbuf;
+            event.before.forward_alloc = event.view.forward_alloc;
+            event.before.write_seq = event.view.write_seq;
+            event.ops[0] = Op {
+                cause: skmem_common::cause::Cause::TailAppend as u8,
+                value: 1024,
+                ..Op::default()
+            };
+            event.view.wmem_queued += 1024;
+            event.view.forward_alloc -= 1024;
+            event.view.write_seq += 1024;
+            Record::Event(event)
+        })
+        .collect()
+}
+
+#[test]
+fn steady_traffic_takes_few_bytes() {
+    let mut encoder = Encoder::default();
+    steady(500).iter().for_each(|record| encoder.push(record));
+    let length = encoder.take().len();
     assert!(length < 500 * 10, "{length} bytes for 500 records");
     assert!(length > 500 * 4, "{length} bytes: nothing left to tell?");
 }

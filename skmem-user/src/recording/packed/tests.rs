@@ -3,13 +3,16 @@
 use proptest::{collection::vec, prelude::*};
 use skmem_common::{
     hook::Hook,
-    record::{Event, FLAG_LOCKLESS, Header, Op, SHORT_EVENT, VERSION},
+    record::{Event, FLAG_LOCKLESS, SHORT_EVENT},
 };
 
 use super::{Decoder, Encoder, ROWS, flat};
 use crate::{
     model::record::Record,
-    recording::events::{MOST, tests::record},
+    recording::events::{
+        MOST,
+        tests::{header, record, steady},
+    },
 };
 
 fn back(payload: Vec<u8>) -> Vec<Record> {
@@ -79,42 +82,10 @@ proptest! {
 }
 
 fn event() -> Event {
-    let header = Header {
-        len: SHORT_EVENT as u16,
-        version: VERSION,
-        hook: Hook::SendmsgLocked as u8,
-        ..Header::default()
-    };
     Event {
-        header,
+        header: header(Hook::SendmsgLocked, SHORT_EVENT, 0, 0),
         ..Event::default()
     }
-}
-
-/// A sender that writes 1 KiB again and again.
-fn steady(records: u32) -> Vec<Record> {
-    let mut event = event();
-    (event.header.flags, event.header.ops) = (2, 1);
-    event.view.sndbuf = 1 << 20;
-    (0..records)
-        .map(|n| {
-            event.time_ns += 5000 + u64::from(n % 500);
-            event.event_no += 1;
-            event.before.wmem_queued = event.view.wmem_queued;
-            event.before.sndbuf = event.view.sndbuf;
-            event.before.forward_alloc = event.view.forward_alloc;
-            event.before.write_seq = event.view.write_seq;
-            event.ops[0] = Op {
-                cause: skmem_common::cause::Cause::TailAppend as u8,
-                value: 1024,
-                ..Op::default()
-            };
-            event.view.wmem_queued += 1024;
-            event.view.forward_alloc -= 1024;
-            event.view.write_seq += 1024;
-            Record::Event(event)
-        })
-        .collect()
 }
 
 #[test]

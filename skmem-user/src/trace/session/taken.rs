@@ -23,12 +23,11 @@ impl Taken<'_> {
             return;
         }
         let id = record.socket();
-        if !self.sleepers_only || is_wait(record) || self.replay.holds(id) {
+        if !self.sleepers_only || is_wait(record) || self.replay.socket(id).is_some() {
             self.replay.apply(record);
         }
         each(record, self.replay);
         if self.sleepers_only
-            && self.replay.holds(id)
             && let Some(socket) = self.replay.socket(id)
             && !socket.has_sleepers()
         {
