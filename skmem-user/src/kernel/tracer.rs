@@ -180,19 +180,22 @@ impl Tracer {
             types.hide(field)?;
         }
         let here = Symbols::running();
-        let mut without = [&options.without[..], &options.unneeded].concat();
         let observe = options.records == Records::Hooks;
-        if !observe {
-            without.extend(OBSERVE);
-        }
         let lean = options.set == Set::Lean && !observe;
         let set = if lean { Set::Lean } else { Set::All };
+        // What is not asked for is not spoken of where it is missing.
+        let mut unasked = options.unneeded.clone();
+        if !observe {
+            unasked.extend(OBSERVE);
+        }
         if !lean {
-            without.extend(LEAN_ALONE);
+            unasked.extend(LEAN_ALONE);
         }
         if !options.rx {
-            without.extend(RECEIVE.iter().filter(|hook| !(lean && LENT.contains(hook))));
+            unasked.extend(RECEIVE);
         }
+        let mut without = options.without.clone();
+        without.extend(unasked.iter().filter(|hook| !(lean && LENT.contains(hook))));
         let plan = Plan::new(&types, &here, &without, set)?;
         let mut notes: Vec<String> = types
             .missing()
@@ -203,10 +206,7 @@ impl Tracer {
             plan.missing
                 .iter()
                 .filter(|hook| !Plan::is_expected_missing(**hook) || options.without.contains(hook))
-                .filter(|hook| !options.unneeded.contains(hook))
-                .filter(|hook| observe || !OBSERVE.contains(hook))
-                .filter(|hook| lean || !LEAN_ALONE.contains(hook))
-                .filter(|hook| options.rx || !RECEIVE.contains(hook))
+                .filter(|hook| !unasked.contains(hook))
                 .map(|hook| {
                     let left_out = options.without.contains(hook);
                     lacking(hook.name(), left_out, cost(*hook))
