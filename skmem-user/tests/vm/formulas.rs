@@ -480,6 +480,13 @@ pub fn of_the_end(check: &mut Check, scenario: &str, rest: &Rest, found: &Found)
                 (1, 1),
             );
         }
+        "bad-address" => {
+            check.equal(
+                "writes that failed, and skbs taken away",
+                found.count("unused-skb"),
+                3,
+            );
+        }
         "many-sockets" => {
             check.equal("thrown away by resets, and queued at rest", -thrown, queued);
         }

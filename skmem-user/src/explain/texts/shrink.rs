@@ -92,14 +92,14 @@ pub(super) const UNUSED_SKB: Words = Words {
     brief: "skb taken away again unused",
     because: "",
     part: "taken away unused",
-    sentence: "An skb was queued, no payload got into it (no memory, or a bad address), \
-        and it was taken away again.",
+    sentence: "An skb was queued, no payload got into it (a bad address, no memory; on an MPTCP \
+        subflow, no room in the peer's window), and it was taken away again.",
     function: "tcp_remove_empty_skb",
     versions: ALL,
     effect: "frees the truesize of an empty skb",
     over: NEVER,
     seen: "tcp_remove_empty_skb, entry and exit.",
-    demo: "skmem demo mptcp --at-end",
+    demo: "skmem demo bad-address --at-end",
     remedies: NOTHING,
     useless: NOTHING,
 };

@@ -4,6 +4,7 @@ mod blocking;
 mod bulk;
 mod closing;
 mod crowd;
+mod fault;
 mod holdups;
 mod layered;
 mod limits;
@@ -71,6 +72,7 @@ pub(super) const ALL: &[Scenario] = &[
     timing::TFO,
     closing::FIN_FULL_QUEUE,
     closing::RST_FULL_QUEUE,
+    fault::BAD_ADDRESS,
     layered::KTLS,
     layered::MPTCP,
     timing::OLDER_THAN_TRACER,
