@@ -133,6 +133,8 @@ pub struct Receiving {
     pub errors_in_count: u64,
     /// Messages that left it.
     pub errors_out_count: u64,
+    /// `errors_in + errors_out` before `now` was read.
+    pub errors_before: u64,
     /// How long the queue has been in each state, in ns: `CLOCK_…`.
     pub clocks: [u64; CLOCKS],
     /// Until when the clocks count.
@@ -156,6 +158,18 @@ impl Receiving {
     #[must_use]
     pub const fn errors_queued(&self) -> i32 {
         self.errors_in.wrapping_sub(self.errors_out) as i32
+    }
+
+    /// Before `now` is filled in: a message that comes to the error queue meanwhile, or leaves it,
+    /// may be in the one and not in the other.
+    #[inline(always)]
+    pub fn before_reading(&mut self) {
+        self.errors_before = self.errors_moved();
+    }
+
+    #[inline(always)]
+    const fn errors_moved(&self) -> u64 {
+        self.errors_in.wrapping_add(self.errors_out)
     }
 
     /// Begins the account of bytes and the clocks; `now` is filled in. `loose`: the socket's lock
@@ -196,8 +210,10 @@ impl Receiving {
             self.in_flight = 0;
         }
         // Below 0 where the begin of a call was not seen. One number, as in `End::queued`.
+        let in_flight =
+            (self.in_flight.cast_signed() > 0) | (self.errors_before != self.errors_moved());
         let how = how
-            | (u32::from(self.in_flight.cast_signed() > 0) * IN_FLIGHT)
+            | (u32::from(in_flight) * IN_FLIGHT)
             | (u32::from(self.errors_in != 0) * HAS_ERRORS);
         let Self { ledger, now, .. } = self;
         ledger.settle(r, now, (how, size, len)) | turned

@@ -38,6 +38,12 @@ impl Socket {
 
     /// A function ends, one µs later.
     fn end(&mut self, end: End) {
+        self.r.before_reading();
+        self.ends_as_read(end);
+    }
+
+    /// The same where something has happened since the fields were read.
+    fn ends_as_read(&mut self, end: End) {
         self.now += 1_000;
         let (how, ..) = end.packed();
         if self.r.ended(end, self.now) != 0 {
@@ -330,6 +336,27 @@ fn a_message_on_its_way_to_the_error_queue_is_nobodys_yet() {
     s.r.now.rmem_alloc += 7;
     s.end(End::of(Step::Outside));
     assert_eq!(s.of(ReceiveCause::Unattributed).0, 7);
+}
+
+#[test]
+fn a_message_that_comes_while_the_fields_are_read_is_the_error_queues() {
+    const MESSAGE: i32 = 1_396;
+    let mut s = Socket::new();
+    s.arrives(1_000);
+    // It is charged and counted, one after the other, behind the reader's back.
+    s.r.before_reading();
+    s.r.now.rmem_alloc -= O + 1_000;
+    s.r.errors_in += MESSAGE as u64;
+    s.ends_as_read(End::frees(ReceiveCause::Read));
+    assert_eq!(s.of(ReceiveCause::Read), (0, 0));
+    s.r.now.rmem_alloc += MESSAGE;
+    s.arrives(500);
+    let freed = -i64::from(O + 1_000);
+    assert_eq!(s.of(ReceiveCause::Read), (freed, freed));
+    assert_eq!(s.of(ReceiveCause::InOrder), (1_500, 0));
+    assert_eq!(s.of(ReceiveCause::OutOfOrderDropped), (0, 0));
+    assert_eq!(s.of(ReceiveCause::Unattributed), (0, 0));
+    s.closes();
 }
 
 #[test]

@@ -67,6 +67,42 @@ ends! {
     disconnect_exit: Disconnect, End::frees(ReceiveCause::Disconnected);
 }
 
+macro_rules! begins {
+    ($($(#[$doc:meta])* $entry:ident: $hook:ident;)*) => {$(
+        $(#[$doc])*
+        #[fentry]
+        pub fn $entry(ctx: FEntryContext) -> i32 {
+            begun(Sock::new(ctx.arg(0)), Hook::$hook)
+        }
+    )*};
+}
+
+// What has changed by the time one of these begins was no work of its own. The account takes for
+// granted that nothing has; tests attach them to see whether it is so. None for `tcp_collapse_one`:
+// its caller, `tcp_collapse`, charges the new skb before, and both are one cause.
+begins! {
+    /// `tcp_queue_rcv(sk, skb, fragstolen)`
+    queue_rcv_entry: QueueRcv;
+    /// `tcp_data_queue(sk, skb)`
+    data_queue_entry: DataQueue;
+    /// `tcp_recvmsg_locked(sk, …)`
+    recvmsg_entry: Recvmsg;
+    /// `tcp_read_done(sk, len)`
+    read_done_entry: ReadDone;
+    /// `tcp_disconnect(sk, flags)`
+    disconnect_entry: Disconnect;
+    /// `tcp_prune_ofo_queue(sk, in_skb)`
+    prune_entry: PruneOfo;
+    /// `tcp_set_rcvlowat(sk, val)`
+    set_rcvlowat_entry: SetRcvlowat;
+}
+
+/// One subprogram for all of them.
+#[inline(never)]
+fn begun(sk: Sock, hook: Hook) -> i32 {
+    may_have_ended(traced(sk), hook, End::of(Step::Outside))
+}
+
 macro_rules! reads {
     ($($(#[$doc:meta])* $exit:ident: $hook:ident, $cause:ident;)*) => {$(
         $(#[$doc])*
@@ -456,6 +492,7 @@ fn observe(account: &mut Account, socket: TcpSock) {
     let window = socket.sk.window(socket.tp);
     let shut = window == 0 && account.receiving.now.window != 0;
     account.receiving.window_moved(window);
+    account.receiving.before_reading();
     socket
         .sk
         .receive_into(socket.tp, &mut account.receiving.now);

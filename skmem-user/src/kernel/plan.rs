@@ -40,6 +40,10 @@ pub enum Set {
     All,
     /// Those that keep the account exact at the least price: see [`skmem_common::lean`].
     Lean,
+    /// All, and the entries of the functions of the receive side that are hooked at their exits
+    /// alone: what these are tested against.
+    #[value(skip)]
+    Entries,
 }
 
 /// Programs of the full set that the lean set does without, and what it has in their place.
@@ -54,6 +58,18 @@ static LEAN: &[(&str, Option<&str>)] = &[
     ("entail_entry", None),
     ("write_xmit_entry", None),
     ("write_xmit_exit", Some("lean_write_xmit_exit")),
+];
+
+/// Programs at the entries of functions of the receive side. `tcp_cleanup_rbuf`, which ends a read
+/// on 5.10, begins after the read, and `tcp_collapse_one` after `tcp_collapse` has charged an skb.
+static ENTRIES: &[(&str, &str)] = &[
+    ("tcp_queue_rcv", "queue_rcv_entry"),
+    ("tcp_data_queue", "data_queue_entry"),
+    ("tcp_recvmsg_locked", "recvmsg_entry"),
+    ("tcp_read_done", "read_done_entry"),
+    ("tcp_disconnect", "disconnect_entry"),
+    ("tcp_prune_ofo_queue", "prune_entry"),
+    ("tcp_set_rcvlowat", "set_rcvlowat_entry"),
 ];
 
 /// One way to serve a hook.
@@ -417,6 +433,16 @@ impl Plan {
                     })
                 });
                 plan.attachments.extend(programs);
+                let entry = ENTRIES.iter().find(|(f, _)| *f == probe.function);
+                if let (Set::Entries, Some((function, program))) = (set, entry) {
+                    plan.attachments.push(Attachment {
+                        hook: *hook,
+                        need,
+                        program,
+                        kind: Kind::Fentry,
+                        function,
+                    });
+                }
             }
         }
         Ok(plan)

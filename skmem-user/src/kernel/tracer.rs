@@ -182,7 +182,10 @@ impl Tracer {
         let here = Symbols::running();
         let observe = options.records == Records::Hooks;
         let lean = options.set == Set::Lean && !observe;
-        let set = if lean { Set::Lean } else { Set::All };
+        let set = match options.set {
+            Set::Lean if observe => Set::All,
+            set => set,
+        };
         // What is not asked for is not spoken of where it is missing.
         let mut unasked = options.unneeded.clone();
         if !observe {

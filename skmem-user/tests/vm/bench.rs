@@ -51,7 +51,15 @@ pub fn shared<T>(work: impl FnOnce(&mut Bench) -> Result<T, Failed>) -> Result<T
             return Err(why.into());
         }
         if shared.is_none() {
-            match Bench::start(Bench::options()).and_then(Bench::with_twin) {
+            match Bench::start(Bench::options()).and_then(|bench| {
+                bench.with_twin(
+                    "lean set",
+                    &Options {
+                        set: Set::Lean,
+                        ..Bench::options()
+                    },
+                )
+            }) {
                 Ok(bench) => *shared = Some(bench),
                 Err(error) => {
                     let why = format!("no tracer: {error:#}");
@@ -99,7 +107,7 @@ pub struct Bench {
     runtime: tokio::runtime::Runtime,
 }
 
-/// A second tracer, by the lean set of hooks.
+/// A second tracer, by another set of hooks.
 struct Twin {
     tracer: Tracer,
     reader: Reader,
@@ -175,13 +183,10 @@ impl Bench {
         })
     }
 
-    /// Starts a second tracer of the same sockets, by the lean set of hooks.
-    fn with_twin(mut self) -> Result<Self> {
+    /// Starts a second tracer of the same sockets, by another set of hooks.
+    pub fn with_twin(mut self, name: &str, options: &Options) -> Result<Self> {
         let started = Instant::now();
-        let mut tracer = Tracer::load(&Options {
-            set: Set::Lean,
-            ..Self::options()
-        })?;
+        let mut tracer = Tracer::load(options)?;
         let ring = tracer.take_ring()?;
         let reader = {
             let _inside = self.runtime.enter();
@@ -189,7 +194,7 @@ impl Bench {
         };
         tracer.enable()?;
         eprintln!(
-            "tests: lean set: {} programs attached in {:.1} s",
+            "tests: {name}: {} programs attached in {:.1} s",
             tracer.attached().len(),
             started.elapsed().as_secs_f64()
         );
@@ -212,22 +217,22 @@ impl Bench {
         Ok(())
     }
 
-    /// What the lean set says of the sockets; none where there is no such tracer.
-    pub fn lean_accounts(&mut self) -> Vec<Box<Account>> {
+    /// What the second tracer says of the sockets; nothing where there is none.
+    pub fn twin_accounts(&mut self) -> Vec<Box<Account>> {
         self.drain();
-        self.keep_lean();
-        self.lean_at_rest()
+        self.keep_twin();
+        self.twin_at_rest()
     }
 
-    /// Keeps what the lean set says of the sockets now.
-    pub fn keep_lean(&mut self) {
+    /// Keeps what it says of the sockets now.
+    pub fn keep_twin(&mut self) {
         if let Some(twin) = &mut self.twin {
             twin.kept = twin.accounts();
         }
     }
 
     /// Whether all records of what was kept are read, and none that is younger.
-    pub fn has_read_lean(&self) -> bool {
+    pub fn has_read_twin(&self) -> bool {
         let twin = self.twin.as_ref();
         twin.is_none_or(|twin| twin.collected.has_read(&twin.kept))
     }
@@ -242,7 +247,7 @@ impl Bench {
     }
 
     /// What was kept.
-    pub fn lean_at_rest(&mut self) -> Vec<Box<Account>> {
+    pub fn twin_at_rest(&mut self) -> Vec<Box<Account>> {
         let kept = self
             .twin
             .as_mut()
@@ -250,8 +255,8 @@ impl Bench {
         kept.unwrap_or_default()
     }
 
-    /// What the lean set's records say; None where there is no such tracer.
-    pub fn lean_collected(&self) -> Option<&Collected> {
+    /// What its records say; None where there is none.
+    pub fn twin_collected(&self) -> Option<&Collected> {
         Some(&self.twin.as_ref()?.collected)
     }
 

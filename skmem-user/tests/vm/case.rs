@@ -150,7 +150,7 @@ impl Case {
             .walk(&ready.pids)
             .map_err(|error| DriverError::Failed(format!("{error:#}")))?;
         let (truths, accounts) = reading(bench, &mut driver, check)?;
-        let twins = bench.lean_at_rest();
+        let twins = bench.twin_at_rest();
         unnamed(bench, check);
         for account in &accounts {
             sums::replay(check, "at rest", &bench.collected.replay, account);
@@ -183,7 +183,7 @@ impl Case {
             fill(row, account);
         }
         row.sockets = accounts.len();
-        let twins = bench.lean_accounts();
+        let twins = bench.twin_accounts();
         lean::check(
             check,
             "at the end",
@@ -378,9 +378,9 @@ pub fn reading(
         let before = bench.during(driver.truth())?;
         bench.drain();
         let accounts = bench.accounts();
-        bench.keep_lean();
+        bench.keep_twin();
         let same = bench.are_as_before(&accounts);
-        if same && bench.collected.has_read(&accounts) && bench.has_read_lean() {
+        if same && bench.collected.has_read(&accounts) && bench.has_read_twin() {
             // A sender that is refused memory tries again five to ten times a second, and queues
             // nothing: its records stay in the ring for as long as the kernel is asked.
             let after = bench.without_reading(driver.truth())?;

@@ -25,7 +25,7 @@ pub fn check(
     older: bool,
 ) {
     let skipped = bench.skipped_runs() - skipped;
-    let Some(collected) = bench.lean_collected() else {
+    let Some(collected) = bench.twin_collected() else {
         return;
     };
     for story in &collected.suspects {

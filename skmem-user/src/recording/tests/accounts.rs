@@ -42,7 +42,7 @@ fn visible(account: &Account) -> Account {
     let (ours, none) = (&mut a.receiving.ledger, &empty.receiving.ledger);
     (ours.ops, ours.op_count) = (none.ops, 0);
     (ours.psock, ours.deferred) = (0, 0);
-    a.receiving.in_flight = 0;
+    (a.receiving.in_flight, a.receiving.errors_before) = (0, 0);
     if a.ledger.at_peak != 0 || a.ledger.worst_ns == 0 {
         a.ledger.worst = empty.ledger.worst;
     }

@@ -13,7 +13,7 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 use skmem::{
     diag::{Counters, MemInfo, tcp_counters},
-    kernel::tracer::Options,
+    kernel::{plan::Set, tracer::Options},
     workload::{self, DriverError},
 };
 use skmem_common::{
@@ -32,6 +32,7 @@ use crate::{
 };
 
 mod cases;
+mod entries;
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -56,12 +57,15 @@ struct Played<'a> {
 
 fn every_byte() -> Result<(), Failed> {
     let mut check = Check::default();
-    let mut bench = Bench::start(Options {
+    let options = |set| Options {
         rx: true,
         pids: vec![id()],
+        set,
         ..Bench::options()
-    })
-    .map_err(bench::failed)?;
+    };
+    let mut bench = Bench::start(options(Set::All))
+        .and_then(|bench| bench.with_twin("entries too", &options(Set::Entries)))
+        .map_err(bench::failed)?;
     for case in cases::CASES {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let listener = TcpListener::bind(address)?;
@@ -164,10 +168,11 @@ fn case(
         ..workload::Options::default()
     };
     let skipped = bench.tracer.skipped_runs();
+    let skipped_by_both = bench.skipped_runs();
     let mut driver = bench.during(async { case::spawn(name, &options) })?;
     let ready = bench.during(driver.ready())?;
     for pid in ready.pids.iter().chain([&ready.pid]) {
-        if let Err(error) = bench.tracer.add_pid(*pid) {
+        if let Err(error) = bench.add_pid(*pid) {
             check.fails(error.to_string());
         }
     }
@@ -187,6 +192,9 @@ fn case(
         thread::sleep(Duration::from_millis(20));
         bench.drain();
         at_end = bench.accounts();
+    }
+    if bench.skipped_runs() == skipped_by_both {
+        entries::compare(check, bench, name, &at_end);
     }
     let mut found = [0_u64; RECEIVE_CAUSES];
     for (when, accounts) in [("at rest", &at_rest), ("at the end", &at_end)] {
@@ -463,6 +471,9 @@ impl Played<'_> {
             let read = self.bench.collected.has_read(slice::from_ref(&account));
             if read && sum == i64::from(after.rmem_alloc) {
                 self.compare(&name, &account, after);
+                if self.bench.skipped_runs() == 0 {
+                    entries::compare(self.check, self.bench, &name, slice::from_ref(&account));
+                }
                 self.seen = Some(account.receiving);
                 return Ok(());
             }
