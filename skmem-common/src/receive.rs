@@ -15,7 +15,7 @@ use crate::{
 pub const CLOCK_READER_WAITS: usize = 0;
 /// All was read, and no reader sleeps in `recv`; one may wait in `poll` or `epoll_wait`.
 pub const CLOCK_IDLE: usize = 1;
-/// Data waits to be read, or is being read.
+/// Data or a FIN waits to be read, or is being read: no hook tells when a read begins.
 pub const CLOCK_DATA_WAITS: usize = 2;
 /// Number of clocks, and room to a power of two.
 pub const CLOCKS: usize = 4;

@@ -146,6 +146,8 @@ fn formats_hold_the_same_records() {
         "v1-several.skm",
         "v2-error-queue.skm",
         "v3-error-queue.skm",
+        "v3-loss.skm",
+        "v3-slow-reader.skm",
     ] {
         let whole = read(name);
         let mut now = Vec::new();
@@ -189,7 +191,7 @@ fn error_queue(name: &str) {
     }
     let plotted = skmem(&["plot", file, "--rx", "--text"]);
     let said = text(&plotted.stdout);
-    assert!(said.contains("error queue 79,572"), "{said}");
+    assert!(said.contains("error-queued 79,572"), "{said}");
 }
 
 #[test]

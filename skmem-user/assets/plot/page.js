@@ -12,8 +12,8 @@
 
   var d = JSON.parse(document.getElementById("data").textContent);
   var t = d.time, last = t.length - 1, unit = d.unit, LEFT = 92;
-  // Of the send side: wmem_queued, sndbuf, Send-Q, and what only it has; of the receive side: rmem_alloc, rcvbuf, window.
-  var names = d.names, send = d.send;
+  // Of the send side: wmem_queued, sndbuf, Send-Q, and what only it has; of the receive side: rmem_alloc, rcvbuf, window, and second, Recv-Q.
+  var names = d.names, send = d.send, second = d.second;
   var group = function (n) { return String(n).replace(/\B(?=(\d{3})+(?!\d))/g, ","); };
   var shown = function (v) { return (v / unit.ns).toFixed(unit.digits) + " " + unit.name; };
   var byId = function (id) { return document.getElementById(id); };
@@ -57,23 +57,24 @@
   // One column a pixel between two instants: of each, the samples with most and with least queued, and the extremes of
   // what is drawn as a line. So whatever is shorter than a pixel is seen all the same.
   function columns(low, high, count) {
-    var c = { x: [], most: [], least: [], limit: [], inner: [], forward_most: [], forward_least: [], wmem_alloc: [] };
+    var c = { x: [], most: [], least: [], limit: [], inner: [], second: [], forward_most: [], forward_least: [], wmem_alloc: [] };
     var n = Math.max(at(low), 0);
     for (var k = 0; k < count; k++) {
       var end = low + (high - low) * (k + 1) / count;
-      var most = n, least = n, inner = d.inner[n], up = send && send.forward_alloc[n], down = up, alloc = send && send.wmem_alloc[n];
+      var most = n, least = n, inner = d.inner[n], also = second && second.bytes[n], up = send && send.forward_alloc[n], down = up, alloc = send && send.wmem_alloc[n];
       // The last column holds the end itself, too.
       while (n < last && (t[n + 1] < end || (k === count - 1 && t[n + 1] <= end))) {
         n++;
         if (d.total[n] > d.total[most]) most = n;
         if (d.total[n] < d.total[least]) least = n;
         inner = Math.max(inner, d.inner[n]);
+        if (second) also = Math.max(also, second.bytes[n]);
         if (!send) continue;
         alloc = Math.max(alloc, send.wmem_alloc[n]);
         up = Math.max(up, send.forward_alloc[n]); down = Math.min(down, send.forward_alloc[n]);
       }
       c.x.push(low + (high - low) * k / count);
-      c.most.push(most); c.least.push(least); c.limit.push(d.limit[n]); c.inner.push(inner);
+      c.most.push(most); c.least.push(least); c.limit.push(d.limit[n]); c.inner.push(inner); c.second.push(also);
       c.forward_most.push(up); c.forward_least.push(down); c.wmem_alloc.push(alloc);
     }
     Object.keys(c).forEach(function (key) { if (key !== "x") c[key].push(c[key][count - 1]); });
@@ -234,6 +235,7 @@
   line("", ["line", d.colours.limit], names.limit + ", the limit", function (n) { return d.limit[n]; }, names.limit, true);
   line("excess", null, "over the limit", function (n) { return d.total[n] - d.limit[n]; }, "excess");
   line("", ["line", d.colours.inner], names.inner, function (n) { return d.inner[n]; }, names.inner_id, true);
+  if (second) line("", ["line", second.colour], second.name, function (n) { return second.bytes[n]; }, second.id, true);
   if (send) {
     line("", ["line", send.colours.forward_alloc], "forward_alloc", function (n) { return send.forward_alloc[n]; }, "forward_alloc", true);
     line("", ["line", send.colours.wmem_alloc], "wmem_alloc (qdisc, NIC)", function (n) { return send.wmem_alloc[n]; }, "wmem_alloc", true);
@@ -277,6 +279,7 @@
     var data = [
       [c.x].concat(most, least, [most[0] || c.x.map(function () { return 0; }), off(names.inner_id, c.inner), off(names.limit, c.limit)])
     ];
+    if (second) data[0].push(off(second.id, c.second));
     if (send) data.push([c.x, off("wmem_alloc", c.wmem_alloc), off("forward_alloc", c.forward_least), off("forward_alloc", c.forward_most)]);
     data.push([c.x, c.x.map(function () { return 0; })]);
     plots.forEach(function (u, n) {
@@ -352,6 +355,7 @@
     list.push(series(names.total, function () { return css("outline"); }, { width: 0.8 }));
     list.push(series(names.inner, function () { return colour(d.colours.inner); }, { width: 1.2 }));
     list.push(series(names.limit, function () { return colour(d.colours.limit); }, { width: 2.2 }));
+    if (second) list.push(series(second.name, function () { return colour(second.colour); }, { width: 1.4, dash: [6, 3] }));
     plots.push(new uPlot(options(430, false, list, [shade, moves, worst]), [[]].concat(list.map(function () { return []; })), byId("main")));
     if (send) {
       var alloc = function () { return colour(send.colours.wmem_alloc); }, forward = function () { return colour(send.colours.forward_alloc); };

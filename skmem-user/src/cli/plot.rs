@@ -83,8 +83,8 @@ pub struct Options {
     /// Plot in characters, even where stdout is not a terminal: --format text
     #[arg(long, conflicts_with_all = ["output", "format"])]
     text: bool,
-    /// Draw the receive side instead: what r consists of under rb, the window, and when it was 0;
-    /// of `skmem record --rx`. Without --socket: the socket whose receive buffer held most
+    /// Draw the receive side instead: what r consists of under rb, by cause, with Recv-Q, the
+    /// window, and when that was 0; of `skmem record --rx`. Without --socket: the socket whose receive buffer held most
     #[arg(long)]
     rx: bool,
     #[command(flatten)]
@@ -233,8 +233,8 @@ fn received(
     };
     let mut receiver = Receiver::new(from, to, columns);
     recorded.again(|item| {
-        if let Item::Record(Record::Receive(record)) = item
-            && record.socket == id
+        if let Item::Record(record) = item
+            && survey::id(&record) == id
         {
             receiver.feed(&record);
         }

@@ -100,11 +100,13 @@ pub struct ReceiveAccount {
     pub rcvbuf_first: i64,
     /// What moved it since; empty: nothing.
     pub rcvbuf_moves: Vec<RcvbufMoves>,
-    /// How long all was read and a reader slept in `recv` (`sk_wait_data`), in ns.
+    /// How long all was read and a reader slept in `recv` or `splice` (`sk_wait_data`), in ns.
     pub reader_waits_ns: u64,
-    /// How long all was read and no reader slept in `recv`, in ns; it may have waited in `poll`.
+    /// How long all was read and no reader slept there, in ns; it may have waited in `poll`, or
+    /// for a record of kTLS.
     pub idle_ns: u64,
-    /// How long data waited to be read, or was being read, in ns.
+    /// How long data, or the peer's FIN, waited to be read, or was being read, in ns: when a read
+    /// begins is not known.
     pub data_waits_ns: u64,
     /// How long the window offered to the peer was 0, in ns, as far as hooks saw it.
     pub window_zero_ns: u64,

@@ -146,7 +146,7 @@ fn place(way: &Way, from: &Verdict, to: &Verdict) -> String {
 fn waits(r: &Receive) -> String {
     match &r.account {
         Some(a) if a.reader_waits_ns > a.data_waits_ns => format!(
-            "; a reader slept in recv for {}, data waited for {}",
+            "; a reader slept in recv for {}, data waited or was being read for {}",
             span(a.reader_waits_ns),
             span(a.data_waits_ns)
         ),

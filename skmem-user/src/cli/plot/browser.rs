@@ -246,12 +246,9 @@ window.addEventListener("load", function () {
     assert_eq!(hover["window 0"], "yes");
     assert_eq!(hover["window"], 0);
     assert_eq!(hover["rcvbuf"], 80_000);
-    assert_eq!(hover["error queue"], 79_572);
-    let bands = [
-        "unread (Recv-Q)",
-        "read and held, overhead, out of order",
-        "error queue",
-    ];
+    assert_eq!(hover["recv_q"], 0);
+    assert_eq!(hover["error-queued"], 79_572);
+    let bands = ["in-order", "in-order-overhead", "error-queued"];
     let sum: i64 = bands
         .iter()
         .map(|name| hover[name].as_i64().expect("bytes"))

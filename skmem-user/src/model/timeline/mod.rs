@@ -5,6 +5,7 @@
 //! * [`waits`]: when senders were held up
 //! * [`life`]: how long an admitted skb's bytes stayed queued
 //! * [`receive`]: the receive side
+//! * [`receive_stack`]: which cause put each byte there that is in the receive buffer *now*
 //! * [`thin`]: samples within bounded memory, extremes kept
 //!
 //! [`Timeline`] puts them together for a plot.
@@ -12,6 +13,7 @@
 mod gather;
 pub mod life;
 pub mod receive;
+pub mod receive_stack;
 pub mod stack;
 #[cfg(test)]
 pub(crate) mod tests;

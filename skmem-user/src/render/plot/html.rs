@@ -34,6 +34,8 @@ pub(super) struct Data {
     pub limit: Vec<i32>,
     /// A line within the bands.
     pub inner: Vec<u32>,
+    /// Another one, of the receive side.
+    pub second: Option<Second>,
     /// What the send side alone has.
     pub send: Option<Send>,
     /// From, to, what the legend says then, how many.
@@ -57,6 +59,17 @@ pub(super) struct Names {
     pub shaded: &'static str,
     /// The instant that a key and a button go to.
     pub worst: &'static str,
+}
+
+/// A second line within the bands.
+#[derive(Serialize)]
+pub(super) struct Second {
+    /// In the legend.
+    pub name: &'static str,
+    /// In `data-skmem`.
+    pub id: &'static str,
+    pub bytes: Vec<u32>,
+    pub colour: Pair,
 }
 
 #[derive(Serialize)]
@@ -255,6 +268,7 @@ fn data(figure: &Figure<'_>) -> Data {
         total: samples.iter().map(|s| s.wmem_queued).collect(),
         limit: samples.iter().map(|s| s.sndbuf).collect(),
         inner: samples.iter().map(|s| s.send_q).collect(),
+        second: None,
         send: Some(Send {
             forward_alloc: samples.iter().map(|s| s.forward_alloc).collect(),
             wmem_alloc: samples.iter().map(|s| s.wmem_alloc).collect(),

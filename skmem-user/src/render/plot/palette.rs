@@ -1,10 +1,10 @@
-//! Colours and letters of causes: the same in every picture.
+//! Colours and letters of causes: the same in every picture of a side.
 //!
 //! The colours are those of Okabe and Ito for what is common, and of Paul
 //! Tol's muted scheme for the rest: people with colour-blindness can distinguish both. No meaning
 //! rests on colour alone: bands are labelled, and characters differ.
 
-use skmem_common::cause::Cause;
+use skmem_common::{cause::Cause, receive_cause::ReceiveCause};
 
 /// Colour and letter of a cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +92,39 @@ pub(super) const fn of(cause: Cause) -> BandStyle {
     }
 }
 
+/// What of r is not booked yet.
+pub(super) const TO_COME: BandStyle = look("#dddddd", '~', 243);
+
+/// How a cause of the receive side looks.
+pub(super) const fn of_receive(cause: ReceiveCause) -> BandStyle {
+    match cause {
+        ReceiveCause::ReceivedBefore => look("#bbbbbb", '.', 245),
+        ReceiveCause::Unattributed => look("#222222", '?', 241),
+        ReceiveCause::InOrder => look("#0072b2", 'i', 33),
+        ReceiveCause::Coalesced => look("#56b4e9", 'c', 67),
+        ReceiveCause::OutOfOrder => look("#d55e00", 'x', 202),
+        ReceiveCause::InOrderOverhead => look("#e69f00", 'o', 136),
+        ReceiveCause::CoalescedOverhead => look("#f0e442", 'v', 100),
+        ReceiveCause::Collapse => look("#44aa99", 'k', 65),
+        ReceiveCause::FinReceived => look("#882255", 'F', 126),
+        ReceiveCause::SockmapQueued => look("#661100", 's', 131),
+        ReceiveCause::ErrorQueued => look("#cc79a7", 'e', 168),
+        ReceiveCause::OutOfOrderJoined
+        | ReceiveCause::OutOfOrderDropped
+        | ReceiveCause::Prune
+        | ReceiveCause::Read
+        | ReceiveCause::ReadSpliced
+        | ReceiveCause::ReadKtls
+        | ReceiveCause::ReadZerocopy
+        | ReceiveCause::SockmapTaken
+        | ReceiveCause::MptcpTaken
+        | ReceiveCause::ErrorTaken
+        | ReceiveCause::ThrownAway
+        | ReceiveCause::Disconnected
+        | ReceiveCause::SockmapRead => OTHER,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,14 +150,15 @@ mod tests {
 
     #[test]
     fn letters_are_read_on_black_and_on_white() {
-        for cause in Cause::ALL {
-            let look = of(*cause);
+        let sent = Cause::ALL.iter().map(|c| (c.name(), of(*c)));
+        let received = ReceiveCause::ALL.iter().map(|c| (c.name(), of_receive(*c)));
+        for (name, look) in sent.chain(received).chain([("not booked yet", TO_COME)]) {
             let light = luminance(look.ansi);
             let (on_black, on_white) = ((light + 0.05) / 0.05, 1.05 / (light + 0.05));
             assert!(
                 on_black > 2.9 && on_white > 2.9,
                 "{}: {} is {on_black:.1} : 1 on black, {on_white:.1} : 1 on white",
-                cause.name(),
+                name,
                 look.ansi
             );
         }

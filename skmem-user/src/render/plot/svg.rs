@@ -1,12 +1,12 @@
 //! A page of SVG: A4 across, legible when printed.
 //!
+//! * `curves`: steps, and areas between them
 //! * `legend`: what the colours are
 //! * `marks`: what happened when: ticks, sleeps, limit moves, the worst instant
 
-use std::fmt::Write;
-
+use self::curves::{area, steps};
 use super::{
-    dense::{Column, columns},
+    dense::{SendColumn as Column, columns},
     figure::{Band, Figure},
     palette::{FORWARD_ALLOC, SEND_Q, SNDBUF, WMEM_ALLOC},
     scale::{Axis, bytes, ceiling, ticks, time, unit},
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{explain::numbers::grouped, model::timeline::Sample, render::layout::wrap};
 
+pub(super) mod curves;
 mod legend;
 mod marks;
 
@@ -51,7 +52,7 @@ pub fn svg(figure: &Figure<'_>) -> String {
         figure,
         bands: Figure::bands(&samples),
         columns: if samples.len() > COLUMNS {
-            columns(&samples, from, to, COLUMNS)
+            columns(&samples, |s: &Sample| s.time_ns, from, to, COLUMNS)
         } else {
             Vec::new()
         },
@@ -365,80 +366,30 @@ impl Page<'_> {
         );
     }
 
-    /// A curve of steps: each value holds until the next one.
+    /// A curve of steps: of each sample, or of each column.
     fn steps(
         &self,
         y: &Axis,
         of: impl Fn(&Sample) -> i64,
         of_column: impl Fn(&Column) -> i64,
     ) -> String {
-        let mut data = String::new();
-        let mut last = None;
-        let mut step = |time_ns: u64, value: i64| {
-            if last == Some(value) {
-                return;
-            }
-            let (x, at) = (self.x.at(time_ns as f64), y.at(value as f64));
-            let _ = match last {
-                None => write!(data, "M{x:.1} {at:.1}"),
-                Some(_) => write!(data, "H{x:.1}V{at:.1}"),
-            };
-            last = Some(value);
-        };
         if self.columns.is_empty() {
-            self.samples.iter().for_each(|s| step(s.time_ns, of(s)));
+            let points = self.samples.iter().map(|s| (s.time_ns, of(s)));
+            steps((&self.x, y), RIGHT, points)
         } else {
-            self.columns
-                .iter()
-                .for_each(|c| step(c.from_ns, of_column(c)));
+            let points = self.columns.iter().map(|c| (c.from_ns, of_column(c)));
+            steps((&self.x, y), RIGHT, points)
         }
-        if last.is_some() {
-            let _ = write!(data, "H{RIGHT:.1}");
-        }
-        data
     }
 
     /// The area between two such curves.
     fn area(&self, y: &Axis, times: &[u64], below: &[i64], above: &[i64]) -> String {
-        let place = |n: usize| self.x.at(times[n] as f64);
-        let mut data = String::new();
-        let mut back: Vec<(f64, f64)> = Vec::new();
-        let mut n = 0;
-        while n < times.len() {
-            // Runs of samples between which the band is empty are not drawn.
-            if above[n] == below[n] {
-                n += 1;
-                continue;
-            }
-            let start = n;
-            back.clear();
-            while n < times.len() && above[n] != below[n] {
-                let (x, top) = (place(n), y.at(above[n] as f64));
-                let _ = if n == start {
-                    write!(data, "M{x:.1} {top:.1}")
-                } else if above[n] == above[n - 1] {
-                    Ok(())
-                } else {
-                    write!(data, "H{x:.1}V{top:.1}")
-                };
-                if n == start || below[n] != below[n - 1] {
-                    back.push((x, y.at(below[n] as f64)));
-                }
-                n += 1;
-            }
-            let end = if n < times.len() { place(n) } else { RIGHT };
-            let _ = write!(data, "H{end:.1}");
-            for (x, bottom) in back.iter().rev() {
-                let _ = write!(data, "V{bottom:.1}H{x:.1}");
-            }
-            data.push('Z');
-        }
-        data
+        area((&self.x, y), RIGHT, times, below, above)
     }
 }
 
 /// A colour (`#rrggbb`) mixed with white.
-fn pale(colour: &str) -> String {
+pub(super) fn pale(colour: &str) -> String {
     let part = |n: usize| {
         let part = colour
             .get(n..n + 2)
