@@ -279,7 +279,7 @@
     var data = [
       [c.x].concat(most, least, [most[0] || c.x.map(function () { return 0; }), off(names.inner_id, c.inner), off(names.limit, c.limit)])
     ];
-    if (second) data[0].push(off(second.id, c.second));
+    if (second) data[0].push(off(second.id, c.second), off(second.id, c.second));
     if (send) data.push([c.x, off("wmem_alloc", c.wmem_alloc), off("forward_alloc", c.forward_least), off("forward_alloc", c.forward_most)]);
     data.push([c.x, c.x.map(function () { return 0; })]);
     plots.forEach(function (u, n) {
@@ -355,7 +355,9 @@
     list.push(series(names.total, function () { return css("outline"); }, { width: 0.8 }));
     list.push(series(names.inner, function () { return colour(d.colours.inner); }, { width: 1.2 }));
     list.push(series(names.limit, function () { return colour(d.colours.limit); }, { width: 2.2 }));
-    if (second) list.push(series(second.name, function () { return colour(second.colour); }, { width: 1.4, dash: [6, 3] }));
+    // With an edge, so that it shows on any band.
+    if (second) list.push(series("", function () { return css("page"); }, { width: 3 }),
+      series(second.name, function () { return colour(second.colour); }, { width: 1.8, dash: [6, 3] }));
     plots.push(new uPlot(options(430, false, list, [shade, moves, worst]), [[]].concat(list.map(function () { return []; })), byId("main")));
     if (send) {
       var alloc = function () { return colour(send.colours.wmem_alloc); }, forward = function () { return colour(send.colours.forward_alloc); };

@@ -84,7 +84,8 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["output", "format"])]
     text: bool,
     /// Draw the receive side instead: what r consists of under rb, by cause, with Recv-Q, the
-    /// window, and when that was 0; of `skmem record --rx`. Without --socket: the socket whose receive buffer held most
+    /// window, and when that was 0; of `skmem record --rx`. Without --socket: the socket whose
+    /// receive buffer held most
     #[arg(long)]
     rx: bool,
     #[command(flatten)]

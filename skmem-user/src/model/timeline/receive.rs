@@ -57,9 +57,9 @@ impl Filled {
 
 /// What is drawn of a sample, and keeps its extremes.
 const CURVES: [fn(&Filled) -> i64; 3] = [
-    |s| s.rmem_alloc as i64,
-    |s| s.window as i64,
-    |s| s.recv_q as i64,
+    |s| s.rmem_alloc.into(),
+    |s| s.window.into(),
+    |s| s.recv_q.into(),
 ];
 
 /// The samples of one column, in the order of their numbers.

@@ -248,31 +248,37 @@ impl Page<'_> {
     }
 
     fn lines(&mut self, drawn: &Drawn) {
-        let thin = if drawn.least.is_empty() { 1.0 } else { 0.6 };
-        let lines: [(fn(&Filled) -> i64, &str, f64, &str); 3] = [
-            (|s| s.window.into(), FORWARD_ALLOC, 1.6 * thin, "none"),
-            (|s| s.recv_q.into(), SEND_Q, 1.8 * thin, "6 3"),
-            (|s| s.rcvbuf.into(), SNDBUF, 2.0, "none"),
-        ];
-        for (of, colour, width, dash) in lines {
-            let points = drawn.times.iter().copied().zip(drawn.lines.iter().map(of));
-            let data = steps((&self.x, &self.y), RIGHT, points);
-            // With a light edge, so that it shows on any band.
-            let edge = width + 2.0;
-            self.out.path(
-                &data,
-                &format!(
-                    r##"fill="none" stroke="#ffffff" stroke-opacity="0.8" stroke-width="{edge}""##
-                ),
+        // Dashes would smear where it moves all the time.
+        let (thin, dash) = match drawn.least.is_empty() {
+            true => (1.0, "6 3"),
+            false => (0.6, "none"),
+        };
+        let window = |s: &Filled| s.window.into();
+        self.line(drawn, window, FORWARD_ALLOC, 1.6 * thin, "none");
+        let recv_q = |s: &Filled| s.recv_q.into();
+        self.line(drawn, recv_q, SEND_Q, 1.8 * thin, dash);
+        self.line(drawn, |s| s.rcvbuf.into(), SNDBUF, 2.0, "none");
+    }
+
+    /// With a light edge, so that it shows on any band.
+    fn line(
+        &mut self,
+        drawn: &Drawn,
+        of: impl Fn(&Filled) -> i64,
+        colour: &str,
+        width: f64,
+        dash: &str,
+    ) {
+        let points = drawn.times.iter().copied().zip(drawn.lines.iter().map(of));
+        let data = steps((&self.x, &self.y), RIGHT, points);
+        for (colour, opacity, width, dash) in [
+            ("#ffffff", 0.8, width + 2.0, "none"),
+            (colour, 1.0, width, dash),
+        ] {
+            let style = format!(
+                r#"fill="none" stroke="{colour}" stroke-opacity="{opacity}" stroke-width="{width}" stroke-dasharray="{dash}""#
             );
-            // Dashes would smear where it moves all the time.
-            let dash = if drawn.least.is_empty() { dash } else { "none" };
-            self.out.path(
-                &data,
-                &format!(
-                    r#"fill="none" stroke="{colour}" stroke-width="{width}" stroke-dasharray="{dash}""#
-                ),
-            );
+            self.out.path(&data, &style);
         }
     }
 

@@ -110,7 +110,7 @@ impl Plot<'_> {
         if n % 2 == 1 && sample.window > 0 && lies_here(sample.window.into()) {
             return WINDOW.to_string();
         }
-        if n % 2 == 0 && sample.recv_q > 0 && lies_here(sample.recv_q.into()) {
+        if n.is_multiple_of(2) && sample.recv_q > 0 && lies_here(sample.recv_q.into()) {
             return RECV_Q.to_string();
         }
         let middle = (row as f64 + 0.5) * self.top / self.rows as f64;
