@@ -20,8 +20,8 @@ mod serve {
         serve::{
             book::Book,
             families::{FIXED, Family, Machine, Tracing, families},
+            owner_labels::OwnerLabels,
             text::{Format, text},
-            who::Who,
         },
         snapshot::capture::{Options, capture},
     };
@@ -39,14 +39,14 @@ mod serve {
         // cargo bench adds --bench.
         let sockets = std::env::args().skip(1).find(|a| !a.starts_with("--"));
         let sockets = sockets.map_or(SOCKETS, |n| n.parse().expect("a number of sockets"));
-        let groups: Vec<Arc<Who>> = (0..GROUPS)
+        let groups: Vec<Arc<OwnerLabels>> = (0..GROUPS)
             .map(|n| {
-                Arc::new(Who {
+                Arc::new(OwnerLabels {
                     namespace: "default".to_owned(),
                     pod: format!("service-{n}-6d4f8b9c7-x2x{n}"),
                     container: "main".to_owned(),
                     comm: format!("worker-{n}"),
-                    ..Who::default()
+                    ..OwnerLabels::default()
                 })
             })
             .collect();

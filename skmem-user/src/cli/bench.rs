@@ -22,7 +22,7 @@ use clap::Args;
 pub(super) use report::schema;
 
 use self::{
-    load::Wanted,
+    load::SizedLoad,
     measure::{Cell, Sample, Turn, Watcher},
     mode::Mode,
     other_tracer::OtherTracer,
@@ -62,7 +62,7 @@ pub struct Options {
         value_delimiter = ',',
         default_value = "lockstep"
     )]
-    load: Vec<Wanted>,
+    load: Vec<SizedLoad>,
     /// Tracing modes to compare; the first one is the baseline
     #[arg(long, value_name = "MODE", value_delimiter = ',', value_enum, default_values_t = Mode::ALL, hide_default_value = true)]
     mode: Vec<Mode>,
@@ -103,7 +103,7 @@ pub struct Options {
 impl Options {
     fn cells(&self) -> Vec<Cell> {
         let mut cells = Vec::new();
-        for Wanted { load, size } in &self.load {
+        for SizedLoad { load, size } in &self.load {
             let sizes = size
                 .as_ref()
                 .map_or(&self.write_size[..], std::slice::from_ref);

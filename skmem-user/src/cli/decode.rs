@@ -20,8 +20,8 @@ use crate::{
     decode::{Decoded, Limits, Reading, Unread, findings, parse, several::Several, text},
     diag::{DiagSocket, inet_diag::dump_file},
     render::{
+        sanitized,
         snapshot::{Decoding, decoded, decoded_brief},
-        tamed,
     },
     snapshot::{
         Row,
@@ -123,7 +123,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             Some(lines) => {
                 let file = match options.file.to_str() {
                     Some("-") | None => String::new(),
-                    Some(file) => format!(" {}", tamed(file)),
+                    Some(file) => format!(" {}", sanitized(file)),
                 };
                 let more = format!("`skmem decode --full{file}` says what each value means.");
                 decoded_brief(&show, options.sort.is_some(), &style(), lines, &more)

@@ -6,9 +6,9 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 
 use super::{
-    chosen::{Chosen, WindowArgs},
-    pick::{self, SocketFacts, Wanted},
+    excerpt::{Excerpt, WindowArgs},
     print,
+    socket_name::{self, SocketFacts, SocketName},
     sockets::SocketArgs,
     style, tell,
 };
@@ -48,10 +48,10 @@ pub struct Options {
     /// Compare this socket of A and of B: its number (cookie), :PORT, ADDR:PORT or
     /// SRC:PORT>DST:PORT
     #[arg(short, long, value_name = "SOCKET")]
-    socket: Option<Wanted>,
+    socket: Option<SocketName>,
     /// Compare these two: one of A and one of B, named as for --socket
     #[arg(long, value_name = "SOCKET,SOCKET", value_parser = pair, conflicts_with = "socket")]
-    sockets: Option<(Wanted, Wanted)>,
+    sockets: Option<(SocketName, SocketName)>,
     #[command(flatten)]
     which: SocketArgs,
     /// Print one JSON object
@@ -59,7 +59,7 @@ pub struct Options {
     json: bool,
 }
 
-fn pair(text: &str) -> Result<(Wanted, Wanted), String> {
+fn pair(text: &str) -> Result<(SocketName, SocketName), String> {
     let (a, b) = text
         .split_once(',')
         .ok_or("give two sockets with a comma between them")?;
@@ -73,7 +73,7 @@ fn pair(text: &str) -> Result<(Wanted, Wanted), String> {
 pub fn run(options: &Options) -> Result<ExitCode> {
     let (a, b) = options.sockets.unzip();
     let (a, b) = (a.or(options.socket), b.or(options.socket));
-    let part = |file| Chosen::of(file, &options.which, WindowArgs::default());
+    let part = |file| Excerpt::of(file, &options.which, WindowArgs::default());
     let before = side(&part(&options.before)?, a)?;
     let after = side(&part(&options.after)?, b)?;
     let difference = Difference::of(before, after);
@@ -85,7 +85,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn side(chosen: &Chosen, wanted: Option<Wanted>) -> Result<Side> {
+fn side(chosen: &Excerpt, wanted: Option<SocketName>) -> Result<Side> {
     let name = chosen.path().display();
     let open = || chosen.open();
     let context = |e: RecordingError| anyhow!(e).context(format!("cannot compare {name}"));
@@ -106,7 +106,7 @@ fn side(chosen: &Chosen, wanted: Option<Wanted>) -> Result<Side> {
                 .iter()
                 .map(|v| SocketFacts::of_socket(&v.socket))
                 .collect();
-            &all[pick::one(Some(wanted), &known, &name.to_string())?]
+            &all[socket_name::one(Some(wanted), &known, &name.to_string())?]
         }
         None => all
             .first()

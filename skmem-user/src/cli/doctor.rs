@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{print, style};
 use crate::{
-    kernel::checkup::{self, Finding, State},
+    kernel::doctor::{self, Finding, State},
     render::{self, Place},
 };
 
@@ -62,11 +62,11 @@ pub(super) fn schema() -> Schema {
 /// Where stdout cannot be written to, or a file is not BTF.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let (findings, place) = match &options.btf {
-        Some(file) => (checkup::checkup_of(file)?, Place::Types),
-        None if options.no_load => (checkup::checkup(false), Place::Unloaded),
-        None => (checkup::checkup(true), Place::Here),
+        Some(file) => (doctor::examine_types(file)?, Place::Types),
+        None if options.no_load => (doctor::examine(false), Place::Unloaded),
+        None => (doctor::examine(true), Place::Here),
     };
-    let state = checkup::overall(&findings);
+    let state = doctor::overall(&findings);
     if options.json {
         let answer = Answer {
             schema: 1,

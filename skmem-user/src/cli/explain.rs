@@ -9,7 +9,7 @@ use tokio::process::Child;
 
 use super::{
     command, duration, host_root::HostRoot, interrupted, live, print, screen::Length, style,
-    tracing::Tracing,
+    tracing_args::TracingArgs,
 };
 use crate::{
     explain::{
@@ -53,7 +53,7 @@ Examples:
 Exit status: 0, 1 for a failure, 2 for wrong usage; with CMD, that of CMD.")]
 pub struct Options {
     #[command(flatten)]
-    tracing: Tracing,
+    tracing: TracingArgs,
     /// Trace for this long, e.g. 500ms, 90s, 5m, 1h, 2d
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,

@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Usage,
-    chosen::{Chosen, WindowArgs},
+    excerpt::{Excerpt, WindowArgs},
     output::{Access, Output, Target},
     recorded::Recorded,
     sockets::SocketArgs,
@@ -137,7 +137,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     if let Some(text) = binary.filter(|_| target.is_stdout() && io::stdout().is_terminal()) {
         return Err(Usage(anyhow::anyhow!(text)).into());
     }
-    let chosen = Chosen::of(&options.file, &options.which, options.window)?;
+    let chosen = Excerpt::of(&options.file, &options.which, options.window)?;
     let recorded = Recorded::read(chosen)?;
     let recorded = match &options.socket {
         Some(wanted) => recorded.only(recorded.choose(Some(wanted))?)?,

@@ -13,8 +13,8 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Usage,
-    at::RecordingInstant,
-    chosen::{Chosen, WindowArgs, nothing},
+    excerpt::{Excerpt, WindowArgs, nothing},
+    instant::RecordingInstant,
     output::{Access, Output, Target},
     print,
     recorded::Recorded,
@@ -110,7 +110,7 @@ enum Form {
 /// written.
 pub fn run(options: &Options) -> Result<ExitCode> {
     // A window is what is drawn: its beginning stands as the records before it say.
-    let chosen = Chosen::of(&options.file, &options.which, WindowArgs::default())?;
+    let chosen = Excerpt::of(&options.file, &options.which, WindowArgs::default())?;
     let recorded = Recorded::read(chosen)?;
     let form = form(options).map_err(Usage)?;
     let target = match &options.output {

@@ -43,11 +43,11 @@ pub(super) type Work = Box<dyn FnOnce(Result<Option<Part>>) + Send>;
 /// The records of all sockets.
 pub(super) struct Recent {
     tape: RecordingSession,
-    ask: mpsc::Sender<Wanted>,
+    ask: mpsc::Sender<Request>,
 }
 
 /// What is asked for.
-pub(super) struct Wanted {
+pub(super) struct Request {
     /// By their numbers in records.
     pub sockets: HashSet<u64>,
     /// The options that choose the same ones, for who reads the recording.
@@ -101,7 +101,7 @@ impl Recent {
     ///
     /// # Errors
     /// Where the kernel refuses its counters.
-    pub fn ask(&mut self, session: &Session, wanted: Wanted, why: String) -> Result<()> {
+    pub fn ask(&mut self, session: &Session, wanted: Request, why: String) -> Result<()> {
         let end = session.end_of("triggered", &wanted.sockets)?;
         // The thread that takes it ends after us.
         let _ = self.ask.send(wanted);
@@ -130,7 +130,7 @@ impl Recent {
 /// what is wanted. Records go on to be taken in meanwhile.
 struct Shelf {
     room: PathBuf,
-    asked: mpsc::Receiver<Wanted>,
+    asked: mpsc::Receiver<Request>,
     workers: Vec<JoinHandle<()>>,
 }
 

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    Usage, command, duration, interrupted, live, screen, tracing::Tracing, verify::Verify,
+    Usage, command, duration, interrupted, live, screen, tracing_args::TracingArgs, verify::Verify,
 };
 use crate::{
     kernel::{rights::Rights, tracer},
@@ -29,8 +29,8 @@ use crate::{
     quantity,
     recording::Meta,
     trace::{
-        Session, about, flight::Flight, recording_session::RecordingSession, sink::Sink,
-        trigger::Trigger,
+        Session, about, flight::Flight, recording_session::RecordingSession, trigger::Trigger,
+        writer_thread::Sink,
     },
 };
 
@@ -70,7 +70,7 @@ Examples:
 Exit status: 0, 1 for a failure, 2 for wrong usage; with CMD, that of CMD.")]
 pub struct Options {
     #[command(flatten)]
-    tracing: Tracing,
+    tracing: TracingArgs,
     /// Write to this file; - is stdout
     #[arg(short, long, value_name = "FILE", help_heading = "Where to")]
     output: PathBuf,

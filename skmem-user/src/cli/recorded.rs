@@ -8,8 +8,8 @@ use skmem_common::{account::Account, record::IDENT_CLOSED};
 
 use super::{
     Usage,
-    chosen::Chosen,
-    pick::{self, SocketFacts, Wanted},
+    excerpt::Excerpt,
+    socket_name::{self, SocketFacts, SocketName},
 };
 use crate::{
     explain::{Source, Verdict},
@@ -24,7 +24,7 @@ use crate::{
 
 /// A recording that was read once.
 pub struct Recorded {
-    source: Chosen,
+    source: Excerpt,
     pub meta: Meta,
     pub survey: Survey,
     pub end: Option<End>,
@@ -44,7 +44,7 @@ impl Recorded {
     ///
     /// # Errors
     /// Where the file is not a recording, or holds no event.
-    pub fn read(source: Chosen) -> Result<Self> {
+    pub fn read(source: Excerpt) -> Result<Self> {
         let recorded = Self::looked_at(source)?;
         if let Some(text) = &recorded.shortcoming {
             super::tell(&format!("{} {text}", recorded.source.path().display()));
@@ -60,7 +60,7 @@ impl Recorded {
         Self::looked_at(self.source.only(id)?)?.or_nothing()
     }
 
-    fn looked_at(source: Chosen) -> Result<Self> {
+    fn looked_at(source: Excerpt) -> Result<Self> {
         let mut survey = Survey::default();
         let mut recording = open(&source)?;
         for (tid, comm) in recording.meta().selected.iter().flat_map(|s| &s.threads) {
@@ -143,7 +143,7 @@ impl Recorded {
 
     /// What of which file is read.
     #[must_use]
-    pub fn source(&self) -> &Chosen {
+    pub fn source(&self) -> &Excerpt {
         &self.source
     }
 
@@ -185,8 +185,8 @@ impl Recorded {
             .iter()
             .map(|(id, socket)| SocketFacts::of_ident(*id, socket.ident.as_ref()))
             .collect();
-        let wanted: Wanted = wanted.parse().map_err(|e: String| Usage(anyhow!(e)))?;
-        let place = pick::one(
+        let wanted: SocketName = wanted.parse().map_err(|e: String| Usage(anyhow!(e)))?;
+        let place = socket_name::one(
             Some(&wanted),
             &known,
             &self.source.path().display().to_string(),
@@ -288,7 +288,7 @@ fn kept(end: &End) -> impl Iterator<Item = &SavedAccount> {
     end.open.iter().chain(&end.closed)
 }
 
-fn open(source: &Chosen) -> Result<Recording<BufReader<File>>> {
+fn open(source: &Excerpt) -> Result<Recording<BufReader<File>>> {
     let opened = source.open();
     opened.with_context(|| format!("{}", source.path().display()))
 }

@@ -6,12 +6,12 @@ use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 
 use super::{
-    at::RecordingInstant,
-    chosen::{Chosen, WindowArgs},
+    excerpt::{Excerpt, WindowArgs},
     explain::{print_json, print_pairs, print_text},
-    pick::{self, SocketFacts, Wanted},
+    instant::RecordingInstant,
     print,
     screen::Length,
+    socket_name::{self, SocketFacts, SocketName},
     sockets::SocketArgs,
     style, tell,
 };
@@ -19,7 +19,7 @@ use crate::{
     explain::{Source, Verdict, pair},
     model::end::{SavedAccount, Totals},
     recording::{Item, Outcome, Playback, Recording, RecordingError, outcome},
-    render::{self, Listed, tamed},
+    render::{self, Listed, sanitized},
 };
 
 mod about;
@@ -68,7 +68,7 @@ pub struct Options {
     /// Explain this socket only: its number (the cookie, as --sockets and ss -e (0x…) show it),
     /// :PORT, ADDR:PORT or SRC:PORT>DST:PORT
     #[arg(short, long, value_name = "SOCKET")]
-    socket: Option<Wanted>,
+    socket: Option<SocketName>,
     /// As of this time: since the recording's start (12.5s), before its end (-2s), on the wall
     /// clock in UTC (03:12:22.5, 2026-11-28T03:12:22), or an at_ns (@N)
     #[arg(long, value_name = "TIME", allow_hyphen_values = true,
@@ -109,8 +109,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let name = options.file.display();
     let chosen = match options.pair {
         // The other end may be anyone's: what was asked for is chosen at the end.
-        true => Chosen::of(&options.file, &SocketArgs::default(), options.window)?,
-        false => Chosen::of(&options.file, &options.which, options.window)?,
+        true => Excerpt::of(&options.file, &SocketArgs::default(), options.window)?,
+        false => Excerpt::of(&options.file, &options.which, options.window)?,
     };
     let open = || chosen.open();
     let context = |e: RecordingError| anyhow!(e).context(format!("cannot report on {name}"));
@@ -154,11 +154,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         let wanted = options.socket.as_ref();
         let chosen = match options.at {
             Some(at) => {
-                let id = known[pick::one(wanted, &known, &place)?].id;
+                let id = known[socket_name::one(wanted, &known, &place)?].id;
                 vec![replayed(open().map_err(context)?, &outcome, id, at)?]
             }
             None => {
-                let ids = pick::some(wanted, &known, &place)?;
+                let ids = socket_name::some(wanted, &known, &place)?;
                 let ids: Vec<u64> = ids.into_iter().map(|n| known[n].id).collect();
                 all.retain(|v| ids.contains(&v.socket.id));
                 all
@@ -188,7 +188,7 @@ fn show(verdicts: &[Verdict], options: &Options, kernel: &str, sockets: u64) -> 
             ", `skmem report {name} --sockets` lists the sockets"
         ));
     }
-    print_text(verdicts, options.length, &tamed(&more))
+    print_text(verdicts, options.length, &sanitized(&more))
 }
 
 fn none(totals: &Totals) -> String {

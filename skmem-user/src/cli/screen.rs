@@ -9,7 +9,7 @@ use rustix::{
     termios::{Winsize, tcgetwinsize},
 };
 
-use crate::render::{Style, tamed, wrapped};
+use crate::render::{Style, sanitized, wrapped};
 
 /// Columns that text keeps to: fewer leave no room for numbers, more are hard
 /// to read.
@@ -82,7 +82,7 @@ pub fn lines() -> Option<usize> {
 /// Writes to stderr what names files or processes, which may be called
 /// anything; on a terminal, no word is broken.
 pub fn tell(text: &str) {
-    eprintln!("{}", fitted(&format!("skmem: {}", tamed(text))));
+    eprintln!("{}", fitted(&format!("skmem: {}", sanitized(text))));
 }
 
 /// `text` as stderr shows it: where that is a terminal, lines that are too long

@@ -20,15 +20,17 @@ use tokio::{
 };
 use tripwire::TripwireArgs;
 
-use super::{Usage, duration, host_root::HostRoot, interrupted, live, tell, tracing::Tracing};
+use super::{
+    Usage, duration, host_root::HostRoot, interrupted, live, tell, tracing_args::TracingArgs,
+};
 use crate::{
     diag::pods::Pods,
     kernel::rights::Rights,
     serve::{
         http::{Ask, FRESH, Server},
+        owner_labels::Names,
         published::{Latest, Published},
         textfile,
-        who::Names,
     },
 };
 
@@ -69,7 +71,7 @@ Examples:
 Exit status: 0 where it was asked to end (Ctrl-C, SIGTERM), 1 for a failure, 2 for wrong usage.")]
 pub struct Options {
     #[command(flatten)]
-    tracing: Tracing,
+    tracing: TracingArgs,
     /// Where to listen; port 0 takes a free one; none: nowhere
     #[arg(
         long,

@@ -12,7 +12,7 @@ use source::Source;
 use terminal::{End, Keys, Screen, Signals};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Usage, duration, host_root::HostRoot, live, print, screen, tracing::Tracing};
+use super::{Usage, duration, host_root::HostRoot, live, print, screen, tracing_args::TracingArgs};
 use crate::{
     snapshot::group::{GroupBy as Group, KeyNames},
     top::{
@@ -59,7 +59,7 @@ Examples:
 Exit status: 0, 1 for a failure, 2 for wrong usage, 128 + N where signal N ended it.")]
 pub struct Options {
     #[command(flatten)]
-    tracing: Tracing,
+    tracing: TracingArgs,
     /// What a row stands for; the key b changes it
     #[arg(short, long, value_name = "WHAT", default_value = "socket")]
     by: RowsBy,

@@ -6,7 +6,9 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use skmem_common::layout::Records;
 
-use super::{duration, interrupted, live, screen, style, tracing::Tracing, verify::Verify};
+use super::{
+    duration, interrupted, live, screen, style, tracing_args::TracingArgs, verify::Verify,
+};
 use crate::{
     kernel::{counters::Totals, plan::Set, rights::Rights, system},
     render::{Column, EventLines, Times},
@@ -38,7 +40,7 @@ Examples:
 Exit status: 0, 1 for a failure, 2 for wrong usage.")]
 pub struct Options {
     #[command(flatten)]
-    tracing: Tracing,
+    tracing: TracingArgs,
     /// Trace for this long, e.g. 500ms, 90s, 5m, 1h, 2d
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,

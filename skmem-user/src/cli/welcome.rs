@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::{print, style};
 use crate::{
     kernel::{
-        checkup::{self, Finding, State},
+        doctor::{self, Finding, State},
         system,
     },
     render::{self, Style},
@@ -24,7 +24,7 @@ const COMMAND: usize = 30;
 pub fn run() -> Result<ExitCode> {
     let root = rustix::process::geteuid().is_root();
     print(&text(
-        &checkup::checkup(false),
+        &doctor::examine(false),
         &system::release(),
         root,
         &style(),
@@ -34,10 +34,10 @@ pub fn run() -> Result<ExitCode> {
 
 fn text(findings: &[Finding], release: &str, root: bool, style: &Style) -> String {
     let line = |text: &str| format!("{}\n", render::wrapped(text, style.width));
-    let state = checkup::overall(findings);
+    let state = doctor::overall(findings);
     let worst = findings.iter().filter(|f| f.state == state);
     let worst = worst.map(|f| f.what.as_str()).collect::<Vec<_>>();
-    let only_rights = state == State::Impossible && worst == [checkup::RIGHTS];
+    let only_rights = state == State::Impossible && worst == [doctor::RIGHTS];
     let why = || worst.join(", ");
     let allows = match state {
         State::Good => format!(
@@ -119,7 +119,7 @@ mod tests {
             remedy: None,
         };
         let rights = Finding {
-            what: checkup::RIGHTS.into(),
+            what: doctor::RIGHTS.into(),
             state: State::Impossible,
             ..good.clone()
         };

@@ -10,7 +10,7 @@ use skmem_common::{
 };
 
 use super::{
-    Setting, advice, checks,
+    VerdictContext, advice, checks,
     fields::{AccountAt, Queue, RequestedSndbuf, moves},
     verdict::{
         Admission, Blame, Blocked, CauseSum, CauseTotal, Clock, Clocks, Held, HookSet, LimitChange,
@@ -20,7 +20,7 @@ use super::{
 
 const AF_INET6: u16 = 10;
 
-pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
+pub(super) fn verdict(account: &Account, setting: &VerdictContext<'_>) -> Verdict {
     let at = AccountAt::choose(account, setting.at_end);
     let balance = at.balance;
     let queue = Queue::of(account, &at);
@@ -120,7 +120,7 @@ pub(super) fn verdict(account: &Account, setting: &Setting<'_>) -> Verdict {
     verdict
 }
 
-fn socket(account: &Account, state: u8, setting: &Setting<'_>) -> Socket {
+fn socket(account: &Account, state: u8, setting: &VerdictContext<'_>) -> Socket {
     let ident = &account.ident;
     let is_mptcp = ident.flags & IDENT_MPTCP_SOCKET != 0;
     let comm = ident.comm.split(|b| *b == 0).next().unwrap_or_default();

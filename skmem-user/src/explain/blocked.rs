@@ -10,7 +10,7 @@ use skmem_common::{
 };
 
 use super::{
-    Setting,
+    VerdictContext,
     fields::AccountAt,
     verdict::{Blocked, HeldNow, PeerWindow, Reasons, SinceIs, Withheld},
 };
@@ -22,7 +22,7 @@ const TCP_SYN_RECV: u8 = 3;
 const TCP_CLOSE: u8 = 7;
 
 impl Blocked {
-    pub(super) fn of(account: &Account, setting: &Setting<'_>) -> Option<Self> {
+    pub(super) fn of(account: &Account, setting: &VerdictContext<'_>) -> Option<Self> {
         let seen = &account.blocked;
         let now = HeldNow::of(account, setting);
         if seen.waits == 0
@@ -62,7 +62,7 @@ impl Blocked {
 }
 
 impl HeldNow {
-    fn of(account: &Account, setting: &Setting<'_>) -> Option<Self> {
+    fn of(account: &Account, setting: &VerdictContext<'_>) -> Option<Self> {
         let (since_ns, since_is) = since(account)?;
         let now = &account.ledger.now;
         Some(Self {
@@ -159,7 +159,7 @@ struct Correction {
 }
 
 impl Correction {
-    fn of(account: &Account, setting: &Setting<'_>) -> Self {
+    fn of(account: &Account, setting: &VerdictContext<'_>) -> Self {
         let memory =
             account.scheduled.refused == 0 && account.blocked.reasons[WAIT_MEMORY as usize] > 0;
         let sysctl = setting.notsent_lowat_sysctl.is_some_and(|v| v < u32::MAX);

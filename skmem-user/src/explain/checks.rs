@@ -3,7 +3,7 @@
 use skmem_common::{account::Account, cause::Cause, ledger::Balance, record::IDENT_OLDER};
 
 use super::{
-    Setting, Source,
+    Source, VerdictContext,
     fields::AccountAt,
     numbers::grouped,
     verdict::{SelfCheck, Verdict},
@@ -14,7 +14,7 @@ impl SelfCheck {
         account: &Account,
         verdict: &Verdict,
         at: &AccountAt<'_>,
-        setting: &Setting<'_>,
+        setting: &VerdictContext<'_>,
     ) -> Self {
         let since: i64 = verdict.causes.iter().map(|c| c.bytes).sum();
         let totals = verdict.ledger.iter().map(|c| c.bytes);

@@ -229,12 +229,12 @@ impl Outcome {
 mod tests {
     use super::*;
     use crate::{
-        explain::Setting,
+        explain::VerdictContext,
         testing::socket::{SETTING, Socket, article},
     };
 
     fn run(socket: &Socket) -> Run {
-        let at_end = Setting {
+        let at_end = VerdictContext {
             at_end: true,
             ..SETTING
         };

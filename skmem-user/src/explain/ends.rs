@@ -8,7 +8,9 @@ use skmem_common::{
     record::{IDENT_MPTCP_SOCKET, Ident},
 };
 
-use super::{Setting, Source, Subflow, Verdict, blame_subflows, held_up_since, verdict::Socket};
+use super::{
+    Source, Subflow, Verdict, VerdictContext, blame_subflows, held_up_since, verdict::Socket,
+};
 use crate::model::{
     end::{End, SavedAccount, Totals},
     places::{Places, container, unit},
@@ -106,7 +108,7 @@ impl Totals {
     ) -> Verdict {
         let mut verdict = Verdict::of(
             &kept.account,
-            &Setting {
+            &VerdictContext {
                 kernel,
                 now_ns: self.now_ns,
                 wall_ns: self.wall_ns,

@@ -9,7 +9,7 @@ use skmem_common::{
 };
 
 use super::{
-    Setting, chain,
+    VerdictContext, chain,
     verdict::{ChainStep, Doubling, Instant},
 };
 
@@ -155,7 +155,7 @@ pub(super) struct RequestedSndbuf {
 }
 
 impl RequestedSndbuf {
-    pub fn of(account: &Account, at: &AccountAt<'_>, setting: &Setting<'_>) -> Option<Self> {
+    pub fn of(account: &Account, at: &AccountAt<'_>, setting: &VerdictContext<'_>) -> Option<Self> {
         let sndbuf = i64::from(at.balance.sndbuf);
         let ident = &account.ident;
         let seen = ident.flags & IDENT_V_SEEN != 0 && !set_later(account, at);

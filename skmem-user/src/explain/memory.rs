@@ -3,7 +3,7 @@
 use skmem_common::account::Account;
 
 use super::{
-    Setting,
+    VerdictContext,
     receive::{HeldBy, ReceiveAccount},
     verdict::{HookSet, Memory, Receive},
 };
@@ -59,7 +59,7 @@ impl Receive {
         account.is_some_and(|account| account.error_queue.saturating_mul(2) > self.rcvbuf)
     }
 
-    pub(super) fn of(account: &Account, setting: &Setting<'_>) -> Option<Self> {
+    pub(super) fn of(account: &Account, setting: &VerdictContext<'_>) -> Option<Self> {
         let r = &account.receiving;
         if r.segments == 0 && r.reads == 0 && r.now.rmem_alloc == 0 {
             return None;

@@ -52,7 +52,7 @@ pub use verdict::Verdict;
 
 /// What the account itself does not hold.
 #[derive(Clone, Copy, Debug)]
-pub struct Setting<'a> {
+pub struct VerdictContext<'a> {
     /// `uname -r`.
     pub kernel: &'a str,
     /// `CLOCK_MONOTONIC` when the account was read, in ns.
@@ -87,7 +87,7 @@ pub enum Source<'a> {
     },
 }
 
-impl Setting<'_> {
+impl VerdictContext<'_> {
     /// The wall clock at an instant of `CLOCK_MONOTONIC`, in ns since
     /// 1970-01-01 UTC; None where it is not known.
     fn wall_at(&self, ns: u64) -> Option<u64> {
@@ -99,7 +99,7 @@ impl Setting<'_> {
 impl Verdict {
     /// Judges `account`.
     #[must_use]
-    pub fn of(account: &Account, setting: &Setting<'_>) -> Self {
+    pub fn of(account: &Account, setting: &VerdictContext<'_>) -> Self {
         assemble::verdict(account, setting)
     }
 }

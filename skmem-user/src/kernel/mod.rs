@@ -12,14 +12,14 @@
 //! * [`ring`]: the records, as bytes
 //! * [`counters`]: records made, lost, runs skipped
 //! * [`rights`]: what this process may do, and giving that up
-//! * [`checkup`]: what this machine allows, for `skmem doctor`
+//! * [`doctor`]: what this machine allows, for `skmem doctor`
 //! * [`system`]: release, clock, capabilities, limits
 
 mod attach;
 pub mod btf;
-pub mod checkup;
 pub mod counters;
 pub mod descriptors;
+pub mod doctor;
 mod errors;
 mod existing;
 pub mod facts;

@@ -15,7 +15,7 @@ const MOST_COMMS: usize = 1 << 16;
 
 /// A socket in a stream.
 #[derive(Debug, Clone, Copy)]
-pub struct Surveyed {
+pub struct SocketSummary {
     /// Who; None where nothing says so.
     pub ident: Option<Ident>,
     /// Its first record, in ns of `CLOCK_MONOTONIC`.
@@ -33,7 +33,7 @@ pub struct Surveyed {
 /// All sockets of a stream.
 #[derive(Debug, Default)]
 pub struct Survey {
-    sockets: HashMap<u64, Surveyed>,
+    sockets: HashMap<u64, SocketSummary>,
     comms: HashMap<u32, [u8; 16]>,
     span: Option<(u64, u64)>,
     omitted: u64,
@@ -50,7 +50,10 @@ impl Survey {
             self.omitted += 1;
             return;
         }
-        let socket = self.sockets.entry(id).or_insert_with(|| Surveyed::new(at));
+        let socket = self
+            .sockets
+            .entry(id)
+            .or_insert_with(|| SocketSummary::new(at));
         socket.last_ns = socket.last_ns.max(at);
         socket.first_ns = socket.first_ns.min(at);
         socket.records += 1;
@@ -100,7 +103,7 @@ impl Survey {
 
     /// The socket with this number.
     #[must_use]
-    pub fn socket(&self, id: u64) -> Option<&Surveyed> {
+    pub fn socket(&self, id: u64) -> Option<&SocketSummary> {
         self.sockets.get(&id)
     }
 
@@ -112,7 +115,7 @@ impl Survey {
 
     /// All sockets, the worst excess first.
     #[must_use]
-    pub fn worst_first(&self) -> Vec<(u64, Surveyed)> {
+    pub fn worst_first(&self) -> Vec<(u64, SocketSummary)> {
         let mut all: Vec<_> = self.sockets.iter().map(|(id, s)| (*id, *s)).collect();
         all.sort_by_key(|(id, s)| (std::cmp::Reverse(s.worst_excess), s.first_ns, *id));
         all
@@ -145,7 +148,7 @@ pub fn id(record: &Record) -> u64 {
     }
 }
 
-impl Surveyed {
+impl SocketSummary {
     fn new(at: u64) -> Self {
         Self {
             ident: None,

@@ -125,7 +125,7 @@ impl Meta {
     }
 
     /// With all of its texts made safe for a terminal.
-    pub(super) fn tamed(mut self) -> Self {
+    pub(super) fn sanitized(mut self) -> Self {
         let words = self.command.iter_mut().chain(&mut self.notes);
         let pairs = self.filters.iter_mut().flat_map(|(a, b)| [a, b]);
         let hooks = self.hooks.iter_mut();
@@ -162,7 +162,7 @@ impl Selected {
 
 impl Totals {
     /// With all of its texts made safe for a terminal.
-    pub(super) fn tamed(mut self) -> Self {
+    pub(super) fn sanitized(mut self) -> Self {
         let places = &mut self.places;
         let names = places
             .cgroups

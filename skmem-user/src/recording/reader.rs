@@ -149,7 +149,7 @@ impl<R: Read> Recording<R> {
             let length = block.length;
             let meta: Meta = serde_json::from_slice(&block.payload()?)
                 .map_err(|e| FormatError::json("the first block is not as it should be", &e))?;
-            Ok((meta.tamed(), length))
+            Ok((meta.sanitized(), length))
         });
         let (meta, length) = first.map_err(|why| {
             RecordingError::Damaged(Damage {
@@ -374,7 +374,7 @@ impl<R: Read> Recording<R> {
             Kind::End => {
                 let totals: Totals = serde_json::from_slice(&block.payload()?)
                     .map_err(|e| FormatError::json("the last block is not as it should be", &e))?;
-                self.totals = Some(totals.tamed());
+                self.totals = Some(totals.sanitized());
                 Ok(Next::On)
             }
         }

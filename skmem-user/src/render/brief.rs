@@ -3,11 +3,11 @@
 
 use super::{
     account, headline,
+    identity::{ends, escaped_comm},
     layout::{hang, row, wrap},
     memory, parts,
     style::{Role, Style},
     units::{bytes, change, counted},
-    who::{ends, escaped_comm},
 };
 use crate::explain::{Verdict, numbers::grouped};
 

@@ -4,7 +4,7 @@ use std::io;
 
 use super::{
     compare::{Row, known, rows, table},
-    escape::tamed,
+    escape::sanitized,
     layout::{hang, title},
     style::{Role, Style},
     units::{bytes, change, span},
@@ -32,8 +32,8 @@ pub fn difference(d: &Difference, style: &Style) -> String {
         let socket = &side.run.verdict.socket;
         let text = format!(
             "{}, {}",
-            super::who::owner(socket),
-            super::who::ends(socket)
+            super::identity::owner(socket),
+            super::identity::ends(socket)
         );
         hang(&mut out, &head, head.len(), &text, None, style);
     }
@@ -111,7 +111,7 @@ fn about(side: &Side) -> String {
     };
     format!(
         "{}, {} on {}, Linux {}{command}",
-        tamed(&side.file),
+        sanitized(&side.file),
         span(side.recorded_ns),
         side.host,
         side.kernel

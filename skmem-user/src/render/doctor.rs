@@ -1,11 +1,11 @@
 //! What `skmem doctor` found, for people.
 
 use super::{
-    escape::tamed,
+    escape::sanitized,
     layout::hang,
     style::{Role, Style},
 };
-use crate::kernel::checkup::{Finding, State, overall};
+use crate::kernel::doctor::{Finding, State, overall};
 
 /// What was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,14 @@ pub fn doctor(findings: &[Finding], place: Place, style: &Style) -> String {
                 head.clone_from(&below);
             }
             let role = (state == State::Impossible).then_some(Role::Alarm);
-            hang(&mut out, &head, column, &tamed(&finding.found), role, style);
+            hang(
+                &mut out,
+                &head,
+                column,
+                &sanitized(&finding.found),
+                role,
+                style,
+            );
             if let Some(consequence) = &finding.consequence {
                 hang(&mut out, &below, column, consequence, None, style);
             }

@@ -25,7 +25,7 @@ pub(super) fn escaped(text: &str) -> String {
 /// `text` of our own, lines and all, that holds such strings: an error names
 /// files and processes. Only what acts on a terminal is escaped.
 #[must_use]
-pub fn tamed(text: &str) -> String {
+pub fn sanitized(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         if c != '\n' && (c.is_control() || hides(c)) {
@@ -44,13 +44,13 @@ fn hides(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{escaped, tamed};
+    use super::{escaped, sanitized};
 
     #[test]
     fn an_error_keeps_its_lines_and_its_signs() {
-        assert_eq!(tamed("it holds:\n  a → b…"), "it holds:\n  a → b…");
+        assert_eq!(sanitized("it holds:\n  a → b…"), "it holds:\n  a → b…");
         assert_eq!(
-            tamed("a\x1b[2J\r\u{9b}\u{202e}.skm"),
+            sanitized("a\x1b[2J\r\u{9b}\u{202e}.skm"),
             "a\\u{1b}[2J\\r\\u{9b}\\u{202e}.skm"
         );
     }

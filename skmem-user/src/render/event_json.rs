@@ -5,10 +5,10 @@ use serde_json::Value;
 use skmem_common::record::{Event, FLAG_LOCKLESS, FLAG_TASK, IDENT_COOKIE, Ident};
 
 use super::{
+    identity::Named,
     line_buffer::LineBuffer,
     ops::{Decoded, decoded, flags, hook_name},
     put::{IfKnown, Put, Word, list, object},
-    who::Named,
 };
 use crate::explain::state_name;
 

@@ -13,10 +13,10 @@ use skmem_common::{
 use super::{
     escape::escaped,
     event_columns::EventLines,
+    identity::{comm, short},
     line_buffer::{ARROW, Cell, LineBuffer},
     ops::{Decoded, decoded, received, wait_reason},
     style::Style,
-    who::{comm, short},
 };
 use crate::explain::state_name;
 

@@ -3,11 +3,11 @@
 use skmem_common::cause::Cause;
 
 use super::{
+    identity::owner,
     layout::hang,
     memory,
     style::{Role, Style},
     units::{bytes, ratio},
-    who::owner,
 };
 use crate::{
     explain::{

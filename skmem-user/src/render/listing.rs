@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
+    identity::{escaped_comm, pair},
     layout::beside,
     style::{Role, Style},
     units::span,
-    who::{escaped_comm, pair},
 };
 use crate::explain::{
     Verdict, growth,

@@ -24,6 +24,7 @@ mod event_json;
 mod event_line;
 pub mod export;
 mod headline;
+mod identity;
 mod layout;
 mod line_buffer;
 mod listing;
@@ -46,17 +47,17 @@ mod style;
 #[cfg(test)]
 mod tests;
 mod units;
-mod who;
 
 pub use brief::{brief, brief_of_many};
 pub use compare::{comparison, comparison_answer, comparison_brief, comparison_json};
 pub use date::utc;
 pub use diff::{difference, difference_json};
 pub use doctor::{Place, doctor};
-pub use escape::tamed;
+pub use escape::sanitized;
 pub use event_columns::{Column, EventLines, Times};
 pub use event_json::{event_json, event_json_line, put_event_json};
 pub use event_line::{Names, event_header, event_line, event_task};
+pub use identity::Named;
 pub use layout::{definitions, wrapped};
 pub use line_buffer::LineBuffer;
 pub use listing::{Listed, listing, listing_json};
@@ -65,7 +66,6 @@ pub use pages::{cause_list, cause_page, causes_markdown};
 pub use pair::{pair, pair_line};
 pub use receive::put_receive_json;
 pub use style::Style;
-pub use who::Named;
 
 /// A verdict as text: the answer first, the account that proves it, and what
 /// can be done. Ends with a newline.
@@ -128,19 +128,19 @@ pub fn no_verdicts_json(kernel: &str, sockets: u64) -> io::Result<String> {
 /// Both ends of a socket as one word: `10.0.0.1:4000>10.0.0.2:5001`.
 #[must_use]
 pub fn ends(ident: &Ident) -> String {
-    who::short(ident)
+    identity::short(ident)
 }
 
 /// Both ends and the owner of a socket, in a line.
 #[must_use]
 pub fn whose(ident: &Ident) -> String {
-    who::whose(ident)
+    identity::whose(ident)
 }
 
 /// The same of a verdict's socket.
 #[must_use]
 pub fn whose_socket(socket: &crate::explain::verdict::Socket) -> String {
-    who::whose_socket(socket)
+    identity::whose_socket(socket)
 }
 
 /// A time in ns, in a unit that leaves it readable.
@@ -152,5 +152,5 @@ pub fn time_span(ns: u64) -> String {
 /// A command name, NUL-padded as the kernel has it.
 #[must_use]
 pub fn comm(comm: &[u8; 16]) -> String {
-    who::comm(comm)
+    identity::comm(comm)
 }

@@ -1,9 +1,9 @@
 //! Many sockets, a line each.
 
 use super::{
+    identity::{escaped_comm, pair},
     layout::beside,
     style::{Role, Style},
-    who::{escaped_comm, pair},
 };
 use crate::explain::{Verdict, growth, numbers::grouped};
 

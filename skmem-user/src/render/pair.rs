@@ -1,11 +1,11 @@
 //! Both ends of a connection as text.
 
 use super::{
+    identity::{ends, owner, pod},
     layout::{hang, row, title},
     memory,
     style::{Role, Style},
     units::{bytes, span},
-    who::{ends, owner, pod},
 };
 use crate::explain::{
     numbers::grouped,

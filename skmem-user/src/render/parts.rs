@@ -6,10 +6,10 @@ use skmem_common::cause::Cause;
 use super::{
     date::utc,
     escape::escaped,
+    identity::{ends, escaped_comm, name, pod},
     layout::{hang, row, title},
     style::{Role, Style},
     units::{bytes, counted, signed, span},
-    who::{ends, escaped_comm, name, pod},
 };
 use crate::explain::{
     MINIMUM, Verdict,

@@ -4,10 +4,10 @@ use skmem_common::record::{FLAG_BOOKED, FLAG_TASK, Receive};
 
 use super::{
     event_json::{Flags, Socket, SocketObject},
+    identity::Named,
     line_buffer::LineBuffer,
     ops::{Decoded, hook_name, received},
     put::{IfKnown, Put, Word, list, object},
-    who::Named,
 };
 use crate::explain::state_name;
 

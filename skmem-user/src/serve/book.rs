@@ -14,7 +14,7 @@ use skmem_common::account::Account;
 use super::{
     counts::{Stand, Sums},
     families::series_of,
-    who::Who,
+    owner_labels::OwnerLabels,
 };
 use crate::{decode::reading::state_name, diag::Protocol, explain::held_up_since, snapshot::Row};
 
@@ -107,7 +107,7 @@ pub struct Book {
     most: usize,
     /// Series that are not of a group.
     fixed: usize,
-    groups: HashMap<Arc<Who>, Group>,
+    groups: HashMap<Arc<OwnerLabels>, Group>,
     other: Group,
     /// Boxed: half of the places of a table that has just grown are empty.
     open: HashMap<u64, Box<Stand>>,
@@ -140,19 +140,19 @@ impl Book {
     }
 
     /// An open socket's account, read at `now_ns`.
-    pub fn account(&mut self, account: &Account, who: &Arc<Who>, now_ns: u64) {
+    pub fn account(&mut self, account: &Account, who: &Arc<OwnerLabels>, now_ns: u64) {
         let held_up = held_up_since(account).is_some();
         let group = self.count(account, who, now_ns);
         group.now.held_up += u64::from(held_up);
     }
 
     /// The account of a socket that has ended.
-    pub fn ended(&mut self, account: &Account, who: &Arc<Who>, now_ns: u64) {
+    pub fn ended(&mut self, account: &Account, who: &Arc<OwnerLabels>, now_ns: u64) {
         self.count(account, who, now_ns);
         self.open.remove(&account.ident.id);
     }
 
-    fn count(&mut self, account: &Account, who: &Arc<Who>, now_ns: u64) -> &mut Group {
+    fn count(&mut self, account: &Account, who: &Arc<OwnerLabels>, now_ns: u64) -> &mut Group {
         let stand = Stand::of(account, now_ns);
         let group = group_of(&mut self.groups, &mut self.other, self.look, who);
         let kept = match self.open.entry(account.ident.id) {
@@ -170,7 +170,7 @@ impl Book {
     }
 
     /// A socket as `sock_diag` shows it.
-    pub fn row(&mut self, row: &Row, who: &Arc<Who>) {
+    pub fn row(&mut self, row: &Row, who: &Arc<OwnerLabels>) {
         let passed = self.passed(row);
         let group = group_of(&mut self.groups, &mut self.other, self.look, who);
         let now = &mut group.now;
@@ -265,15 +265,15 @@ impl Book {
 
     /// All groups in the order of their labels, `other` last, where there are others.
     #[must_use]
-    pub fn groups(&self) -> Vec<(Who, &Group)> {
+    pub fn groups(&self) -> Vec<(OwnerLabels, &Group)> {
         let mut groups: Vec<_> = self
             .groups
             .iter()
-            .map(|(who, group)| (Who::clone(who), group))
+            .map(|(who, group)| (OwnerLabels::clone(who), group))
             .collect();
         groups.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         if self.has_others() {
-            groups.push((Who::other(), &self.other));
+            groups.push((OwnerLabels::other(), &self.other));
         }
         groups
     }
@@ -305,10 +305,10 @@ impl Book {
 
 /// The group of these labels, of which a socket was found in this look.
 fn group_of<'a>(
-    groups: &'a mut HashMap<Arc<Who>, Group>,
+    groups: &'a mut HashMap<Arc<OwnerLabels>, Group>,
     other: &'a mut Group,
     look: u64,
-    who: &Arc<Who>,
+    who: &Arc<OwnerLabels>,
 ) -> &'a mut Group {
     // A command of that name would be a second series with the same labels.
     if who.is_other() {
@@ -330,10 +330,10 @@ pub(crate) mod tests {
     use crate::diag::TcpState;
     use crate::testing::rows::{mem, socket};
 
-    pub(crate) fn who(comm: &str) -> Arc<Who> {
-        Arc::new(Who {
+    pub(crate) fn who(comm: &str) -> Arc<OwnerLabels> {
+        Arc::new(OwnerLabels {
             comm: comm.to_owned(),
-            ..Who::default()
+            ..OwnerLabels::default()
         })
     }
 
@@ -389,7 +389,7 @@ pub(crate) mod tests {
     fn there_are_never_more_series_than_asked_for_and_no_counter_goes_back() {
         let most = 120;
         let mut book = Book::new(most, 20);
-        let mut before: HashMap<Who, u64> = HashMap::new();
+        let mut before: HashMap<OwnerLabels, u64> = HashMap::new();
         let mut all = 0;
         for look in 1..60_u64 {
             book.begin();

@@ -733,7 +733,7 @@ mod tests {
         diag::TcpState,
         serve::{
             book::tests::{account, who},
-            who::Who,
+            owner_labels::OwnerLabels,
         },
         snapshot::Row,
         testing::rows::{mem, socket},
@@ -877,7 +877,10 @@ mod tests {
     #[test]
     fn what_was_never_counted_is_not_shown_as_zero() {
         assert_eq!(series_of(&Sums::default(), &Now::default()), 0);
-        let labels: Vec<String> = Who::other().labels().map(|(_, v)| v.to_owned()).collect();
+        let labels: Vec<String> = OwnerLabels::other()
+            .labels()
+            .map(|(_, v)| v.to_owned())
+            .collect();
         assert_eq!(labels, ["other"]);
     }
 }

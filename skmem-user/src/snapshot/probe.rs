@@ -328,14 +328,14 @@ pub(crate) mod tests {
     use super::*;
     use crate::{
         diag::{DiagSocket, TcpState},
-        explain::Setting,
+        explain::VerdictContext,
         testing::{
             rows::{mem, socket},
             socket as account,
         },
     };
 
-    const AT_END: Setting<'static> = Setting {
+    const AT_END: VerdictContext<'static> = VerdictContext {
         at_end: true,
         ..account::SETTING
     };

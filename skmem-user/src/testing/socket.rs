@@ -10,10 +10,10 @@ use skmem_common::{
     },
 };
 
-use crate::explain::{Setting, Source, Verdict};
+use crate::explain::{Source, Verdict, VerdictContext};
 
 /// The setting of all tests, unless they change it.
-pub(crate) const SETTING: Setting<'static> = Setting {
+pub(crate) const SETTING: VerdictContext<'static> = VerdictContext {
     kernel: "6.12.48-cloud-amd64",
     now_ns: 5_000_000_000,
     // 2026-11-28 03:12:25 UTC.
@@ -281,7 +281,7 @@ impl Socket {
     }
 
     /// The verdict, which must close.
-    pub fn verdict_in(&self, setting: &Setting<'_>) -> Verdict {
+    pub fn verdict_in(&self, setting: &VerdictContext<'_>) -> Verdict {
         let verdict = Verdict::of(&self.account, setting);
         let since: i64 = verdict.causes.iter().map(|c| c.bytes).sum();
         let admission = verdict.admission;

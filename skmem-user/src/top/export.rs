@@ -5,7 +5,7 @@ use super::{
     model::{Model, Page},
     sample::Causes,
 };
-use crate::{model::whose::Whose, render::tamed, snapshot::Row};
+use crate::{model::whose::Whose, render::sanitized, snapshot::Row};
 
 /// The sockets of the row that is chosen, or the one that is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +108,7 @@ fn options(by: RowsBy, row: &Row) -> Vec<(String, String)> {
 
 /// As one word of a shell.
 fn quoted(word: &str) -> String {
-    let word = tamed(word);
+    let word = sanitized(word);
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-@:".contains(c);
     match word.chars().all(plain) {
         true => word,

@@ -7,7 +7,7 @@
 
 use std::{collections::VecDeque, io, time::Duration};
 
-use super::sink::Sink;
+use super::writer_thread::Sink;
 use crate::{
     model::{
         end::{End, SavedAccount},

@@ -26,10 +26,10 @@ mod rights;
 pub mod ring;
 mod select;
 mod session;
-pub mod sink;
 mod sleepers;
 pub mod trigger;
 mod waiters;
+pub mod writer_thread;
 
 pub use attach::Attaching;
 pub use select::{Older, accounts_alone, cgroup_note, older, options, options_of_none, take_all};

@@ -12,7 +12,7 @@ use anyhow::Result;
 
 use super::{
     session::Session,
-    sink::{Message, Recorder, Sink, Stats},
+    writer_thread::{Message, Recorder, Sink, Stats},
 };
 use crate::{
     kernel::system,

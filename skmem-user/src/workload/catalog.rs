@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use skmem_common::receive_cause::ReceiveCause;
 
-use super::{Params, proto::Done, scenario, stage::Stage};
+use super::{Params, protocol::Done, scenario, stage::Stage};
 
 /// A reproduction, described.
 #[derive(Debug, JsonSchema, Serialize)]

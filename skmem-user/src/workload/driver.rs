@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     Options, SUBCOMMAND,
-    proto::{Command, Done, Ready, Reply, Settled},
+    protocol::{Command, Done, Ready, Reply, Settled},
 };
 use crate::diag::KernelReading;
 

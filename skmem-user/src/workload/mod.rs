@@ -17,12 +17,12 @@ mod driver;
 pub mod fix;
 mod net;
 pub(crate) mod options;
-pub mod proto;
+pub mod protocol;
 mod reader;
+mod reading_server;
 mod scenario;
 mod sender;
 mod settle;
-mod sink;
 mod skip;
 mod sockets;
 mod stage;
@@ -86,7 +86,7 @@ pub fn run(name: &str, options: &Options) -> ExitCode {
     let stage = match find(name).and_then(|found| Ok((found, options.resolve(found)?))) {
         Ok((found, params)) => Stage::new(found, params),
         Err(error) => {
-            proto::Reply::error(format!("{error:#}")).print();
+            protocol::Reply::error(format!("{error:#}")).print();
             return ExitCode::from(2);
         }
     };

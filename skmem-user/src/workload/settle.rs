@@ -19,7 +19,7 @@ use std::{
 use anyhow::Result;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use super::{proto::Reason, sender::Sender, writer::Writer};
+use super::{protocol::Reason, sender::Sender, writer::Writer};
 use crate::diag::{MemInfo, Queues, TcpInfo};
 
 /// How long nothing may move.

@@ -17,7 +17,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use super::{
     Params, Scenario,
     net::Netns,
-    proto::{Command, Done, Ready, Reason, Reply, Settled},
+    protocol::{Command, Done, Ready, Reason, Reply, Settled},
     sender::{Sender, truths},
     skip::{SKIP_STATUS, Skip},
 };

@@ -10,7 +10,7 @@ use skmem::{
     diag::{Counters, KernelReading},
     explain::pages,
     kernel::system,
-    workload::{self, Driver, DriverError, Options, Params, proto::Ready},
+    workload::{self, Driver, DriverError, Options, Params, protocol::Ready},
 };
 use skmem_common::{
     account::Account,

@@ -25,7 +25,7 @@ use rustix::{
     time::{ClockId, clock_gettime, clock_settime},
 };
 use serde_json::Value;
-use skmem::workload::{Driver, Options, proto::Ready};
+use skmem::workload::{Driver, Options, protocol::Ready};
 use socket2::{Domain, Socket, Type};
 use tokio::runtime::{Builder, Runtime};
 

@@ -4,7 +4,7 @@ use libtest_mimic::Failed;
 use serde_json::Value;
 use skmem::{
     diag::{self, KernelReading},
-    explain::{Setting, Source, Verdict},
+    explain::{Source, Verdict, VerdictContext},
     kernel::system,
 };
 use skmem_common::account::Account;
@@ -15,7 +15,7 @@ use crate::{binary, check::Check, formulas, sums};
 pub fn of(account: &Account, at_end: bool) -> Verdict {
     Verdict::of(
         account,
-        &Setting {
+        &VerdictContext {
             kernel: &system::release(),
             now_ns: system::monotonic_ns(),
             wall_ns: 0,

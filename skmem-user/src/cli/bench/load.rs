@@ -54,14 +54,14 @@ impl fmt::Display for Load {
 /// A load, with its own size of a write or with those of `--write-size`:
 /// `LOAD[:BYTES]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
+pub struct SizedLoad {
     /// The load.
     pub load: Load,
     /// Bytes in each write.
     pub size: Option<usize>,
 }
 
-impl FromStr for Wanted {
+impl FromStr for SizedLoad {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -214,12 +214,12 @@ mod tests {
 
     #[test]
     fn loads_with_and_without_a_size() {
-        let wanted: Wanted = "acks:100".parse().expect("a load");
+        let wanted: SizedLoad = "acks:100".parse().expect("a load");
         assert_eq!((wanted.load, wanted.size), (Load::Acks, Some(100)));
-        let wanted: Wanted = "veth".parse().expect("a load");
+        let wanted: SizedLoad = "veth".parse().expect("a load");
         assert_eq!((wanted.load, wanted.size), (Load::Veth, None));
         for wrong in ["", "x", "acks:0", "acks:", "acks:1000000000"] {
-            assert!(wrong.parse::<Wanted>().is_err(), "{wrong:?}");
+            assert!(wrong.parse::<SizedLoad>().is_err(), "{wrong:?}");
         }
     }
 

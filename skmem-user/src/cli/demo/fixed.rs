@@ -23,7 +23,7 @@ use crate::{
     render,
     selection::Selection,
     trace::{self, Session},
-    workload::{self, Driver, Scenario, fix::Choice, proto::Ready},
+    workload::{self, Driver, Scenario, fix::Choice, protocol::Ready},
 };
 
 /// A run that is ready to begin.

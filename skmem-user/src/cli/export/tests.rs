@@ -17,7 +17,7 @@ use crate::{
     model::record::Record,
     render::export::{
         events::EVENTS,
-        proto::{
+        perfetto_messages::{
             CLOCK_MONOTONIC, COUNTER, Data, SEQUENCE_CLOCK, SLICE_BEGIN, SLICE_END, Trace,
             TrackEventDefaults,
         },

@@ -9,7 +9,7 @@ use crate::{
         record::Record,
     },
     recording::{Medium, Meta, Role, Writer},
-    trace::sink::Sink,
+    trace::writer_thread::Sink,
 };
 
 /// Files that are written one after the other.

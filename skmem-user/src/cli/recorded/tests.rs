@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Chosen, Recorded};
+use super::{Excerpt, Recorded};
 use crate::{
     model::{
         end::{SavedAccount, Totals},
@@ -130,7 +130,7 @@ fn sockets_are_chosen_by_number_port_or_ends() {
         .end(skmem_common::hook::Hook::SendmsgLocked);
     b.end(skmem_common::hook::Hook::Ack);
     write(&file, "h", &[&a, &b]);
-    let recorded = Recorded::read(Chosen::all(&file)).expect("a recording");
+    let recorded = Recorded::read(Excerpt::all(&file)).expect("a recording");
     assert_eq!(recorded.choose(None).expect("the worst"), 17);
     assert_eq!(recorded.choose(Some("18")).expect("by number"), 18);
     assert_eq!(recorded.choose(Some("0x12")).expect("by number"), 18);
@@ -144,7 +144,7 @@ fn sockets_are_chosen_by_number_port_or_ends() {
     for one in ["10.0.0.1:40000", "10.0.0.1:40000>10.0.0.2:5001", ":40000"] {
         let only = dir.path().join("b.skm");
         write(&only, "h", &[&a]);
-        let recorded = Recorded::read(Chosen::all(&only)).expect("a recording");
+        let recorded = Recorded::read(Excerpt::all(&only)).expect("a recording");
         assert_eq!(recorded.choose(Some(one)).expect(one), 17);
     }
 }
@@ -156,7 +156,7 @@ fn what_is_no_recording_is_said_in_a_line() {
     let error = |path: &Path| {
         format!(
             "{:#}",
-            Recorded::read(Chosen::all(path)).err().expect("an error")
+            Recorded::read(Excerpt::all(path)).err().expect("an error")
         )
     };
     assert!(error(&file).contains("a.skm"), "{}", error(&file));

@@ -22,7 +22,7 @@ use tokio::sync::{
 use super::super::{
     duration,
     output::{Access, Output, Target},
-    recent::{Part, Recent, Wanted, free, name},
+    recent::{Part, Recent, Request, free, name},
 };
 use crate::{
     explain::{Verdict, numbers::grouped},
@@ -222,7 +222,7 @@ impl BlackBox {
             .collect();
         let name = name(system::wall_ns());
         let (files, say, reason) = (self.files.clone(), self.say.clone(), why.clone());
-        let wanted = Wanted {
+        let wanted = Request {
             sockets,
             options,
             work: Box::new(move |part| {
@@ -254,7 +254,7 @@ impl BlackBox {
             return;
         };
         let now_ns = system::monotonic_ns();
-        let wanted = Wanted {
+        let wanted = Request {
             sockets: HashSet::from([verdict.socket.id]),
             options: Vec::new(),
             work: Box::new(move |part| {

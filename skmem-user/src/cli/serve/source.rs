@@ -12,7 +12,7 @@ use super::{
     super::{
         ends::{Ends, ends, ends_of},
         live,
-        tracing::{SMALL_RING, Tracing},
+        tracing_args::{SMALL_RING, TracingArgs},
     },
     flight::{BlackBox, FlightArgs},
     tripwire::Tripwire,
@@ -33,9 +33,9 @@ use crate::{
         drawn,
         families::{self, FIXED, Machine, Process, families},
         flight::Files,
+        owner_labels::{Names, OwnerLabels},
         pages::{Form, Page},
         published::Published,
-        who::{Names, Who},
     },
     snapshot::{
         Row,
@@ -56,7 +56,7 @@ const MOST_CGROUPS: usize = 20_000;
 
 /// What is traced, and what becomes of it.
 pub(super) struct How<'a> {
-    pub which: &'a Tracing,
+    pub which: &'a TracingArgs,
     /// The black box, and its files where there is to be one.
     pub flight: (&'a FlightArgs, Option<Files>),
     pub tripwire: Option<Tripwire>,
@@ -83,7 +83,7 @@ pub(super) struct Source {
     /// Paths of cgroups by id; None: there is no such cgroup any more.
     cgroups: HashMap<u64, Option<String>>,
     /// Whose the sockets of the last look are, by cookie.
-    sockets: HashMap<u64, Arc<Who>>,
+    sockets: HashMap<u64, Arc<OwnerLabels>>,
     /// Commands of the processes that held sockets in the last look.
     commands: HashMap<u32, Box<str>>,
     /// The tracer's own numbers of sockets whose cookie it does not know, by cookie.
@@ -300,7 +300,7 @@ impl Source {
     }
 
     /// Whose a socket is: as in the last look, else by what its account knows.
-    fn who(&mut self, ident: &Ident, cookie: u64) -> Arc<Who> {
+    fn who(&mut self, ident: &Ident, cookie: u64) -> Arc<OwnerLabels> {
         if let Some(who) = self.sockets.get(&cookie) {
             return Arc::clone(who);
         }

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Result, anyhow, bail, ensure};
 use clap::Args;
-pub use who::{Process, Who};
+pub use owner_name::{Process, Who};
 
 use super::{Usage, offers};
 use crate::{
@@ -17,8 +17,8 @@ use crate::{
     selection::{Cgroup, Net, Netns, Port, Selection},
 };
 
+mod owner_name;
 mod state;
-mod who;
 
 pub use state::StateArgs;
 
@@ -175,8 +175,11 @@ impl SocketArgs {
         for process in &self.pid {
             match process {
                 Process::Pid(pid) => selection.pids.push(*pid),
-                Process::Name(name) if who::is_unit(name) => {
-                    ensure!(self.pid.len() == 1 && cgroup.is_none(), who::one_unit(name));
+                Process::Name(name) if owner_name::is_unit(name) => {
+                    ensure!(
+                        self.pid.len() == 1 && cgroup.is_none(),
+                        owner_name::one_unit(name)
+                    );
                     selection.cgroup = Some(Cgroup::named(name));
                 }
                 Process::Name(name) => selection.names.push(cut(name).to_owned()),

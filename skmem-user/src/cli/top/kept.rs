@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::{
     cli::{
         output::{Access, Output, Target},
-        recent::{Part, Recent, Wanted, free, name},
+        recent::{Part, Recent, Request, free, name},
     },
     explain::numbers::grouped,
     kernel::system,
@@ -66,7 +66,7 @@ impl Kept {
         let say = self.say.clone();
         let name = name(system::wall_ns());
         let what = chosen.what;
-        let wanted = Wanted {
+        let wanted = Request {
             sockets,
             options: chosen.options,
             work: Box::new(move |part| {

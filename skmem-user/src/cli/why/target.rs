@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     cli::{
-        pick::Wanted,
+        socket_name::SocketName,
         sockets::{Process, Who, words},
     },
     selection::Selection,
@@ -24,7 +24,7 @@ pub(super) enum Target {
     /// Processes by name, or a unit.
     Named(String, Box<Selection>),
     /// Ports and addresses.
-    Socket(Wanted),
+    Socket(SocketName),
     /// An address at either end.
     Address(IpAddr),
 }
@@ -111,7 +111,7 @@ impl Target {
             Self::Socket(wanted) => {
                 rows.retain(|row| {
                     let (src, dst) = ends(row);
-                    wanted.is_between(src, dst) || *wanted == Wanted::Number(row.cookie)
+                    wanted.is_between(src, dst) || *wanted == SocketName::Number(row.cookie)
                 });
                 wanted.to_string()
             }

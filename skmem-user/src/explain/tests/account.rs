@@ -2,7 +2,7 @@
 
 use skmem_common::cause::Cause;
 
-use crate::explain::{Setting, verdict::Instant};
+use crate::explain::{VerdictContext, verdict::Instant};
 use crate::testing::socket::{SETTING, Socket, article};
 
 #[test]
@@ -49,7 +49,7 @@ fn the_worst_instant_outlives_the_queue_and_at_end_does_not() {
     socket.ack(14_480, 1);
     let worst = socket.verdict();
     assert_eq!((worst.send_q, worst.excess), (14_480, 7184));
-    let at_end = Setting {
+    let at_end = VerdictContext {
         at_end: true,
         ..SETTING
     };
@@ -68,7 +68,7 @@ fn a_call_without_a_record_does_not_spoil_the_last_instant() {
     socket.ack(1448, 0);
     // As if no record had been made of that acknowledgement.
     socket.account.last = last;
-    let at_end = Setting {
+    let at_end = VerdictContext {
         at_end: true,
         ..SETTING
     };
@@ -97,7 +97,7 @@ fn an_account_of_any_bytes_is_judged_without_a_panic() {
         // SAFETY: Account and all it holds are integers: any bytes are a value.
         unsafe { std::ptr::write_bytes(&raw mut account, byte, 1) };
         for at_end in [false, true] {
-            let setting = Setting { at_end, ..SETTING };
+            let setting = VerdictContext { at_end, ..SETTING };
             let v = crate::explain::Verdict::of(&account, &setting);
             assert!(!crate::render::text(&v, &crate::render::Style::PLAIN).is_empty());
             crate::render::json(&v).unwrap();
@@ -140,7 +140,7 @@ fn a_purged_queue_holds_no_payload_whatever_its_sequence_numbers_say() {
     socket.view.wmem_queued = 0;
     socket.view.state = 7;
     socket.leave(Hook::Purge);
-    let at_end = Setting {
+    let at_end = VerdictContext {
         at_end: true,
         ..SETTING
     };

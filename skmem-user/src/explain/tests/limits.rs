@@ -2,7 +2,7 @@
 
 use skmem_common::record::{IDENT_V_FORCED, IDENT_V_SEEN};
 
-use crate::explain::Setting;
+use crate::explain::VerdictContext;
 use crate::testing::socket::{SETTING, Socket, article};
 
 #[test]
@@ -79,7 +79,7 @@ fn a_value_set_after_the_worst_instant_is_not_that_instants() {
         (v.sndbuf, v.so_sndbuf, v.so_sndbuf_inferred),
         (8192, Some(4096), true)
     );
-    let at_end = Setting {
+    let at_end = VerdictContext {
         at_end: true,
         ..SETTING
     };
@@ -149,7 +149,7 @@ fn clamped_raised_and_forced_values_are_told_apart() {
 fn without_wmem_max_a_clamp_is_told_from_the_limit() {
     let mut socket = Socket::with_sndbuf(212_992, 896);
     socket.account.ident.so_sndbuf = 1_000_000;
-    let unknown = Setting {
+    let unknown = VerdictContext {
         wmem_max: None,
         ..SETTING
     };

@@ -9,7 +9,7 @@ use skmem_common::{
 
 use crate::testing::socket::{SETTING, Socket, article};
 use crate::{
-    explain::{Setting, receive::HeldBy},
+    explain::{VerdictContext, receive::HeldBy},
     render::{self, Style},
 };
 
@@ -88,7 +88,7 @@ fn a_reader_that_does_not_read_is_named_on_its_own_side() {
         "{text}"
     );
     // Read at once, it is nobody's fault.
-    let quick = Setting {
+    let quick = VerdictContext {
         now_ns: 2_600_000_000,
         ..SETTING
     };

@@ -7,7 +7,7 @@ use skmem_common::{
 };
 
 use crate::explain::{
-    Setting, may_wait_unseen,
+    VerdictContext, may_wait_unseen,
     verdict::{Instant, SinceIs, Withheld},
 };
 use crate::testing::socket::{SETTING, Socket, article};
@@ -56,7 +56,7 @@ fn a_socket_older_than_skmem() {
     );
     assert!(!v.is_stuck() && v.admission.count > 0);
     assert_eq!(v.cause(Cause::TailAppend), 13_456);
-    let at_end = Setting {
+    let at_end = VerdictContext {
         at_end: true,
         ..SETTING
     };
@@ -201,7 +201,7 @@ fn lost_records_leave_the_sums_and_are_said() {
 
 #[test]
 fn a_replay_that_differs_is_said() {
-    let differs = Setting {
+    let differs = VerdictContext {
         stream_agrees: Some(false),
         ..SETTING
     };
@@ -255,7 +255,7 @@ fn the_sysctl_lowat_is_told_from_want_of_memory() {
     socket.account.blocked.refusals = 4;
     let b = socket.verdict().blocked.unwrap();
     assert_eq!((b.on.name(), b.lowat_inferred), ("memory", false));
-    let lowat = Setting {
+    let lowat = VerdictContext {
         notsent_lowat_sysctl: Some(131_072),
         ..SETTING
     };

@@ -10,7 +10,7 @@ use skmem_common::{
 
 use super::*;
 use crate::{
-    explain::{Setting, Verdict},
+    explain::{Verdict, VerdictContext},
     render::{self, Style},
     testing::socket::SETTING,
 };
@@ -62,7 +62,7 @@ fn assert_same(socket: &Socket) {
     assert_eq!(visible(&back.account), visible(&kept.account));
     assert_eq!(back.stream_agrees, kept.stream_agrees);
     for at_end in [false, true] {
-        let setting = Setting { at_end, ..SETTING };
+        let setting = VerdictContext { at_end, ..SETTING };
         let of = |a: &Account| render::json(&Verdict::of(a, &setting)).unwrap();
         assert_eq!(of(&back.account), of(&kept.account));
     }
@@ -230,7 +230,7 @@ proptest! {
         (a.lost, a.ops_lost) = (next(), next());
         let kept = back(&kept);
         for at_end in [false, true] {
-            let setting = Setting { at_end, now_ns: time(), ..SETTING };
+            let setting = VerdictContext { at_end, now_ns: time(), ..SETTING };
             let verdict = Verdict::of(&kept.account, &setting);
             prop_assert!(!render::text(&verdict, &Style::PLAIN).is_empty());
             prop_assert!(!render::json(&verdict).unwrap().is_empty());

@@ -11,8 +11,8 @@ use crate::{
     explain::state_name,
     model::timeline::waits::{Wait, WaitReason},
     render::{
+        identity::Named,
         ops::{Decoded, decoded, hook_name},
-        who::Named,
     },
 };
 

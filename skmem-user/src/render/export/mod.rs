@@ -17,7 +17,7 @@ pub mod json;
 mod packed;
 pub mod perfetto;
 #[doc(hidden)]
-pub mod proto;
+pub mod perfetto_messages;
 pub mod receives;
 pub mod sockets;
 pub mod spans;

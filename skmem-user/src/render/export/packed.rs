@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 
-use super::proto::compressed_packets;
+use super::perfetto_messages::compressed_packets;
 
 /// Bytes of packets that go into a block at least.
 const BLOCK: usize = 256 << 10;

@@ -13,7 +13,7 @@ use prost::Message as _;
 
 use super::{
     packed::Packed,
-    proto::{
+    perfetto_messages::{
         CLOCK_MONOTONIC, CLOCK_REALTIME, Clock, ClockSnapshot, CounterDescriptor, Data,
         DebugAnnotation, EXPLICIT, EventCategory, EventName, INCREMENTAL_STATE_CLEARED, INSTANT,
         InternedData, InternedName, InternedString, NEEDS_INCREMENTAL_STATE, SEQUENCE_CLOCK,

@@ -8,9 +8,8 @@ use crate::{
     model::timeline::{Sample, Timeline},
     render::{
         escape::escaped,
-        headline,
+        headline, identity,
         units::{counted, signed, span},
-        who,
     },
 };
 
@@ -129,8 +128,8 @@ impl Figure<'_> {
                     v.socket.pid
                 ));
             }
-            parts.push(who::ends(&v.socket));
-            parts.push(who::name(&v.socket));
+            parts.push(identity::ends(&v.socket));
+            parts.push(identity::name(&v.socket));
             parts.push(format!("kernel {}", escaped(&v.kernel)));
         }
         if !self.host.is_empty() {

@@ -3,7 +3,7 @@
 use skmem_common::record::{IDENT_INHERITED, IDENT_MPTCP, IDENT_V_SEEN};
 
 use crate::{
-    explain::{Setting, Verdict},
+    explain::{Verdict, VerdictContext},
     render::{Style, json, overview, text},
     testing::socket::{SETTING, Socket, article},
 };
@@ -161,7 +161,7 @@ fn within_the_limit_again() {
     socket.view.snd_wnd = 29_200;
     socket.transmit();
     socket.ack(14_480, 1);
-    let at_end = Setting {
+    let at_end = VerdictContext {
         at_end: true,
         ..SETTING
     };

@@ -12,7 +12,7 @@ use crate::{
         pages,
     },
     glossary,
-    kernel::checkup::{Finding, State},
+    kernel::doctor::{Finding, State},
     render::{self, Style, snapshot},
     testing::socket::{Socket, article},
 };

@@ -11,7 +11,7 @@ use unicode_width::UnicodeWidthStr as _;
 use super::{Theme, cut, put};
 use crate::{
     explain::numbers::grouped,
-    render::{snapshot::summary, tamed, utc, wrapped},
+    render::{sanitized, snapshot::summary, utc, wrapped},
     snapshot::account::Marks,
     top::{
         line::RowsBy,
@@ -132,10 +132,10 @@ fn shown(model: &Model, sample: &MachineSample) -> String {
         by => format!("{all} by {}: {rows}", by.name()),
     });
     if let Some((by, key)) = &model.within {
-        parts.push(format!("{} {}", by.name(), tamed(key)));
+        parts.push(format!("{} {}", by.name(), sanitized(key)));
     }
     if !model.filter.is_empty() {
-        parts.push(format!("filter {:?}", tamed(&model.filter)));
+        parts.push(format!("filter {:?}", sanitized(&model.filter)));
     }
     let order = if model.reverse {
         ", smallest first"
@@ -172,7 +172,10 @@ pub(super) fn footer(buffer: &mut Buffer, area: Rect, model: &Model, theme: Them
         ..area
     };
     if let Some(typed) = &model.typing {
-        let text = format!("filter: {}_  (Enter keeps it, Esc does not)", tamed(typed));
+        let text = format!(
+            "filter: {}_  (Enter keeps it, Esc does not)",
+            sanitized(typed)
+        );
         return put(buffer, last, 0, &cut(&text, width), theme.bold());
     }
     if let Some(message) = &model.message {

@@ -6,7 +6,7 @@ use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 use super::{Theme, chart, cut, put};
 use crate::{
     explain::{Verdict, numbers::grouped},
-    render::{self, snapshot, tamed},
+    render::{self, sanitized, snapshot},
     top::{
         history::Sample,
         model::{Model, Opened},
@@ -87,7 +87,7 @@ fn said(model: &Model, opened: &Opened, style: &render::Style) -> String {
         Some(Causes::Unknown(why)) => {
             let why = format!(
                 "Which kernel code queued the bytes is not known: {}",
-                tamed(why)
+                sanitized(why)
             );
             text.push_str(&format!("\n{}\n", render::wrapped(&why, style.width)));
         }

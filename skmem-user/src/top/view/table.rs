@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     explain::{numbers::grouped, state_name},
-    render::{snapshot::short, tamed, time_span},
+    render::{sanitized, snapshot::short, time_span},
     snapshot::{Row, group::ownerless, row::Owner},
     top::{
         columns::Column,
@@ -109,8 +109,8 @@ impl Texts {
         };
         if let Key::Group(key) = &line.key {
             return Self {
-                ends: tamed(key),
-                remote: tamed(key),
+                ends: sanitized(key),
+                remote: sanitized(key),
                 held: match line.full {
                     0 => String::new(),
                     n => format!("{} full", grouped(n as i64)),
@@ -157,8 +157,8 @@ fn process(row: &Row) -> String {
             let why = ownerless(row.owner);
             why.split(':').next().unwrap_or(why).to_owned()
         }
-        [one] => format!("{} {}", tamed(&one.comm), one.pid),
-        [first, rest @ ..] => format!("{} {} +{}", tamed(&first.comm), first.pid, rest.len()),
+        [one] => format!("{} {}", sanitized(&one.comm), one.pid),
+        [first, rest @ ..] => format!("{} {} +{}", sanitized(&first.comm), first.pid, rest.len()),
     }
 }
 
@@ -408,7 +408,7 @@ fn nothing(model: &Model) -> Vec<String> {
         (0, _) => vec!["No TCP socket matches here.".to_owned()],
         (n, false) => vec![format!(
             "No row has {:?} in its names; {} sockets do not. Esc clears the filter.",
-            tamed(filter),
+            sanitized(filter),
             grouped(n as i64)
         )],
         (_, true) => vec!["The sockets of this group are gone. Esc goes back.".to_owned()],

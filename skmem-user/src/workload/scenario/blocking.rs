@@ -17,7 +17,7 @@ use crate::{
     workload::{
         Params,
         net::{Net, set_sysctl},
-        proto::Done,
+        protocol::Done,
         settle::settle,
         writer::Writer,
     },

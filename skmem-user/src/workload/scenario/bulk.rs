@@ -12,7 +12,7 @@ use super::{
 use crate::workload::{
     Params,
     net::{Net, Netem, Tbf, set_sysctl},
-    proto::Done,
+    protocol::Done,
     reader::Reader,
     settle::{settle, settle_empty},
     writer::{Pace, Writer},

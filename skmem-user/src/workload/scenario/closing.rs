@@ -10,7 +10,7 @@ use crate::{
     workload::{
         Params,
         net::Net,
-        proto::{Done, Reason},
+        protocol::{Done, Reason},
         settle::settle,
     },
 };

@@ -9,7 +9,7 @@ use super::{
 use crate::workload::{
     Params,
     net::Net,
-    proto::{Done, Reason},
+    protocol::{Done, Reason},
     settle::settle,
     writer::Writer,
 };

@@ -12,7 +12,7 @@ use super::{ONE_WRITER, Scenario, Stage, client_setup, drain, fill_until_blocked
 use crate::workload::{
     Params,
     net::Net,
-    proto::{Done, Reason},
+    protocol::{Done, Reason},
 };
 
 pub(super) const BAD_ADDRESS: Scenario = Scenario {

@@ -12,7 +12,7 @@ use super::{
 use crate::workload::{
     Params,
     net::{Net, Netem, Tbf},
-    proto::Done,
+    protocol::Done,
     reader::Reader,
     settle::settle_empty,
     sockets::Setup,

@@ -12,7 +12,7 @@ use crate::{
     workload::{
         Params,
         net::Net,
-        proto::Done,
+        protocol::Done,
         sender::{Sender, truths},
         settle::settle,
         skip::Skip,

@@ -11,7 +11,7 @@ use crate::{
     workload::{
         Params,
         net::Net,
-        proto::Done,
+        protocol::Done,
         sender::Sender,
         settle::settle,
         sockets::{Setup, connect, set_option, set_sndbuf},

@@ -24,7 +24,7 @@ pub(super) use storm::{WORKER as STORM_WORKER, worker as storm_worker};
 use super::{
     catalog::Scenario,
     net::{Net, Netns},
-    proto::Done,
+    protocol::Done,
     reader::Reader,
     sender::Sender,
     settle::settle,

@@ -22,7 +22,7 @@ use rustix::{
 use socket2::Socket;
 
 use super::{NEVER_READING_NO_SEND, Scenario, Stage, never_reading_server};
-use crate::workload::{Params, net::Net, proto::Done, skip::Skip, sockets::set_option};
+use crate::workload::{Params, net::Net, protocol::Done, skip::Skip, sockets::set_option};
 
 /// The options of a scenario with `MSG_ZEROCOPY`.
 const ZEROCOPY: &[&str] = &[

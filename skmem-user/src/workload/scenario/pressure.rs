@@ -19,7 +19,7 @@ use crate::{
         Params,
         cgroup::MemoryCgroup,
         net::{Net, set_sysctl},
-        proto::Done,
+        protocol::Done,
         reader::Reader,
         sender::Sender,
         settle::settle,

@@ -17,8 +17,8 @@ use super::{
     wait_until_acknowledged, write,
 };
 use crate::workload::{
-    Params, net::Net, proto::Done, reader::Reader, sender::Sender, settle::settle, sockets::Setup,
-    writer::Writer,
+    Params, net::Net, protocol::Done, reader::Reader, sender::Sender, settle::settle,
+    sockets::Setup, writer::Writer,
 };
 
 pub(super) const SLOW_READER: Scenario = Scenario {

@@ -26,10 +26,10 @@ use crate::{
     workload::{
         Params, SUBCOMMAND,
         net::Net,
-        proto::{Command, Done, Reason, Reply},
+        protocol::{Command, Done, Reason, Reply},
+        reading_server,
         sender::{Sender, truths},
         settle::settle_empty,
-        sink,
         skip::Skip,
         sockets::{Setup, connect, set_sndbuf},
         stage::{call_ourselves_sender, die_with_parent},
@@ -106,7 +106,7 @@ fn storm(stage: &Stage) -> Result<Done> {
         write_size: params.write_size,
         bytes: params.bytes.unwrap_or(0),
     };
-    sink::spawn(listener)?;
+    reading_server::spawn(listener)?;
     let job = serde_json::to_string(&job)?;
     for worker in &mut workers {
         worker.tell(&job)?;

@@ -10,7 +10,7 @@ use super::{
 use crate::workload::{
     Params,
     net::{Net, set_sysctl},
-    proto::Done,
+    protocol::Done,
     reader::Reader,
     sender::Sender,
     settle::{settle, settle_empty},

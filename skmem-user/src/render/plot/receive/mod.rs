@@ -12,9 +12,8 @@ use crate::{
     explain::{Verdict, numbers::grouped},
     model::timeline::receive::{Filled, Receiver},
     render::{
-        memory,
+        identity, memory,
         units::{counted, signed, span},
-        who,
     },
 };
 
@@ -108,7 +107,7 @@ pub struct ReceiveFigure<'a> {
 
 impl ReceiveFigure<'_> {
     fn title(&self) -> String {
-        let who = who::owner(&self.verdict.socket);
+        let who = identity::owner(&self.verdict.socket);
         match &self.verdict.receive {
             Some(receive) => format!("{who}: {}", memory::answer(receive)),
             None => format!("{who}: nothing arrived."),
@@ -128,7 +127,7 @@ impl ReceiveFigure<'_> {
         };
         format!(
             "{} · {shut} · {} · Linux {}",
-            who::ends(&self.verdict.socket),
+            identity::ends(&self.verdict.socket),
             counted(signed(self.receiver.reads()), "read"),
             self.verdict.kernel
         )

@@ -12,7 +12,7 @@ const SHOWN: usize = 8;
 
 /// How a socket is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum SocketName {
     /// Its cookie (decimal, or `0x…` as `ss -e` has it), or skmem's number.
     Number(u64),
     /// A port at either end: `:5001`.
@@ -23,7 +23,7 @@ pub enum Wanted {
     Ends(SocketAddr, SocketAddr),
 }
 
-impl FromStr for Wanted {
+impl FromStr for SocketName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -51,7 +51,7 @@ impl FromStr for Wanted {
     }
 }
 
-impl fmt::Display for Wanted {
+impl fmt::Display for SocketName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => write!(f, "{number}"),
@@ -62,7 +62,7 @@ impl fmt::Display for Wanted {
     }
 }
 
-impl Wanted {
+impl SocketName {
     /// Whether it names this socket.
     #[must_use]
     pub fn is(&self, known: &SocketFacts) -> bool {
@@ -121,7 +121,7 @@ impl SocketFacts {
 ///
 /// # Errors
 /// Where there is none; `place` says where that was.
-pub fn some(wanted: Option<&Wanted>, all: &[SocketFacts], place: &str) -> Result<Vec<usize>> {
+pub fn some(wanted: Option<&SocketName>, all: &[SocketFacts], place: &str) -> Result<Vec<usize>> {
     let places = (0..all.len()).filter(|n| wanted.is_none_or(|w| w.is(&all[*n])));
     let places: Vec<usize> = places.collect();
     match (wanted, places.is_empty()) {
@@ -140,7 +140,7 @@ pub fn some(wanted: Option<&Wanted>, all: &[SocketFacts], place: &str) -> Result
 ///
 /// # Errors
 /// Where there is none, or more than one.
-pub fn one(wanted: Option<&Wanted>, all: &[SocketFacts], place: &str) -> Result<usize> {
+pub fn one(wanted: Option<&SocketName>, all: &[SocketFacts], place: &str) -> Result<usize> {
     let found = some(wanted, all, place)?;
     let names = |found: &[usize]| {
         list(
@@ -199,7 +199,7 @@ mod tests {
                 "10.0.0.1:40000",
                 "10.0.0.1:40000>10.0.0.2:5001",
             ] {
-                assert!(name.parse::<Wanted>().unwrap().is(known), "{name}");
+                assert!(name.parse::<SocketName>().unwrap().is(known), "{name}");
             }
             for name in [
                 "18",
@@ -207,11 +207,11 @@ mod tests {
                 "10.0.0.2:40000",
                 "10.0.0.2:5001>10.0.0.1:40000",
             ] {
-                assert!(!name.parse::<Wanted>().unwrap().is(known), "{name}");
+                assert!(!name.parse::<SocketName>().unwrap().is(known), "{name}");
             }
         }
         assert_eq!(known[0].line, known[1].line);
-        assert!("[fd00::1]:5001".parse::<Wanted>().is_ok());
+        assert!("[fd00::1]:5001".parse::<SocketName>().is_ok());
         for bad in [
             "",
             ":",
@@ -222,7 +222,7 @@ mod tests {
             "-1",
             ":70000",
         ] {
-            assert!(bad.parse::<Wanted>().is_err(), "{bad}");
+            assert!(bad.parse::<SocketName>().is_err(), "{bad}");
         }
     }
 
@@ -233,19 +233,22 @@ mod tests {
             ..SocketFacts::of_ident(17, Some(&ident()))
         };
         let two = [known(17), known(18)];
-        assert_eq!(one(Some(&Wanted::Number(18)), &two, "x.skm").unwrap(), 1);
+        assert_eq!(
+            one(Some(&SocketName::Number(18)), &two, "x.skm").unwrap(),
+            1
+        );
         assert_eq!(one(None, &two[..1], "x.skm").unwrap(), 0);
         let says = |e: Result<usize>| e.unwrap_err().to_string();
-        let many = says(one(Some(&Wanted::Port(5001)), &two, "x.skm"));
+        let many = says(one(Some(&SocketName::Port(5001)), &two, "x.skm"));
         assert!(many.starts_with("2 sockets match :5001; name one of them by its number:\n  17 "));
         assert!(says(one(None, &two, "x.skm")).starts_with("x.skm holds 2 sockets; --socket"));
         assert!(
-            says(one(Some(&Wanted::Port(1)), &two, "x.skm"))
+            says(one(Some(&SocketName::Port(1)), &two, "x.skm"))
                 .starts_with("no socket :1 in x.skm; it holds:")
         );
         assert_eq!(says(one(None, &[], "x.skm")), "x.skm holds no socket");
         assert_eq!(
-            some(Some(&Wanted::Port(5001)), &two, "x.skm").unwrap(),
+            some(Some(&SocketName::Port(5001)), &two, "x.skm").unwrap(),
             [0, 1]
         );
     }

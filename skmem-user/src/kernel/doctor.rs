@@ -88,7 +88,7 @@ const CAPABILITIES: [(&str, u32); 6] = [
 /// Looks at everything; `load` also loads and attaches the programs, for a
 /// moment, where the rights suffice.
 #[must_use]
-pub fn checkup(load: bool) -> Vec<Finding> {
+pub fn examine(load: bool) -> Vec<Finding> {
     let held = capabilities("CapEff:");
     let possible_rights = capabilities("CapBnd:");
     let release = system::release();
@@ -120,7 +120,7 @@ pub fn checkup(load: bool) -> Vec<Finding> {
 ///
 /// # Errors
 /// Where the file cannot be read, or is not BTF.
-pub fn checkup_of(types: &Path) -> Result<Vec<Finding>> {
+pub fn examine_types(types: &Path) -> Result<Vec<Finding>> {
     match KernelBtf::from_file(types) {
         Ok(btf) => {
             let from = types.display().to_string();
@@ -516,7 +516,7 @@ mod tests {
 
     #[test]
     fn it_works_wherever_this_test_runs() {
-        let findings = checkup(false);
+        let findings = examine(false);
         assert!(findings.iter().any(|f| f.what == "kernel"));
         for f in findings {
             assert_eq!(f.state == State::Good, f.consequence.is_none(), "{f:?}");

@@ -13,7 +13,7 @@ use crate::{
 
 /// How sockets are traced.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Tracing {
+pub struct TracingArgs {
     #[command(flatten)]
     pub which: LiveArgs,
     /// Also trace the receive side: every byte of receive memory by cause, what the application
@@ -50,7 +50,7 @@ const RING: u32 = 8 << 20;
 #[cfg(feature = "serve")]
 pub const SMALL_RING: u32 = 1 << 20;
 
-impl Tracing {
+impl TracingArgs {
     /// What is meant, and what the kernel side is asked for.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 
-use super::{Usage, at::RecordingInstant, sockets::SocketArgs, tell};
+use super::{Usage, instant::RecordingInstant, sockets::SocketArgs, tell};
 use crate::{
     recording::{
         Recording, RecordingError,
@@ -43,12 +43,12 @@ pub struct WindowArgs {
 
 /// A recording, and what of it is wanted.
 #[derive(Debug, Clone)]
-pub struct Chosen {
+pub struct Excerpt {
     path: PathBuf,
     choice: Option<Arc<Choice>>,
 }
 
-impl Chosen {
+impl Excerpt {
     /// All of it.
     #[must_use]
     pub fn all(path: &Path) -> Self {

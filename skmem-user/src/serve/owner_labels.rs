@@ -13,7 +13,7 @@ use crate::{
 /// What sockets are added up by. What is not known is empty, which Prometheus takes for a label
 /// that is not there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Who {
+pub struct OwnerLabels {
     /// Kubernetes' namespace of the pod.
     pub namespace: String,
     /// The pod.
@@ -29,7 +29,7 @@ pub struct Who {
 /// What groups are called for which there is no room.
 pub const OTHER: &str = "other";
 
-impl Who {
+impl OwnerLabels {
     /// All for whom there is no room.
     #[must_use]
     pub fn other() -> Self {
@@ -96,7 +96,7 @@ type Key = (Option<Box<str>>, Box<str>);
 #[derive(Debug, Default)]
 pub struct Names {
     pods: Pods,
-    known: HashMap<Key, Arc<Who>>,
+    known: HashMap<Key, Arc<OwnerLabels>>,
 }
 
 /// Combinations of cgroup and command that are remembered; with more, all are looked up again.
@@ -123,18 +123,18 @@ impl Names {
     }
 
     /// Whose the sockets of a command in a cgroup are.
-    pub fn of(&mut self, cgroup: Option<&str>, comm: &str) -> Arc<Who> {
+    pub fn of(&mut self, cgroup: Option<&str>, comm: &str) -> Arc<OwnerLabels> {
         let key = (cgroup.map(Box::from), Box::from(comm));
         let pods = &self.pods;
         let who = self
             .known
             .entry(key)
-            .or_insert_with(|| Arc::new(Who::of(cgroup, comm, pods)));
+            .or_insert_with(|| Arc::new(OwnerLabels::of(cgroup, comm, pods)));
         Arc::clone(who)
     }
 
     /// Whose the socket of a row is.
-    pub fn of_row(&mut self, row: &Row) -> Arc<Who> {
+    pub fn of_row(&mut self, row: &Row) -> Arc<OwnerLabels> {
         let comm = match row.holders.first() {
             Some(holder) => &*holder.comm,
             None => without_process(row.owner),
@@ -197,7 +197,7 @@ mod tests {
             labels(&format!("/docker/{NGINX}")),
             "namespace=shop pod=web-0 container=nginx comm=nginx"
         );
-        let nowhere = Who::of(None, "curl", &Pods::below(Path::new("/no/such/root")));
+        let nowhere = OwnerLabels::of(None, "curl", &Pods::below(Path::new("/no/such/root")));
         assert_eq!(nowhere.labels().collect::<Vec<_>>(), [("comm", "curl")]);
     }
 }
