@@ -1,14 +1,17 @@
 //! What `skmem snapshot` costs beside `ss`, at 1,000, 10,000 and 100,000 sockets, in the same run;
 //! and `skmem top` at a look a second, as any user.
 //!
-//! `cargo bench --bench snapshot [-- N… --quick]`, as root: the sockets are loopback pairs in a
-//! network namespace of their own. The commands take turns, several times, with their output thrown
-//! away; the table has each one's fastest run. Below it: those that look at the same things, side
-//! by side.
+//! `cargo bench --bench snapshot [-- N… --quick PROGRAM…]`, as root: the sockets are loopback pairs
+//! in a network namespace of their own. The commands take turns, several times, with their output
+//! thrown away; the table has each one's fastest run. Below it: those that look at the same things,
+//! side by side.
 //!
 //! With `--quick` two runs of those that say who holds what, or would, and no `top`: in a VM whose
 //! clock counts instructions (`cargo xtask vm --icount`) a run is as good as five. In a pid
 //! namespace of its own skmem takes owners from `/proc`.
+//!
+//! PROGRAM is another build of skmem, whose commands take their turns, too. One that it does not
+//! have is left out.
 
 use std::{
     fs::File,
@@ -83,8 +86,19 @@ fn main() -> Result<()> {
         sizes = vec![1_000, 10_000, 100_000];
     }
     let quick = words.iter().any(|word| word == "--quick");
+    // cargo bench adds --bench.
+    let others = words[1..].iter().filter(|word| {
+        let number = word.parse::<usize>().is_ok();
+        !number && !word.starts_with("--")
+    });
+    let builds: Vec<&str> = [built()]
+        .into_iter()
+        .chain(others.map(String::as_str))
+        .collect();
     let runs = if quick { 2 } else { RUNS };
     let is_run = |at: &usize| !quick || QUICK.contains(at);
+    // ss runs once.
+    let is_of = |build: usize, at: usize| build == 0 || COMMANDS[at].0 != "ss";
     // SAFETY: the calling thread leaves its network namespace and shares nothing else with it.
     unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
         .context("cannot make a network namespace: run as root")?;
@@ -102,28 +116,40 @@ fn main() -> Result<()> {
     );
     for size in sizes {
         sockets.grow(size)?;
-        let mut best: [Option<Cost>; COMMANDS.len()] = [None; COMMANDS.len()];
+        let mut best: Vec<[Option<Cost>; COMMANDS.len()]> = vec![Default::default(); builds.len()];
         for _ in 0..runs {
             for at in (0..COMMANDS.len()).filter(is_run) {
-                let (best, (program, arguments)) = (&mut best[at], COMMANDS[at]);
-                let cost = run(program, arguments)?;
-                if best.is_none_or(|best| cost.time < best.time) {
-                    *best = Some(cost);
+                for (build, skmem) in builds.iter().enumerate() {
+                    if !is_of(build, at) {
+                        continue;
+                    }
+                    let best = &mut best[build][at];
+                    match run(&words_of(at, skmem)) {
+                        Ok(cost) if best.is_none_or(|best| cost.time < best.time) => {
+                            *best = Some(cost);
+                        }
+                        Ok(_) => {}
+                        Err(error) if build > 0 => eprintln!("{error:#}"),
+                        Err(error) => return Err(error),
+                    }
                 }
             }
         }
-        for (cost, (program, arguments)) in best.iter().zip(COMMANDS) {
-            let Some(cost) = cost else { continue };
-            println!(
-                "{size:>8}  {:<32} {:>6.1} ms {:>6.1} ms {:>6.1} MB",
-                format!("{program} {}", arguments.join(" ")),
-                cost.time.as_secs_f64() * 1e3,
-                cost.cpu.as_secs_f64() * 1e3,
-                cost.peak_bytes as f64 / 1e6
-            );
+        for at in 0..COMMANDS.len() {
+            for (build, best) in best.iter().enumerate() {
+                let Some(cost) = best[at] else { continue };
+                let skmem = if build == 0 { "skmem" } else { builds[build] };
+                println!(
+                    "{size:>8}  {:<32} {:>6.1} ms {:>6.1} ms {:>6.1} MB",
+                    words_of(at, skmem).join(" "),
+                    cost.time.as_secs_f64() * 1e3,
+                    cost.cpu.as_secs_f64() * 1e3,
+                    cost.peak_bytes as f64 / 1e6
+                );
+            }
         }
         for (ours, theirs, what) in SIDE_BY_SIDE {
-            let (Some(ours), Some(theirs)) = (best[ours], best[theirs]) else {
+            let (Some(ours), Some(theirs)) = (best[0][ours], best[0][theirs]) else {
                 continue;
             };
             println!(
@@ -207,30 +233,29 @@ struct Cost {
     peak_bytes: u64,
 }
 
+/// A command's words, with this skmem.
+fn words_of(at: usize, skmem: &str) -> Vec<&str> {
+    let (program, arguments) = COMMANDS[at];
+    let words = [program].into_iter().chain(arguments.iter().copied());
+    words
+        .map(|word| if word == "skmem" { skmem } else { word })
+        .collect()
+}
+
 /// Runs a command once.
-fn run(program: &str, arguments: &[&str]) -> Result<Cost> {
-    let path = match program {
-        "skmem" => built(),
-        other => other,
-    };
+fn run(words: &[&str]) -> Result<Cost> {
     let begun = Instant::now();
-    let child = Command::new(path)
-        .args(arguments.iter().map(|word| match *word {
-            "skmem" => built(),
-            other => other,
-        }))
+    let child = Command::new(words[0])
+        .args(&words[1..])
         .stdout(Stdio::null())
         .spawn()
-        .with_context(|| format!("cannot run {program}"))?;
+        .with_context(|| format!("cannot run {}", words[0]))?;
     let pid = i32::try_from(child.id())?;
     let (mut status, mut usage) = (0, MaybeUninit::<libc::rusage>::zeroed());
     // SAFETY: both point to room for what is written; the child is ours and waited for here only.
     let waited = unsafe { libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr()) };
     let time = begun.elapsed();
-    ensure!(
-        waited == pid && status == 0,
-        "{program} {arguments:?} failed"
-    );
+    ensure!(waited == pid && status == 0, "`{}` failed", words.join(" "));
     // SAFETY: zeroes are a valid rusage, and wait4 has written one.
     let usage = unsafe { usage.assume_init() };
     let spent =

@@ -12,14 +12,28 @@ pub(crate) fn skmem(arch: &Arch) -> Result<PathBuf> {
     program(arch, "skmem", "skmem-user", "skmem")
 }
 
-/// skmem of another source, which is in `directory`; what it is built from is kept in `target`.
-pub(crate) fn skmem_of(arch: &Arch, directory: &Path, target: &Path) -> Result<PathBuf> {
-    let manifest = format!("--manifest-path={}", directory.join("Cargo.toml").display());
-    let target = format!("--target-dir={}", target.display());
-    let args = ["build", "--release", "--target", arch.target];
-    let which = ["-p", "skmem-user", "--bin", "skmem", &manifest, &target];
-    let built = rust::build("skmem of before", &[&args[..], &which].concat())?;
-    built.executable("skmem")
+/// skmem and benches of it, of this checkout or of another source: its directory, and where what is
+/// built from it is kept. Both at once, for the same reason as [`vm_tests`].
+pub(crate) fn with_benches(
+    arch: &Arch,
+    what: &str,
+    other: Option<(&Path, &Path)>,
+    benches: &[&str],
+) -> Result<rust::Built> {
+    let mut args: Vec<String> = match benches {
+        [] => vec!["build".into(), "--release".into(), "--bin=skmem".into()],
+        _ => vec!["bench".into(), "--no-run".into()],
+    };
+    args.push(format!("--target={}", arch.target));
+    args.push("--package=skmem-user".into());
+    args.extend(benches.iter().map(|bench| format!("--bench={bench}")));
+    if let Some((directory, target)) = other {
+        let manifest = directory.join("Cargo.toml");
+        args.push(format!("--manifest-path={}", manifest.display()));
+        args.push(format!("--target-dir={}", target.display()));
+    }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    rust::build(what, &args)
 }
 
 /// The guest's first process.

@@ -12,11 +12,12 @@ mod table;
 use std::{
     fs,
     io::{self, Write},
+    path::Path,
     process::Command,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use against::Before;
+use against::{Against, Part};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use skmem_vm_init::Job;
@@ -41,6 +42,7 @@ use crate::{
                   cargo xtask bench --kernel 6.1 --no-bpftrace\n  \
                   cargo xtask bench --arch aarch64\n  \
                   cargo xtask bench --quick --kernel 6.12 --against HEAD~10   a ratio for each figure\n  \
+                  cargo xtask bench --quick --kernel 6.12 --against HEAD~10 --only host,start\n  \
                   cargo xtask bench --host              decoding, ledger, recordings, lines: on this machine, no VM"
 )]
 pub(crate) struct Options {
@@ -59,6 +61,18 @@ pub(crate) struct Options {
     /// Also measure skmem as it was at this commit, and print what each figure is to that of then
     #[arg(long, value_name = "REV", conflicts_with = "docs")]
     against: Option<String>,
+    /// Compare these only, and not all [possible: accounts, host, snapshot, start]
+    #[arg(
+        long,
+        value_name = "PART",
+        value_delimiter = ',',
+        value_enum,
+        requires = "against"
+    )]
+    only: Vec<Part>,
+    /// Sockets that snapshots are compared with: 100,000 take half an hour
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=200_000))]
+    sockets: u32,
     /// Leave bpftrace out, which makes the guest's image larger by 200 MB
     #[arg(long)]
     no_bpftrace: bool,
@@ -99,12 +113,12 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     let directory = paths::root().join("target/bench");
     fs::create_dir_all(&directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
-    let before = options
+    let mut against = options
         .against
         .as_deref()
         .map(|revision| {
             setup.build_tools(options.arch)?;
-            Before::build(options.arch, revision)
+            Against::build(options, revision)
         })
         .transpose()?;
     let mut good = true;
@@ -115,10 +129,7 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
             )));
         }
         let wanted = Wanted::usual(kernel, options.arch);
-        let (results, whole) = measure(setup, options, &wanted, None)?;
         let kernel = wanted.to_string();
-        good &= whole;
-        let mut markdown = results.markdown();
         let name = kernel.replace(' ', "-");
         let write = |name: &str, text: &str| -> Result<()> {
             let path = directory.join(name);
@@ -126,17 +137,26 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
             eprintln!("bench: written: {}", paths::shown(&path));
             Ok(())
         };
-        write(&format!("cost-{name}.md"), &markdown)?;
-        write(&format!("cost-{name}.jsonl"), &results.json)?;
-        if let Some(before) = &before {
-            let commit = &before.commit;
-            let (then, whole) = measure(setup, options, &wanted, Some(before))?;
-            good &= whole;
-            let compared = against::markdown(commit, &then, &results)?;
-            write(&format!("against-{commit}-{name}.md"), &compared)?;
-            let json = against::json(commit, &then, &results)?;
-            write(&format!("against-{commit}-{name}.jsonl"), &json)?;
-            markdown += &compared;
+        let mut markdown = String::new();
+        let results = match against.as_ref().is_none_or(|both| both.has(Part::Accounts)) {
+            true => {
+                let skmem = against.as_ref().map(|both| &*both.now.skmem);
+                let (results, whole) = measure(setup, options, &wanted, skmem, false)?;
+                good &= whole;
+                markdown += &results.markdown();
+                write(&format!("cost-{name}.md"), &markdown)?;
+                write(&format!("cost-{name}.jsonl"), &results.json)?;
+                Some(results)
+            }
+            false => None,
+        };
+        if let Some(both) = &mut against {
+            let compared = both.compare(setup, options, &wanted, results.as_ref())?;
+            good &= compared.whole;
+            let name = format!("against-{}-{name}", both.commit);
+            write(&format!("{name}.md"), &compared.markdown)?;
+            write(&format!("{name}.jsonl"), &compared.json)?;
+            markdown += &compared.markdown;
         }
         if options.docs {
             let path = paths::root().join("docs/cost.md");
@@ -155,18 +175,19 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
     Ok(0)
 }
 
-/// One kernel's results, of skmem as it is here or as it was `before`, and whether all of them are
-/// there.
+/// One kernel's results, of this skmem or of what is here, and whether all of them are there. Of
+/// `then` there is only what the other is held against.
 fn measure(
     setup: &Setup,
     options: &Options,
     wanted: &Wanted,
-    before: Option<&Before>,
+    skmem: Option<&Path>,
+    then: bool,
 ) -> Result<(Results, bool)> {
-    let bpftrace = !options.no_bpftrace && before.is_none();
+    let bpftrace = !options.no_bpftrace && !then;
     let mut machine = MachineOptions::for_bench(wanted, options.timeout, bpftrace);
-    if let Some(before) = before {
-        machine = machine.running(&before.skmem);
+    if let Some(skmem) = skmem {
+        machine = machine.running(skmem);
     }
     let scripts: Vec<Extra> = SCRIPTS
         .iter()
@@ -207,9 +228,9 @@ fn measure(
         );
         json += &job(&vm, argv, &mut whole)?;
     }
-    if !options.quick && before.is_none() {
+    if !options.quick && !then {
         // 280 processes beside it.
-        let roomy = machine.counting().roomy();
+        let roomy = machine.counting().sized(3072);
         let argv = ["skmem", "bench", "--serve", "--json"].map(str::to_owned);
         json += &job(&Vm::prepare(setup, &roomy, &[])?, argv.to_vec(), &mut whole)?;
         let vm = Vm::prepare(setup, &machine, &scripts)?;

@@ -67,14 +67,14 @@ pub(super) struct Cost {
     pub(super) load: String,
     pub(super) write_size: u64,
     pub(super) mode: String,
-    ns_per_send: u64,
+    pub(super) ns_per_send: u64,
     range_ns: [u64; 2],
     pub(super) added_ns: i64,
     ratio: f64,
     bytes_per_s: u64,
     events_per_send: f64,
     lost: u64,
-    reader_ns_per_send: u64,
+    pub(super) reader_ns_per_send: u64,
 }
 
 impl Results {
@@ -110,6 +110,20 @@ impl Results {
     pub(super) fn steps(&self) -> impl Iterator<Item = (&str, f64)> {
         self.lines.iter().filter_map(|line| match line {
             Line::Event { step, ns_per_event } => Some((step.as_str(), *ns_per_event)),
+            _ => None,
+        })
+    }
+
+    /// What a run of each program takes in a mode, in ns, of those that run often.
+    pub(super) fn runs(&self, mode: &str) -> impl Iterator<Item = (&str, u64)> {
+        self.lines.iter().filter_map(move |line| match line {
+            Line::Program {
+                mode: of,
+                program,
+                runs_per_send,
+                ns_per_run,
+                ..
+            } if of == mode && *runs_per_send >= OFTEN => Some((program.as_str(), *ns_per_run)),
             _ => None,
         })
     }

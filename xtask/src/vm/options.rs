@@ -170,10 +170,10 @@ impl MachineOptions {
         }
     }
 
-    /// The same with memory for some hundred processes.
-    pub(crate) fn roomy(&self) -> Self {
+    /// The same with this much memory, in MiB.
+    pub(crate) fn sized(&self, memory: u32) -> Self {
         Self {
-            memory: Some(3072),
+            memory: Some(memory),
             ..self.clone()
         }
     }
