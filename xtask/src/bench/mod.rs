@@ -27,7 +27,9 @@ use crate::{
     arch::Arch,
     error,
     kernels::Wanted,
-    paths, process, rust,
+    paths, process,
+    progress::Step,
+    rust,
     setup::Setup,
     vm::{Extra, MachineOptions, Streams, Vm},
 };
@@ -156,7 +158,7 @@ pub(crate) fn run(setup: &Setup, options: &Options) -> Result<u8> {
             let name = format!("against-{}-{name}", both.commit);
             write(&format!("{name}.md"), &compared.markdown)?;
             write(&format!("{name}.jsonl"), &compared.json)?;
-            markdown += &compared.markdown;
+            markdown = compared.markdown;
         }
         if options.docs {
             let path = paths::root().join("docs/cost.md");
@@ -211,7 +213,9 @@ fn measure(
     ]);
     let mut whole = true;
     let vm = Vm::prepare(setup, &machine.counting(), &scripts)?;
-    let mut json = job(&vm, argv, &mut whole)?;
+    let which = if then { "skmem of then" } else { "skmem" };
+    let says = (which, "its modes in a VM, 5 to 20 minutes for a round");
+    let mut json = job(&vm, says, argv, &mut whole)?;
     if bpftrace {
         // By itself: skmem's and its programs do not disturb each other then.
         let mut argv = vec!["skmem".to_owned(), "bench".into(), "--json".into()];
@@ -226,13 +230,16 @@ fn measure(
                 .iter()
                 .map(|(name, file)| format!("--beside={name}=bpftrace /bench/{file}")),
         );
-        json += &job(&vm, argv, &mut whole)?;
+        let says = ("bpftrace", "beside it in a VM, some minutes");
+        json += &job(&vm, says, argv, &mut whole)?;
     }
     if !options.quick && !then {
         // 280 processes beside it.
         let roomy = machine.counting().sized(3072);
         let argv = ["skmem", "bench", "--serve", "--json"].map(str::to_owned);
-        json += &job(&Vm::prepare(setup, &roomy, &[])?, argv.to_vec(), &mut whole)?;
+        let vm = Vm::prepare(setup, &roomy, &[])?;
+        let says = ("skmem serve", "10,080 sockets in a VM, some minutes");
+        json += &job(&vm, says, argv.to_vec(), &mut whole)?;
         let vm = Vm::prepare(setup, &machine, &scripts)?;
         let argv = [
             "skmem",
@@ -246,14 +253,16 @@ fn measure(
             "--sends=20000".into(),
             "--load=reader:100,reader:65536".into(),
         ]);
-        json += &job(&vm, argv, &mut whole)?;
+        let says = ("lost events", "two processors in a VM, some minutes");
+        json += &job(&vm, says, argv, &mut whole)?;
     }
     Ok((Results::read(json)?, whole))
 }
 
-/// Runs a command in the VM; what it prints. Where it fails with a part of its results, they are no
-/// longer `whole`.
-fn job(vm: &Vm, argv: Vec<String>, whole: &mut bool) -> Result<String> {
+/// Runs a command in the VM, and says so: what it is and how long it takes. What it prints; where it
+/// fails with a part of its results, they are no longer `whole`.
+fn job(vm: &Vm, (what, hint): (&str, &str), argv: Vec<String>, whole: &mut bool) -> Result<String> {
+    let step = Step::start(what, hint);
     let job = Job {
         argv,
         // 16 MiB a CPU: what bpftrace prints is to be complete.
@@ -269,6 +278,7 @@ fn job(vm: &Vm, argv: Vec<String>, whole: &mut bool) -> Result<String> {
             out: None,
         })
     })?;
+    step.done("measured");
     let printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
     let text =
         String::from_utf8(printed.clone()).context("skmem printed something that is not text")?;

@@ -6,10 +6,7 @@ use super::{
     Against, Options, Part, Setup, THEN, Wanted, job,
     rows::{Goal, Row},
 };
-use crate::{
-    progress::Step,
-    vm::{Extra, MachineOptions},
-};
+use crate::vm::{Extra, MachineOptions};
 
 /// Where the bench is in the guest.
 const BENCH: &str = "/bench/snapshot";
@@ -43,11 +40,9 @@ pub(super) fn measure(
     let machine = |machine: MachineOptions| machine.with_more(&["ss", "ip"]).sized(memory);
     let vm = against.vm(setup, options, wanted, machine, Some(bench))?;
     let hint = format!("{sockets} sockets and two runs of each command in a VM, some minutes");
-    let step = Step::start("snapshot", &hint);
     let command = format!("ulimit -Hn 300000; exec {BENCH} {sockets} --quick {THEN}");
     let argv = ["sh", "-c", &command].map(str::to_owned);
-    let printed = job(&vm, argv.to_vec(), &mut true)?;
-    step.done("measured");
+    let printed = job(&vm, ("snapshot", &hint), argv.to_vec(), &mut true)?;
     rows(&printed)
 }
 

@@ -7,7 +7,6 @@ use super::{
     Against, Options, Part, Setup, THEN, Wanted, job,
     rows::{Goal, Row},
 };
-use crate::progress::Step;
 
 /// Takes turns, and prints a line a run: which build, and the guest's clock and for how long its
 /// processor was idle at its start, when the command runs that it watches, when it answers, when it
@@ -57,10 +56,9 @@ pub(super) fn measure(
     wanted: &Wanted,
 ) -> Result<Vec<Row>> {
     let vm = against.vm(setup, options, wanted, |machine| machine, None)?;
-    let step = Step::start("start and end", "both builds twice in a VM, some minutes");
+    let says = ("start and end", "both builds twice in a VM, some minutes");
     let argv = ["sh", "-c", SCRIPT, "sh", THEN].map(str::to_owned);
-    let printed = job(&vm, argv.to_vec(), &mut true)?;
-    step.done("measured");
+    let printed = job(&vm, says, argv.to_vec(), &mut true)?;
     rows(&printed)
 }
 
