@@ -98,6 +98,9 @@ const LOCKSTEP: &str = "lockstep:1024,lockstep:100,lockstep:65536";
 /// What else runs on one processor.
 const OTHERS: &str = "reader:1024,veth:1024,acks:100,sockets:1024";
 
+/// What commands do by default, and what it is held against: enough beside a commit, in a hurry.
+const DEFAULTS: &str = "nothing,empty,miss,lean,lean-receive,serve,tripwire,lean-records";
+
 /// bpftrace's scripts: name in the table, and file.
 const SCRIPTS: [(&str, &str); 2] = [("bpftrace-printf", "print.bt"), ("bpftrace-sum", "sum.bt")];
 
@@ -211,6 +214,9 @@ fn measure(
         format!("--rounds={rounds}"),
         format!("--load={loads}"),
     ]);
+    if options.quick && options.against.is_some() && !then {
+        argv.push(format!("--mode={DEFAULTS}"));
+    }
     let mut whole = true;
     let vm = Vm::prepare(setup, &machine.counting(), &scripts)?;
     let which = if then { "skmem of then" } else { "skmem" };

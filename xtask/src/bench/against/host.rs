@@ -25,15 +25,16 @@ use crate::{
     vm,
 };
 
-/// Two senders that write as fast as they can, 16 KiB at a time and 1 KiB, and who reads it: with
-/// an input that does not end, which would have it close its side, and the sender end.
+/// Two senders that write some MiB as fast as they can, 16 KiB at a time and 1 KiB, and who reads
+/// it: with an input that does not end, which would have it close its side, and the sender end.
 const BULK: &str = r#"
 sleep 1h | nc -l -p 5001 >/dev/null &
 sleep 1h | nc -l -p 5002 >/dev/null &
 sleep 1
-$1 record -o "$OUT/$2" --duration $3 -- sh -c '
-    dd if=/dev/zero bs=16k | nc 127.0.0.1 5001 &
-    dd if=/dev/zero bs=1k | nc 127.0.0.1 5002' >&2
+$1 record -o "$OUT/$2" -- sh -c '
+    dd if=/dev/zero bs=16k count=$(($0 * 64)) | nc 127.0.0.1 5001 &
+    dd if=/dev/zero bs=1k count=$(($0 * 1024)) | nc 127.0.0.1 5002
+    wait' $3 >&2
 "#;
 
 /// The recording's name.
@@ -69,6 +70,10 @@ pub(super) fn measure(
             "bench: no valgrind here (apt install valgrind): CPU time in place of instructions"
         );
     }
+    let (each, whole) = match counted {
+        true => ("instructions an event", "million instructions"),
+        false => ("ns an event", "ms of CPU"),
+    };
     let steps = |build: &Build, which: &str| {
         let bench = build.recording.as_deref();
         bench.map_or(Ok(None), |bench| run_steps(bench, &bulk, counted, which))
@@ -77,24 +82,19 @@ pub(super) fn measure(
     let mut rows = compared(
         &steps(now, "now")?.context("the bench of recordings has no such steps")?,
         steps(then, commit)?.as_deref(),
-        if counted {
-            "instructions an event"
-        } else {
-            "ns an event"
-        },
+        each,
     );
+    // As each would have recorded it.
+    let own = rewritten(now, &bulk)?;
     for (words, most) in COMMANDS {
-        let cost = |build: &Build, which: &str| run_command(build, words, &bulk, counted, which);
-        let what = format!("`{}`", words.join(" "));
-        let unit = if counted {
-            "million instructions"
-        } else {
-            "ms of CPU"
+        let cost = |build: &Build, file: &Path, which: &str| {
+            run_command(build, words, file, counted, which)
         };
-        let now = cost(now, "now")?.with_context(|| format!("{what} failed, see above"))?;
+        let what = format!("`{}`", words.join(" "));
+        let now = cost(now, &own, "now")?.with_context(|| format!("{what} failed, see above"))?;
         rows.push(
-            Row::new(Part::Host, what, unit, now)
-                .then(cost(then, commit)?)
+            Row::new(Part::Host, what, whole, now)
+                .then(cost(then, &bulk, commit)?)
                 .goal(Some(Goal::Ratio(most))),
         );
     }
@@ -104,13 +104,13 @@ pub(super) fn measure(
 /// Records the traffic in a VM: by the older build, in a format that both read; by the newer one
 /// where that fails.
 fn record(against: &Against, setup: &Setup, options: &Options, wanted: &Wanted) -> Result<PathBuf> {
-    let seconds = if options.quick { "1s" } else { "4s" };
+    let mebibytes = if options.quick { "16" } else { "64" };
     let directory = paths::root().join("target/bench");
     let vm = against.vm(setup, options, wanted, |machine| machine, None)?;
     for skmem in [THEN, "skmem"] {
         let step = Step::start("recording", "bulk traffic in a VM, a minute or two");
         let job = Job {
-            argv: ["sh", "-c", BULK, "sh", skmem, FILE, seconds]
+            argv: ["sh", "-c", BULK, "sh", skmem, FILE, mebibytes]
                 .map(str::to_owned)
                 .to_vec(),
             env: Vec::new(),
@@ -124,6 +124,15 @@ fn record(against: &Against, setup: &Setup, options: &Options, wanted: &Wanted) 
         }
     }
     bail!("bulk traffic could not be recorded, see above")
+}
+
+/// The same records in the format that this build writes.
+fn rewritten(build: &Build, file: &Path) -> Result<PathBuf> {
+    let rewritten = file.with_file_name("bulk-now.skm");
+    let mut command = Command::new(&build.skmem);
+    command.args(["export", "--format=skm", "--force", "-o"]);
+    process::succeed(command.arg(&rewritten).arg(file), None)?;
+    Ok(rewritten)
 }
 
 /// Whether valgrind is there.

@@ -91,7 +91,8 @@ impl Against {
     pub(super) fn build(options: &Options, revision: &str) -> Result<Self> {
         let arch = options.arch;
         let parts = match &options.only[..] {
-            [] => Part::value_variants().to_vec(),
+            [] if arch.is_host() => Part::value_variants().to_vec(),
+            [] => vec![Part::Accounts, Part::Snapshot, Part::Start],
             only => only.to_vec(),
         };
         let whole = git(&["rev-parse", "--verify", "--quiet", "--end-of-options"])
