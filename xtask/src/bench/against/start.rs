@@ -38,9 +38,11 @@ struct Span {
 impl Span {
     /// Between two times, each of which is the clock and how long it was idle.
     fn between(from: [f64; 2], to: [f64; 2]) -> Self {
+        // The clock has hundredths.
+        let past = |at: usize| ((to[at] - from[at]) * 100.0).round() / 100.0;
         Self {
-            all: to[0] - from[0],
-            idle: to[1] - from[1],
+            all: past(0),
+            idle: past(1),
         }
     }
 
