@@ -98,8 +98,9 @@ const LOCKSTEP: &str = "lockstep:1024,lockstep:100,lockstep:65536";
 /// What else runs on one processor.
 const OTHERS: &str = "reader:1024,veth:1024,acks:100,sockets:1024";
 
-/// What commands do by default, and what it is held against: enough beside a commit, in a hurry.
-const DEFAULTS: &str = "nothing,empty,miss,lean,lean-receive,serve,tripwire,lean-records";
+/// What commands do by default, what it is held against, and the programs that the verifier is
+/// asked about: enough beside a commit, in a hurry.
+const DEFAULTS: &str = "nothing,empty,miss,lean,lean-receive,serve,tripwire,lean-records,records";
 
 /// bpftrace's scripts: name in the table, and file.
 const SCRIPTS: [(&str, &str); 2] = [("bpftrace-printf", "print.bt"), ("bpftrace-sum", "sum.bt")];
@@ -265,7 +266,7 @@ fn measure(
     Ok((Results::read(json)?, whole))
 }
 
-/// Runs a command in the VM, and says so: what it is and how long it takes. What it prints; where it
+/// Runs a command in the VM, and says what it is and how long it takes. What it prints; where it
 /// fails with a part of its results, they are no longer `whole`.
 fn job(vm: &Vm, (what, hint): (&str, &str), argv: Vec<String>, whole: &mut bool) -> Result<String> {
     let step = Step::start(what, hint);

@@ -77,22 +77,20 @@ pub(super) fn rows(now: &Results, then: Option<&Results>) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for cost in now.costs().filter(|cost| cost.added_ns != 0) {
         let old = then.and_then(|then| same(then, cost));
-        let name = |mode: &str| {
-            let size = grouped(cost.write_size);
-            format!("{mode}; {}, {size} bytes", cost.load)
-        };
-        let old_name = old.map(|old| name(&old.mode));
+        let size = grouped(cost.write_size);
+        let name = format!("{}; {}, {size} bytes", cost.mode, cost.load);
+        let other = old.filter(|old| old.mode != cost.mode);
         let goal = GOALS.iter().find(|(mode, _)| is_gate(cost, mode));
         rows.push(
-            row(name(&cost.mode), SEND, cost.added_ns as f64)
-                .instead_of(old_name.as_deref())
+            row(name, SEND, cost.added_ns as f64)
+                .instead_of(other.map(|old| old.mode.clone()))
                 .then(old.map(|old| old.added_ns as f64))
                 .goal(goal.map(|(_, most)| Goal::Ratio(*most))),
         );
         if is_gate(cost, RECORDS) {
             rows.push(
                 row(
-                    "of that the reader".into(),
+                    format!("{RECORDS}: of that the reader"),
                     SEND,
                     cost.reader_ns_per_send as f64,
                 )
@@ -129,11 +127,12 @@ pub(super) fn rows(now: &Results, then: Option<&Results>) -> Result<Vec<Row>> {
         rows.push(row(format!("{step}, in the VM"), "instructions an event", ns).then(old));
     }
     if let Some((programs, walked)) = now.walked() {
-        let name = |programs| format!("verifier, {programs} programs of all hooks");
+        let name = format!("verifier, {programs} programs of all hooks");
         let old = then.and_then(Results::walked);
+        let other = old.filter(|(of, _)| *of != programs);
         rows.push(
-            row(name(programs), "instructions walked", walked as f64)
-                .instead_of(old.map(|(programs, _)| name(programs)).as_deref())
+            row(name, "instructions walked", walked as f64)
+                .instead_of(other.map(|(of, _)| format!("{of} programs")))
                 .then(old.map(|(_, walked)| walked as f64)),
         );
     }
@@ -217,6 +216,8 @@ mod tests {
             nothing.as_str(),
             &cost("accounts without records", 5_000),
             STEP,
+            r#"{"kind":"verifier","program":"ack_exit","instructions":1000}"#,
+            r#"{"kind":"verifier","program":"ack_entry","instructions":1000}"#,
         ];
         let new = [
             nothing.as_str(),
@@ -229,11 +230,11 @@ mod tests {
         let (old, new) = (results(&old), results(&new));
         let text = markdown("abc", "6.12.1", &rows(&new, Some(&old)).unwrap());
         for row in [
-            "| accounts, lean set; lockstep, 1,024 bytes; then: accounts without records; lockstep, 1,024 bytes | instructions a send | 2,500 | 5,000 | 0.50 × | 0.5 × |",
+            "| accounts, lean set; lockstep, 1,024 bytes; then: accounts without records | instructions a send | 2,500 | 5,000 | 0.50 × | 0.5 × |",
             "| a tripwire that no socket meets; lockstep, 1,024 bytes | instructions a send | 200 | not in abc | – |  |",
-            "| of that the reader | instructions a send | 7.000 | not in abc | – |  |",
+            "| records of each call, lean set: of that the reader | instructions a send | 7.000 | not in abc | – |  |",
             "| decode, in the VM | instructions an event | 229 | 229 | 1.00 × |  |",
-            "| verifier, 1 programs of all hooks | instructions walked | 1,000 | not in abc | – |  |",
+            "| verifier, 1 programs of all hooks; then: 2 programs | instructions walked | 1,000 | 2,000 | 0.50 × |  |",
         ] {
             assert!(text.contains(row), "{row}: {text}");
         }

@@ -1,6 +1,6 @@
-//! `cargo xtask bench --against REV`: skmem as it was at a commit beside what is here, under the same
-//! loads, and what each figure has come to since. What that commit does not have is said to be not
-//! in it.
+//! `cargo xtask bench --against REV`: skmem as it was at a commit beside what is here, under the
+//! same loads, and what each figure has come to since. What that commit does not have is said to be
+//! not in it.
 
 mod accounts;
 mod host;

@@ -57,12 +57,8 @@ impl Row {
     }
 
     /// Held against a figure that went by another name.
-    pub(super) fn instead_of(self, name: Option<&str>) -> Self {
-        let then_what = name.filter(|name| *name != self.what);
-        Self {
-            then_what: then_what.map(str::to_owned),
-            ..self
-        }
+    pub(super) fn instead_of(self, then_what: Option<String>) -> Self {
+        Self { then_what, ..self }
     }
 
     pub(super) fn goal(self, goal: Option<Goal>) -> Self {
@@ -155,7 +151,7 @@ mod tests {
                 "instructions a send",
                 2500.0,
             )
-            .instead_of(Some("accounts without records"))
+            .instead_of(Some("accounts without records".into()))
             .then(Some(5000.0))
             .goal(Some(Goal::Ratio(0.5))),
             Row::new(Part::Snapshot, "to `ss -tam`", "×", 0.594)
