@@ -155,6 +155,18 @@ hooks! {
     SockmapRecvmsg = 57 => "__sk_msg_recvmsg",
     /// The limit is about to be raised by autotuning.
     SndbufExpand = 58 => "tcp_sndbuf_expand",
+    /// An skb comes from a subflow to its MPTCP socket, in sequence or not (up to 6.12
+    /// `mptcp_set_owner_r`).
+    MptcpMove = 59 => "__mptcp_move_skb",
+    /// There it is merged into another one.
+    MptcpMerge = 60 => "mptcp_try_coalesce",
+    /// What came out of order joins what came in order there.
+    MptcpJoin = 61 => "__mptcp_ofo_queue",
+    /// What was read of an MPTCP socket is freed (up to 6.12 `__mptcp_update_rmem`).
+    MptcpRead = 62 => "mptcp_rcv_space_adjust",
+    /// The system call's entry on an MPTCP socket; not under the socket lock,
+    /// so it only observes.
+    MptcpRecvmsg = 63 => "mptcp_recvmsg",
 }
 
 impl Hook {

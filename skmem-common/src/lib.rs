@@ -35,6 +35,7 @@ pub mod layout;
 pub mod lean;
 pub mod ledger;
 pub mod memory;
+pub mod msk_moves;
 pub mod output;
 pub mod receive;
 pub mod receive_cause;

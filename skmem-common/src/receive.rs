@@ -6,6 +6,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::{
     hook::Hook,
     ledger::Total,
+    msk_moves::MskMoves,
     receive_cause::ReceiveCause,
     receive_ledger::{End, HAS_ERRORS, IN_FLIGHT, ReceiveLedger, Step, forward},
     record::{FLAG_BOOKED, FLAG_LOCKLESS, OP_BOOK, Op, Receive},
@@ -217,6 +218,34 @@ impl Receiving {
             | (u32::from(self.errors_in != 0) * HAS_ERRORS);
         let Self { ledger, now, .. } = self;
         ledger.settle(r, now, (how, size, len)) | turned
+    }
+
+    /// Books a half of what was noted of an MPTCP socket, `now` being filled in. Returns a number
+    /// that is not 0 where a record is worth making.
+    #[inline(always)]
+    pub fn take_moves(&mut self, moves: &mut MskMoves, half: usize, now: u64) -> u32 {
+        if moves.has_arrived(half) {
+            self.arrived(now);
+        }
+        core::hint::black_box(self.ledger.take_moves(moves, half))
+    }
+
+    /// Books the rest of it under the number of a [`ReceiveCause`] that frees; 0: none is known.
+    #[inline(always)]
+    pub fn settle_msk(&mut self, cause: u8, locked: bool, now: u64) -> u32 {
+        let turned = self.pass(now);
+        if forward(self.now.copied_seq, self.ledger.copied_seq) > 0 {
+            self.taken(now);
+        }
+        let Self { ledger, now, .. } = self;
+        core::hint::black_box(ledger.settle_msk(now, cause, locked) | turned)
+    }
+
+    /// An MPTCP socket's reader sleeps in `recv` (1), or is awake again (-1).
+    #[inline(always)]
+    pub fn reader_sleeps(&mut self, more: i32, now: u64) {
+        self.waiting = self.waiting.saturating_add_signed(more);
+        self.pass(now);
     }
 
     /// Moves the clocks on. Returns 1 where the window fell to 0 or opened.

@@ -9,7 +9,8 @@ pub const RECEIVE_CAUSES: usize = 32;
 pub const RCVBUF_CAUSES: usize = 8;
 
 causes! {
-    /// Why `sk_rmem_alloc` changed. No name is that of a [`crate::cause::Cause`].
+    /// Why `sk_rmem_alloc` changed. No name is that of a [`crate::cause::Cause`]. For an MPTCP
+    /// socket the functions are those of MPTCP that do the same.
     pub enum ReceiveCause {
         /// In the receive buffer before skmem saw the socket: before the trace, or before
         /// `accept()`.
@@ -79,7 +80,8 @@ causes! {
         /// order).
         RaisedByArrival = 2 => "rcvbuf-raised-by-arrival",
         /// Moved otherwise, and not locked: on a subflow, which MPTCP sets from above
-        /// (`mptcp_rcv_space_adjust`), or where no hook saw it.
+        /// (`mptcp_rcv_space_adjust`), on an MPTCP socket, which follows a subflow, or where no
+        /// hook saw it.
         Otherwise = 3 => "rcvbuf-moved-otherwise",
         /// `SO_RCVLOWAT` asks for more than the buffer would hold (`tcp_set_rcvlowat`).
         RaisedForLowat = 4 => "rcvbuf-raised-for-rcvlowat",

@@ -13,6 +13,7 @@
 use crate::{
     cause::Tier,
     ledger::Total,
+    msk_moves::{MOVED, MOVES, MskMoves},
     receive::ReceiveView,
     receive_cause::{RCVBUF_CAUSES, RECEIVE_CAUSES, RcvbufCause, ReceiveCause},
     record::{OP_BOOK, OP_LIMIT, Op, RECEIVE_OPS},
@@ -290,6 +291,49 @@ impl ReceiveLedger {
         };
         self.loose = 0;
         changed
+    }
+
+    /// Books the first half of what functions of MPTCP have noted (`half` 0) or the second (1), for
+    /// a record has no room for all. Returns how many operations await a record.
+    #[inline(always)]
+    pub(crate) fn take_moves(&mut self, moves: &mut MskMoves, half: usize) -> u32 {
+        let mut n = half * (MOVES / 2);
+        while n < (half + 1) * (MOVES / 2) {
+            let bytes = moves.bytes[n];
+            if bytes != 0 {
+                self.book(MOVED[n], Tier::Observed, bytes);
+                self.r = self.r.wrapping_add(bytes);
+                moves.bytes[n] = 0;
+            }
+            n += 1;
+        }
+        self.op_count
+    }
+
+    /// Books what an MPTCP socket's `sk_rmem_alloc` has changed by beyond what was noted and taken:
+    /// what nobody has noted, which `cause` frees, a number of a [`ReceiveCause`]. Returns how many
+    /// operations await a record.
+    #[inline(always)]
+    pub(crate) fn settle_msk(&mut self, view: &ReceiveView, cause: u8, locked: bool) -> u32 {
+        let moved = view.rmem_alloc.wrapping_sub(self.r);
+        let arrived = forward(view.rcv_nxt, self.rcv_nxt);
+        let read = forward(view.copied_seq, self.copied_seq);
+        self.r = view.rmem_alloc;
+        self.rcv_nxt = view.rcv_nxt;
+        self.copied_seq = view.copied_seq;
+        // Its limit follows that of its subflows as data comes, or is raised by reading.
+        let step = if read > 0 { Step::Frees } else { Step::Outside };
+        let (how, ..) = End::of(step).on(false, locked).packed();
+        if view.rcvbuf != self.rcvbuf {
+            self.limit_moved(view.rcvbuf, how);
+        }
+        if moved < 0 && cause != 0 && self.loose == 0 {
+            self.book_number(cause, Tier::Observed, moved);
+        } else {
+            self.infer(moved, arrived, read, how);
+        }
+        self.loose = 0;
+        self.op_count
     }
 
     /// Names a change from the fields alone: the function that made it was not seen. `arrived`: by

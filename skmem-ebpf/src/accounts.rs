@@ -24,7 +24,7 @@ use crate::{
     known::SlotCache,
     maps::{self, ACCOUNTS, ASKED, FREE_SLOTS, SHARED, SLOT_HASH, SLOT_STORAGE},
     mptcp::Msk,
-    outlet, output, receive,
+    mptcp_receive, outlet, output,
     socket::{KernelPtr, Sock, TcpSock, Watched, offset},
     tell, wait,
 };
@@ -180,13 +180,20 @@ pub fn open_mptcp(msk: Msk) {
 }
 
 /// The account of an MPTCP socket under its lock. One that is older than the
-/// trace gets it here, where the filter wants it and no walk has met it.
+/// trace gets it here, where the filter wants it and no walk has met it; with the
+/// receive side, so does a new one.
 #[inline(always)]
 pub fn find_or_adopt(msk: Msk) -> Option<&'static mut Account> {
-    match slot_of(msk.sock()) {
-        Some(slot) => at(slot),
-        None => adopt(msk),
+    if let Some(slot) = slot_of(msk.sock()) {
+        return at(slot);
     }
+    if mptcp_receive::is_worth_opening(msk) {
+        open_mptcp(msk);
+        if let Some(slot) = slot_of(msk.sock()) {
+            return at(slot);
+        }
+    }
+    adopt(msk)
 }
 
 /// What a walk does with an MPTCP socket, without its lock: one that is older
@@ -447,10 +454,8 @@ fn open_as<S: Watched>(socket: S, first: u32) -> u32 {
         socket.rest_into(&mut a.last);
         a.last_ns = a.ident.seen_ns;
         outlet::first(a, socket);
-        if maps::rx()
-            && let Some(socket) = socket.tcp()
-        {
-            receive::start(a, socket);
+        if maps::rx() {
+            socket.start_receiving(a);
         }
     });
     let mut value = slot;
@@ -468,7 +473,7 @@ fn open_as<S: Watched>(socket: S, first: u32) -> u32 {
         return NO_SLOT;
     }
     output::opened(account);
-    if maps::rx() && !S::MPTCP {
+    if maps::rx() {
         output::receive(account, Hook::ReceiveSeen, 0);
     }
     core::hint::black_box(tell::opened(&account.ident, slot));

@@ -33,6 +33,7 @@ mod limit;
 mod maps;
 mod memory;
 mod mptcp;
+mod mptcp_receive;
 mod outlet;
 mod output;
 mod queue;

@@ -11,6 +11,7 @@ use skmem_common::{
     filter::Filter,
     hook::HOOKS,
     layout::{Offsets, Records, SHARED_ENABLED, SHARED_SLOTS, SLOTS_NOWHERE},
+    msk_moves::MskMoves,
 };
 
 /// `BPF_F_MMAPABLE`: user space reads the table without system calls.
@@ -23,6 +24,10 @@ const BPF_F_NO_PREALLOC: u32 = 1;
 /// ones before load.
 #[map]
 pub static ACCOUNTS: Array<Account> = Array::with_max_entries(1, MMAPABLE);
+
+/// What awaits being booked of the MPTCP socket in each slot; with the receive side only.
+#[map]
+pub static MSK_MOVES: Array<MskMoves> = Array::with_max_entries(1, 0);
 
 /// Slots that no socket has.
 #[map]

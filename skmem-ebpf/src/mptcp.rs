@@ -18,11 +18,12 @@ use skmem_common::{
     account::{Account, SocketFields},
     hook::Hook,
     layout::ABSENT,
+    receive_cause::ReceiveCause,
     record::{Before, IDENT_MPTCP_SOCKET, View},
 };
 
 use crate::{
-    accounts, calls,
+    accounts, calls, maps, mptcp_receive,
     output::{self, Call},
     socket::{SOCK_SNDBUF_LOCK, Sock, TcpSock, Watched, offset},
 };
@@ -56,7 +57,7 @@ impl Msk {
 
     /// The low half of a 64-bit field of `struct mptcp_sock`.
     #[inline(always)]
-    fn low(self, offset: u32) -> u32 {
+    pub fn low(self, offset: u32) -> u32 {
         if offset == ABSENT {
             return 0;
         }
@@ -79,7 +80,7 @@ impl Msk {
 
     /// Whether a task holds the lock (`sock_owned_by_user`).
     #[inline(always)]
-    fn is_owned(self) -> bool {
+    pub fn is_owned(self) -> bool {
         // SAFETY: offset and type are those of the kernel's BTF.
         offset!(lock_owned) == ABSENT || unsafe { self.load::<i32>(offset!(lock_owned)) } != 0
     }
@@ -192,6 +193,11 @@ impl Watched for Msk {
     fn tcp(self) -> Option<TcpSock> {
         None
     }
+
+    #[inline(always)]
+    fn start_receiving(self, account: &mut Account) {
+        mptcp_receive::start(account, self);
+    }
 }
 
 /// Rare or large, so they are subprograms, as those of TCP sockets are.
@@ -247,6 +253,9 @@ pub fn mptcp_release_entry(ctx: FEntryContext) -> i32 {
         return 0;
     };
     calls::change!(account, |a| a.close_all());
+    if maps::rx() {
+        mptcp_receive::released(account, msk);
+    }
     let queued = account.ledger.now.w;
     calls::enter_with(account, msk, Hook::MptcpRelease, 0, 0, true);
     // Whose call that was is the current task, unless it is a worker.
@@ -264,6 +273,9 @@ pub fn mptcp_release_exit(ctx: FExitContext) -> i32 {
     call.arg = account.frame().arg;
     call.softirq = call.arg <= 0;
     calls::leave(account, msk, call, false);
+    if maps::rx() {
+        mptcp_receive::released(account, msk);
+    }
     0
 }
 
@@ -334,6 +346,10 @@ pub fn mptcp_destroy_exit(ctx: FExitContext) -> i32 {
         return 0;
     };
     account.closing = 1;
+    if maps::rx() {
+        let cause = ReceiveCause::ThrownAway as u8;
+        mptcp_receive::settle(account, msk, Hook::MptcpDestroy, cause);
+    }
     let mut call = Call::of(Hook::MptcpDestroy);
     call.softirq = true;
     calls::leave(account, msk, call, true);

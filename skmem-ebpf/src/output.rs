@@ -299,6 +299,7 @@ fn send_receive(account: &mut Account, hook: Hook, truesize: u32) -> u32 {
             | Hook::WaitData
             | Hook::SetRcvlowat
             | Hook::SockmapRecvmsg
+            | Hook::MptcpRead
     );
     let ids = if by_task {
         bpf_get_current_pid_tgid()

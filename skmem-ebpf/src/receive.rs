@@ -17,7 +17,7 @@ use skmem_common::{
 };
 
 use crate::{
-    accounts, calls, lean, maps, output,
+    accounts, calls, lean, maps, mptcp_receive, output,
     socket::{KernelPtr, SOCK_RCVBUF_LOCK, Sock, TcpSock, offset, truesize},
 };
 
@@ -215,6 +215,7 @@ pub fn wait_data_exit(ctx: FExitContext) -> i32 {
 
 #[inline(always)]
 fn waits(sk: Sock, begins: bool) -> i32 {
+    mptcp_receive::reader_sleeps(sk, if begins { 1 } else { -1 });
     let Some((account, socket)) = traced(sk) else {
         return 0;
     };

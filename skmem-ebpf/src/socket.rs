@@ -13,6 +13,7 @@ use skmem_common::{
 use crate::{
     calls, maps,
     output::{self, Call},
+    receive,
 };
 
 /// The offset of a field, a constant to the verifier.
@@ -379,6 +380,8 @@ pub trait Watched: SocketFields {
     fn worst(self, account: &mut Account);
     /// As a TCP socket; None for an MPTCP socket, whose bytes its subflows send.
     fn tcp(self) -> Option<TcpSock>;
+    /// Begins the account of its receive side.
+    fn start_receiving(self, account: &mut Account);
 
     /// See [`Sock::nospace`]. A subflow has the `struct socket` of its MPTCP
     /// socket, and who waits there waits for that.
@@ -522,6 +525,11 @@ impl Watched for TcpSock {
     #[inline(always)]
     fn tcp(self) -> Option<TcpSock> {
         Some(self)
+    }
+
+    #[inline(always)]
+    fn start_receiving(self, account: &mut Account) {
+        receive::start(account, self);
     }
 }
 

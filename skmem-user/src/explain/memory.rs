@@ -1,6 +1,9 @@
 //! `sk_forward_alloc`'s side of a verdict, and the receive side.
 
-use skmem_common::account::Account;
+use skmem_common::{
+    account::Account,
+    record::{IDENT_MPTCP, IDENT_MPTCP_SOCKET},
+};
 
 use super::{
     VerdictContext,
@@ -61,6 +64,7 @@ impl Receive {
 
     pub(super) fn of(account: &Account, setting: &VerdictContext<'_>) -> Option<Self> {
         let r = &account.receiving;
+        let subflow = account.ident.flags & (IDENT_MPTCP | IDENT_MPTCP_SOCKET) == IDENT_MPTCP;
         if r.segments == 0 && r.reads == 0 && r.now.rmem_alloc == 0 {
             return None;
         }
@@ -104,7 +108,9 @@ impl Receive {
             granted: r.granted,
             granted_bytes: r.bytes,
             refused: r.refused,
-            slow: longest_unread_ns >= LONG || r.refused != 0 || r.zero_windows != 0 && !errors,
+            slow: !subflow
+                && (longest_unread_ns >= LONG || r.refused != 0 || r.zero_windows != 0 && !errors),
+            subflow,
             buffer: None,
             account,
         })

@@ -107,7 +107,7 @@ macro_rules! probe {
 /// All ways, the newest kernel's first. Where several lines serve one hook,
 /// the first that fits is taken; but both retransmission functions are, since
 /// compilers inline one into the other (on 6.1, `__tcp_retransmit_skb` is out
-/// of line and yet never called).
+/// of line and yet never called), and both ways to disconnect.
 static PROBES: &[Probe] = &[
     probe!(SendmsgLocked, Essential, "tcp_sendmsg_locked": "sendmsg_locked_entry" @ Fentry, "sendmsg_locked_exit" @ Fexit),
     probe!(AllocSkb, Essential, "tcp_stream_alloc_skb" / 3: "alloc_skb_exit" @ Fexit),
@@ -161,6 +161,14 @@ static PROBES: &[Probe] = &[
     probe!(SockmapRecvmsg, Label, "__tcp_bpf_recvmsg" / 5: "sockmap_recvmsg_entry" @ Fentry, "sockmap_recvmsg_exit" @ Fexit),
     probe!(Close, Label, "__tcp_close": "close_entry" @ Fentry),
     probe!(Disconnect, Label, "tcp_disconnect": "disconnect_exit" @ Fexit),
+    probe!(Disconnect, Label, "mptcp_disconnect" / 2: "mptcp_disconnect_exit" @ Fexit),
+    probe!(MptcpMove, Label, "__mptcp_move_skb" / 2: "mptcp_move_exit" @ Fexit),
+    probe!(MptcpMove, Label, "mptcp_set_owner_r" / 2: "mptcp_set_owner_exit" @ Fexit),
+    probe!(MptcpMerge, Label, "mptcp_try_coalesce" / 3: "mptcp_merge_exit" @ Fexit),
+    probe!(MptcpJoin, Label, "__mptcp_ofo_queue" / 1: "mptcp_join_exit" @ Fexit),
+    probe!(MptcpRead, Label, "__mptcp_update_rmem" / 1: "mptcp_read_exit" @ Fexit),
+    probe!(MptcpRead, Label, "mptcp_rcv_space_adjust" / 2: "mptcp_read_entry" @ Fentry),
+    probe!(MptcpRecvmsg, Label, "mptcp_recvmsg": "mptcp_recvmsg_entry" @ Fentry),
     probe!(WaitData, Label, "sk_wait_data": "wait_data_entry" @ Fentry, "wait_data_exit" @ Fexit),
     probe!(ReleaseSock, Label, "__release_sock": "release_sock_entry" @ Fentry),
     probe!(CollapseOne, Label, "tcp_collapse_one": "collapse_exit" @ Fexit),
@@ -197,12 +205,17 @@ const OFTEN: [Hook; 14] = [
 ];
 
 /// Hooks that only MPTCP sockets and their subflows come by.
-pub const OF_MPTCP: [Hook; 6] = [
+pub const OF_MPTCP: [Hook; 11] = [
     Hook::MptcpFrag,
     Hook::MptcpSendmsg,
     Hook::MptcpRelease,
     Hook::MptcpCleanUna,
     Hook::MptcpDestroy,
+    Hook::MptcpMove,
+    Hook::MptcpMerge,
+    Hook::MptcpJoin,
+    Hook::MptcpRead,
+    Hook::MptcpRecvmsg,
     Hook::Walk,
 ];
 
@@ -303,6 +316,13 @@ pub fn cost(hook: Hook) -> &'static str {
         Hook::SockmapRecvmsg => "what a sockmap puts into a receive buffer will have no name",
         Hook::Close => "data that close() throws away will have no name",
         Hook::Disconnect => "data that a disconnect throws away will have no name",
+        Hook::MptcpMove => "data that arrives for MPTCP sockets will be inferred",
+        Hook::MptcpMerge => "data that MPTCP sockets merge will be inferred",
+        Hook::MptcpJoin => "data out of order of MPTCP sockets will be booked late or inferred",
+        Hook::MptcpRead => {
+            "reads and what arrived meanwhile may be booked as one for MPTCP sockets"
+        }
+        Hook::MptcpRecvmsg => "MPTCP sockets that only receive will be seen late",
         Hook::WaitData => "the time that readers sleep will not be known",
         Hook::ReleaseSock => "reads and what arrived meanwhile may be booked as one",
         Hook::CollapseOne | Hook::PruneOfo => {
@@ -372,6 +392,11 @@ impl Plan {
                 | Hook::MptcpRelease
                 | Hook::MptcpCleanUna
                 | Hook::MptcpDestroy
+                | Hook::MptcpMove
+                | Hook::MptcpMerge
+                | Hook::MptcpJoin
+                | Hook::MptcpRead
+                | Hook::MptcpRecvmsg
                 | Hook::Walk
                 | Hook::MsgAlloc
                 | Hook::ReadDone
@@ -407,7 +432,7 @@ impl Plan {
                 continue;
             };
             let candidates: Vec<_> = probes.clone().map(|p| p.function).collect();
-            let all = *hook == Hook::Retransmit;
+            let all = matches!(hook, Hook::Retransmit | Hook::Disconnect);
             let chosen: Vec<_> = probes
                 .filter(|p| !without.contains(hook) && fits(p))
                 .take(if all { usize::MAX } else { 1 })

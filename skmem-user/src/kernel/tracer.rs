@@ -256,6 +256,7 @@ impl Tracer {
             .override_global("PAGE_SHIFT", &page_shift, true)
             .override_global("AYA_LOG_LEVEL", &level, true)
             .map_max_entries("ACCOUNTS", slots)
+            .map_max_entries("MSK_MOVES", if options.rx { slots } else { 1 })
             .map_max_entries("FREE_SLOTS", slots)
             .map_max_entries("SLOT_HASH", slots)
             .map_max_entries("COMMS", comms)
@@ -608,7 +609,7 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map> {
 const OBSERVE: [Hook; 2] = [Hook::Sendmsg, Hook::ForcedSchedule];
 
 /// Hooks of the receive side.
-const RECEIVE: [Hook; 18] = [
+const RECEIVE: [Hook; 23] = [
     Hook::Accept,
     Hook::QueueRcv,
     Hook::DataQueue,
@@ -627,6 +628,11 @@ const RECEIVE: [Hook; 18] = [
     Hook::SetRcvlowat,
     Hook::ErrorQueue,
     Hook::ErrorFree,
+    Hook::MptcpMove,
+    Hook::MptcpMerge,
+    Hook::MptcpJoin,
+    Hook::MptcpRead,
+    Hook::MptcpRecvmsg,
 ];
 
 /// Of these, those that the lean set needs on the send side.

@@ -83,17 +83,26 @@ pub(super) fn receive(out: &mut String, v: &Verdict, style: &Style) {
         let role = r.slow.then_some(Role::Alarm);
         hang(out, "  ", 2, &answer(r), role, style);
     }
-    let lines = [
+    let (unread, held, window) = if v.is_mptcp() {
         (
-            "Recv-Q",
-            r.recv_q,
-            "rcv_nxt - copied_seq: received and not read".to_owned(),
-        ),
+            "received and not read",
+            "memory of all packets held, unread or not",
+            "promised on all subflows together (rcv_wnd_sent), and not taken in yet",
+        )
+    } else {
+        (
+            "rcv_nxt - copied_seq: received and not read",
+            "memory of all packets held, unread or not, and of the error queue",
+            "what the peer may still send",
+        )
+    };
+    let mut lines = vec![
+        ("Recv-Q", r.recv_q, unread.to_owned()),
         (
             "rmem_alloc",
             r.rmem_alloc,
             format!(
-                "memory of all packets held, unread or not, and of the error queue; r in ss -m; at most {}",
+                "{held}; r in ss -m; at most {}",
                 grouped(r.fullest_rmem_alloc)
             ),
         ),
@@ -102,16 +111,19 @@ pub(super) fn receive(out: &mut String, v: &Verdict, style: &Style) {
             "window",
             r.window,
             format!(
-                "what the peer may still send; fell to 0 {}",
+                "{window}; fell to 0 {}",
                 counted(signed(r.zero_windows), "time")
             ),
         ),
-        (
+    ];
+    // No packet waits for the owner of an MPTCP socket: those of its subflows wait there.
+    if !v.is_mptcp() {
+        lines.push((
             "backlog",
             r.backlog,
             "waits for the socket's owner; bl in ss -m".to_owned(),
-        ),
-    ];
+        ));
+    }
     let number = |n: i64| format!("{} B", grouped(n));
     let width = lines.iter().map(|l| number(l.1).len()).max().unwrap_or(0);
     for (label, n, text) in &lines {
@@ -123,6 +135,10 @@ pub(super) fn receive(out: &mut String, v: &Verdict, style: &Style) {
     }
     if let Some(account) = &r.account {
         receive_account::write(out, account, style);
+        // What fills a subflow's buffer does not shut its window.
+        if let Some(shut) = account.window_shut.as_ref().filter(|_| !r.subflow) {
+            receive_account::write_shut(out, shut, style);
+        }
     }
 }
 
@@ -138,6 +154,9 @@ pub(super) fn nothing_sent(out: &mut String, v: &Verdict, style: &Style) {
 
 /// Whether the reader keeps up.
 pub(in crate::render) fn answer(r: &Receive) -> String {
+    if r.subflow {
+        return taken_by_mptcp(r);
+    }
     let read = match (r.reads, r.since_read_ns) {
         (0, _) | (_, None) => "the application has not read from this socket".to_owned(),
         (n, Some(since)) => format!(
@@ -186,6 +205,23 @@ pub(in crate::render) fn answer(r: &Receive) -> String {
         }
     };
     format!("{waits}{read}{so}.")
+}
+
+/// Of a subflow: its window and its reader are those of the MPTCP socket.
+fn taken_by_mptcp(r: &Receive) -> String {
+    let taken = match (r.reads, r.since_read_ns) {
+        (0, _) | (_, None) => "MPTCP has taken no data from this subflow".to_owned(),
+        (n, Some(since)) => format!(
+            "MPTCP has taken the data of this subflow {}, the last time {} ago",
+            counted(signed(n), "time"),
+            span(since)
+        ),
+    };
+    let waits = match r.recv_q {
+        ..=0 => String::new(),
+        n => format!("; {} wait for it", bytes(n)),
+    };
+    format!("{taken}{waits}. Reader and window are those of the MPTCP socket.")
 }
 
 /// Whether unread data made up what the receive buffer held when it was fullest. r is truesize: a

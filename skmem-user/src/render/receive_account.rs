@@ -64,9 +64,12 @@ pub(in crate::render) fn write(out: &mut String, account: &ReceiveAccount, style
     if !account.rcvbuf_moves.is_empty() {
         labelled("rb", &moves(account));
     }
-    if let Some(shut) = &account.window_shut {
-        labelled("window 0", &composition(shut));
-    }
+}
+
+/// What filled the buffer when the window last fell to 0.
+pub(in crate::render) fn write_shut(out: &mut String, shut: &WindowShut, style: &Style) {
+    let head = format!("  {:<LABEL$}", "window 0");
+    hang(out, &head, head.len(), &composition(shut), None, style);
 }
 
 /// Where the time went.

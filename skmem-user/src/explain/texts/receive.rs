@@ -55,13 +55,15 @@ pub(super) const UNATTRIBUTED: Words = words!(
 
 pub(super) const IN_ORDER: Words = words!(
     "payload that arrived in sequence",
-    "A segment continued the stream and joined the receive queue in an skb of its own.",
-    "tcp_queue_rcv",
+    "A segment continued the stream and joined the receive queue in an skb of its own. An MPTCP \
+     socket's come from its subflows.",
+    "tcp_queue_rcv; of an MPTCP socket __mptcp_move_skb",
     ALL,
     "adds the payload, a part of the skb's truesize",
     ONE_SKB,
     "tcp_queue_rcv, exit: it returned 0, and sk_rmem_alloc grew by the skb's truesize, which is \
-     compared. Inferred from rcv_nxt where the call was not seen.",
+     compared. Of an MPTCP socket __mptcp_move_skb, exit (up to 6.12: mptcp_set_owner_r). Inferred \
+     from rcv_nxt where the call was not seen.",
     "skmem demo slow-reader"
 );
 
@@ -69,11 +71,11 @@ pub(super) const IN_ORDER_OVERHEAD: Words = words!(
     "skb heads and unused room of those",
     "An skb is charged by its truesize: struct sk_buff, the head's room, and whole page fragments \
      or receive buffers of the driver, however little of them the payload fills.",
-    "tcp_queue_rcv",
+    "tcp_queue_rcv; of an MPTCP socket __mptcp_move_skb",
     ALL,
     "adds truesize less payload",
     ONE_SKB,
-    "tcp_queue_rcv, exit: the skb's truesize less what rcv_nxt moved",
+    "where in-order is seen: the skb's truesize less what rcv_nxt moved",
     "skmem demo slow-reader"
 );
 
@@ -82,11 +84,11 @@ pub(super) const COALESCED: Words = words!(
     "A segment continued the stream and was merged into the last skb of the receive queue; its \
      own head was freed. Such an skb grows to 100 kB and more, and is freed when its last byte \
      is read.",
-    "tcp_try_coalesce in tcp_queue_rcv",
+    "tcp_try_coalesce in tcp_queue_rcv; of an MPTCP socket mptcp_try_coalesce",
     ALL,
     "adds the payload",
     ONE_SKB,
-    "tcp_queue_rcv, exit: it returned 1, and rcv_nxt moved",
+    "tcp_queue_rcv, or mptcp_try_coalesce, exit: it returned 1, and rcv_nxt moved",
     "skmem demo slow-reader"
 );
 
@@ -94,11 +96,11 @@ pub(super) const COALESCED_OVERHEAD: Words = words!(
     "charged for merging beyond the payload",
     "Merging charges the pages that the segment brought, less its head; where the payload was \
      copied into room at the tail, it charges nothing, and this is minus the payload.",
-    "skb_try_coalesce in tcp_try_coalesce",
+    "skb_try_coalesce in tcp_try_coalesce or mptcp_try_coalesce",
     ALL,
     "what sk_rmem_alloc grew by, less the payload; may be negative",
     ONE_SKB,
-    "tcp_queue_rcv, exit: it returned 1",
+    "tcp_queue_rcv, or mptcp_try_coalesce, exit: it returned 1",
     "skmem demo slow-reader"
 );
 
@@ -106,11 +108,13 @@ pub(super) const OUT_OF_ORDER: Words = words!(
     "arrived beyond a hole",
     "A segment came whose predecessors are missing. It waits in the out-of-order queue until the \
      hole is filled, and fills the receive buffer meanwhile; Recv-Q does not count it.",
-    "tcp_data_queue_ofo in tcp_data_queue",
+    "tcp_data_queue_ofo in tcp_data_queue; of an MPTCP socket, whose subflows may overtake one \
+     another, mptcp_data_queue_ofo",
     ALL,
     "adds the truesize, or what merging charges",
     "By one skb.",
-    "tcp_data_queue, exit: sk_rmem_alloc grew and rcv_nxt stood still",
+    "tcp_data_queue, exit: sk_rmem_alloc grew and rcv_nxt stood still; of an MPTCP socket the same \
+     where in-order and coalesced are seen",
     "skmem demo loss --rx"
 );
 
@@ -118,11 +122,11 @@ pub(super) const OUT_OF_ORDER_JOINED: Words = words!(
     "heads freed as a hole was filled",
     "The hole was filled, and the out-of-order queue joined the receive queue: skbs are merged \
      there, which frees their heads, and doubles are dropped.",
-    "tcp_ofo_queue in tcp_data_queue",
+    "tcp_ofo_queue in tcp_data_queue; of an MPTCP socket __mptcp_ofo_queue",
     ALL,
     "frees the heads of merged skbs and the truesize of doubles",
     SHRINKS,
-    "tcp_data_queue, exit: rcv_nxt moved beyond what tcp_queue_rcv took",
+    "tcp_data_queue, exit: rcv_nxt moved beyond what tcp_queue_rcv took; __mptcp_ofo_queue, exit",
     "skmem demo loss --rx"
 );
 
@@ -130,11 +134,12 @@ pub(super) const OUT_OF_ORDER_DROPPED: Words = words!(
     "out-of-order data dropped",
     "Data in the out-of-order queue was dropped: a later segment holds it as well, or the peer's \
      FIN came before it.",
-    "tcp_data_queue_ofo, or tcp_fin in tcp_data_queue",
+    "tcp_data_queue_ofo, or tcp_fin in tcp_data_queue; of an MPTCP socket mptcp_data_queue_ofo",
     ALL,
     "frees the truesize",
     SHRINKS,
-    "tcp_data_queue, exit: sk_rmem_alloc fell and rcv_nxt stood still",
+    "tcp_data_queue, exit: sk_rmem_alloc fell and rcv_nxt stood still; of an MPTCP socket: it grew \
+     by less than the skb that came",
     ""
 );
 
@@ -177,13 +182,16 @@ pub(super) const FIN_RECEIVED: Words = words!(
 pub(super) const READ: Words = words!(
     "freed by reads",
     "A read took the last byte of an skb, which is freed as a whole then; until that, what was \
-     read of it stays in r.",
-    "tcp_eat_recv_skb in tcp_recvmsg_locked; 5.10: sk_eat_skb in tcp_recvmsg",
+     read of it stays in r. Up to 6.12 an MPTCP socket's r falls when the reader looks for more, \
+     or gives up the lock (rmem_released), which it does before it sleeps.",
+    "tcp_eat_recv_skb in tcp_recvmsg_locked; 5.10: sk_eat_skb in tcp_recvmsg; of an MPTCP socket \
+     mptcp_recvmsg",
     ALL,
     "frees the truesize",
     SHRINKS,
     "tcp_recvmsg_locked, exit (5.10: tcp_cleanup_rbuf), and before the reader sleeps. Inferred \
-     from copied_seq where the call was not seen.",
+     from copied_seq where the call was not seen. Of an MPTCP socket mptcp_rcv_space_adjust (up to \
+     6.12: __mptcp_update_rmem) and mptcp_release_cb, and what splice() takes counts here, too.",
     "skmem demo slow-reader"
 );
 
@@ -301,11 +309,11 @@ pub(super) const THROWN_AWAY: Words = words!(
     "unread data thrown away by close()",
     "close() found unread data and threw it away. Where the connection was still open, the peer \
      gets a RST and cannot know what was read.",
-    "__tcp_close",
+    "__tcp_close; of an MPTCP socket mptcp_destroy",
     ALL,
     "frees the truesize of the receive queue",
     SHRINKS,
-    "__tcp_close, entry, and __release_sock in it",
+    "__tcp_close, entry, and __release_sock in it; mptcp_destroy, exit",
     ""
 );
 
@@ -313,11 +321,11 @@ pub(super) const DISCONNECTED: Words = words!(
     "thrown away by a disconnect",
     "connect() with AF_UNSPEC, or an abort, gave the connection up and emptied the receive queue; \
      the socket stays.",
-    "tcp_disconnect",
+    "tcp_disconnect; of an MPTCP socket mptcp_disconnect",
     ALL,
     "frees the truesize of the receive queue",
     SHRINKS,
-    "tcp_disconnect, exit",
+    "tcp_disconnect, or mptcp_disconnect, exit",
     ""
 );
 
@@ -337,7 +345,7 @@ pub(super) const RCVBUF_READING: Words = words!(
     "raised because the reader keeps up",
     "A reader that takes a window's worth in one round trip gets more: sk_rcvbuf grows, up to \
      net.ipv4.tcp_rmem[2]. A reader that does not read keeps it small.",
-    "tcp_rcv_space_adjust",
+    "tcp_rcv_space_adjust; of an MPTCP socket mptcp_rcv_space_adjust",
     ALL,
     "sk_rcvbuf grows",
     LIMIT,
@@ -360,8 +368,9 @@ pub(super) const RCVBUF_ARRIVAL: Words = words!(
 pub(super) const RCVBUF_OTHERWISE: Words = words!(
     "moved otherwise",
     "sk_rcvbuf moved and was not locked. On an MPTCP subflow: MPTCP raises it as its own reader keeps \
-     up, or passes on what the application set. Elsewhere no hook saw what moved it.",
-    "mptcp_rcv_space_adjust, sync_socket_options",
+     up, or passes on what the application set. On an MPTCP socket, up to 6.12: it becomes that of a \
+     subflow which has more. Elsewhere no hook saw what moved it.",
+    "mptcp_rcv_space_adjust, sync_socket_options; __mptcp_move_skbs_from_subflow",
     ALL,
     "sk_rcvbuf moves",
     LIMIT,

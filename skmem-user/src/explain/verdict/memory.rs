@@ -88,6 +88,9 @@ pub struct Receive {
     /// The peer is held up by this reader: what arrived has waited long, or
     /// the window has been shut.
     pub slow: bool,
+    /// It is a subflow of MPTCP: the MPTCP socket above takes its data, which `reads` counts, and
+    /// has a reader; the window is that socket's, too.
+    pub subflow: bool,
     /// Where the limit of the receive buffer went at the end of the trace; None
     /// where it was not read: of a recording, of a closed socket, of one that has
     /// no cookie (5.10).

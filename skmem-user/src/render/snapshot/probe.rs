@@ -139,6 +139,9 @@ fn receiver(out: &mut String, probed: &ProbedReceiver, row: &Row, show: &Show, s
         hang(out, "  ", 2, &text, role, style);
         if let Some(account) = &receive.account {
             receive_account::write(out, account, style);
+            if let Some(shut) = account.window_shut.as_ref().filter(|_| !receive.subflow) {
+                receive_account::write_shut(out, shut, style);
+            }
         }
     }
     alarms(out, row, show, style);

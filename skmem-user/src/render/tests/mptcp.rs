@@ -1,6 +1,9 @@
 //! What is said of an MPTCP socket and of its subflows.
 
-use skmem_common::{cause::Cause, record::IDENT_MPTCP_SOCKET};
+use skmem_common::{
+    cause::Cause,
+    record::{IDENT_MPTCP, IDENT_MPTCP_SOCKET},
+};
 
 use super::verdicts::says;
 use crate::testing::socket::Socket;
@@ -85,4 +88,57 @@ fn a_subflow_names_its_mptcp_socket() {
     let verdict = socket.verdict();
     assert_eq!(verdict.socket.mptcp_socket, Some(77));
     says(&verdict, &["a subflow of the MPTCP socket with cookie 77"]);
+}
+
+/// One that has received 1,000 bytes, has read 300 of them at once, and whose window is 0.
+fn receiver(kind: u32) -> Socket {
+    let mut socket = Socket::autotuned(131_072, 0);
+    socket.account.ident.flags |= kind;
+    let r = &mut socket.account.receiving;
+    r.now.rcvbuf = 131_072;
+    r.now.state = 1;
+    r.window_moved(60_000);
+    r.start(false, 1_000_000_000);
+    r.now.rmem_alloc = 2_304;
+    r.now.rcv_nxt = 1_000;
+    r.arrived(2_000_000_000);
+    r.now.copied_seq = 300;
+    r.taken(2_000_000_000);
+    r.window_moved(0);
+    socket
+}
+
+#[test]
+fn an_mptcp_socket_has_a_reader_and_a_window() {
+    let verdict = receiver(IDENT_MPTCP_SOCKET).verdict();
+    let r = verdict.receive.clone().unwrap();
+    assert!(r.slow && !r.subflow, "{r:?}");
+    says(
+        &verdict,
+        &[
+            "700 bytes wait unread",
+            "the application has read 1 time",
+            "promised on all subflows together (rcv_wnd_sent), and not taken in yet; fell to 0 1 time",
+        ],
+    );
+    let text = crate::render::text(&verdict, &crate::render::Style::PLAIN);
+    for wrong in ["backlog", "error queue", "copied_seq"] {
+        assert!(!text.contains(wrong), "{wrong}: {text}");
+    }
+}
+
+#[test]
+fn a_subflow_has_neither() {
+    let verdict = receiver(IDENT_MPTCP).verdict();
+    let r = verdict.receive.clone().unwrap();
+    assert!(r.subflow && !r.slow, "{r:?}");
+    says(
+        &verdict,
+        &[
+            "MPTCP has taken the data of this subflow 1 time",
+            "700 bytes wait for it. Reader and window are those of the MPTCP socket.",
+        ],
+    );
+    let text = crate::render::text(&verdict, &crate::render::Style::PLAIN);
+    assert!(!text.contains("the application has read"), "{text}");
 }

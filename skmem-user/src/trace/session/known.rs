@@ -281,8 +281,9 @@ impl Session {
     }
 }
 
-/// Says of subflows that are older than the trace which MPTCP socket they belong
-/// to: the one whose `struct socket` they have (`mptcp_sock_graft`).
+/// Says of subflows that are older than the trace, or were accepted, which MPTCP socket they belong
+/// to: the one whose `struct socket` they have (`mptcp_sock_graft`), or whose ends, which are those
+/// of its first subflow (`mptcp_copy_inaddrs`).
 fn link_subflows(accounts: &mut [Box<Account>]) {
     let is_above = |account: &Account| account.ident.flags & IDENT_MPTCP_SOCKET != 0;
     let above: HashMap<u32, u64> = accounts
@@ -290,11 +291,22 @@ fn link_subflows(accounts: &mut [Box<Account>]) {
         .filter(|account| is_above(account) && account.ident.inode != 0)
         .map(|account| (account.ident.inode, account.ident.id))
         .collect();
+    let ends = |account: &Account| {
+        let i = &account.ident;
+        (i.netns, i.saddr, i.sport, i.daddr, i.dport)
+    };
+    let by_ends: HashMap<_, u64> = accounts
+        .iter()
+        .filter(|account| is_above(account) && account.ident.dport != 0)
+        .map(|account| (ends(account), account.ident.id))
+        .collect();
     let beneath = |account: &Account| {
         account.mptcp == 0 && account.ident.flags & IDENT_MPTCP != 0 && !is_above(account)
     };
     for account in accounts.iter_mut().filter(|account| beneath(account)) {
-        account.mptcp = above.get(&account.ident.inode).copied().unwrap_or(0);
+        let above = above.get(&account.ident.inode);
+        let above = above.or_else(|| by_ends.get(&ends(account)));
+        account.mptcp = above.copied().unwrap_or(0);
     }
 }
 

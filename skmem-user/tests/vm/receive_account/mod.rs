@@ -27,16 +27,22 @@ use crate::{
     binary,
     case::{self, TRIES, kernel},
     check::Check,
+    formulas::is_mptcp,
     leftovers::nothing_is_left,
     sums,
 };
 
 mod cases;
 mod entries;
+mod mptcp;
 
 pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("receive::every-byte-of-r-has-a-name", every_byte),
+        Trial::ignorable_test(
+            "receive::every-byte-of-an-mptcp-socket-has-a-name",
+            mptcp::every_byte,
+        ),
         Trial::test("receive::an-error-queue-is-named", error_queue),
         Trial::test("receive::a-slow-reader-is-named", slow_reader_demo),
     ]
@@ -53,6 +59,8 @@ struct Played<'a> {
     seen: Option<Receiving>,
     /// No name may be inferred.
     strict: bool,
+    /// The ends are MPTCP sockets.
+    mptcp: bool,
 }
 
 fn every_byte() -> Result<(), Failed> {
@@ -79,6 +87,7 @@ fn every_byte() -> Result<(), Failed> {
                 server,
                 seen: None,
                 strict: !case.inferred,
+                mptcp: false,
             };
             let before = resting_counters()?;
             (case.play)(&mut played).map_err(|e| format!("{}: {e:#}", played.name))?;
@@ -123,7 +132,14 @@ const SCENARIOS: &[(&str, &[ReceiveCause])] = &[
     ("autotuned", &[ReceiveCause::Coalesced]),
     ("four-writers", &[ReceiveCause::InOrder, ReceiveCause::Read]),
     ("ktls", &[ReceiveCause::InOrder]),
-    ("mptcp", &[ReceiveCause::InOrder, ReceiveCause::MptcpTaken]),
+    (
+        "mptcp",
+        &[
+            ReceiveCause::InOrder,
+            ReceiveCause::MptcpTaken,
+            ReceiveCause::Read,
+        ],
+    ),
     ("rst-full-queue", &[ReceiveCause::ThrownAway]),
     (
         "slow-reader",
@@ -452,11 +468,9 @@ impl Played<'_> {
             thread::sleep(Duration::from_millis(20));
             let before = MemInfo::read(end.as_fd())?;
             self.bench.drain();
-            let found = self
-                .bench
-                .accounts()
-                .into_iter()
-                .find(|a| (a.ident.sport, a.ident.dport) == (local, peer));
+            let found = self.bench.accounts().into_iter().find(|a| {
+                (a.ident.sport, a.ident.dport) == (local, peer) && is_mptcp(a) == self.mptcp
+            });
             let after = MemInfo::read(end.as_fd())?;
             let rests = (before.rmem_alloc, before.rcvbuf) == (after.rmem_alloc, after.rcvbuf);
             let Some(account) = found.filter(|_| rests) else {
