@@ -193,7 +193,12 @@ impl Against {
 fn then(arch: &Arch, commit: &str) -> Result<Build> {
     let room = paths::root().join("target/bench/before");
     let source = room.join(commit);
-    if !source.exists() {
+    // Cargo goes by the times of files, which are new where another commit was built last: it would
+    // take that one's libraries otherwise.
+    let last = room.join("last");
+    let is_last = fs::read_to_string(&last).is_ok_and(|last| last == commit);
+    if !is_last || !source.exists() {
+        _ = fs::remove_dir_all(&source);
         fs::create_dir_all(&room).with_context(|| format!("cannot create {}", room.display()))?;
         // Under its own name once all of it is there.
         let unpacked = tempfile::tempdir_in(&room).context("cannot make a directory")?;
@@ -207,11 +212,12 @@ fn then(arch: &Arch, commit: &str) -> Result<Build> {
             None,
         )?;
         let mut tar = Command::new("tar");
-        process::succeed(tar.arg("-xf").arg(&archive).arg("-C").arg(&tree), None)?;
+        process::succeed(tar.arg("-xmf").arg(&archive).arg("-C").arg(&tree), None)?;
         // Its build looks there for bpf-linker.
         symlink(paths::tools(), tree.join(".tools")).context("cannot make a link")?;
         fs::rename(&tree, &source)
             .with_context(|| format!("cannot create {}", source.display()))?;
+        fs::write(&last, commit).with_context(|| format!("cannot write {}", last.display()))?;
     }
     let bench = source.join(format!("skmem-user/benches/{RECORDING}.rs"));
     let benches: &[&str] = if bench.exists() { &[RECORDING] } else { &[] };
