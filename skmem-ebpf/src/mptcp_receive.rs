@@ -1,10 +1,10 @@
 //! The receive side of MPTCP sockets, for `--rx`: what their subflows hand up, and what is read.
 //!
 //! Up to 6.12 all that moves an MPTCP socket's `sk_rmem_alloc` does so under its spinlock, in
-//! softirq even while a task owns the socket; on 7.2 whoever owns the socket does, or softirq where
-//! nobody does. The functions that move it are noted ([`MskMoves`]), which touches nothing that a
-//! hook of the owner's may be at work on. What is noted is booked in softirq where nobody owns the
-//! socket, and by the owner in `mptcp_release_cb`, which holds both.
+//! softirq even while a task owns the socket; on 7.2 the task that owns the socket does, or
+//! softirq where none owns it. The functions that move it are noted ([`MskMoves`]), which touches
+//! nothing that a hook of the owner's may be at work on. What is noted is booked in softirq where
+//! nobody owns the socket, and by the owner in `mptcp_release_cb`, which holds both.
 //!
 //! [`MskMoves`]: skmem_common::msk_moves::MskMoves
 

@@ -1,7 +1,7 @@
 //! `skmem serve` without kernel and clock: accounts and rows in, metrics out; and the server that
 //! hands them out.
 //!
-//! * [`who`]: whose a socket is, as labels
+//! * [`owner_labels`]: whose a socket is, as labels
 //! * [`counts`]: what of a socket's account is counted, and what a group's counters are
 //! * [`book`]: sockets to groups; counters of sockets that have ended are kept; bounded
 //! * [`families`]: the book and the machine as metrics

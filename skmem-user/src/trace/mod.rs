@@ -9,7 +9,7 @@
 //! * `rights`: what a trace still needs; the rest is given up
 //! * `select`: what a trace needs of a selection of sockets
 //! * [`recording_session`]: a session whose records go into a recording
-//! * [`sink`]: the thread that writes it
+//! * [`writer_thread`]: the thread that writes it
 //! * [`flight`]: a recording of the last minutes, in memory until something asks for it
 //! * [`about`]: what it says of itself
 //! * [`trigger`]: the conditions of a black box

@@ -1,7 +1,7 @@
 //! Built-in reproductions: real sockets on real kernels, made to grow their send memory on purpose.
 //!
 //! A scenario runs in a child process (`skmem workload NAME`), so that its pid, its namespaces and
-//! its exit are its own; the tracer drives it over two pipes ([`proto`] has the messages,
+//! its exit are its own; the tracer drives it over two pipes ([`protocol`] has the messages,
 //! [`Driver`] the parent's side). Order of events: the child prepares its network, says `ready`,
 //! and waits; the tracer attaches, says `go`; the child makes the sockets, sends until its scenario
 //! is at rest and says `settled`; the tracer compares; `finish` lets the child close what it
