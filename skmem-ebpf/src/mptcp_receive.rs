@@ -48,7 +48,7 @@ pub fn mptcp_recvmsg_entry(ctx: FEntryContext) -> i32 {
 #[fexit]
 pub fn mptcp_move_exit(ctx: FExitContext) -> i32 {
     let skb: *const u8 = ctx.arg(1);
-    let Some((_, moves, msk)) = traced(Sock::new(ctx.arg(0))) else {
+    let Some((account, moves, msk)) = traced(Sock::new(ctx.arg(0))) else {
         return 0;
     };
     // SAFETY: the offset is that of a sk_buff_head, which is `next`, `prev`; it is only compared.
@@ -65,6 +65,10 @@ pub fn mptcp_move_exit(ctx: FExitContext) -> i32 {
     let grown = r.wrapping_sub(moves.r);
     let size = if grown > 0 { grown } else { 0 };
     moves.note(moved, r, rcv_nxt, size);
+    // 7.2 inlines __mptcp_ofo_queue, which would book it in softirq.
+    if !msk.is_owned() {
+        settle(account, msk, Hook::MptcpJoin, 0);
+    }
     0
 }
 
