@@ -8,14 +8,21 @@ use skmem_common::{
     account::Account,
     receive::Receiving,
     receive_cause::{RcvbufCause, ReceiveCause},
+    record::IDENT_MPTCP_SOCKET,
 };
 
 use crate::{bench::Bench, case::TRIES, check::Check};
 
-/// Compares the accounts of both, of the same sockets.
+/// Compares the accounts of both, of the same sockets; nothing where there is no second tracer.
 pub fn compare(check: &mut Check, bench: &mut Bench, what: &str, accounts: &[Box<Account>]) {
+    if bench.twin_collected().is_none() {
+        return;
+    }
     for account in accounts.iter().filter(|a| a.receiving.ledger.started != 0) {
-        let ports = |a: &Account| (a.ident.netns, a.ident.sport, a.ident.dport);
+        let ports = |a: &Account| {
+            let above = a.ident.flags & IDENT_MPTCP_SOCKET;
+            (a.ident.netns, a.ident.sport, a.ident.dport, above)
+        };
         let is_it = |a: &Account| ports(a) == ports(account);
         let mut both = (String::new(), String::new());
         // A segment may come between the two readings.
