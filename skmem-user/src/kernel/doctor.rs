@@ -321,7 +321,7 @@ fn fields_and_hooks(btf: &KernelBtf, symbols: &Symbols, from: &str) -> Vec<Findi
                 "hooks",
                 State::Impossible,
                 error.to_string(),
-                "nothing to tell",
+                "nothing can be traced",
                 None,
             ));
             return findings;

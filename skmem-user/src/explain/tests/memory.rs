@@ -133,6 +133,7 @@ impl Reader {
 
     fn end(&mut self, end: End) {
         self.now += 1_000_000;
+        self.r.before_reading();
         self.r.ended(end, self.now);
     }
 
