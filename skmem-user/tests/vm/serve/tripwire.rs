@@ -31,9 +31,11 @@ fn metric(serving: &Serving, name: &str) -> u64 {
     text.lines().filter_map(of).sum::<f64>() as u64
 }
 
-/// Two ends of a connection.
+/// Two ends of a connection, with so small a window that a queue at its limit stays there: else it
+/// may reach the limit for a moment, and be empty when its account begins.
 fn connection() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
+    SockRef::from(&listener).set_recv_buffer_size(32_768)?;
     let client = TcpStream::connect(listener.local_addr()?)?;
     SockRef::from(&client).set_send_buffer_size(65_536)?;
     Ok((client, listener.accept()?.0))
