@@ -33,17 +33,19 @@ const FEW: usize = 3;
 
 /// Watch sockets, and explain why their queues went past their limits
 #[derive(Debug, Args)]
-#[command(after_help = "\
+// `--rx` is what it does by itself.
+#[command(mut_arg("rx", |rx| rx.hide(true)), after_help = "\
 Watches until Ctrl-C, until the time is up, or until CMD ends; then prints, for each matching
-socket that went over its limit or whose sender is held up, the worst instant: which bytes, put
-there by which kernel code, under which limit, and what to do about it. On a terminal one screen is
-printed, with --full and in a pipe everything.
+socket that went over its limit, whose sender is held up, or that holds its peer up, the worst
+instant: which bytes, put there by which kernel code, under which limit, and what to do about it;
+of what it received, every byte by cause, and whether it is read. On a terminal one screen is printed,
+with --full and in a pipe everything.
 
 Examples:
   skmem explain -p 4711 --duration 10s        the sockets of a process, for ten seconds
   skmem explain --dport 5432 --until-blocked  until a sender sleeps for want of buffer space
   skmem explain --json -- ./sender            run a command and watch its sockets
-  skmem explain --rx -p 4711                  also its receive memory by cause, and whether it reads
+  skmem explain --no-rx -p 4711               the send side alone
   skmem explain --pair --dport 5432 -d 10s    both ends on this machine: where the bytes wait
   skmem explain --aggregate --duration 1h     all day long: accounts only, no record of each call
   skmem explain --all --dst 10.0.0.0/8        those within their limits, too
@@ -54,6 +56,10 @@ Exit status: 0, 1 for a failure, 2 for wrong usage; with CMD, that of CMD.")]
 pub struct Options {
     #[command(flatten)]
     tracing: TracingArgs,
+    /// Leave out the receive side: fewer programs to load, and less work for each segment that
+    /// arrives and each read
+    #[arg(long, conflicts_with_all = ["rx", "pair"], help_heading = "What")]
+    no_rx: bool,
     /// Trace for this long, e.g. 500ms, 90s, 5m, 1h, 2d
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
@@ -104,9 +110,9 @@ pub async fn run(options: Options, verbose: bool) -> Result<ExitCode> {
     };
     if options.pair {
         tracing = options.tracing.options_of(&traced);
-        tracing.rx = true;
         take_all(&mut tracing);
     }
+    tracing.rx = !options.no_rx;
     tracing.verbose = verbose;
     tracing.set = options.tracing.hooks.unwrap_or(Set::Lean);
     if options.aggregates() {
@@ -238,18 +244,29 @@ fn report(session: &Session, options: &Options) -> Result<()> {
     if verdicts.is_empty() {
         eprintln!(
             "skmem: {}",
-            match n {
-                0 if options.tracing.which.sockets.is_empty() =>
-                    "no TCP socket sent anything during the trace".into(),
-                0 => "no matching socket sent anything during the trace".to_string(),
-                1 => "one socket, never over its limit (--all explains it)".to_string(),
-                n => format!("{n} sockets, none over its limit (--all explains them)"),
-            }
+            nothing(n, options.tracing.which.sockets.is_empty(), options.no_rx)
         );
         return Ok(());
     }
     let more = "the same command with --full prints all; `skmem record` keeps a trace, to be explained again";
     print_text(&verdicts, options.length, more)
+}
+
+/// What was seen, where nothing is to be explained; `all`: no sockets were chosen.
+fn nothing(sockets: usize, all: bool, no_rx: bool) -> String {
+    let moved = if no_rx { "sent" } else { "sent or read" };
+    let one = if no_rx {
+        ""
+    } else {
+        " and its peer not held up"
+    };
+    let none = if no_rx { "" } else { " and no peer held up" };
+    match sockets {
+        0 if all => format!("no TCP socket {moved} anything during the trace"),
+        0 => format!("no matching socket {moved} anything during the trace"),
+        1 => format!("one socket, never over its limit{one} (--all explains it)"),
+        n => format!("{n} sockets, none over its limit{none} (--all explains them)"),
+    }
 }
 
 /// One JSON object a line; where there is nothing to explain, one that says so.

@@ -46,7 +46,16 @@ impl End {
                     || held_up_since(&k.account).is_some()
             })
             .collect();
-        kept.sort_by_key(|(k, _)| Reverse(k.account.ledger.worst_excess));
+        // Senders over their limits, then those held up below, then what receives.
+        kept.sort_by_key(|(k, _)| {
+            let account = &k.account;
+            let (excess, fullest) = (
+                account.ledger.worst_excess,
+                account.receiving.fullest.rmem_alloc,
+            );
+            let held = held_up_since(account).is_some();
+            Reverse((excess.max(0), held, fullest, excess))
+        });
         // Subflows behind their MPTCP socket, where that is among them.
         let above: HashMap<u64, usize> = kept
             .iter()
@@ -74,13 +83,7 @@ impl End {
                 }
                 verdict
             })
-            .filter(|v| {
-                all || v.over_limit
-                    || v.receive
-                        .as_ref()
-                        .is_some_and(|r| r.slow || r.is_filled_by_errors())
-                    || v.held_up_for(HELD_UP)
-            })
+            .filter(|v| all || v.over_limit || v.held_by_reader() > 0 || v.held_up_for(HELD_UP))
             .collect()
     }
 }

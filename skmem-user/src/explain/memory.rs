@@ -62,6 +62,12 @@ impl Receive {
         account.is_some_and(|account| account.error_queue.saturating_mul(2) > self.rcvbuf)
     }
 
+    /// Whether its peer waits for its reader, or for its error queue to be collected.
+    #[must_use]
+    pub fn holds_peer_up(&self) -> bool {
+        self.slow || self.is_filled_by_errors()
+    }
+
     pub(super) fn of(account: &Account, setting: &VerdictContext<'_>) -> Option<Self> {
         let r = &account.receiving;
         let subflow = account.ident.flags & (IDENT_MPTCP | IDENT_MPTCP_SOCKET) == IDENT_MPTCP;

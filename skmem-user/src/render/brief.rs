@@ -71,7 +71,8 @@ fn dense(text: &str) -> String {
 /// What is printed below the account, with at most `most` lines of advice.
 fn below(v: &Verdict, style: &Style, most: usize, more: &str) -> String {
     let mut out = String::new();
-    if v.over_limit || v.blocked.is_some() {
+    let sends = v.over_limit || v.blocked.is_some();
+    if sends {
         parts::blocked_row(&mut out, v, style);
         // Where the answer says who holds the sender up, it has said what the window is.
         if v.blame.is_none() && v.peer_window.closed {
@@ -84,8 +85,12 @@ fn below(v: &Verdict, style: &Style, most: usize, more: &str) -> String {
             );
             row(&mut out, "window", LABEL, &text, style);
         }
-    } else if let Some(receive) = v.receive.as_ref().filter(|_| !headline::is_of_receiving(v)) {
-        out.push('\n');
+    }
+    let receive = v.receive.as_ref().filter(|r| !sends || r.holds_peer_up());
+    if let Some(receive) = receive.filter(|_| !headline::is_of_receiving(v)) {
+        if !sends {
+            out.push('\n');
+        }
         row(&mut out, "receive", LABEL, &memory::answer(receive), style);
     }
     advice(&mut out, v, style, most);
@@ -205,10 +210,20 @@ pub fn brief_of_many(verdicts: &[Verdict], style: &Style, lines: usize, more: &s
         return brief(worst, style, lines, more);
     }
     let all: i64 = verdicts.iter().map(|v| v.excess.max(0)).sum();
+    let readers = verdicts.iter().filter(|v| v.held_by_reader() > 0).count();
+    let readers = match i64::try_from(readers) {
+        Ok(0) | Err(_) => String::new(),
+        Ok(1) => ", 1 receiver holds its peer up".to_owned(),
+        Ok(n) => format!(", {} hold their peers up", counted(n, "receiver")),
+    };
     let of = |most: usize| {
         let others = i64::try_from(verdicts.len() - most).unwrap_or(i64::MAX);
         let mut out = String::new();
-        let mut sum = format!("{} over their limits together; the worst:", bytes(all));
+        let over = match all {
+            0 => "none over its limit".to_owned(),
+            _ => format!("{} over their limits together", bytes(all)),
+        };
+        let mut sum = format!("{over}{readers}; the worst:");
         if most == 0 {
             sum = format!("{}, {sum}", counted(others, "socket"));
         } else {

@@ -10,14 +10,7 @@ use super::{
     units::{bytes, ratio},
 };
 use crate::{
-    explain::{
-        Verdict,
-        chain::Step,
-        growth,
-        numbers::grouped,
-        texts,
-        verdict::{AnyCause, Receive},
-    },
+    explain::{Verdict, chain::Step, growth, numbers::grouped, texts, verdict::AnyCause},
     model::timeline::WaitReason,
 };
 
@@ -122,8 +115,7 @@ pub(super) fn sentence(v: &Verdict) -> String {
 /// Whether the answer is about the receive side: its reader is slow, or nothing
 /// is sent.
 pub(super) fn is_of_receiving(v: &Verdict) -> bool {
-    let holds = |r: &Receive| r.slow || r.is_filled_by_errors();
-    v.receive.as_ref().is_some_and(holds) && !v.over_limit || v.only_receives()
+    v.held_by_reader() > 0 && !v.over_limit || v.only_receives()
 }
 
 /// Whose `SO_SNDBUF` it is.

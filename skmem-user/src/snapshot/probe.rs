@@ -69,7 +69,7 @@ pub struct ProbedReceiver {
     pub which: ProbedSocket,
     /// `rmem_alloc` in the snapshot, which was taken right after the trace, bytes
     pub rmem_alloc: i64,
-    /// Its receive side at the end of the trace, as `skmem explain --rx` has it; null: its queue
+    /// Its receive side at the end of the trace, as `skmem explain` has it; null: its queue
     /// was empty when the trace began, or it was not there
     pub receive: Option<Receive>,
 }

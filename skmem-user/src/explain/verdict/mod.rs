@@ -277,6 +277,14 @@ impl Verdict {
             && (self.taken, self.wmem_queued) == (0, 0)
     }
 
+    /// The most that the receive buffer held (`sk_rmem_alloc`, bytes) where its reader or its error
+    /// queue holds the peer up; 0 where neither does.
+    #[must_use]
+    pub fn held_by_reader(&self) -> i64 {
+        let receive = self.receive.as_ref().filter(|r| r.holds_peer_up());
+        receive.map_or(0, |r| r.fullest_rmem_alloc.max(1))
+    }
+
     /// Bytes under `cause` since the admission.
     #[must_use]
     pub fn cause(&self, cause: Cause) -> i64 {

@@ -105,7 +105,7 @@ fn receiver(out: &mut String, probed: &ProbedReceiver, row: &Row, show: &Show, s
     let Some(receive) = &probed.receive else {
         let text = format!(
             "r {}: not traced, for its queue was empty when the trace began, or it came later. Probe again, or trace \
-             its next calls with `skmem explain --rx`.",
+             its next calls with `skmem explain`.",
             bytes(probed.rmem_alloc)
         );
         return hang(out, "  ", 2, &text, None, style);

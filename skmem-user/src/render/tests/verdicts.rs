@@ -4,7 +4,7 @@ use skmem_common::record::{IDENT_INHERITED, IDENT_MPTCP, IDENT_V_SEEN};
 
 use crate::{
     explain::{Verdict, VerdictContext},
-    render::{Style, json, overview, text},
+    render::{Style, brief, brief_of_many, json, overview, text},
     testing::socket::{SETTING, Socket, article},
 };
 
@@ -375,6 +375,55 @@ fn many_sockets_are_a_line_each_the_worst_first() {
     assert!(lines[3].starts_with("-120,176 "));
     let quiet = text.lines().filter(|l| !l.contains("INCOMPLETE"));
     assert!(quiet.into_iter().all(|l| l.chars().count() <= 100));
+}
+
+/// Its reader has not read for three seconds, and its window is shut.
+fn stop_reading(socket: &mut Socket) {
+    let r = &mut socket.account.receiving;
+    r.window_moved(64_000);
+    (r.now.rmem_alloc, r.now.rcvbuf, r.now.rcv_nxt) = (2_304, 131_072, 1_000);
+    r.arrived(2_000_000_000);
+    r.window_moved(0);
+    (r.now.rmem_alloc, r.now.rcv_nxt) = (131_072, 65_160);
+    r.arrived(2_500_000_000);
+}
+
+#[test]
+fn receivers_that_hold_their_peers_up_have_columns_of_their_own() {
+    let mut reader = Socket::with_sndbuf(65_536, 896);
+    stop_reading(&mut reader);
+    let mut quiet = Socket::with_sndbuf(65_536, 896);
+    quiet.write(10_000);
+    let list = [quiet.verdict(), reader.verdict(), article(896).verdict()];
+    let text = overview(&list, &Style::PLAIN);
+    let lines: Vec<_> = text.lines().map(flat).collect();
+    assert_eq!(
+        lines[0],
+        "over Send-Q Recv-Q rmem_alloc main cause task, socket"
+    );
+    assert!(
+        lines[1].starts_with("7,184 14,480 - - tail-append "),
+        "{text}"
+    );
+    assert!(lines[2].contains(" 65,160 131,072 slow reader "), "{text}");
+    assert!(lines[3].starts_with("-120,176 "), "{text}");
+
+    let some = brief_of_many(&list[..2], &Style::PLAIN, 60, "more");
+    let sum = "none over its limit, 1 receiver holds its peer up; the worst:";
+    assert!(some.contains(sum), "{some}");
+}
+
+#[test]
+fn a_sender_over_its_limit_that_does_not_read_is_told_both() {
+    let mut socket = article(896);
+    let screen = |socket: &Socket| flat(&brief(&socket.verdict(), &Style::PLAIN, 40, "more"));
+    let before = screen(&socket);
+    assert!(!before.contains("wait unread"), "{before}");
+    stop_reading(&mut socket);
+    let text = screen(&socket);
+    assert!(text.contains("Send-Q is 14,480 bytes"), "{text}");
+    let reads = " receive 65,160 bytes wait unread for 3.000 s";
+    assert!(text.contains(reads), "{text}");
 }
 
 #[test]
