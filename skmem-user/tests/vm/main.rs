@@ -133,6 +133,31 @@ const CORE_TRIALS: &[&str] = &[
     "end::",
 ];
 
+/// How `xtask` asks for one half of [`ALIKE`], 0 or 1, where it runs several kernels.
+const HALF: &str = "SKMEM_TEST_HALF";
+
+/// What their names begin with: trials of what skmem does with what it has read (files, pages,
+/// terminals, arguments, signals), each with a tracer of its own. A kernel hardly changes that, so
+/// each runs on every second kernel of the matrix, an older one and a newer one.
+const ALIKE: &[&str] = &[
+    "binary::",
+    "filters::cgroup-by-its-name",
+    "held::black-box",
+    "library::",
+    "recording::command",
+    "recording::flight",
+    "recording::full-disk",
+    "recording::progress",
+    "recording::rotate",
+    "recording::sigkill",
+    "rights::under-sudo",
+    "screen::",
+    "serve::black-box",
+    "serve::dashboard",
+    "serve::receive-side",
+    "top::exports",
+];
+
 fn main() -> ExitCode {
     if std::env::var_os(sender::ROLE).is_some() {
         return sender::run();
@@ -155,9 +180,26 @@ fn main() -> ExitCode {
                 .any(|part| trial.name().starts_with(part))
         });
     }
+    if let Ok(half) = std::env::var(HALF) {
+        trials = half_of(trials, &half);
+    }
     let conclusion = libtest_mimic::run(&arguments, trials);
     report::print();
     conclusion.exit_code()
+}
+
+/// All but every second one of [`ALIKE`].
+fn half_of(trials: Vec<Trial>, half: &str) -> Vec<Trial> {
+    let half: usize = half.parse().expect("0 or 1");
+    let mut alike = 0;
+    let wanted = |trial: &Trial| {
+        if !ALIKE.iter().any(|part| trial.name().starts_with(part)) {
+            return true;
+        }
+        alike += 1;
+        alike % 2 == half
+    };
+    trials.into_iter().filter(wanted).collect()
 }
 
 /// Those of a machine on which nothing else runs.

@@ -32,6 +32,8 @@ pub(super) struct Place {
     pub(super) wanted: Wanted,
     /// Those only that may come out differently on another architecture.
     pub(super) core: bool,
+    /// Which half of the trials that come out alike on all kernels; None: both.
+    pub(super) half: Option<usize>,
     /// systemd is the first process: those that need it, and no others.
     pub(super) systemd: bool,
 }
@@ -47,6 +49,7 @@ impl Place {
         Self {
             wanted: Wanted::usual(kernel, Arch::host()),
             core: false,
+            half: None,
             systemd: true,
         }
     }
@@ -67,11 +70,12 @@ pub(super) fn places(options: &Options) -> Vec<Place> {
                 flavour: options.flavour,
             },
             core: options.core,
+            half: None,
             systemd: false,
         };
         return options.kernel.iter().map(place).collect();
     }
-    let place = |&(arch, kernel, flavour): &(&str, &str, _)| {
+    let place = |(n, &(arch, kernel, flavour)): (usize, &(&str, &str, _))| {
         let wanted = Wanted {
             kernel: kernel.to_owned(),
             arch: Arch::named(arch)?,
@@ -79,15 +83,18 @@ pub(super) fn places(options: &Options) -> Vec<Place> {
         };
         let reduced = options.arch.is_none() && !options.all && !wanted.arch.is_host();
         Some(Place {
-            wanted,
             core: options.core || reduced,
+            // The kernels stand in the order of their age: an older one and a newer one have the
+            // same half.
+            half: (!options.all && wanted.arch.is_host()).then_some(n % 2),
+            wanted,
             systemd: false,
         })
     };
     let asked = |place: &Place| options.arch.is_none_or(|arch| arch == place.wanted.arch);
     let systemd =
         (options.arch.is_none() && !options.core).then(|| Place::with_systemd(kernels::DEFAULT));
-    let places = KERNELS.iter().filter_map(place).filter(asked);
+    let places = KERNELS.iter().enumerate().filter_map(place).filter(asked);
     places.chain(systemd).collect()
 }
 
@@ -146,6 +153,22 @@ mod tests {
         assert_eq!(planned(&both), [(0, 0), (other, other)]);
         assert_eq!(planned(&["--kernel", "6.12"]), [(1, 0), (0, 0)]);
     }
+
+    #[test]
+    fn each_half_runs_on_an_older_and_a_newer_kernel() {
+        let halves = |words: &[&str]| {
+            let line = Line::parse_from(["test"].iter().chain(words));
+            let places = places(&line.options).into_iter();
+            let of = places.filter_map(|p| Some((p.half?, p.wanted.kernel)));
+            of.map(|(half, kernel)| format!("{kernel}:{half}"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(halves(&[]), "5.10:0 6.1:1 6.12:0 7.2:1");
+        assert_eq!(halves(&["--all"]), "");
+        assert_eq!(halves(&["--kernel", "6.12"]), "");
+    }
+
     #[test]
     fn one_machine_has_systemd() {
         let planned = |words: &[&str]| {

@@ -118,7 +118,7 @@ fn try_kvm(machine: &Machine) -> Result<bool> {
         stderr: Box::new(std::io::sink()),
         out: None,
     };
-    let report = session::run(&machine, &job, nowhere, TRIAL, |_| {})?;
+    let report = session::run(&machine, &job, nowhere, TRIAL.into(), |_| {})?;
     let works = matches!(report.ending, Ending::Done(done) if done.status == 0);
     step.done(if works {
         "works"

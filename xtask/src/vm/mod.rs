@@ -23,8 +23,8 @@ pub(crate) use image::Extra;
 use machine::Machine;
 pub(crate) use options::MachineOptions;
 use options::{AccelChoice, TIMEOUT};
-use session::Ending;
 pub(crate) use session::Streams;
+use session::{Ending, Limits};
 use skmem_vm_init::{Done, Job};
 
 use crate::{arch::Arch, error, guest, kernels::Kernel, setup::Setup};
@@ -70,7 +70,7 @@ pub(crate) struct Vm {
     /// The skmem that it has on its PATH, where it is on this machine.
     pub(crate) skmem: PathBuf,
     machine: Machine,
-    limit: Duration,
+    limits: Limits,
     quiet: bool,
 }
 
@@ -137,7 +137,10 @@ impl Vm {
         let vm = Self {
             accel: machine.accel,
             skmem,
-            limit: Duration::from_secs(options.timeout.unwrap_or(TIMEOUT)),
+            limits: Limits {
+                whole: Duration::from_secs(options.timeout.unwrap_or(TIMEOUT)),
+                silence: options.silence,
+            },
             quiet: options.quiet,
             kernel,
             machine,
@@ -184,7 +187,7 @@ impl Vm {
                     eprintln!("vm: {} is kernel {release}", self.kernel.release);
                 }
             };
-            let report = session::run(&self.machine, job, streams()?, self.limit, booted)?;
+            let report = session::run(&self.machine, job, streams()?, self.limits, booted)?;
             match report.ending {
                 Ending::Done(done) => {
                     self.tell(&done);
@@ -230,7 +233,7 @@ impl Vm {
         }
         console::show_tail(log);
         let saved = console::save(log, &self.kernel.release);
-        let (release, seconds) = (&self.kernel.release, self.limit.as_secs());
+        let (release, seconds) = (&self.kernel.release, self.limits.whole.as_secs());
         let when = |ready: &bool| {
             if *ready {
                 "while the command ran"
@@ -259,6 +262,10 @@ impl Vm {
             Ending::TimedOut { ready } => format!(
                 "the guest (kernel {release}) was stopped after {seconds} s, {}: raise --timeout if it only needs longer; {saved}",
                 when(ready)
+            ),
+            Ending::Silent(silence) => format!(
+                "the guest (kernel {release}) was stopped: its command printed nothing for {} s; {saved}",
+                silence.as_secs()
             ),
             Ending::Done(_) | Ending::OutputClosed => {
                 unreachable!("these are not failures of the guest")

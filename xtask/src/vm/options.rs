@@ -1,6 +1,9 @@
 //! The options of a machine: what to boot, and on what.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -59,6 +62,9 @@ pub(crate) struct MachineOptions {
     /// The skmem to have on the PATH, where it is built already
     #[arg(skip)]
     pub(super) skmem: Option<PathBuf>,
+    /// Stop the VM when its command has printed nothing for this long
+    #[arg(skip)]
+    pub(super) silence: Option<Duration>,
 }
 
 impl MachineOptions {
@@ -119,6 +125,7 @@ impl MachineOptions {
             systemd: false,
             quiet: false,
             skmem: None,
+            silence: None,
         }
     }
 
@@ -126,6 +133,14 @@ impl MachineOptions {
     pub(crate) fn running(self, skmem: &Path) -> Self {
         Self {
             skmem: Some(skmem.to_owned()),
+            ..self
+        }
+    }
+
+    /// The same, stopped when its command has printed nothing for this long.
+    pub(crate) fn stopped_when_silent(self, silence: Duration) -> Self {
+        Self {
+            silence: Some(silence),
             ..self
         }
     }

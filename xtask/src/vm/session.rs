@@ -47,8 +47,28 @@ pub(super) enum Ending {
     Died { ready: bool },
     /// It was stopped at the time limit.
     TimedOut { ready: bool },
+    /// It was stopped because the command had printed nothing for so long.
+    Silent(Duration),
     /// Nobody reads the output any more.
     OutputClosed,
+}
+
+/// When a machine is stopped.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// What all of it may take, boot included.
+    pub(super) whole: Duration,
+    /// How long the command may print nothing; None: for ever.
+    pub(super) silence: Option<Duration>,
+}
+
+impl From<Duration> for Limits {
+    fn from(whole: Duration) -> Self {
+        Self {
+            whole,
+            silence: None,
+        }
+    }
 }
 
 /// What is known after a boot.
@@ -69,17 +89,17 @@ enum Event {
     Failed(io::Error),
 }
 
-/// Boots the machine and runs the job on it, `limit` at the most. `booted` is given the release of
+/// Boots the machine and runs the job on it, within `limits`. `booted` is given the release of
 /// the kernel that runs.
 pub(super) fn run(
     machine: &Machine,
     job: &Job,
     streams: Streams,
-    limit: Duration,
+    limits: Limits,
     booted: impl FnMut(&str),
 ) -> Result<Report> {
     process::check_interrupted()?;
-    let deadline = Instant::now() + limit;
+    let deadline = Instant::now() + limits.whole;
     let (console, console_end) = pair()?;
     let mut qemu = machine.command(machine::inheritable(&console_end)?);
     let mut ends = vec![console_end];
@@ -128,7 +148,7 @@ pub(super) fn run(
     // seen below.
     _ = control_writer.write_all(encode(job).as_bytes());
 
-    let ending = follow(&inbox, deadline, &pumps, booted);
+    let ending = follow(&inbox, deadline, limits.silence, &pumps, booted);
     emulator.stop();
     // The control port's reader would wait for this copy of the socket.
     _ = control_writer.shutdown(Shutdown::Both);
@@ -154,12 +174,21 @@ fn pair() -> Result<(UnixStream, UnixStream)> {
 fn follow(
     inbox: &Receiver<Event>,
     deadline: Instant,
+    silence: Option<Duration>,
     pumps: &[Pump; 3],
     mut booted: impl FnMut(&str),
 ) -> Result<Ending> {
     let mut ready = false;
+    let mut last = (0, Instant::now());
     let done = loop {
         process::check_interrupted()?;
+        let printed = pumps.iter().map(Pump::written).sum::<u64>();
+        if printed != last.0 {
+            last = (printed, Instant::now());
+        }
+        if let Some(silence) = silence.filter(|silence| last.1.elapsed() >= *silence) {
+            return Ok(Ending::Silent(silence));
+        }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Ok(Ending::TimedOut { ready });
@@ -342,4 +371,32 @@ pub(super) fn unpack(mut archive: File, directory: &Path) -> Result<()> {
     tar::Archive::new(archive)
         .unpack(directory)
         .with_context(|| format!("cannot unpack $OUT into {}", directory.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_prints_nothing_is_stopped() {
+        let (events, inbox) = mpsc::channel();
+        let mut ends = Vec::new();
+        let pumps = [(); 3].map(|()| {
+            let (ours, theirs) = pair().unwrap();
+            ends.push(theirs);
+            Pump::start(ours, Box::new(io::sink()), events.clone())
+        });
+        let began = Instant::now();
+        let (later, silence) = (Duration::from_secs(20), Duration::from_millis(300));
+        // What it prints counts from then on.
+        let mut stderr = ends[1].try_clone().unwrap();
+        let speaker = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(200));
+            stderr.write_all(b"x").unwrap();
+        });
+        let ending = follow(&inbox, began + later, Some(silence), &pumps, |_| {});
+        assert!(matches!(ending.unwrap(), Ending::Silent(after) if after == silence));
+        assert!(began.elapsed() >= Duration::from_millis(500) && began.elapsed() < later);
+        speaker.join().unwrap();
+    }
 }

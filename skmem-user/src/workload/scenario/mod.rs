@@ -17,7 +17,11 @@ mod timing;
 use std::{io, os::fd::AsFd, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context, Result};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::retry_on_intr,
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
 use socket2::Socket;
 pub(super) use storm::{WORKER as STORM_WORKER, worker as storm_worker};
 
@@ -243,13 +247,37 @@ fn drain(
 }
 
 /// Waits until every byte is acknowledged. The watchdog bounds the wait.
+///
+/// # Errors
+/// Where a connection has ended before: nothing is acknowledged any more, and `SIOCOUTQ` keeps the
+/// bytes that were not.
 fn wait_until_acknowledged(senders: &[Sender]) -> Result<()> {
     for sender in senders {
-        while Queues::read(sender.socket.as_fd())?.outq > 0 {
+        let left = || Ok::<_, anyhow::Error>(Queues::read(sender.socket.as_fd())?.outq);
+        while left()? > 0 {
+            // The last acknowledgement may have come with the end.
+            if has_ended(&sender.socket)? && left()? > 0 {
+                let why = sender.socket.take_error()?;
+                let why = why.unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into());
+                return Err(why).with_context(|| {
+                    format!(
+                        "a connection ended with {} bytes not acknowledged",
+                        left().unwrap_or_default()
+                    )
+                });
+            }
             thread::sleep(Duration::from_millis(5));
         }
     }
     Ok(())
+}
+
+/// Whether the socket is closed (`TCP_CLOSE`), or both directions are shut.
+fn has_ended(socket: &Socket) -> Result<bool> {
+    let mut polled = [PollFd::new(socket, PollFlags::empty())];
+    let now = Timespec::default();
+    retry_on_intr(|| poll(&mut polled, Some(&now))).context("cannot poll a connection")?;
+    Ok(polled[0].revents().contains(PollFlags::HUP))
 }
 
 /// Writes without blocking until the kernel takes no more, however long it is given.
@@ -293,4 +321,29 @@ fn raise_open_files(count: u64) -> Result<()> {
     };
     setrlimit(Resource::Nofile, raised)
         .with_context(|| format!("cannot allow {count} open files (ulimit -n)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn a_connection_that_was_reset_is_not_waited_for() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (peer, _) = listener.accept().unwrap();
+        client.set_nonblocking(true).unwrap();
+        let chunk = [0; 1 << 16];
+        while io::Write::write(&mut &client, &chunk).is_ok() {}
+        let senders = [Sender::new(client.into()).unwrap()];
+        assert!(!has_ended(&senders[0].socket).unwrap());
+        // With data that nobody has read, closing resets the connection.
+        drop(peer);
+        let error = wait_until_acknowledged(&senders).unwrap_err();
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        assert_eq!(kind, Some(io::ErrorKind::ConnectionReset), "{error:#}");
+        assert!(error.to_string().contains("bytes not acknowledged"));
+    }
 }
