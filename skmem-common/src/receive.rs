@@ -16,9 +16,14 @@ use crate::{
 pub const CLOCK_READER_WAITS: usize = 0;
 /// All was read, and no reader sleeps in `recv`; one may wait in `poll` or `epoll_wait`.
 pub const CLOCK_IDLE: usize = 1;
-/// Data or a FIN waits to be read, or is being read: no hook tells when a read begins.
+/// Data or a FIN waits to be read, and no reader is at it: none is in `recv`, or it slept there and
+/// has not come back from `sk_wait_data`.
 pub const CLOCK_DATA_WAITS: usize = 2;
-/// Number of clocks, and room to a power of two.
+/// Data or a FIN is there, and a reader is inside `recv` (`tcp_recvmsg_locked`) and does not sleep.
+/// Where [`Receiving::inside_kept`] is 0 a part of that time, or all of it, is in
+/// [`CLOCK_DATA_WAITS`].
+pub const CLOCK_READER_INSIDE: usize = 3;
+/// Number of clocks, a power of two.
 pub const CLOCKS: usize = 4;
 
 /// What filled the receive buffer when the window offered to the peer fell to 0, in bytes.
@@ -150,6 +155,11 @@ pub struct Receiving {
     pub waiting: u32,
     /// The state that the queue is in.
     pub clock: u32,
+    /// Readers within `tcp_recvmsg_locked`: more than [`Receiving::waiting`] where one of them does
+    /// not sleep. It has the socket's lock then, so there is never a second one.
+    pub inside: u32,
+    /// 1: a program tells when a reader comes in, so that [`CLOCK_READER_INSIDE`] is kept.
+    pub inside_kept: u32,
 }
 
 impl Receiving {
@@ -248,6 +258,59 @@ impl Receiving {
         self.pass(now);
     }
 
+    /// A reader comes into `tcp_recvmsg_locked`, with the socket's lock: all others that are inside
+    /// sleep in `sk_wait_data`. Returns whether data has waited for it:
+    /// [`Receiving::reading_begins`] moves the clocks on then.
+    ///
+    /// The number is set and not added to: others that sleep there may not have been seen to come
+    /// in, or splice.
+    #[inline(always)]
+    pub fn reader_enters(&mut self) -> bool {
+        self.inside = self.waiting.wrapping_add(1);
+        self.clock == CLOCK_DATA_WAITS as u32
+    }
+
+    /// Data has waited until `now`, and is being read from here on.
+    #[inline(always)]
+    pub fn reading_begins(&mut self, now: u64) {
+        let past = now.wrapping_sub(self.clocks_ns);
+        let waited = &mut self.clocks[CLOCK_DATA_WAITS];
+        *waited = waited.wrapping_add(past);
+        self.clocks_ns = now;
+        self.clock = CLOCK_READER_INSIDE as u32;
+    }
+
+    /// The reader goes out again, and still has the lock. It may have come in before the account
+    /// began. What is booked next moves the clocks on.
+    #[inline(always)]
+    pub fn reader_leaves(&mut self) {
+        self.inside = self.waiting;
+    }
+
+    /// Goes on without knowing when readers come in: [`CLOCK_DATA_WAITS`] is both from here on, and
+    /// what was before.
+    pub fn forget_inside(&mut self) {
+        let inside = core::mem::take(&mut self.clocks[CLOCK_READER_INSIDE]);
+        let waited = &mut self.clocks[CLOCK_DATA_WAITS];
+        *waited = waited.wrapping_add(inside);
+        (self.inside, self.inside_kept) = (0, 0);
+        if self.clock == CLOCK_READER_INSIDE as u32 {
+            self.clock = CLOCK_DATA_WAITS as u32;
+        }
+    }
+
+    /// The reverse, where [`CLOCK_READER_INSIDE`] has its part still, and `inside` readers were
+    /// within.
+    pub fn tell_inside(&mut self, inside: u32) {
+        let part = self.clocks[CLOCK_READER_INSIDE];
+        let waited = &mut self.clocks[CLOCK_DATA_WAITS];
+        *waited = waited.saturating_sub(part);
+        (self.inside, self.inside_kept) = (inside, 1);
+        if self.clock == CLOCK_DATA_WAITS as u32 && inside > self.waiting {
+            self.clock = CLOCK_READER_INSIDE as u32;
+        }
+    }
+
     /// Moves the clocks on. Returns 1 where the window fell to 0 or opened.
     #[inline(always)]
     fn pass(&mut self, now: u64) -> u32 {
@@ -272,7 +335,7 @@ impl Receiving {
 
     /// Does again what a record says was done. It does not tell what was read and is held, so that
     /// [`Receiving::shut`] is not known after the window fell to 0; [`ReceiveLedger::unequal`]
-    /// stays.
+    /// stays. None is made where a reader comes in: see [`Receiving::forget_inside`].
     pub fn replay(&mut self, record: &Receive) {
         let ops = &record.ops[..usize::from(record.header.ops).min(record.ops.len())];
         if record.header.flags & FLAG_LOCKLESS != 0 {
@@ -341,7 +404,9 @@ impl Receiving {
     #[inline(always)]
     fn set_clock(&mut self) {
         self.clock = if self.now.rcv_nxt != self.now.copied_seq {
-            CLOCK_DATA_WAITS as u32
+            // The clock after it where more readers are inside than sleep. One number, as in
+            // `settle`.
+            CLOCK_DATA_WAITS as u32 + (self.waiting.wrapping_sub(self.inside) >> 31)
         } else if self.waiting != 0 {
             CLOCK_READER_WAITS as u32
         } else {

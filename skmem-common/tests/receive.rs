@@ -2,7 +2,7 @@
 
 use skmem_common::{
     hook::Hook,
-    receive::{CLOCK_DATA_WAITS, CLOCK_IDLE, CLOCK_READER_WAITS, Receiving},
+    receive::{CLOCK_READER_INSIDE, Receiving},
     receive_cause::{RcvbufCause, ReceiveCause},
     receive_ledger::{End, Step},
     record::{FLAG_BOOKED, Header, Receive},
@@ -95,6 +95,31 @@ impl Socket {
         self.end(End::frees(ReceiveCause::Read));
     }
 
+    /// A reader comes into `tcp_recvmsg_locked`, one µs later.
+    fn enters(&mut self) {
+        self.now += 1_000;
+        if self.r.reader_enters() {
+            self.r.reading_begins(self.now);
+        }
+    }
+
+    /// It goes out, having read this.
+    fn leaves(&mut self, bytes: u32, freed: i32) {
+        self.r.reader_leaves();
+        self.reads(bytes, freed);
+    }
+
+    /// It sleeps in `sk_wait_data` (1), or is awake again (-1), which always makes a record.
+    fn sleeps(&mut self, more: i32) {
+        self.r.waiting = self.r.waiting.saturating_add_signed(more);
+        self.end(End::frees(ReceiveCause::Read));
+        self.tell(Hook::WaitData);
+    }
+
+    fn clock(&self, clock: usize) -> u64 {
+        self.r.clocks[clock]
+    }
+
     /// By cause: bytes, those of them that were inferred.
     fn of(&self, cause: ReceiveCause) -> (i64, i64) {
         let total = self.r.total(cause);
@@ -112,7 +137,10 @@ impl Socket {
         let kept = |r: &Receiving| {
             let l = &r.ledger;
             let books = (l.total, l.rcvbuf_moves, l.rcvbuf, l.first_rcvbuf);
-            let time = (r.clocks, r.clock, r.shut_ns, r.shut_since_ns);
+            // Records do not tell when a reader comes in.
+            let mut together = *r;
+            together.forget_inside();
+            let time = (together.clocks, together.clock, r.shut_ns, r.shut_since_ns);
             let reads = (
                 r.reads,
                 r.last_read_ns,
@@ -122,6 +150,7 @@ impl Socket {
             (books, time, reads, r.segments, r.now)
         };
         assert_eq!(kept(&self.replayed), kept(&self.r));
+        assert_eq!(self.r.clocks.iter().sum::<u64>(), self.r.clocks_ns);
     }
 }
 
@@ -457,19 +486,89 @@ fn moves_of_the_limit() {
 }
 
 #[test]
-fn three_clocks_and_that_of_the_window() {
+fn four_clocks() {
     let mut s = Socket::new();
-    let at = |s: &Socket, clock: usize| s.r.clocks[clock];
-    // Nothing was sent for a µs; then a reader sleeps for one, and data waits for one.
-    assert_eq!(at(&s, CLOCK_IDLE), 1_000);
-    s.r.waiting = 1;
-    s.end(End::frees(ReceiveCause::Read));
+    // Nothing was sent for 3 µs, in the last of them a reader looks; it sleeps for 1, data waits
+    // for 1 until it runs, and it copies for 1.
+    s.enters();
+    s.sleeps(1);
     s.arrives(100);
-    s.r.waiting = 0;
-    s.end(End::frees(ReceiveCause::Read));
-    assert_eq!(at(&s, CLOCK_IDLE), 2_000);
-    assert_eq!(at(&s, CLOCK_READER_WAITS), 1_000);
-    assert_eq!(at(&s, CLOCK_DATA_WAITS), 1_000);
+    s.sleeps(-1);
+    s.leaves(60, 0);
+    assert_eq!(s.r.clocks, [1_000, 3_000, 1_000, 1_000]);
+    // The rest waits for 2 µs, a segment comes between them; then it is read for 1.
+    s.arrives(100);
+    s.enters();
+    s.leaves(140, 2 * O + 200);
+    assert_eq!(s.r.clocks, [1_000, 3_000, 3_000, 2_000]);
+    s.arrives(1);
+    assert_eq!(s.r.clocks, [1_000, 4_000, 3_000, 2_000]);
+    s.closes();
+}
+
+#[test]
+fn a_reader_copies_while_others_sleep() {
+    let mut s = Socket::new();
+    s.enters();
+    s.sleeps(1);
+    s.arrives(1_000);
+    // Another one is quicker than it.
+    s.enters();
+    s.leaves(500, 0);
+    assert_eq!(s.clock(CLOCK_READER_INSIDE), 1_000);
+    s.end(End::of(Step::Outside));
+    assert_eq!(s.clock(CLOCK_READER_INSIDE), 1_000);
+    // Now it runs.
+    s.sleeps(-1);
+    s.leaves(500, O + 1_000);
+    assert_eq!(s.clock(CLOCK_READER_INSIDE), 2_000);
+    assert_eq!((s.r.inside, s.r.waiting), (0, 0));
+    s.closes();
+}
+
+#[test]
+fn a_reader_that_was_not_seen_to_come_in_or_to_go_out() {
+    let mut s = Socket::new();
+    s.arrives(4_000);
+    // Two sleep since before the account: one awakes, reads and goes.
+    s.sleeps(-1);
+    s.leaves(1_000, 0);
+    s.end(End::of(Step::Outside));
+    assert_eq!(s.clock(CLOCK_READER_INSIDE), 0);
+    // A third one comes in and sleeps, the second one awakes and goes, the third one awakes.
+    s.enters();
+    s.sleeps(1);
+    s.sleeps(-1);
+    s.leaves(1_000, 0);
+    s.sleeps(-1);
+    s.leaves(1_000, 0);
+    s.end(End::of(Step::Outside));
+    assert_eq!((s.r.inside, s.r.waiting), (0, 0));
+    let seen = s.clock(CLOCK_READER_INSIDE);
+    assert_eq!(seen, 2_000);
+    // The run at an exit is skipped, that at an entry is: the next ones mend it.
+    s.enters();
+    s.end(End::of(Step::Outside));
+    s.enters();
+    s.leaves(500, 0);
+    s.end(End::of(Step::Outside));
+    s.leaves(400, 0);
+    assert_eq!(s.clock(CLOCK_READER_INSIDE), seen + 3_000);
+    // It sleeps, and so does one that splices, while another one reads.
+    s.sleeps(1);
+    s.sleeps(1);
+    s.enters();
+    s.end(End::of(Step::Outside));
+    s.leaves(100, O + 4_000);
+    assert_eq!(s.clock(CLOCK_READER_INSIDE), seen + 5_000);
+    s.arrives(1);
+    assert_eq!(s.clock(CLOCK_READER_INSIDE), seen + 5_000);
+    s.closes();
+}
+
+#[test]
+fn the_clock_of_the_window() {
+    let mut s = Socket::new();
     s.r.now.window = 0;
     s.end(End::of(Step::Outside));
     s.end(End::of(Step::Outside));

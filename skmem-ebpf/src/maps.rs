@@ -163,6 +163,9 @@ static TRIPWIRE: Global<u32> = Global::new(0);
 /// 1: the receive side is traced, too.
 #[unsafe(no_mangle)]
 static RX: Global<u32> = Global::new(0);
+/// 1: a program is at the entry of `tcp_recvmsg_locked`.
+#[unsafe(no_mangle)]
+static READS_BEGIN: Global<u32> = Global::new(0);
 /// The binary logarithm of a page.
 #[unsafe(no_mangle)]
 static PAGE_SHIFT: Global<u32> = Global::new(12);
@@ -226,6 +229,12 @@ pub fn page_shift() -> u32 {
 #[inline(always)]
 pub fn rx() -> bool {
     RX.load() != 0
+}
+
+/// Whether it is seen when a reader comes into `recv`.
+#[inline(always)]
+pub fn reads_begin() -> bool {
+    READS_BEGIN.load() != 0
 }
 
 /// Whether the hooks are the lean set.

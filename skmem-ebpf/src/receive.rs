@@ -85,8 +85,6 @@ begins! {
     queue_rcv_entry: QueueRcv;
     /// `tcp_data_queue(sk, skb)`
     data_queue_entry: DataQueue;
-    /// `tcp_recvmsg_locked(sk, …)`
-    recvmsg_entry: Recvmsg;
     /// `tcp_read_done(sk, len)`
     read_done_entry: ReadDone;
     /// `tcp_disconnect(sk, flags)`
@@ -95,6 +93,14 @@ begins! {
     prune_entry: PruneOfo;
     /// `tcp_set_rcvlowat(sk, val)`
     set_rcvlowat_entry: SetRcvlowat;
+}
+
+/// `tcp_recvmsg_locked(sk, …)`: the same, and what [`recvmsg_begin`] does.
+#[fentry]
+pub fn recvmsg_entry(ctx: FEntryContext) -> i32 {
+    let sk = Sock::new(ctx.arg(0));
+    core::hint::black_box(begun(sk, Hook::Recvmsg));
+    reader_enters(sk)
 }
 
 /// One subprogram for all of them.
@@ -108,17 +114,45 @@ macro_rules! reads {
         $(#[$doc])*
         #[fexit]
         pub fn $exit(ctx: FExitContext) -> i32 {
-            // A socket that only reads is first seen here.
             let found = accounts::find_or_open(Sock::new(ctx.arg(0)));
             ended(found, Hook::$hook, End::frees(ReceiveCause::$cause))
         }
     )*};
 }
 
+/// `tcp_recvmsg_locked(sk, …)`: a reader comes in. Each read runs it, so that it reads nothing of
+/// the socket, makes no record, and looks at the clock only where data has waited.
+#[fentry]
+pub fn recvmsg_begin(ctx: FEntryContext) -> i32 {
+    reader_enters(Sock::new(ctx.arg(0)))
+}
+
+#[inline(always)]
+fn reader_enters(sk: Sock) -> i32 {
+    let Some(account) = accounts::find(sk) else {
+        return 0;
+    };
+    if account.receiving.reader_enters() {
+        let now = calls::now();
+        calls::change!(account, |a| a.receiving.reading_begins(now));
+    }
+    0
+}
+
+/// `tcp_recvmsg_locked(sk, …)`; on 5.10 `tcp_cleanup_rbuf(sk, copied)`, which ends each part of a
+/// read.
+#[fexit]
+pub fn recvmsg_exit(ctx: FExitContext) -> i32 {
+    // A socket that only reads is first seen here.
+    let found = accounts::find_or_open(Sock::new(ctx.arg(0)));
+    let found = found.map(|(account, socket)| {
+        account.receiving.reader_leaves();
+        (account, socket)
+    });
+    ended(found, Hook::Recvmsg, End::frees(ReceiveCause::Read))
+}
+
 reads! {
-    /// `tcp_recvmsg_locked(sk, …)`; on 5.10 `tcp_cleanup_rbuf(sk, copied)`, which ends each part of
-    /// a read.
-    recvmsg_exit: Recvmsg, Read;
     /// `tcp_read_done(sk, len)`
     read_done_exit: ReadDone, ReadKtls;
 }
@@ -472,6 +506,7 @@ fn book(account: &mut Account, socket: TcpSock, end: End) -> u32 {
 #[inline(always)]
 pub fn start(account: &mut Account, socket: TcpSock) {
     observe(account, socket);
+    account.receiving.inside_kept = u32::from(maps::reads_begin());
     let now = account.ident.seen_ns;
     account.receiving.start(true, now);
 }

@@ -90,6 +90,9 @@ pub struct ReceiveSide {
     pub window_zero_ns: u64,
     /// How long data waited to be read, or was being read.
     pub data_waits_ns: u64,
+    /// The part of it in which a reader was inside `recv` and did not wait for more; None where it
+    /// is not known of each socket.
+    pub reader_inside_ns: Option<u64>,
     /// How long all was read and a reader slept in `recv`.
     pub reader_waits_ns: u64,
     /// Bytes of `rmem_alloc` by cause, in the order of [`ReceiveCause::ALL`].
@@ -122,6 +125,7 @@ impl ReceiveSide {
         for (receive, account) in accounts {
             let sum = sum.get_or_insert_with(|| Self {
                 causes: vec![0; ReceiveCause::ALL.len()],
+                reader_inside_ns: Some(0),
                 ..Self::default()
             });
             sum.payload = sum.payload.saturating_add(account.payload);
@@ -130,6 +134,8 @@ impl ReceiveSide {
             add(&mut sum.zero_windows, receive.zero_windows);
             add(&mut sum.window_zero_ns, account.window_zero_ns);
             add(&mut sum.data_waits_ns, account.data_waits_ns);
+            let inside = sum.reader_inside_ns.zip(account.reader_inside_ns);
+            sum.reader_inside_ns = inside.map(|(sum, n)| sum.saturating_add(n));
             add(&mut sum.reader_waits_ns, account.reader_waits_ns);
             for (to, cause) in sum.causes.iter_mut().zip(ReceiveCause::ALL) {
                 *to = to.saturating_add(account.of_cause(*cause));
@@ -217,7 +223,7 @@ fn causes(before: &Verdict, after: &Verdict) -> Vec<CauseChange> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use skmem_common::receive_ledger::End;
+    use skmem_common::{receive::CLOCK_READER_INSIDE, receive_ledger::End};
 
     use crate::{
         explain::compare::Peak,
@@ -287,6 +293,23 @@ pub(crate) mod tests {
         assert_eq!(of(0), (ReceiveCause::InOrder, 4_000));
         assert_eq!(of(1), (ReceiveCause::InOrderOverhead, 0));
         assert_eq!(d.receive_causes.len(), 2);
+    }
+
+    #[test]
+    fn time_inside_recv_is_added_up_where_it_is_known_of_each_socket() {
+        let unknown = receiving(1_000).verdict();
+        let mut socket = receiving(1_000);
+        let r = &mut socket.account.receiving;
+        r.inside_kept = 1;
+        r.clocks[CLOCK_READER_INSIDE] = 7;
+        let known = socket.verdict();
+        let sum = |verdicts: &[Verdict]| {
+            let side = ReceiveSide::of(verdicts).unwrap();
+            side.reader_inside_ns
+        };
+        assert_eq!(sum(&[known.clone(), known.clone()]), Some(14));
+        assert_eq!(sum(&[known.clone(), unknown.clone()]), None);
+        assert_eq!(sum(&[unknown, known]), None);
     }
 
     #[test]

@@ -4,7 +4,10 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 use skmem_common::{
-    receive::{CLOCK_DATA_WAITS, CLOCK_IDLE, CLOCK_READER_WAITS, CLOCKS, Receiving, Shut},
+    receive::{
+        CLOCK_DATA_WAITS, CLOCK_IDLE, CLOCK_READER_INSIDE, CLOCK_READER_WAITS, CLOCKS, Receiving,
+        Shut,
+    },
     receive_cause::{RcvbufCause, ReceiveCause},
 };
 
@@ -105,16 +108,54 @@ pub struct ReceiveAccount {
     /// How long all was read and no reader slept there, in ns; it may have waited in `poll`, or
     /// for a record of kTLS.
     pub idle_ns: u64,
-    /// How long data, or the peer's FIN, waited to be read, or was being read, in ns: when a read
-    /// begins is not known.
+    /// How long data, or the peer's FIN, waited to be read, or was being read, in ns.
     pub data_waits_ns: u64,
+    /// The part of it in which a reader was inside `recv` (`tcp_recvmsg_locked`) and did not sleep
+    /// in `sk_wait_data`, in ns; null where it is not known: on 5.10, of replayed records, and
+    /// where data was not only read by `recv`.
+    pub reader_inside_ns: Option<u64>,
     /// How long the window offered to the peer was 0, in ns, as far as hooks saw it.
     pub window_zero_ns: u64,
     /// The last time that it fell to 0; null: it did not.
     pub window_shut: Option<WindowShut>,
 }
 
+/// What readers did for most of the time in which there was data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// They read: one was inside `recv` and did not wait for more.
+    Inside,
+    /// None was at it: they were elsewhere, or were woken and did not run yet.
+    Elsewhere,
+}
+
+/// What reads in another way than by `tcp_recvmsg_locked`.
+const OTHER_READS: [ReceiveCause; 6] = [
+    ReceiveCause::ReadSpliced,
+    ReceiveCause::ReadKtls,
+    ReceiveCause::ReadZerocopy,
+    ReceiveCause::SockmapTaken,
+    ReceiveCause::SockmapRead,
+    ReceiveCause::MptcpTaken,
+];
+
 impl ReceiveAccount {
+    /// What readers did while there was data, where there was for half of the time or longer; None
+    /// also where they did either for a quarter of it at least.
+    #[must_use]
+    pub fn reading(&self) -> Option<Reading> {
+        let (data, inside) = (self.data_waits_ns, self.reader_inside_ns?);
+        let empty = self.reader_waits_ns.saturating_add(self.idle_ns);
+        let share = u128::from(inside) * 4;
+        match u128::from(data) {
+            0 => None,
+            _ if data < empty => None,
+            data if share > data * 3 => Some(Reading::Inside),
+            data if share < data => Some(Reading::Elsewhere),
+            _ => None,
+        }
+    }
+
     /// What was booked under a cause, in bytes; 0 where nothing was.
     #[must_use]
     pub fn of_cause(&self, cause: ReceiveCause) -> i64 {
@@ -158,6 +199,8 @@ impl ReceiveAccount {
         let mut clocks = r.clocks;
         let place = r.clock as usize % CLOCKS;
         clocks[place] = clocks[place].saturating_add(now_ns.saturating_sub(r.clocks_ns));
+        let inside = clocks[CLOCK_READER_INSIDE];
+        let other_reads = OTHER_READS.iter().any(|cause| r.total(*cause).count != 0);
         let shut_now = match r.shut_since_ns {
             0 => 0,
             since => now_ns.saturating_sub(since),
@@ -176,7 +219,8 @@ impl ReceiveAccount {
             rcvbuf_moves: moves.filter(|m| m.count != 0).collect(),
             reader_waits_ns: clocks[CLOCK_READER_WAITS],
             idle_ns: clocks[CLOCK_IDLE],
-            data_waits_ns: clocks[CLOCK_DATA_WAITS],
+            data_waits_ns: clocks[CLOCK_DATA_WAITS].saturating_add(inside),
+            reader_inside_ns: (r.inside_kept != 0 && !other_reads).then_some(inside),
             window_zero_ns: r.shut_ns.saturating_add(shut_now),
             window_shut: WindowShut::of(&r.shut),
         })

@@ -65,12 +65,16 @@ static LEAN: &[(&str, Option<&str>)] = &[
 static ENTRIES: &[(&str, &str)] = &[
     ("tcp_queue_rcv", "queue_rcv_entry"),
     ("tcp_data_queue", "data_queue_entry"),
-    ("tcp_recvmsg_locked", "recvmsg_entry"),
     ("tcp_read_done", "read_done_entry"),
     ("tcp_disconnect", "disconnect_entry"),
     ("tcp_prune_ofo_queue", "prune_entry"),
     ("tcp_set_rcvlowat", "set_rcvlowat_entry"),
 ];
+
+/// At the entry of `tcp_recvmsg_locked`: nothing but clocks depends on it. The set [`Set::Entries`]
+/// has another program there, which does the same and books.
+const READS_BEGIN: &str = "recvmsg_begin";
+const READS_BEGIN_AND_BOOK: &str = "recvmsg_entry";
 
 /// One way to serve a hook.
 #[derive(Debug)]
@@ -149,7 +153,7 @@ static PROBES: &[Probe] = &[
     probe!(Accept, Label, "inet_csk_accept" / 2: "accept_exit" @ Fexit),
     probe!(Accept, Label, "inet_csk_accept" / 4: "accept_old_exit" @ Fexit),
     probe!(DataQueue, Label, "tcp_data_queue": "data_queue_exit" @ Fexit),
-    probe!(Recvmsg, Label, "tcp_recvmsg_locked": "recvmsg_exit" @ Fexit),
+    probe!(Recvmsg, Label, "tcp_recvmsg_locked": "recvmsg_begin" @ Fentry, "recvmsg_exit" @ Fexit),
     probe!(Recvmsg, Label, "tcp_cleanup_rbuf": "recvmsg_exit" @ Fexit),
     probe!(ReadSock, Label, "__tcp_read_sock": "read_sock_exit" @ Fexit),
     probe!(ReadSock, Label, "tcp_read_sock": "read_sock_entry" @ Fentry, "read_sock_exit" @ Fexit),
@@ -308,7 +312,7 @@ pub fn cost(hook: Hook) -> &'static str {
         Hook::QueueRcv => "data that arrives will not be traced",
         Hook::Accept => "accepted connections are first seen when they read or send",
         Hook::DataQueue => "data out of order will be inferred or have no name",
-        Hook::Recvmsg => "reads will be inferred",
+        Hook::Recvmsg => "reads will be inferred, and how long readers copy will not be known",
         Hook::ReadSock => "reads by splice will show as read or be inferred",
         Hook::ReadDone => "reads by kTLS will be inferred",
         Hook::ReadZerocopy => "TCP_ZEROCOPY_RECEIVE will show as read or be inferred",
@@ -366,6 +370,7 @@ impl Set {
     fn program(self, full: &'static str) -> Option<&'static str> {
         match (self, LEAN.iter().find(|(name, _)| *name == full)) {
             (Self::Lean, Some((_, lean))) => *lean,
+            (Self::Entries, _) if full == READS_BEGIN => Some(READS_BEGIN_AND_BOOK),
             _ => Some(full),
         }
     }
@@ -403,6 +408,14 @@ impl Plan {
                 | Hook::ReadSkb
                 | Hook::SockmapRecvmsg
         )
+    }
+
+    /// Whether a program tells when a reader comes into `recv`: there is none on 5.10, where
+    /// `tcp_recvmsg` takes the lock itself.
+    #[must_use]
+    pub fn tells_when_reads_begin(&self) -> bool {
+        let tells = [READS_BEGIN, READS_BEGIN_AND_BOOK];
+        self.attachments.iter().any(|a| tells.contains(&a.program))
     }
 
     /// How much depends on a hook; None where no function serves it.

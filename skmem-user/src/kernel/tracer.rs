@@ -230,6 +230,7 @@ impl Tracer {
             u32::from(options.rx),
             u32::from(lean),
             u32::from(options.tripwire),
+            u32::from(plan.tells_when_reads_begin()),
         ];
         let level = if options.verbose {
             log::Level::Debug as u8
@@ -253,6 +254,7 @@ impl Tracer {
             .override_global("RX", &flags[4], true)
             .override_global("LEAN", &flags[5], true)
             .override_global("TRIPWIRE", &flags[6], true)
+            .override_global("READS_BEGIN", &flags[7], true)
             .override_global("PAGE_SHIFT", &page_shift, true)
             .override_global("AYA_LOG_LEVEL", &level, true)
             .map_max_entries("ACCOUNTS", slots)

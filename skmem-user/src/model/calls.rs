@@ -49,6 +49,7 @@ impl Calls {
             receiving: account.receiving,
             overhead: account.overhead,
         };
+        self.receiving.forget_inside();
         self.last.write_seq = account.write_seq;
         self.last.snd_una = account.snd_una;
     }

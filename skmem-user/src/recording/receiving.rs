@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use skmem_common::{
     ledger::Total,
-    receive::{CLOCKS, ReceiveView, Receiving, Shut},
+    receive::{CLOCK_READER_INSIDE, CLOCKS, ReceiveView, Receiving, Shut},
     receive_cause::{RcvbufCause, ReceiveCause},
     receive_ledger::{RcvbufTotal, ReceiveLedger},
 };
@@ -71,10 +71,15 @@ struct LedgerForm {
     errors_out: u64,
     errors_in_count: u64,
     errors_out_count: u64,
+    /// The time that data waits holds [`CLOCK_READER_INSIDE`], too, as it did before that was kept.
     clocks: [u64; CLOCKS],
     clocks_ns: u64,
+    /// Here the two are one.
     clock: u32,
     waiting: u32,
+    /// None: when readers come in was not seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inside: Option<u32>,
     shut_ns: u64,
     shut_since_ns: u64,
     shut: ShutForm,
@@ -137,6 +142,12 @@ impl LedgerForm {
             let named = (cause.name().to_owned(), (m.bytes, m.count));
             (*m != RcvbufTotal::default()).then_some(named)
         });
+        let inside = r.clocks[CLOCK_READER_INSIDE];
+        let mut together = *r;
+        together.forget_inside();
+        if r.inside_kept != 0 {
+            together.clocks[CLOCK_READER_INSIDE] = inside;
+        }
         Self {
             r: ledger.r,
             rcvbuf: ledger.rcvbuf,
@@ -150,10 +161,11 @@ impl LedgerForm {
             errors_out: r.errors_out,
             errors_in_count: r.errors_in_count,
             errors_out_count: r.errors_out_count,
-            clocks: r.clocks,
+            clocks: together.clocks,
             clocks_ns: r.clocks_ns,
-            clock: r.clock,
+            clock: together.clock,
             waiting: r.waiting,
+            inside: (r.inside_kept != 0).then_some(r.inside),
             shut_ns: r.shut_ns,
             shut_since_ns: r.shut_since_ns,
             shut: r.shut.into(),
@@ -214,6 +226,9 @@ impl LedgerForm {
         to.clocks_ns = self.clocks_ns;
         to.clock = self.clock;
         to.waiting = self.waiting;
+        if let Some(inside) = self.inside {
+            to.tell_inside(inside);
+        }
         to.shut_ns = self.shut_ns;
         to.shut_since_ns = self.shut_since_ns;
         to.shut = self.shut.into();

@@ -3,6 +3,7 @@
 use skmem_common::{
     cause::{Cause, LimitCause, Tier},
     ledger::Since,
+    receive::CLOCK_READER_INSIDE,
     receive_cause::ReceiveCause,
     receive_ledger::End,
     record::OP_BOOK,
@@ -116,6 +117,11 @@ fn every_kind_of_account_there_and_back() {
     a.receiving.errors_out = 2_304;
     a.receiving.errors_out_count = 1;
     a.receiving.waiting = 1;
+    // A second reader is inside and copies.
+    a.receiving.inside_kept = 1;
+    assert!(a.receiving.reader_enters());
+    a.receiving.reading_begins(15_000);
+    a.receiving.clocks[CLOCK_READER_INSIDE] = 77;
     a.receiving.shut.at_ns = 14_000;
     a.receiving.shut.held = 100;
     a.receiving.shut.errors = 2_304;
@@ -123,6 +129,39 @@ fn every_kind_of_account_there_and_back() {
     assert_same(&busy);
     assert_same(&Socket::autotuned(87_040, 1280));
     assert_same(&Socket::older(4096, 896, 30_000, 20_000));
+}
+
+#[test]
+fn the_time_in_which_there_was_data_is_one_clock_as_in_older_recordings() {
+    let mut socket = article(896);
+    let r = &mut socket.account.receiving;
+    r.start(false, 0);
+    r.clocks = [1, 2, 30, 12];
+    (r.clock, r.inside, r.inside_kept) = (CLOCK_READER_INSIDE as u32, 1, 1);
+    let written = |socket: &Socket| {
+        String::from_utf8(Accounts::to_payload(Role::Final, 9, &[kept(socket)])).unwrap()
+    };
+    let text = written(&socket);
+    for part in ["\"clocks\":[1,2,42,12]", "\"clock\":2,", "\"inside\":1,"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert_same(&socket);
+    // Records do not tell when a reader comes in, so neither does what goes on from here by them.
+    let mut replay = crate::model::replay::Replay::default();
+    replay.checkpoint(&socket.account);
+    let id = socket.account.ident.id;
+    let replayed = replay.socket(id).unwrap().account(id).receiving;
+    assert_eq!(
+        (replayed.clocks, replayed.clock, replayed.inside_kept),
+        ([1, 2, 42, 0], 2, 0)
+    );
+    // Of before, and of 5.10.
+    socket.account.receiving.inside_kept = 0;
+    let text = written(&socket);
+    assert!(text.contains("\"clocks\":[1,2,42,0]"), "{text}");
+    assert!(!text.contains("\"inside\""), "{text}");
+    let r = back(&kept(&socket)).account.receiving;
+    assert_eq!((r.clocks, r.inside_kept), ([1, 2, 42, 0], 0));
 }
 
 #[test]
