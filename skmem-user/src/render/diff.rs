@@ -146,9 +146,11 @@ fn of_cause(name: &'static str, before: i64, after: i64, less: i64) -> Row {
     }
 }
 
-fn received(a: &ReceiveSide, b: &ReceiveSide) -> [Row; 6] {
+fn received(a: &ReceiveSide, b: &ReceiveSide) -> Vec<Row> {
     let n = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    [
+    let inside = a.reader_inside_ns.zip(b.reader_inside_ns);
+    let inside = inside.map(|(a, b)| Row::times("  a reader was inside recv", a, b));
+    let mut rows = vec![
         Row::numbers("payload that arrived", a.payload, b.payload),
         Row::numbers("reads", n(a.reads), n(b.reads)),
         Row::times(
@@ -156,6 +158,9 @@ fn received(a: &ReceiveSide, b: &ReceiveSide) -> [Row; 6] {
             a.data_waits_ns,
             b.data_waits_ns,
         ),
+    ];
+    rows.extend(inside);
+    rows.extend([
         Row::times(
             "a reader slept in recv",
             a.reader_waits_ns,
@@ -163,7 +168,8 @@ fn received(a: &ReceiveSide, b: &ReceiveSide) -> [Row; 6] {
         ),
         Row::times("the window was 0", a.window_zero_ns, b.window_zero_ns),
         Row::numbers("  times", n(a.zero_windows), n(b.zero_windows)),
-    ]
+    ]);
+    rows
 }
 
 fn over_all(d: &Difference) -> Vec<Row> {

@@ -183,18 +183,22 @@ pub(in crate::render) fn answer(r: &Receive) -> String {
     } else {
         String::new()
     };
+    let account = r.account.as_ref();
+    // Of a reader that has not read there is no more to be said.
+    let reading = account.filter(|_| r.slow && r.reads != 0);
+    let reading = reading.and_then(receive_account::reading);
+    let reading = reading.map_or(String::new(), |text| format!("; {text}"));
     // The socket's own fields say more than what the trace saw of it.
     let shut = r.buffer.filter(Window::is_shut);
     if let Some(why) = shut.and_then(|window| window.says()) {
-        return format!("{waits}{read}. {why}");
+        return format!("{waits}{read}{reading}. {why}");
     }
     if r.is_filled_by_errors() {
         return format!("{waits}{read}; {}.", receive_account::filled_by_errors(r));
     }
-    let account = r.account.as_ref();
     let shut = account.and_then(|account| account.window_shut.as_ref());
     if let Some(why) = shut.and_then(receive_account::held_by) {
-        return format!("{waits}{read}; {why}.");
+        return format!("{waits}{read}{reading}. {why}.");
     }
     let so = match (r.slow, is_mostly_data(r)) {
         (false, _) => "",
@@ -204,7 +208,7 @@ pub(in crate::render) fn answer(r: &Receive) -> String {
              part, out-of-order data, or messages on the error queue (MSG_ERRQUEUE), which shut the window as well"
         }
     };
-    format!("{waits}{read}{so}.")
+    format!("{waits}{read}{so}{reading}.")
 }
 
 /// Of a subflow: its window and its reader are those of the MPTCP socket.

@@ -3,7 +3,7 @@
 use super::{
     identity::{ends, owner, pod},
     layout::{hang, row, title},
-    memory,
+    memory, receive_account,
     style::{Role, Style},
     units::{bytes, span},
 };
@@ -146,9 +146,9 @@ fn place(way: &Way, from: &Verdict, to: &Verdict) -> String {
 fn waits(r: &Receive) -> String {
     match &r.account {
         Some(a) if a.reader_waits_ns > a.data_waits_ns => format!(
-            "; a reader slept in recv for {}, data waited or was being read for {}",
+            "; a reader slept in recv for {}, {}",
             span(a.reader_waits_ns),
-            span(a.data_waits_ns)
+            receive_account::waited(a)
         ),
         _ => String::new(),
     }
@@ -156,12 +156,7 @@ fn waits(r: &Receive) -> String {
 
 fn read(r: &Receive) -> String {
     match &r.account {
-        Some(a) if a.data_waits_ns != 0 => {
-            format!(
-                "; data waited or was being read for {}",
-                span(a.data_waits_ns)
-            )
-        }
+        Some(a) if a.data_waits_ns != 0 => format!("; {}", receive_account::waited(a)),
         _ => String::new(),
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::explain::{
     numbers::grouped,
-    receive::{HeldBy, ReceiveAccount, WindowShut},
+    receive::{HeldBy, Reading, ReceiveAccount, WindowShut},
     texts,
     verdict::Receive,
 };
@@ -72,12 +72,48 @@ pub(in crate::render) fn write_shut(out: &mut String, shut: &WindowShut, style: 
     hang(out, &head, head.len(), &composition(shut), None, style);
 }
 
+/// How long there was data, as the begin of a sentence.
+pub(super) fn waited(account: &ReceiveAccount) -> String {
+    match account.reader_inside_ns {
+        Some(inside) => format!(
+            "data waited for {} and was being read for {}",
+            span(account.data_waits_ns.saturating_sub(inside)),
+            span(inside)
+        ),
+        None => format!(
+            "data waited or was being read for {}",
+            span(account.data_waits_ns)
+        ),
+    }
+}
+
+/// What readers did while there was data, as the end of a sentence; None where they did both, or it
+/// is not known.
+pub(super) fn reading(account: &ReceiveAccount) -> Option<String> {
+    let inside = account.reader_inside_ns?;
+    let data = account.data_waits_ns;
+    Some(match account.reading()? {
+        Reading::Inside => format!(
+            "for {} of the {} in which there was data a reader was inside recv and did not wait for \
+             more: its reads take the time, not what it does between them",
+            span(inside),
+            span(data)
+        ),
+        Reading::Elsewhere => format!(
+            "for {} of the {} in which there was data no reader was at work inside recv: what the \
+             application does between its reads takes the time, or it was woken and did not run yet",
+            span(data.saturating_sub(inside)),
+            span(data)
+        ),
+    })
+}
+
 /// Where the time went.
 fn clocks(account: &ReceiveAccount) -> String {
     let mut text = format!(
-        "data waited or was being read for {}; all was read and a reader slept in recv for {}; all \
-         was read and none slept there for {}",
-        span(account.data_waits_ns),
+        "{}; all was read and a reader slept in recv for {}; all was read and none slept there for \
+         {}",
+        waited(account),
         span(account.reader_waits_ns),
         span(account.idle_ns)
     );

@@ -9,7 +9,7 @@ use skmem_common::{
 
 use crate::testing::socket::{SETTING, Socket, article};
 use crate::{
-    explain::{VerdictContext, receive::HeldBy},
+    explain::{VerdictContext, receive::HeldBy, window::Window},
     render::{self, Style},
 };
 
@@ -191,6 +191,78 @@ fn receive_memory_is_named_by_cause() {
         text.contains("20,000 of r's 30,896 bytes had been read already"),
         "{text}"
     );
+}
+
+/// A reader of a socket on which data waits from 1.001 s to 5.000 s, whose window falls to 0; it is
+/// inside recv for `inside` ms of that, in all.
+fn read_for(inside: u64) -> Socket {
+    let mut reader = Reader::new();
+    reader.r.inside_kept = 1;
+    reader.arrives(60_000);
+    assert!(reader.r.reader_enters());
+    reader.r.reading_begins(reader.now);
+    reader.now += (inside - 1) * 1_000_000;
+    reader.r.reader_leaves();
+    reader.r.now.copied_seq += 1_000;
+    reader.end(End::frees(ReceiveCause::Read));
+    reader.shuts(59_000, 1_000, 0);
+    let mut socket = Socket::with_sndbuf(65_536, 896);
+    socket.account.receiving = reader.r;
+    socket
+}
+
+#[test]
+fn a_reader_that_copies_is_told_from_one_that_is_elsewhere() {
+    let said = |socket: &Socket| {
+        let v = socket.verdict();
+        let account = v.receive.as_ref().unwrap().account.clone().unwrap();
+        let text = render::text(&v, &Style::PLAIN).replace('\n', " ");
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        (account.data_waits_ns, account.reader_inside_ns, text)
+    };
+    let inside = "for 3.900 s of the 3.999 s in which there was data a reader was inside recv";
+    let elsewhere = "for 3.899 s of the 3.999 s in which there was data no reader was at work";
+    let (data, of_it, text) = said(&read_for(3_900));
+    assert_eq!((data, of_it), (3_999_000_000, Some(3_900_000_000)));
+    assert!(text.contains(inside) && !text.contains(elsewhere), "{text}");
+    assert!(
+        text.contains("time data waited for 99.0 ms and was being read for 3.900 s; all was read"),
+        "{text}"
+    );
+    let mut socket = read_for(100);
+    let (data, of_it, text) = said(&socket);
+    assert_eq!((data, of_it), (3_999_000_000, Some(100_000_000)));
+    assert!(text.contains(elsewhere) && !text.contains(inside), "{text}");
+    // Also where the socket's own fields say why its window is 0.
+    let mut v = socket.verdict();
+    v.receive.as_mut().unwrap().buffer = Some(Window {
+        rcvbuf: 80_000,
+        unread: 59_000,
+        rmem_alloc: 60_896,
+        to_open: 20_000,
+        ..Window::default()
+    });
+    let text = render::text(&v, &Style::PLAIN).replace('\n', " ");
+    for part in [elsewhere, "The window is 0"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    // Neither for most of it.
+    let (_, of_it, text) = said(&read_for(2_000));
+    assert_eq!(of_it, Some(2_000_000_000));
+    assert!(!text.contains("in which there was data"), "{text}");
+    // On 5.10, and in replay.
+    socket.account.receiving.inside_kept = 0;
+    let (data, of_it, text) = said(&socket);
+    assert_eq!((data, of_it), (3_999_000_000, None));
+    assert!(!text.contains("in which there was data"), "{text}");
+    assert!(
+        text.contains("data waited or was being read for 3.999 s"),
+        "{text}"
+    );
+    // Who splices is not seen to come in.
+    let mut socket = read_for(100);
+    socket.account.receiving.ledger.total[ReceiveCause::ReadSpliced as usize].count = 1;
+    assert_eq!(said(&socket).1, None);
 }
 
 #[test]
