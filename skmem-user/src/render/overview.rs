@@ -15,12 +15,15 @@ const HEAD: [&str; 4] = ["over", "Send-Q", "wmem_queued", "sk_sndbuf"];
 /// The same where one of the sockets holds its peer up: six columns leave no room for its name.
 const HEAD_OF_BOTH: [&str; 4] = ["over", "Send-Q", "Recv-Q", "rmem_alloc"];
 
-/// One line a socket, the worst excess first, then the receivers that hold their peers up, the
-/// fullest first, under a line of headings. Ends with a newline.
+/// One line a socket, the worst excess first, then senders that are held up, then receivers that
+/// hold their peers up, the fullest first, under a line of headings. Ends with a newline.
 #[must_use]
 pub fn overview(verdicts: &[Verdict], style: &Style) -> String {
     let mut sorted: Vec<_> = verdicts.iter().collect();
-    sorted.sort_by_key(|v| Reverse((v.excess.max(0), v.held_by_reader(), v.excess)));
+    sorted.sort_by_key(|v| {
+        let held_up = v.blocked.is_some_and(|blocked| blocked.now.is_some());
+        Reverse((v.excess.max(0), held_up, v.held_by_reader(), v.excess))
+    });
     let both = verdicts.iter().any(|v| v.held_by_reader() > 0);
     let head = if both { HEAD_OF_BOTH } else { HEAD };
     let rows: Vec<_> = sorted.iter().map(|v| Row::of(v, both)).collect();
