@@ -48,7 +48,7 @@ const OUTSIDE: &str = "skmem-user/outside-tests";
 
 /// A machine that prints nothing for this long hangs: the longest trial takes a quarter of it where
 /// six machines share two processors.
-const SILENCE: Duration = Duration::from_secs(1200);
+const SILENCE: Duration = Duration::from_mins(20);
 
 /// Passes `--rounds` to the trials.
 const ROUNDS: &str = "SKMEM_TEST_ROUNDS";
@@ -80,8 +80,8 @@ pub(crate) struct Options {
     /// Which of Debian's kernels of these releases [default: those made for VMs]
     #[arg(long, value_name = "FLAVOUR", requires = "kernel")]
     flavour: Option<Flavour>,
-    /// Run all tests on all kernels: without this those of a foreign architecture run a part, and what
-    /// comes out alike everywhere runs on every second kernel
+    /// Run all tests on all kernels: without this those of a foreign architecture run a part, and
+    /// what comes out alike everywhere runs on every second kernel
     #[arg(long, conflicts_with = "core")]
     all: bool,
     /// Run on all kernels those tests only that may come out differently on another architecture:
