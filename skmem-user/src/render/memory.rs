@@ -198,7 +198,7 @@ pub(in crate::render) fn answer(r: &Receive) -> String {
     }
     let shut = account.and_then(|account| account.window_shut.as_ref());
     if let Some(why) = shut.and_then(receive_account::held_by) {
-        return format!("{waits}{read}{reading}. {why}.");
+        return format!("{waits}{read}{reading}; {why}.");
     }
     let so = match (r.slow, is_mostly_data(r)) {
         (false, _) => "",
