@@ -155,11 +155,10 @@ pub fn is_candidate(row: &Row) -> bool {
     row.protocol != Protocol::Udp && row.memory.is_some_and(|memory| memory.wmem_queued > 0)
 }
 
-/// Whether a socket's receive queue holds anything that a trace could explain: an MPTCP socket's
-/// own is not accounted for, its subflows' are.
+/// Whether a socket's receive queue holds anything that a trace could explain.
 #[must_use]
 pub fn is_receiver(row: &Row) -> bool {
-    row.protocol == Protocol::Tcp && row.memory.is_some_and(|memory| memory.rmem_alloc > 0)
+    row.protocol != Protocol::Udp && row.memory.is_some_and(|memory| memory.rmem_alloc > 0)
 }
 
 /// The first `most` sockets whose receive queues hold most.
@@ -432,7 +431,10 @@ pub(crate) mod tests {
         let rows = [
             with(TcpState::Established, 10),
             with(TcpState::Established, 0),
-            with(TcpState::CloseWait, 4000),
+            Row {
+                protocol: Protocol::Mptcp,
+                ..with(TcpState::CloseWait, 4000)
+            },
         ];
         let held = |most| {
             let found = receivers(&rows, most).into_iter();
