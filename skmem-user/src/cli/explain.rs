@@ -254,13 +254,14 @@ fn report(session: &Session, options: &Options) -> Result<()> {
 
 /// What was seen, where nothing is to be explained; `all`: no sockets were chosen.
 fn nothing(sockets: usize, all: bool, no_rx: bool) -> String {
-    let moved = if no_rx { "sent" } else { "sent or read" };
-    let one = if no_rx {
-        ""
-    } else {
-        " and its peer not held up"
+    let (moved, one, none) = match no_rx {
+        true => ("sent", "", ""),
+        false => (
+            "sent or read",
+            " and its peer not held up",
+            " and no peer held up",
+        ),
     };
-    let none = if no_rx { "" } else { " and no peer held up" };
     match sockets {
         0 if all => format!("no TCP socket {moved} anything during the trace"),
         0 => format!("no matching socket {moved} anything during the trace"),

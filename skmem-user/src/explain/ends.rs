@@ -49,10 +49,8 @@ impl End {
         // Senders over their limits, then those held up below, then what receives.
         kept.sort_by_key(|(k, _)| {
             let account = &k.account;
-            let (excess, fullest) = (
-                account.ledger.worst_excess,
-                account.receiving.fullest.rmem_alloc,
-            );
+            let excess = account.ledger.worst_excess;
+            let fullest = account.receiving.fullest.rmem_alloc;
             let held = held_up_since(account).is_some();
             Reverse((excess.max(0), held, fullest, excess))
         });
@@ -83,7 +81,9 @@ impl End {
                 }
                 verdict
             })
-            .filter(|v| all || v.over_limit || v.held_by_reader() > 0 || v.held_up_for(HELD_UP))
+            .filter(|v| {
+                all || v.over_limit || v.held_by_reader().is_some() || v.held_up_for(HELD_UP)
+            })
             .collect()
     }
 }

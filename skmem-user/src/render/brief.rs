@@ -210,7 +210,10 @@ pub fn brief_of_many(verdicts: &[Verdict], style: &Style, lines: usize, more: &s
         return brief(worst, style, lines, more);
     }
     let all: i64 = verdicts.iter().map(|v| v.excess.max(0)).sum();
-    let readers = verdicts.iter().filter(|v| v.held_by_reader() > 0).count();
+    let readers = verdicts
+        .iter()
+        .filter(|v| v.held_by_reader().is_some())
+        .count();
     let readers = match i64::try_from(readers) {
         Ok(0) | Err(_) => String::new(),
         Ok(1) => ", 1 receiver holds its peer up".to_owned(),

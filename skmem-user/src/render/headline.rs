@@ -115,7 +115,7 @@ pub(super) fn sentence(v: &Verdict) -> String {
 /// Whether the answer is about the receive side: its reader is slow, or nothing
 /// is sent.
 pub(super) fn is_of_receiving(v: &Verdict) -> bool {
-    v.held_by_reader() > 0 && !v.over_limit || v.only_receives()
+    v.held_by_reader().is_some() && !v.over_limit || v.only_receives()
 }
 
 /// Whose `SO_SNDBUF` it is.

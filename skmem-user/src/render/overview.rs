@@ -24,7 +24,7 @@ pub fn overview(verdicts: &[Verdict], style: &Style) -> String {
         let held_up = v.blocked.is_some_and(|blocked| blocked.now.is_some());
         Reverse((v.excess.max(0), held_up, v.held_by_reader(), v.excess))
     });
-    let both = verdicts.iter().any(|v| v.held_by_reader() > 0);
+    let both = verdicts.iter().any(|v| v.held_by_reader().is_some());
     let head = if both { HEAD_OF_BOTH } else { HEAD };
     let rows: Vec<_> = sorted.iter().map(|v| Row::of(v, both)).collect();
     let width = |n: usize| {

@@ -52,6 +52,18 @@ impl Socket {
         socket
     }
 
+    /// Data comes in until the window is shut, and has not been read for three seconds at the time
+    /// of [`SETTING`].
+    pub fn stops_reading(&mut self) {
+        let r = &mut self.account.receiving;
+        r.window_moved(64_000);
+        (r.now.rmem_alloc, r.now.rcvbuf, r.now.rcv_nxt) = (2_304, 131_072, 1_000);
+        r.arrived(2_000_000_000);
+        r.window_moved(0);
+        (r.now.rmem_alloc, r.now.rcv_nxt) = (131_072, 65_160);
+        r.arrived(2_500_000_000);
+    }
+
     /// A connected socket whose limit the kernel tunes.
     pub fn autotuned(sndbuf: i32, overhead: i32) -> Self {
         Self::new(sndbuf, overhead)

@@ -278,11 +278,11 @@ impl Verdict {
     }
 
     /// The most that the receive buffer held (`sk_rmem_alloc`, bytes) where its reader or its error
-    /// queue holds the peer up; 0 where neither does.
+    /// queue holds the peer up; None where neither does.
     #[must_use]
-    pub fn held_by_reader(&self) -> i64 {
+    pub fn held_by_reader(&self) -> Option<i64> {
         let receive = self.receive.as_ref().filter(|r| r.holds_peer_up());
-        receive.map_or(0, |r| r.fullest_rmem_alloc.max(1))
+        receive.map(|r| r.fullest_rmem_alloc)
     }
 
     /// Bytes under `cause` since the admission.

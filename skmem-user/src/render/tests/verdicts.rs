@@ -377,21 +377,10 @@ fn many_sockets_are_a_line_each_the_worst_first() {
     assert!(quiet.into_iter().all(|l| l.chars().count() <= 100));
 }
 
-/// Its reader has not read for three seconds, and its window is shut.
-fn stop_reading(socket: &mut Socket) {
-    let r = &mut socket.account.receiving;
-    r.window_moved(64_000);
-    (r.now.rmem_alloc, r.now.rcvbuf, r.now.rcv_nxt) = (2_304, 131_072, 1_000);
-    r.arrived(2_000_000_000);
-    r.window_moved(0);
-    (r.now.rmem_alloc, r.now.rcv_nxt) = (131_072, 65_160);
-    r.arrived(2_500_000_000);
-}
-
 #[test]
 fn receivers_that_hold_their_peers_up_have_columns_of_their_own() {
     let mut reader = Socket::with_sndbuf(65_536, 896);
-    stop_reading(&mut reader);
+    reader.stops_reading();
     let mut quiet = Socket::with_sndbuf(65_536, 896);
     quiet.write(10_000);
     let list = [quiet.verdict(), reader.verdict(), article(896).verdict()];
@@ -419,7 +408,7 @@ fn a_sender_over_its_limit_that_does_not_read_is_told_both() {
     let screen = |socket: &Socket| flat(&brief(&socket.verdict(), &Style::PLAIN, 40, "more"));
     let before = screen(&socket);
     assert!(!before.contains("wait unread"), "{before}");
-    stop_reading(&mut socket);
+    socket.stops_reading();
     let text = screen(&socket);
     assert!(text.contains("Send-Q is 14,480 bytes"), "{text}");
     let reads = " receive 65,160 bytes wait unread for 3.000 s";

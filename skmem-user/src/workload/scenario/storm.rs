@@ -203,7 +203,7 @@ pub(in crate::workload) fn worker() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let message = format!("{error:#}");
-            if is_the_machines(&error) {
+            if has_timed_out(&error) {
                 Reply::skip(format!(
                     "{message}: this machine had too little time for all the connections"
                 ))
@@ -216,12 +216,10 @@ pub(in crate::workload) fn worker() -> ExitCode {
     }
 }
 
-/// The kernel gave a connection up because its peer, on the same machine, did not answer in time,
-/// or reset it: a handshake that was not completed in time ends so.
-fn is_the_machines(error: &anyhow::Error) -> bool {
-    use io::ErrorKind::{ConnectionReset, TimedOut};
+/// The kernel gave a connection up because its peer, on the same machine, did not answer in time.
+fn has_timed_out(error: &anyhow::Error) -> bool {
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref());
-    causes.any(|cause: &io::Error| matches!(cause.kind(), ConnectionReset | TimedOut))
+    causes.any(|cause: &io::Error| cause.kind() == io::ErrorKind::TimedOut)
 }
 
 fn work() -> Result<()> {
